@@ -1,0 +1,47 @@
+# `make` lists the targets.  Everything runs in .venv, which the first target that needs it sets up.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: .venv/ragkit ## Set up, ingest the example papers, and answer three questions
+	@$(BIN)/python examples/demo.py
+
+test: .venv/dev ## Set up and run the tests
+	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+check: .venv/dev ## Formatting, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy ragkit examples
+
+format: .venv/dev ## Put the code into the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/dev ## Measure, and write docs/benchmarks.md
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove the environment and everything derived
+	rm -rf .venv .ragkit .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# torch first, and at the pinned version: a later resolution could bring the CUDA build, which is gigabytes.
+.venv/torch: constraints.txt
+	@echo "Setting up .venv (once; a few minutes)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ragkit needs Python 3.11 or later; set PYTHON=python3.11")'
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@$(PIP) torch
+	@touch $@
+
+.venv/ragkit: .venv/torch pyproject.toml
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/dev: .venv/ragkit
+	@$(PIP) --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,84 @@
+"""Answers over a corpus of papers, with citations that have been checked.
+
+    import ragkit
+    rag = ragkit.load()                     # or ragkit.load("my.yaml"), or ragkit.Rag(...) built in Python
+    rag.ingest("papers/")
+    print(rag.ask("How many in-batch negatives does PEG train with?").text)
+
+Importing ragkit imports no heavy library: each name below is looked up when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Abstention": "answer",
+    "Answer": "answer",
+    "AnswerPipeline": "pipeline",
+    "Citation": "answer",
+    "Claim": "answer",
+    "ConfigError": "errors",
+    "Corpus": "corpus",
+    "CorpusError": "errors",
+    "IndexMismatch": "errors",
+    "IngestPipeline": "pipeline",
+    "IngestReport": "pipeline",
+    "LoadError": "errors",
+    "ModelError": "errors",
+    "Rag": "pipeline",
+    "RagkitError": "errors",
+    "UsageError": "errors",
+    "Verdict": "answer",
+    "component": "registry",
+    "dump": "main",
+    "interface": "registry",
+    "load": "main",
+    "use": "config",
+}
+__all__ = [
+    "Abstention",
+    "Answer",
+    "AnswerPipeline",
+    "Citation",
+    "Claim",
+    "ConfigError",
+    "Corpus",
+    "CorpusError",
+    "IndexMismatch",
+    "IngestPipeline",
+    "IngestReport",
+    "LoadError",
+    "ModelError",
+    "Rag",
+    "RagkitError",
+    "UsageError",
+    "Verdict",
+    "component",
+    "dump",
+    "interface",
+    "load",
+    "use",
+]
+
+if TYPE_CHECKING:
+    from ragkit.answer import Abstention, Answer, Citation, Claim, Verdict
+    from ragkit.config import use
+    from ragkit.corpus import Corpus
+    from ragkit.errors import ConfigError, CorpusError, IndexMismatch, LoadError, ModelError, RagkitError, UsageError
+    from ragkit.main import dump, load
+    from ragkit.pipeline import AnswerPipeline, IngestPipeline, IngestReport, Rag
+    from ragkit.registry import component, interface
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'ragkit' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"ragkit.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

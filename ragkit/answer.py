@@ -1,0 +1,90 @@
+"""What a question comes back with: `Answer`, its `Claim`s, their `Citation`s, and each one's `Verdict`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from langchain_core.documents import Document
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Verdict(StrEnum):
+    """What a verifier found."""
+
+    SUPPORTED = "supported"
+    UNSUPPORTED = "unsupported"
+    UNRESOLVED = "unresolved"
+    """The mark names no source."""
+    UNCHECKED = "unchecked"
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Source(_Value):
+    """A file that lists the paper; `start` and `end` are where the quote stands in the file, if the format keeps it."""
+
+    uri: str
+    start: int | None = None
+    end: int | None = None
+
+
+class Citation(_Value):
+    """One numbered source: the paper, the exact characters, and what the verifier made of them.
+
+    `quote` is `text[start:end]` of the document `document_id`; all three are empty where the mark names no source.
+    `score` is the verifier's, from 0 (no support) to 1 (verbatim).
+    """
+
+    number: int
+    document_id: str | None = None
+    title: str = ""
+    sources: tuple[Source, ...] = ()
+    start: int = 0
+    end: int = 0
+    quote: str = ""
+    verdict: Verdict = Verdict.UNCHECKED
+    score: float = 0.0
+    reason: str = ""
+
+
+class Claim(_Value):
+    """One sentence of the answer, without its marks, and the numbers of its citations."""
+
+    text: str
+    verdict: Verdict = Verdict.UNCHECKED
+    citations: tuple[int, ...] = ()
+    before: str = Field(default="", exclude=True)
+    """What stands between the claim before and this one: a space, a bullet, the name of the paper that speaks."""
+
+
+class Abstention(_Value):
+    """Why there is no answer, and the titles that came nearest."""
+
+    reason: str
+    nearest: tuple[str, ...] = ()
+
+
+class Answer(_Value):
+    """The text, its claims and citations, and the numbered context it was written from.
+
+    `usage` counts model tokens (`input_tokens`, `output_tokens`); `timings_ms` has a figure for each stage and `total`.
+    """
+
+    question: str
+    text: str = Field(serialization_alias="answer")
+    abstained: Abstention | None = None
+    claims: tuple[Claim, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    context: tuple[Document, ...] = Field(default=(), exclude=True)
+    usage: dict[str, int] = {}
+    timings_ms: dict[str, float] = {}
+
+    def citation(self, number: int) -> Citation:
+        return next(c for c in self.citations if c.number == number)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, with the keys of `ragkit ask --json`."""
+        return self.model_dump(mode="json", by_alias=True)

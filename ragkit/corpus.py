@@ -1,0 +1,481 @@
+"""The corpus: one SQLite database that is the truth about documents, sources, chunks, vectors and indexes.
+
+Everything else on disk is derived from it and can be deleted.  A change is one transaction, so a process that is
+killed leaves either the old state or the new one; what each index still lacks, or holds too much of, is read off the
+ledger, so work that was cut short is taken up by the next `ingest`.
+
+    files      uri, digest, loader                   what was read, so that an unchanged file is not read again
+    documents  id, title, text, metadata             one row a paper; the id is a hash of title and text
+    keys       key, document                         DOI, arXiv id, title and text: how a paper is recognised again
+    sources    uri, position, document, start, end   where a paper is listed; a paper without any is on its way out
+    variants   uri, position, title, text, metadata  a listing whose text differs from the document's; kept, not indexed
+    chunks     id, document, chunker, start, end     passages, by the fingerprint of the chunker that cut them
+    vectors    model, text hash, vector              every embedding ever made, so that none is made twice
+    indexes    name, fingerprint                     what each index was built with
+    ledger     index, chunk                          what each index holds
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from langchain_core.documents import Document
+from numpy.typing import NDArray
+
+from ragkit.document import contradict, identity_keys, paper_id, passage, sources_of, title_of
+from ragkit.errors import CorpusError
+
+Vectors = NDArray[np.float32]
+
+# Each entry takes the database one version further; the last index is the version this code reads and writes.
+_MIGRATIONS = (
+    """
+    CREATE TABLE files (
+        uri TEXT PRIMARY KEY, digest TEXT NOT NULL, loader TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE documents (
+        id TEXT PRIMARY KEY, title TEXT NOT NULL, text TEXT NOT NULL, metadata TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE keys (
+        key TEXT NOT NULL, document TEXT NOT NULL REFERENCES documents ON DELETE CASCADE, PRIMARY KEY (key, document)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX keys_document ON keys (document);
+    CREATE TABLE sources (
+        uri TEXT NOT NULL REFERENCES files ON DELETE CASCADE, position INTEGER NOT NULL,
+        document TEXT NOT NULL REFERENCES documents, start INTEGER, "end" INTEGER, PRIMARY KEY (uri, position)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX sources_document ON sources (document);
+    CREATE TABLE variants (
+        uri TEXT NOT NULL, position INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL, metadata TEXT NOT NULL,
+        PRIMARY KEY (uri, position), FOREIGN KEY (uri, position) REFERENCES sources ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE chunks (
+        id TEXT PRIMARY KEY, document TEXT NOT NULL REFERENCES documents ON DELETE CASCADE, chunker TEXT NOT NULL,
+        start INTEGER NOT NULL, "end" INTEGER NOT NULL, metadata TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX chunks_document ON chunks (document, chunker);
+    CREATE INDEX chunks_chunker ON chunks (chunker);
+    CREATE TABLE chunked (
+        document TEXT NOT NULL REFERENCES documents ON DELETE CASCADE, chunker TEXT NOT NULL, PRIMARY KEY (document, chunker)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE vectors (
+        model TEXT NOT NULL, text TEXT NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (model, text)
+    ) STRICT;
+    CREATE TABLE indexes (
+        name TEXT PRIMARY KEY, fingerprint TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE ledger (
+        "index" TEXT NOT NULL REFERENCES indexes ON DELETE CASCADE, chunk TEXT NOT NULL, PRIMARY KEY ("index", chunk)
+    ) STRICT, WITHOUT ROWID;
+    """,
+)
+
+_MANY = 500  # rows a statement names at once; SQLite allows 32,766
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the corpus holds."""
+
+    files: int
+    entries: int
+    documents: int
+    duplicates: int
+    variants: int
+    chunks: int
+    vectors: int
+
+
+class Corpus:
+    """The system of record in *directory*; nothing is opened or created before it is needed.
+
+    Reading where there is no corpus raises `CorpusError`; `writing()` creates one.  Usable from several threads.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self.path = self.directory / "corpus.sqlite"
+        self._local = threading.local()
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    # --- the database
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        """This thread's connection."""
+        if not hasattr(self._local, "connection"):
+            if not self.exists():
+                raise CorpusError(f"there is no corpus in '{self.directory}'; `ragkit ingest PATH` makes one")
+            self._local.connection = self._connect()
+        return self._local.connection  # type: ignore[no-any-return]
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            raise CorpusError(f"'{self.path}' cannot be opened as a corpus: {error}; restore it, or ingest into another --corpus") from None
+        if version > len(_MIGRATIONS):
+            raise CorpusError(f"'{self.path}' was written by a newer ragkit (schema {version}); upgrade ragkit to read it")
+        if version < len(_MIGRATIONS):
+            connection.execute("PRAGMA journal_mode = WAL")
+            for number in range(version, len(_MIGRATIONS)):
+                connection.executescript(f"BEGIN IMMEDIATE; {_MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+        return connection
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the corpus's lock: one process writes at a time.  The system lets go of a dead holder's lock."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            lock = open(self.directory / "lock", "a+")
+        except OSError as error:
+            raise CorpusError(f"cannot write to the corpus in '{self.directory}': {error.strerror}; choose another --corpus") from None
+        with closing(lock):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise CorpusError(
+                    f"the corpus in '{self.directory}' is being written by {lock.read().strip() or 'another process'}; wait for it to finish"
+                ) from None
+            lock.seek(0)
+            lock.truncate()
+            lock.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+            lock.flush()
+            if not self.exists():
+                self._local.connection = self._connect()
+            yield
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        connection = self._db
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            self._roll_back(connection)
+            raise CorpusError(f"cannot write to '{self.path}': {error}; what was there before is intact") from None
+        except BaseException:
+            self._roll_back(connection)
+            raise
+
+    @staticmethod
+    def _roll_back(connection: sqlite3.Connection) -> None:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close this thread's connection; the next use opens it again."""
+        if hasattr(self._local, "connection"):
+            self._local.connection.close()
+            del self._local.connection
+
+    # --- files and documents
+
+    def has_file(self, uri: str, digest: str, loader: str) -> bool:
+        """Was this very content read by this very loader?"""
+        row = self._db.execute("SELECT 1 FROM files WHERE uri = ? AND digest = ? AND loader = ?", (uri, digest, loader)).fetchone()
+        return row is not None
+
+    def put_file(self, uri: str, digest: str, loader: str, entries: Sequence[Document]) -> None:
+        """Record the papers that a file lists, in place of what it listed before.
+
+        An entry whose DOI, arXiv id or title the corpus knows is another source of that document, and a variant of it
+        if the text differs.  A document that no file lists any more stays until `drop_orphans`.
+        """
+        with self._transaction() as db:
+            db.execute("DELETE FROM files WHERE uri = ?", (uri,))
+            db.execute("INSERT INTO files VALUES (?, ?, ?)", (uri, digest, loader))
+            for position, entry in enumerate(entries):
+                self._put_entry(db, uri, position, entry)
+            self._promote_variants(db)
+
+    def forget_files(self, uris: Iterable[str]) -> None:
+        """Forget that these files were read; their papers go unless another file lists them."""
+        with self._transaction() as db:
+            db.executemany("DELETE FROM files WHERE uri = ?", [(uri,) for uri in uris])
+            self._promote_variants(db)
+
+    def _put_entry(self, db: sqlite3.Connection, uri: str, position: int, entry: Document) -> None:
+        title, text = title_of(entry), entry.page_content
+        keys = identity_keys(entry)
+        known = self._known_as(db, keys)
+        identity = known or self._put_document(db, entry)
+        where = next(iter(sources_of(entry)), {})
+        db.execute("INSERT INTO sources VALUES (?, ?, ?, ?, ?)", (uri, position, identity, where.get("start"), where.get("end")))
+        if known:
+            db.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?)", [(key, known) for key in keys])
+            [kept] = db.execute("SELECT text FROM documents WHERE id = ?", (known,)).fetchone()
+            if kept != text:
+                db.execute("INSERT INTO variants VALUES (?, ?, ?, ?, ?)", (uri, position, title, text, _metadata(entry.metadata)))
+
+    def _known_as(self, db: sqlite3.Connection, keys: Sequence[str]) -> str | None:
+        """The document, still listed somewhere, that one of *keys* names."""
+        for key in keys:
+            rows = db.execute(
+                "SELECT document FROM keys WHERE key = ? AND EXISTS (SELECT 1 FROM sources WHERE document = keys.document) ORDER BY document",
+                (key,),
+            )
+            for [document] in rows.fetchall():
+                theirs = [k for [k] in db.execute("SELECT key FROM keys WHERE document = ?", (document,))]
+                if not contradict(keys, theirs):
+                    return str(document)
+        return None
+
+    @staticmethod
+    def _put_document(db: sqlite3.Connection, paper: Document) -> str:
+        identity = paper_id(paper)
+        db.execute(
+            "INSERT INTO documents VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET title = excluded.title, metadata = excluded.metadata",
+            (identity, title_of(paper), paper.page_content, _metadata(paper.metadata)),
+        )
+        db.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?)", [(key, identity) for key in identity_keys(paper)])
+        return identity
+
+    def _promote_variants(self, db: sqlite3.Connection) -> None:
+        """Where only variants of a document are still listed, make the first of them the document."""
+        rows = db.execute(
+            "SELECT uri, position, document, title, text, metadata FROM sources JOIN variants USING (uri, position) WHERE NOT EXISTS ("
+            "  SELECT 1 FROM sources s WHERE s.document = sources.document AND NOT EXISTS ("
+            "    SELECT 1 FROM variants v WHERE v.uri = s.uri AND v.position = s.position)) ORDER BY document, uri, position"
+        ).fetchall()
+        heirs: dict[str, tuple[str, str]] = {}
+        for uri, position, document, title, text, metadata in rows:
+            if document not in heirs:
+                paper = Document(page_content=text, metadata={**json.loads(metadata), "title": title})
+                heirs[document] = (self._put_document(db, paper), text)
+            heir, heir_text = heirs[document]
+            db.execute("UPDATE sources SET document = ? WHERE uri = ? AND position = ?", (heir, uri, position))
+            if text == heir_text:
+                db.execute("DELETE FROM variants WHERE uri = ? AND position = ?", (uri, position))
+
+    def drop_orphans(self) -> int:
+        """Delete the documents, with their chunks, that no file lists; say how many there were."""
+        with self._transaction() as db:
+            return db.execute("DELETE FROM documents WHERE NOT EXISTS (SELECT 1 FROM sources WHERE document = documents.id)").rowcount
+
+    def document(self, identity: str) -> Document | None:
+        """The paper with this id, its text whole, or None."""
+        return self.documents([identity]).get(identity)
+
+    def documents(self, identities: Iterable[str]) -> dict[str, Document]:
+        """The papers with these ids, those that there are."""
+        found = {}
+        for some in _batches(identities):
+            marks = _marks(some)
+            sources: dict[str, list[dict[str, Any]]] = {}
+            for document, uri, start, end in self._db.execute(
+                f'SELECT document, uri, start, "end" FROM sources WHERE document IN ({marks}) ORDER BY uri, position', some
+            ):
+                sources.setdefault(document, []).append({"uri": uri, "start": start, "end": end})
+            for variant in self._db.execute(
+                f"SELECT document, uri, start FROM sources JOIN variants USING (uri, position) WHERE document IN ({marks})", some
+            ):
+                for source in sources[variant[0]]:
+                    if (source["uri"], source["start"]) == variant[1:]:
+                        source.update(start=None, end=None, variant=True)  # its text is another, so no offsets hold in it
+            for identity, title, text, metadata in self._db.execute(f"SELECT * FROM documents WHERE id IN ({marks})", some):
+                known = {**json.loads(metadata), "title": title, "sources": sources.get(identity, [])}
+                found[identity] = Document(id=identity, page_content=text, metadata=known)
+        return found
+
+    def document_ids(self) -> list[str]:
+        return [i for [i] in self._db.execute("SELECT id FROM documents ORDER BY id")]
+
+    def find_documents(self, beginning: str) -> list[str]:
+        """The ids that begin so: a user may shorten an id as long as it is unique."""
+        return [i for [i] in self._db.execute("SELECT id FROM documents WHERE id GLOB ? || '*' ORDER BY id", (_no_glob(beginning),))]
+
+    def uris(self) -> list[str]:
+        return [u for [u] in self._db.execute("SELECT uri FROM files ORDER BY uri")]
+
+    # --- chunks
+
+    def unchunked(self, chunker: str) -> list[str]:
+        """The listed documents that this chunker has not cut yet."""
+        return [
+            i
+            for [i] in self._db.execute(
+                "SELECT id FROM documents WHERE EXISTS (SELECT 1 FROM sources WHERE document = id) AND NOT EXISTS "
+                "(SELECT 1 FROM chunked WHERE document = id AND chunker = ?) ORDER BY id",
+                (chunker,),
+            )
+        ]
+
+    def put_chunks(self, chunker: str, papers: Sequence[Document], chunks: Sequence[Document]) -> None:
+        """Record how *chunker* cut *papers*.  Each chunk's text must be `text[start:end]` of its paper."""
+        texts = {str(p.id): p.page_content for p in papers}
+        rows = []
+        for chunk in chunks:
+            m = chunk.metadata
+            document, start, end = m["document_id"], m["start"], m["end"]
+            if texts[document][start:end] != chunk.page_content:
+                raise ValueError(f"chunk {start}:{end} of document {document} is not the text at that place")
+            added = {k: v for k, v in m.items() if k not in ("document_id", "title", "start", "end", "sources")}
+            rows.append((chunk_id(document, chunker, start, end), document, chunker, start, end, json.dumps(added)))
+        with self._transaction() as db:
+            db.executemany("INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?, ?)", rows)
+            db.executemany("INSERT OR IGNORE INTO chunked VALUES (?, ?)", [(identity, chunker) for identity in texts])
+
+    def passages(self, identities: Iterable[str]) -> dict[str, Document]:
+        """The chunks with these ids, with text, title and sources; those that there are."""
+        wanted = list(dict.fromkeys(identities))
+        rows = []
+        for some in _batches(wanted):
+            rows += self._db.execute(
+                f'SELECT id, document, chunker, start, "end", metadata FROM chunks WHERE id IN ({_marks(some)})', some
+            ).fetchall()
+        papers = self.documents({row[1] for row in rows})
+        found = {}
+        for identity, document, chunker, start, end, metadata in rows:
+            if document not in papers:  # dropped by a writer between the two reads
+                continue
+            paper = papers[document]
+            known = {k: v for k, v in paper.metadata.items() if k != "title"}
+            found[identity] = passage(paper, start, end, chunker, **{**known, **json.loads(metadata)})
+        return found
+
+    # --- vectors
+
+    def vectors(self, model: str, texts: Iterable[str]) -> dict[str, Vectors]:
+        """The vectors that *model* (a fingerprint) gave to the texts with these digests, those that there are."""
+        found = {}
+        for some in _batches(texts):
+            for text, blob in self._db.execute(f"SELECT text, vector FROM vectors WHERE model = ? AND text IN ({_marks(some)})", (model, *some)):
+                found[text] = np.frombuffer(blob, dtype=np.float32)
+        return found
+
+    def put_vectors(self, model: str, texts: Sequence[str], vectors: Vectors) -> None:
+        rows = [(model, text, np.asarray(v, dtype=np.float32).tobytes()) for text, v in zip(texts, vectors, strict=True)]
+        with self._transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
+
+    # --- the ledger of the indexes
+
+    def missing(self, index: str, chunker: str) -> list[str]:
+        """The chunks that *index* should hold and does not."""
+        return [
+            i
+            for [i] in self._db.execute(
+                'SELECT id FROM chunks WHERE chunker = ? AND NOT EXISTS (SELECT 1 FROM ledger WHERE "index" = ? AND chunk = id)'
+                " AND EXISTS (SELECT 1 FROM sources WHERE sources.document = chunks.document) ORDER BY document, start",
+                (chunker, index),
+            )
+        ]
+
+    def surplus(self, index: str) -> list[str]:
+        """The chunks that *index* holds and should not: those of documents that no file lists any more."""
+        return [
+            i
+            for [i] in self._db.execute(
+                'SELECT chunk FROM ledger WHERE "index" = ? AND NOT EXISTS (SELECT 1 FROM chunks WHERE id = chunk'
+                " AND EXISTS (SELECT 1 FROM sources WHERE sources.document = chunks.document)) ORDER BY chunk",
+                (index,),
+            )
+        ]
+
+    def held(self, index: str) -> list[str]:
+        """The chunks that *index* holds, by the ledger."""
+        return [i for [i] in self._db.execute('SELECT chunk FROM ledger WHERE "index" = ? ORDER BY chunk', (index,))]
+
+    def mark(self, index: str, chunks: Iterable[str]) -> None:
+        with self._transaction() as db:
+            db.executemany("INSERT OR IGNORE INTO ledger VALUES (?, ?)", [(index, chunk) for chunk in chunks])
+
+    def unmark(self, index: str, chunks: Iterable[str]) -> None:
+        with self._transaction() as db:
+            db.executemany('DELETE FROM ledger WHERE "index" = ? AND chunk = ?', [(index, chunk) for chunk in chunks])
+
+    def begin_index(self, index: str, fingerprint: str) -> None:
+        """Note that *index* exists, holds nothing, and is built with what *fingerprint* stands for."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM indexes WHERE name = ?", (index,))
+            db.execute("INSERT INTO indexes VALUES (?, ?)", (index, fingerprint))
+
+    def index_fingerprint(self, index: str) -> str | None:
+        """What *index* was built with; None if there is no such index."""
+        row = self._db.execute("SELECT fingerprint FROM indexes WHERE name = ?", (index,)).fetchone()
+        return str(row[0]) if row else None
+
+    def indexes(self) -> dict[str, int]:
+        """The number of chunks in each index, by the ledger."""
+        return dict(self._db.execute('SELECT name, count(chunk) FROM indexes LEFT JOIN ledger ON "index" = name GROUP BY name').fetchall())
+
+    # --- counting and checking
+
+    def counts(self, uris: Sequence[str] | None = None) -> Counts:
+        """What the corpus holds; *uris* limits `files`, `entries`, `duplicates` and `variants` to these files."""
+        db = self._db
+        with self._selected(uris) as chosen:
+            entries, variants, duplicates = db.execute(
+                f"SELECT count(*), count(v.uri), count(CASE WHEN v.uri IS NULL AND (s.uri, s.position) <> ("
+                "  SELECT first.uri, first.position FROM sources first LEFT JOIN variants w ON w.uri = first.uri AND w.position = first.position"
+                "  WHERE first.document = s.document AND w.uri IS NULL ORDER BY first.uri, first.position LIMIT 1) THEN 1 END)"
+                f" FROM sources s LEFT JOIN variants v ON v.uri = s.uri AND v.position = s.position WHERE {chosen.format('s.uri')}"
+            ).fetchone()
+            [files] = db.execute(f"SELECT count(*) FROM files WHERE {chosen.format('uri')}").fetchone()
+        [documents] = db.execute("SELECT count(DISTINCT document) FROM sources").fetchone()
+        [chunks] = db.execute("SELECT count(*) FROM chunks").fetchone()
+        [vectors] = db.execute("SELECT count(*) FROM vectors").fetchone()
+        return Counts(files, entries, documents, duplicates, variants, chunks, vectors)
+
+    @contextmanager
+    def _selected(self, uris: Sequence[str] | None) -> Iterator[str]:
+        if uris is None:
+            yield "TRUE"
+            return
+        self._db.execute("CREATE TEMP TABLE IF NOT EXISTS selected (uri TEXT PRIMARY KEY)")
+        self._db.execute("DELETE FROM selected")
+        self._db.executemany("INSERT OR IGNORE INTO selected VALUES (?)", [(uri,) for uri in uris])
+        yield "{} IN (SELECT uri FROM selected)"
+
+    def problems(self) -> list[str]:
+        """What is wrong with the database itself, one sentence each; empty when it is sound."""
+        found = [f"the database is damaged: {row}" for [row] in self._db.execute("PRAGMA integrity_check") if row != "ok"]
+        found += [f"table {row[0]} points at a missing {row[2]}" for row in self._db.execute("PRAGMA foreign_key_check")]
+        [outside] = self._db.execute(
+            'SELECT count(*) FROM chunks JOIN documents ON documents.id = document WHERE start < 0 OR start >= "end" OR "end" > length(text)'
+        ).fetchone()
+        if outside:
+            found.append(f"{outside} chunks reach outside their document")
+        return found
+
+
+def chunk_id(document: str, chunker: str, start: int, end: int) -> str:
+    return str(passage(Document(id=document, page_content="", metadata={}), start, end, chunker).id)
+
+
+def _metadata(metadata: Mapping[str, Any]) -> str:
+    kept = {k: v for k, v in metadata.items() if k not in ("title", "sources")}
+    return json.dumps(kept, ensure_ascii=False, sort_keys=True, default=str)
+
+
+def _batches(values: Iterable[str]) -> Iterator[list[str]]:
+    every = list(values)
+    for at in range(0, len(every), _MANY):
+        yield every[at : at + _MANY]
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ",".join("?" * len(values))
+
+
+def _no_glob(text: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in text)

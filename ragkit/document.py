@@ -1,0 +1,121 @@
+"""Ids, spans, scores and sources: the only reader and writer of ragkit's metadata keys.
+
+A paper and a passage are both LangChain `Document`s.  A paper's `page_content` is its text; a passage's is
+`text[start:end]` of its paper, and its metadata says which paper and which characters:
+
+    document_id   the paper               title    of the paper, no part of the text
+    start, end    characters in its text  section  the headings above it, outermost first
+    score         the latest score        scores   {retriever: score as the retriever gave it}
+    sources       [{"uri", "start", "end"}]: the files that list the paper, and where in them its text stands
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from langchain_core.documents import Document
+
+# The identity of a paper, strongest first.  A key that two papers share makes them the same paper.
+IDENTIFIERS = ("doi", "arxiv")
+
+
+class Span(NamedTuple):
+    """Characters of a paper's text: `text[start:end]`."""
+
+    document_id: str
+    start: int
+    end: int
+
+
+def digest(*parts: str) -> str:
+    """A content hash: 20 hexadecimal digits, the same for the same parts everywhere and always."""
+    return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:20]
+
+
+def paper_id(paper: Document) -> str:
+    """What a paper is called, from what identifies it and what it says."""
+    return digest("paper", *identity_keys(paper), paper.page_content)
+
+
+def title_of(document: Document) -> str:
+    return str(document.metadata.get("title", ""))
+
+
+def sources_of(document: Document) -> list[dict[str, Any]]:
+    return list(document.metadata.get("sources", ()))
+
+
+def span_of(passage: Document) -> Span:
+    """The characters *passage* stands for.  One that no corpus knows is its own paper."""
+    if "document_id" not in passage.metadata:
+        return Span(paper_id(passage), 0, len(passage.page_content))
+    return Span(passage.metadata["document_id"], passage.metadata["start"], passage.metadata["end"])
+
+
+def passage(paper: Document, start: int, end: int, chunker: str = "", **metadata: Any) -> Document:
+    """The part `[start:end]` of *paper*; *metadata* (such as `section`) is added."""
+    return Document(
+        id=digest("chunk", str(paper.id), chunker, str(start), str(end)),
+        page_content=paper.page_content[start:end],
+        metadata={"document_id": paper.id, "title": title_of(paper), "start": start, "end": end, **metadata},
+    )
+
+
+def searchable(passage: Document) -> str:
+    """What is embedded and searched for a passage: its title, which is no part of the span, and its text."""
+    title = title_of(passage)
+    return f"{title}\n{passage.page_content}" if title else passage.page_content
+
+
+def hit(identity: str, score: float) -> Document:
+    """A retriever's answer: a passage named by its id, its text still to be read from the corpus."""
+    return Document(id=identity, page_content="", metadata={"score": score})
+
+
+def score_of(document: Document) -> float:
+    return float(document.metadata.get("score", 0.0))
+
+
+def scores_of(document: Document) -> dict[str, float]:
+    """The score each retriever gave, by the retriever's name."""
+    return dict(document.metadata.get("scores", {}))
+
+
+def scored(document: Document, score: float, scores: Mapping[str, float] | None = None) -> Document:
+    """A copy that carries its latest score and, if given, the retrievers' scores."""
+    added: dict[str, Any] = {"score": score} if scores is None else {"score": score, "scores": dict(scores)}
+    return document.model_copy(update={"metadata": {**document.metadata, **added}})
+
+
+def normalised_title(title: str) -> str:
+    """A title without case, accents' encoding, punctuation or spacing: what two listings of a paper share."""
+    folded = unicodedata.normalize("NFKC", title).casefold()
+    return " ".join(re.findall(r"\w+", folded))
+
+
+def identity_keys(paper: Document) -> list[str]:
+    """The keys by which another entry is known to be the same paper, strongest first.
+
+    A title that the loader only guessed from the file's name (`title_guessed`) identifies nothing; a paper with neither
+    identifier nor title is known by its text.
+    """
+    keys = [f"{name}:{_normalised_identifier(str(value))}" for name in IDENTIFIERS if (value := paper.metadata.get(name))]
+    title = normalised_title(title_of(paper))
+    if title and not paper.metadata.get("title_guessed"):
+        keys.append(f"title:{title}")
+    return keys or [f"text:{digest(paper.page_content)}"]
+
+
+def contradict(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Do two papers' keys name different DOIs or arXiv ids, so that they differ though the titles agree?"""
+    a, b = (dict(key.split(":", 1) for key in keys) for keys in (one, other))
+    return any(name in a and name in b and a[name] != b[name] for name in IDENTIFIERS)
+
+
+def _normalised_identifier(value: str) -> str:
+    value = re.sub(r"^(https?://)?(dx\.)?(doi\.org/|arxiv\.org/(abs|pdf)/)|^(doi|arxiv):\s*", "", value.strip().casefold())
+    return re.sub(r"(?<=\d)v\d+$|\.pdf$", "", value)

@@ -1,0 +1,273 @@
+"""Write the logic once; run it sync, async, or as a stream of events.
+
+A *flow* is a generator that asks for method calls and receives their results:
+
+    documents = yield from call("retrieve", retriever.invoke, question)
+
+It never blocks and never awaits.  `steps` drives a flow by making those calls; `asteps` drives the same flow
+through the methods' async twins, found by LangChain's naming rule (`invoke` / `ainvoke`), or in a thread where
+there is none.  Both yield an `Event` for everything that happens, the last one being `Finished`; `run` and `arun`
+keep only that.  So timing, tracing, streaming and concurrency live in this file and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar, cast
+
+T = TypeVar("T")
+A = TypeVar("A")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A method call a flow asks for, and the stage it belongs to."""
+
+    stage: str
+    method: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    streaming: bool = False
+
+    @property
+    def component(self) -> str:
+        return type(getattr(self.method, "__self__", self.method)).__name__
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened while a flow ran."""
+
+
+@dataclass(frozen=True)
+class Called(Event):
+    """A component returned."""
+
+    stage: str
+    component: str
+    seconds: float
+    result: Any
+
+
+@dataclass(frozen=True)
+class Token(Event):
+    """A piece of the answer arrived."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Progress(Event):
+    """`done` of `total` units of a stage are done; `what` is the one at hand."""
+
+    stage: str
+    done: int
+    total: int
+    what: str = ""
+
+
+@dataclass(frozen=True)
+class Finished(Event, Generic[T]):
+    """The flow is over; always the last event."""
+
+    result: T
+
+
+Flow = Generator[Sequence[Call] | Event, Any, T]
+
+
+def call(stage: str, method: Callable[..., T], *arguments: Any) -> Flow[T]:
+    """Make one call and return its result."""
+    [result] = yield [Call(stage, method, arguments)]
+    return cast(T, result)
+
+
+def gather(stage: str, calls: Iterable[tuple[Callable[[A], T], A]]) -> Flow[list[T]]:
+    """Make one-argument calls concurrently; the results keep the order asked for."""
+    results = yield [Call(stage, method, (argument,)) for method, argument in calls]
+    return list(results)
+
+
+def stream(stage: str, method: Callable[..., Iterator[T]], *arguments: Any) -> Flow[T]:
+    """Call a method that streams message chunks, reporting each as a `Token`; return the sum of the chunks."""
+    [result] = yield [Call(stage, method, arguments, streaming=True)]
+    return cast(T, result)
+
+
+def emit(event: Event) -> Flow[None]:
+    """Tell whoever is listening, and go on."""
+    yield event
+
+
+def done(value: T) -> Flow[T]:
+    """A flow that needs no calls."""
+    return value
+    yield []
+
+
+class Pipeline(ABC, Generic[A, T]):
+    """Anything with a `flow`, run with LangChain's four verbs."""
+
+    @abstractmethod
+    def flow(self, given: A) -> Flow[T]:
+        """The calls to make, in order."""
+
+    def invoke(self, given: A) -> T:
+        return run(self.flow(given))
+
+    async def ainvoke(self, given: A) -> T:
+        return await arun(self.flow(given))
+
+    def stream(self, given: A) -> Iterator[Event]:
+        return steps(self.flow(given))
+
+    def astream(self, given: A) -> AsyncIterator[Event]:
+        return asteps(self.flow(given))
+
+
+def run(flow: Flow[T]) -> T:
+    """Run a flow to its end with sync calls."""
+    for event in steps(flow):
+        last = event
+    return cast(Finished[T], last).result
+
+
+async def arun(flow: Flow[T]) -> T:
+    """Run a flow to its end with async calls."""
+    async for event in asteps(flow):
+        last = event
+    return cast(Finished[T], last).result
+
+
+def steps(flow: Flow[T]) -> Iterator[Event]:
+    """Run a flow with sync calls, yielding events as they happen.  Closing the iterator closes the flow."""
+    advance: Callable[[], Sequence[Call] | Event] = partial(next, flow)
+    try:
+        while True:
+            try:
+                wanted = advance()
+            except StopIteration as end:
+                yield Finished(end.value)
+                return
+            if isinstance(wanted, Event):
+                yield wanted
+                advance = partial(next, flow)
+                continue
+            try:
+                if wanted and wanted[0].streaming:
+                    finished = [(yield from _streamed(wanted[0]))]
+                elif len(wanted) == 1:
+                    finished = [_called(wanted[0])]
+                else:
+                    finished = _all_called(wanted)
+            except Exception as error:
+                advance = partial(flow.throw, error)
+                continue
+            yield from finished
+            advance = partial(flow.send, [called.result for called in finished])
+    finally:
+        flow.close()
+
+
+async def asteps(flow: Flow[T]) -> AsyncIterator[Event]:
+    """Run a flow with async calls, yielding events as they happen.  Closing the iterator closes the flow."""
+    advance: Callable[[], Sequence[Call] | Event] = partial(next, flow)
+    try:
+        while True:
+            try:
+                wanted = advance()
+            except StopIteration as end:
+                yield Finished(end.value)
+                return
+            if isinstance(wanted, Event):
+                yield wanted
+                advance = partial(next, flow)
+                continue
+            try:
+                if wanted and wanted[0].streaming:
+                    async for event in _astreamed(wanted[0]):
+                        yield event
+                    finished = [cast(Called, event)]
+                else:
+                    finished = await asyncio.gather(*map(_acalled, wanted))
+                    for called in finished:
+                        yield called
+            except Exception as error:
+                advance = partial(flow.throw, error)
+                continue
+            advance = partial(flow.send, [called.result for called in finished])
+    finally:
+        flow.close()
+
+
+def _all_called(calls: Sequence[Call]) -> list[Called]:
+    """Make several calls at once; each gets the caller's context variables (LangChain's callbacks live there)."""
+    if not calls:
+        return []
+    contexts = [copy_context() for _ in calls]
+    with ThreadPoolExecutor(len(calls)) as pool:  # a pool of its own, so that nested flows cannot starve
+        return list(pool.map(lambda context, made: context.run(_called, made), contexts, calls))
+
+
+def _called(made: Call) -> Called:
+    started = time.perf_counter()
+    with _Noting(made):
+        result = made.method(*made.arguments)
+    return Called(made.stage, made.component, time.perf_counter() - started, result)
+
+
+async def _acalled(made: Call) -> Called:
+    started = time.perf_counter()
+    twin = _twin(made.method)
+    with _Noting(made):
+        result = await (twin(*made.arguments) if twin else asyncio.to_thread(made.method, *made.arguments))
+    return Called(made.stage, made.component, time.perf_counter() - started, result)
+
+
+def _streamed(made: Call) -> Generator[Event, None, Called]:
+    started, total = time.perf_counter(), None
+    with _Noting(made):
+        for chunk in made.method(*made.arguments):
+            total = chunk if total is None else total + chunk
+            yield Token(_text_of(chunk))
+    return Called(made.stage, made.component, time.perf_counter() - started, total)
+
+
+async def _astreamed(made: Call) -> AsyncIterator[Event]:
+    started, total = time.perf_counter(), None
+    twin = _twin(made.method)
+    if twin is None:
+        raise TypeError(f"{made.component} streams, but has no a{made.method.__name__}")
+    with _Noting(made):
+        async for chunk in twin(*made.arguments):
+            total = chunk if total is None else total + chunk
+            yield Token(_text_of(chunk))
+    yield Called(made.stage, made.component, time.perf_counter() - started, total)
+
+
+def _text_of(chunk: Any) -> str:
+    return chunk.content if isinstance(chunk.content, str) else str(chunk.text)
+
+
+def _twin(method: Callable[..., Any]) -> Callable[..., Any] | None:
+    """The async version of a method: LangChain names it with a leading `a`."""
+    return getattr(getattr(method, "__self__", None), f"a{method.__name__}", None)
+
+
+class _Noting:
+    """Let an error keep its type, but say which stage it came from."""
+
+    def __init__(self, made: Call) -> None:
+        self.made = made
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
+        if isinstance(error, Exception):
+            error.add_note(f"while running stage '{self.made.stage}' ({self.made.component})")

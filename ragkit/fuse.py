@@ -1,0 +1,74 @@
+"""Several rankings to one.  Scores of different retrievers have no common scale, so they are never compared raw."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from langchain_core.documents import Document
+from pydantic import NonNegativeFloat, PositiveInt
+
+from ragkit.document import score_of, scored
+from ragkit.registry import component, interface
+
+
+class Ranking(NamedTuple):
+    """What one retriever found for one query, best first."""
+
+    retriever: str
+    documents: Sequence[Document]
+
+
+@interface
+class Fusion(ABC):
+    """Merges rankings; a subclass says how much a place in each is worth."""
+
+    def fuse(self, rankings: Sequence[Ranking]) -> list[Document]:
+        """Every document of *rankings* once, best first, with its fused score and each retriever's own (its best)."""
+        total: dict[str, float] = {}
+        own: dict[str, dict[str, float]] = {}
+        documents: dict[str, Document] = {}
+        for ranking in rankings:
+            for document, worth in zip(ranking.documents, self.worths(ranking), strict=True):
+                key = document.id or document.page_content
+                documents.setdefault(key, document)
+                total[key] = total.get(key, 0.0) + worth
+                scores = own.setdefault(key, {})
+                scores[ranking.retriever] = max(score_of(document), scores.get(ranking.retriever, float("-inf")))
+        best = sorted(documents, key=lambda key: (-total[key], key))
+        return [scored(documents[key], total[key], own[key]) for key in best]
+
+    @abstractmethod
+    def worths(self, ranking: Ranking) -> list[float]:
+        """What each place of *ranking* adds to its document's fused score."""
+
+
+@component("minmax")
+@dataclass(frozen=True)
+class MinMaxFusion(Fusion):
+    """The weighted sum of scores, each ranking's scaled to 0..1; a retriever without a weight has 1."""
+
+    weights: Mapping[str, NonNegativeFloat] = field(default_factory=dict)
+
+    def worths(self, ranking: Ranking) -> list[float]:
+        weight = self.weights.get(ranking.retriever, 1.0)
+        scores = [score_of(d) for d in ranking.documents]
+        if not scores:
+            return []
+        low, high = min(scores), max(scores)
+        return [weight * ((score - low) / (high - low) if high > low else 1.0) for score in scores]
+
+
+@component("rrf")
+@dataclass(frozen=True)
+class ReciprocalRankFusion(Fusion):
+    """The weighted sum of 1 / (`k` + rank), as in "Reciprocal Rank Fusion outperforms Condorcet" (2009)."""
+
+    k: PositiveInt = 60
+    weights: Mapping[str, NonNegativeFloat] = field(default_factory=dict)
+
+    def worths(self, ranking: Ranking) -> list[float]:
+        weight = self.weights.get(ranking.retriever, 1.0)
+        return [weight / (self.k + rank) for rank in range(1, len(ranking.documents) + 1)]

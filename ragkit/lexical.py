@@ -1,0 +1,98 @@
+"""Keyword search: BM25 over stemmed words, by tantivy."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.documents import Document
+from pydantic import PositiveInt
+
+from ragkit.document import searchable
+from ragkit.index import LexicalIndex
+from ragkit.registry import component
+
+_ANALYZER = "ragkit"
+
+
+@component("bm25")
+@dataclass(frozen=True)
+class TantivyIndex(LexicalIndex):
+    """BM25 over title and text together, words stemmed for `language`.
+
+    `language` is one that Snowball stems (`english`, `german`, `french` ...), or `none` to take words as they are.
+    """
+
+    language: str = "english"
+    memory_mb: PositiveInt = 64
+
+    def add_passages(self, passages: Sequence[Document]) -> None:
+        import tantivy
+
+        writer = self._index.writer(heap_size=self.memory_mb * 1_000_000, num_threads=1)
+        for passage in passages:
+            writer.delete_documents("id", str(passage.id))
+            writer.add_document(tantivy.Document(id=str(passage.id), text=searchable(passage)))
+        writer.commit()
+        writer.wait_merging_threads()
+        self._index.reload()
+
+    def remove(self, ids: Sequence[str]) -> None:
+        writer = self._index.writer(heap_size=self.memory_mb * 1_000_000, num_threads=1)
+        for identity in ids:
+            writer.delete_documents("id", identity)
+        writer.commit()
+        writer.wait_merging_threads()
+        self._index.reload()
+
+    def search(self, query: str, k: int) -> list[tuple[str, float]]:
+        import tantivy
+
+        words = dict.fromkeys(self._analyzer.analyze(query))
+        terms = [(tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "text", word)) for word in words]
+        if not terms:
+            return []
+        searcher = self._index.searcher()
+        found = searcher.search(tantivy.Query.boolean_query(terms), limit=k, count=False)
+        return [(searcher.doc(address)["id"][0], float(score)) for score, address in found.hits]
+
+    def ids(self) -> set[str]:
+        import tantivy
+
+        searcher = self._index.searcher()
+        every = searcher.search(tantivy.Query.all_query(), limit=max(searcher.num_docs, 1), count=False)
+        return {searcher.doc(address)["id"][0] for _, address in every.hits}
+
+    def clear(self) -> None:
+        self.__dict__.pop("_index", None)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @functools.cached_property
+    def _index(self) -> Any:
+        import tantivy
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        index = tantivy.Index(self._schema, path=str(self.folder), reuse=True)
+        index.register_tokenizer(_ANALYZER, self._analyzer)
+        return index
+
+    @functools.cached_property
+    def _schema(self) -> Any:
+        import tantivy
+
+        builder = tantivy.SchemaBuilder()
+        builder.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
+        builder.add_text_field("text", stored=False, tokenizer_name=_ANALYZER, index_option="freq")
+        return builder.build()
+
+    @functools.cached_property
+    def _analyzer(self) -> Any:
+        import tantivy
+
+        builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple()).filter(tantivy.Filter.remove_long(80)).filter(tantivy.Filter.lowercase())
+        if self.language != "none":
+            builder = builder.filter(tantivy.Filter.stopword(self.language)).filter(tantivy.Filter.stemmer(self.language))
+        return builder.build()

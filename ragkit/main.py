@@ -1,0 +1,42 @@
+"""From a pipeline file to a `Rag` and back: where YAML and components meet."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from ragkit import chunk, compress, config, embed, files, fuse, generate, lexical, policy, retrieve, rewrite, store, verify  # noqa: F401
+from ragkit.config import Spec
+from ragkit.pipeline import Rag
+
+DEFAULT = Path(__file__).with_name("default.yaml")
+
+
+def load(path: str | Path | None = None, *, corpus: str | Path | None = None, allow_import: Collection[str] = ()) -> Rag:
+    """The pipelines that a YAML file describes; without a *path*, `./ragkit.yaml` if there is one, else the default.
+
+    *corpus* is used instead of the directory that the file names.  *allow_import* names packages whose import paths
+    the file may use.  Raises `ConfigError`, which lists every problem of the file, or `UsageError` if there is none.
+    """
+    rag = config.load(Rag, find(path), allow_import)
+    return rag if corpus is None else rag.moved(Path(corpus))
+
+
+def check(path: str | Path | None = None, allow_import: Collection[str] = ()) -> Spec:
+    """Report every problem of a file without building what it describes."""
+    return config.check(Rag, find(path), allow_import)
+
+
+def dump(rag: Rag, defaults: bool = False) -> str:
+    """The YAML that `load` would turn back into *rag*; with *defaults*, every argument is written out.
+
+    Raises `TypeError` for an object that no YAML describes; make it with `ragkit.use` instead of its constructor.
+    """
+    return config.dump(rag, defaults)
+
+
+def find(path: str | Path | None) -> Path:
+    """The file that is meant: *path*, `./ragkit.yaml`, or the packaged default."""
+    if path is not None:
+        return Path(path)
+    return Path("ragkit.yaml") if Path("ragkit.yaml").exists() else DEFAULT

@@ -1,0 +1,437 @@
+"""The data flow, top to bottom: how papers get into the corpus, and how a question is answered from it.
+
+    ingest   load -> deduplicate -> corpus -> chunk -> embed -> index
+    answer   rewrite -> retrieve -> fuse -> read -> refine -> gate -> generate -> verify -> policy
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from langchain_core.document_loaders import BaseLoader
+from langchain_core.documents import BaseDocumentCompressor, BaseDocumentTransformer, Document
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.vectorstores import VectorStore
+from pydantic import BaseModel, ConfigDict
+
+from ragkit import policy, registry
+from ragkit.answer import Answer
+from ragkit.config import Spec, describe, parts_of
+from ragkit.corpus import Corpus
+from ragkit.document import digest, scored, score_of, scores_of, searchable
+from ragkit.embed import CachedEmbeddings, fingerprint_of
+from ragkit.errors import IndexMismatch, LoadError, UsageError
+from ragkit.flow import Called, Event, Finished, Flow, Pipeline, Progress, asteps, call, emit, gather, run, steps
+from ragkit.fuse import Fusion, MinMaxFusion, Ranking
+from ragkit.generate import Generator
+from ragkit.index import Index, LexicalIndex, VectorIndex
+from ragkit.files import Files
+from ragkit.policy import Gate, Policy
+from ragkit.rewrite import QueryRewriter
+from ragkit.verify import Verifier
+
+AnyIndex = VectorStore | LexicalIndex
+
+_AT_ONCE = 256  # passages that are embedded, indexed and marked together
+
+
+class Failure(BaseModel):
+    """A file that could not be read, and why."""
+
+    source: str
+    error: str
+
+
+class IngestReport(BaseModel):
+    """What an ingest did, and what the corpus holds now.
+
+    `entries`: papers as the files named list them; `documents`: distinct papers in the corpus; `duplicates`: entries
+    that another entry had made known; `variants`: those whose text differs; `encoded`: texts that were embedded.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    files: int
+    entries: int
+    documents: int
+    duplicates: int
+    variants: int
+    chunks: int
+    failed: tuple[Failure, ...]
+    encoded: int
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is ingested: *paths*, into *corpus*.  Without paths, only the indexes are brought up to date."""
+
+    corpus: Corpus
+    paths: Sequence[str | Path] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, of which corpus, after which messages (oldest first)."""
+
+    corpus: Corpus
+    text: str
+    history: Sequence[BaseMessage] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestPipeline(Pipeline[Reading, IngestReport]):
+    """load -> deduplicate -> corpus -> chunk -> embed -> index.
+
+    Every step asks the corpus what is still to be done, so an ingest that was cut short goes on where it stopped.
+    """
+
+    load: BaseLoader = Files()
+    chunk: BaseDocumentTransformer
+    index: Sequence[AnyIndex]
+
+    def flow(self, given: Reading) -> Flow[IngestReport]:
+        started = time.perf_counter()
+        corpus = given.corpus
+        with corpus.writing():
+            uris, failed = yield from self._load(corpus, given.paths)
+            yield from self._chunk(corpus)
+            encoded = 0
+            for index in self.index:
+                encoded += yield from self.fill(corpus, index)
+            corpus.drop_orphans()
+            counts = corpus.counts(uris)
+        return IngestReport(
+            files=counts.files,
+            entries=counts.entries,
+            documents=counts.documents,
+            duplicates=counts.duplicates,
+            variants=counts.variants,
+            chunks=len(corpus.held(self.name_of(self.index[0]))) if self.index else counts.chunks,
+            failed=tuple(failed),
+            encoded=encoded,
+            seconds=round(time.perf_counter() - started, 3),
+        )
+
+    def _load(self, corpus: Corpus, paths: Sequence[str | Path]) -> Flow[tuple[list[str], list[Failure]]]:
+        """Read what is new or changed; one file that cannot be read costs only itself."""
+        if not isinstance(self.load, Files):
+            return (yield from self._load_all(corpus, self.load, paths))
+        found = self.load.find([*self.load.paths, *paths])
+        uris, failed = [], []
+        for number, path in enumerate(found):
+            yield from emit(Progress("load", number, len(found), path.name))
+            uri = str(path)
+            try:
+                unread = hashlib.sha256(self.load.content(path)).hexdigest()
+                if not corpus.has_file(uri, unread, self._loader):
+                    content, papers = yield from call("load", self.load.read, path)
+                    corpus.put_file(uri, content, self._loader, papers)
+                uris.append(uri)
+            except LoadError as error:
+                failed.append(Failure(source=uri, error=str(error)))
+        yield from emit(Progress("load", len(found), len(found)))
+        return uris, failed
+
+    def _load_all(self, corpus: Corpus, loader: BaseLoader, paths: Sequence[str | Path]) -> Flow[tuple[list[str], list[Failure]]]:
+        """Read everything that a LangChain loader brings, as one source after another."""
+        if paths:
+            raise UsageError(f"'{paths[0]}' cannot be ingested: this configuration loads with {type(loader).__name__}, which takes no paths")
+        by_uri: dict[str, list[Document]] = {}
+        for document in (yield from call("load", loader.load)):
+            by_uri.setdefault(str(document.metadata.get("source", type(loader).__name__)), []).append(document)
+        for uri, documents in by_uri.items():
+            content = digest(*(d.page_content for d in documents))
+            if not corpus.has_file(uri, content, self._loader):
+                corpus.put_file(uri, content, self._loader, documents)
+        return list(by_uri), []
+
+    def _chunk(self, corpus: Corpus) -> Flow[None]:
+        waiting = corpus.unchunked(self._chunker)
+        for at in range(0, len(waiting), _AT_ONCE):
+            yield from emit(Progress("chunk", at, len(waiting)))
+            papers = list(corpus.documents(waiting[at : at + _AT_ONCE]).values())
+            chunks = yield from call("chunk", self.chunk.transform_documents, papers)
+            corpus.put_chunks(self._chunker, papers, chunks)
+
+    def fill(self, corpus: Corpus, index: AnyIndex) -> Flow[int]:
+        """Bring one index up to date; return how many texts had to be embedded."""
+        name = self.name_of(index)
+        if corpus.index_fingerprint(name) != _fingerprint(index):
+            if isinstance(index, Index):
+                index.clear()
+            corpus.begin_index(name, _fingerprint(index))
+        cached = CachedEmbeddings(index.embeddings, corpus) if isinstance(index, VectorIndex) and index.embeddings else None
+        missing = corpus.missing(name, self._chunker)
+        for at in range(0, len(missing), _AT_ONCE):
+            yield from emit(Progress("index", at, len(missing), name))
+            ids = missing[at : at + _AT_ONCE]
+            passages = list(corpus.passages(ids).values())
+            if isinstance(index, LexicalIndex):
+                yield from call("index", index.add_passages, passages)
+            elif cached and isinstance(index, VectorIndex):
+                vectors = yield from call("embed", cached.vectors, [searchable(p) for p in passages])
+                yield from call("index", index.add_vectors, passages, vectors)
+            else:
+                yield from call("index", index.add_documents, [p.model_copy(update={"page_content": searchable(p)}) for p in passages])
+            corpus.mark(name, ids)
+        if surplus := corpus.surplus(name):
+            yield from call("index", index.remove if isinstance(index, Index) else index.delete, surplus)
+            corpus.unmark(name, surplus)
+        yield from emit(Progress("index", len(missing), len(missing), name))
+        return cached.encoded if cached else 0
+
+    def name_of(self, index: AnyIndex) -> str:
+        """What the ledger calls *index*: its settings and the chunker's decide, so configurations do not collide."""
+        short = registry.name_of(type(index)).rpartition(".")[2]
+        return f"{short}-{digest(str(_described(index)), self._chunker)[:8]}"
+
+    @property
+    def _loader(self) -> str:
+        return digest(str(_described(self.load)))
+
+    @property
+    def _chunker(self) -> str:
+        return digest(str(_described(self.chunk)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerPipeline(Pipeline[Question, Answer]):
+    """rewrite -> retrieve -> fuse -> read -> refine -> gate -> generate -> verify -> policy."""
+
+    rewrite: Sequence[QueryRewriter] = ()
+    retrieve: Sequence[BaseRetriever]
+    fuse: Fusion = MinMaxFusion()
+    refine: Sequence[BaseDocumentCompressor] = ()
+    gate: Gate | None = None
+    generate: Generator
+    verify: Verifier | None = None
+    policy: Policy = "drop"
+
+    def flow(self, given: Question) -> Flow[Answer]:
+        question, found = yield from self.search(given)
+        passages: Sequence[Document] = found
+        for refiner in self.refine:
+            passages = yield from call("refine", refiner.compress_documents, passages, question)
+        if self.gate and (reason := (yield from call("gate", self.gate.refuse, question, passages))):
+            return policy.abstain(given.text, reason, passages)
+        answer = yield from self.generate.flow(question, passages)
+        if self.verify:
+            answer = yield from self.verify.flow(answer)
+        return policy.apply(self.policy, answer.model_copy(update={"question": given.text}))
+
+    def search(self, given: Question) -> Flow[tuple[str, list[Document]]]:
+        """The question as it is searched for, and every passage found for it, best first."""
+        queries = [given.text]
+        for rewriter in self.rewrite:
+            queries = yield from rewriter.flow(queries, given.history)
+        asked = [(retriever, query) for query in queries for retriever in self.retrieve]
+        found = yield from gather("retrieve", [(retriever.invoke, query) for retriever, query in asked])
+        rankings = [Ranking(label(retriever), documents) for (retriever, _), documents in zip(asked, found, strict=True)]
+        fused = yield from call("fuse", self.fuse.fuse, rankings)
+        passages = yield from call("read", _read, given.corpus, fused)
+        return queries[0], passages
+
+
+def label(retriever: BaseRetriever) -> str:
+    """What a retriever's ranking is called in weights and scores: its `name`, else its component name."""
+    return retriever.name or registry.name_of(type(retriever)).rpartition(".")[2]
+
+
+def _read(corpus: Corpus, hits: Sequence[Document]) -> list[Document]:
+    """The passages that *hits* name, read from the corpus.
+
+    A hit of an index that has not heard of a deletion yet is passed over; a passage that another source brought
+    whole stays as it came.
+    """
+    known = corpus.passages(str(h.id) for h in hits)
+    read = []
+    for found in hits:
+        if passage := known.get(str(found.id)):
+            read.append(scored(passage, score_of(found), scores_of(found)))
+        elif found.page_content and "document_id" not in found.metadata:
+            read.append(found)
+    return read
+
+
+class Rag:
+    """A corpus, how papers get into it, and how questions are answered from it: what one YAML file describes.
+
+    *corpus* is the directory of the corpus database and of the indexes derived from it; nothing is opened or created
+    before it is needed.  Raises `ValueError` where *ingest* and *answer* do not fit together.
+    """
+
+    def __init__(self, *, corpus: Path = Path(".ragkit"), ingest: IngestPipeline, answer: AnswerPipeline) -> None:
+        self.corpus = Corpus(corpus)
+        self.ingest_pipeline, self.answer_pipeline = ingest, answer
+        self._ragkit_spec = Spec(Rag, {"corpus": corpus, "ingest": ingest, "answer": answer}, "Rag")
+        filled = {ingest.name_of(index) for index in ingest.index}
+        for index in _indexes_in(answer):
+            if ingest.name_of(index) not in filled:
+                raise ValueError(f"answer searches a {registry.name_of(type(index))} index that ingest.index does not fill")
+        for index in [*ingest.index, *_indexes_in(answer)]:
+            if isinstance(index, Index):
+                index.attach(self.corpus.directory / "indexes" / ingest.name_of(index))
+        labels = {label(retriever) for retriever in answer.retrieve}
+        if unknown := [name for name in getattr(answer.fuse, "weights", {}) if name not in labels]:
+            raise ValueError(f"answer.fuse weighs '{unknown[0]}', but the retrievers are called {', '.join(sorted(labels))}")
+
+    def moved(self, corpus: Path) -> Rag:
+        """The same pipelines over another corpus."""
+        return Rag(corpus=corpus, ingest=self.ingest_pipeline, answer=self.answer_pipeline)
+
+    # --- papers in
+
+    def ingest(self, *paths: str | Path) -> IngestReport:
+        """Read files and folders into the corpus, and bring the indexes up to date.
+
+        Without paths, only the indexes (and what the configuration's loader names) are.  Raises `UsageError` for a
+        path that is not there and `CorpusError` if the corpus cannot be written; a file that cannot be read is named
+        in the report.
+        """
+        return run(self.ingest_pipeline.flow(Reading(self.corpus, paths)))
+
+    def ingest_events(self, *paths: str | Path) -> Iterator[Event]:
+        """The same, as a stream of events that ends with `Finished(report)`."""
+        return steps(self.ingest_pipeline.flow(Reading(self.corpus, paths)))
+
+    def repair(self) -> list[str]:
+        """Rebuild every index that is not what the ledger says, from the corpus; say what was done."""
+        mended = []
+        with self.corpus.writing():
+            for index in self.ingest_pipeline.index:
+                name = self.ingest_pipeline.name_of(index)
+                if isinstance(index, Index) and (self._lost(index, name) or _present(index) != set(self.corpus.held(name))):
+                    index.clear()
+                    self.corpus.begin_index(name, _fingerprint(index))
+                    mended.append(f"rebuilt {name}")
+                run(self.ingest_pipeline.fill(self.corpus, index))
+        return mended
+
+    # --- questions
+
+    def search(self, query: str, k: int = 10) -> list[Document]:
+        """The best *k* passages, best first, with their spans, sources and scores in the metadata."""
+        self._ready()
+        _, found = run(self.answer_pipeline.search(Question(self.corpus, _asked(query))))
+        return found[:k]
+
+    def ask(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = ()) -> Answer:
+        """The answer, its citations checked.  *history*: earlier messages, oldest first, LangChain's or
+        `{"role": "user" | "assistant", "content": ...}`.
+        """
+        for event in self.stream(question, history):
+            last = event
+        assert isinstance(last, Finished)
+        return last.result  # type: ignore[no-any-return]
+
+    async def aask(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = ()) -> Answer:
+        """`ask`, without blocking."""
+        async for event in self.astream(question, history):
+            last = event
+        assert isinstance(last, Finished)
+        return last.result  # type: ignore[no-any-return]
+
+    def stream(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = ()) -> Iterator[Event]:
+        """What happens while a question is answered: `Called`, `Token`, and at last `Finished(answer)`."""
+        self._ready()
+        watch = _Stopwatch()
+        for event in steps(self.answer_pipeline.flow(self._question(question, history))):
+            yield watch(event)
+
+    async def astream(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = ()) -> AsyncIterator[Event]:
+        """`stream`, without blocking."""
+        self._ready()
+        watch = _Stopwatch()
+        async for event in asteps(self.answer_pipeline.flow(self._question(question, history))):
+            yield watch(event)
+
+    def as_runnable(self) -> Runnable[str, Answer]:
+        """A langchain-core Runnable: question in, `Answer` out."""
+        return RunnableLambda(lambda question: self.ask(question), afunc=lambda question: self.aask(question), name="ragkit")
+
+    def _question(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]]) -> Question:
+        return Question(self.corpus, _asked(question), tuple(map(_message, history)))
+
+    # --- the indexes
+
+    def _ready(self) -> None:
+        """See that every index can be searched: one whose files are gone is rebuilt, which encodes nothing anew."""
+        for index in self.ingest_pipeline.index:
+            name = self.ingest_pipeline.name_of(index)
+            known = self.corpus.index_fingerprint(name)
+            if known is None:
+                raise IndexMismatch(
+                    f"the corpus in '{self.corpus.directory}' has no index for this configuration ({name});"
+                    " run `ragkit ingest` with it (no path is needed), or use the configuration that the corpus was built with"
+                )
+            if known != _fingerprint(index):
+                raise IndexMismatch(f"index {name} was built with another model or other settings; run `ragkit ingest` to build it anew")
+            if isinstance(index, Index) and self._lost(index, name):
+                self.repair()
+
+    def _lost(self, index: Index, name: str) -> bool:
+        return not index.folder.exists() and bool(self.corpus.held(name))
+
+
+class _Stopwatch:
+    """Adds up the time of each stage, and writes it into the answer at the end."""
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.spent: dict[str, float] = {}
+
+    def __call__(self, event: Event) -> Event:
+        if isinstance(event, Called):
+            self.spent[event.stage] = self.spent.get(event.stage, 0.0) + event.seconds
+        if not isinstance(event, Finished):
+            return event
+        whole = {**self.spent, "total": time.perf_counter() - self.started}
+        return Finished(event.result.model_copy(update={"timings_ms": {stage: round(1000 * s, 2) for stage, s in whole.items()}}))
+
+
+def _asked(question: str) -> str:
+    if not question.strip():
+        raise UsageError("the question is empty; ask something, such as `ragkit ask 'What is dense retrieval?'`")
+    return question.strip()
+
+
+def _message(given: BaseMessage | Mapping[str, str]) -> BaseMessage:
+    if isinstance(given, BaseMessage):
+        return given
+    return AIMessage(given["content"]) if given.get("role") == "assistant" else HumanMessage(given["content"])
+
+
+def _indexes_in(answer: AnswerPipeline) -> list[AnyIndex]:
+    return [part for part in parts_of(answer) if isinstance(part, VectorStore | LexicalIndex)]
+
+
+def _present(index: Index) -> set[str]:
+    try:
+        return index.ids()
+    except Exception:  # whatever a damaged index raises, it is to be rebuilt
+        return set()
+
+
+def _fingerprint(index: AnyIndex) -> str:
+    """What an index was built with: the settings, and the model's weights if it has one."""
+    embed = index.embeddings if isinstance(index, VectorStore) else None
+    return digest(str(_described(index)), fingerprint_of(embed) if embed else "")
+
+
+def _described(value: Any) -> Any:
+    """*value* as its YAML says it; for an object that has none, its class."""
+    try:
+        return describe(value)
+    except TypeError:
+        return type(value).__qualname__

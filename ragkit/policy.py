@@ -1,0 +1,86 @@
+"""When not to answer, and what becomes of claims that their citations do not support."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from langchain_core.documents import Document
+
+from ragkit.answer import Abstention, Answer, Claim, Verdict
+from ragkit.cite import render
+from ragkit.document import scores_of, title_of
+from ragkit.registry import component, interface
+from ragkit.text import stems
+
+Policy = Literal["flag", "drop", "abstain"]
+"""`flag` leaves unsupported claims in, with their verdicts; `drop` takes them out; `abstain` gives no answer then."""
+
+
+def apply(policy: Policy, answer: Answer) -> Answer:
+    """What the reader sees of a judged answer.  Claims that nobody checked count as good."""
+    if policy == "flag" or answer.abstained:
+        return answer
+    good = [c for c in answer.claims if c.verdict in (Verdict.SUPPORTED, Verdict.UNCHECKED)]
+    if policy == "abstain" and len(good) < len(answer.claims):
+        bad = len(answer.claims) - len(good)
+        return abstain(answer.question, f"{bad} of {len(answer.claims)} sentences are not supported by the papers", answer.context)
+    if not any(stems(c.text) for c in good):
+        return abstain(answer.question, "no sentence of the answer is supported by the papers", answer.context)
+    if len(good) == len(answer.claims):
+        return answer
+    return _only(answer, good)
+
+
+def _only(answer: Answer, claims: Sequence[Claim]) -> Answer:
+    """*answer* with these claims only, its citations numbered anew."""
+    number = {old: new for new, old in enumerate(dict.fromkeys(n for c in claims for n in c.citations), 1)}
+    kept = [c.model_copy(update={"citations": tuple(number[n] for n in c.citations)}) for c in claims]
+    citations = sorted(
+        (c.model_copy(update={"number": number[c.number]}) for c in answer.citations if c.number in number), key=lambda c: c.number
+    )
+    return answer.model_copy(update={"text": render(kept), "claims": tuple(kept), "citations": tuple(citations)})
+
+
+def abstain(question: str, reason: str, passages: Sequence[Document]) -> Answer:
+    """No answer, the reason, and the titles that came nearest."""
+    nearest = tuple(dict.fromkeys(t for t in map(title_of, passages) if t))[:3]
+    text = f"I cannot answer this from the papers: {reason}."
+    if nearest:
+        text += " Nearest: " + "; ".join(nearest) + "."
+    return Answer(question=question, text=text, abstained=Abstention(reason=reason, nearest=nearest), context=tuple(passages))
+
+
+@interface
+class Gate(ABC):
+    """Decides, before anything is generated, whether the passages can answer the question."""
+
+    @abstractmethod
+    def refuse(self, question: str, passages: Sequence[Document]) -> str | None:
+        """Why not, as the end of a sentence; None if they can."""
+
+
+@component("relevance")
+@dataclass(frozen=True)
+class RelevanceGate(Gate):
+    """Lets a question pass if a passage is near enough to it, or shares enough of its words.
+
+    `similarity` is the cosine of the nearest passage by the retriever called `retriever`; `coverage` the share of the
+    question's content words in the passage that has most of them.  Their weighted sum must reach `threshold`.
+    """
+
+    retriever: str = "dense"
+    threshold: float = 0.5
+    weight: float = 0.7
+
+    def refuse(self, question: str, passages: Sequence[Document]) -> str | None:
+        if not passages:
+            return "nothing was found"
+        similarity = max(scores_of(p).get(self.retriever, 0.0) for p in passages)
+        wanted = set(stems(question))
+        coverage = max((len(wanted & set(stems(f"{title_of(p)} {p.page_content}"))) / len(wanted) for p in passages), default=0) if wanted else 0.0
+        if self.weight * similarity + (1 - self.weight) * coverage >= self.threshold:
+            return None
+        return "none of them is about it"

@@ -1,0 +1,102 @@
+"""Vector stores: Chroma, embedded.  Any other LangChain `VectorStore` is used by its import path."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+
+from ragkit.corpus import Vectors
+from ragkit.document import hit, passage
+from ragkit.index import VectorIndex
+from ragkit.registry import component
+
+_COLLECTION = "chunks"
+
+
+@component("chroma")
+@dataclass(frozen=True)
+class ChromaStore(VectorIndex):
+    """Chroma in this process, in a folder beside the corpus; nearest by cosine, from 0 (unrelated) to 1 (the same)."""
+
+    embed: Embeddings
+
+    @property
+    def embeddings(self) -> Embeddings:
+        return self.embed
+
+    def add_vectors(self, passages: Sequence[Document], vectors: Vectors) -> None:
+        most = self._client.get_max_batch_size()
+        for at in range(0, len(passages), most):
+            some = passages[at : at + most]
+            self._collection.upsert(
+                ids=[str(p.id) for p in some],
+                embeddings=vectors[at : at + most],
+                metadatas=[{"document_id": p.metadata["document_id"]} for p in some],
+            )
+
+    def add_texts(self, texts: Iterable[str], metadatas: list[dict[str, Any]] | None = None, *, ids: list[str] | None = None, **_: Any) -> list[str]:
+        """LangChain's way in; each text is a paper of its own."""
+        every = list(texts)
+        papers = [Document(page_content=t, metadata=m) for t, m in zip(every, metadatas or [{} for _ in every], strict=True)]
+        added = [passage(p, 0, len(p.page_content)) for p in papers]
+        if ids is not None:
+            added = [p.model_copy(update={"id": i}) for p, i in zip(added, ids, strict=True)]
+        if added:
+            import numpy as np
+
+            self.add_vectors(added, np.asarray(self.embed.embed_documents([p.page_content for p in added]), dtype=np.float32))
+        return [str(p.id) for p in added]
+
+    def delete(self, ids: list[str] | None = None, **_: Any) -> bool:
+        self.remove(ids or [])
+        return True
+
+    def similarity_search(self, query: str, k: int = 4, **_: Any) -> list[Document]:
+        return [document for document, _ in self.similarity_search_with_relevance_scores(query, k)]
+
+    def similarity_search_with_relevance_scores(self, query: str, k: int = 4, **_: Any) -> list[tuple[Document, float]]:
+        """The nearest *k* passages as bare hits (id and score), to be read from the corpus."""
+        collection = self._collection
+        k = min(k, collection.count())
+        if k == 0:
+            return []
+        found = collection.query(query_embeddings=[self.embed.embed_query(query)], n_results=k, include=["distances"])
+        scores = [min(max(1.0 - float(d), 0.0), 1.0) for d in (found["distances"] or [[]])[0]]
+        return [(hit(identity, score), score) for identity, score in zip(found["ids"][0], scores, strict=True)]
+
+    @classmethod
+    def from_texts(cls, texts: list[str], embedding: Embeddings, metadatas: list[dict[str, Any]] | None = None, **_: Any) -> ChromaStore:
+        raise NotImplementedError("a ChromaStore is derived from a corpus: ingest the texts with Rag.ingest")
+
+    def ids(self) -> set[str]:
+        return set(self._collection.get(include=[])["ids"])
+
+    def remove(self, ids: Sequence[str]) -> None:
+        most = self._client.get_max_batch_size()
+        for at in range(0, len(ids), most):
+            self._collection.delete(ids=list(ids[at : at + most]))
+
+    def clear(self) -> None:
+        from chromadb.api.client import SharedSystemClient
+
+        for name in ("_client", "_collection"):
+            self.__dict__.pop(name, None)
+        SharedSystemClient.clear_system_cache()  # else Chroma goes on using the deleted files
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        import chromadb
+        from chromadb.config import Settings
+
+        return chromadb.PersistentClient(path=str(self.folder), settings=Settings(anonymized_telemetry=False))
+
+    @functools.cached_property
+    def _collection(self) -> Any:
+        return self._client.get_or_create_collection(_COLLECTION, embedding_function=None, configuration={"hnsw": {"space": "cosine"}})

@@ -1,0 +1,182 @@
+"""Sentences, words, numbers and names of a text.  Pure functions; offsets are characters of the text given."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator
+
+Offsets = tuple[int, int]
+
+# A full stop after these ends no sentence; the sentence model knows most, these are the ones that papers add.
+_ABBREVIATIONS = re.compile(
+    r"(?:^|[\s(\[])(?:al|approx|cf|ca|chap|def|e\.g|eq|eqs|eqn|fig|figs|i\.e|incl|resp|sec|sect|tab|thm|vol|vs|viz"
+    r"|w\.r\.t|dr|mr|mrs|prof)\.$",
+    re.IGNORECASE,
+)
+# `... tasks.We show ...`: a stop glued to the next sentence, which is told from `torch.Tensor` by its first word.
+_GLUED = re.compile(
+    r"(?<=[a-z)\]%”\"])[.!?](?=(?:A|Additionally|Also|Although|An|As|At|Because|Besides|Both|But|By|Code|Compared|"
+    r"Consequently|Current|Despite|Due|Each|Empirical|Existing|Experimental|Experiments|Extensive|Finally|First|Firstly|For|From|"
+    r"Furthermore|Given|Hence|Here|How|However|I|If|In|Instead|It|Its|Lastly|Many|Moreover|More|Most|Motivated|Nevertheless|Next|"
+    r"Notably|On|Once|One|Our|Overall|Prior|Previous|Recent|Recently|Results|Second|Secondly|Several|Similarly|Since|So|Some|"
+    r"Specifically|Such|That|The|Their|Then|There|Therefore|These|They|This|Those|Through|Thus|To|Together|Traditional|"
+    r"Two|Under|Unlike|Using|We|What|When|Where|Whereas|While|With|Without|Yet)(?:[ ,]|$))"
+)
+_BLANK_LINE = re.compile(r"\n[ \t\r]*\n|\r\n?[ \t]*\r\n?")
+_LINE_ITEM = re.compile(r"\n(?=[ \t]*(?:[-*+•]|\d+[.)]|#{1,6}|>|\|)[ \t])|(?<=\n)#{1,6}[^\n]*\n|^#{1,6}[^\n]*\n")
+
+
+def sentences(text: str) -> list[Offsets]:
+    """The sentences of *text* in order, without the white space around them.
+
+    Blank lines, headings and list items end a sentence; abbreviations, decimals, initials and URLs do not; a sentence
+    glued to the one before it (`tasks.We`) is a sentence of its own.  Together they cover all but white space.
+    """
+    found: list[Offsets] = []
+    for start, end in _blocks(text):
+        found += _trimmed(text, _joined(text, _split_glued(text, _model()(text, start, end))))
+    return found
+
+
+def _blocks(text: str) -> Iterator[Offsets]:
+    at = 0
+    for cut in sorted({m.end() for m in _BLANK_LINE.finditer(text)} | {m.end() for m in _LINE_ITEM.finditer(text)}):
+        yield at, cut
+        at = cut
+    yield at, len(text)
+
+
+@functools.cache
+def _model() -> Callable[[str, int, int], list[Offsets]]:
+    from nupunkt import sent_spans
+
+    def split(text: str, start: int, end: int) -> list[Offsets]:
+        block = text[start:end]
+        if not block.strip():
+            return []
+        # The model's spans are taken as cuts, so that no character can fall between two sentences.
+        cuts = sorted({start + b for _, b in sent_spans(block) if 0 < b < len(block)})
+        return list(zip([start, *cuts], [*cuts, end], strict=True))
+
+    return split
+
+
+def _split_glued(text: str, spans: list[Offsets]) -> list[Offsets]:
+    found: list[Offsets] = []
+    for start, end in spans:
+        for glue in _GLUED.finditer(text, start, end):
+            if glue.end() < end and not _in_address(text, glue.start()):
+                found.append((start, glue.end()))
+                start = glue.end()
+        found.append((start, end))
+    return found
+
+
+def _in_address(text: str, at: int) -> bool:
+    """Is the stop at *at* inside a URL, an e-mail address or a path?"""
+    begin = max(text.rfind(" ", 0, at), text.rfind("\n", 0, at)) + 1
+    return bool(re.search(r"://|www\.|@|\w/\w", text[begin:at]))
+
+
+def _joined(text: str, spans: list[Offsets]) -> list[Offsets]:
+    found: list[Offsets] = []
+    for start, end in spans:
+        if found and _ABBREVIATIONS.search(text[found[-1][0] : found[-1][1]].rstrip()):
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+    return found
+
+
+def _trimmed(text: str, spans: list[Offsets]) -> list[Offsets]:
+    return [s for s in (trimmed(text, start, end) for start, end in spans) if s[0] < s[1]]
+
+
+def trimmed(text: str, start: int, end: int) -> Offsets:
+    """`start, end` moved inwards past white space."""
+    while start < end and text[start].isspace():
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    return start, end
+
+
+STOPWORDS = frozenset(
+    "a about above after again against all also am an and any are aren't as at be because been before being below between both but by can "
+    "can't cannot could couldn't did didn't do does doesn't doing don't down during each either else etc ever every few for from further had "
+    "hadn't has hasn't have haven't having he her here hers herself him himself his how however i if in into is isn't it its itself just "
+    "let's many may me might more most much must my myself neither no nor not of off on once one only or other ought our ours ourselves out "
+    "over own per please same she should shouldn't so some such tell than that the their theirs them themselves then there these they this "
+    "those through to too under until up upon us use used uses using very via was wasn't we were weren't what when where whether which while "
+    "who whom whose why will with within without won't would wouldn't you your yours yourself yourselves".split()
+)
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_NUMBER_WORDS = {
+    word: value
+    for value, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())
+}
+_SCALES = {"k": 3, "thousand": 3, "m": 6, "million": 6, "b": 9, "billion": 9, "t": 12, "trillion": 12}
+_NUMBER = re.compile(
+    r"(?<![\w.])(?<![A-Za-z]-)(\d{1,3}(?:,\d{3})+(?!\d)|\d+)(\.\d+)?(?:\s?(thousand|million|billion|trillion)\b|([kKmMbBT])(?![A-Za-z\d]))?(?!\w*[A-Za-z]{3})"
+)
+
+
+def words(text: str) -> list[str]:
+    """Every word in lower case, in order."""
+    return [w.casefold() for w in _WORD.findall(text)]
+
+
+def stems(text: str) -> list[str]:
+    """The stems of the content words, in order: what two phrasings of a thing share."""
+    return [stem(w) for w in words(text) if w not in STOPWORDS and (len(w) > 1 or w.isdigit())]
+
+
+@functools.lru_cache(maxsize=65536)
+def stem(word: str) -> str:
+    """The Snowball stem of a lower-case English word."""
+    found = _stemmer()(word)
+    return found[0] if found else word
+
+
+@functools.cache
+def _stemmer() -> Callable[[str], list[str]]:
+    import tantivy
+
+    english = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw()).filter(tantivy.Filter.stemmer("english")).build()
+    return english.analyze
+
+
+def numbers(text: str) -> set[str]:
+    """The numbers in *text*, written one way: `80,000`, `80k` and `80 thousand` are all `80000`; `two` is `2`."""
+    found = set()
+    for match in _NUMBER.finditer(text):
+        whole, fraction, scale_word, scale_letter = match.groups()
+        power = _SCALES[(scale_word or scale_letter).lower()] if scale_word or scale_letter else 0
+        found.add(_canonical(whole.replace(",", ""), (fraction or ".")[1:], power))
+    return found | {str(_NUMBER_WORDS[w]) for w in words(text) if w in _NUMBER_WORDS and w not in ("zero", "one")}
+
+
+def _canonical(whole: str, fraction: str, power: int) -> str:
+    fraction = fraction.ljust(power, "0")
+    whole, fraction = whole + fraction[:power], fraction[power:].rstrip("0")
+    return (whole.lstrip("0") or "0") + (f".{fraction}" if fraction else "")
+
+
+_NAME = re.compile(r"[^\W\d_][\w]*(?:[-.+][\w]+)*")
+
+
+def names(text: str) -> set[str]:
+    """The words that name something: with a capital or digit inside (`BEIR`, `GPT-4`, `bge-m3`), in lower case.
+
+    A word with only its first letter capitalised counts unless it begins a sentence.
+    """
+    openings = {start for start, _ in sentences(text)}
+    found = set()
+    for match in _NAME.finditer(text):
+        word = match.group()
+        inside = any(c.isupper() or c.isdigit() for c in word[1:])
+        if len(word) > 1 and (inside or (word[0].isupper() and match.start() not in openings)):
+            if word.casefold() not in STOPWORDS:
+                found.add(word.casefold())
+    return found
