@@ -29,6 +29,7 @@ _HOME = {
     "IngestReport": "pipeline",
     "LoadError": "errors",
     "ModelError": "errors",
+    "NoCorpus": "errors",
     "Rag": "pipeline",
     "RagkitError": "errors",
     "UsageError": "errors",
@@ -53,6 +54,7 @@ __all__ = [
     "IngestReport",
     "LoadError",
     "ModelError",
+    "NoCorpus",
     "Rag",
     "RagkitError",
     "UsageError",
@@ -68,7 +70,7 @@ if TYPE_CHECKING:
     from ragkit.answer import Abstention, Answer, Citation, Claim, Verdict
     from ragkit.config import use
     from ragkit.corpus import Corpus
-    from ragkit.errors import ConfigError, CorpusError, IndexMismatch, LoadError, ModelError, RagkitError, UsageError
+    from ragkit.errors import ConfigError, CorpusError, IndexMismatch, LoadError, ModelError, NoCorpus, RagkitError, UsageError
     from ragkit.main import dump, load
     from ragkit.pipeline import AnswerPipeline, IngestPipeline, IngestReport, Rag
     from ragkit.registry import component, interface

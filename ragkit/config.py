@@ -201,7 +201,9 @@ class _Checker:
                 arguments[word] = self.value(parameters[word].hint, value, _join(path, word))
             elif word not in ignore:
                 hint = _did_you_mean(word, parameters) or (f" (known: {', '.join(parameters)})" if parameters else "")
-                self.problem(key, _join(path, word), (f"{name} has no argument '{word}'" if name else f"there is no key '{word}' here") + hint)
+                self.problem(
+                    key, _join(path, word), (f"{name} has no argument '{word}'" if name else f"there is no key '{word}' here") + hint
+                )
         for word, parameter in parameters.items():
             if parameter.required and word not in arguments and isinstance(node, yaml.MappingNode):
                 self.problem(node, path, f"{name} needs '{word}'" if name else f"the key '{word}' is missing")
@@ -215,7 +217,7 @@ class _Checker:
             return self.slot(slots, node, path)
         if registry.is_part(hint):
             return self.call(hint, node, path, ignore=set())
-        if item := _item_of(hint):
+        if item := item_of(hint):
             if not isinstance(node, yaml.SequenceNode):
                 return [self.value(item, node, path)]  # one item may stand for a list of one
             self.count(node, path)
@@ -406,10 +408,10 @@ def _same(value: Any, default: Any) -> bool:
 
 def _read_back(value: Any, path: str) -> Spec:
     """scikit-learn's rule: a component stores each constructor argument under its own name."""
-    if not registry.is_ours(type(value)):
+    maker: registry.Maker = type(value)
+    if not registry.is_ours(maker):
         raise TypeError(_cannot_write(value, path))
-    arguments = {n: getattr(value, n) for n in registry.parameters(type(value))}
-    return Spec(type(value), arguments, registry.name_of(type(value)))
+    return Spec(maker, {name: getattr(value, name) for name in registry.parameters(maker)}, registry.name_of(maker))
 
 
 def _cannot_write(value: Any, path: str) -> str:
@@ -461,7 +463,7 @@ def _variable(match: re.Match[str]) -> str:
     return found
 
 
-def _item_of(hint: Any) -> Any:
+def item_of(hint: Any) -> Any:
     """The item's hint, if *hint* is a sequence of slots or parts."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if inspect.isclass(origin) and issubclass(origin, Sequence) and arguments:
@@ -532,7 +534,9 @@ def parts_of(value: Any) -> Iterator[Any]:
         each = waiting.pop(0)
         if isinstance(each, list | tuple):
             waiting = [*each, *waiting]
-        elif id(each) not in seen and (registry.is_ours(type(each)) or registry.is_slot(type(each))):
+            continue
+        maker: registry.Maker = type(each)
+        if id(each) not in seen and (registry.is_ours(maker) or registry.is_slot(maker)):
             seen.add(id(each))
             yield each
-            waiting = [*(getattr(each, name, None) for name in registry.parameters(type(each))), *waiting]
+            waiting = [*(getattr(each, name, None) for name in registry.parameters(maker)), *waiting]

@@ -34,7 +34,7 @@ from langchain_core.documents import Document
 from numpy.typing import NDArray
 
 from ragkit.document import contradict, identity_keys, paper_id, passage, sources_of, title_of
-from ragkit.errors import CorpusError
+from ragkit.errors import CorpusError, NoCorpus
 
 Vectors = NDArray[np.float32]
 
@@ -118,7 +118,7 @@ class Corpus:
         """This thread's connection."""
         if not hasattr(self._local, "connection"):
             if not self.exists():
-                raise CorpusError(f"there is no corpus in '{self.directory}'; `ragkit ingest PATH` makes one")
+                raise NoCorpus(f"there is no corpus in '{self.directory}'; `ragkit ingest PATH` makes one")
             self._local.connection = self._connect()
         return self._local.connection  # type: ignore[no-any-return]
 
@@ -143,7 +143,7 @@ class Corpus:
         """Hold the corpus's lock: one process writes at a time.  The system lets go of a dead holder's lock."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            lock = open(self.directory / "lock", "a+")
+            lock = (self.directory / "lock").open("a+")
         except OSError as error:
             raise CorpusError(f"cannot write to the corpus in '{self.directory}': {error.strerror}; choose another --corpus") from None
         with closing(lock):
@@ -358,7 +358,9 @@ class Corpus:
         """The vectors that *model* (a fingerprint) gave to the texts with these digests, those that there are."""
         found = {}
         for some in _batches(texts):
-            for text, blob in self._db.execute(f"SELECT text, vector FROM vectors WHERE model = ? AND text IN ({_marks(some)})", (model, *some)):
+            for text, blob in self._db.execute(
+                f"SELECT text, vector FROM vectors WHERE model = ? AND text IN ({_marks(some)})", (model, *some)
+            ):
                 found[text] = np.frombuffer(blob, dtype=np.float32)
         return found
 

@@ -73,7 +73,11 @@ class SentenceTransformersEmbeddings(FingerprintedEmbeddings):
 
 @component("openai")
 def openai_embeddings(
-    model: str, base_url: str | None = None, api_key: SecretStr = SecretStr(""), dimensions: PositiveInt | None = None, batch_size: PositiveInt = 64
+    model: str,
+    base_url: str | None = None,
+    api_key: SecretStr = SecretStr(""),
+    dimensions: PositiveInt | None = None,
+    batch_size: PositiveInt = 64,
 ) -> Embeddings:
     """A model behind an OpenAI-compatible `/embeddings` endpoint."""
     from langchain_openai import OpenAIEmbeddings
@@ -202,7 +206,9 @@ def _openvino(directory: Path, precision: str) -> _Encoder:
         compiled = core.compile_model(converted / "model.xml", "CPU", settings)
     except RuntimeError as error:
         shutil.rmtree(converted, ignore_errors=True)
-        raise ModelError(f"the converted model in '{converted}' could not be loaded and was removed; run the command again ({error})") from None
+        raise ModelError(
+            f"the converted model in '{converted}' could not be loaded and was removed; run the command again ({error})"
+        ) from None
     notes = json.loads((converted / "notes.json").read_text())
 
     def run(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Any:
@@ -222,7 +228,9 @@ def _converted(directory: Path, version: str) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix="converting-", dir=folder.parent))
     except OSError as error:
-        raise ModelError(f"cannot write to '{folder.parent}': {error.strerror}; set RAGKIT_CACHE to a directory that can be written") from None
+        raise ModelError(
+            f"cannot write to '{folder.parent}': {error.strerror}; set RAGKIT_CACHE to a directory that can be written"
+        ) from None
     try:
         _convert(loaded, made)
         try:

@@ -4,6 +4,7 @@ RagkitError
 ├── ConfigError        a pipeline file is wrong; lists every problem with file:line:column
 ├── UsageError         a command or call was given something it cannot use
 ├── CorpusError        the corpus cannot be read, written or locked
+│   ├── NoCorpus       there is none in the directory named
 │   └── IndexMismatch  an index does not hold what this configuration needs
 ├── LoadError          one file cannot be read as papers; costs that file, never the run
 └── ModelError         a model cannot be found, loaded or reached
@@ -16,22 +17,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 class RagkitError(Exception):
     """Base class of the errors above."""
 
+    exit_status: ClassVar[int] = 1
+    """What the command line exits with: 1 failed while running, 2 wrong usage or configuration."""
+
 
 class UsageError(RagkitError):
     """A command or call was given something it cannot use."""
+
+    exit_status = 2
 
 
 class CorpusError(RagkitError):
     """The corpus cannot be read, written or locked."""
 
 
+class NoCorpus(CorpusError):
+    """There is no corpus in the directory named."""
+
+    exit_status = 2
+
+
 class IndexMismatch(CorpusError):
     """An index does not hold what this configuration needs."""
+
+    exit_status = 2
 
 
 class LoadError(RagkitError):
@@ -62,6 +77,8 @@ class Problem:
 
 class ConfigError(RagkitError):
     """The file does not describe the pipeline asked for."""
+
+    exit_status = 2
 
     def __init__(self, file: str, problems: Iterable[Problem]) -> None:
         self.file = file

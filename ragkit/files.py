@@ -45,7 +45,9 @@ def paper(text: str, start: int, end: int, title: str, **metadata: Any) -> Docum
     """A paper whose text is `text[start:end]` of its file, without the white space around it."""
     start, end = trimmed(text, start, end)
     known = {name: value for name, value in metadata.items() if value not in (None, "", [])}
-    return Document(page_content=text[start:end], metadata={**known, "title": " ".join(title.split()), "sources": [{"start": start, "end": end}]})
+    return Document(
+        page_content=text[start:end], metadata={**known, "title": " ".join(title.split()), "sources": [{"start": start, "end": end}]}
+    )
 
 
 @component("paper_page")
@@ -59,7 +61,11 @@ class PaperPage(FileFormat):
 
     def recognises(self, name: str, text: str) -> bool:
         head = [line for _, _, line in _lines(text[:4000])][:6]
-        return any(line.startswith("Subscribe") for line in head) and any("email inbox" in line for line in head) and any(self.papers(name, text))
+        return (
+            any(line.startswith("Subscribe") for line in head)
+            and any("email inbox" in line for line in head)
+            and any(self.papers(name, text))
+        )
 
     def papers(self, name: str, text: str) -> Iterator[Document]:
         title: tuple[int, int] | None = None
@@ -100,7 +106,9 @@ def _lines(text: str) -> Iterator[tuple[int, int, str]]:
 
 def _is_prose(line: str) -> bool:
     """Is *line* running text rather than a title?"""
-    return len(line) > 250 or (len(line) > 60 and line.rstrip("\"'”)").endswith((".", "!", "?", ":")) and (len(line) > 160 or len(sentences(line)) > 1))
+    return len(line) > 250 or (
+        len(line) > 60 and line.rstrip("\"'”)").endswith((".", "!", "?", ":")) and (len(line) > 160 or len(sentences(line)) > 1)
+    )
 
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
@@ -233,4 +241,6 @@ def decode(content: bytes) -> str:
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise LoadError(f"it is not {encoding.upper().removesuffix('-SIG')}: byte {error.start} cannot be decoded; save it as UTF-8") from None
+        raise LoadError(
+            f"it is not {encoding.upper().removesuffix('-SIG')}: byte {error.start} cannot be decoded; save it as UTF-8"
+        ) from None

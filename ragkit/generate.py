@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from langchain_core.documents import Document
@@ -73,9 +74,7 @@ class ExtractiveGenerator(Generator):
             same = number > 1 and title_of(chosen[number - 2].passage) == title
             claims.append(Claim(text=sentence.text, before=" " if same else f"\n\n{title}: " if title else "\n\n", citations=(number,)))
             citations.append(cite(number, sentence.passage, sentence.span))
-        answer = Answer(
-            question=question, text=render(claims), claims=tuple(claims), citations=tuple(citations), context=tuple(passages)
-        )
+        answer = Answer(question=question, text=render(claims), claims=tuple(claims), citations=tuple(citations), context=tuple(passages))
         yield from emit(Token(answer.text))
         return answer
 
@@ -112,7 +111,10 @@ def _overlap(question: str, pool: Sequence[_Sentence]) -> np.ndarray:
     weight = {w: math.log(1 + len(pool) / (1 + seen[w])) for w in wanted}
     total = sum(weight.values()) or 1.0
     return np.array(
-        [sum(weight[w] * (1.0 if w in words else 0.5 if w in title else 0.0) for w in wanted) / total for words, title in zip(own, titles, strict=True)]
+        [
+            sum(weight[w] * (1.0 if w in words else 0.5 if w in title else 0.0) for w in wanted) / total
+            for words, title in zip(own, titles, strict=True)
+        ]
     )
 
 
@@ -122,7 +124,9 @@ def _rank(pool: Sequence[_Sentence]) -> np.ndarray:
     return (scores - scores.min()) / spread if spread > 0 else np.ones(len(pool))
 
 
-_ASKS_NUMBER = re.compile(r"\b(how (many|much|large|big|long|often|far|fast)|what (percentage|share|number|score|size|accuracy)|by how)\b", re.IGNORECASE)
+_ASKS_NUMBER = re.compile(
+    r"\b(how (many|much|large|big|long|often|far|fast)|what (percentage|share|number|score|size|accuracy)|by how)\b", re.IGNORECASE
+)
 _ASKS_NAME = re.compile(r"^\s*(who|which|where|name|list)\b|\b(called|stand for|stands for|name of|what is the name)\b", re.IGNORECASE)
 
 
@@ -159,7 +163,7 @@ def openai_chat(
     from langchain_openai import ChatOpenAI
 
     key = api_key if api_key.get_secret_value() or base_url is None else SecretStr("none")
-    given = {"api_key": key} if key.get_secret_value() else {}
+    given: dict[str, Any] = {"api_key": key} if key.get_secret_value() else {}
     return ChatOpenAI(
         model=model,
         base_url=base_url,
@@ -194,4 +198,3 @@ class CitedGenerator(Generator):
 def _usage(message: object) -> dict[str, int]:
     counted = getattr(message, "usage_metadata", None) or {}
     return {name: int(counted[name]) for name in ("input_tokens", "output_tokens") if name in counted}
-

@@ -92,7 +92,11 @@ class TantivyIndex(LexicalIndex):
     def _analyzer(self) -> Any:
         import tantivy
 
-        builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple()).filter(tantivy.Filter.remove_long(80)).filter(tantivy.Filter.lowercase())
+        builder = (
+            tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
+            .filter(tantivy.Filter.remove_long(80))
+            .filter(tantivy.Filter.lowercase())
+        )
         if self.language != "none":
             builder = builder.filter(tantivy.Filter.stopword(self.language)).filter(tantivy.Filter.stemmer(self.language))
         return builder.build()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
-from ragkit import chunk, compress, config, embed, files, fuse, generate, lexical, policy, retrieve, rewrite, store, verify  # noqa: F401
+from ragkit import chunk, compress, config, embed, files, fuse, generate, lexical, policy, registry, retrieve, rewrite, store, verify  # noqa: F401
 from ragkit.config import Spec
+from ragkit.errors import UsageError
 from ragkit.pipeline import Rag
+from ragkit.schema import json_schema
 
 DEFAULT = Path(__file__).with_name("default.yaml")
 
@@ -40,3 +45,37 @@ def find(path: str | Path | None) -> Path:
     if path is not None:
         return Path(path)
     return Path("ragkit.yaml") if Path("ragkit.yaml").exists() else DEFAULT
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of pipeline files."""
+    return json_schema(Rag)
+
+
+def catalogue(name: str | None = None) -> list[dict[str, Any]]:
+    """Every component (or the ones called *name*): slot, name, summary, and arguments with type and default.
+
+    Raises `UsageError` if none is called so.
+    """
+    found = [
+        {"slot": slot.__name__, "name": known, "summary": registry.summary(maker), "arguments": _arguments(maker)}
+        for slot in registry.interfaces()
+        for known, maker in sorted(registry.names(slot).items())
+        if name in (None, known)
+    ]
+    if not found:
+        raise UsageError(f"no component is called '{name}'; `ragkit components` lists them all")
+    return found
+
+
+def _arguments(maker: registry.Maker) -> list[dict[str, str]]:
+    return [
+        {"name": word, "type": _type_name(p.hint), "default": "" if p.required else json.dumps(config.describe(p.default), default=str)}
+        for word, p in registry.parameters(maker).items()
+    ]
+
+
+def _type_name(hint: Any) -> str:
+    if isinstance(hint, type):
+        return hint.__name__
+    return re.sub(r"[\w.]+\.(\w+)", r"\1", str(hint)).replace("Annotated[", "").split(", Gt(")[0].split(", Ge(")[0]

@@ -1,7 +1,7 @@
 """The data flow, top to bottom: how papers get into the corpus, and how a question is answered from it.
 
-    ingest   load -> deduplicate -> corpus -> chunk -> embed -> index
-    answer   rewrite -> retrieve -> fuse -> read -> refine -> gate -> generate -> verify -> policy
+ingest   load -> deduplicate -> corpus -> chunk -> embed -> index
+answer   rewrite -> retrieve -> fuse -> read -> refine -> gate -> generate -> verify -> policy
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import BaseDocumentCompressor, BaseDocumentTransformer, Document
@@ -25,14 +25,14 @@ from ragkit import policy, registry
 from ragkit.answer import Answer
 from ragkit.config import Spec, describe, parts_of
 from ragkit.corpus import Corpus
-from ragkit.document import digest, scored, score_of, scores_of, searchable
+from ragkit.document import digest, score_of, scored, scores_of, searchable
 from ragkit.embed import CachedEmbeddings, fingerprint_of
 from ragkit.errors import IndexMismatch, LoadError, UsageError
+from ragkit.files import Files
 from ragkit.flow import Called, Event, Finished, Flow, Pipeline, Progress, asteps, call, emit, gather, run, steps
 from ragkit.fuse import Fusion, MinMaxFusion, Ranking
 from ragkit.generate import Generator
 from ragkit.index import Index, LexicalIndex, VectorIndex
-from ragkit.files import Files
 from ragkit.policy import Gate, Policy
 from ragkit.rewrite import QueryRewriter
 from ragkit.verify import Verifier
@@ -146,7 +146,9 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
     def _load_all(self, corpus: Corpus, loader: BaseLoader, paths: Sequence[str | Path]) -> Flow[tuple[list[str], list[Failure]]]:
         """Read everything that a LangChain loader brings, as one source after another."""
         if paths:
-            raise UsageError(f"'{paths[0]}' cannot be ingested: this configuration loads with {type(loader).__name__}, which takes no paths")
+            raise UsageError(
+                f"'{paths[0]}' cannot be ingested: this configuration loads with {type(loader).__name__}, which takes no paths"
+            )
         by_uri: dict[str, list[Document]] = {}
         for document in (yield from call("load", loader.load)):
             by_uri.setdefault(str(document.metadata.get("source", type(loader).__name__)), []).append(document)
@@ -190,6 +192,11 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
             corpus.unmark(name, surplus)
         yield from emit(Progress("index", len(missing), len(missing), name))
         return cached.encoded if cached else 0
+
+    def backlog(self, corpus: Corpus, index: AnyIndex) -> tuple[list[str], list[str]]:
+        """The passages that *index* still lacks, and those it holds too much."""
+        name = self.name_of(index)
+        return corpus.missing(name, self._chunker), corpus.surplus(name)
 
     def name_of(self, index: AnyIndex) -> str:
         """What the ledger calls *index*: its settings and the chunker's decide, so configurations do not collide."""

@@ -80,7 +80,9 @@ class RelevanceGate(Gate):
             return "nothing was found"
         similarity = max(scores_of(p).get(self.retriever, 0.0) for p in passages)
         wanted = set(stems(question))
-        coverage = max((len(wanted & set(stems(f"{title_of(p)} {p.page_content}"))) / len(wanted) for p in passages), default=0) if wanted else 0.0
+        coverage = (
+            max((len(wanted & set(stems(f"{title_of(p)} {p.page_content}"))) / len(wanted) for p in passages), default=0) if wanted else 0.0
+        )
         if self.weight * similarity + (1 - self.weight) * coverage >= self.threshold:
             return None
         return "none of them is about it"

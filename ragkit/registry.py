@@ -205,7 +205,9 @@ _RUNNABLE = {"callbacks", "callback_manager", "tags", "metadata", "custom_get_to
 
 def _from_field(field: FieldInfo) -> Parameter:
     hint = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
-    return Parameter(hint, inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True, validated_data={}))
+    return Parameter(
+        hint, inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True, validated_data={})
+    )
 
 
 def _default_of(field: dataclasses.Field[Any]) -> Any:

@@ -40,7 +40,9 @@ class ChromaStore(VectorIndex):
                 metadatas=[{"document_id": p.metadata["document_id"]} for p in some],
             )
 
-    def add_texts(self, texts: Iterable[str], metadatas: list[dict[str, Any]] | None = None, *, ids: list[str] | None = None, **_: Any) -> list[str]:
+    def add_texts(
+        self, texts: Iterable[str], metadatas: list[dict[str, Any]] | None = None, *, ids: list[str] | None = None, **_: Any
+    ) -> list[str]:
         """LangChain's way in; each text is a paper of its own."""
         every = list(texts)
         papers = [Document(page_content=t, metadata=m) for t, m in zip(every, metadatas or [{} for _ in every], strict=True)]
@@ -83,7 +85,7 @@ class ChromaStore(VectorIndex):
             self._collection.delete(ids=list(ids[at : at + most]))
 
     def clear(self) -> None:
-        from chromadb.api.client import SharedSystemClient
+        from chromadb.api.shared_system_client import SharedSystemClient
 
         for name in ("_client", "_collection"):
             self.__dict__.pop(name, None)

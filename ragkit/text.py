@@ -112,10 +112,7 @@ STOPWORDS = frozenset(
     "who whom whose why will with within without won't would wouldn't you your yours yourself yourselves".split()
 )
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
-_NUMBER_WORDS = {
-    word: value
-    for value, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())
-}
+_NUMBER_WORDS = {word: value for value, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())}
 _SCALES = {"k": 3, "thousand": 3, "m": 6, "million": 6, "b": 9, "billion": 9, "t": 12, "trillion": 12}
 _NUMBER = re.compile(
     r"(?<![\w.])(?<![A-Za-z]-)(\d{1,3}(?:,\d{3})+(?!\d)|\d+)(\.\d+)?(?:\s?(thousand|million|billion|trillion)\b|([kKmMbBT])(?![A-Za-z\d]))?(?!\w*[A-Za-z]{3})"
@@ -144,7 +141,8 @@ def _stemmer() -> Callable[[str], list[str]]:
     import tantivy
 
     english = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw()).filter(tantivy.Filter.stemmer("english")).build()
-    return english.analyze
+    analyze: Callable[[str], list[str]] = english.analyze
+    return analyze
 
 
 def numbers(text: str) -> set[str]:
@@ -176,7 +174,7 @@ def names(text: str) -> set[str]:
     for match in _NAME.finditer(text):
         word = match.group()
         inside = any(c.isupper() or c.isdigit() for c in word[1:])
-        if len(word) > 1 and (inside or (word[0].isupper() and match.start() not in openings)):
-            if word.casefold() not in STOPWORDS:
-                found.add(word.casefold())
+        named = inside or (word[0].isupper() and match.start() not in openings)
+        if named and len(word) > 1 and word.casefold() not in STOPWORDS:
+            found.add(word.casefold())
     return found

@@ -1,0 +1,308 @@
+"""The command line: `ragkit ingest`, `ask`, `search`, `chat`, `document`, `doctor`, `config`, `components`.
+
+Exit status: 0 done; 1 failed while running; 2 wrong usage or configuration; 3 ingest finished but some files failed.
+Nothing heavy is imported before a command runs, so that `ragkit --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from langchain_core.documents import Document
+
+    from ragkit.pipeline import Rag
+
+app = typer.Typer(
+    name="ragkit",
+    help="Answers over a corpus of papers, with citations that have been checked.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="With --debug anywhere, an error shows its traceback.",
+)
+config_app = typer.Typer(no_args_is_help=True, help="Check, show or describe pipeline files.")
+app.add_typer(config_app, name="config")
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Pipeline file; without it, ./ragkit.yaml if there is one, else the default.", show_default=False),
+]
+CorpusDirectory = Annotated[
+    Path | None, typer.Option("--corpus", help="Directory of the corpus, instead of the file's.", show_default=False)
+]
+AllowImport = Annotated[
+    list[str], typer.Option("--allow-import", help="Package whose import paths the file may use; repeatable.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Files and folders; without any, the indexes are brought up to date.")] = None,
+    config: Config = None,
+    corpus: CorpusDirectory = None,
+    as_json: AsJson = False,
+    allow_import: AllowImport = [],  # noqa: B006
+) -> None:
+    """Read papers into the corpus and index them.  Unchanged files are not read again."""
+    from ragkit import terminal
+    from ragkit.flow import Finished, Progress
+
+    rag = _load(config, corpus, allow_import)
+    with terminal.progress_bar() as bar:
+        for event in rag.ingest_events(*(paths or [])):
+            if bar and isinstance(event, Progress):
+                bar(event)
+            if isinstance(event, Finished):
+                report = event.result
+    if as_json:
+        _print_json(report.as_json())
+    else:
+        terminal.show_report(report)
+    if report.failed:
+        raise typer.Exit(3)
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="The question, in quotation marks.")],
+    config: Config = None,
+    corpus: CorpusDirectory = None,
+    as_json: AsJson = False,
+    stream: Annotated[bool, typer.Option("--stream", help="Show the answer as it is written (with --json: one event a line).")] = False,
+    trace: Annotated[bool, typer.Option("--trace", help="Show each stage, its time and what it returned.")] = False,
+    allow_import: AllowImport = [],  # noqa: B006
+) -> None:
+    """Answer a question from the corpus, with citations that have been checked."""
+    from ragkit import terminal
+    from ragkit.flow import Finished, Token
+
+    streamed = ""
+    for event in _load(config, corpus, allow_import).stream(question):
+        if trace:
+            terminal.show_trace(event)
+        if stream and isinstance(event, Token):
+            streamed += event.text
+            if as_json:
+                _print_json({"event": "token", "text": event.text}, indent=None)
+            else:
+                terminal.out.file.write(event.text)
+                terminal.out.file.flush()
+        if isinstance(event, Finished):
+            answer = event.result
+    if as_json:
+        _print_json({"event": "answer", **answer.as_json()} if stream else answer.as_json(), indent=None if stream else 2)
+    elif streamed and streamed == answer.text:
+        terminal.out.print()
+        terminal.show_sources(answer)
+    else:
+        if streamed:
+            terminal.out.print("\n\nAfter checking:\n")
+        terminal.show_answer(answer)
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="How many passages.")] = 10,
+    config: Config = None,
+    corpus: CorpusDirectory = None,
+    as_json: AsJson = False,
+    allow_import: AllowImport = [],  # noqa: B006
+) -> None:
+    """Find passages, best first."""
+    from ragkit import terminal
+
+    hits = _load(config, corpus, allow_import).search(query, k)
+    if as_json:
+        _print_json({"results": [_hit_json(hit) for hit in hits]})
+    else:
+        terminal.show_hits(hits, query)
+
+
+@app.command()
+def chat(config: Config = None, corpus: CorpusDirectory = None, allow_import: AllowImport = []) -> None:  # noqa: B006
+    """Ask one question after another; later ones may lean on earlier ones."""
+    from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+
+    from ragkit import terminal
+
+    rag = _load(config, corpus, allow_import)
+    history: list[BaseMessage] = []
+    interactive = sys.stdin.isatty()
+    if interactive:
+        terminal.out.print("Ask about the papers.  /reset forgets the conversation, /quit ends it.", style="dim")
+    while True:
+        try:
+            question = input("\n> " if interactive else "").strip()
+        except EOFError:
+            return
+        if question in ("/quit", "/exit"):
+            return
+        if question == "/reset":
+            history.clear()
+            continue
+        if not question:
+            continue
+        answer = rag.ask(question, history)
+        history += [HumanMessage(question), AIMessage(answer.text)]
+        terminal.show_answer(answer)
+
+
+@app.command()
+def document(
+    identity: Annotated[str, typer.Argument(metavar="ID", help="A document's id, or as much of its beginning as is unique.")],
+    config: Config = None,
+    corpus: CorpusDirectory = None,
+    as_json: AsJson = False,
+    allow_import: AllowImport = [],  # noqa: B006
+) -> None:
+    """Show one paper: title, text, what is known about it, and the files that list it."""
+    from ragkit import terminal
+    from ragkit.document import sources_of, title_of
+    from ragkit.errors import UsageError
+
+    store = _load(config, corpus, allow_import).corpus
+    found = store.find_documents(identity)
+    if len(found) != 1:
+        raise UsageError(f"{len(found) or 'no'} documents have an id that begins with '{identity}'; `ragkit search` shows ids")
+    paper = store.document(found[0])
+    assert paper is not None
+    metadata = {k: v for k, v in paper.metadata.items() if k not in ("title", "sources")}
+    if as_json:
+        _print_json(
+            {"id": paper.id, "title": title_of(paper), "text": paper.page_content, "metadata": metadata, "sources": sources_of(paper)}
+        )
+        return
+    terminal.out.print(title_of(paper), style="bold", markup=False)
+    for source in sources_of(paper):
+        terminal.out.print(terminal.nearby(source["uri"]), style="dim", markup=False)
+    for name, value in metadata.items():
+        terminal.out.print(f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}", style="dim", markup=False)
+    terminal.out.print(f"\n{paper.page_content}", markup=False)
+
+
+@app.command()
+def doctor(
+    config: Config = None,
+    corpus: CorpusDirectory = None,
+    as_json: AsJson = False,
+    mend: Annotated[bool, typer.Option("--repair", help="Rebuild what is not as it should be, from the corpus.")] = False,
+    allow_import: AllowImport = [],  # noqa: B006
+) -> None:
+    """Count what the corpus holds and check that every index holds it too.  Exit status 1 if something is wrong."""
+    from ragkit import terminal
+    from ragkit.doctor import examine, repair
+
+    rag = _load(config, corpus, allow_import)
+    diagnosis = repair(rag) if mend else examine(rag)
+    if as_json:
+        _print_json(diagnosis.as_json())
+    else:
+        terminal.show_diagnosis(diagnosis)
+    if diagnosis.problems:
+        raise typer.Exit(1)
+
+
+@config_app.command("check")
+def config_check(file: Annotated[Path | None, typer.Argument()] = None, allow_import: AllowImport = []) -> None:  # noqa: B006
+    """Report every mistake in a pipeline file, with its place."""
+    from ragkit.main import find, load
+
+    load(file, allow_import=allow_import)
+    typer.echo(f"{find(file)}: no problems")
+
+
+@config_app.command("show")
+def config_show(file: Annotated[Path | None, typer.Argument()] = None, allow_import: AllowImport = []) -> None:  # noqa: B006
+    """Print a pipeline file with every default written out: something to start from."""
+    from ragkit.main import dump, load
+
+    typer.echo(dump(load(file, allow_import=allow_import), defaults=True), nl=False)
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON Schema of pipeline files, for editors."""
+    from ragkit.main import schema
+
+    _print_json(schema())
+
+
+@app.command()
+def components(
+    name: Annotated[str | None, typer.Argument(help="One component, to see its arguments.")] = None, as_json: AsJson = False
+) -> None:
+    """List what a pipeline file can name, or the arguments of one component."""
+    from ragkit import terminal
+    from ragkit.main import catalogue
+
+    found = catalogue(name)
+    if as_json:
+        _print_json({"components": found})
+        return
+    for slot in dict.fromkeys(entry["slot"] for entry in found):
+        entries = [entry for entry in found if entry["slot"] == slot]
+        terminal.show_table(slot, [(entry["name"], entry["summary"]) for entry in entries])
+        for entry in entries if name else []:
+            terminal.show_table(
+                "arguments", [(a["name"], f"{a['type']}{' = ' + a['default'] if a['default'] else ''}") for a in entry["arguments"]]
+            )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; an error is one sentence on standard error, its traceback only with --debug."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    try:
+        app([a for a in arguments if a != "--debug"])
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader went away: nothing left to say, and nobody to say it to
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        from ragkit.errors import RagkitError
+
+        if isinstance(error, RagkitError):
+            typer.echo(str(error), err=True)
+            sys.exit(error.exit_status)
+        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+        typer.echo(f"ragkit failed: {type(error).__name__}: {error}{notes}; --debug shows the traceback", err=True)
+        sys.exit(1)
+
+
+def _load(config: Path | None, corpus: Path | None, allow_import: list[str]) -> Rag:
+    from ragkit.main import load
+
+    return load(config, corpus=corpus, allow_import=allow_import)
+
+
+def _hit_json(hit: Document) -> dict[str, Any]:
+    from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
+
+    span = span_of(hit)
+    return {
+        "document_id": span.document_id,
+        "title": title_of(hit),
+        "chunk_id": hit.id,
+        "start": span.start,
+        "end": span.end,
+        "text": hit.page_content,
+        "score": score_of(hit),
+        "scores": scores_of(hit),
+        "sources": sources_of(hit),
+    }
+
+
+def _print_json(value: Any, indent: int | None = 2) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=indent))
