@@ -42,7 +42,7 @@ def support(claim: str, quote: str, title: str = "") -> Support:
     share = 1 - len(missing) / len(set(wanted))
     if lost := sorted(numbers(claim) - numbers(quote) - numbers(title)):
         return Support(0.3 * share, f"the source does not have the number {lost[0]}")
-    if lost := [n for n in sorted(names(claim)) if not _has_name(n, quote, title, given)]:
+    if lost := missing_names(claim, f"{title}\n{quote}"):
         return Support(0.5 * share, f"the source does not name '{lost[0]}'")
     if _negated(claim) != _negated(closest(claim, quote)):
         return Support(0.5 * share, "one of claim and source is negated, the other is not")
@@ -76,9 +76,16 @@ def _plain(text: str) -> str:
     return " ".join(re.sub(r"[“”„]", '"', re.sub(r"[’‘]", "'", text)).casefold().split()).strip(" .")
 
 
-def _has_name(name: str, quote: str, title: str, given: set[str]) -> bool:
-    pattern = rf"(?<!\w){re.escape(name)}(?!\w)"
-    if re.search(pattern, quote.casefold()) or re.search(pattern, title.casefold()):
+def missing_names(text: str, source: str) -> list[str]:
+    """What *text* calls by name and *source* does not, in the order of *text*.  Text all in capitals names nothing."""
+    if text.isupper():
+        return []
+    plain, given = source.casefold(), set(stems(source))
+    return [n for n in sorted(names(text), key=text.casefold().find) if not _has_name(n, plain, given)]
+
+
+def _has_name(name: str, source: str, given: set[str]) -> bool:
+    if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", source):
         return True
     parts = [stem(w) for w in words(name)]
     return bool(parts) and all(part in given for part in parts)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +13,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage, SystemMessage
+from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt, SecretStr
 
 from ragkit.answer import Answer, Claim
@@ -23,6 +22,9 @@ from ragkit.document import Span, score_of, span_of, title_of
 from ragkit.flow import Flow, Token, call, emit, stream
 from ragkit.registry import component, interface
 from ragkit.text import names, numbers, sentences, stems
+
+
+Vector = NDArray[np.float64]
 
 
 @interface
@@ -50,12 +52,13 @@ class ExtractiveGenerator(Generator):
 
     A sentence is scored by its nearness to the question (by `embed`, if given), by the question's words that it has,
     the rare ones most, by how well its passage was ranked, and by whether it has the kind of thing asked for.  The
-    best is taken, and up to `most` in all of those that score at least `share` of it.
+    best is taken first; then, up to `most`, whichever adds most of what the question asks and is not said yet, while
+    it scores at least `share` of the best.
     """
 
     embed: Embeddings | None = None
     most: PositiveInt = 3
-    share: PositiveFloat = 0.85
+    share: PositiveFloat = 0.6
 
     def flow(self, question: str, passages: Sequence[Document]) -> Flow[Answer]:
         pool = _sentences_of(passages)
@@ -66,8 +69,7 @@ class ExtractiveGenerator(Generator):
             asked = yield from call("embed", self.embed.embed_query, question)
             said = yield from call("embed", self.embed.embed_documents, [f"{title_of(s.passage)}\n{s.text}" for s in pool])
             nearness = np.asarray(said) @ np.asarray(asked)
-        scores = nearness + _overlap(question, pool) + 0.3 * _rank(pool) + _kind_bonus(question, pool)
-        chosen = self._chosen(pool, scores)
+        chosen = self._chosen(pool, nearness + 0.3 * _rank(pool) + _kind_bonus(question, pool), _overlap(question, pool))
         claims, citations = [], []
         for number, sentence in enumerate(chosen, 1):
             title = title_of(sentence.passage)
@@ -78,14 +80,23 @@ class ExtractiveGenerator(Generator):
         yield from emit(Token(answer.text))
         return answer
 
-    def _chosen(self, pool: Sequence[_Sentence], scores: np.ndarray) -> list[_Sentence]:
-        """The best sentences, near-duplicates left out; those of one paper together, in its order."""
+    def _chosen(self, pool: Sequence[_Sentence], scores: Vector, overlap: Vector) -> list[_Sentence]:
+        """The sentences that answer together; those of one paper stand together, in its order.
+
+        *overlap* has a row a sentence and a column a word of the question: what the word weighs, where it has it.
+        """
         taken: list[int] = []
-        for i in np.argsort(-scores, kind="stable"):
-            if len(taken) == self.most or (taken and scores[i] < self.share * scores[taken[0]]):
+        best = 0.0
+        said = np.zeros(overlap.shape[1])
+        while len(taken) < min(self.most, len(pool)):
+            gains = scores + np.maximum(overlap - said, 0.0).sum(axis=1) + 0.5 * np.minimum(overlap, said).sum(axis=1)
+            gains[[i for i in range(len(pool)) if any(_same(pool[i].text, pool[j].text) for j in taken)]] = -np.inf
+            top = int(np.argmax(gains))
+            if gains[top] < self.share * best or np.isneginf(gains[top]):
                 break
-            if not any(_same(pool[i].text, pool[j].text) for j in taken):
-                taken.append(int(i))
+            best = best or float(gains[top])
+            taken.append(top)
+            said = np.maximum(said, overlap[top])
         papers = list(dict.fromkeys(pool[i].span.document_id for i in taken))
         return [pool[i] for i in sorted(taken, key=lambda i: (papers.index(pool[i].span.document_id), pool[i].span.start))]
 
@@ -102,23 +113,21 @@ def _sentences_of(passages: Sequence[Document]) -> list[_Sentence]:
     return list(found.values())
 
 
-def _overlap(question: str, pool: Sequence[_Sentence]) -> np.ndarray:
-    """The share of the question's words in each sentence, or half as much in its title, rare words weighing most."""
-    wanted = set(stems(question))
+def _overlap(question: str, pool: Sequence[_Sentence]) -> Vector:
+    """A row a sentence, a column a content word of the question: the word's weight (rare ones weigh most; all weigh 1
+    together) where the sentence has it, half of it where only the title has.
+    """
+    wanted = sorted(set(stems(question)))
     own = [set(stems(s.text)) for s in pool]
     titles = [set(stems(title_of(s.passage))) for s in pool]
-    seen = Counter(w for words in own for w in words & wanted)
-    weight = {w: math.log(1 + len(pool) / (1 + seen[w])) for w in wanted}
-    total = sum(weight.values()) or 1.0
-    return np.array(
-        [
-            sum(weight[w] * (1.0 if w in words else 0.5 if w in title else 0.0) for w in wanted) / total
-            for words, title in zip(own, titles, strict=True)
-        ]
-    )
+    has = np.array([[1.0 if w in words else 0.5 if w in title else 0.0 for w in wanted] for words, title in zip(own, titles, strict=True)])
+    if not wanted:
+        return np.zeros((len(pool), 0))
+    weight = np.log(1 + len(pool) / (1 + (has == 1.0).sum(axis=0)))
+    return np.asarray(has * (weight / weight.sum()))
 
 
-def _rank(pool: Sequence[_Sentence]) -> np.ndarray:
+def _rank(pool: Sequence[_Sentence]) -> Vector:
     scores = np.array([score_of(s.passage) for s in pool])
     spread = scores.max() - scores.min()
     return (scores - scores.min()) / spread if spread > 0 else np.ones(len(pool))
@@ -130,7 +139,7 @@ _ASKS_NUMBER = re.compile(
 _ASKS_NAME = re.compile(r"^\s*(who|which|where|name|list)\b|\b(called|stand for|stands for|name of|what is the name)\b", re.IGNORECASE)
 
 
-def _kind_bonus(question: str, pool: Sequence[_Sentence]) -> np.ndarray:
+def _kind_bonus(question: str, pool: Sequence[_Sentence]) -> Vector:
     """A little more for a sentence with a number where one is asked for, or with a name that the question lacks."""
     if _ASKS_NUMBER.search(question):
         asked = numbers(question)

@@ -11,9 +11,10 @@ from langchain_core.documents import Document
 
 from ragkit.answer import Abstention, Answer, Claim, Verdict
 from ragkit.cite import render
-from ragkit.document import scores_of, title_of
+from ragkit.document import scores_of, searchable, title_of
+from ragkit.evidence import missing_names
 from ragkit.registry import component, interface
-from ragkit.text import stems
+from ragkit.text import codes, stems
 
 Policy = Literal["flag", "drop", "abstain"]
 """`flag` leaves unsupported claims in, with their verdicts; `drop` takes them out; `abstain` gives no answer then."""
@@ -65,24 +66,31 @@ class Gate(ABC):
 @component("relevance")
 @dataclass(frozen=True)
 class RelevanceGate(Gate):
-    """Lets a question pass if a passage is near enough to it, or shares enough of its words.
+    """Lets a question pass if the passages are about it and name what it names.
 
-    `similarity` is the cosine of the nearest passage by the retriever called `retriever`; `coverage` the share of the
-    question's content words in the passage that has most of them.  Their weighted sum must reach `threshold`.
+    The nearest passage's cosine to the question (by the retriever called `retriever`) and the share of the question's
+    content words that one passage has, weighed `weight` to `1 - weight`, must reach `threshold`.  What the question
+    calls by a name such as `GPT-4` must occur in some passage; what it only writes with a capital (`Mozart`,
+    `Bayesian`) must do so too, unless the sum reaches `sure`.
     """
 
     retriever: str = "dense"
-    threshold: float = 0.5
-    weight: float = 0.7
+    threshold: float = 0.23
+    sure: float = 0.4
+    weight: float = 0.9
 
     def refuse(self, question: str, passages: Sequence[Document]) -> str | None:
         if not passages:
             return "nothing was found"
+        texts = [searchable(p) for p in passages]
         similarity = max(scores_of(p).get(self.retriever, 0.0) for p in passages)
         wanted = set(stems(question))
-        coverage = (
-            max((len(wanted & set(stems(f"{title_of(p)} {p.page_content}"))) / len(wanted) for p in passages), default=0) if wanted else 0.0
-        )
-        if self.weight * similarity + (1 - self.weight) * coverage >= self.threshold:
-            return None
-        return "none of them is about it"
+        coverage = max(len(wanted & set(stems(text))) / max(len(wanted), 1) for text in texts)
+        relevance = self.weight * similarity + (1 - self.weight) * coverage
+        if relevance < self.threshold:
+            return "none of them is about it"
+        certain = codes(question)
+        for name in missing_names(question, "\n".join(texts)):
+            if name in certain or relevance < self.sure:
+                return f"none of those that come near it mentions '{name}'"
+        return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import shutil
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,11 +66,13 @@ class ChromaStore(VectorIndex):
 
     def similarity_search_with_relevance_scores(self, query: str, k: int = 4, **_: Any) -> list[tuple[Document, float]]:
         """The nearest *k* passages as bare hits (id and score), to be read from the corpus."""
-        collection = self._collection
-        k = min(k, collection.count())
+        with ThreadPoolExecutor(1) as pool:  # at the first question, the model loads while Chroma does
+            embedding = pool.submit(copy_context().run, self.embed.embed_query, query)
+            k = min(k, self._collection.count())
+            vector = embedding.result()
         if k == 0:
             return []
-        found = collection.query(query_embeddings=[self.embed.embed_query(query)], n_results=k, include=["distances"])
+        found = self._collection.query(query_embeddings=[vector], n_results=k, include=["distances"])
         scores = [min(max(1.0 - float(d), 0.0), 1.0) for d in (found["distances"] or [[]])[0]]
         return [(hit(identity, score), score) for identity, score in zip(found["ids"][0], scores, strict=True)]
 

@@ -161,20 +161,19 @@ def _canonical(whole: str, fraction: str, power: int) -> str:
     return (whole.lstrip("0") or "0") + (f".{fraction}" if fraction else "")
 
 
-_NAME = re.compile(r"[^\W\d_][\w]*(?:[-.+][\w]+)*")
+_NAME = re.compile(r"[^\W\d_]\w*(?:[-.+](?![a-z]{3})\w+)*")  # of `LLM-written`, only `LLM`
 
 
 def names(text: str) -> set[str]:
-    """The words that name something: with a capital or digit inside (`BEIR`, `GPT-4`, `bge-m3`), in lower case.
-
-    A word with only its first letter capitalised counts unless it begins a sentence.
-    """
+    """The words that name something: `codes`, and words that begin with a capital where no sentence begins; in lower case."""
     openings = {start for start, _ in sentences(text)}
-    found = set()
-    for match in _NAME.finditer(text):
-        word = match.group()
-        inside = any(c.isupper() or c.isdigit() for c in word[1:])
-        named = inside or (word[0].isupper() and match.start() not in openings)
-        if named and len(word) > 1 and word.casefold() not in STOPWORDS:
-            found.add(word.casefold())
-    return found
+    return codes(text) | {
+        word.casefold()
+        for match in _NAME.finditer(text)
+        if len(word := match.group()) > 1 and word[0].isupper() and match.start() not in openings and word.casefold() not in STOPWORDS
+    }
+
+
+def codes(text: str) -> set[str]:
+    """The words with a capital or a digit inside, in lower case: `BEIR`, `GPT-4`, `bge-m3`, `LoRA`."""
+    return {word.casefold() for word in _NAME.findall(text) if any(c.isupper() or c.isdigit() for c in word[1:])}
