@@ -10,7 +10,15 @@ help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 demo: .venv/ragkit ## Set up, ingest the example papers, and answer three questions
-	@$(BIN)/python examples/demo.py
+	@echo '$$ ragkit ingest examples/papers'
+	@$(BIN)/ragkit ingest examples/papers
+	@for question in \
+	    "How many parameters do BERT-base and BERT-large have?" \
+	    "Why do language models miss facts in the middle of a long context?" \
+	    "What is the capital of France?"; do \
+	    echo; echo "$$ ragkit ask \"$$question\""; $(BIN)/ragkit ask "$$question" || exit 1; \
+	  done
+	@echo; echo "Ask your own: $(BIN)/ragkit ask \"...\"   or talk: $(BIN)/python examples/chatbot.py"
 
 test: .venv/dev ## Set up and run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadscope

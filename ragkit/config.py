@@ -16,7 +16,7 @@ import inspect
 import os
 import re
 import typing
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -356,7 +356,7 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def use(cls: type[T], **arguments: Any) -> T:
+def use(cls: Callable[..., T], **arguments: Any) -> T:
     """Make *cls* and remember the arguments, so that a pipeline that holds it can be dumped."""
     instance = cls(**arguments)
     _remember(instance, Spec(cls, arguments, registry.name_of(cls)))

@@ -23,7 +23,6 @@ from ragkit.flow import Flow, Token, call, emit, stream
 from ragkit.registry import component, interface
 from ragkit.text import names, numbers, sentences, stems
 
-
 Vector = NDArray[np.float64]
 
 
@@ -74,7 +73,7 @@ class ExtractiveGenerator(Generator):
         for number, sentence in enumerate(chosen, 1):
             title = title_of(sentence.passage)
             same = number > 1 and title_of(chosen[number - 2].passage) == title
-            claims.append(Claim(text=sentence.text, before=" " if same else f"\n\n{title}: " if title else "\n\n", citations=(number,)))
+            claims.append(Claim(text=sentence.text, before=" " if same else f"\n\n“{title}”: " if title else "\n\n", citations=(number,)))
             citations.append(cite(number, sentence.passage, sentence.span))
         answer = Answer(question=question, text=render(claims), claims=tuple(claims), citations=tuple(citations), context=tuple(passages))
         yield from emit(Token(answer.text))

@@ -34,7 +34,7 @@ class TantivyIndex(LexicalIndex):
 
         writer = self._index.writer(heap_size=self.memory_mb * 1_000_000, num_threads=1)
         for passage in passages:
-            writer.delete_documents("id", str(passage.id))
+            writer.delete_documents_by_term("id", str(passage.id))
             writer.add_document(tantivy.Document(id=str(passage.id), text=searchable(passage)))
         writer.commit()
         writer.wait_merging_threads()
@@ -43,7 +43,7 @@ class TantivyIndex(LexicalIndex):
     def remove(self, ids: Sequence[str]) -> None:
         writer = self._index.writer(heap_size=self.memory_mb * 1_000_000, num_threads=1)
         for identity in ids:
-            writer.delete_documents("id", identity)
+            writer.delete_documents_by_term("id", identity)
         writer.commit()
         writer.wait_merging_threads()
         self._index.reload()

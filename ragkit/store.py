@@ -12,6 +12,7 @@ from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
+from langchain_core.runnables import run_in_executor
 
 from ragkit.corpus import Vectors
 from ragkit.document import hit, passage
@@ -75,6 +76,9 @@ class ChromaStore(VectorIndex):
         found = self._collection.query(query_embeddings=[vector], n_results=k, include=["distances"])
         scores = [min(max(1.0 - float(d), 0.0), 1.0) for d in (found["distances"] or [[]])[0]]
         return [(hit(identity, score), score) for identity, score in zip(found["ids"][0], scores, strict=True)]
+
+    async def asimilarity_search_with_relevance_scores(self, query: str, k: int = 4, **_: Any) -> list[tuple[Document, float]]:
+        return await run_in_executor(None, self.similarity_search_with_relevance_scores, query, k)
 
     @classmethod
     def from_texts(cls, texts: list[str], embedding: Embeddings, metadatas: list[dict[str, Any]] | None = None, **_: Any) -> ChromaStore:

@@ -1,0 +1,78 @@
+"""Every registered component keeps the contract that `ragkit.testing.check_component` states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from langchain_core.documents import Document
+
+import ragkit.main
+from ragkit import registry
+from ragkit.fuse import Fusion, Ranking
+from ragkit.lexical import TantivyIndex
+from ragkit.store import ChromaStore
+from ragkit.testing import HashedEmbeddings, check_component, check_signature, imports_heavy, scripted_chat
+
+# What the components that cannot be made without arguments are made with.
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "chroma": {"embed": HashedEmbeddings()},
+    "dense": {"store": ChromaStore(embed=HashedEmbeddings())},
+    "lexical": {"index": TantivyIndex()},
+    "cited": {"llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])},
+    "scripted": {"responses": ["yes"]},
+}
+
+
+@pytest.mark.parametrize(("name", "maker"), registry.components(), ids=lambda v: v if isinstance(v, str) else v.__name__)
+def test_every_component_keeps_the_contract(name: str, maker: registry.Maker, model_server: Any) -> None:
+    behind_a_server = {"model": "m", "base_url": model_server.url}
+    check_component(maker, **(behind_a_server if name == "openai" else ARGUMENTS.get(name, {})))
+
+
+def test_the_extractive_generator_keeps_the_contract_with_an_embedder_too() -> None:
+    from ragkit.generate import ExtractiveGenerator
+
+    check_component(ExtractiveGenerator, embed=HashedEmbeddings(), most=2)
+
+
+def test_every_slot_of_our_own_has_a_component() -> None:
+    ours = [slot for slot in registry.interfaces() if slot.__module__.startswith("ragkit")]
+    assert [slot.__name__ for slot in ours if not registry.names(slot)] == []
+
+
+def test_making_the_default_pipeline_imports_nothing_heavy() -> None:
+    assert imports_heavy("import ragkit; ragkit.load()") == []
+
+
+def test_a_component_that_swallows_arguments_is_refused() -> None:
+    class Greedy(Fusion):
+        """Takes anything."""
+
+        def __init__(self, **settings: int) -> None: ...
+
+        def worths(self, ranking: Ranking) -> list[float]:
+            return [0.0 for _ in ranking.documents]
+
+    with pytest.raises(AssertionError, match=r"Greedy swallows arguments with \*settings"):
+        check_signature(Greedy)
+
+
+def test_a_component_that_loses_documents_is_refused() -> None:
+    @dataclass(frozen=True)
+    class First(Fusion):
+        """Keeps one."""
+
+        def fuse(self, rankings: Any) -> list[Document]:
+            return [d for r in rankings for d in r.documents][:1]
+
+        def worths(self, ranking: Ranking) -> list[float]:
+            return []
+
+    registry.component("first_only")(First)
+    try:
+        with pytest.raises(AssertionError, match="a document is lost or there twice"):
+            check_component(First)
+    finally:
+        registry._components.remove(("first_only", First))
