@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, PydanticUserError, SecretStr, TypeAdapter, ValidationError
 
 from ragkit import registry
 from ragkit.errors import ConfigError, Problem, UsageError
@@ -383,6 +383,10 @@ def describe(value: Any, path: str = "", defaults: bool = False) -> Any:
         return value
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, SecretStr):
+        if value.get_secret_value():
+            raise TypeError(f"{path or 'value'}: a secret is not written to YAML; let the file take it from the environment: ${{NAME}}")
+        return ""
     if isinstance(value, list | tuple):
         return [describe(v, f"{path}[{i}]", defaults) for i, v in enumerate(value)]
     if isinstance(value, Mapping):

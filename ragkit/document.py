@@ -71,6 +71,11 @@ def searchable(passage: Document) -> str:
     return f"{title}\n{passage.page_content}" if title else passage.page_content
 
 
+def entry(passage: Document) -> Document:
+    """A passage as an index of another make holds it: what is searched, and the id of its paper."""
+    return Document(id=passage.id, page_content=searchable(passage), metadata={"document_id": passage.metadata["document_id"]})
+
+
 def hit(identity: str, score: float) -> Document:
     """A retriever's answer: a passage named by its id, its text still to be read from the corpus."""
     return Document(id=identity, page_content="", metadata={"score": score})

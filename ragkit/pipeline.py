@@ -25,7 +25,7 @@ from ragkit import policy, registry
 from ragkit.answer import Answer
 from ragkit.config import Spec, describe, parts_of
 from ragkit.corpus import Corpus
-from ragkit.document import digest, score_of, scored, scores_of, searchable
+from ragkit.document import digest, entry, score_of, scored, scores_of, searchable
 from ragkit.embed import CachedEmbeddings, fingerprint_of
 from ragkit.errors import IndexMismatch, LoadError, UsageError
 from ragkit.files import Files
@@ -185,7 +185,7 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
                 vectors = yield from call("embed", cached.vectors, [searchable(p) for p in passages])
                 yield from call("index", index.add_vectors, passages, vectors)
             else:
-                yield from call("index", index.add_documents, [p.model_copy(update={"page_content": searchable(p)}) for p in passages])
+                yield from call("index", index.add_documents, [entry(p) for p in passages])
             corpus.mark(name, ids)
         if surplus := corpus.surplus(name):
             yield from call("index", index.remove if isinstance(index, Index) else index.delete, surplus)
@@ -329,8 +329,9 @@ class Rag:
 
     def search(self, query: str, k: int = 10) -> list[Document]:
         """The best *k* passages, best first, with their spans, sources and scores in the metadata."""
+        asked = self._question(query, ())
         self._ready()
-        _, found = run(self.answer_pipeline.search(Question(self.corpus, _asked(query))))
+        _, found = run(self.answer_pipeline.search(asked))
         return found[:k]
 
     def ask(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = ()) -> Answer:
@@ -351,16 +352,18 @@ class Rag:
 
     def stream(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = ()) -> Iterator[Event]:
         """What happens while a question is answered: `Called`, `Token`, and at last `Finished(answer)`."""
+        asked = self._question(question, history)
         self._ready()
         watch = _Stopwatch()
-        for event in steps(self.answer_pipeline.flow(self._question(question, history))):
+        for event in steps(self.answer_pipeline.flow(asked)):
             yield watch(event)
 
     async def astream(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = ()) -> AsyncIterator[Event]:
         """`stream`, without blocking."""
+        asked = self._question(question, history)
         self._ready()
         watch = _Stopwatch()
-        async for event in asteps(self.answer_pipeline.flow(self._question(question, history))):
+        async for event in asteps(self.answer_pipeline.flow(asked)):
             yield watch(event)
 
     def as_runnable(self) -> Runnable[str, Answer]:

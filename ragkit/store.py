@@ -15,7 +15,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.runnables import run_in_executor
 
 from ragkit.corpus import Vectors
-from ragkit.document import hit, passage
+from ragkit.document import entry, hit, passage
 from ragkit.index import VectorIndex
 from ragkit.registry import component
 
@@ -40,7 +40,7 @@ class ChromaStore(VectorIndex):
             self._collection.upsert(
                 ids=[str(p.id) for p in some],
                 embeddings=vectors[at : at + most],
-                metadatas=[{"document_id": p.metadata["document_id"]} for p in some],
+                metadatas=[entry(p).metadata for p in some],
             )
 
     def add_texts(

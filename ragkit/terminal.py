@@ -115,7 +115,7 @@ def _shortened(text: str, most: int = 400) -> str:
 def show_trace(event: Event) -> None:
     """One line on standard error for each call: the stage, its component, its time, what it returned."""
     if isinstance(event, Called):
-        err.print(Text(f"{event.stage:<9}{event.component:<26}{1000 * event.seconds:9.1f} ms  {_outcome(event.result)}", style="dim"))
+        err.print(Text(f"{event.stage:<9}{event.component:<26}{1000 * event.seconds:9.1f} ms  {_outcome(event.result)}", style="dim"), soft_wrap=True)
 
 
 def _outcome(result: Any) -> str:
@@ -134,7 +134,7 @@ def _outcome(result: Any) -> str:
 def show_report(report: IngestReport) -> None:
     """What an ingest did; the files that failed are named on standard error."""
     out.print(
-        f"{report.documents} papers in the corpus ({report.chunks} passages); read {_many(report.files, 'file')} listing"
+        f"{_many(report.documents, 'paper')} in the corpus ({_many(report.chunks, 'passage')}); read {_many(report.files, 'file')} listing"
         f" {_many(report.entries, 'paper')}: {_many(report.duplicates, 'duplicate')}, {_many(report.variants, 'variant')};"
         f" embedded {_many(report.encoded, 'text')} in {report.seconds:.1f} s"
     )

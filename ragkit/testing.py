@@ -1,7 +1,7 @@
 """For tests of components, ours and third parties': fakes, and the contract that every component keeps.
 
-    def test_my_reranker_is_a_component():
-        check_component(MyReranker, top_k=3)
+def test_my_reranker_is_a_component():
+    check_component(MyReranker, top_k=3)
 """
 
 from __future__ import annotations
@@ -170,7 +170,9 @@ def _check_vector_index(store: VectorIndex) -> None:
         assert store.ids() == {str(p.id) for p in given}, "adding a passage again is not a replacement"
         found = store.similarity_search_with_relevance_scores(given[1].page_content, k=2)
         assert found[0][0].id == given[1].id
-        assert [d.id for d, _ in asyncio.run(store.asimilarity_search_with_relevance_scores(given[1].page_content, k=2))] == [d.id for d, _ in found]
+        assert [d.id for d, _ in asyncio.run(store.asimilarity_search_with_relevance_scores(given[1].page_content, k=2))] == [
+            d.id for d, _ in found
+        ]
         store.remove([str(given[1].id), "never there"])
         assert store.ids() == {str(given[0].id), str(given[2].id)}
         store.clear()
@@ -223,7 +225,9 @@ def _check_generator(generator: Generator) -> None:
         if citation.document_id is not None:
             assert PAPER.page_content[citation.start : citation.end] == citation.quote
     assert {n for c in answer.claims for n in c.citations} <= {c.number for c in answer.citations}
-    assert run(generator.flow(question, [])).citations == () or all(c.document_id is None for c in run(generator.flow(question, [])).citations)
+    assert run(generator.flow(question, [])).citations == () or all(
+        c.document_id is None for c in run(generator.flow(question, [])).citations
+    )
 
 
 def _check_verifier(verifier: Verifier) -> None:
@@ -237,7 +241,9 @@ def _check_verifier(verifier: Verifier) -> None:
     )
     judged = run(verifier.flow(answer))
     assert judged == asyncio.run(arun(verifier.flow(answer)))
-    assert (judged.text, [c.text for c in judged.claims]) == (answer.text, [c.text for c in answer.claims]), "the verifier edited the answer"
+    assert (judged.text, [c.text for c in judged.claims]) == (answer.text, [c.text for c in answer.claims]), (
+        "the verifier edited the answer"
+    )
     assert judged.citations[0].verdict == "supported", "a sentence quoted word for word is not supported"
     nothing = Answer(question="", text="")
     assert run(verifier.flow(nothing)) == nothing

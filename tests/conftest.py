@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import ragkit
-import ragkit.testing  # noqa: F401  (registers the fakes)
+import ragkit.testing
 
 ROOT = Path(__file__).parents[1]
 NOTES = ROOT / "examples" / "papers"
@@ -58,7 +58,7 @@ class ModelServer(ThreadingHTTPServer):
 class _ModelServerHandler(BaseHTTPRequestHandler):
     server: ModelServer
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.asked.append(body)
         if self.server.status != 200:

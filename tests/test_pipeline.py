@@ -1,0 +1,285 @@
+"""Ingest and answer, end to end: the real embedding model, the real Chroma, the real BM25."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.retrievers import BaseRetriever
+
+import ragkit
+from ragkit.doctor import examine, repair
+from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
+from ragkit.flow import Called, Event, Finished, Token
+from ragkit.pipeline import AnswerPipeline, IngestPipeline
+from ragkit.testing import HashedEmbeddings
+
+BERT = "How many parameters do BERT-base and BERT-large have?"
+FRANCE = "What is the capital of France?"
+
+
+def small(directory: Path) -> ragkit.Rag:
+    """A pipeline without a model, for tests of the bookkeeping."""
+    from ragkit.chunk import WholeChunker
+    from ragkit.generate import ExtractiveGenerator
+    from ragkit.lexical import TantivyIndex
+    from ragkit.retrieve import DenseRetriever, LexicalRetriever
+    from ragkit.store import ChromaStore
+    from ragkit.verify import EvidenceVerifier
+
+    dense, words = ChromaStore(embed=HashedEmbeddings()), TantivyIndex()
+    return ragkit.Rag(
+        corpus=directory,
+        ingest=IngestPipeline(chunk=WholeChunker(), index=[dense, words]),
+        answer=AnswerPipeline(
+            retrieve=[DenseRetriever(store=dense, k=5), LexicalRetriever(index=words, k=5)],
+            generate=ExtractiveGenerator(),
+            verify=EvidenceVerifier(),
+        ),
+    )
+
+
+def write(folder: Path, **papers: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, text in papers.items():
+        (folder / f"{name}.md").write_text(f"# {name.title()} Bridges\n\n{text}\n")
+    return folder
+
+
+def untimed(answer: ragkit.Answer) -> ragkit.Answer:
+    return answer.model_copy(update={"timings_ms": {}})
+
+
+# --- answers
+
+
+def test_an_answer_quotes_the_papers_exact_characters(rag: ragkit.Rag) -> None:
+    answer = rag.ask(BERT)
+    first = answer.citations[0]
+    assert first.title == "BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding"
+    assert first.quote == "BERT-base has 12 layers and 110 million parameters; BERT-large has 24 layers and 340 million."
+    assert (first.verdict, first.score) == ("supported", 1.0)
+    paper = rag.corpus.document(str(first.document_id))
+    assert paper is not None
+    assert paper.page_content[first.start : first.end] == first.quote
+    [source] = first.sources
+    assert Path(source.uri).read_text(encoding="utf-8")[source.start : source.end] == first.quote
+    assert answer.claims[0].citations == (1,)
+    assert "340 million. [1]" in answer.text
+
+
+def test_a_question_about_nothing_in_the_papers_is_declined_with_the_nearest_titles(rag: ragkit.Rag) -> None:
+    answer = rag.ask(FRANCE)
+    assert answer.abstained is not None
+    assert answer.abstained.reason == "none of them is about it"
+    assert len(answer.abstained.nearest) == 3
+    assert (answer.claims, answer.citations) == ((), ())
+
+
+def test_a_question_about_a_system_that_no_paper_names_is_declined(rag: ragkit.Rag) -> None:
+    answer = rag.ask("What retrieval accuracy does ZorgNet-9 reach?")
+    assert answer.abstained is not None
+    assert answer.abstained.reason == "none of those that come near it mentions 'zorgnet-9'"
+
+
+def test_sync_async_and_streamed_answers_are_the_same(rag: ragkit.Rag) -> None:
+    async def streamed() -> list[Event]:
+        return [event async for event in rag.astream(BERT)]
+
+    events = list(rag.stream(BERT))
+    last, last_async = events[-1], asyncio.run(streamed())[-1]
+    assert isinstance(last, Finished)
+    assert isinstance(last_async, Finished)
+    assert untimed(rag.ask(BERT)) == untimed(asyncio.run(rag.aask(BERT))) == untimed(last.result) == untimed(last_async.result)
+    assert "".join(e.text for e in events if isinstance(e, Token)) == last.result.text
+    assert [e.stage for e in events if isinstance(e, Called)] == [
+        "retrieve",
+        "retrieve",
+        "fuse",
+        "read",
+        "refine",
+        "gate",
+        "embed",
+        "embed",
+    ]
+    assert {"retrieve", "fuse", "total"} <= set(last.result.timings_ms)
+
+
+def test_it_is_a_langchain_runnable(rag: ragkit.Rag) -> None:
+    from langchain_core.runnables import RunnableLambda
+
+    chain = rag.as_runnable() | RunnableLambda(lambda answer: answer.citations[0].title)
+    assert chain.invoke(BERT).startswith("BERT")
+    assert asyncio.run(chain.ainvoke(BERT)).startswith("BERT")
+
+
+def test_a_follow_up_finds_the_paper_that_was_spoken_of(rag: ragkit.Rag) -> None:
+    before = [HumanMessage("What does DPR train with?"), AIMessage("With in-batch negatives.")]
+    dicts = [{"role": "user", "content": "What does DPR train with?"}, {"role": "assistant", "content": "With in-batch negatives."}]
+    answer = rag.ask("and how many questions in a batch?", before)
+    assert answer.citations[0].title == "Dense Passage Retrieval for Open-Domain Question Answering"
+    assert answer.question == "and how many questions in a batch?"
+    assert untimed(rag.ask("and how many questions in a batch?", dicts)) == untimed(answer)
+
+
+def test_search_gives_passages_with_spans_sources_and_every_retrievers_score(rag: ragkit.Rag) -> None:
+    hits = rag.search("late interaction over token embeddings", k=5)
+    assert len(hits) == 5
+    assert [score_of(h) for h in hits] == sorted((score_of(h) for h in hits), reverse=True)
+    assert title_of(hits[0]).startswith("ColBERT")
+    assert set(scores_of(hits[0])) == {"dense", "lexical"}
+    assert Path(sources_of(hits[0])[0]["uri"]).name in ("colbert.md", "colbertv2.md")
+    span = span_of(hits[0])
+    paper = rag.corpus.document(span.document_id)
+    assert paper is not None
+    assert paper.page_content[span.start : span.end] == hits[0].page_content
+
+
+def test_an_empty_question_is_refused_with_a_sentence(rag: ragkit.Rag) -> None:
+    with pytest.raises(ragkit.UsageError, match="the question is empty"):
+        rag.ask("  ")
+
+
+# --- ingest
+
+
+def test_ingesting_again_changes_nothing_and_encodes_nothing(tmp_path: Path) -> None:
+    papers = write(tmp_path / "papers", glass="Glass bridges carry 40 people.", rope="Rope bridges sway.")
+    first = small(tmp_path / "corpus").ingest(papers)
+    again = small(tmp_path / "corpus").ingest(papers)
+    assert (first.files, first.entries, first.documents, first.chunks, first.encoded, first.failed) == (2, 2, 2, 2, 2, ())
+    assert again.model_copy(update={"seconds": 0.0, "encoded": 2}) == first.model_copy(update={"seconds": 0.0})
+    assert again.encoded == 0
+
+
+def test_a_changed_file_replaces_its_paper_in_every_index(tmp_path: Path) -> None:
+    papers = write(tmp_path / "papers", glass="Glass bridges carry 40 people.", rope="Rope bridges sway in the wind.")
+    rag = small(tmp_path / "corpus")
+    rag.ingest(papers)
+    write(papers, glass="Crystal walkways carry 55 visitors.")
+    report = rag.ingest(papers)
+    assert (report.documents, report.chunks, report.encoded) == (2, 2, 1)
+    assert rag.search("carry people visitors", 5)[0].page_content == "Crystal walkways carry 55 visitors."
+    assert "Glass bridges carry 40 people." not in [h.page_content for h in rag.search("glass 40 people", 5)]
+    assert examine(rag).problems == ()
+
+
+def test_a_file_that_cannot_be_read_costs_only_itself(tmp_path: Path) -> None:
+    papers = write(tmp_path / "papers", glass="Glass bridges carry 40 people.")
+    (papers / "bad.txt").write_bytes(b"caf\xe9 au lait is not UTF-8")
+    report = small(tmp_path / "corpus").ingest(papers)
+    assert report.documents == 1
+    [failure] = report.failed
+    assert Path(failure.source).name == "bad.txt"
+    assert failure.error == "it is not UTF-8: byte 3 cannot be decoded; save it as UTF-8"
+
+
+def test_the_five_real_pages_list_392_entries_of_322_papers(real_papers: Path, tmp_path: Path) -> None:
+    report = small(tmp_path / "corpus").ingest(real_papers)
+    assert (report.files, report.entries, report.documents, report.duplicates, report.variants, report.failed) == (5, 392, 322, 69, 1, ())
+
+
+def test_the_real_pages_answer_with_the_exact_span(real_papers: Path, tmp_path: Path) -> None:
+    rag = ragkit.load(corpus=tmp_path / "corpus")
+    rag.ingest(real_papers)
+    answer = rag.ask("How many in-batch negatives does PEG train with?")
+    assert "80,000" in answer.citations[0].quote
+    for citation in answer.citations:
+        for source in citation.sources:
+            assert Path(source.uri).read_text(encoding="utf-8")[source.start : source.end] == citation.quote
+    assert rag.ask(FRANCE).abstained is not None
+
+
+# --- indexes are derived
+
+
+@pytest.mark.parametrize("lost", ["chroma", "bm25", "both"])
+def test_a_lost_index_is_rebuilt_without_encoding(tmp_path: Path, lost: str) -> None:
+    rag = small(tmp_path / "corpus")
+    rag.ingest(write(tmp_path / "papers", glass="Glass bridges carry 40 people.", rope="Rope bridges sway."))
+    rag.corpus.close()
+    for folder in (tmp_path / "corpus" / "indexes").iterdir():
+        if lost == "both" or folder.name.startswith(lost):
+            shutil.rmtree(folder)
+    vectors = rag.corpus.counts().vectors
+    again = small(tmp_path / "corpus")
+    assert again.search("glass people", 1)[0].page_content == "Glass bridges carry 40 people."
+    assert again.corpus.counts().vectors == vectors
+    assert examine(again).problems == ()
+
+
+def test_doctor_finds_what_an_index_lost_and_mends_it(tmp_path: Path) -> None:
+    rag = small(tmp_path / "corpus")
+    rag.ingest(write(tmp_path / "papers", glass="Glass bridges carry 40 people.", rope="Rope bridges sway."))
+    words: Any = rag.ingest_pipeline.index[1]
+    words.remove([next(iter(words.ids()))])
+    [problem] = examine(rag).problems
+    assert problem.endswith("1 passages lost, 0 unknown; run `ragkit doctor --repair`")
+    mended = repair(rag)
+    assert (len(mended.repaired), mended.problems) == (1, ())
+    assert examine(rag).problems == ()
+
+
+def test_a_corpus_without_this_configurations_index_says_what_to_run(tmp_path: Path) -> None:
+    small(tmp_path / "corpus").ingest(write(tmp_path / "papers", glass="Glass bridges carry 40 people."))
+    other = ragkit.load(corpus=tmp_path / "corpus")
+    with pytest.raises(ragkit.IndexMismatch, match=r"run `ragkit ingest` with it \(no path is needed\)"):
+        other.ask("How many people do glass bridges carry?")
+    other.ingest()
+    assert "40 people" in other.ask("How many people do glass bridges carry?").text
+
+
+def test_where_there_is_no_corpus_a_sentence_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ragkit.NoCorpus, match=r"there is no corpus in .*; `ragkit ingest PATH` makes one"):
+        small(tmp_path / "nowhere").ask("Anything?")
+    assert not (tmp_path / "nowhere").exists()
+
+
+# --- composition
+
+
+def test_any_langchain_retriever_takes_part_and_brings_its_own_passages(tmp_path: Path) -> None:
+    class Encyclopedia(BaseRetriever):
+        def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
+            return [Document(page_content="Glass bridges were first built in 1998.", metadata={"title": "Encyclopedia", "score": 1.0})]
+
+    rag = small(tmp_path / "corpus")
+    rag.ingest(write(tmp_path / "papers", rope="Rope bridges sway."))
+    answering = dataclasses.replace(rag.answer_pipeline, retrieve=[*rag.answer_pipeline.retrieve, Encyclopedia(name="encyclopedia")])
+    both = ragkit.Rag(corpus=tmp_path / "corpus", ingest=rag.ingest_pipeline, answer=answering)
+    answer = both.ask("When were glass bridges first built?")
+    assert answer.citations[0].title == "Encyclopedia"
+    assert answer.citations[0].quote == "Glass bridges were first built in 1998."
+
+
+def test_a_langchain_vector_store_is_an_index_by_import_path(tmp_path: Path) -> None:
+    (tmp_path / "chroma.yaml").write_text(f"""
+define:
+  store: &store {{type: langchain_chroma.Chroma, persist_directory: {tmp_path}/store, embedding_function: {{type: hashed, size: 32}}}}
+corpus: {tmp_path}/corpus
+ingest: {{chunk: whole, index: *store}}
+answer:
+  retrieve: {{type: dense, store: *store, k: 5}}
+  generate: extractive
+""")
+    rag = ragkit.load(tmp_path / "chroma.yaml")
+    rag.ingest(write(tmp_path / "papers", glass="Glass bridges carry 40 people.", rope="Rope bridges sway in the wind."))
+    answer = rag.ask("How many people do glass bridges carry?")
+    assert answer.citations[0].quote == "Glass bridges carry 40 people."
+    assert ragkit.load(tmp_path / "chroma.yaml").ingest(tmp_path / "papers").encoded == 0
+
+
+def test_an_index_that_ingest_does_not_fill_is_refused(tmp_path: Path) -> None:
+    from ragkit.lexical import TantivyIndex
+    from ragkit.retrieve import LexicalRetriever
+
+    rag = small(tmp_path)
+    answering = dataclasses.replace(rag.answer_pipeline, retrieve=[LexicalRetriever(index=TantivyIndex(language="german"))])
+    with pytest.raises(ValueError, match=r"answer searches a bm25 index that ingest.index does not fill"):
+        ragkit.Rag(corpus=tmp_path, ingest=rag.ingest_pipeline, answer=answering)
