@@ -80,7 +80,7 @@ class ExtractiveGenerator(Generator):
         return answer
 
     def _chosen(self, pool: Sequence[_Sentence], scores: Vector, overlap: Vector) -> list[_Sentence]:
-        """The sentences that answer together; those of one paper stand together, in its order.
+        """The sentences that answer together, best first; those of one paper stand together.
 
         *overlap* has a row a sentence and a column a word of the question: what the word weighs, where it has it.
         """
@@ -97,7 +97,7 @@ class ExtractiveGenerator(Generator):
             taken.append(top)
             said = np.maximum(said, overlap[top])
         papers = list(dict.fromkeys(pool[i].span.document_id for i in taken))
-        return [pool[i] for i in sorted(taken, key=lambda i: (papers.index(pool[i].span.document_id), pool[i].span.start))]
+        return [pool[i] for i in sorted(taken, key=lambda i: papers.index(pool[i].span.document_id))]
 
 
 def _sentences_of(passages: Sequence[Document]) -> list[_Sentence]:
