@@ -67,6 +67,7 @@ def cited(question: str, text: str, passages: Sequence[Document]) -> Answer:
     """The answer that a model wrote over the numbered *passages*, each mark resolved to the span that supports it best.
 
     Citations are numbered anew, in order of appearance, one a span.  A mark that names no passage stays, `unresolved`.
+    A sentence without marks is cited where a passage supports it; a closing list of marks is no sentence.
     """
     claims: list[Claim] = []
     citations: dict[Span | int, Citation] = {}
@@ -74,8 +75,10 @@ def cited(question: str, text: str, passages: Sequence[Document]) -> Answer:
         if not stems(sentence) and not marks:  # a bullet, a rule, a lone symbol
             claims.append(Claim(text=sentence, before=before, verdict=Verdict.UNCHECKED))
             continue
+        if marks and _LIST_OF_SOURCES.fullmatch(sentence):
+            continue
         numbers = []
-        for mark in marks:
+        for mark in marks or _supporting(sentence, passages):
             key: Span | int = mark
             if 1 <= mark <= len(passages):
                 key = _best_span(sentence, passages[mark - 1])
@@ -87,6 +90,16 @@ def cited(question: str, text: str, passages: Sequence[Document]) -> Answer:
     return Answer(
         question=question, text=render(claims), claims=tuple(claims), citations=tuple(citations.values()), context=tuple(passages)
     )
+
+
+_LIST_OF_SOURCES = re.compile(r"\W*(?:sources?|references?|citations?)?[\s,;:.*-]*(?:and)?[\s,;:.*-]*", re.IGNORECASE)
+
+
+def _supporting(claim: str, passages: Sequence[Document]) -> list[int]:
+    """The number of the passage that supports an unmarked claim best, if one does."""
+    scores = [smallest_support(claim, p.page_content, title_of(p))[1] for p in passages]
+    best = max(range(len(scores)), key=lambda i: scores[i].score, default=None)
+    return [best + 1] if best is not None and scores[best].holds else []
 
 
 def _best_span(claim: str, passage: Document) -> Span:

@@ -115,7 +115,10 @@ def _shortened(text: str, most: int = 400) -> str:
 def show_trace(event: Event) -> None:
     """One line on standard error for each call: the stage, its component, its time, what it returned."""
     if isinstance(event, Called):
-        err.print(Text(f"{event.stage:<9}{event.component:<26}{1000 * event.seconds:9.1f} ms  {_outcome(event.result)}", style="dim"), soft_wrap=True)
+        err.print(
+            Text(f"{event.stage:<9}{event.component:<26}{1000 * event.seconds:9.1f} ms  {_outcome(event.result)}", style="dim"),
+            soft_wrap=True,
+        )
 
 
 def _outcome(result: Any) -> str:

@@ -37,6 +37,17 @@ def test_a_mark_that_names_no_passage_is_reported() -> None:
     assert answer.claims[0].verdict == "unresolved"
 
 
+def test_a_claim_without_a_mark_is_cited_where_a_passage_supports_it() -> None:
+    answer = written("They are tested every year. Whales sing.")
+    assert answer.text == "They are tested every year. [1] Whales sing."
+    assert [c.quote for c in answer.citations] == ["They are tested every year."]
+    assert [c.verdict for c in answer.claims] == ["supported", "unsupported"]
+
+
+def test_a_closing_list_of_sources_is_no_claim() -> None:
+    assert written("Glass bridges carry 40 people. Sources: [1], [2], [3]").text == "Glass bridges carry 40 people. [1]"
+
+
 def test_a_wrong_number_is_unsupported() -> None:
     answer = written("Glass bridges carry 50 people [1].")
     assert answer.claims[0].verdict == "unsupported"
