@@ -26,7 +26,7 @@ test: .venv/dev ## Set up and run the tests
 check: .venv/dev ## Formatting, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy ragkit examples
+	$(BIN)/mypy ragkit examples benchmarks
 
 format: .venv/dev ## Put the code into the project's format
 	$(BIN)/ruff format .

@@ -51,7 +51,7 @@ def measure(rag: ragkit.Rag, rows: Sequence[dict[str, Any]]) -> list[list[object
 
 def _row(kind: str, outcomes: list[tuple[bool, bool, bool, float]]) -> list[object]:
     number = len(outcomes)
-    right, cites, declined = (sum(o[i] for o in outcomes) for i in range(3))
+    right, cites, declined = (sum(bool(o[i]) for o in outcomes) for i in range(3))
     median = f"{np.median([o[3] for o in outcomes]):.0f}"
     answerable = kind != "unanswerable"
     return [

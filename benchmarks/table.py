@@ -25,7 +25,7 @@ def share(right: int, of: int) -> str:
     z, p = 1.96, right / of
     middle = (p + z * z / (2 * of)) / (1 + z * z / of)
     half = z * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of)) / (1 + z * z / of)
-    return f"{p:.2f} [{middle - half:.2f}, {middle + half:.2f}]"
+    return f"{p:.2f} [{max(middle - half, 0):.2f}, {min(middle + half, 1):.2f}]"
 
 
 def paired_difference(ours: NDArray[np.float64], theirs: NDArray[np.float64], seed: int = 0) -> str:

@@ -210,9 +210,10 @@ def _all_called(calls: Sequence[Call]) -> list[Called]:
     """Make several calls at once; each gets the caller's context variables (LangChain's callbacks live there)."""
     if not calls:
         return []
-    contexts = [copy_context() for _ in calls]
-    with ThreadPoolExecutor(len(calls)) as pool:  # a pool of its own, so that nested flows cannot starve
-        return list(pool.map(lambda context, made: context.run(_called, made), contexts, calls))
+    first, *others = calls
+    with ThreadPoolExecutor(len(others)) as pool:  # a pool of its own, so that nested flows cannot starve
+        waiting = [pool.submit(copy_context().run, _called, made) for made in others]
+        return [_called(first), *(each.result() for each in waiting)]
 
 
 def _called(made: Call) -> Called:

@@ -10,18 +10,20 @@ Offsets = tuple[int, int]
 
 # A full stop after these ends no sentence; the sentence model knows most, these are the ones that papers add.
 _ABBREVIATIONS = re.compile(
-    r"(?:^|[\s(\[])(?:al|approx|cf|ca|chap|def|e\.g|eq|eqs|eqn|fig|figs|i\.e|incl|resp|sec|sect|tab|thm|vol|vs|viz"
+    r"(?<![^\s(\[])(?:al|approx|cf|ca|chap|def|e\.g|eq|eqs|eqn|fig|figs|i\.e|incl|resp|sec|sect|tab|thm|vol|vs|viz"
     r"|w\.r\.t|dr|mr|mrs|prof)\.$",
     re.IGNORECASE,
 )
-# `... tasks.We show ...`: a stop glued to the next sentence, which is told from `torch.Tensor` by its first word.
+# `... tasks.We show ...`: a stop glued to the next sentence, which is told from `torch.Tensor` by its first word; and
+# the stops of scripts that put no space after them.
 _GLUED = re.compile(
     r"(?<=[a-z)\]%”\"])[.!?](?=(?:A|Additionally|Also|Although|An|As|At|Because|Besides|Both|But|By|Code|Compared|"
     r"Consequently|Current|Despite|Due|Each|Empirical|Existing|Experimental|Experiments|Extensive|Finally|First|Firstly|For|From|"
     r"Furthermore|Given|Hence|Here|How|However|I|If|In|Instead|It|Its|Lastly|Many|Moreover|More|Most|Motivated|Nevertheless|Next|"
     r"Notably|On|Once|One|Our|Overall|Prior|Previous|Recent|Recently|Results|Second|Secondly|Several|Similarly|Since|So|Some|"
     r"Specifically|Such|That|The|Their|Then|There|Therefore|These|They|This|Those|Through|Thus|To|Together|Traditional|"
-    r"Two|Under|Unlike|Using|We|What|When|Where|Whereas|While|With|Without|Yet)(?:[ ,]|$))"
+    r"Two|Under|Unlike|Using|We|What|When|Where|Whereas|While|With|Without|Yet)(?:[\s,]|$))"
+    r"|[。！？]+[」』”）]*"
 )
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n|\r\n?[ \t]*\r\n?")
 _LINE_ITEM = re.compile(r"\n(?=[ \t]*(?:[-*+•]|\d+[.)]|#{1,6}|>|\|)[ \t])|(?<=\n)#{1,6}[^\n]*\n|^#{1,6}[^\n]*\n")
@@ -75,18 +77,22 @@ def _split_glued(text: str, spans: list[Offsets]) -> list[Offsets]:
 
 def _in_address(text: str, at: int) -> bool:
     """Is the stop at *at* inside a URL, an e-mail address or a path?"""
-    begin = max(text.rfind(" ", 0, at), text.rfind("\n", 0, at)) + 1
-    return bool(re.search(r"://|www\.|@|\w/\w", text[begin:at]))
+    word = text[max(at - 200, 0) : at].split()[-1]
+    return bool(re.search(r"://|www\.|@|\w/\w", word))
 
 
 def _joined(text: str, spans: list[Offsets]) -> list[Offsets]:
     found: list[Offsets] = []
     for start, end in spans:
-        if found and _ABBREVIATIONS.search(text[found[-1][0] : found[-1][1]].rstrip()):
+        if found and _ends_in_abbreviation(text, *trimmed(text, *found[-1])):
             found[-1] = (found[-1][0], end)
         else:
             found.append((start, end))
     return found
+
+
+def _ends_in_abbreviation(text: str, start: int, end: int) -> bool:
+    return bool(_ABBREVIATIONS.search(text, max(start, end - 10), end))
 
 
 def _trimmed(text: str, spans: list[Offsets]) -> list[Offsets]:
