@@ -7,8 +7,9 @@ answer   rewrite -> retrieve -> fuse -> read -> refine -> gate -> generate -> ve
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from ragkit.config import Spec, describe, parts_of
 from ragkit.corpus import Corpus
 from ragkit.document import digest, entry, score_of, scored, scores_of, searchable
 from ragkit.embed import CachedEmbeddings, fingerprint_of
-from ragkit.errors import IndexMismatch, LoadError, UsageError
+from ragkit.errors import IndexMismatch, LoadError, RagkitError, UsageError
 from ragkit.files import Files
 from ragkit.flow import Called, Event, Finished, Flow, Pipeline, Progress, asteps, call, emit, gather, run, steps
 from ragkit.fuse import Fusion, MinMaxFusion, Ranking
@@ -38,6 +39,8 @@ from ragkit.rewrite import QueryRewriter
 from ragkit.verify import Verifier
 
 AnyIndex = VectorStore | LexicalIndex
+
+log = logging.getLogger("ragkit")
 
 _AT_ONCE = 256  # passages that are embedded, indexed and marked together
 
@@ -167,12 +170,27 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
             corpus.put_chunks(self._chunker, papers, chunks)
 
     def fill(self, corpus: Corpus, index: AnyIndex) -> Flow[int]:
-        """Bring one index up to date; return how many texts had to be embedded."""
+        """Bring one index up to date; return how many texts had to be embedded.
+
+        An index of ours that cannot be written, as after a process was killed in the middle of it, is built anew.
+        """
         name = self.name_of(index)
         if corpus.index_fingerprint(name) != _fingerprint(index):
-            if isinstance(index, Index):
-                index.clear()
-            corpus.begin_index(name, _fingerprint(index))
+            self.begin(corpus, index)
+        try:
+            return (yield from self._fill(corpus, index, name))
+        except _BrokenIndex as broken:
+            log.warning("index %s could not be written (%s) and is built anew from the corpus", name, broken.__cause__)
+            self.begin(corpus, index)
+            return (yield from self._fill(corpus, index, name))
+
+    def begin(self, corpus: Corpus, index: AnyIndex) -> None:
+        """Make an index empty, and say so in the ledger."""
+        if isinstance(index, Index):
+            index.clear()
+        corpus.begin_index(self.name_of(index), _fingerprint(index))
+
+    def _fill(self, corpus: Corpus, index: AnyIndex, name: str) -> Flow[int]:
         cached = CachedEmbeddings(index.embeddings, corpus) if isinstance(index, VectorIndex) and index.embeddings else None
         missing = corpus.missing(name, self._chunker)
         for at in range(0, len(missing), _AT_ONCE):
@@ -180,15 +198,15 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
             ids = missing[at : at + _AT_ONCE]
             passages = list(corpus.passages(ids).values())
             if isinstance(index, LexicalIndex):
-                yield from call("index", index.add_passages, passages)
+                yield from _written(index, index.add_passages, passages)
             elif cached and isinstance(index, VectorIndex):
                 vectors = yield from call("embed", cached.vectors, [searchable(p) for p in passages])
-                yield from call("index", index.add_vectors, passages, vectors)
+                yield from _written(index, index.add_vectors, passages, vectors)
             else:
                 yield from call("index", index.add_documents, [entry(p) for p in passages])
             corpus.mark(name, ids)
         if surplus := corpus.surplus(name):
-            yield from call("index", index.remove if isinstance(index, Index) else index.delete, surplus)
+            yield from _written(index, index.remove if isinstance(index, Index) else index.delete, surplus)
             corpus.unmark(name, surplus)
         yield from emit(Progress("index", len(missing), len(missing), name))
         return cached.encoded if cached else 0
@@ -210,6 +228,20 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
     @property
     def _chunker(self) -> str:
         return digest(str(_described(self.chunk)))
+
+
+class _BrokenIndex(Exception):
+    """An index of ours could not be written; the cause says why."""
+
+
+def _written(index: AnyIndex, method: Callable[..., object], *arguments: object) -> Flow[None]:
+    """Write to an index; what goes wrong inside one of ours is the index's fault, since the corpus is sound."""
+    try:
+        yield from call("index", method, *arguments)
+    except Exception as error:
+        if isinstance(index, Index) and not isinstance(error, RagkitError):
+            raise _BrokenIndex from error
+        raise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,8 +351,7 @@ class Rag:
             for index in self.ingest_pipeline.index:
                 name = self.ingest_pipeline.name_of(index)
                 if isinstance(index, Index) and (self._lost(index, name) or _present(index) != set(self.corpus.held(name))):
-                    index.clear()
-                    self.corpus.begin_index(name, _fingerprint(index))
+                    self.ingest_pipeline.begin(self.corpus, index)
                     mended.append(f"rebuilt {name}")
                 run(self.ingest_pipeline.fill(self.corpus, index))
         return mended
@@ -388,6 +419,7 @@ class Rag:
             if known != _fingerprint(index):
                 raise IndexMismatch(f"index {name} was built with another model or other settings; run `ragkit ingest` to build it anew")
             if isinstance(index, Index) and self._lost(index, name):
+                log.warning("the files of index %s are gone; it is built anew from the corpus", name)
                 self.repair()
 
     def _lost(self, index: Index, name: str) -> bool:
