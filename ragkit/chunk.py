@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -44,7 +45,7 @@ class SentenceChunker(Chunker):
     """As many whole sentences as fit into `max_tokens` of `model`, the paper's title counted in.
 
     Each passage repeats the last `overlap` sentences of the one before, where they fit.  A sentence too long for one
-    passage is cut between words.
+    passage is cut between words, and a word as long as two passages anywhere.
     """
 
     max_tokens: PositiveInt = 200
@@ -82,18 +83,19 @@ class _TokenCount:
     def __call__(self, start: int, end: int) -> int:
         return bisect_left(self.starts, end) - bisect_left(self.starts, start)
 
-    def after(self, start: int, tokens: int) -> int | None:
-        """The character at which the token begins that is *tokens* after *start*."""
+    def after(self, start: int, tokens: int, end: int) -> int:
+        """The character at which the token begins that is *tokens* after *start*; at most *end*."""
         at = bisect_left(self.starts, start) + tokens
-        return self.starts[at] if at < self.all else None
+        return min(self.starts[at], end) if at < self.all else end
 
 
 def _fitting(text: str, start: int, end: int, room: int, count: _TokenCount) -> list[Offsets]:
-    """`start:end` in pieces of at most *room* tokens, cut between words where there are any."""
+    """`start:end` in pieces of at most *room* tokens, cut between words; a longer word is cut at twice that."""
     found = []
     while count(start, end) > room:
-        furthest = min(count.after(start, room) or end, end)
-        cut = _last_word_break(text, start, furthest) or _next_word_break(text, furthest, min(count.after(start, 2 * room) or end, end))
+        fits, most = count.after(start, room, end), count.after(start, 2 * room, end)
+        shorter, longer = range(fits, start, -1), range(max(fits, start) + 1, most)
+        cut = next((at for at in (*shorter, *longer) if _is_word_break(text, at)), max(most, start + 1))
         if cut >= end:
             break
         found.append(trimmed(text, start, cut))
@@ -101,19 +103,9 @@ def _fitting(text: str, start: int, end: int, room: int, count: _TokenCount) -> 
     return [*found, (start, end)]
 
 
-def _last_word_break(text: str, start: int, end: int) -> int | None:
-    return next((at for at in range(end, start, -1) if _is_word_break(text, at)), None)
-
-
-def _next_word_break(text: str, start: int, end: int) -> int:
-    return next((at for at in range(start, end) if _is_word_break(text, at)), end)
+_NO_SPACES = re.compile(r"[\u3041-\u3096\u309d-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]{2}")
 
 
 def _is_word_break(text: str, at: int) -> bool:
-    """Can a passage end before the character *at*?  Scripts written without spaces break anywhere."""
-    if not 0 < at < len(text):
-        return True
-    before, after = text[at - 1], text[at]
-    if before.isspace() or after.isspace():
-        return True
-    return before.isalpha() and after.isalpha() and ord(before) >= 0x2E80 and ord(after) >= 0x2E80
+    """Can a passage end before the character *at*?  Chinese and Japanese, which put no spaces, break anywhere."""
+    return text[at - 1].isspace() or text[at].isspace() or bool(_NO_SPACES.match(text, at - 1))

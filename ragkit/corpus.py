@@ -127,16 +127,25 @@ class Corpus:
             connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = NORMAL")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            version = _version(connection)
+            if version < len(_MIGRATIONS):
+                connection.execute("PRAGMA journal_mode = WAL")
+                self._migrate(connection)
         except sqlite3.DatabaseError as error:
             raise CorpusError(f"'{self.path}' cannot be opened as a corpus: {error}; restore it, or ingest into another --corpus") from None
         if version > len(_MIGRATIONS):
+            connection.close()
             raise CorpusError(f"'{self.path}' was written by a newer ragkit (schema {version}); upgrade ragkit to read it")
-        if version < len(_MIGRATIONS):
-            connection.execute("PRAGMA journal_mode = WAL")
-            for number in range(version, len(_MIGRATIONS)):
-                connection.executescript(f"BEGIN IMMEDIATE; {_MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
         return connection
+
+    @staticmethod
+    def _migrate(connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        for number in range(_version(connection), len(_MIGRATIONS)):  # read again: another process may have been quicker
+            for statement in _MIGRATIONS[number].split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number + 1}")
+        connection.execute("COMMIT")
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -258,10 +267,11 @@ class Corpus:
         ).fetchall()
         heirs: dict[str, tuple[str, str]] = {}
         for uri, position, document, title, text, metadata in rows:
+            paper = Document(page_content=text, metadata={**json.loads(metadata), "title": title})
             if document not in heirs:
-                paper = Document(page_content=text, metadata={**json.loads(metadata), "title": title})
                 heirs[document] = (self._put_document(db, paper), text)
             heir, heir_text = heirs[document]
+            db.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?)", [(key, heir) for key in identity_keys(paper)])
             db.execute("UPDATE sources SET document = ? WHERE uri = ? AND position = ?", (heir, uri, position))
             if text == heir_text:
                 db.execute("DELETE FROM variants WHERE uri = ? AND position = ?", (uri, position))
@@ -281,16 +291,14 @@ class Corpus:
         for some in _batches(identities):
             marks = _marks(some)
             sources: dict[str, list[dict[str, Any]]] = {}
-            for document, uri, start, end in self._db.execute(
-                f'SELECT document, uri, start, "end" FROM sources WHERE document IN ({marks}) ORDER BY uri, position', some
+            for document, uri, start, end, variant in self._db.execute(
+                'SELECT document, uri, start, "end", text IS NOT NULL FROM sources LEFT JOIN variants USING (uri, position) '
+                f"WHERE document IN ({marks}) ORDER BY uri, position",
+                some,
             ):
-                sources.setdefault(document, []).append({"uri": uri, "start": start, "end": end})
-            for variant in self._db.execute(
-                f"SELECT document, uri, start FROM sources JOIN variants USING (uri, position) WHERE document IN ({marks})", some
-            ):
-                for source in sources[variant[0]]:
-                    if (source["uri"], source["start"]) == variant[1:]:
-                        source.update(start=None, end=None, variant=True)  # its text is another, so no offsets hold in it
+                # A variant's text is another, so no offsets hold in it.
+                source = {"uri": uri, "start": None, "end": None, "variant": True} if variant else {"uri": uri, "start": start, "end": end}
+                sources.setdefault(document, []).append(source)
             for identity, title, text, metadata in self._db.execute(f"SELECT * FROM documents WHERE id IN ({marks})", some):
                 known = {**json.loads(metadata), "title": title, "sources": sources.get(identity, [])}
                 found[identity] = Document(id=identity, page_content=text, metadata=known)
@@ -450,14 +458,24 @@ class Corpus:
 
     def problems(self) -> list[str]:
         """What is wrong with the database itself, one sentence each; empty when it is sound."""
-        found = [f"the database is damaged: {row}" for [row] in self._db.execute("PRAGMA integrity_check") if row != "ok"]
-        found += [f"table {row[0]} points at a missing {row[2]}" for row in self._db.execute("PRAGMA foreign_key_check")]
-        [outside] = self._db.execute(
-            'SELECT count(*) FROM chunks JOIN documents ON documents.id = document WHERE start < 0 OR start >= "end" OR "end" > length(text)'
-        ).fetchone()
-        if outside:
-            found.append(f"{outside} chunks reach outside their document")
+        found: list[str] = []
+        try:
+            self._db.create_function("characters", 1, len, deterministic=True)  # SQLite's own length() ends at a NUL
+            found += [f"the database is damaged: {row}" for [row] in self._db.execute("PRAGMA integrity_check") if row != "ok"]
+            found += [f"table {row[0]} points at a missing {row[2]}" for row in self._db.execute("PRAGMA foreign_key_check")]
+            [outside] = self._db.execute(
+                "SELECT count(*) FROM chunks JOIN documents ON documents.id = document"
+                ' WHERE start < 0 OR start >= "end" OR "end" > characters(text)'
+            ).fetchone()
+            if outside:
+                found.append(f"{outside} chunks reach outside their document")
+        except sqlite3.DatabaseError as error:
+            found.append(f"the database is damaged: {error}")
         return found
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def chunk_id(document: str, chunker: str, start: int, end: int) -> str:

@@ -56,12 +56,12 @@ def span_of(passage: Document) -> Span:
     return Span(passage.metadata["document_id"], passage.metadata["start"], passage.metadata["end"])
 
 
-def passage(paper: Document, start: int, end: int, chunker: str = "", **metadata: Any) -> Document:
+def passage(paper: Document, start: int, end: int, chunker: str = "", /, **metadata: Any) -> Document:
     """The part `[start:end]` of *paper*; *metadata* (such as `section`) is added."""
     return Document(
         id=digest("chunk", str(paper.id), chunker, str(start), str(end)),
         page_content=paper.page_content[start:end],
-        metadata={"document_id": paper.id, "title": title_of(paper), "start": start, "end": end, **metadata},
+        metadata={**metadata, "document_id": paper.id, "title": title_of(paper), "start": start, "end": end},
     )
 
 
@@ -122,5 +122,5 @@ def contradict(one: Sequence[str], other: Sequence[str]) -> bool:
 
 
 def _normalised_identifier(value: str) -> str:
-    value = re.sub(r"^(https?://)?(dx\.)?(doi\.org/|arxiv\.org/(abs|pdf)/)|^(doi|arxiv):\s*", "", value.strip().casefold())
-    return re.sub(r"(?<=\d)v\d+$|\.pdf$", "", value)
+    value = re.sub(r"^(https?://)?(dx\.|www\.)?(doi\.org/|arxiv\.org/(abs|pdf|html)/)|^(doi|arxiv):\s*", "", value.strip().casefold())
+    return re.sub(r"((?<=\d)v\d+)?(\.pdf)?$", "", value)

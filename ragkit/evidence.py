@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 from ragkit.text import Offsets, names, numbers, sentences, stem, stems, words
@@ -27,12 +28,11 @@ class Support(NamedTuple):
 def support(claim: str, quote: str, title: str = "") -> Support:
     """How well *quote*, from the paper *title*, supports *claim*.
 
-    A claim that stands in the quote word for word scores 1.  Else the score is the share of its content words that
+    A claim that stands in the quote word for word, and is not negated there, scores 1.  Else the score is the share of its content words that
     the quote (or, for what the paper is about, the title) has; a number or name that they lack, or a negation on one
     side only, leaves little of it.
     """
-    said = _plain(claim)
-    if said and said in _plain(quote):
+    if _says(_plain(quote), _plain(claim)):
         return Support(1.0, "the source says it word for word")
     wanted = stems(claim)
     if not wanted:
@@ -49,6 +49,14 @@ def support(claim: str, quote: str, title: str = "") -> Support:
     if missing and share < 1:
         return Support(share, f"{share:.0%} of the claim's words are in the source")
     return Support(0.99, "every word of the claim is in the source")
+
+
+def _says(quote: str, claim: str) -> bool:
+    """Does *quote* have all of *claim*, cutting no word or number short, and not behind a `not` in the same clause?"""
+    if not claim or claim not in quote:
+        return False
+    whole = re.finditer(rf"(?<![\w-])(?<!\d\.){re.escape(claim)}(?![\w-]|[.,]\d)", quote)
+    return any(not _negated(re.split(r"[.,;:!?]\s", quote[: found.start()])[-1]) for found in whole)
 
 
 def closest(claim: str, quote: str) -> str:
@@ -73,7 +81,8 @@ def smallest_support(claim: str, text: str, title: str = "", most: int = 2) -> t
 
 
 def _plain(text: str) -> str:
-    return " ".join(re.sub(r"[“”„]", '"', re.sub(r"[’‘]", "'", text)).casefold().split()).strip(" .")
+    straight = re.sub(r"[“”„]", '"', re.sub(r"[’‘]", "'", unicodedata.normalize("NFC", text)))
+    return " ".join(straight.casefold().split()).strip(" .")
 
 
 def missing_names(text: str, source: str) -> list[str]:

@@ -19,6 +19,7 @@ import yaml
 from langchain_core.document_loaders import BaseBlobParser, BaseLoader, Blob
 from langchain_core.documents import Document
 
+from ragkit.document import IDENTIFIERS
 from ragkit.errors import LoadError, UsageError
 from ragkit.registry import component, interface
 from ragkit.text import sentences, trimmed
@@ -41,7 +42,7 @@ class FileFormat(BaseBlobParser, ABC):
         return self.papers(Path(uri).name, decode(blob.as_bytes()))
 
 
-def paper(text: str, start: int, end: int, title: str, **metadata: Any) -> Document:
+def paper(text: str, start: int, end: int, /, title: str, **metadata: Any) -> Document:
     """A paper whose text is `text[start:end]` of its file, without the white space around it."""
     start, end = trimmed(text, start, end)
     known = {name: value for name, value in metadata.items() if value not in (None, "", [])}
@@ -70,31 +71,22 @@ class PaperPage(FileFormat):
     def papers(self, name: str, text: str) -> Iterator[Document]:
         title: tuple[int, int] | None = None
         body: tuple[int, int] | None = None
+        in_head = True  # until the first abstract; the line before it is the first title
         for start, end, line in _lines(text):
             if _is_prose(line):
                 body = (body[0] if body else start, end)
                 continue
-            if title and body:
+            if title and (body or not in_head):
                 yield self._paper(text, title, body)
-            elif title and not self._is_head(text, title):
-                yield self._paper(text, title, (title[1], title[1]))  # a title whose abstract is missing
-            title, body = self._unglued(text, start, end), None
-        if title and (body or not self._is_head(text, title)):
-            yield self._paper(text, title, body or (title[1], title[1]))
+            in_head = in_head and body is None
+            glued = re.match(r"Subscribe(?=\S)", line) if in_head else None
+            title, body = (start + glued.end() if glued else start, end), None
+        if title and (body or not in_head):
+            yield self._paper(text, title, body)
 
     @staticmethod
-    def _paper(text: str, title: tuple[int, int], body: tuple[int, int]) -> Document:
-        return paper(text, *body, title=text[slice(*title)])
-
-    @staticmethod
-    def _unglued(text: str, start: int, end: int) -> tuple[int, int]:
-        glued = re.match(r"Subscribe(?=[^\s\W])", text[start:end])
-        return (start + glued.end(), end) if glued else (start, end)
-
-    @staticmethod
-    def _is_head(text: str, line: tuple[int, int]) -> bool:
-        """Does *line* belong to the page's head?  All that stands before the first abstract does, but its title."""
-        return not any(_is_prose(before) for _, _, before in _lines(text[: line[0]]))
+    def _paper(text: str, title: tuple[int, int], body: tuple[int, int] | None) -> Document:
+        return paper(text, *(body or (title[1], title[1])), title=text[slice(*title)])  # an abstract may be missing
 
 
 def _lines(text: str) -> Iterator[tuple[int, int, str]]:
@@ -106,14 +98,15 @@ def _lines(text: str) -> Iterator[tuple[int, int, str]]:
 
 def _is_prose(line: str) -> bool:
     """Is *line* running text rather than a title?"""
-    return len(line) > 250 or (
-        len(line) > 60 and line.rstrip("\"'”)").endswith((".", "!", "?", ":")) and (len(line) > 160 or len(sentences(line)) > 1)
-    )
+    if not 60 < len(line) <= 250:
+        return len(line) > 250
+    end = line.rstrip("\"'”)")[-1:]
+    return end == "." or (end in ("!", "?", ":") and (len(line) > 160 or len(sentences(line)) > 1))
 
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
-_HEADING = re.compile(r"\A\s*#[ \t]+([^\r\n]+?)[ \t]*#*[ \t]*(?:\r?\n|\Z)")
-_SETEXT_HEADING = re.compile(r"\A\s*([^\r\n]+)\r?\n=+[ \t]*(?:\r?\n|\Z)")
+_HEADING = re.compile(r"\A\s*#[ \t]+(?!#+[ \t]*[\r\n])(\S[^\r\n]*?)(?:[ \t]+#+)?[ \t]*(?:\r?\n|\Z)")
+_SETEXT_HEADING = re.compile(r"\A\s*(\S[^\r\n]*)\r?\n=+[ \t]*(?:\r?\n|\Z)")
 
 
 @component("markdown")
@@ -134,21 +127,39 @@ class Markdown(FileFormat):
             if not title or " ".join(heading[1].split()).casefold() == " ".join(title.split()).casefold():
                 title, start = heading[1], start + heading.end()
         guessed = {} if title else {"title_guessed": True}
-        yield paper(text, start, len(text), title=title or _from_name(name), **metadata, **guessed)
+        yield paper(text, start, len(text), **{**metadata, **guessed, "title": title or _from_name(name)})
 
 
 def _front_matter(text: str) -> dict[str, Any]:
     try:
         found = yaml.safe_load(text)
+        as_written = yaml.load(text, Loader=yaml.BaseLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 2}" if mark else ""
         raise LoadError(f"its front matter is not YAML{where}: {getattr(error, 'problem', error)}") from None
+    except Exception as error:  # what reads a value, such as `2024-02-30`, raises what it likes
+        raise LoadError(f"its front matter has a value that YAML cannot read: {error}") from None
     if found is None:
         return {}
     if not isinstance(found, dict):
         raise LoadError("its front matter is not a YAML mapping such as `title: ...`")
-    return {str(k): v.isoformat() if isinstance(v, date) else v for k, v in found.items()}
+    # These are no numbers, whatever they look like: arXiv 2301.10140 is not 2301.1014.
+    verbatim = {k: as_written[k] for k in ("title", *IDENTIFIERS) if k in as_written and isinstance(found[k], bool | int | float | date)}
+    return {str(k): _plain(v) for k, v in {**found, **verbatim}.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A YAML value as JSON has it."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(v) for v in value]
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()  # an escape can write half of a character
+    if isinstance(value, date):
+        return value.isoformat()
+    return value if isinstance(value, bool | int | float | None) else str(value)
 
 
 @component("text")
@@ -160,7 +171,7 @@ class PlainText(FileFormat):
         return True
 
     def papers(self, name: str, text: str) -> Iterator[Document]:
-        first = re.match(r"\s*([^\r\n]{3,200})\r?\n[ \t]*\r?\n", text)
+        first = re.match(r"\s*(\S[^\r\n]{2,199})\r?\n[ \t]*\r?\n(?=\s*\S)", text)
         if first and not _is_prose(first[1].strip()) and not first[1].rstrip().endswith((".", ",", ";")):
             yield paper(text, first.end(), len(text), title=first[1])
         else:
@@ -214,18 +225,24 @@ class Files(BaseLoader):
         return hashlib.sha256(content).hexdigest(), papers
 
     def content(self, path: Path) -> bytes:
-        if not path.is_file():
-            raise LoadError("it is not a regular file")
         try:
+            str(path).encode()
+            if not path.is_file():
+                raise LoadError("it is a folder that cannot be opened" if path.is_dir() else "it is not a regular file")
             return path.read_bytes()
+        except UnicodeEncodeError:
+            raise LoadError("its name is not UTF-8; rename it") from None
         except OSError as error:
             raise LoadError(f"it cannot be read: {error.strerror}") from None
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for directory, folders, names in os.walk(folder.resolve()):
+    """The files under *folder*; a folder that cannot be opened comes as one, to fail where it is read."""
+    unopened: list[Path] = []
+    for directory, folders, names in os.walk(folder.resolve(), onerror=lambda error: unopened.append(Path(error.filename))):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         yield from (Path(directory) / name for name in sorted(names) if not name.startswith("."))
+    yield from unopened
 
 
 def decode(content: bytes) -> str:

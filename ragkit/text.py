@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 
 Offsets = tuple[int, int]
@@ -77,7 +78,7 @@ def _split_glued(text: str, spans: list[Offsets]) -> list[Offsets]:
 
 def _in_address(text: str, at: int) -> bool:
     """Is the stop at *at* inside a URL, an e-mail address or a path?"""
-    word = text[max(at - 200, 0) : at].split()[-1]
+    word = re.split(r"\s", text[max(at - 200, 0) : at])[-1]
     return bool(re.search(r"://|www\.|@|\w/\w", word))
 
 
@@ -126,8 +127,8 @@ _NUMBER = re.compile(
 
 
 def words(text: str) -> list[str]:
-    """Every word in lower case, in order."""
-    return [w.casefold() for w in _WORD.findall(text)]
+    """Every word in lower case, in order; an accent is one whether it is written as a character of its own or not."""
+    return [w.casefold() for w in _WORD.findall(unicodedata.normalize("NFC", text))]
 
 
 def stems(text: str) -> list[str]:

@@ -65,13 +65,18 @@ class _ModelServerHandler(BaseHTTPRequestHandler):
             self._send("application/json", json.dumps({"error": {"message": "no"}}), self.server.status)
         elif self.path.endswith("/embeddings"):
             rows = [{"object": "embedding", "index": i, "embedding": [float(len(t)), 1.0]} for i, t in enumerate(body["input"])]
-            self._send("application/json", json.dumps({"object": "list", "data": rows, "model": "m", "usage": {"prompt_tokens": 1, "total_tokens": 1}}))
+            self._send(
+                "application/json",
+                json.dumps({"object": "list", "data": rows, "model": "m", "usage": {"prompt_tokens": 1, "total_tokens": 1}}),
+            )
         else:
             said = [{"delta": {"content": piece}} for piece in re.findall(r"\S+\s*", self.server.says)]
             whole = {"id": "x", "object": "chat.completion.chunk", "created": 0, "model": "m"}
             lines = [{**whole, "choices": [{"index": 0, "finish_reason": None, **s}]} for s in said]
             lines.append({**whole, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-            lines.append({**whole, "choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": len(said), "total_tokens": 11 + len(said)}})
+            lines.append(
+                {**whole, "choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": len(said), "total_tokens": 11 + len(said)}}
+            )
             self._send("text/event-stream", "".join(f"data: {json.dumps(line)}\n\n" for line in lines) + "data: [DONE]\n\n")
 
     def _send(self, kind: str, text: str, status: int = 200) -> None:

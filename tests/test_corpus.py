@@ -1,0 +1,582 @@
+"""The corpus: what files list is there, once, and stays there whatever happens to the process that writes it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from langchain_core.documents import Document
+
+from ragkit.corpus import Corpus, Counts, chunk_id
+from ragkit.document import Span, passage, sources_of, span_of, title_of
+from ragkit.errors import CorpusError, NoCorpus
+
+NOTHING = Counts(files=0, entries=0, documents=0, duplicates=0, variants=0, chunks=0, vectors=0)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    made = Corpus(tmp_path / "corpus")
+    with made.writing():
+        pass
+    return made
+
+
+def entry(title: str, text: str, start: int = 0, /, **metadata: Any) -> Document:
+    return Document(page_content=text, metadata={**metadata, "title": title, "sources": [{"start": start, "end": start + len(text)}]})
+
+
+def put(corpus: Corpus, uri: str, *entries: Document) -> None:
+    corpus.put_file(uri, f"digest of {uri}", "loader", entries)
+
+
+def held(corpus: Corpus) -> dict[str, tuple[str, list[str]]]:
+    """The listed papers: title, text and where they are listed, a variant with `~`."""
+    papers = [p for p in corpus.documents(corpus.document_ids()).values() if sources_of(p)]
+    return {title_of(p): (p.page_content, ["~" * ("variant" in s) + s["uri"] for s in sources_of(p)]) for p in papers}
+
+
+def sole(corpus: Corpus) -> Document:
+    [paper] = corpus.documents(corpus.document_ids()).values()
+    return paper
+
+
+# --- the same paper twice
+
+
+def test_a_file_lists_papers_and_each_can_be_read_with_all_that_is_known_of_it(corpus: Corpus) -> None:
+    put(corpus, "a.txt", entry("Glass", "They carry people.", 10, year=2024, authors=["Ann"]), entry("Steel", "Trains.", 40))
+    [glass] = [p for p in corpus.documents(corpus.document_ids()).values() if title_of(p) == "Glass"]
+    assert corpus.document(str(glass.id)) == glass
+    assert glass.page_content == "They carry people."
+    assert glass.metadata == {
+        "title": "Glass",
+        "year": 2024,
+        "authors": ["Ann"],
+        "sources": [{"uri": "a.txt", "start": 10, "end": 28}],
+    }
+    assert corpus.uris() == ["a.txt"]
+    assert corpus.counts() == replace(NOTHING, files=1, entries=2, documents=2)
+
+
+def test_the_same_title_is_the_same_paper_from_another_source(corpus: Corpus) -> None:
+    put(corpus, "a.txt", entry("Glass: Bridges", "They carry people."))
+    put(corpus, "b.txt", entry("GLASS — bridges ", "They carry people.", 7))
+    assert sources_of(sole(corpus)) == [{"uri": "a.txt", "start": 0, "end": 18}, {"uri": "b.txt", "start": 7, "end": 25}]
+    assert corpus.counts() == replace(NOTHING, files=2, entries=2, documents=1, duplicates=1)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"doi": "10.1/ABC"}, {"doi": "https://doi.org/10.1/abc"}),
+        ({"arxiv": "2301.10140"}, {"arxiv": "https://arxiv.org/pdf/2301.10140v2.pdf"}),
+        ({"arxiv": "arXiv:2301.10140v1", "doi": "10.1/abc"}, {"arxiv": "http://www.arxiv.org/abs/2301.10140"}),
+    ],
+)
+def test_the_same_identifier_is_the_same_paper_under_another_title(corpus: Corpus, one: dict[str, str], other: dict[str, str]) -> None:
+    put(corpus, "a.txt", entry("Glass", "They carry people.", **one), entry("Bridges of Glass", "They carry people.", **other))
+    put(corpus, "b.txt", entry("Bridges of Glass", "They carry people."))
+    assert held(corpus) == {"Glass": ("They carry people.", ["a.txt", "a.txt", "b.txt"])}
+
+
+@pytest.mark.parametrize("name", ["doi", "arxiv"])
+def test_different_identifiers_under_one_title_are_two_papers(corpus: Corpus, name: str) -> None:
+    put(corpus, "a.txt", entry("Editorial", "On glass.", **{name: "10.1"}), entry("Editorial", "On steel.", **{name: "10.2"}))
+    assert corpus.counts() == replace(NOTHING, files=1, entries=2, documents=2)
+
+
+def test_a_guessed_title_makes_no_two_papers_one(corpus: Corpus) -> None:
+    put(corpus, "a/readme.txt", entry("readme", "On glass.", title_guessed=True))
+    put(corpus, "b/readme.txt", entry("readme", "On steel.", title_guessed=True))
+    put(corpus, "c/other.txt", entry("other", "On steel.", title_guessed=True))
+    assert corpus.counts() == replace(NOTHING, files=3, entries=3, documents=2, duplicates=1)
+
+
+def test_a_differing_text_is_a_variant_and_gives_no_place_in_its_file(corpus: Corpus) -> None:
+    put(corpus, "a.txt", entry("Glass", "They carry people."))
+    put(corpus, "b.txt", entry("Glass", "They carry many people.", 5))
+    assert sole(corpus).page_content == "They carry people."
+    assert sources_of(sole(corpus)) == [
+        {"uri": "a.txt", "start": 0, "end": 18},
+        {"uri": "b.txt", "start": None, "end": None, "variant": True},
+    ]
+    assert corpus.counts() == replace(NOTHING, files=2, entries=2, documents=1, variants=1)
+
+
+def test_a_variant_in_the_same_file_is_told_from_the_text_where_no_place_is_known(corpus: Corpus) -> None:
+    listing = [Document(page_content=text, metadata={"title": "Glass"}) for text in ("One.", "Two.", "One.")]
+    corpus.put_file("a", "digest", "loader", listing)
+    assert ["variant" in source for source in sources_of(sole(corpus))] == [False, True, False]
+
+
+def test_a_variant_takes_the_place_of_a_text_that_no_file_lists_any_more(corpus: Corpus) -> None:
+    put(corpus, "a.txt", entry("Glass", "They carry people.", doi="10.1/a"))
+    put(corpus, "b.txt", entry("Glass", "They carry many.", 5, year=2024))
+    put(corpus, "c.txt", entry("Bridges", "They carry many.", 6, doi="10.1/a"))
+    put(corpus, "d.txt", entry("Glass", "They carry few.", 7, arxiv="2301.00001"))
+    corpus.forget_files(["a.txt"])
+    assert held(corpus) == {"Glass": ("They carry many.", ["b.txt", "c.txt", "~d.txt"])}
+    assert corpus.counts() == replace(NOTHING, files=3, entries=3, documents=1, duplicates=1, variants=1)
+    # What its other listings are known by still leads to it.
+    put(corpus, "e.txt", entry("Of Bridges", "They carry many.", doi="10.1/A"), entry("Of Few", "They carry many.", arxiv="2301.00001v3"))
+    assert held(corpus) == {"Glass": ("They carry many.", ["b.txt", "c.txt", "~d.txt", "e.txt", "e.txt"])}
+    assert corpus.drop_orphans() == 1
+    assert sole(corpus).metadata["year"] == 2024
+
+
+def test_a_file_that_changes_its_text_is_followed(corpus: Corpus) -> None:
+    put(corpus, "a.txt", entry("Glass", "They carry people."))
+    put(corpus, "a.txt", entry("Glass", "They carry many."))
+    assert held(corpus) == {"Glass": ("They carry many.", ["a.txt"])}
+    put(corpus, "b.txt", entry("Glass", "They carry many."))
+    put(corpus, "a.txt", entry("Glass", "They carry few."))
+    assert held(corpus) == {"Glass": ("They carry many.", ["~a.txt", "b.txt"])}
+    put(corpus, "b.txt")
+    assert held(corpus) == {"Glass": ("They carry few.", ["a.txt"])}
+
+
+def test_adding_a_file_again_changes_nothing(corpus: Corpus) -> None:
+    put(corpus, "a.txt", entry("Glass", "They carry people.", 3, year=2024), entry("Glass", "They carry many."))
+    cut = chunked(corpus, "whole")
+    before = corpus.documents(corpus.document_ids()), corpus.counts(), corpus.passages(cut)
+    put(corpus, "a.txt", entry("Glass", "They carry people.", 3, year=2024), entry("Glass", "They carry many."))
+    assert (corpus.documents(corpus.document_ids()), corpus.counts(), corpus.passages(cut)) == before
+    assert corpus.unchunked("whole") == []
+    assert corpus.drop_orphans() == 0
+
+
+def test_a_file_is_known_by_its_content_and_its_loader(corpus: Corpus) -> None:
+    corpus.put_file("a.txt", "digest", "loader", [entry("Glass", "They carry people.")])
+    asked = [("a.txt", "digest", "loader"), ("b.txt", "digest", "loader"), ("a.txt", "other", "loader"), ("a.txt", "digest", "other")]
+    assert [corpus.has_file(*each) for each in asked] == [True, False, False, False]
+    corpus.forget_files(["a.txt", "never.txt"])
+    assert not corpus.has_file("a.txt", "digest", "loader")
+
+
+def test_what_no_file_lists_stays_until_orphans_are_dropped(corpus: Corpus) -> None:
+    put(corpus, "a.txt", entry("Glass", "They carry people."), entry("Steel", "Trains."))
+    cut = chunked(corpus, "whole")
+    put(corpus, "a.txt", entry("Steel", "Trains."))
+    assert len(corpus.document_ids()) == 2
+    assert corpus.counts() == replace(NOTHING, files=1, entries=1, documents=1, chunks=2)
+    assert corpus.drop_orphans() == 1
+    assert [title_of(p) for p in corpus.passages(cut).values()] == ["Steel"]
+    assert corpus.counts() == replace(NOTHING, files=1, entries=1, documents=1, chunks=1)
+
+
+def test_counts_can_be_of_some_files(corpus: Corpus) -> None:
+    put(corpus, "a.txt", entry("Glass", "They carry people."), entry("Steel", "Trains."))
+    put(corpus, "b.txt", entry("Glass", "They carry people."), entry("Steel", "Many trains."), entry("Wood", "Carts."))
+    whole = Counts(files=2, entries=5, documents=3, duplicates=1, variants=1, chunks=0, vectors=0)
+    assert corpus.counts() == whole
+    assert corpus.counts(["a.txt"]) == replace(whole, files=1, entries=2, duplicates=0, variants=0)
+    assert corpus.counts(["b.txt", "b.txt", "never.txt"]) == replace(whole, files=1, entries=3)
+    assert corpus.counts([]) == replace(whole, files=0, entries=0, duplicates=0, variants=0)
+
+
+def test_documents_are_found_by_the_beginning_of_their_id(corpus: Corpus) -> None:
+    put(corpus, "a.txt", entry("Glass", "They carry people."), entry("Steel", "Trains."))
+    one, other = corpus.document_ids()
+    assert corpus.find_documents(one) == corpus.find_documents(one[:12]) == [one]
+    assert corpus.find_documents("") == [one, other]
+    assert corpus.find_documents("*") == corpus.find_documents("[0-9a-f]") == []
+    assert corpus.document("never") is None
+
+
+@pytest.mark.parametrize("text", ["NUL \x00 inside", "😀 e\u0301 日本語", "'; DROP TABLE documents; --", "x" * 100_000])
+def test_any_text_comes_back_as_it_was(corpus: Corpus, text: str) -> None:
+    put(corpus, text, entry(text[:50], text, note=text))
+    chunked(corpus, "whole")
+    assert (sole(corpus).page_content, sole(corpus).metadata["note"]) == (text, text)
+    assert [p.page_content for p in corpus.passages(corpus.missing("index", "whole")).values()] == [text]
+    assert corpus.problems() == []
+
+
+# --- chunks, vectors and the ledger
+
+
+def chunked(corpus: Corpus, chunker: str) -> list[str]:
+    """Cut every paper that is to be cut into one chunk, if it has any text, and say their ids."""
+    papers = list(corpus.documents(corpus.unchunked(chunker)).values())
+    whole = [(p, len(p.page_content)) for p in papers if p.page_content]
+    corpus.put_chunks(chunker, papers, [passage(p, 0, end) for p, end in whole])
+    return [chunk_id(str(p.id), chunker, 0, end) for p, end in whole]
+
+
+def test_a_passage_has_its_papers_text_title_and_sources(corpus: Corpus) -> None:
+    put(
+        corpus,
+        "a.txt",
+        entry("Glass", "They carry people. They last.", 10, year=2024, start="1999", end="2000", document_id="z", chunker="c"),
+    )
+    paper = sole(corpus)
+    corpus.put_chunks("sentence", [paper], [passage(paper, 0, 18), passage(paper, 19, 29, section="Age")])
+    identity = chunk_id(str(paper.id), "sentence", 19, 29)
+    assert list(corpus.passages([identity, "never"])) == [identity]
+    found = corpus.passages([identity])[identity]
+    assert found.page_content == "They last."
+    assert span_of(found) == Span(str(paper.id), 19, 29)
+    assert found.metadata == {
+        "document_id": paper.id,
+        "title": "Glass",
+        "start": 19,
+        "end": 29,
+        "section": "Age",
+        "year": 2024,
+        "chunker": "c",
+        "sources": [{"uri": "a.txt", "start": 10, "end": 39}],
+    }
+
+
+def test_a_chunk_that_is_not_the_text_at_its_place_is_refused(corpus: Corpus) -> None:
+    put(corpus, "a.txt", entry("Glass", "They carry people."))
+    paper = sole(corpus)
+    wrong = passage(paper, 0, 4).model_copy(update={"page_content": "We"})
+    with pytest.raises(ValueError, match=f"chunk 0:4 of document {paper.id} is not the text at that place"):
+        corpus.put_chunks("sentence", [paper], [wrong])
+    assert corpus.unchunked("sentence") == [paper.id]
+
+
+def test_each_chunker_has_its_own_chunks(corpus: Corpus) -> None:
+    put(corpus, "a.txt", entry("Glass", "They carry people."), entry("Nothing", ""))
+    papers = list(corpus.documents(corpus.unchunked("one")).values())
+    corpus.put_chunks("one", papers, [passage(p, 0, 4) for p in papers if p.page_content])
+    assert corpus.unchunked("one") == []
+    assert len(corpus.unchunked("two")) == 2
+    assert (len(corpus.missing("index", "one")), corpus.missing("index", "two")) == (1, [])
+
+
+def test_the_ledger_says_what_an_index_lacks_and_what_it_holds_too_much_of(corpus: Corpus) -> None:
+    put(corpus, "a.txt", entry("Glass", "They carry people."))
+    put(corpus, "b.txt", entry("Steel", "Trains."))
+    glass_and_steel = sorted(chunked(corpus, "whole"))
+    corpus.begin_index("words", "fingerprint")
+    assert (sorted(corpus.missing("words", "whole")), corpus.surplus("words"), corpus.held("words")) == (glass_and_steel, [], [])
+    corpus.mark("words", glass_and_steel)
+    corpus.mark("words", glass_and_steel)
+    assert (corpus.missing("words", "whole"), corpus.surplus("words"), corpus.held("words")) == ([], [], glass_and_steel)
+    assert corpus.indexes() == {"words": 2}
+
+    corpus.forget_files(["b.txt"])
+    [steel] = corpus.surplus("words")
+    assert corpus.passages([steel])[steel].page_content == "Trains."
+    corpus.drop_orphans()
+    assert corpus.surplus("words") == [steel]
+    corpus.unmark("words", [steel])
+    assert (corpus.missing("words", "whole"), corpus.surplus("words")) == ([], [])
+    assert corpus.held("words") == [c for c in glass_and_steel if c != steel]
+
+
+def test_an_index_begins_empty_and_remembers_what_it_was_built_with(corpus: Corpus) -> None:
+    put(corpus, "a.txt", entry("Glass", "They carry people."))
+    cut = chunked(corpus, "whole")
+    assert corpus.index_fingerprint("words") is None
+    for fingerprint in ("one", "two"):
+        corpus.begin_index("words", fingerprint)
+        assert (corpus.index_fingerprint("words"), corpus.held("words")) == (fingerprint, [])
+        corpus.mark("words", cut)
+    with pytest.raises(sqlite3.IntegrityError):
+        corpus.mark("never begun", cut)
+    assert corpus.indexes() == {"words": 1}
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.dictionaries(
+        st.text(min_size=1, max_size=5).filter(str.isprintable), st.lists(st.floats(width=32), min_size=3, max_size=3), max_size=5
+    )
+)
+def test_vectors_come_back_as_they_were(vectors: dict[str, list[float]]) -> None:
+    with tempfile.TemporaryDirectory() as folder, closing(Corpus(folder)) as corpus, corpus.writing():
+        given_vectors = np.array(list(vectors.values()), dtype=np.float32).reshape(-1, 3)
+        corpus.put_vectors("model", list(vectors), given_vectors)
+        corpus.put_vectors("model", list(vectors), given_vectors)
+        found = corpus.vectors("model", [*vectors, "never there"])
+        assert {text: v.tobytes() for text, v in found.items()} == {t: v.tobytes() for t, v in zip(vectors, given_vectors, strict=True)}
+        assert corpus.vectors("another model", vectors) == {}
+        assert corpus.counts().vectors == len(vectors)
+
+
+def test_more_rows_than_a_statement_can_name_are_read(corpus: Corpus) -> None:
+    put(corpus, "a.txt", *(entry(f"Bridge {n}", f"It carries {n}.") for n in range(1200)))
+    assert len(corpus.documents(corpus.document_ids())) == 1200
+    assert len(corpus.passages(chunked(corpus, "whole"))) == 1200
+
+
+# --- one writer, many readers
+
+
+def test_reading_where_there_is_no_corpus_makes_none(tmp_path: Path) -> None:
+    with pytest.raises(NoCorpus, match=f"there is no corpus in '{tmp_path}/none'; `ragkit ingest PATH` makes one"):
+        Corpus(tmp_path / "none").counts()
+    assert not (tmp_path / "none").exists()
+
+
+WRITER = """
+import sys
+from ragkit.corpus import Corpus
+with Corpus(sys.argv[1]).writing():
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_writer_is_told_who_writes_and_a_dead_ones_lock_is_free(corpus: Corpus) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", WRITER, corpus.directory], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "writing\n"
+        with pytest.raises(
+            CorpusError,
+            match=rf"the corpus in '{corpus.directory}' is being written by process {holder.pid} since [-\d]+ [:\d]+; wait for it to finish",
+        ):
+            with corpus.writing():
+                pass
+        assert corpus.counts() == NOTHING
+        holder.kill()
+    with corpus.writing():
+        put(corpus, "a.txt", entry("Glass", "They carry people."))
+    assert corpus.counts().files == 1
+
+
+def test_a_corpus_cannot_be_made_where_one_cannot_write(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CorpusError, match="cannot write to the corpus in '.*/file/corpus': Not a directory; choose another --corpus"):
+        with Corpus(tmp_path / "file" / "corpus").writing():
+            pass
+
+
+def test_a_corpus_is_usable_from_threads(corpus: Corpus) -> None:
+    def work(n: int) -> list[str]:
+        with closing(corpus):
+            put(corpus, f"{n}.txt", entry("Glass", "They carry people."), entry(f"Steel {n}", "Trains."))
+            corpus.counts([f"{n}.txt"])
+            return corpus.document_ids()
+
+    with ThreadPoolExecutor(8) as threads:
+        seen = list(threads.map(work, range(40)))
+    assert all(set(ids) <= set(corpus.document_ids()) for ids in seen)
+    assert corpus.counts() == replace(NOTHING, files=40, entries=80, documents=41, duplicates=39)
+    assert corpus.problems() == []
+
+
+def test_readers_that_are_there_first_see_no_half_made_corpus(tmp_path: Path) -> None:
+    for n in range(10):
+        corpus, start = Corpus(tmp_path / str(n)), threading.Barrier(4)
+
+        def read(corpus: Corpus = corpus, start: threading.Barrier = start) -> None:
+            start.wait()
+            with closing(corpus):
+                for _ in range(100):
+                    try:
+                        assert corpus.counts() == NOTHING
+                    except NoCorpus:
+                        continue
+
+        with ThreadPoolExecutor(3) as threads, closing(corpus):
+            readers = [threads.submit(read) for _ in range(3)]
+            start.wait()
+            with corpus.writing():
+                assert corpus.counts() == NOTHING
+            for reader in readers:
+                reader.result()
+
+
+# --- what goes wrong
+
+
+def test_a_database_of_a_newer_ragkit_is_refused(corpus: Corpus) -> None:
+    corpus.close()
+    with closing(sqlite3.connect(corpus.path)) as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(CorpusError, match=r"corpus.sqlite' was written by a newer ragkit \(schema 99\); upgrade ragkit to read it"):
+        corpus.counts()
+
+
+def test_what_is_not_a_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "corpus.sqlite").write_text("This is a letter, and no database at all. " * 100)
+    said = "corpus.sqlite' cannot be opened as a corpus: file is not a database; restore it, or ingest into another --corpus"
+    with pytest.raises(CorpusError, match=said):
+        Corpus(tmp_path).counts()
+    with pytest.raises(CorpusError, match=said), Corpus(tmp_path).writing():
+        Corpus(tmp_path).counts()
+
+
+def test_a_damaged_database_is_a_problem_not_an_exception(corpus: Corpus) -> None:
+    put(corpus, "a.txt", *(entry(f"Bridge {n}", f"It carries {n}. " * 50) for n in range(200)))
+    corpus._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    corpus.close()
+    content = bytearray(corpus.path.read_bytes())
+    content[2 * 4096 : -4096] = b"\xa5" * (len(content) - 3 * 4096)
+    corpus.path.write_bytes(content)
+    problems = corpus.problems()
+    assert problems
+    assert all(problem.startswith("the database is damaged: ") for problem in problems)
+
+
+def test_a_change_that_fails_halfway_leaves_what_was_there(corpus: Corpus) -> None:
+    put(corpus, "a.txt", entry("Glass", "They carry people."))
+    before = corpus.documents(corpus.document_ids()), corpus.counts()
+    half_a_character = entry("Wood", "\ud800")
+    with pytest.raises(UnicodeEncodeError):
+        put(corpus, "a.txt", entry("Steel", "Trains."), entry("Glass", "They carry many."), half_a_character)
+    assert (corpus.documents(corpus.document_ids()), corpus.counts()) == before
+    assert corpus.has_file("a.txt", "digest of a.txt", "loader")
+    put(corpus, "b.txt", entry("Steel", "Trains."))
+    assert corpus.problems() == []
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(corpus: Corpus) -> None:
+    put(corpus, "a.txt", entry("Glass", "They carry people."))
+    [pages] = corpus._db.execute("PRAGMA page_count").fetchone()
+    corpus._db.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(CorpusError, match="cannot write to '.*corpus.sqlite': database or disk is full; what was there before is intact"):
+        put(corpus, "b.txt", entry("Steel", "Trains. " * 10_000))
+    assert held(corpus) == {"Glass": ("They carry people.", ["a.txt"])}
+    assert corpus.problems() == []
+
+
+KILLED = """
+import sys
+from langchain_core.documents import Document
+from ragkit.corpus import Corpus
+corpus = Corpus(sys.argv[1])
+with corpus.writing():
+    for n in range(100_000):
+        shared = Document(page_content=f"They carry {n % 3}.", metadata={"title": "Glass"})
+        own = Document(page_content=f"Trains {n}. " * 200, metadata={"title": f"Steel {n}"})
+        corpus.put_file(f"{n}.txt", "digest", "loader", [shared, own])
+        print(n, flush=True)
+"""
+
+
+@pytest.mark.parametrize("after", [0, 3, 20, 50])
+def test_a_killed_writer_loses_nothing_that_was_committed(tmp_path: Path, after: int) -> None:
+    corpus = Corpus(tmp_path / "corpus")
+    with subprocess.Popen([sys.executable, "-c", KILLED, corpus.directory], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        said = [writer.stdout.readline() for _ in range(after + 1)]
+        os.kill(writer.pid, signal.SIGKILL)
+        said += writer.stdout.readlines()
+    committed = {int(line) for line in said if line.endswith("\n")}
+    assert committed >= set(range(after + 1))
+    with corpus.writing():
+        assert corpus.problems() == []
+        assert {f"{n}.txt" for n in committed} <= set(corpus.uris())
+        papers = held(corpus)
+        assert {n: papers[f"Steel {n}"] for n in committed} == {n: (f"Trains {n}. " * 200, [f"{n}.txt"]) for n in committed}
+        counts = corpus.counts()
+        assert counts.entries == 2 * counts.files == counts.documents + counts.duplicates + counts.variants
+        put(corpus, "next.txt", entry("Wood", "Carts."))
+    corpus.close()
+
+
+# --- against a model
+
+
+class Listings(RuleBasedStateMachine):
+    """Files come, change and go; the corpus holds what they list."""
+
+    uris = st.sampled_from(["a", "b", "c", "d"])
+    entries = st.lists(
+        st.builds(
+            entry,
+            st.sampled_from(["Glass", "GLASS!", "Steel", "Wood", ""]),
+            st.sampled_from(["One.", "Two.", "Three.", ""]),
+            st.integers(0, 3),
+            doi=st.sampled_from(["", "10.1/a", "10.1/b"]),
+            arxiv=st.sampled_from(["", "", "2301.00001"]),
+        ),
+        max_size=5,
+    )
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.corpus = Corpus(self.folder.name)
+        self.lock = self.corpus.writing()
+        self.lock.__enter__()
+        self.files: dict[str, list[Document]] = {}
+
+    @rule(uri=uris, entries=entries)
+    def put_file(self, uri: str, entries: list[Document]) -> None:
+        put(self.corpus, uri, *entries)
+        self.files[uri] = entries
+
+    @precondition(lambda self: self.files)
+    @rule(data=st.data())
+    def put_the_same_file_again(self, data: st.DataObject) -> None:
+        uri = data.draw(st.sampled_from(sorted(self.files)))
+        entries = self.files[uri]
+        put(self.corpus, uri, *entries)
+
+    @rule(uris=st.sets(uris))
+    def forget_files(self, uris: set[str]) -> None:
+        self.corpus.forget_files(uris)
+        for uri in uris:
+            self.files.pop(uri, None)
+
+    @rule()
+    def cut(self) -> None:
+        chunked(self.corpus, "whole")
+
+    @rule()
+    def drop_orphans(self) -> None:
+        unlisted = sum(not sources_of(p) for p in self.corpus.documents(self.corpus.document_ids()).values())
+        assert self.corpus.drop_orphans() == unlisted
+        assert all(sources_of(p) for p in self.corpus.documents(self.corpus.document_ids()).values())
+        assert len(self.corpus.document_ids()) == self.corpus.counts().documents
+        assert self.corpus.counts().chunks <= self.corpus.counts().documents
+
+    @invariant()
+    def every_entry_is_listed_once_with_its_own_text_or_as_a_variant(self) -> None:
+        papers = self.corpus.documents(self.corpus.document_ids()).values()
+        listed = [(s["uri"], "variant" in s, p.page_content) for p in papers for s in sources_of(p)]
+        for uri, entries in self.files.items():
+            texts = [e.page_content for e in entries]
+            plain = [text for where, variant, text in listed if where == uri and not variant]
+            assert len([1 for where, _, _ in listed if where == uri]) == len(texts)
+            for text in set(plain):
+                assert plain.count(text) <= texts.count(text)
+        assert {where for where, _, _ in listed} == {uri for uri, entries in self.files.items() if entries}
+        for paper in papers:
+            assert not sources_of(paper) or any("variant" not in s for s in sources_of(paper)), "no file lists this text"
+
+    @invariant()
+    def entries_are_documents_duplicates_and_variants(self) -> None:
+        counts = self.corpus.counts()
+        assert counts.files == len(self.files)
+        assert counts.entries == sum(map(len, self.files.values())) == counts.documents + counts.duplicates + counts.variants
+        assert counts.variants == sum(
+            "variant" in s for p in self.corpus.documents(self.corpus.document_ids()).values() for s in sources_of(p)
+        )
+
+    @invariant()
+    def the_database_is_sound(self) -> None:
+        assert self.corpus.problems() == []
+
+    def teardown(self) -> None:
+        if hasattr(self, "folder"):
+            self.lock.__exit__(None, None, None)
+            self.corpus.close()
+            self.folder.cleanup()
+
+
+TestListings = Listings.TestCase
+TestListings.settings = settings(max_examples=100, stateful_step_count=20, deadline=None)
