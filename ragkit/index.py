@@ -32,6 +32,10 @@ class Index(ABC):
         return folder
 
     @abstractmethod
+    def count(self) -> int:
+        """How many passages are really there."""
+
+    @abstractmethod
     def ids(self) -> set[str]:
         """The passages that are really there."""
 

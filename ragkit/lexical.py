@@ -59,6 +59,9 @@ class TantivyIndex(LexicalIndex):
         found = searcher.search(tantivy.Query.boolean_query(terms), limit=k, count=False)
         return [(searcher.doc(address)["id"][0], float(score)) for score, address in found.hits]
 
+    def count(self) -> int:
+        return int(self._index.searcher().num_docs)
+
     def ids(self) -> set[str]:
         import tantivy
 

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -313,6 +314,7 @@ class Rag:
     def __init__(self, *, corpus: Path = Path(".ragkit"), ingest: IngestPipeline, answer: AnswerPipeline) -> None:
         self.corpus = Corpus(corpus)
         self.ingest_pipeline, self.answer_pipeline = ingest, answer
+        self._opened = False
         self._ragkit_spec = Spec(Rag, {"corpus": corpus, "ingest": ingest, "answer": answer}, "Rag")
         filled = {ingest.name_of(index) for index in ingest.index}
         for index in _indexes_in(answer):
@@ -350,7 +352,7 @@ class Rag:
         with self.corpus.writing():
             for index in self.ingest_pipeline.index:
                 name = self.ingest_pipeline.name_of(index)
-                if isinstance(index, Index) and (self._lost(index, name) or _present(index) != set(self.corpus.held(name))):
+                if isinstance(index, Index) and (not index.folder.exists() or _present(index) != set(self.corpus.held(name))):
                     self.ingest_pipeline.begin(self.corpus, index)
                     mended.append(f"rebuilt {name}")
                 run(self.ingest_pipeline.fill(self.corpus, index))
@@ -407,9 +409,14 @@ class Rag:
     # --- the indexes
 
     def _ready(self) -> None:
-        """See that every index can be searched: one whose files are gone is rebuilt, which encodes nothing anew."""
-        for index in self.ingest_pipeline.index:
-            name = self.ingest_pipeline.name_of(index)
+        """At the first question, see that every index is this configuration's and holds what the ledger says.
+
+        One whose files are gone or cannot be read is rebuilt from the corpus, which encodes nothing anew.
+        """
+        if self._opened:
+            return
+        indexes = {self.ingest_pipeline.name_of(index): index for index in self.ingest_pipeline.index}
+        for name, index in indexes.items():
             known = self.corpus.index_fingerprint(name)
             if known is None:
                 raise IndexMismatch(
@@ -418,12 +425,24 @@ class Rag:
                 )
             if known != _fingerprint(index):
                 raise IndexMismatch(f"index {name} was built with another model or other settings; run `ragkit ingest` to build it anew")
-            if isinstance(index, Index) and self._lost(index, name):
-                log.warning("the files of index %s are gone; it is built anew from the corpus", name)
-                self.repair()
+        tracked = self.corpus.indexes()
+        with ThreadPoolExecutor(1) as pool:  # the models load while the indexes open
+            for embed in {id(i.embeddings): i.embeddings for i in indexes.values() if isinstance(i, VectorStore)}.values():
+                if embed:
+                    pool.submit(embed.embed_query, "")
+            broken = [name for name, index in indexes.items() if isinstance(index, Index) and not _holds(index, tracked[name])]
+        if broken and not self.corpus.is_being_written():
+            log.warning("index %s is damaged and is built anew from the corpus", " and ".join(broken))
+            self.repair()
+        self._opened = True
 
-    def _lost(self, index: Index, name: str) -> bool:
-        return not index.folder.exists() and bool(self.corpus.held(name))
+
+def _holds(index: Index, passages: int) -> bool:
+    """Can *index* be opened, and does it hold so many passages?"""
+    try:
+        return index.folder.exists() and index.count() == passages
+    except Exception:  # whatever a damaged index raises
+        return False
 
 
 class _Stopwatch:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import shutil
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,22 +65,12 @@ class ChromaStore(VectorIndex):
 
     def similarity_search_with_relevance_scores(self, query: str, k: int = 4, **_: Any) -> list[tuple[Document, float]]:
         """The nearest *k* passages as bare hits (id and score), to be read from the corpus."""
-        vector = self._embedded(query)
-        k = min(k, self._collection.count())
+        k = min(k, self.count())
         if k == 0:
             return []
-        found = self._collection.query(query_embeddings=[vector], n_results=k, include=["distances"])
+        found = self._collection.query(query_embeddings=[self.embed.embed_query(query)], n_results=k, include=["distances"])
         scores = [min(max(1.0 - float(d), 0.0), 1.0) for d in (found["distances"] or [[]])[0]]
         return [(hit(identity, score), score) for identity, score in zip(found["ids"][0], scores, strict=True)]
-
-    def _embedded(self, query: str) -> list[float]:
-        """The question's vector.  At the first question, the model loads while Chroma does."""
-        if "_collection" in self.__dict__:
-            return self.embed.embed_query(query)
-        with ThreadPoolExecutor(1) as pool:
-            vector = pool.submit(copy_context().run, self.embed.embed_query, query)
-            _ = self._collection
-            return vector.result()
 
     async def asimilarity_search_with_relevance_scores(self, query: str, k: int = 4, **_: Any) -> list[tuple[Document, float]]:
         return await run_in_executor(None, self.similarity_search_with_relevance_scores, query, k)
@@ -90,6 +78,9 @@ class ChromaStore(VectorIndex):
     @classmethod
     def from_texts(cls, texts: list[str], embedding: Embeddings, metadatas: list[dict[str, Any]] | None = None, **_: Any) -> ChromaStore:
         raise NotImplementedError("a ChromaStore is derived from a corpus: ingest the texts with Rag.ingest")
+
+    def count(self) -> int:
+        return int(self._collection.count())
 
     def ids(self) -> set[str]:
         return set(self._collection.get(include=[])["ids"])

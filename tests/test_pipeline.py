@@ -214,6 +214,29 @@ def test_a_lost_index_is_rebuilt_without_encoding(tmp_path: Path, lost: str) -> 
     assert examine(again).problems == ()
 
 
+@pytest.mark.parametrize("harm", ["delete", "truncate", "scramble"])
+def test_a_damaged_index_is_noticed_said_and_rebuilt(tmp_path: Path, harm: str, command: Any) -> None:
+    (tmp_path / "ragkit.yaml").write_text("""
+define: {dense: &dense {type: chroma, embed: sentence_transformers}, words: &words bm25}
+ingest: {chunk: whole, index: [*dense, *words]}
+answer: {retrieve: [{type: dense, store: *dense}, {type: lexical, index: *words}], generate: extractive}
+""")
+    write(tmp_path / "papers", glass="Glass bridges carry 40 people.", rope="Rope bridges sway.")
+    command("ingest", "papers")
+    for path in (tmp_path / ".ragkit" / "indexes").rglob("*"):
+        if path.name in ("chroma.sqlite3", "meta.json"):
+            if harm == "delete":
+                path.unlink()
+            else:
+                path.write_bytes(b"" if harm == "truncate" else bytes(reversed(path.read_bytes())))
+    done = command("ask", "How many people do glass bridges carry?")
+    assert "Glass bridges carry 40 people. [1]" in done.stdout
+    assert done.stderr.startswith("index chroma-")
+    assert done.stderr.endswith("is damaged and is built anew from the corpus\n")
+    assert command("ask", "How many people do glass bridges carry?").stderr == ""
+    assert command("doctor").returncode == 0
+
+
 def test_doctor_finds_what_an_index_lost_and_mends_it(tmp_path: Path) -> None:
     rag = small(tmp_path / "corpus")
     rag.ingest(write(tmp_path / "papers", glass="Glass bridges carry 40 people.", rope="Rope bridges sway."))
