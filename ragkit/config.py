@@ -111,6 +111,7 @@ class _Checker:
         self.lines = self.bytes.decode("utf-8-sig", "replace").splitlines()
         self.problems: list[Problem] = []
         self.visited = 0
+        self.above: list[int] = []  # the nodes that the one at hand is inside of
 
     def root(self, cls: type) -> Spec:
         spec = None
@@ -142,7 +143,7 @@ class _Checker:
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position)
             column = error.position - (text.rfind("\n", 0, error.position) + 1)
-            self.at(Place(line, column, ""), f"character U+{ord(error.character):04X} is not allowed in YAML")
+            self.at(Place(line, column, ""), f"character U+{_codepoint(error.character):04X} is not allowed in YAML")
             raise _Stop from None
         except RecursionError:
             self.at(Place(0, 0, ""), "nested too deeply")
@@ -160,8 +161,8 @@ class _Checker:
         if undefined := re.match(r"found undefined alias '?([^' ]+)'?", problem):
             anchors = re.findall(r"&([\w-]+)", text)
             return f"no anchor '&{undefined[1]}' is defined before this{_did_you_mean(undefined[1], anchors, prefix='*')}"
-        if problem.startswith("found duplicate anchor"):
-            return f"{problem.removeprefix('found ').split(';')[0]}: an anchor can be defined once"
+        if duplicate := re.search(r"found duplicate anchor '([^']+)'", f"{problem} {error.context}"):
+            return f"the anchor '&{duplicate[1]}' is defined above already; give this one another name"
         if "expected a single document" in (error.context or ""):
             return "a second document begins here; a pipeline is one document"
         return f"not YAML: {problem}" + (f" {error.context}" if error.context else "")
@@ -194,19 +195,23 @@ class _Checker:
     def call(self, maker: registry.Maker, node: yaml.Node, path: str, ignore: set[str], name: str = "") -> Spec:
         """Check that *node* holds the arguments of *maker*."""
         self.count(node, path)
+        self.above.append(id(node))
         parameters, arguments = registry.parameters(maker), {}
+        meant = set()
         for key, value in self.entries(node, path):
             word = key.value
             if word in parameters:
                 arguments[word] = self.value(parameters[word].hint, value, _join(path, word))
             elif word not in ignore:
+                meant |= set(_close(word, parameters))
                 hint = _did_you_mean(word, parameters) or (f" (known: {', '.join(parameters)})" if parameters else "")
                 self.problem(
                     key, _join(path, word), (f"{name} has no argument '{word}'" if name else f"there is no key '{word}' here") + hint
                 )
         for word, parameter in parameters.items():
-            if parameter.required and word not in arguments and isinstance(node, yaml.MappingNode):
+            if parameter.required and word not in {*arguments, *meant} and isinstance(node, yaml.MappingNode):
                 self.problem(node, path, f"{name} needs '{word}'" if name else f"the key '{word}' is missing")
+        self.above.pop()
         return Spec(maker, arguments, name or registry.name_of(maker), _place(node.start_mark, path))
 
     def value(self, hint: Any, node: yaml.Node, path: str) -> Any:
@@ -226,6 +231,8 @@ class _Checker:
 
     def slot(self, slots: tuple[type, ...], node: yaml.Node, path: str) -> Any:
         """Check `{type: name, ...}` (or just `name`) where one of *slots* is wanted."""
+        if id(node) in self.above:
+            return self.problem(node, path, "the anchor stands for something that contains itself")
         wanted = " or ".join(s.__name__ for s in slots)
         if isinstance(node, yaml.SequenceNode):
             return self.problem(node, path, f"one {wanted} is wanted here, not a list")
@@ -281,11 +288,11 @@ class _Checker:
         if not isinstance(node, yaml.MappingNode):
             self.problem(node, path, f"expected a mapping, got {_shown(node)}")
             return []
+        merged = [value for key, value in node.value if key.tag == "tag:yaml.org,2002:merge"]
         try:
             yaml.SafeLoader("").flatten_mapping(node)
-        except yaml.MarkedYAMLError as error:
-            self.at(_place(error.problem_mark, path), f"`<<` takes an anchor of a mapping: {error.problem}")
-            return []
+        except yaml.MarkedYAMLError:
+            self.problem(merged[0], path, f"`<<` merges a mapping into another, and {_shown(merged[0])} is none")
         except RecursionError:
             self.problem(node, path, "contains itself")
             raise _Stop from None
@@ -310,7 +317,7 @@ class _Checker:
 
     def at(self, place: Place, message: str) -> None:
         source = self.lines[place.line] if place.line < len(self.lines) else ""
-        path = place.path if len(place.path) < 200 else f"{place.path[:200]}..."
+        path = place.path if len(place.path) < 100 else f"{place.path[:40]}..."
         problem = Problem(place.line + 1, place.column + 1, path or "(file)", message, source)
         if not any((p.line, p.column, p.message) == (problem.line, problem.column, problem.message) for p in self.problems):
             self.problems.append(problem)  # once, however many aliases lead to it
@@ -344,7 +351,8 @@ def build(value: Any, made: list[tuple[Spec, Any]] | None = None) -> Any:
     except (ValueError, TypeError, ImportError) as error:  # pydantic's ValidationError is a ValueError
         if value.place is None:
             raise
-        raise _Refused(value.place, f"{value.name}: {_first_line(error)}") from error
+        label = "" if registry.is_part(value.maker) or value.name.startswith("ragkit.") else f"{value.name}: "
+        raise _Refused(value.place, f"{label}{_first_line(error)}") from error
     _remember(instance, value)
     made.append((value, instance))
     return instance
@@ -405,9 +413,11 @@ def describe(value: Any, path: str = "", defaults: bool = False) -> Any:
 
 
 def _same(value: Any, default: Any) -> bool:
-    if isinstance(value, Spec):
-        return describe(value) == describe(default) if registry.is_ours(type(default)) else False
-    return bool(value == default) or (isinstance(value, list) and value == list(default) if isinstance(default, tuple) else False)
+    """Is *value*, built or not, what the argument has anyway?"""
+    try:
+        return bool(describe(value) == describe(default))
+    except TypeError:  # one of them cannot be described
+        return bool(value == default)
 
 
 def _read_back(value: Any, path: str) -> Spec:
@@ -481,8 +491,8 @@ def item_of(hint: Any) -> Any:
 
 def _worded(error: Any) -> str:
     message, value = str(error["msg"]), error["input"]
-    message = message.removeprefix("Value error, ")
-    message = f"{message[0].lower()}{message[1:]}"
+    message = message.removeprefix("Value error, ").partition(", unable to parse")[0]
+    message = f"{message[0].lower()}{message[1:]}".replace("input is not a valid path for <class 'pathlib.Path'>", "input should be a path")
     shown = repr(value) if len(repr(value)) < 80 else f"{repr(value)[:80]}..."
     expected = re.findall(r"'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
     return f"{message}, got {shown}{_did_you_mean(str(value), expected)}"
@@ -522,8 +532,16 @@ def _shown(node: yaml.Node) -> str:
 
 
 def _did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean '{prefix}{close[0]}'?" if close else ""
+    return "".join(f"; did you mean '{prefix}{close}'?" for close in _close(word, known))
+
+
+def _close(word: str, known: Iterable[str]) -> list[str]:
+    """The known word nearest to *word*, if one is near."""
+    return difflib.get_close_matches(word, list(known), n=1)
+
+
+def _codepoint(character: str | int) -> int:
+    return character if isinstance(character, int) else ord(character)
 
 
 def _known(slots: tuple[type, ...]) -> str:

@@ -119,23 +119,32 @@ class Corpus:
         if not hasattr(self._local, "connection"):
             if not self.exists():
                 raise NoCorpus(f"there is no corpus in '{self.directory}'; `ragkit ingest PATH` makes one")
-            self._local.connection = self._connect()
+            self._local.connection = self._connect(self.path)
         return self._local.connection  # type: ignore[no-any-return]
 
-    def _connect(self) -> sqlite3.Connection:
+    def _create(self) -> None:
+        """Make the database under another name and put it in its place whole: nobody reads half of one."""
+        self.close()  # what this thread has open was deleted
+        for left in (*self.directory.glob("corpus.new*"), *self.directory.glob("corpus.sqlite-*")):
+            left.unlink()  # by a process that was killed here, or with a database that was deleted
+        self._connect(new := self.directory / "corpus.new").close()
+        new.replace(self.path)
+
+    @classmethod
+    def _connect(cls, path: Path) -> sqlite3.Connection:
         try:
-            connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+            connection = sqlite3.connect(path, timeout=30, isolation_level=None)
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = NORMAL")
             version = _version(connection)
             if version < len(_MIGRATIONS):
                 connection.execute("PRAGMA journal_mode = WAL")
-                self._migrate(connection)
+                cls._migrate(connection)
         except sqlite3.DatabaseError as error:
-            raise CorpusError(f"'{self.path}' cannot be opened as a corpus: {error}; restore it, or ingest into another --corpus") from None
+            raise CorpusError(f"'{path}' cannot be opened as a corpus: {error}; restore it, or ingest into another --corpus") from None
         if version > len(_MIGRATIONS):
             connection.close()
-            raise CorpusError(f"'{self.path}' was written by a newer ragkit (schema {version}); upgrade ragkit to read it")
+            raise CorpusError(f"'{path}' was written by a newer ragkit (schema {version}); upgrade ragkit to read it")
         return connection
 
     @staticmethod
@@ -168,7 +177,7 @@ class Corpus:
             lock.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
             lock.flush()
             if not self.exists():
-                self._local.connection = self._connect()
+                self._create()
             yield
 
     def is_being_written(self) -> bool:

@@ -398,6 +398,18 @@ def test_readers_that_are_there_first_see_no_half_made_corpus(tmp_path: Path) ->
                 reader.result()
 
 
+def test_a_corpus_that_was_deleted_is_made_anew_from_nothing(corpus: Corpus) -> None:
+    put(corpus, "a.txt", entry("Glass", "They carry people."))
+    assert {p.name for p in corpus.directory.iterdir()} >= {"corpus.sqlite", "corpus.sqlite-wal"}
+    corpus.path.unlink()
+    (corpus.directory / "corpus.new").write_text("left by a process that was killed")
+    with corpus.writing():
+        assert corpus.counts() == NOTHING
+        put(corpus, "b.txt", entry("Steel", "Trains."))
+        assert held(corpus) == {"Steel": ("Trains.", ["b.txt"])}
+        assert corpus.problems() == []
+
+
 # --- what goes wrong
 
 
