@@ -13,7 +13,7 @@ from ragkit.document import Span, sources_of, span_of, title_of
 from ragkit.evidence import smallest_support
 from ragkit.text import sentences, stems
 
-_MARK = re.compile(r"[ \t]*\[\^?(\d{1,4}(?:\s*(?:,|;|-|–|and)\s*\^?\d{1,4})*)\](?!\()")
+_MARK = re.compile(r"(?<![ \t])[ \t]*\[\^?(\d{1,4}(?:\s*(?:,|;|-|–|and)\s*\^?\d{1,4})*)\](?!\()")
 
 
 class Marked(NamedTuple):
@@ -44,8 +44,8 @@ def parse(text: str) -> list[Marked]:
     marks: list[list[int]] = [[] for _ in spans]
     for place, numbers in found:
         owner = max((i for i, (start, _) in enumerate(spans) if start < place), default=0)
-        if spans and "\n" in clean[spans[owner][1] : place] and owner + 1 < len(spans):
-            owner += 1  # the mark opens a line of its own
+        if owner + 1 < len(spans) and "\n" in clean[spans[owner][1] : place] and "\n" not in clean[place : spans[owner + 1][0]]:
+            owner += 1  # the mark opens a line
         if spans:
             marks[owner] += [n for n in numbers if n not in marks[owner]]
     marked, end = [], 0

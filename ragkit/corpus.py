@@ -24,7 +24,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,19 +132,20 @@ class Corpus:
 
     @classmethod
     def _connect(cls, path: Path) -> sqlite3.Connection:
-        try:
-            connection = sqlite3.connect(path, timeout=30, isolation_level=None)
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            version = _version(connection)
-            if version < len(_MIGRATIONS):
-                connection.execute("PRAGMA journal_mode = WAL")
-                cls._migrate(connection)
-        except sqlite3.DatabaseError as error:
-            raise CorpusError(f"'{path}' cannot be opened as a corpus: {error}; restore it, or ingest into another --corpus") from None
-        if version > len(_MIGRATIONS):
-            connection.close()
-            raise CorpusError(f"'{path}' was written by a newer ragkit (schema {version}); upgrade ragkit to read it")
+        with ExitStack() as opened:
+            try:
+                connection = opened.enter_context(closing(sqlite3.connect(path, timeout=30, isolation_level=None)))
+                connection.execute("PRAGMA foreign_keys = ON")
+                connection.execute("PRAGMA synchronous = NORMAL")
+                version = _version(connection)
+                if version < len(_MIGRATIONS):
+                    connection.execute("PRAGMA journal_mode = WAL")
+                    cls._migrate(connection)
+            except sqlite3.DatabaseError as error:
+                raise CorpusError(f"'{path}' cannot be opened as a corpus: {error}; restore it, or ingest into another --corpus") from None
+            if version > len(_MIGRATIONS):
+                raise CorpusError(f"'{path}' was written by a newer ragkit (schema {version}); upgrade ragkit to read it")
+            opened.pop_all()  # keep it
         return connection
 
     @staticmethod

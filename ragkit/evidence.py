@@ -38,7 +38,7 @@ def support(claim: str, quote: str, title: str = "") -> Support:
     if not wanted:
         return Support(0.0, "the claim has no content words")
     given = set(stems(quote)) | set(stems(title))
-    missing = [w for w in dict.fromkeys(wanted) if w not in given]
+    missing = [w for w in dict.fromkeys(wanted) if w not in given and not w.isdecimal()]  # numbers are compared as such
     share = 1 - len(missing) / len(set(wanted))
     if lost := sorted(numbers(claim) - numbers(quote) - numbers(title)):
         return Support(0.3 * share, f"the source does not have the number {lost[0]}")
@@ -74,7 +74,11 @@ def smallest_support(claim: str, text: str, title: str = "", most: int = 2) -> t
         for first in range(len(spans) - size + 1):
             span = (spans[first][0], spans[first + size - 1][1])
             found = support(claim, text[slice(*span)], title)
-            if best is None or found.score > best[1].score + (0.05 if size > 1 else 0):
+            if (
+                best is None
+                or found.score > best[1].score + (0.05 if size > 1 else 0)
+                or (found.score == best[1].score and span[1] - span[0] < best[0][1] - best[0][0])
+            ):
                 best = (span, found)
     assert best is not None
     return best

@@ -32,8 +32,8 @@ from ragkit.answer import Answer, Citation, Claim
 from ragkit.cite import cite
 from ragkit.document import passage, score_of, scored, span_of
 from ragkit.embed import FingerprintedEmbeddings
-from ragkit.files import FileFormat
 from ragkit.flow import arun, run
+from ragkit.formats import FileFormat
 from ragkit.fuse import Fusion, Ranking
 from ragkit.generate import Generator
 from ragkit.index import LexicalIndex, VectorIndex
@@ -261,7 +261,7 @@ def _check_rewriter(rewriter: QueryRewriter) -> None:
 
 def _check_format(form: FileFormat) -> None:
     text = "# On Bridges\n\nGlass bridges carry 40 people.\n"
-    for paper in form.papers("bridges.txt", text):
+    for paper in form.papers("bridges.txt", text.encode()):
         [source] = paper.metadata["sources"]
         assert text[source["start"] : source["end"]] == paper.page_content, "a paper's text is not that of the file at its offsets"
 

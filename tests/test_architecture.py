@@ -12,7 +12,14 @@ import ragkit
 from ragkit.testing import imports_heavy
 
 PACKAGE = Path(ragkit.__file__).parent
-MODULES = sorted(p.stem for p in PACKAGE.glob("*.py"))
+MODULES = sorted([p.stem for p in PACKAGE.glob("*.py")] + [p.parent.name for p in PACKAGE.glob("*/__init__.py")])
+
+
+def sources_of(module: str) -> list[str]:
+    """The source of a module, or of every file of a package."""
+    single = PACKAGE / f"{module}.py"
+    return [p.read_text() for p in ([single] if single.exists() else sorted((PACKAGE / module).glob("*.py")))]
+
 
 # From the ground up: a module may import those in the rows above its own, and in its own row only where it says so.
 LAYERS = [
@@ -20,7 +27,7 @@ LAYERS = [
     {"registry", "document"},
     {"text", "config", "model"},
     {"evidence", "corpus"},
-    {"cite", "index"},
+    {"cite", "index", "formats"},
     {"files", "chunk", "embed", "store", "lexical", "rewrite", "retrieve", "fuse", "compress", "generate", "verify", "policy"},
     {"pipeline"},
     {"schema", "doctor", "terminal"},
@@ -32,13 +39,15 @@ LAYERS = [
 
 def imports_of(module: str) -> set[str]:
     """The ragkit modules that *module* imports, type-checking imports left out."""
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
-    hidden = {n for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) for n in ast.walk(node)}
     found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node not in hidden and (node.module or "").startswith("ragkit"):
-            name = str(node.module).partition(".")[2]
-            found |= {name.partition(".")[0]} if name else {a.name for a in node.names if a.name in MODULES}
+    for tree in map(ast.parse, sources_of(module)):
+        hidden = {
+            n for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) for n in ast.walk(node)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node not in hidden and (node.module or "").startswith("ragkit"):
+                name = str(node.module).partition(".")[2]
+                found |= {name.partition(".")[0]} if name else {a.name for a in node.names if a.name in MODULES}
     return found - {module}
 
 
@@ -71,7 +80,7 @@ def test_the_packaged_default_is_the_one_in_configs() -> None:
 def test_only_the_document_module_spells_its_metadata_keys() -> None:
     """Others may pass whole metadata on; `corpus` stores it and `files` makes it."""
     spelled = re.compile(r"metadata(?:\.get\(|\[)\"(?:document_id|start|end|score|scores)\"")
-    assert [m for m in MODULES if m not in ("document", "corpus", "testing") and spelled.search((PACKAGE / f"{m}.py").read_text())] == []
+    assert [m for m in MODULES if m not in ("document", "corpus", "testing") and any(map(spelled.search, sources_of(m)))] == []
 
 
 def test_the_version_is_said_once() -> None:
@@ -79,4 +88,4 @@ def test_the_version_is_said_once() -> None:
 
 
 def test_every_module_opens_with_what_lives_there() -> None:
-    assert [m for m in MODULES if not ast.get_docstring(ast.parse((PACKAGE / f"{m}.py").read_text()))] == []
+    assert [m for m in MODULES if not all(ast.get_docstring(ast.parse(source)) for source in sources_of(m))] == []

@@ -34,7 +34,21 @@ def one_word(text: str) -> bool:
     return not re.search(r"\s|[一-龥]{2}", text)
 
 
-WORDS = ["a", "bridge", "Glass", "embeddings,", "3.5", "hyper-parameterisation", "(e.g.", "tasks.We", "über", "é" * 120, "知识检索", "한국어", "😀"]
+WORDS = [
+    "a",
+    "bridge",
+    "Glass",
+    "embeddings,",
+    "3.5",
+    "hyper-parameterisation",
+    "(e.g.",
+    "tasks.We",
+    "über",
+    "é" * 120,
+    "知识检索",
+    "한국어",
+    "😀",
+]
 ENDS = [" ", " ", " ", ". ", "! ", "\n\n", "\n- ", "\r\n"]
 texts = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(ENDS)).map("".join), max_size=60).map("".join)
 anything = st.one_of(texts, st.text(max_size=80))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -30,11 +31,11 @@ NOTHING = Counts(files=0, entries=0, documents=0, duplicates=0, variants=0, chun
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> Corpus:
-    made = Corpus(tmp_path / "corpus")
-    with made.writing():
-        pass
-    return made
+def corpus(tmp_path: Path) -> Iterator[Corpus]:
+    with closing(Corpus(tmp_path / "corpus")) as made:
+        with made.writing():
+            pass
+        yield made
 
 
 def entry(title: str, text: str, start: int = 0, /, **metadata: Any) -> Document:

@@ -108,7 +108,12 @@ def test_a_line_end_alone_cuts_no_sentence_and_a_blank_line_does() -> None:
 
 
 def test_accents_and_emoji_stay_with_their_sentence() -> None:
-    assert cut("Cafe\u0301 is good. A\u0308h! So nice 😀. Yes 👩\u200d🔬.") == ["Cafe\u0301 is good.", "A\u0308h!", "So nice 😀.", "Yes 👩\u200d🔬."]
+    assert cut("Cafe\u0301 is good. A\u0308h! So nice 😀. Yes 👩\u200d🔬.") == [
+        "Cafe\u0301 is good.",
+        "A\u0308h!",
+        "So nice 😀.",
+        "Yes 👩\u200d🔬.",
+    ]
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\n", "\t\r\n \u00a0\u2003"])

@@ -5,15 +5,18 @@ A format cleans as it reads, and keeps for every piece of text where in the file
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from langchain_core.document_loaders import BaseBlobParser, Blob
 from langchain_core.documents import Document
 
 from ragkit.errors import LoadError
 from ragkit.registry import interface
+from ragkit.text import trimmed
 
 HEAD = 65_536
 """How many bytes of a file a format is told by."""
@@ -56,11 +59,26 @@ class TextFormat(FileFormat):
         """The papers that *text* lists, in order; offsets are characters of *text*."""
 
 
+def paper(text: str, start: int, end: int, /, title: str, **metadata: Any) -> Document:
+    """A paper whose text is `text[start:end]` of its file, without the white space around it."""
+    start, end = trimmed(text, start, end)
+    known = {name: value for name, value in metadata.items() if value not in (None, "", [])}
+    return Document(
+        page_content=text[start:end], metadata={**known, "title": " ".join(title.split()), "sources": [{"start": start, "end": end}]}
+    )
+
+
+def title_from_name(name: str) -> str:
+    return re.sub(r"[-_\s]+", " ", Path(name).stem).strip() or name
+
+
 def decode(content: bytes, partial: bool = False) -> str:
     """The text of a file, line ends and all, so that offsets in it are offsets in the file (a byte order mark is not counted).
 
     UTF-16 is told by its byte order mark; everything else must be UTF-8.  With *partial*, the last character may be cut.
     """
+    if content.startswith(b"%PDF-"):
+        raise LoadError("it is a PDF, which none of the configured formats reads")
     encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     if encoding != "utf-16" and b"\x00" in content:
         raise LoadError("it is not a text file: it has NUL bytes")

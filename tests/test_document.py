@@ -1,0 +1,150 @@
+"""Ids, spans, scores and sources of papers and passages, and what makes two listings the same paper."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.documents import Document
+
+from ragkit.document import (
+    Span,
+    contradict,
+    digest,
+    entry,
+    hit,
+    identity_keys,
+    normalised_title,
+    paper_id,
+    passage,
+    score_of,
+    scored,
+    scores_of,
+    searchable,
+    sources_of,
+    span_of,
+    title_of,
+)
+
+PAPER = Document(id="p1", page_content="Glass bends. Steel holds.", metadata={"title": "On Bridges", "year": 2024})
+
+
+def paper(title: str = "", text: str = "Text.", **metadata: Any) -> Document:
+    return Document(page_content=text, metadata={"title": title, **metadata})
+
+
+# --- passages
+
+
+def test_a_passage_is_the_text_of_its_paper_at_its_span() -> None:
+    found = passage(PAPER, 13, 25, section="Steel")
+    assert found.page_content == "Steel holds."
+    assert found.metadata == {"document_id": "p1", "title": "On Bridges", "start": 13, "end": 25, "section": "Steel"}
+    assert span_of(found) == Span("p1", 13, 25)
+    assert PAPER.metadata == {"title": "On Bridges", "year": 2024}
+
+
+def test_what_a_paper_calls_its_metadata_does_not_change_what_its_passages_are() -> None:
+    given_names: dict[str, Any] = {"document_id": "z", "title": "z", "start": -1, "end": -1, "paper": "z", "chunker": "z"}
+    found = passage(PAPER, 13, 25, **given_names)
+    assert found.id == passage(PAPER, 13, 25).id
+    assert found.metadata == {"document_id": "p1", "title": "On Bridges", "start": 13, "end": 25, "paper": "z", "chunker": "z"}
+
+
+def test_a_passages_id_is_its_place_and_its_chunker() -> None:
+    places = [(0, 12, ""), (13, 25, ""), (0, 25, ""), (0, 12, "sentence")]
+    assert len({passage(PAPER, *place).id for place in places}) == 4
+    assert (
+        passage(PAPER, 0, 12).id == passage(PAPER.model_copy(update={"page_content": "Glass falls."}), 0, 12).id == "164f8e0b23248786099e"
+    )
+
+
+def test_a_passage_that_no_corpus_knows_is_its_own_paper() -> None:
+    foreign = paper("Glass", "Glass bends.")
+    assert span_of(foreign) == Span(paper_id(foreign), 0, 12)
+
+
+def test_what_is_searched_is_the_title_and_the_text() -> None:
+    assert searchable(passage(PAPER, 0, 12)) == "On Bridges\nGlass bends."
+    assert searchable(paper(text="Glass bends.")) == "Glass bends."
+    held = entry(passage(PAPER, 0, 12))
+    assert (held.id, held.page_content) == (passage(PAPER, 0, 12).id, "On Bridges\nGlass bends.")
+    assert held.metadata == {"document_id": "p1"}
+
+
+def test_a_score_is_added_to_a_copy() -> None:
+    found = passage(PAPER, 0, 12)
+    better = scored(scored(found, 0.5, {"dense": 0.5}), 0.75)
+    assert (score_of(better), scores_of(better)) == (0.75, {"dense": 0.5})
+    assert (score_of(found), scores_of(found)) == (0.0, {})
+    assert better.page_content == found.page_content
+    assert (hit("c1", 0.25).id, score_of(hit("c1", 0.25))) == ("c1", 0.25)
+
+
+def test_what_is_not_known_is_empty() -> None:
+    bare = Document(page_content="Text.")
+    assert (title_of(bare), sources_of(bare), score_of(bare), scores_of(bare)) == ("", [], 0.0, {})
+    assert title_of(Document(page_content="", metadata={"title": 1984})) == "1984"
+
+
+# --- the same paper
+
+
+def test_a_digest_is_the_same_everywhere_and_tells_its_parts_apart() -> None:
+    assert digest("a", "b") == "f04cdced9736a69da610"
+    assert len({digest("ab"), digest("a", "b"), digest("a", "b", ""), digest("b", "a"), digest()}) == 5
+    assert len(digest("half a character: \ud800")) == 20
+
+
+@pytest.mark.parametrize(
+    "title", ["BERT: Pre-training, Explained", "bert  pre training explained.", "“BERT” – PRE–TRAINING (ＥＸＰＬＡＩＮＥＤ)"]
+)
+def test_titles_differ_in_case_punctuation_and_spacing_and_are_the_same(title: str) -> None:
+    assert normalised_title(title) == "bert pre training explained"
+
+
+@given(st.text(max_size=30))
+def test_a_title_is_the_same_however_its_characters_are_encoded(title: str) -> None:
+    assert normalised_title(unicodedata.normalize("NFD", title)) == normalised_title(unicodedata.normalize("NFKC", title))
+    assert normalised_title(f"  {title}\n") == normalised_title(title)
+
+
+@pytest.mark.parametrize(
+    ("doi", "arxiv"),
+    [
+        ("10.1/AbC", "2301.10140"),
+        ("doi: 10.1/abc", "arXiv:2301.10140v3"),
+        ("https://doi.org/10.1/abc", "https://arxiv.org/abs/2301.10140"),
+        ("http://dx.doi.org/10.1/ABC ", "https://www.arxiv.org/pdf/2301.10140v12.pdf"),
+        ("https://www.doi.org/10.1/abc", "arxiv.org/html/2301.10140v1"),
+    ],
+)
+def test_identifiers_are_the_same_however_they_are_written(doi: str, arxiv: str) -> None:
+    assert identity_keys(paper("On Glass", doi=doi, arxiv=arxiv)) == ["doi:10.1/abc", "arxiv:2301.10140", "title:on glass"]
+
+
+def test_a_paper_that_nothing_else_identifies_is_known_by_its_text() -> None:
+    by_text = [f"text:{digest('Text.')}"]
+    assert identity_keys(paper()) == by_text
+    assert identity_keys(paper(" -- ")) == by_text
+    assert identity_keys(paper("readme", title_guessed=True)) == by_text
+    assert identity_keys(paper("readme", title_guessed=True, doi="10.1/a")) == ["doi:10.1/a"]
+
+
+def test_a_papers_id_is_what_identifies_it_and_what_it_says() -> None:
+    same = [paper("On Glass"), paper("on GLASS!"), paper("On Glass", year=2024)]
+    other = [paper("On Steel"), paper("On Glass", "Other."), paper("On Glass", doi="10.1/a"), paper("", "Text.")]
+    assert len({paper_id(p) for p in same}) == 1
+    assert len({paper_id(p) for p in [*same, *other]}) == 5
+
+
+def test_different_identifiers_contradict_and_a_missing_one_does_not() -> None:
+    one = identity_keys(paper("Editorial", doi="10.1/a", arxiv="2301.00001"))
+    assert contradict(one, identity_keys(paper("Editorial", doi="10.1/b")))
+    assert contradict(one, identity_keys(paper("Other", doi="10.1/a", arxiv="2301.00002")))
+    assert not contradict(one, identity_keys(paper("Editorial", doi="https://doi.org/10.1/A")))
+    assert not contradict(one, identity_keys(paper("Other")))
+    assert not contradict([], [])
