@@ -24,11 +24,12 @@ class _Value(BaseModel):
 
 
 class Source(_Value):
-    """A file that lists the paper; `start` and `end` are where the quote stands in the file, if the format keeps it."""
+    """A file that lists the paper, and where in it the quote stands: characters, and page (from 1), if the format has them."""
 
     uri: str
     start: int | None = None
     end: int | None = None
+    page: int | None = None
 
 
 class Citation(_Value):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from langchain_core.documents import Document
 
 from ragkit.answer import Answer, Citation, Claim, Source, Verdict
-from ragkit.document import Span, sources_of, span_of, title_of
+from ragkit.document import Span, places_of, span_of, title_of
 from ragkit.evidence import smallest_support
 from ragkit.text import sentences, stems
 
@@ -111,16 +111,11 @@ def _best_span(claim: str, passage: Document) -> Span:
 def cite(number: int, passage: Document, span: Span) -> Citation:
     """The citation of *span*, which lies in *passage*."""
     begin = span_of(passage).start
-    sources = []
-    for source in sources_of(passage):
-        offset = source.get("start")
-        where = (None, None) if offset is None else (offset + span.start, offset + span.end)
-        sources.append(Source(uri=source["uri"], start=where[0], end=where[1]))
     return Citation(
         number=number,
         document_id=span.document_id,
         title=title_of(passage),
-        sources=tuple(sources),
+        sources=tuple(Source(**place) for place in places_of(passage, span)),
         start=span.start,
         end=span.end,
         quote=passage.page_content[span.start - begin : span.end - begin],

@@ -167,7 +167,7 @@ def document(
 ) -> None:
     """Show one paper: title, text, what is known about it, and the files that list it."""
     from ragkit import terminal
-    from ragkit.document import sources_of, title_of
+    from ragkit.document import Span, places_of, title_of
     from ragkit.errors import UsageError
 
     store = _load(config, corpus, allow_import).corpus
@@ -176,14 +176,13 @@ def document(
         raise UsageError(f"{len(found) or 'no'} documents have an id that begins with '{identity}'; `ragkit search` shows ids")
     paper = store.document(found[0])
     assert paper is not None
+    sources = places_of(paper, Span(found[0], 0, len(paper.page_content)))
     metadata = {k: v for k, v in paper.metadata.items() if k not in ("title", "sources")}
     if as_json:
-        _print_json(
-            {"id": paper.id, "title": title_of(paper), "text": paper.page_content, "metadata": metadata, "sources": sources_of(paper)}
-        )
+        _print_json({"id": paper.id, "title": title_of(paper), "text": paper.page_content, "metadata": metadata, "sources": sources})
         return
     terminal.out.print(title_of(paper), style="bold", markup=False)
-    for source in sources_of(paper):
+    for source in sources:
         terminal.out.print(terminal.nearby(source["uri"]), style="dim", markup=False)
     for name, value in metadata.items():
         terminal.out.print(f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}", style="dim", markup=False)
@@ -290,7 +289,7 @@ def _load(config: Path | None, corpus: Path | None, allow_import: list[str]) -> 
 
 
 def _hit_json(hit: Document) -> dict[str, Any]:
-    from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
+    from ragkit.document import places_of, score_of, scores_of, span_of, title_of
 
     span = span_of(hit)
     return {
@@ -302,7 +301,7 @@ def _hit_json(hit: Document) -> dict[str, Any]:
         "text": hit.page_content,
         "score": score_of(hit),
         "scores": scores_of(hit),
-        "sources": sources_of(hit),
+        "sources": places_of(hit, span),
     }
 
 

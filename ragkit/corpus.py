@@ -7,7 +7,7 @@ ledger, so work that was cut short is taken up by the next `ingest`.
     files      uri, digest, loader                   what was read, so that an unchanged file is not read again
     documents  id, title, text, metadata             one row a paper; the id is a hash of title and text
     keys       key, document                         DOI, arXiv id, title and text: how a paper is recognised again
-    sources    uri, position, document, start, end   where a paper is listed; a paper without any is on its way out
+    sources    uri, position, document, place        where a paper is listed; a paper without any is on its way out
     variants   uri, position, title, text, metadata  a listing whose text differs from the document's; kept, not indexed
     chunks     id, document, chunker, start, end     passages, by the fingerprint of the chunker that cut them
     vectors    model, text hash, vector              every embedding ever made, so that none is made twice
@@ -53,7 +53,7 @@ _MIGRATIONS = (
     CREATE INDEX keys_document ON keys (document);
     CREATE TABLE sources (
         uri TEXT NOT NULL REFERENCES files ON DELETE CASCADE, position INTEGER NOT NULL,
-        document TEXT NOT NULL REFERENCES documents, start INTEGER, "end" INTEGER, PRIMARY KEY (uri, position)
+        document TEXT NOT NULL REFERENCES documents, start INTEGER, "end" INTEGER, place TEXT, PRIMARY KEY (uri, position)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX sources_document ON sources (document);
     CREATE TABLE variants (
@@ -249,7 +249,11 @@ class Corpus:
         known = self._known_as(db, keys)
         identity = known or self._put_document(db, entry)
         where = next(iter(sources_of(entry)), {})
-        db.execute("INSERT INTO sources VALUES (?, ?, ?, ?, ?)", (uri, position, identity, where.get("start"), where.get("end")))
+        place = {name: where[name] for name in ("map", "pages") if name in where}
+        db.execute(
+            "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?)",
+            (uri, position, identity, where.get("start"), where.get("end"), json.dumps(place) if place else None),
+        )
         if known:
             db.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?)", [(key, known) for key in keys])
             [kept] = db.execute("SELECT text FROM documents WHERE id = ?", (known,)).fetchone()
@@ -312,13 +316,15 @@ class Corpus:
         for some in _batches(identities):
             marks = _marks(some)
             sources: dict[str, list[dict[str, Any]]] = {}
-            for document, uri, start, end, variant in self._db.execute(
-                'SELECT document, uri, start, "end", text IS NOT NULL FROM sources LEFT JOIN variants USING (uri, position) '
+            for document, uri, start, end, place, variant in self._db.execute(
+                'SELECT document, uri, start, "end", place, text IS NOT NULL FROM sources LEFT JOIN variants USING (uri, position) '
                 f"WHERE document IN ({marks}) ORDER BY uri, position",
                 some,
             ):
                 # A variant's text is another, so no offsets hold in it.
                 source = {"uri": uri, "start": None, "end": None, "variant": True} if variant else {"uri": uri, "start": start, "end": end}
+                if place and not variant:
+                    source |= json.loads(place)
                 sources.setdefault(document, []).append(source)
             for identity, title, text, metadata in self._db.execute(f"SELECT * FROM documents WHERE id IN ({marks})", some):
                 known = {**json.loads(metadata), "title": title, "sources": sources.get(identity, [])}

@@ -6,7 +6,10 @@ A paper and a passage are both LangChain `Document`s.  A paper's `page_content` 
     document_id   the paper               title    of the paper, no part of the text
     start, end    characters in its text  section  the headings above it, outermost first
     score         the latest score        scores   {retriever: score as the retriever gave it}
-    sources       [{"uri", "start", "end"}]: the files that list the paper, and where in them its text stands
+    sources       the files that list the paper, and where in them its text stands: [{"uri", "start", "end"}] where the
+                  text is a piece of the file as it is; else "map" has a row for each piece of the text, with its place in
+                  the text, its place in the file, and its length in both; "pages" has a row (place in the text, page)
+                  where each page begins
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -47,6 +51,47 @@ def title_of(document: Document) -> str:
 
 def sources_of(document: Document) -> list[dict[str, Any]]:
     return list(document.metadata.get("sources", ()))
+
+
+def places_of(document: Document, span: Span) -> list[dict[str, Any]]:
+    """Where in its files the span of a paper or passage stands: uri, start, end, page; None for what the format cannot say."""
+    found = []
+    for source in sources_of(document):
+        where = None
+        if source.get("start") is not None:
+            where = (source["start"] + span.start, source["start"] + span.end)
+        elif "map" in source:
+            where = file_range(source["map"], span.start, span.end)
+        start, end = where or (None, None)
+        found.append({"uri": source["uri"], "start": start, "end": end, "page": page_of(source.get("pages", ()), span.start)})
+    return found
+
+
+def file_range(mapping: Sequence[Sequence[int]], start: int, end: int) -> tuple[int, int] | None:
+    """The characters of the file that `text[start:end]` came from, from the first to the last; None if from none.
+
+    *mapping* has a row for each piece: its place in the text, its place in the file, its length in both.
+    """
+    starts = [row[0] for row in mapping]
+    first = max(bisect_right(starts, start) - 1, 0)
+    touched = [row for row in mapping[first : bisect_right(starts, end - 1)] if row[0] + row[2] > start and row[0] < end]
+    if not touched:
+        return None
+    return _in_file(touched[0], start, at_end=False), _in_file(touched[-1], end, at_end=True)
+
+
+def _in_file(row: Sequence[int], place: int, at_end: bool) -> int:
+    text_start, file_start, length, taken = row
+    inside = min(max(place - text_start, 0), length)
+    if length == taken:
+        return file_start + inside
+    return file_start + (taken if at_end else 0)  # a piece that stands for something else is taken whole
+
+
+def page_of(pages: Sequence[Sequence[int]], start: int) -> int | None:
+    """The page (from 1) on which character *start* stands."""
+    at = bisect_right([row[0] for row in pages], start) - 1
+    return pages[at][1] if at >= 0 else None
 
 
 def span_of(passage: Document) -> Span:

@@ -134,7 +134,7 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
         found = self.load.find([*self.load.paths, *paths])
         uris, failed = [], []
         for number, path in enumerate(found):
-            yield from emit(Progress("load", number, len(found), path.name))
+            yield from emit(Progress("load", number, len(found), path.name.encode(errors="replace").decode()))
             uri = str(path)
             try:
                 unread = hashlib.sha256(self.load.content(path)).hexdigest()
@@ -143,7 +143,7 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
                     corpus.put_file(uri, content, self._loader, papers)
                 uris.append(uri)
             except LoadError as error:
-                failed.append(Failure(source=uri, error=str(error)))
+                failed.append(Failure(source=uri.encode(errors="replace").decode(), error=str(error)))
         yield from emit(Progress("load", len(found), len(found)))
         return uris, failed
 

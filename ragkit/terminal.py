@@ -73,8 +73,9 @@ def _show_citation(citation: Citation, question: str) -> None:
 
 
 def _where(source: Source) -> str:
+    page = f", page {source.page}" if source.page is not None else ""
     place = f":{source.start}-{source.end}" if source.start is not None else ""
-    return f"{nearby(source.uri)}{place}"
+    return f"{nearby(source.uri)}{place}{page}"
 
 
 def nearby(uri: str) -> str:

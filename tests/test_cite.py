@@ -93,7 +93,7 @@ pieces = st.one_of(st.sampled_from(PIECES), st.text(st.characters(exclude_charac
 @given(st.lists(st.one_of(pieces, st.none()), max_size=25))
 def test_sentences_and_marks_account_for_all_of_the_text(parts: list[str | None]) -> None:
     text = clean = ""
-    marks = []
+    marks: list[int] = []
     for part in parts:
         if part is None:
             marks.append(len(marks) + 1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
 from typing import Any, Literal
 
 from langchain_core.documents import Document
@@ -113,30 +111,3 @@ class PaperBuilder:
     def _close_section(self) -> None:
         if self.sections and "end" not in self.sections[-1]:
             self.sections[-1]["end"] = self.length
-
-
-def file_range(mapping: Sequence[Sequence[int]], start: int, end: int) -> tuple[int, int] | None:
-    """The characters of the file that `text[start:end]` came from, from the first to the last; None if from none.
-
-    *mapping* has a row for each piece: its place in the text, its place in the file, its length in both.
-    """
-    starts = [row[0] for row in mapping]
-    first = max(bisect_right(starts, start) - 1, 0)
-    touched = [row for row in mapping[first : bisect_right(starts, end - 1)] if row[0] + row[2] > start and row[0] < end]
-    if not touched:
-        return None
-    return _in_file(touched[0], start, at_end=False), _in_file(touched[-1], end, at_end=True)
-
-
-def _in_file(row: Sequence[int], place: int, at_end: bool) -> int:
-    text_start, file_start, length, taken = row
-    inside = min(max(place - text_start, 0), length)
-    if length == taken:
-        return file_start + inside
-    return file_start + (taken if at_end else 0)  # a piece that stands for something else is taken whole
-
-
-def page_of(pages: Sequence[Sequence[int]], start: int) -> int | None:
-    """The page (from 1) on which character *start* stands."""
-    at = bisect_right([row[0] for row in pages], start) - 1
-    return pages[at][1] if at >= 0 else None
