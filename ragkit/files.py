@@ -17,6 +17,7 @@ from ragkit.formats import HEAD, FileFormat
 from ragkit.formats.markdown import Markdown
 from ragkit.formats.page import PaperPage
 from ragkit.formats.plain import PlainText
+from ragkit.formats.records import Csv, JsonLines
 from ragkit.registry import component
 
 
@@ -29,7 +30,7 @@ class Files(BaseLoader):
     """
 
     paths: Sequence[str] = ()
-    formats: Sequence[FileFormat] = (PaperPage(), Markdown(), PlainText())
+    formats: Sequence[FileFormat] = (PaperPage(), JsonLines(), Csv(), Markdown(), PlainText())
 
     def lazy_load(self) -> Iterator[Document]:
         for path in self.find(self.paths):

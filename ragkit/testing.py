@@ -30,7 +30,7 @@ from pydantic import PositiveInt
 from ragkit import config, registry
 from ragkit.answer import Answer, Citation, Claim
 from ragkit.cite import cite
-from ragkit.document import passage, score_of, scored, span_of
+from ragkit.document import Span, passage, places_of, score_of, scored, span_of
 from ragkit.embed import FingerprintedEmbeddings
 from ragkit.flow import arun, run
 from ragkit.formats import FileFormat
@@ -260,10 +260,14 @@ def _check_rewriter(rewriter: QueryRewriter) -> None:
 
 
 def _check_format(form: FileFormat) -> None:
-    text = "# On Bridges\n\nGlass bridges carry 40 people.\n"
-    for paper in form.papers("bridges.txt", text.encode()):
-        [source] = paper.metadata["sources"]
-        assert text[source["start"] : source["end"]] == paper.page_content, "a paper's text is not that of the file at its offsets"
+    samples = ("# On Bridges\n\nGlass bridges carry 40 people.\n", '{"title": "On Bridges", "text": "Glass bridges carry 40 people."}\n')
+    for text in samples:
+        if form.recognises("bridges.txt", text.encode()):
+            for paper in form.papers("bridges.txt", text.encode()):
+                paper.metadata["sources"][0]["uri"] = "bridges.txt"
+                [place] = places_of(paper, Span("", 0, len(paper.page_content)))
+                if place["start"] is not None:
+                    assert text[place["start"] : place["end"]] == paper.page_content, "a paper's text is not that of the file at its place"
 
 
 def _check_loader(loader: BaseLoader) -> None:
