@@ -169,6 +169,7 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
             papers = list(corpus.documents(waiting[at : at + _AT_ONCE]).values())
             chunks = yield from call("chunk", self.chunk.transform_documents, papers)
             corpus.put_chunks(self._chunker, papers, chunks)
+        yield from emit(Progress("chunk", len(waiting), len(waiting)))
 
     def fill(self, corpus: Corpus, index: AnyIndex) -> Flow[int]:
         """Bring one index up to date; return how many texts had to be embedded.

@@ -62,7 +62,7 @@ def _answer_text(claims: Sequence[Claim]) -> Text:
 
 
 def _show_citation(citation: Citation, question: str) -> None:
-    head = Text(f"[{citation.number}] ", style="cyan")
+    head = Text().append(f"[{citation.number}] ", style="cyan")
     head.append(citation.title or citation.reason, style="bold")
     head.append(f"  {citation.verdict}", style=_STYLE[citation.verdict])
     out.print(head)
@@ -102,7 +102,12 @@ def show_hits(hits: Sequence[Document], query: str) -> None:
     for number, hit in enumerate(hits, 1):
         own = ", ".join(f"{name} {score:.3f}" for name, score in scores_of(hit).items())
         span = span_of(hit)
-        head = Text(f"{number}. ", style="cyan").append(title_of(hit), style="bold").append(f"  {score_of(hit):.3f} ({own})", style="dim")
+        head = (
+            Text()
+            .append(f"{number}. ", style="cyan")
+            .append(title_of(hit), style="bold")
+            .append(f"  {score_of(hit):.3f} ({own})", style="dim")
+        )
         out.print(head)
         files = ", ".join(nearby(str(s["uri"])) for s in sources_of(hit))
         out.print(Padding(Text(f"{span.document_id}:{span.start}-{span.end}  {files}", style="dim"), (0, 0, 0, 3)))
