@@ -12,8 +12,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from json.decoder import scanstring  # type: ignore[attr-defined]  # typeshed leaves it out
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from langchain_core.documents import Document
 
@@ -55,6 +54,9 @@ class Records(TextFormat):
     text: Sequence[str] = TEXT
     metadata: Sequence[str] = EVERY
 
+    piece: ClassVar[re.Pattern[str]]
+    """One stretch of a written value: characters that stand for themselves, or (in a named group) what stands for one other."""
+
     @abstractmethod
     def records(self, text: str) -> Iterator[Record]:
         """The records in order, each field's name in lower case.  Raises `LoadError` for one that cannot be read."""
@@ -73,7 +75,7 @@ class Records(TextFormat):
         known = self._metadata(record)
         if not title and body:
             title, known = Value(_opening(body.value), 0, 0), {**known, "title_guessed": True}
-        words, source = _placed(text, body) if body else ("", _nowhere(record))
+        words, source = _placed(text, body, self.piece) if body else ("", _nowhere(record))
         return Document(
             page_content=words, metadata={**known, "title": " ".join(title.value.split()) if title else "", "sources": [source]}
         )
@@ -132,28 +134,23 @@ def _whole(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-# What stands for one character of a JSON string or of a quoted cell, and what stands for itself.
-_JSON_PIECE = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u....|\\.|[^\\]+")
-_CELL_PIECE = re.compile(r'""|[^"]+')
-
-
-def _placed(text: str, field: Value) -> tuple[str, dict[str, Any]]:
+def _placed(text: str, field: Value, piece: re.Pattern[str]) -> tuple[str, dict[str, Any]]:
     """A field's text without the white space around it, and where in the file it stands."""
     words = _whole(field.value)
     lead, end = len(words) - len(words.lstrip()), len(words.rstrip())
     raw = text[field.start : field.end]
     if raw == words:
         return words[lead:end], {"start": field.start + lead, "end": field.start + end}
-    pieces = (_CELL_PIECE if '"' in raw and '""' in raw and "\\" not in raw else _JSON_PIECE).finditer(raw)
     rows: list[list[int]] = []
     place = 0
-    for piece in pieces:
-        stands = not piece[0].startswith(("\\", '"'))
-        length, taken = len(piece[0]) if stands else 1, len(piece[0])
+    for found in piece.finditer(raw):
+        taken = len(found[0])
+        verbatim = found.lastgroup is None
+        length = taken if verbatim else 1
         first, last = max(place, lead), min(place + length, end)
         if first < last:
-            at = field.start + piece.start() + (first - place if stands else 0)
-            rows.append([first - lead, at, last - first, last - first if stands else taken])
+            at = field.start + found.start() + (first - place if verbatim else 0)
+            rows.append([first - lead, at, last - first, last - first if verbatim else taken])
         place += length
     return words[lead:end], {"map": rows}
 
@@ -162,6 +159,8 @@ def _placed(text: str, field: Value) -> tuple[str, dict[str, Any]]:
 @dataclass(frozen=True)
 class JsonLines(Records):
     """One paper a line, a JSON object: the `corpus.jsonl` of a BEIR collection, for one."""
+
+    piece = re.compile(r"(?P<other>\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u....|\\.)|[^\\]+")
 
     def recognises_text(self, name: str, text: str) -> bool:
         lines = [(start, end) for _, start, end in _lines(text)][:3]
@@ -214,34 +213,28 @@ _DECODER = json.JSONDecoder(parse_constant=lambda _: None)
 
 def _members(text: str, start: int, end: int) -> Iterator[tuple[str, Value]]:
     """The members of the JSON object `text[start:end]`, which json itself does not tell the places of."""
-    after = _SPACE.match
     if text[start] != "{":
         raise ValueError("it does not begin with {")
     at = _skip(text, start + 1, end)
-    if text[at : at + 1] == "}":
-        return _finish(text, at + 1, end)
-    while at < end:
-        if text[at] != '"':
+    more = text[at : at + 1] != "}"
+    while more:
+        if text[at : at + 1] != '"':
             raise ValueError("a field's name must stand in quotation marks")
-        name, at = scanstring(text, at + 1)
+        name, at = _DECODER.raw_decode(text, at)
         at = _skip(text, at, end)
         if text[at : at + 1] != ":":
             raise ValueError("there is no colon after a field's name")
         at = _skip(text, at + 1, end)
-        if text[at : at + 1] == '"':
-            value, stop = scanstring(text, at + 1)
-            yield name.lower(), Value(value, at + 1, stop - 1)
-        else:
-            value, stop = _DECODER.raw_decode(text, at)
-            yield name.lower(), Value(value, at, stop)
-        found = after(text, stop)
-        at = found.end() if found else stop
-        if text[at : at + 1] == "}" and at < end:
-            return _finish(text, at + 1, end)
-        if text[at : at + 1] != "," or at >= end:
-            raise ValueError("there is no comma after a field's value")
-        at = _skip(text, at + 1, end)
-    raise ValueError("it ends too early")
+        value, stop = _DECODER.raw_decode(text, at)
+        quote = isinstance(value, str)
+        yield name.lower(), Value(value, at + quote, stop - quote)
+        at = _skip(text, stop, end)
+        more = text[at : at + 1] == ","
+        at = _skip(text, at + 1, end) if more else at
+    if at >= end or text[at] != "}":
+        raise ValueError("there is no comma or } after a field's value")
+    if at + 1 < end:
+        raise ValueError("something follows it")
 
 
 def _skip(text: str, at: int, end: int) -> int:
@@ -249,15 +242,12 @@ def _skip(text: str, at: int, end: int) -> int:
     return found.end() if found else at
 
 
-def _finish(text: str, at: int, end: int) -> None:
-    if text[at:end].strip():
-        raise ValueError("something follows it")
-
-
 @component("csv")
 @dataclass(frozen=True)
 class Csv(Records):
     """One paper a row of a table with a header; commas, tabs or semicolons part the cells."""
+
+    piece = re.compile(r'(?P<other>"")|[^"]+')
 
     def recognises_text(self, name: str, text: str) -> bool:
         try:
