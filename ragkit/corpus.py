@@ -249,7 +249,7 @@ class Corpus:
         known = self._known_as(db, keys)
         identity = known or self._put_document(db, entry)
         where = next(iter(sources_of(entry)), {})
-        place = {name: where[name] for name in ("map", "pages") if name in where}
+        place = {name: where[name] for name in ("map", "files", "pages") if name in where}
         db.execute(
             "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?)",
             (uri, position, identity, where.get("start"), where.get("end"), json.dumps(place) if place else None),

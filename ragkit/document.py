@@ -8,8 +8,8 @@ A paper and a passage are both LangChain `Document`s.  A paper's `page_content` 
     score         the latest score        scores   {retriever: score as the retriever gave it}
     sources       the files that list the paper, and where in them its text stands: [{"uri", "start", "end"}] where the
                   text is a piece of the file as it is; else "map" has a row for each piece of the text, with its place in
-                  the text, its place in the file, and its length in both; "pages" has a row (place in the text, page)
-                  where each page begins
+                  the text, its place in the file, and its length in both, and which of the "files" beside the first it
+                  stands in, if in one; "pages" has a row (place in the text, page) where each page begins
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from langchain_core.documents import Document
@@ -57,13 +59,16 @@ def places_of(document: Document, span: Span) -> list[dict[str, Any]]:
     """Where in its files the span of a paper or passage stands: uri, start, end, page; None for what the format cannot say."""
     found = []
     for source in sources_of(document):
-        where = None
+        where, uri = None, source["uri"]
         if source.get("start") is not None:
             where = (source["start"] + span.start, source["start"] + span.end)
         elif "map" in source:
-            where = file_range(source["map"], span.start, span.end)
+            touched = _touched(source["map"], span.start, span.end)
+            if touched and (file := _file_of(touched[0])):
+                uri = str(PurePath(uri).parent / source["files"][file - 1])
+            where = _in_files(touched, span.start, span.end)
         start, end = where or (None, None)
-        found.append({"uri": source["uri"], "start": start, "end": end, "page": page_of(source.get("pages", ()), span.start)})
+        found.append({"uri": uri, "start": start, "end": end, "page": page_of(source.get("pages", ()), span.start)})
     return found
 
 
@@ -72,16 +77,27 @@ def file_range(mapping: Sequence[Sequence[int]], start: int, end: int) -> tuple[
 
     *mapping* has a row for each piece: its place in the text, its place in the file, its length in both.
     """
-    starts = [row[0] for row in mapping]
-    first = max(bisect_right(starts, start) - 1, 0)
-    touched = [row for row in mapping[first : bisect_right(starts, end - 1)] if row[0] + row[2] > start and row[0] < end]
-    if not touched:
-        return None
-    return _in_file(touched[0], start, at_end=False), _in_file(touched[-1], end, at_end=True)
+    return _in_files(_touched(mapping, start, end), start, end)
+
+
+def _touched(mapping: Sequence[Sequence[int]], start: int, end: int) -> list[Sequence[int]]:
+    """The rows of a map that `text[start:end]` came from; of several files, those of the first."""
+    first = max(bisect_right(mapping, start, key=itemgetter(0)) - 1, 0)
+    last = bisect_right(mapping, end - 1, key=itemgetter(0))
+    rows = [row for row in mapping[first:last] if row[0] + row[2] > start and row[0] < end]
+    return [row for row in rows if _file_of(row) == _file_of(rows[0])]
+
+
+def _file_of(row: Sequence[int]) -> int:
+    return row[4] if len(row) > 4 else 0
+
+
+def _in_files(rows: Sequence[Sequence[int]], start: int, end: int) -> tuple[int, int] | None:
+    return (_in_file(rows[0], start, at_end=False), _in_file(rows[-1], end, at_end=True)) if rows else None
 
 
 def _in_file(row: Sequence[int], place: int, at_end: bool) -> int:
-    text_start, file_start, length, taken = row
+    text_start, file_start, length, taken = row[:4]
     inside = min(max(place - text_start, 0), length)
     if length == taken:
         return file_start + inside
@@ -90,7 +106,7 @@ def _in_file(row: Sequence[int], place: int, at_end: bool) -> int:
 
 def page_of(pages: Sequence[Sequence[int]], start: int) -> int | None:
     """The page (from 1) on which character *start* stands."""
-    at = bisect_right([row[0] for row in pages], start) - 1
+    at = bisect_right(pages, start, key=itemgetter(0)) - 1
     return pages[at][1] if at >= 0 else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +13,19 @@ from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 
 from ragkit.errors import LoadError, UsageError
-from ragkit.formats import HEAD, FileFormat
+from ragkit.formats import HEAD, FileFormat, ProjectFormat
+from ragkit.formats.docx import Docx
+from ragkit.formats.html import Html
+from ragkit.formats.jats import Jats
+from ragkit.formats.latex import Latex
 from ragkit.formats.markdown import Markdown
 from ragkit.formats.page import PaperPage
 from ragkit.formats.plain import PlainText
 from ragkit.formats.records import Csv, JsonLines
 from ragkit.registry import component
+
+_PROJECTS = (".tex", ".ltx", ".latex")  # what a file that takes in others is called
+_COMPANIONS = 500  # files that one paper takes in
 
 
 @component("files")
@@ -30,7 +37,7 @@ class Files(BaseLoader):
     """
 
     paths: Sequence[str] = ()
-    formats: Sequence[FileFormat] = (PaperPage(), JsonLines(), Csv(), Markdown(), PlainText())
+    formats: Sequence[FileFormat] = (PaperPage(), Jats(), Html(), Docx(), JsonLines(), Csv(), Latex(), Markdown(), PlainText())
 
     def lazy_load(self) -> Iterator[Document]:
         for path in self.find(self.paths):
@@ -46,21 +53,63 @@ class Files(BaseLoader):
                 found[path.resolve()] = None
             else:
                 raise UsageError(f"there is no file or folder '{path}'")
-        return list(found)
+        parts = {part for path in found if path.suffix.lower() in _PROJECTS for part in self._parts(path)}
+        return [path for path in found if path not in parts]
+
+    def digest(self, path: Path) -> str:
+        """What a file's content is known by, that of the files which it takes in included.  Raises `LoadError`."""
+        content = self.content(path)
+        return self._digest(content, self._companions(path, content))
 
     def read(self, path: Path) -> tuple[str, list[Document]]:
         """The digest of a file's content and the papers that it lists.  Raises `LoadError` with the reason."""
         content = self.content(path)
         if not content.removeprefix(codecs.BOM_UTF8).strip():
             raise LoadError("it is empty")
-        form = next((f for f in self.formats if f.recognises(path.name, content[:HEAD])), None)
+        form = self._format(path, content)
         if form is None:
             raise LoadError("none of the configured formats recognises it")
-        papers = list(form.papers(path.name, content))
+        companions = self._companions(path, content)
+        if isinstance(form, ProjectFormat):
+            texts = {name: form.decoded(part) for name, part in companions.items()}
+            papers = list(form.papers_with(path.name, form.decoded(content), texts))
+        else:
+            papers = list(form.papers(path.name, content))
         for each in papers:
             for source in each.metadata["sources"]:
                 source["uri"] = str(path)
-        return hashlib.sha256(content).hexdigest(), papers
+        return self._digest(content, companions), papers
+
+    def _format(self, path: Path, content: bytes) -> FileFormat | None:
+        return next((f for f in self.formats if f.recognises(path.name, content[:HEAD])), None)
+
+    def _companions(self, path: Path, content: bytes) -> dict[str, bytes]:
+        """The files that a paper's file takes in, and those that they take in: all under its own folder, those that there are."""
+        form = self._format(path, content) if path.suffix.lower() in _PROJECTS else None
+        if not isinstance(form, ProjectFormat):
+            return {}
+        found: dict[str, bytes] = {}
+        waiting = form.companions(path.name, form.decoded(content), whole=True)
+        while waiting and len(found) < _COMPANIONS:
+            name = waiting.pop(0)
+            part = (path.parent / name).resolve()
+            if name not in found and part != path and part.is_relative_to(path.parent) and part.is_file():
+                found[name] = self.content(part)
+                waiting += form.companions(path.name, form.decoded(found[name]), whole=False)
+        return found
+
+    def _parts(self, path: Path) -> list[Path]:
+        try:
+            return [(path.parent / name).resolve() for name in self._companions(path, self.content(path))]
+        except LoadError:
+            return []  # what is wrong is said where the file is read
+
+    @staticmethod
+    def _digest(content: bytes, companions: Mapping[str, bytes]) -> str:
+        whole = hashlib.sha256(content)
+        for name, part in sorted(companions.items()):
+            whole.update(name.encode() + b"\0" + hashlib.sha256(part).digest())
+        return whole.hexdigest()
 
     def content(self, path: Path) -> bytes:
         try:

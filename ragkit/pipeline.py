@@ -6,7 +6,6 @@ answer   rewrite -> retrieve -> fuse -> read -> refine -> gate -> generate -> ve
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -137,8 +136,7 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
             yield from emit(Progress("load", number, len(found), path.name.encode(errors="replace").decode()))
             uri = str(path)
             try:
-                unread = hashlib.sha256(self.load.content(path)).hexdigest()
-                if not corpus.has_file(uri, unread, self._loader):
+                if not corpus.has_file(uri, self.load.digest(path), self._loader):
                     content, papers = yield from call("load", self.load.read, path)
                     corpus.put_file(uri, content, self._loader, papers)
                 uris.append(uri)

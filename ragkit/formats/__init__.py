@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +43,16 @@ class TextFormat(FileFormat):
 
     def recognises(self, name: str, head: bytes) -> bool:
         try:
-            return self.recognises_text(name, decode(head, partial=len(head) >= HEAD))
+            return self.recognises_text(name, self.decoded(head, partial=len(head) >= HEAD))
         except LoadError:
             return False
 
     def papers(self, name: str, content: bytes) -> Iterator[Document]:
-        return self.papers_in(name, decode(content))
+        return self.papers_in(name, self.decoded(content))
+
+    def decoded(self, content: bytes, partial: bool = False) -> str:
+        """The text of a file, or of its beginning.  Raises `LoadError`."""
+        return decode(content, partial)
 
     @abstractmethod
     def recognises_text(self, name: str, text: str) -> bool:
@@ -57,6 +61,24 @@ class TextFormat(FileFormat):
     @abstractmethod
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
         """The papers that *text* lists, in order; offsets are characters of *text*."""
+
+
+class ProjectFormat(TextFormat):
+    """A kind of text file whose paper may be spread over several files."""
+
+    def papers_in(self, name: str, text: str) -> Iterator[Document]:
+        return self.papers_with(name, text, {})
+
+    @abstractmethod
+    def companions(self, name: str, text: str, whole: bool) -> list[str]:
+        """The files that *text* takes in, by their path from the folder of the paper.
+
+        *name* is the paper's own file; with *whole*, *text* is that file's, and may turn out to be no paper by itself.
+        """
+
+    @abstractmethod
+    def papers_with(self, name: str, text: str, companions: Mapping[str, str]) -> Iterator[Document]:
+        """The papers of a file and of what it takes in, as far as it is there."""
 
 
 def paper(text: str, start: int, end: int, /, title: str, **metadata: Any) -> Document:

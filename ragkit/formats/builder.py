@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from langchain_core.documents import Document
 
 Kind = Literal["abstract", "body", "caption", "table", "references", "heading"]
 """What a part of a paper is; references are never answered from, and a heading is no sentence."""
+
+_NUMBER = re.compile(r"^(?:[\dIVX]+(?:\.\d+)*|[A-Z])[.)]?\s+(?=\S)")
+_TOLD: dict[str, Kind] = {
+    "abstract": "abstract",
+    **dict.fromkeys(
+        ("references", "reference", "bibliography", "literature cited", "works cited", "literature", "references and notes"), "references"
+    ),
+}
+
+
+def kind_of(heading: str) -> Kind:
+    """What a heading announces: an abstract, references or anything else."""
+    words = _NUMBER.sub("", heading.strip(" \t*:.")).casefold()
+    return _TOLD.get(words, "body")
+
+
+_WIDE = re.compile(r"\s{2,}")
+_ONE_SPACE = re.compile(r"\s")
 
 
 class PaperBuilder:
@@ -18,16 +39,19 @@ class PaperBuilder:
         builder.add("<", at=131, size=4)            # this one stands for `&lt;`
         builder.paragraph()                         # a blank line, which stands nowhere in the file
 
-    White space is never doubled and never leads or trails.  For a format with pages, `at` is not given and `page` is.
+    White space is never doubled and never leads or trails.  Where a paper is spread over several files, each row of the
+    map but the main file's ends with the number (from 1) of its file in `files`.  For a format with pages, `at` is not given and `page` is.
     """
 
     def __init__(self) -> None:
         self.parts: list[str] = []
         self.length = 0
         self.map: list[list[int]] = []
+        self.files: list[str] = []
+        self._file = 0
         self.pages: list[list[int]] = []
         self.sections: list[dict[str, Any]] = []
-        self._path: list[str] = []
+        self._open: list[tuple[int, str, Kind]] = []  # level, heading and kind of the sections that are open, outermost first
         self._kind: Kind = "body"
         self._gap = ""
 
@@ -52,14 +76,27 @@ class PaperBuilder:
             start = at + lead if size is None else at
             taken = len(body) if size is None else size
             last = self.map[-1] if self.map else None
-            if last and last[2] == last[3] and taken == len(body) and last[0] + last[2] == self.length and last[1] + last[3] == start:
+            same_file = last is not None and (last[4] if len(last) > 4 else 0) == self._file
+            if (
+                last
+                and same_file
+                and last[2] == last[3]
+                and taken == len(body)
+                and last[0] + last[2] == self.length
+                and last[1] + last[3] == start
+            ):
                 last[2] += len(body)
                 last[3] += taken
             else:
-                self.map.append([self.length, start, len(body), taken])
+                self.map.append([self.length, start, len(body), taken, *([self._file] if self._file else [])])
         self._append(body)
         if text != text.rstrip():
             self.space()
+
+    @property
+    def ends_in_word(self) -> bool:
+        """Would what is added next be glued to a word?"""
+        return not self._gap and bool(self.parts) and (self.parts[-1][-1].isalnum() or self.parts[-1][-1] in ")]")
 
     def space(self) -> None:
         """White space, however much there was: one space."""
@@ -74,12 +111,55 @@ class PaperBuilder:
         """A new paragraph: a blank line."""
         self._gap = "\n\n"
 
-    def section(self, title: str, level: int = 1, kind: Kind = "body") -> None:
-        """What follows stands under this heading, of this level (from 1), and is of this kind."""
+    def prose(self, text: str, at: int) -> None:
+        """Add running text, which stands verbatim at *at* of the file: white space of any length is one space."""
+        start = 0
+        for wide in _WIDE.finditer(text):
+            self.add(_ONE_SPACE.sub(" ", text[start : wide.start()]), at + start)
+            self.space()
+            start = wide.end()
+        self.add(_ONE_SPACE.sub(" ", text[start:]), at + start)
+
+    def section(self, title: str, level: int = 1, kind: Kind | None = None) -> None:
+        """What follows stands under this heading, of this level (from 1).
+
+        Without *kind*, the heading tells it, or that of a higher level: what stands under "References" is references.
+        """
         self.paragraph()
         self._close_section()
-        self._path = [*self._path[: max(level, 1) - 1], " ".join(title.split())] if title.strip() else self._path[: max(level, 1) - 1]
-        self._kind = kind
+        self._open = [above for above in self._open if above[0] < level]
+        told = kind or kind_of(title)
+        if told == "body" and kind is None:
+            told = next((k for _, _, k in reversed(self._open) if k != "body"), told)
+        self._open.append((level, " ".join(title.split()), told))
+        self._kind = told
+
+    @contextmanager
+    def file(self, name: str) -> Iterator[None]:
+        """What is added within stands in another file, called so from where the paper's own file is."""
+        outer = self._file
+        if name not in self.files:
+            self.files.append(name)
+        self._file = self.files.index(name) + 1
+        yield
+        self._file = outer
+
+    @contextmanager
+    def heading(self, title: str, level: int = 1, kind: Kind | None = None) -> Iterator[None]:
+        """Begin a section; what is added within is its heading, and a paragraph of its own."""
+        self.section(title, level, kind)
+        with self.aside("heading"):
+            yield
+
+    @contextmanager
+    def aside(self, kind: Kind) -> Iterator[None]:
+        """What is added within is a paragraph of this kind, under the same headings."""
+        before = self._kind
+        self.paragraph()
+        self.kind(kind)
+        yield
+        self.paragraph()
+        self.kind(before)
 
     def kind(self, kind: Kind) -> None:
         """What follows is of this kind, under the same headings."""
@@ -96,6 +176,8 @@ class PaperBuilder:
         source: dict[str, Any] = {}
         if self.map:
             source["map"] = self.map
+        if self.files:
+            source["files"] = self.files
         if self.pages:
             source["pages"] = self.pages
         return Document(page_content="".join(self.parts), metadata={**known, "title": " ".join(title.split()), "sources": [source]})
@@ -106,7 +188,7 @@ class PaperBuilder:
 
     def _open_section(self) -> None:
         if not self.sections or "end" in self.sections[-1]:
-            self.sections.append({"start": self.length, "path": list(self._path), "kind": self._kind})
+            self.sections.append({"start": self.length, "path": [title for _, title, _ in self._open if title], "kind": self._kind})
 
     def _close_section(self) -> None:
         if self.sections and "end" not in self.sections[-1]:
