@@ -24,12 +24,17 @@ class _Value(BaseModel):
 
 
 class Source(_Value):
-    """A file that lists the paper, and where in it the quote stands: characters, and page (from 1), if the format has them."""
+    """A file that lists the paper, and where in it the quote stands, as far as the format can say.
+
+    `start` and `end` are characters of the file, `page` counts from 1, and `box` is left, top, right, bottom on that
+    page in points from its top left corner.
+    """
 
     uri: str
     start: int | None = None
     end: int | None = None
     page: int | None = None
+    box: tuple[int, int, int, int] | None = None
 
 
 class Citation(_Value):

@@ -7,7 +7,7 @@ ledger, so work that was cut short is taken up by the next `ingest`.
     files      uri, digest, loader                   what was read, so that an unchanged file is not read again
     documents  id, title, text, metadata             one row a paper; the id is a hash of title and text
     keys       key, document                         DOI, arXiv id, title and text: how a paper is recognised again
-    sources    uri, position, document, place        where a paper is listed; a paper without any is on its way out
+    sources    uri, position, document, places       where a paper is listed; a paper without any is on its way out
     variants   uri, position, title, text, metadata  a listing whose text differs from the document's; kept, not indexed
     chunks     id, document, chunker, start, end     passages, by the fingerprint of the chunker that cut them
     vectors    model, text hash, vector              every embedding ever made, so that none is made twice
@@ -27,7 +27,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from langchain_core.documents import Document
@@ -53,8 +53,9 @@ _MIGRATIONS = (
     CREATE INDEX keys_document ON keys (document);
     CREATE TABLE sources (
         uri TEXT NOT NULL REFERENCES files ON DELETE CASCADE, position INTEGER NOT NULL,
-        document TEXT NOT NULL REFERENCES documents, start INTEGER, "end" INTEGER, place TEXT, PRIMARY KEY (uri, position)
-    ) STRICT, WITHOUT ROWID;
+        document TEXT NOT NULL REFERENCES documents, start INTEGER, "end" INTEGER, map BLOB, pages BLOB, files TEXT,
+        PRIMARY KEY (uri, position)
+    ) STRICT;
     CREATE INDEX sources_document ON sources (document);
     CREATE TABLE variants (
         uri TEXT NOT NULL, position INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL, metadata TEXT NOT NULL,
@@ -249,10 +250,10 @@ class Corpus:
         known = self._known_as(db, keys)
         identity = known or self._put_document(db, entry)
         where = next(iter(sources_of(entry)), {})
-        place = {name: where[name] for name in ("map", "files", "pages") if name in where}
+        files = json.dumps(where["files"]) if "files" in where else None
+        places = _packed(where.get("map", ()), _MAP), _packed(where.get("pages", ()), _PAGES), files
         db.execute(
-            "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?)",
-            (uri, position, identity, where.get("start"), where.get("end"), json.dumps(place) if place else None),
+            "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (uri, position, identity, where.get("start"), where.get("end"), *places)
         )
         if known:
             db.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?)", [(key, known) for key in keys])
@@ -312,23 +313,30 @@ class Corpus:
 
     def documents(self, identities: Iterable[str]) -> dict[str, Document]:
         """The papers with these ids, those that there are."""
-        found = {}
+        every = list(identities)
+        sources = self._sources(every)
+        return {
+            identity: Document(
+                id=identity, page_content=text, metadata={**known, "sources": [s.within(None) for s in sources.get(identity, ())]}
+            )
+            for identity, text, known in self._texts(every)
+        }
+
+    def _texts(self, identities: Sequence[str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Of each document its id, its text, and what is known of it."""
         for some in _batches(identities):
-            marks = _marks(some)
-            sources: dict[str, list[dict[str, Any]]] = {}
-            for document, uri, start, end, place, variant in self._db.execute(
-                'SELECT document, uri, start, "end", place, text IS NOT NULL FROM sources LEFT JOIN variants USING (uri, position) '
-                f"WHERE document IN ({marks}) ORDER BY uri, position",
+            for identity, title, text, metadata in self._db.execute(f"SELECT * FROM documents WHERE id IN ({_marks(some)})", some):
+                yield identity, text, {**json.loads(metadata), "title": title}
+
+    def _sources(self, identities: Sequence[str]) -> dict[str, list[_Source]]:
+        found: dict[str, list[_Source]] = {}
+        for some in _batches(identities):
+            for document, *source in self._db.execute(
+                'SELECT document, uri, start, "end", map, pages, files, text IS NOT NULL FROM sources LEFT JOIN variants USING (uri, position) '
+                f"WHERE document IN ({_marks(some)}) ORDER BY uri, position",
                 some,
             ):
-                # A variant's text is another, so no offsets hold in it.
-                source = {"uri": uri, "start": None, "end": None, "variant": True} if variant else {"uri": uri, "start": start, "end": end}
-                if place and not variant:
-                    source |= json.loads(place)
-                sources.setdefault(document, []).append(source)
-            for identity, title, text, metadata in self._db.execute(f"SELECT * FROM documents WHERE id IN ({marks})", some):
-                known = {**json.loads(metadata), "title": title, "sources": sources.get(identity, [])}
-                found[identity] = Document(id=identity, page_content=text, metadata=known)
+                found.setdefault(document, []).append(_Source(*source))
         return found
 
     def document_ids(self) -> list[str]:
@@ -377,14 +385,18 @@ class Corpus:
             rows += self._db.execute(
                 f'SELECT id, document, chunker, start, "end", metadata FROM chunks WHERE id IN ({_marks(some)})', some
             ).fetchall()
-        papers = self.documents({row[1] for row in rows})
+        documents = list(dict.fromkeys(row[1] for row in rows))
+        sources = self._sources(documents)
+        papers = {identity: (text, known) for identity, text, known in self._texts(documents)}
         found = {}
         for identity, document, chunker, start, end, metadata in rows:
             if document not in papers:  # dropped by a writer between the two reads
                 continue
-            paper = papers[document]
-            known = {k: v for k, v in paper.metadata.items() if k != "title"}
-            found[identity] = passage(paper, start, end, chunker, **{**known, **json.loads(metadata)})
+            text, known = papers[document]
+            known = {k: v for k, v in known.items() if k not in ("title", "sections")}
+            places = [source.within((start, end)) for source in sources.get(document, ())]
+            paper = Document(id=document, page_content=text, metadata={"title": papers[document][1]["title"]})
+            found[identity] = passage(paper, start, end, chunker, **{**known, "sources": places, **json.loads(metadata)})
         return found
 
     # --- vectors
@@ -499,6 +511,48 @@ class Corpus:
         except sqlite3.DatabaseError as error:
             found.append(f"the database is damaged: {error}")
         return found
+
+
+_MAP, _PAGES = 5, 6  # numbers in a row of a map and of a list of pages
+
+
+class _Source(NamedTuple):
+    """A row of the table, as `document` describes sources."""
+
+    uri: str
+    start: int | None
+    end: int | None
+    map: bytes | None
+    pages: bytes | None
+    files: str | None
+    variant: bool
+
+    def within(self, span: tuple[int, int] | None) -> dict[str, Any]:
+        """The source, with those of its places that a span of the text needs; all for None."""
+        if self.variant:  # its text is another, so no offsets hold in it
+            return {"uri": self.uri, "start": None, "end": None, "variant": True}
+        source: dict[str, Any] = {"uri": self.uri, "start": self.start, "end": self.end}
+        if self.map:
+            source["map"] = _unpacked(self.map, _MAP, span)
+        if self.pages:
+            source["pages"] = [[n for n in row if n >= 0] for row in _unpacked(self.pages, _PAGES, span)]
+        if self.files:
+            source["files"] = json.loads(self.files)
+        return source
+
+
+def _packed(rows: Sequence[Sequence[int]], width: int) -> bytes | None:
+    """Rows of numbers, shorter ones filled up: what a row of a map lacks is 0, what one of pages lacks -1."""
+    filled = [[*row, *([0 if width == _MAP else -1] * (width - len(row)))] for row in rows]
+    return np.asarray(filled, dtype=np.int32).tobytes() if filled else None
+
+
+def _unpacked(rows: bytes, width: int, span: tuple[int, int] | None) -> list[list[int]]:
+    table = np.frombuffer(rows, dtype=np.int32).reshape(-1, width)
+    if span:
+        first = max(int(np.searchsorted(table[:, 0], span[0], side="right")) - 1, 0)
+        table = table[first : int(np.searchsorted(table[:, 0], span[1]))]
+    return [[int(number) for number in row] for row in table]
 
 
 def _version(connection: sqlite3.Connection) -> int:

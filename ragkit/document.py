@@ -9,7 +9,8 @@ A paper and a passage are both LangChain `Document`s.  A paper's `page_content` 
     sources       the files that list the paper, and where in them its text stands: [{"uri", "start", "end"}] where the
                   text is a piece of the file as it is; else "map" has a row for each piece of the text, with its place in
                   the text, its place in the file, and its length in both, and which of the "files" beside the first it
-                  stands in, if in one; "pages" has a row (place in the text, page) where each page begins
+                  stands in, if in one; "pages" has a row (place in the text, page, box of the line) for
+                  each line of a format that has pages
 """
 
 from __future__ import annotations
@@ -56,7 +57,11 @@ def sources_of(document: Document) -> list[dict[str, Any]]:
 
 
 def places_of(document: Document, span: Span) -> list[dict[str, Any]]:
-    """Where in its files the span of a paper or passage stands: uri, start, end, page; None for what the format cannot say."""
+    """Where in its files the span of a paper or passage stands; None for what the format cannot say.
+
+    uri, start, end (characters of the file), page (from 1), box (left, top, right, bottom on that page, in points from
+    its top left corner).
+    """
     found = []
     for source in sources_of(document):
         where, uri = None, source["uri"]
@@ -68,7 +73,8 @@ def places_of(document: Document, span: Span) -> list[dict[str, Any]]:
                 uri = str(PurePath(uri).parent / source["files"][file - 1])
             where = _in_files(touched, span.start, span.end)
         start, end = where or (None, None)
-        found.append({"uri": uri, "start": start, "end": end, "page": page_of(source.get("pages", ()), span.start)})
+        page, box = page_of(source.get("pages", ()), span.start, span.end)
+        found.append({"uri": uri, "start": start, "end": end, "page": page, "box": box})
     return found
 
 
@@ -104,10 +110,15 @@ def _in_file(row: Sequence[int], place: int, at_end: bool) -> int:
     return file_start + (taken if at_end else 0)  # a piece that stands for something else is taken whole
 
 
-def page_of(pages: Sequence[Sequence[int]], start: int) -> int | None:
-    """The page (from 1) on which character *start* stands."""
+def page_of(pages: Sequence[Sequence[int]], start: int, end: int) -> tuple[int, tuple[int, ...] | None] | tuple[None, None]:
+    """The page (from 1) on which `text[start:end]` begins, and the box that its lines there fill."""
     at = bisect_right(pages, start, key=itemgetter(0)) - 1
-    return pages[at][1] if at >= 0 else None
+    if at < 0:
+        return None, None
+    page = pages[at][1]
+    boxes = [row[2:] for row in pages[at : bisect_right(pages, max(end - 1, start), key=itemgetter(0))] if row[1] == page and len(row) > 2]
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True) if boxes else ((), (), (), ())
+    return page, (min(lefts), min(tops), max(rights), max(bottoms)) if boxes else None
 
 
 def span_of(passage: Document) -> Span:

@@ -20,6 +20,7 @@ from ragkit.formats.jats import Jats
 from ragkit.formats.latex import Latex
 from ragkit.formats.markdown import Markdown
 from ragkit.formats.page import PaperPage
+from ragkit.formats.pdf import Pdf
 from ragkit.formats.plain import PlainText
 from ragkit.formats.records import Csv, JsonLines
 from ragkit.registry import component
@@ -37,7 +38,7 @@ class Files(BaseLoader):
     """
 
     paths: Sequence[str] = ()
-    formats: Sequence[FileFormat] = (PaperPage(), Jats(), Html(), Docx(), JsonLines(), Csv(), Latex(), Markdown(), PlainText())
+    formats: Sequence[FileFormat] = (Pdf(), PaperPage(), Jats(), Html(), Docx(), JsonLines(), Csv(), Latex(), Markdown(), PlainText())
 
     def lazy_load(self) -> Iterator[Document]:
         for path in self.find(self.paths):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -55,8 +55,12 @@ class PaperBuilder:
         self._kind: Kind = "body"
         self._gap = ""
 
-    def add(self, text: str, at: int | None = None, size: int | None = None, page: int | None = None) -> None:
-        """Append *text*, which stands for `file[at:at+size]` (its own length if *size* is not given), on *page* (from 1)."""
+    def add(self, text: str, at: int | None = None, size: int | None = None, page: int | None = None, box: Sequence[int] = ()) -> None:
+        """Append *text*, which stands for `file[at:at+size]` (its own length if *size* is not given).
+
+        For a format with pages it stands on *page* (from 1), in the *box* (left, top, right, bottom, in points from the
+        page's top left corner).
+        """
         if not text:
             return
         lead = len(text) - len(text.lstrip())
@@ -70,8 +74,8 @@ class PaperBuilder:
             self._append(self._gap)
         self._gap = ""
         self._open_section()
-        if page is not None and (not self.pages or self.pages[-1][1] != page):
-            self.pages.append([self.length, page])
+        if page is not None and (not self.pages or self.pages[-1][1:] != [page, *box]):
+            self.pages.append([self.length, page, *box])
         if at is not None:
             start = at + lead if size is None else at
             taken = len(body) if size is None else size
@@ -101,6 +105,10 @@ class PaperBuilder:
     def space(self) -> None:
         """White space, however much there was: one space."""
         self._gap = self._gap or " "
+
+    def unspace(self) -> None:
+        """What is added next belongs to the word before."""
+        self._gap = ""
 
     def line(self) -> None:
         """A new line."""
