@@ -7,42 +7,78 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from langchain_core.documents import BaseDocumentTransformer, Document
-from pydantic import NonNegativeInt, PositiveInt
+from langchain_core.embeddings import Embeddings
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from ragkit import model
-from ragkit.document import passage, title_of
+from ragkit.document import Stretch, above, passage, stretches_of, title_of
 from ragkit.registry import component
 from ragkit.text import Offsets, sentences, trimmed
 
 
 class Chunker(BaseDocumentTransformer, ABC):
-    """Cuts papers into passages; a subclass says where."""
+    """Cuts papers into passages; a subclass says where.
+
+    A passage stands in one section and is of one kind (`body`, `caption` ...), both in its metadata where the paper's
+    format tells them; headings are in no passage.
+    """
 
     @abstractmethod
-    def spans(self, paper: Document) -> list[Offsets]:
-        """The passages of *paper*, in order; together they hold all of its text but white space."""
+    def cut(self, paper: Document, part: Stretch) -> list[Offsets]:
+        """The passages of a part of *paper*, in order; together they hold all of its text but white space."""
 
     def transform_documents(self, documents: Sequence[Document], **kwargs: Any) -> Sequence[Document]:
-        return [passage(paper, start, end) for paper in documents for start, end in self.spans(paper)]
+        return [
+            passage(
+                paper, start, end, **({"section": list(part.section)} if part.section else {}), **({"kind": part.kind} if part.kind else {})
+            )
+            for paper in documents
+            for part in stretches_of(paper)
+            for start, end in self.cut(paper, part)
+        ]
+
+    def spans(self, paper: Document) -> list[Offsets]:
+        """Where the passages of *paper* stand."""
+        return [span for part in stretches_of(paper) for span in self.cut(paper, part)]
 
 
 @component("whole")
 @dataclass(frozen=True)
 class WholeChunker(Chunker):
-    """One passage a paper."""
+    """One passage a paper, whatever its parts."""
+
+    def cut(self, paper: Document, part: Stretch) -> list[Offsets]:
+        start, end = trimmed(paper.page_content, part.start, part.end)
+        return [(start, end)] if start < end else []
+
+    def transform_documents(self, documents: Sequence[Document], **kwargs: Any) -> Sequence[Document]:
+        return [passage(paper, start, end) for paper in documents for start, end in self.spans(paper)]
 
     def spans(self, paper: Document) -> list[Offsets]:
-        start, end = trimmed(paper.page_content, 0, len(paper.page_content))
-        return [(start, end)] if start < end else []
+        return self.cut(paper, Stretch(0, len(paper.page_content)))
+
+
+@component("section")
+@dataclass(frozen=True)
+class SectionChunker(Chunker):
+    """One passage a section (of a Markdown, LaTeX, JATS, HTML, Word or PDF paper); a longer one than `max_tokens` is cut between
+    paragraphs, where they fit, else between sentences.
+    """
+
+    max_tokens: PositiveInt = 1000
+    model: str = "all-MiniLM-L6-v2"
+
+    def cut(self, paper: Document, part: Stretch) -> list[Offsets]:
+        return RecursiveChunker(self.max_tokens, self.model).cut(paper, part)
 
 
 @component("sentence")
 @dataclass(frozen=True)
 class SentenceChunker(Chunker):
-    """As many whole sentences as fit into `max_tokens` of `model`, the paper's title counted in.
+    """As many whole sentences as fit into `max_tokens` of `model`, the title and the headings above counted in.
 
     Each passage repeats the last `overlap` sentences of the one before, where they fit.  A sentence too long for one
     passage is cut between words, and a word as long as two passages anywhere.
@@ -52,32 +88,147 @@ class SentenceChunker(Chunker):
     overlap: NonNegativeInt = 1
     model: str = "all-MiniLM-L6-v2"
 
-    def spans(self, paper: Document) -> list[Offsets]:
+    def cut(self, paper: Document, part: Stretch) -> list[Offsets]:
         text = paper.page_content
-        count = _TokenCount(text, self.model)
-        room = max(self.max_tokens - _TokenCount(title_of(paper), self.model).all, self.max_tokens // 2, 1)
-        units = [piece for start, end in sentences(text) for piece in _fitting(text, start, end, room, count)]
+        count = _TokenCount(text, self.model, part.start, part.end)
+        room = _room(paper, part, self.max_tokens, self.model)
+        units = [piece for start, end in _sentences(text, part) for piece in _fitting(text, start, end, room, count)]
+        return _packed(units, room, count, self.overlap)
+
+
+@component("token")
+@dataclass(frozen=True)
+class TokenChunker(Chunker):
+    """`max_tokens` of `model` at a time, the title and the headings above counted in, cut between words.
+
+    Each passage begins `overlap` tokens before the end of the one before.
+    """
+
+    max_tokens: PositiveInt = 200
+    overlap: NonNegativeInt = 20
+    model: str = "all-MiniLM-L6-v2"
+
+    def cut(self, paper: Document, part: Stretch) -> list[Offsets]:
+        text = paper.page_content
+        count = _TokenCount(text, self.model, part.start, part.end)
+        room = _room(paper, part, self.max_tokens, self.model)
+        step = max(room - self.overlap, 1)
+        start, end = trimmed(text, part.start, part.end)
+        units = (
+            [piece for piece in _fitting(text, start, end, max(min(step, room) // 8, 1), count) if piece[0] < piece[1]]
+            if start < end
+            else []
+        )
+        return _packed(units, room, count, overlap_tokens=self.overlap)
+
+
+@component("recursive")
+@dataclass(frozen=True)
+class RecursiveChunker(Chunker):
+    """Paragraphs as long as they fit into `max_tokens` of `model`; a longer one is cut between lines, then sentences, then words."""
+
+    max_tokens: PositiveInt = 200
+    model: str = "all-MiniLM-L6-v2"
+
+    def cut(self, paper: Document, part: Stretch) -> list[Offsets]:
+        text = paper.page_content
+        count = _TokenCount(text, self.model, part.start, part.end)
+        room = _room(paper, part, self.max_tokens, self.model)
+
+        def pieces(start: int, end: int, depth: int) -> list[Offsets]:
+            start, end = trimmed(text, start, end)
+            if start == end:
+                return []
+            if count(start, end) <= room:
+                return [(start, end)]
+            if depth < len(_SEPARATORS):
+                cuts = [found.end() for found in _SEPARATORS[depth].finditer(text, start, end)]
+                spans = list(zip([start, *cuts], [*cuts, end], strict=True))
+            elif depth == len(_SEPARATORS):
+                spans = _sentences(text, part._replace(start=start, end=end))
+            else:
+                return _fitting(text, start, end, room, count)
+            return _packed([piece for span in spans for piece in pieces(*span, depth + 1)], room, count)
+
+        return pieces(part.start, part.end, 0)
+
+
+_SEPARATORS = (re.compile(r"\n[ \t\r]*\n\s*"), re.compile(r"[\r\n]+"))
+
+
+@component("semantic")
+@dataclass(frozen=True)
+class SemanticChunker(Chunker):
+    """Sentences about the same thing: a passage ends where the meaning of the text, by `embed`, turns most.
+
+    It ends where neighbouring sentences are less alike than all but `turns` of the paper's are, and at `max_tokens` of
+    `model` at the latest.
+    """
+
+    embed: Embeddings
+    turns: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    max_tokens: PositiveInt = 200
+    model: str = "all-MiniLM-L6-v2"
+
+    def cut(self, paper: Document, part: Stretch) -> list[Offsets]:
+        import numpy as np
+
+        text = paper.page_content
+        count = _TokenCount(text, self.model, part.start, part.end)
+        room = _room(paper, part, self.max_tokens, self.model)
+        whole = _sentences(text, part)
+        if not whole:
+            return []
+        vectors = np.asarray(self.embed.embed_documents([text[start:end] for start, end in whole]))
+        alike = (vectors[:-1] * vectors[1:]).sum(axis=1)
+        turn = np.quantile(alike, self.turns) if len(alike) else 0.0
+        runs: list[list[Offsets]] = [[whole[0]]]
+        for span, likeness in zip(whole[1:], alike, strict=True):
+            if likeness < turn:
+                runs.append([])
+            runs[-1].append(span)
         found: list[Offsets] = []
-        first = 0
-        while first < len(units):
-            last = first + 1
-            while last < len(units) and count(units[first][0], units[last][1]) <= room:
-                last += 1
-            found.append((units[first][0], units[last - 1][1]))
-            if last == len(units):
-                break
-            first = max(first + 1, last - self.overlap)
-            while first < last and count(units[first][0], units[last][1]) > room:
-                first += 1  # what would be repeated leaves no room for anything new
+        for run in runs:
+            found += _packed([piece for span in run for piece in _fitting(text, *span, room, count)], room, count)
         return found
+
+
+def _sentences(text: str, part: Stretch) -> list[Offsets]:
+    return [(part.start + start, part.start + end) for start, end in sentences(text[part.start : part.end])]
+
+
+def _room(paper: Document, part: Stretch, most: int, model_name: str) -> int:
+    """The tokens that the title and the headings leave to a passage; at least half."""
+    heading = above(Document(page_content="", metadata={"title": title_of(paper), "section": part.section}))
+    return max(most - _TokenCount(heading, model_name, 0, len(heading)).all, most // 2, 1)
+
+
+def _packed(units: Sequence[Offsets], room: int, count: _TokenCount, overlap: int = 0, overlap_tokens: int = 0) -> list[Offsets]:
+    """As many neighbouring *units* as fit into *room* tokens each; a pack repeats the last of the one before."""
+    found: list[Offsets] = []
+    first = 0
+    while first < len(units):
+        last = first + 1
+        while last < len(units) and count(units[first][0], units[last][1]) <= room:
+            last += 1
+        found.append((units[first][0], units[last - 1][1]))
+        if last == len(units):
+            break
+        again = last - overlap
+        while overlap_tokens and again > first + 1 and count(units[again - 1][0], units[last - 1][1]) <= overlap_tokens:
+            again -= 1
+        first = max(first + 1, again)
+        while first < last and count(units[first][0], units[last][1]) > room:
+            first += 1  # what would be repeated leaves no room for anything new
+    return found
 
 
 class _TokenCount:
     """How many tokens lie between two characters of a text."""
 
-    def __init__(self, text: str, name: str) -> None:
-        encoded = model.tokenizer(model.files(name)).encode(text, add_special_tokens=False)
-        self.starts = [start for start, _ in encoded.offsets]
+    def __init__(self, text: str, name: str, start: int, end: int) -> None:
+        encoded = model.tokenizer(model.files(name)).encode(text[start:end], add_special_tokens=False)
+        self.starts = [start + token for token, _ in encoded.offsets]
         self.all = len(self.starts)
 
     def __call__(self, start: int, end: int) -> int:

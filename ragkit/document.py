@@ -5,6 +5,7 @@ A paper and a passage are both LangChain `Document`s.  A paper's `page_content` 
 
     document_id   the paper               title    of the paper, no part of the text
     start, end    characters in its text  section  the headings above it, outermost first
+    kind          abstract, body, caption, table or references, where the paper's format tells them apart
     score         the latest score        scores   {retriever: score as the retriever gave it}
     sources       the files that list the paper, and where in them its text stands: [{"uri", "start", "end"}] where the
                   text is a piece of the file as it is; else "map" has a row for each piece of the text, with its place in
@@ -38,6 +39,15 @@ class Span(NamedTuple):
     end: int
 
 
+class Stretch(NamedTuple):
+    """A part of a paper's text under the same headings and of the same kind: abstract, body, caption, table, references."""
+
+    start: int
+    end: int
+    section: tuple[str, ...] = ()
+    kind: str = ""
+
+
 def digest(*parts: str) -> str:
     """A content hash: 20 hexadecimal digits, the same for the same parts everywhere and always."""
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:20]
@@ -50,6 +60,14 @@ def paper_id(paper: Document) -> str:
 
 def title_of(document: Document) -> str:
     return str(document.metadata.get("title", ""))
+
+
+def stretches_of(paper: Document) -> list[Stretch]:
+    """The parts of a paper, in order, its headings left out; one part if its format tells none apart."""
+    rows = paper.metadata.get("sections")
+    if not rows:
+        return [Stretch(0, len(paper.page_content))]
+    return [Stretch(row["start"], row["end"], tuple(row["path"]), row["kind"]) for row in rows if row["kind"] != "heading"]
 
 
 def sources_of(document: Document) -> list[dict[str, Any]]:
@@ -138,9 +156,15 @@ def passage(paper: Document, start: int, end: int, chunker: str = "", /, **metad
 
 
 def searchable(passage: Document) -> str:
-    """What is embedded and searched for a passage: its title, which is no part of the span, and its text."""
-    title = title_of(passage)
-    return f"{title}\n{passage.page_content}" if title else passage.page_content
+    """What is embedded and searched for a passage: the title and the headings above it, which are no part of the span,
+    and its text.
+    """
+    return "\n".join(part for part in (above(passage), passage.page_content) if part)
+
+
+def above(passage: Document) -> str:
+    """The title and the headings that a passage stands under."""
+    return "\n".join(part for part in (title_of(passage), " > ".join(passage.metadata.get("section", ()))) if part)
 
 
 def entry(passage: Document) -> Document:

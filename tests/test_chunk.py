@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 
 from ragkit import model
-from ragkit.chunk import Chunker, SentenceChunker, WholeChunker
+from ragkit.chunk import Chunker, RecursiveChunker, SectionChunker, SemanticChunker, SentenceChunker, TokenChunker, WholeChunker
 from ragkit.document import searchable, span_of, title_of
+from ragkit.formats.builder import PaperBuilder
+from ragkit.testing import HashedEmbeddings
 from ragkit.text import sentences
 
 
@@ -160,8 +162,76 @@ def test_no_text_takes_more_than_a_moment(piece: str) -> None:
     assert time.process_time() - began < 5
 
 
+def parted() -> Document:
+    builder = PaperBuilder()
+    with builder.heading("Results"):
+        builder.add("Results")
+    builder.add("Glass bridges carry people. So they.")
+    with builder.aside("caption"):
+        builder.add("Fig. 1. Glass bridge.")
+    with builder.heading("References"):
+        builder.add("References")
+    builder.add("[1] A. Smith, 1999.")
+    return builder.paper("On Bridges").model_copy(update={"id": "p1"})
+
+
+@pytest.mark.parametrize(
+    "chunker", [SentenceChunker(), TokenChunker(), RecursiveChunker(), SectionChunker(), SemanticChunker(HashedEmbeddings())]
+)
+def test_a_passage_stands_in_one_section_and_is_of_one_kind(chunker: Chunker) -> None:
+    chunks = chunker.transform_documents([parted()])
+    assert [(c.metadata["section"], c.metadata["kind"]) for c in chunks if c.metadata["kind"] != "body"] == [
+        (["Results"], "caption"),
+        (["References"], "references"),
+    ]
+    assert "".join(c.page_content for c in chunks if c.metadata["kind"] == "body").startswith("Glass bridges carry people.")
+    assert searchable(chunks[-1]) == "On Bridges\nReferences\n[1] A. Smith, 1999."
+
+
+@settings(max_examples=60, deadline=None)
+@given(anything, titles, st.integers(1, 40), st.integers(0, 10))
+def test_every_chunker_leaves_out_nothing_but_white_space(text: str, title: str, size: int, overlap: int) -> None:
+    for chunker in (
+        TokenChunker(size, overlap),
+        RecursiveChunker(size),
+        SectionChunker(size),
+        SemanticChunker(HashedEmbeddings(), 0.3, size),
+    ):
+        covered: set[int] = set()
+        spans = chunker.spans(paper(text, title))
+        for start, end in spans:
+            assert text[start:end] == text[start:end].strip() != ""
+            covered |= set(range(start, end))
+        assert "".join(c for i, c in enumerate(text) if i not in covered).strip() == ""
+        for one, two in itertools.pairwise(spans):
+            assert one[0] < two[0]
+            assert one[1] < two[1]
+
+
+def test_the_token_chunker_repeats_the_last_tokens_of_the_passage_before() -> None:
+    text = " ".join(f"w{n % 10}" for n in range(40))
+    chunks = cut(TokenChunker(max_tokens=20, overlap=8), text)
+    assert all(tokens(c) <= 20 for c in chunks)
+    for one, two in itertools.pairwise(chunks):
+        assert two.split()[0] in one.split()[-4:]
+
+
+def test_the_recursive_chunker_keeps_paragraphs_together_before_lines_and_sentences() -> None:
+    one, two, three, four = (TEXT[a:b] for a, b in sentences(TEXT))
+    text = f"{one} {two}\n\n{three}\n{four}"
+    assert cut(RecursiveChunker(max_tokens=20), text) == [text]
+    assert cut(RecursiveChunker(max_tokens=10), text) == [f"{one} {two}", f"{three}\n{four}"]
+    assert cut(RecursiveChunker(max_tokens=5), text) == [one, two, three, four]
+
+
+def test_the_semantic_chunker_ends_a_passage_where_the_subject_turns() -> None:
+    text = "Glass bridges carry people. Glass bridges carry carts. Whales sing at night. Whales sing at dawn."
+    one, two, three, four = (text[a:b] for a, b in sentences(text))
+    assert cut(SemanticChunker(HashedEmbeddings(), turns=0.3), text) == [f"{one} {two}", f"{three} {four}"]
+
+
 def test_nothing_gives_nothing() -> None:
-    for chunker in (SentenceChunker(), WholeChunker()):
+    for chunker in (SentenceChunker(), WholeChunker(), TokenChunker(), RecursiveChunker(), SectionChunker()):
         assert chunker.transform_documents([]) == []
         assert chunker.transform_documents([paper(""), paper(" \r\n\u2003", "On Bridges")]) == []
 

@@ -18,6 +18,7 @@ from ragkit.testing import HashedEmbeddings, check_component, check_signature, i
 # What the components that cannot be made without arguments are made with.
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "chroma": {"embed": HashedEmbeddings()},
+    "semantic": {"embed": HashedEmbeddings()},
     "dense": {"store": ChromaStore(embed=HashedEmbeddings())},
     "lexical": {"index": TantivyIndex()},
     "cited": {"llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])},

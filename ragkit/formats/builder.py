@@ -27,6 +27,31 @@ def kind_of(heading: str) -> Kind:
     return _TOLD.get(words, "body")
 
 
+class Sections:
+    """The headings that a place in a paper stands under."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[int, str, Kind]] = []  # level, heading and kind, outermost first
+
+    def begin(self, heading: str, level: int, kind: Kind | None = None) -> None:
+        """Begin a section, which ends those of its level and below; see `PaperBuilder.section`."""
+        self._open = [above for above in self._open if above[0] < level]
+        told = kind or kind_of(heading)
+        if told == "body" and kind is None:
+            told = self.kind
+        self._open.append((level, " ".join(heading.split()), told))
+
+    @property
+    def path(self) -> list[str]:
+        """The headings, outermost first."""
+        return [heading for _, heading, _ in self._open if heading]
+
+    @property
+    def kind(self) -> Kind:
+        """What stands here: what the innermost heading tells, or one above it."""
+        return next((kind for _, _, kind in reversed(self._open) if kind != "body"), "body")
+
+
 _WIDE = re.compile(r"\s{2,}")
 _ONE_SPACE = re.compile(r"\s")
 
@@ -51,7 +76,7 @@ class PaperBuilder:
         self._file = 0
         self.pages: list[list[int]] = []
         self.sections: list[dict[str, Any]] = []
-        self._open: list[tuple[int, str, Kind]] = []  # level, heading and kind of the sections that are open, outermost first
+        self._sections = Sections()
         self._kind: Kind = "body"
         self._gap = ""
 
@@ -135,12 +160,8 @@ class PaperBuilder:
         """
         self.paragraph()
         self._close_section()
-        self._open = [above for above in self._open if above[0] < level]
-        told = kind or kind_of(title)
-        if told == "body" and kind is None:
-            told = next((k for _, _, k in reversed(self._open) if k != "body"), told)
-        self._open.append((level, " ".join(title.split()), told))
-        self._kind = told
+        self._sections.begin(title, level, kind)
+        self._kind = self._sections.kind
 
     @contextmanager
     def file(self, name: str) -> Iterator[None]:
@@ -196,7 +217,7 @@ class PaperBuilder:
 
     def _open_section(self) -> None:
         if not self.sections or "end" in self.sections[-1]:
-            self.sections.append({"start": self.length, "path": [title for _, title, _ in self._open if title], "kind": self._kind})
+            self.sections.append({"start": self.length, "path": self._sections.path, "kind": self._kind})
 
     def _close_section(self) -> None:
         if self.sections and "end" not in self.sections[-1]:

@@ -14,7 +14,9 @@ from langchain_core.documents import Document
 from ragkit.document import IDENTIFIERS
 from ragkit.errors import LoadError
 from ragkit.formats import TextFormat, paper, title_from_name
+from ragkit.formats.builder import Sections
 from ragkit.registry import component
+from ragkit.text import trimmed
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 _HEADING = re.compile(r"\A\s*#[ \t]+(?!#+[ \t]*[\r\n])(\S[^\r\n]*?)(?:[ \t]+#+)?[ \t]*(?:\r?\n|\Z)")
@@ -39,7 +41,37 @@ class Markdown(TextFormat):
             if not title or " ".join(heading[1].split()).casefold() == " ".join(title.split()).casefold():
                 title, start = heading[1], start + heading.end()
         guessed = {} if title else {"title_guessed": True}
-        yield paper(text, start, len(text), **{**metadata, **guessed, "title": title or title_from_name(name)})
+        found = paper(text, start, len(text), **{**metadata, **guessed, "title": title or title_from_name(name)})
+        if sections := _sections(found.page_content):
+            found.metadata["sections"] = sections
+        yield found
+
+
+_SECTION = re.compile(
+    r"^ {0,3}(#{1,6})[ \t]+(?!#+[ \t]*\r?$)(\S[^\r\n]*?)(?:[ \t]+#+)?[ \t]*$|^(?:```|~~~).*?(?:^(?:```|~~~)[ \t]*\r?$|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def _sections(text: str) -> list[dict[str, Any]]:
+    """What stands under which headings, which are those of ATX (`## Results`); none in a text that has none."""
+    rows: list[dict[str, Any]] = []
+    sections = Sections()
+    at = 0
+
+    def body(end: int) -> None:
+        start, end = trimmed(text, at, end)
+        if start < end:
+            rows.append({"start": start, "end": end, "path": sections.path, "kind": sections.kind})
+
+    for found in _SECTION.finditer(text):
+        if found[1]:
+            body(found.start())
+            sections.begin(found[2], len(found[1]))
+            start, at = trimmed(text, *found.span())
+            rows.append({"start": start, "end": at, "path": sections.path, "kind": "heading"})
+    body(len(text))
+    return rows if any(row["path"] for row in rows) else []
 
 
 def _front_matter(text: str) -> dict[str, Any]:
