@@ -42,6 +42,9 @@ CorpusDirectory = Annotated[
 AllowImport = Annotated[
     list[str], typer.Option("--allow-import", help="Package whose import paths the file may use; repeatable.", show_default=False)
 ]
+Where = Annotated[
+    str | None, typer.Option("--where", metavar="FILTER", help="Only of passages such as 'year >= 2023 and section contains results'.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -80,6 +83,7 @@ def ask(
     corpus: CorpusDirectory = None,
     as_json: AsJson = False,
     stream: Annotated[bool, typer.Option("--stream", help="Show the answer as it is written (with --json: one event a line).")] = False,
+    where: Where = None,
     trace: Annotated[bool, typer.Option("--trace", help="Show each stage, its time and what it returned.")] = False,
     allow_import: AllowImport = [],  # noqa: B006
 ) -> None:
@@ -88,7 +92,7 @@ def ask(
     from ragkit.flow import Finished, Token
 
     streamed = ""
-    for event in _load(config, corpus, allow_import).stream(question):
+    for event in _load(config, corpus, allow_import).stream(question, where=where):
         if trace:
             terminal.show_trace(event)
         if stream and isinstance(event, Token):
@@ -115,6 +119,7 @@ def ask(
 def search(
     query: Annotated[str, typer.Argument(help="What to look for.")],
     k: Annotated[int, typer.Option("-k", min=1, help="How many passages.")] = 10,
+    where: Where = None,
     config: Config = None,
     corpus: CorpusDirectory = None,
     as_json: AsJson = False,
@@ -123,7 +128,7 @@ def search(
     """Find passages, best first."""
     from ragkit import terminal
 
-    hits = _load(config, corpus, allow_import).search(query, k)
+    hits = _load(config, corpus, allow_import).search(query, k, where)
     if as_json:
         _print_json({"results": [_hit_json(hit) for hit in hits]})
     else:
@@ -312,6 +317,8 @@ def _hit_json(hit: Document) -> dict[str, Any]:
         "chunk_id": hit.id,
         "start": span.start,
         "end": span.end,
+        "section": hit.metadata.get("section", []),
+        "kind": hit.metadata.get("kind"),
         "text": hit.page_content,
         "score": score_of(hit),
         "scores": scores_of(hit),

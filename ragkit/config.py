@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, PydanticUserError, SecretStr, TypeAd
 
 from ragkit import registry
 from ragkit.errors import ConfigError, Problem, UsageError
+from ragkit.where import Where
 
 T = TypeVar("T")
 
@@ -389,7 +390,7 @@ def describe(value: Any, path: str = "", defaults: bool = False) -> Any:
         return value.written
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    if isinstance(value, Path):
+    if isinstance(value, Path | Where):
         return str(value)
     if isinstance(value, SecretStr):
         if value.get_secret_value():

@@ -34,7 +34,8 @@ from langchain_core.documents import Document
 from numpy.typing import NDArray
 
 from ragkit.document import contradict, identity_keys, paper_id, passage, sources_of, title_of
-from ragkit.errors import CorpusError, NoCorpus
+from ragkit.errors import CorpusError, NoCorpus, UsageError
+from ragkit.where import Where
 
 Vectors = NDArray[np.float32]
 
@@ -399,6 +400,35 @@ class Corpus:
             found[identity] = passage(paper, start, end, chunker, **{**known, "sources": places, **json.loads(metadata)})
         return found
 
+    def matching(self, where: Where) -> frozenset[str] | None:
+        """The chunks that pass a filter; None where all do.  Kept until the corpus changes."""
+        db = self._db
+        state = db.execute("PRAGMA data_version").fetchone()[0], db.total_changes
+        known: dict[tuple[Any, Where], frozenset[str] | None] = getattr(self._local, "matching", {})
+        if (state, where) not in known:
+            self._local.matching = known = {(state, where): self._matching(db, where)}
+        return known[state, where]
+
+    @staticmethod
+    def _matching(db: sqlite3.Connection, where: Where) -> frozenset[str] | None:
+        papers: dict[str, dict[str, Any]] = {}
+        if not where.fields() <= {"section", "kind"}:
+            for identity, title, metadata in db.execute("SELECT id, title, metadata FROM documents"):
+                papers[identity] = {**json.loads(metadata), "title": title, "uri": []}
+            for identity, uri in db.execute("SELECT document, uri FROM sources"):
+                papers[identity]["uri"].append(uri)
+        passes: dict[tuple[str, str], bool] = {}  # few chunks of a paper differ in their metadata
+        found, all_pass = set(), True
+        for identity, document, metadata in db.execute("SELECT id, document, metadata FROM chunks"):
+            key = (document if papers else "", metadata)
+            if key not in passes:
+                passes[key] = where.matches({**papers.get(document, {}), **json.loads(metadata)})
+            if passes[key]:
+                found.add(identity)
+            else:
+                all_pass = False
+        return None if all_pass else frozenset(found)
+
     # --- vectors
 
     def vectors(self, model: str, texts: Iterable[str]) -> dict[str, Vectors]:
@@ -553,6 +583,20 @@ def _unpacked(rows: bytes, width: int, span: tuple[int, int] | None) -> list[lis
         first = max(int(np.searchsorted(table[:, 0], span[0], side="right")) - 1, 0)
         table = table[first : int(np.searchsorted(table[:, 0], span[1]))]
     return [[int(number) for number in row] for row in table]
+
+
+class CorpusReader:
+    """A component that reads the corpus, which `Rag` hands it by `attach_corpus`."""
+
+    def attach_corpus(self, corpus: Corpus) -> None:
+        object.__setattr__(self, "_corpus", corpus)
+
+    @property
+    def corpus(self) -> Corpus:
+        corpus: Corpus | None = self.__dict__.get("_corpus")
+        if corpus is None:
+            raise UsageError(f"this {type(self).__name__} has no corpus yet: make a Rag with it, or call attach_corpus(corpus)")
+        return corpus
 
 
 def _version(connection: sqlite3.Connection) -> int:

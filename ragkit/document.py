@@ -192,6 +192,11 @@ def scored(document: Document, score: float, scores: Mapping[str, float] | None 
     return document.model_copy(update={"metadata": {**document.metadata, **added}})
 
 
+def facts_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What a filter sees of a paper or passage: its metadata, with the paths of its files as `uri`."""
+    return {**metadata, "uri": [source["uri"] for source in metadata.get("sources", ())]}
+
+
 def normalised_title(title: str) -> str:
     """A title without case, accents' encoding, punctuation or spacing: what two listings of a paper share."""
     folded = unicodedata.normalize("NFKC", title).casefold()

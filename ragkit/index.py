@@ -6,8 +6,9 @@ An index holds passages by id and nothing that the corpus does not; what it find
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
@@ -15,6 +16,8 @@ from langchain_core.vectorstores import VectorStore
 from ragkit.corpus import Vectors
 from ragkit.errors import UsageError
 from ragkit.registry import interface
+
+T = TypeVar("T")
 
 
 class Index(ABC):
@@ -57,8 +60,8 @@ class LexicalIndex(Index):
         """Add passages under their ids, in place of what was there under these ids."""
 
     @abstractmethod
-    def search(self, query: str, k: int) -> list[tuple[str, float]]:
-        """The ids of the best *k* with their scores, best first."""
+    def search(self, query: str, k: int, among: frozenset[str] | None = None) -> list[tuple[str, float]]:
+        """The ids of the best *k*, of those *among* if given, with their scores, best first."""
 
 
 class VectorIndex(VectorStore, Index):
@@ -67,3 +70,18 @@ class VectorIndex(VectorStore, Index):
     @abstractmethod
     def add_vectors(self, passages: Sequence[Document], vectors: Vectors) -> None:
         """Add passages under their ids, one row of *vectors* each, in place of what was there under these ids."""
+
+    @abstractmethod
+    def nearest(self, query: str, k: int, among: frozenset[str] | None = None) -> list[tuple[str, float]]:
+        """The ids of the *k* nearest to *query*, of those *among* if given, with their scores, best first."""
+
+
+def widened(search: Callable[[int], list[T]], k: int, keep: Callable[[T], bool]) -> list[T]:
+    """The best *k* that *keep* passes, of a search that knows nothing of it: it is asked for more until there are enough."""
+    wanted = 2 * k
+    while True:
+        found = search(wanted)
+        kept = [hit for hit in found if keep(hit)]
+        if len(kept) >= k or len(found) < wanted:
+            return kept[:k]
+        wanted *= 4

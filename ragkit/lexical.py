@@ -12,10 +12,11 @@ from langchain_core.documents import Document
 from pydantic import PositiveInt
 
 from ragkit.document import searchable
-from ragkit.index import LexicalIndex
+from ragkit.index import LexicalIndex, widened
 from ragkit.registry import component
 
 _ANALYZER = "ragkit"
+_NAMED = 20_000  # passages that a filter leaves and that the search is told one by one
 
 
 @component("bm25")
@@ -48,16 +49,28 @@ class TantivyIndex(LexicalIndex):
         writer.wait_merging_threads()
         self._index.reload()
 
-    def search(self, query: str, k: int) -> list[tuple[str, float]]:
+    def search(self, query: str, k: int, among: frozenset[str] | None = None) -> list[tuple[str, float]]:
         import tantivy
 
         words = dict.fromkeys(self._analyzer.analyze(query))
         terms = [(tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "text", word)) for word in words]
-        if not terms:
+        if not terms or (among is not None and not among):
             return []
+        matches = tantivy.Query.boolean_query(terms)
         searcher = self._index.searcher()
-        found = searcher.search(tantivy.Query.boolean_query(terms), limit=k, count=False)
-        return [(searcher.doc(address)["id"][0], float(score)) for score, address in found.hits]
+
+        def best(wanted: int) -> list[tuple[str, float]]:
+            found = searcher.search(matches, limit=wanted, count=False)
+            return [(searcher.doc(address)["id"][0], float(score)) for score, address in found.hits]
+
+        if among is None:
+            return best(k)
+        if len(among) <= _NAMED:
+            named = tantivy.Query.term_set_query(self._schema, "id", sorted(among))
+            unscored = tantivy.Query.const_score_query(named, 0.0)
+            matches = tantivy.Query.boolean_query([(tantivy.Occur.Must, matches), (tantivy.Occur.Must, unscored)])
+            return best(k)
+        return widened(best, k, lambda found: found[0] in among)
 
     def count(self) -> int:
         return int(self._index.searcher().num_docs)

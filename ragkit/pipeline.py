@@ -10,7 +10,8 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ from pydantic import BaseModel, ConfigDict
 from ragkit import policy, registry
 from ragkit.answer import Answer
 from ragkit.config import Spec, describe, parts_of
-from ragkit.corpus import Corpus
-from ragkit.document import digest, entry, score_of, scored, scores_of, searchable
+from ragkit.corpus import Corpus, CorpusReader
+from ragkit.document import digest, entry, facts_of, score_of, scored, scores_of, searchable
 from ragkit.embed import CachedEmbeddings, fingerprint_of
 from ragkit.errors import IndexMismatch, LoadError, RagkitError, UsageError
 from ragkit.files import Files
@@ -35,8 +36,10 @@ from ragkit.fuse import Fusion, MinMaxFusion, Ranking
 from ragkit.generate import Generator
 from ragkit.index import Index, LexicalIndex, VectorIndex
 from ragkit.policy import Gate, Policy
+from ragkit.retrieve import FilteredRetriever
 from ragkit.rewrite import QueryRewriter
 from ragkit.verify import Verifier
+from ragkit.where import Where, both, parse
 
 AnyIndex = VectorStore | LexicalIndex
 
@@ -85,11 +88,12 @@ class Reading:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, of which corpus, after which messages (oldest first)."""
+    """What is asked, of which corpus, after which messages (oldest first), and of which passages (all, if None)."""
 
     corpus: Corpus
     text: str
     history: Sequence[BaseMessage] = ()
+    where: Where | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,8 +250,12 @@ def _written(index: AnyIndex, method: Callable[..., object], *arguments: object)
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerPipeline(Pipeline[Question, Answer]):
-    """rewrite -> retrieve -> fuse -> read -> refine -> gate -> generate -> verify -> policy."""
+    """rewrite -> retrieve -> fuse -> read -> refine -> gate -> generate -> verify -> policy.
 
+    `where` filters what is answered from, together with the question's own filter.
+    """
+
+    where: Where | None = parse("kind != references")
     rewrite: Sequence[QueryRewriter] = ()
     retrieve: Sequence[BaseRetriever]
     fuse: Fusion = MinMaxFusion()
@@ -258,7 +266,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
     policy: Policy = "drop"
 
     def flow(self, given: Question) -> Flow[Answer]:
-        question, found = yield from self.search(given)
+        question, found = yield from self.search(replace(given, where=both(self.where, given.where)))
         passages: Sequence[Document] = found
         for refiner in self.refine:
             passages = yield from call("refine", refiner.compress_documents, passages, question)
@@ -274,12 +282,19 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         queries = [given.text]
         for rewriter in self.rewrite:
             queries = yield from rewriter.flow(queries, given.history)
+        among = (yield from call("filter", given.corpus.matching, given.where)) if given.where else None
         asked = [(retriever, query) for query in queries for retriever in self.retrieve]
-        found = yield from gather("retrieve", [(retriever.invoke, query) for retriever, query in asked])
+        found = yield from gather("retrieve", [(partial(_retrieve, retriever, among), query) for retriever, query in asked])
         rankings = [Ranking(label(retriever), documents) for (retriever, _), documents in zip(asked, found, strict=True)]
         fused = yield from call("fuse", self.fuse.fuse, rankings)
         passages = yield from call("read", _read, given.corpus, fused)
+        if given.where:  # a retriever of another make knows nothing of the filter
+            passages = [passage for passage in passages if given.where.matches(facts_of(passage.metadata))]
         return queries[0], passages
+
+
+def _retrieve(retriever: BaseRetriever, among: frozenset[str] | None, query: str) -> list[Document]:
+    return retriever.invoke(query, among=among) if isinstance(retriever, FilteredRetriever) else retriever.invoke(query)
 
 
 def label(retriever: BaseRetriever) -> str:
@@ -322,6 +337,9 @@ class Rag:
         for index in [*ingest.index, *_indexes_in(answer)]:
             if isinstance(index, Index):
                 index.attach(self.corpus.directory / "indexes" / ingest.name_of(index))
+        for part in parts_of(answer):
+            if isinstance(part, CorpusReader):
+                part.attach_corpus(self.corpus)
         labels = {label(retriever) for retriever in answer.retrieve}
         if unknown := [name for name in getattr(answer.fuse, "weights", {}) if name not in labels]:
             raise ValueError(f"answer.fuse weighs '{unknown[0]}', but the retrievers are called {', '.join(sorted(labels))}")
@@ -359,40 +377,49 @@ class Rag:
 
     # --- questions
 
-    def search(self, query: str, k: int = 10) -> list[Document]:
-        """The best *k* passages, best first, with their spans, sources and scores in the metadata."""
-        asked = self._question(query, ())
+    def search(self, query: str, k: int = 10, where: str | Where | None = None) -> list[Document]:
+        """The best *k* passages, best first, with their spans, sources and scores in the metadata.
+
+        *where* filters them by their metadata: `year >= 2023 and section != references`; see `ragkit.where`.
+        """
+        asked = self._question(query, (), where)
         self._ready()
         _, found = run(self.answer_pipeline.search(asked))
         return found[:k]
 
-    def ask(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = ()) -> Answer:
+    def ask(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None) -> Answer:
         """The answer, its citations checked.  *history*: earlier messages, oldest first, LangChain's or
-        `{"role": "user" | "assistant", "content": ...}`.
+        `{"role": "user" | "assistant", "content": ...}`.  *where* filters what is answered from, as in `search`.
         """
-        for event in self.stream(question, history):
+        for event in self.stream(question, history, where):
             last = event
         assert isinstance(last, Finished)
         return last.result  # type: ignore[no-any-return]
 
-    async def aask(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = ()) -> Answer:
+    async def aask(
+        self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None
+    ) -> Answer:
         """`ask`, without blocking."""
-        async for event in self.astream(question, history):
+        async for event in self.astream(question, history, where):
             last = event
         assert isinstance(last, Finished)
         return last.result  # type: ignore[no-any-return]
 
-    def stream(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = ()) -> Iterator[Event]:
+    def stream(
+        self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None
+    ) -> Iterator[Event]:
         """What happens while a question is answered: `Called`, `Token`, and at last `Finished(answer)`."""
-        asked = self._question(question, history)
+        asked = self._question(question, history, where)
         self._ready()
         watch = _Stopwatch()
         for event in steps(self.answer_pipeline.flow(asked)):
             yield watch(event)
 
-    async def astream(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = ()) -> AsyncIterator[Event]:
+    async def astream(
+        self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None
+    ) -> AsyncIterator[Event]:
         """`stream`, without blocking."""
-        asked = self._question(question, history)
+        asked = self._question(question, history, where)
         self._ready()
         watch = _Stopwatch()
         async for event in asteps(self.answer_pipeline.flow(asked)):
@@ -402,8 +429,8 @@ class Rag:
         """A langchain-core Runnable: question in, `Answer` out."""
         return RunnableLambda(lambda question: self.ask(question), afunc=lambda question: self.aask(question), name="ragkit")
 
-    def _question(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]]) -> Question:
-        return Question(self.corpus, _asked(question), tuple(map(_message, history)))
+    def _question(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]], where: str | Where | None) -> Question:
+        return Question(self.corpus, _asked(question), tuple(map(_message, history)), parse(where) if isinstance(where, str) else where)
 
     # --- the indexes
 

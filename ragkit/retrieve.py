@@ -10,32 +10,40 @@ from langchain_core.vectorstores import VectorStore
 from pydantic import ConfigDict, PositiveInt
 
 from ragkit.document import hit, scored
-from ragkit.index import LexicalIndex
+from ragkit.index import LexicalIndex, VectorIndex, widened
 from ragkit.registry import component
 
 
-class _Retriever(BaseRetriever):
+class FilteredRetriever(BaseRetriever):
+    """A retriever that is told `among` which passages to search: `invoke(query, among=frozenset of ids)`."""
+
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
 
 
 @component("dense")
-class DenseRetriever(_Retriever):
+class DenseRetriever(FilteredRetriever):
     """The `k` passages whose vectors are nearest to the question's."""
 
     store: VectorStore
     k: PositiveInt = 50
 
-    def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
-        found = self.store.similarity_search_with_relevance_scores(query, k=self.k)
+    def _get_relevant_documents(self, query: str, *, run_manager: Any, among: frozenset[str] | None = None) -> list[Document]:
+        if isinstance(self.store, VectorIndex):
+            return [hit(identity, score) for identity, score in self.store.nearest(query, self.k, among)]
+
+        def best(wanted: int) -> list[tuple[Document, float]]:
+            return self.store.similarity_search_with_relevance_scores(query, k=wanted)
+
+        found = best(self.k) if among is None else widened(best, self.k, lambda pair: pair[0].id in among)
         return [scored(document, score) for document, score in found]
 
 
 @component("lexical")
-class LexicalRetriever(_Retriever):
+class LexicalRetriever(FilteredRetriever):
     """The `k` passages that share the most telling words with the question."""
 
     index: LexicalIndex
     k: PositiveInt = 50
 
-    def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
-        return [hit(identity, score) for identity, score in self.index.search(query, self.k)]
+    def _get_relevant_documents(self, query: str, *, run_manager: Any, among: frozenset[str] | None = None) -> list[Document]:
+        return [hit(identity, score) for identity, score in self.index.search(query, self.k, among)]

@@ -14,10 +14,11 @@ from langchain_core.runnables import run_in_executor
 
 from ragkit.corpus import Vectors
 from ragkit.document import entry, hit, passage
-from ragkit.index import VectorIndex
+from ragkit.index import VectorIndex, widened
 from ragkit.registry import component
 
 _COLLECTION = "chunks"
+_COMPARED = 2_000  # passages that a filter leaves and that are compared one by one
 
 
 @component("chroma")
@@ -65,12 +66,39 @@ class ChromaStore(VectorIndex):
 
     def similarity_search_with_relevance_scores(self, query: str, k: int = 4, **_: Any) -> list[tuple[Document, float]]:
         """The nearest *k* passages as bare hits (id and score), to be read from the corpus."""
-        k = min(k, self.count())
+        return [(hit(identity, score), score) for identity, score in self.nearest(query, k)]
+
+    def nearest(self, query: str, k: int, among: frozenset[str] | None = None) -> list[tuple[str, float]]:
+        vector = self.embed.embed_query(query)
+        count = self.count()
+        if among is None:
+            return self._nearest(vector, min(k, count))
+        if len(among) <= max(_COMPARED, 2 * k):
+            return self._nearest_of(vector, k, sorted(among))
+        return widened(lambda wanted: self._nearest(vector, min(wanted, count)), k, lambda found: found[0] in among)
+
+    def _nearest(self, vector: list[float], k: int) -> list[tuple[str, float]]:
         if k == 0:
             return []
-        found = self._collection.query(query_embeddings=[self.embed.embed_query(query)], n_results=k, include=["distances"])
+        found = self._collection.query(query_embeddings=[vector], n_results=k, include=["distances"])
         scores = [min(max(1.0 - float(d), 0.0), 1.0) for d in (found["distances"] or [[]])[0]]
-        return [(hit(identity, score), score) for identity, score in zip(found["ids"][0], scores, strict=True)]
+        return list(zip(found["ids"][0], scores, strict=True))
+
+    def _nearest_of(self, vector: list[float], k: int, ids: Sequence[str]) -> list[tuple[str, float]]:
+        """Of few passages the nearest, each compared: a search through the graph of all might not come upon them."""
+        import numpy as np
+
+        most = self._client.get_max_batch_size()
+        scored: list[tuple[str, float]] = []
+        query = np.asarray(vector, dtype=np.float32)
+        for at in range(0, len(ids), most):
+            found = self._collection.get(ids=list(ids[at : at + most]), include=["embeddings"])
+            if found["ids"]:
+                vectors = np.asarray(found["embeddings"], dtype=np.float32)
+                lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
+                alike = np.clip((vectors @ query) / np.where(lengths > 0, lengths, 1.0), 0.0, 1.0)
+                scored += [(identity, float(score)) for identity, score in zip(found["ids"], alike, strict=True)]
+        return sorted(scored, key=lambda found: (-found[1], found[0]))[:k]
 
     async def asimilarity_search_with_relevance_scores(self, query: str, k: int = 4, **_: Any) -> list[tuple[Document, float]]:
         return await run_in_executor(None, self.similarity_search_with_relevance_scores, query, k)

@@ -30,6 +30,7 @@ from pydantic import PositiveInt
 from ragkit import config, registry
 from ragkit.answer import Answer, Citation, Claim
 from ragkit.cite import cite
+from ragkit.corpus import Corpus, CorpusReader
 from ragkit.document import Span, passage, places_of, score_of, scored, span_of
 from ragkit.embed import FingerprintedEmbeddings
 from ragkit.flow import arun, run
@@ -198,6 +199,16 @@ def _check_lexical_index(index: LexicalIndex) -> None:
 
 
 def _check_compressor(refiner: BaseDocumentCompressor) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        if isinstance(refiner, CorpusReader):
+            corpus = Corpus(folder)
+            with corpus.writing():
+                pass
+            refiner.attach_corpus(corpus)
+        _check_refiner(refiner)
+
+
+def _check_refiner(refiner: BaseDocumentCompressor) -> None:
     assert list(refiner.compress_documents([], "bridge")) == []
     given = passages()
     kept = list(refiner.compress_documents(given, "How many people do glass bridges carry?"))

@@ -53,6 +53,11 @@ _TOKEN = re.compile(
 )
 
 
+def both(one: Where | None, other: Where | None) -> Where | None:
+    """What passes two filters; None passes everything."""
+    return And((one, other)) if one and other else one or other
+
+
 class Where(ABC):
     """A filter over metadata; `str` writes it so that `parse` reads the same filter."""
 
