@@ -9,6 +9,7 @@ ledger, so work that was cut short is taken up by the next `ingest`.
     keys       key, document                         DOI, arXiv id, title and text: how a paper is recognised again
     sources    uri, position, document, places       where a paper is listed; a paper without any is on its way out
     variants   uri, position, title, text, metadata  a listing whose text differs from the document's; kept, not indexed
+    descriptions  uri, position, key, metadata       what a bibliography says of the paper that a key names
     chunks     id, document, chunker, start, end     passages, by the fingerprint of the chunker that cut them
     vectors    model, text hash, vector              every embedding ever made, so that none is made twice
     indexes    name, fingerprint                     what each index was built with
@@ -62,6 +63,11 @@ _MIGRATIONS = (
         uri TEXT NOT NULL, position INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL, metadata TEXT NOT NULL,
         PRIMARY KEY (uri, position), FOREIGN KEY (uri, position) REFERENCES sources ON DELETE CASCADE
     ) STRICT, WITHOUT ROWID;
+    CREATE TABLE descriptions (
+        uri TEXT NOT NULL REFERENCES files ON DELETE CASCADE, position INTEGER NOT NULL, key TEXT NOT NULL, metadata TEXT NOT NULL,
+        PRIMARY KEY (uri, position, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX descriptions_key ON descriptions (key);
     CREATE TABLE chunks (
         id TEXT PRIMARY KEY, document TEXT NOT NULL REFERENCES documents ON DELETE CASCADE, chunker TEXT NOT NULL,
         start INTEGER NOT NULL, "end" INTEGER NOT NULL, metadata TEXT NOT NULL
@@ -95,6 +101,7 @@ class Counts:
     documents: int
     duplicates: int
     variants: int
+    descriptions: int
     chunks: int
     vectors: int
 
@@ -248,7 +255,16 @@ class Corpus:
     def _put_entry(self, db: sqlite3.Connection, uri: str, position: int, entry: Document) -> None:
         title, text = title_of(entry), entry.page_content
         keys = identity_keys(entry)
+        described = bool(entry.metadata.get("bibliography"))
+        if described:
+            rows = [(uri, position, key, _metadata(entry.metadata)) for key in keys if not key.startswith("text:")]
+            db.executemany("INSERT INTO descriptions VALUES (?, ?, ?, ?)", rows)
         known = self._known_as(db, keys)
+        if described and (known or not text):
+            return  # it says something of a paper, and is none
+        if known and self._is_described_only(db, known):
+            db.execute("DELETE FROM sources WHERE document = ?", (known,))  # the paper itself is here now
+            known = None
         identity = known or self._put_document(db, entry)
         where = next(iter(sources_of(entry)), {})
         files = json.dumps(where["files"]) if "files" in where else None
@@ -261,6 +277,12 @@ class Corpus:
             [kept] = db.execute("SELECT text FROM documents WHERE id = ?", (known,)).fetchone()
             if kept != text:
                 db.execute("INSERT INTO variants VALUES (?, ?, ?, ?, ?)", (uri, position, title, text, _metadata(entry.metadata)))
+
+    @staticmethod
+    def _is_described_only(db: sqlite3.Connection, document: str) -> bool:
+        """Is a document the abstract in a bibliography?"""
+        [metadata] = db.execute("SELECT metadata FROM documents WHERE id = ?", (document,)).fetchone()
+        return bool(json.loads(metadata).get("bibliography"))
 
     def _known_as(self, db: sqlite3.Connection, keys: Sequence[str]) -> str | None:
         """The document, still listed somewhere, that one of *keys* names."""
@@ -326,8 +348,19 @@ class Corpus:
     def _texts(self, identities: Sequence[str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Of each document its id, its text, and what is known of it."""
         for some in _batches(identities):
+            said = self._descriptions(f"WHERE document IN ({_marks(some)})", some)
             for identity, title, text, metadata in self._db.execute(f"SELECT * FROM documents WHERE id IN ({_marks(some)})", some):
-                yield identity, text, {**json.loads(metadata), "title": title}
+                yield identity, text, {**said.get(identity, {}), **json.loads(metadata), "title": title}
+
+    def _descriptions(self, condition: str = "", parameters: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+        """What bibliographies say of each document; of several, the first by path counts."""
+        found: dict[str, dict[str, Any]] = {}
+        for document, metadata in self._db.execute(
+            f"SELECT document, metadata FROM descriptions JOIN keys USING (key) {condition} ORDER BY document, uri, position", parameters
+        ):
+            said = {name: value for name, value in json.loads(metadata).items() if name not in ("bibliography", "title_guessed", "key")}
+            found[document] = {**said, **found.get(document, {})}
+        return found
 
     def _sources(self, identities: Sequence[str]) -> dict[str, list[_Source]]:
         found: dict[str, list[_Source]] = {}
@@ -409,12 +442,12 @@ class Corpus:
             self._local.matching = known = {(state, where): self._matching(db, where)}
         return known[state, where]
 
-    @staticmethod
-    def _matching(db: sqlite3.Connection, where: Where) -> frozenset[str] | None:
+    def _matching(self, db: sqlite3.Connection, where: Where) -> frozenset[str] | None:
         papers: dict[str, dict[str, Any]] = {}
         if not where.fields() <= {"section", "kind"}:
+            said = self._descriptions()
             for identity, title, metadata in db.execute("SELECT id, title, metadata FROM documents"):
-                papers[identity] = {**json.loads(metadata), "title": title, "uri": []}
+                papers[identity] = {**said.get(identity, {}), **json.loads(metadata), "title": title, "uri": []}
             for identity, uri in db.execute("SELECT document, uri FROM sources"):
                 papers[identity]["uri"].append(uri)
         passes: dict[tuple[str, str], bool] = {}  # few chunks of a paper differ in their metadata
@@ -509,11 +542,14 @@ class Corpus:
                 "  WHERE first.document = s.document AND w.uri IS NULL ORDER BY first.uri, first.position LIMIT 1) THEN 1 END)"
                 f" FROM sources s LEFT JOIN variants v ON v.uri = s.uri AND v.position = s.position WHERE {chosen.format('s.uri')}"
             ).fetchone()
+            [described] = db.execute(
+                f"SELECT count(*) FROM (SELECT DISTINCT uri, position FROM descriptions WHERE {chosen.format('uri')})"
+            ).fetchone()
             [files] = db.execute(f"SELECT count(*) FROM files WHERE {chosen.format('uri')}").fetchone()
         [documents] = db.execute("SELECT count(DISTINCT document) FROM sources").fetchone()
         [chunks] = db.execute("SELECT count(*) FROM chunks").fetchone()
         [vectors] = db.execute("SELECT count(*) FROM vectors").fetchone()
-        return Counts(files, entries, documents, duplicates, variants, chunks, vectors)
+        return Counts(files, entries, documents, duplicates, variants, described, chunks, vectors)
 
     @contextmanager
     def _selected(self, uris: Sequence[str] | None) -> Iterator[str]:

@@ -14,6 +14,7 @@ from langchain_core.documents import Document
 
 from ragkit.errors import LoadError, UsageError
 from ragkit.formats import HEAD, FileFormat, ProjectFormat
+from ragkit.formats.bibliography import BibTex, Ris
 from ragkit.formats.docx import Docx
 from ragkit.formats.html import Html
 from ragkit.formats.jats import Jats
@@ -38,7 +39,20 @@ class Files(BaseLoader):
     """
 
     paths: Sequence[str] = ()
-    formats: Sequence[FileFormat] = (Pdf(), PaperPage(), Jats(), Html(), Docx(), JsonLines(), Csv(), Latex(), Markdown(), PlainText())
+    formats: Sequence[FileFormat] = (
+        Pdf(),
+        PaperPage(),
+        Jats(),
+        Html(),
+        Docx(),
+        JsonLines(),
+        Csv(),
+        BibTex(),
+        Ris(),
+        Latex(),
+        Markdown(),
+        PlainText(),
+    )
 
     def lazy_load(self) -> Iterator[Document]:
         for path in self.find(self.paths):

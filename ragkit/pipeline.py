@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,8 @@ class IngestReport(BaseModel):
     """What an ingest did, and what the corpus holds now.
 
     `entries`: papers as the files named list them; `documents`: distinct papers in the corpus; `duplicates`: entries
-    that another entry had made known; `variants`: those whose text differs; `encoded`: texts that were embedded.
+    that another entry had made known; `variants`: those whose text differs; `descriptions`: entries of bibliographies,
+    which add to what is known of the papers that they name; `encoded`: texts that were embedded.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -69,6 +69,7 @@ class IngestReport(BaseModel):
     documents: int
     duplicates: int
     variants: int
+    descriptions: int
     chunks: int
     failed: tuple[Failure, ...]
     encoded: int
@@ -124,6 +125,7 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
             documents=counts.documents,
             duplicates=counts.duplicates,
             variants=counts.variants,
+            descriptions=counts.descriptions,
             chunks=len(corpus.held(self.name_of(self.index[0]))) if self.index else counts.chunks,
             failed=tuple(failed),
             encoded=encoded,
@@ -284,7 +286,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
             queries = yield from rewriter.flow(queries, given.history)
         among = (yield from call("filter", given.corpus.matching, given.where)) if given.where else None
         asked = [(retriever, query) for query in queries for retriever in self.retrieve]
-        found = yield from gather("retrieve", [(partial(_retrieve, retriever, among), query) for retriever, query in asked])
+        found = yield from gather("retrieve", [(_kept_to(among, retriever).invoke, query) for retriever, query in asked])
         rankings = [Ranking(label(retriever), documents) for (retriever, _), documents in zip(asked, found, strict=True)]
         fused = yield from call("fuse", self.fuse.fuse, rankings)
         passages = yield from call("read", _read, given.corpus, fused)
@@ -293,8 +295,8 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         return queries[0], passages
 
 
-def _retrieve(retriever: BaseRetriever, among: frozenset[str] | None, query: str) -> list[Document]:
-    return retriever.invoke(query, among=among) if isinstance(retriever, FilteredRetriever) else retriever.invoke(query)
+def _kept_to(among: frozenset[str] | None, retriever: BaseRetriever) -> BaseRetriever:
+    return retriever.within(among) if isinstance(retriever, FilteredRetriever) else retriever
 
 
 def label(retriever: BaseRetriever) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.vectorstores import VectorStore
-from pydantic import ConfigDict, PositiveInt
+from pydantic import ConfigDict, PositiveInt, PrivateAttr
 
 from ragkit.document import hit, scored
 from ragkit.index import LexicalIndex, VectorIndex, widened
@@ -15,7 +15,15 @@ from ragkit.registry import component
 
 
 class FilteredRetriever(BaseRetriever):
-    """A retriever that is told `among` which passages to search: `invoke(query, among=frozenset of ids)`."""
+    """A retriever that can be kept to some passages."""
+
+    _among: frozenset[str] | None = PrivateAttr(None)
+
+    def within(self, among: frozenset[str] | None) -> Self:
+        """The same retriever, kept to the passages with these ids, or searching all if None."""
+        kept = self.model_copy()
+        kept._among = among
+        return kept
 
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
 
@@ -27,13 +35,14 @@ class DenseRetriever(FilteredRetriever):
     store: VectorStore
     k: PositiveInt = 50
 
-    def _get_relevant_documents(self, query: str, *, run_manager: Any, among: frozenset[str] | None = None) -> list[Document]:
+    def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
         if isinstance(self.store, VectorIndex):
-            return [hit(identity, score) for identity, score in self.store.nearest(query, self.k, among)]
+            return [hit(identity, score) for identity, score in self.store.nearest(query, self.k, self._among)]
 
         def best(wanted: int) -> list[tuple[Document, float]]:
             return self.store.similarity_search_with_relevance_scores(query, k=wanted)
 
+        among = self._among
         found = best(self.k) if among is None else widened(best, self.k, lambda pair: pair[0].id in among)
         return [scored(document, score) for document, score in found]
 
@@ -45,5 +54,5 @@ class LexicalRetriever(FilteredRetriever):
     index: LexicalIndex
     k: PositiveInt = 50
 
-    def _get_relevant_documents(self, query: str, *, run_manager: Any, among: frozenset[str] | None = None) -> list[Document]:
-        return [hit(identity, score) for identity, score in self.index.search(query, self.k, among)]
+    def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
+        return [hit(identity, score) for identity, score in self.index.search(query, self.k, self._among)]

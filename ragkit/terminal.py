@@ -144,7 +144,8 @@ def show_report(report: IngestReport) -> None:
     """What an ingest did; the files that failed are named on standard error."""
     out.print(
         f"{_many(report.documents, 'paper')} in the corpus ({_many(report.chunks, 'passage')}); read {_many(report.files, 'file')} listing"
-        f" {_many(report.entries, 'paper')}: {_many(report.duplicates, 'duplicate')}, {_many(report.variants, 'variant')};"
+        f" {_many(report.entries, 'paper')}: {_many(report.duplicates, 'duplicate')}, {_many(report.variants, 'variant')}"
+        f"{f', {_many(report.descriptions, "reference")}' if report.descriptions else ''};"
         f" embedded {_many(report.encoded, 'text')} in {report.seconds:.1f} s"
     )
     for failure in report.failed:

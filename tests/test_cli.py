@@ -21,6 +21,7 @@ def test_ingest_ask_search_and_document_agree_in_json(command: Command) -> None:
         "documents": 48,
         "duplicates": 0,
         "variants": 0,
+        "descriptions": 0,
         "failed": [],
     }
     answer = json.loads(command("ask", BERT, "--json").stdout)
@@ -34,7 +35,7 @@ def test_ingest_ask_search_and_document_agree_in_json(command: Command) -> None:
     assert paper["text"][citation["start"] : citation["end"]] == citation["quote"]
     assert paper["metadata"]["authors"][0] == "Jacob Devlin"
     [hit] = json.loads(command("search", "BERT parameters", "-k", "1", "--json").stdout)["results"]
-    assert set(hit) == {"document_id", "title", "chunk_id", "start", "end", "text", "score", "scores", "sources"}
+    assert set(hit) == {"document_id", "title", "chunk_id", "start", "end", "section", "kind", "text", "score", "scores", "sources"}
     assert command("document", citation["document_id"][:8]).stdout.startswith(paper["title"])
 
 
@@ -56,7 +57,7 @@ def test_the_trace_names_each_stage_with_its_time_on_standard_error(command: Com
     done = command("ask", BERT, "--corpus", ingested, "--trace", "--json")
     assert json.loads(done.stdout)["abstained"] is None
     stages = [line.split()[0] for line in done.stderr.splitlines()]
-    assert stages == ["retrieve", "retrieve", "fuse", "read", "refine", "gate", "embed", "embed"]
+    assert stages == ["filter", "retrieve", "retrieve", "fuse", "read", "refine", "gate", "embed", "embed"]
     assert " ms  50 passages" in done.stderr
 
 

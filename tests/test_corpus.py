@@ -27,7 +27,7 @@ from ragkit.corpus import Corpus, Counts, chunk_id
 from ragkit.document import Span, passage, sources_of, span_of, title_of
 from ragkit.errors import CorpusError, NoCorpus
 
-NOTHING = Counts(files=0, entries=0, documents=0, duplicates=0, variants=0, chunks=0, vectors=0)
+NOTHING = Counts(files=0, entries=0, documents=0, duplicates=0, variants=0, descriptions=0, chunks=0, vectors=0)
 
 
 @pytest.fixture

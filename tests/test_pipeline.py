@@ -99,6 +99,7 @@ def test_sync_async_and_streamed_answers_are_the_same(rag: ragkit.Rag) -> None:
     assert untimed(rag.ask(BERT)) == untimed(asyncio.run(rag.aask(BERT))) == untimed(last.result) == untimed(last_async.result)
     assert "".join(e.text for e in events if isinstance(e, Token)) == last.result.text
     assert [e.stage for e in events if isinstance(e, Called)] == [
+        "filter",
         "retrieve",
         "retrieve",
         "fuse",
@@ -306,3 +307,35 @@ def test_an_index_that_ingest_does_not_fill_is_refused(tmp_path: Path) -> None:
     answering = dataclasses.replace(rag.answer_pipeline, retrieve=[LexicalRetriever(index=TantivyIndex(language="german"))])
     with pytest.raises(ValueError, match=r"answer searches a bm25 index that ingest.index does not fill"):
         ragkit.Rag(corpus=tmp_path, ingest=rag.ingest_pipeline, answer=answering)
+
+
+BIB = "@article{s20,\n  title = {Glass Bridges},\n  author = {Smith, Anna},\n  year = 2020,\n  journal = {Bridge Letters}%s\n}\n"
+
+
+def test_a_bibliography_adds_to_what_is_known_of_a_paper_whichever_comes_first(tmp_path: Path) -> None:
+    for order in (("glass.md", "refs.bib"), ("refs.bib", "glass.md")):
+        folder = tmp_path / order[0]
+        write(folder, glass="They carry people.")
+        (folder / "refs.bib").write_text(BIB % "")
+        rag = small(folder / ".corpus")
+        reports = [rag.ingest(folder / name) for name in order]
+        assert [(r.entries, r.descriptions) for r in reports] == [(0, 1) if n == "refs.bib" else (1, 0) for n in order]
+        [hit] = rag.search("people", where="year = 2020 and venue contains letters")
+        assert hit.metadata["authors"] == ["Anna Smith"]
+        assert [s["uri"] for s in sources_of(hit)] == [str(folder / "glass.md")]
+        (folder / "refs.bib").write_text("@article{other, title = {Steel Bridges}}")
+        rag.ingest(folder / "refs.bib")
+        assert rag.search("people", where="year = 2020") == []
+        assert rag.corpus.counts().documents == 1
+
+
+def test_an_abstract_in_a_bibliography_is_a_paper_until_the_paper_is_there(tmp_path: Path) -> None:
+    (tmp_path / "refs.bib").write_text(BIB % ",\n  abstract = {They carry 40 people.}")
+    rag = small(tmp_path / ".corpus")
+    assert rag.ingest(tmp_path / "refs.bib").documents == 1
+    assert [h.page_content for h in rag.search("people")] == ["They carry 40 people."]
+    write(tmp_path / "papers", glass="They carry forty people and are tested every year.")
+    report = rag.ingest(tmp_path / "papers")
+    assert (report.documents, report.variants) == (1, 0)
+    [hit] = small(tmp_path / ".corpus").search("people")
+    assert (hit.page_content, hit.metadata["year"]) == ("They carry forty people and are tested every year.", 2020)
