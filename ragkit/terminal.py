@@ -142,10 +142,11 @@ def _outcome(result: Any) -> str:
 
 def show_report(report: IngestReport) -> None:
     """What an ingest did; the files that failed are named on standard error."""
+    described = f", {_many(report.descriptions, 'bibliography reference')}" if report.descriptions else ""
     out.print(
         f"{_many(report.documents, 'paper')} in the corpus ({_many(report.chunks, 'passage')}); read {_many(report.files, 'file')} listing"
         f" {_many(report.entries, 'paper')}: {_many(report.duplicates, 'duplicate')}, {_many(report.variants, 'variant')}"
-        f"{f', {_many(report.descriptions, "reference")}' if report.descriptions else ''};"
+        f"{described};"
         f" embedded {_many(report.encoded, 'text')} in {report.seconds:.1f} s"
     )
     for failure in report.failed:
