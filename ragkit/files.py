@@ -6,11 +6,14 @@ import codecs
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
+from pydantic import PositiveFloat, PositiveInt
 
 from ragkit.errors import LoadError, UsageError
 from ragkit.formats import HEAD, FileFormat, ProjectFormat
@@ -35,7 +38,9 @@ _COMPANIONS = 500  # files that one paper takes in
 class Files(BaseLoader):
     """Files and the folders they are in, each read by the first of `formats` that recognises its content.
 
-    Hidden files and folders are passed over.  `paths` are read by every ingest, before those named in the call.
+    Hidden files and folders are passed over.  `paths` are read by every ingest, before those named in the call.  An
+    ingest reads in a process of its own: a file from which no paper comes for `seconds_a_file`, or which takes more than
+    `megabytes_a_file` of memory, fails.
     """
 
     paths: Sequence[str] = ()
@@ -53,6 +58,8 @@ class Files(BaseLoader):
         Markdown(),
         PlainText(),
     )
+    seconds_a_file: PositiveFloat = 120.0
+    megabytes_a_file: PositiveInt = 4000
 
     def lazy_load(self) -> Iterator[Document]:
         for path in self.find(self.paths):
@@ -73,27 +80,41 @@ class Files(BaseLoader):
 
     def digest(self, path: Path) -> str:
         """What a file's content is known by, that of the files which it takes in included.  Raises `LoadError`."""
-        content = self.content(path)
-        return self._digest(content, self._companions(path, content))
+        if path.suffix.lower() in _PROJECTS:
+            content = self.content(path)
+            return self._digest(content, self._companions(path, content))
+        with self._opened(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def read(self, path: Path) -> tuple[str, list[Document]]:
         """The digest of a file's content and the papers that it lists.  Raises `LoadError` with the reason."""
+        return self.digest(path), list(self.each(path))
+
+    def each(self, path: Path) -> Iterator[Document]:
+        """The papers that a file lists, one after another.  Raises `LoadError` with the reason."""
         content = self.content(path)
         if not content.removeprefix(codecs.BOM_UTF8).strip():
             raise LoadError("it is empty")
-        form = self._format(path, content)
-        if form is None:
-            raise LoadError("none of the configured formats recognises it")
-        companions = self._companions(path, content)
-        if isinstance(form, ProjectFormat):
-            texts = {name: form.decoded(part) for name, part in companions.items()}
-            papers = list(form.papers_with(path.name, form.decoded(content), texts))
-        else:
-            papers = list(form.papers(path.name, content))
-        for each in papers:
-            for source in each.metadata["sources"]:
-                source["uri"] = str(path)
-        return self._digest(content, companions), papers
+        try:
+            form = self._format(path, content)
+            if form is None:
+                raise LoadError("none of the configured formats recognises it")
+            if isinstance(form, ProjectFormat):
+                texts = {name: form.decoded(part) for name, part in self._companions(path, content).items()}
+                papers = form.papers_with(path.name, form.decoded(content), texts)
+            else:
+                papers = form.papers(path.name, content)
+            for each in papers:
+                for source in each.metadata["sources"]:
+                    source["uri"] = str(path)
+                yield each
+        except (LoadError, MemoryError):
+            raise
+        except RecursionError:
+            raise LoadError("it is nested too deeply to be read") from None
+        except Exception as error:  # a format's mistake costs the file, not the run
+            reason = " ".join(str(error).split())[:200]
+            raise LoadError(f"it cannot be read: {type(error).__name__}{': ' if reason else ''}{reason}") from error
 
     def _format(self, path: Path, content: bytes) -> FileFormat | None:
         return next((f for f in self.formats if f.recognises(path.name, content[:HEAD])), None)
@@ -127,11 +148,17 @@ class Files(BaseLoader):
         return whole.hexdigest()
 
     def content(self, path: Path) -> bytes:
+        with self._opened(path) as file:
+            return file.read()
+
+    @contextmanager
+    def _opened(self, path: Path) -> Iterator[BufferedReader]:
         try:
             str(path).encode()
             if not path.is_file():
                 raise LoadError("it is a folder that cannot be opened" if path.is_dir() else "it is not a regular file")
-            return path.read_bytes()
+            with path.open("rb") as file:
+                yield file
         except UnicodeEncodeError:
             raise LoadError("its name is not UTF-8; rename it") from None
         except OSError as error:

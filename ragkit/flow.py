@@ -64,12 +64,13 @@ class Token(Event):
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """`done` of `total` units of a stage are done; `what` is the one at hand."""
+    """`done` of `total` units of a stage are done; `what` is the one at hand, `found` what has come out so far (papers)."""
 
     stage: str
     done: int
     total: int
     what: str = ""
+    found: int = 0
 
 
 @dataclass(frozen=True)

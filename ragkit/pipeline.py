@@ -35,6 +35,7 @@ from ragkit.fuse import Fusion, MinMaxFusion, Ranking
 from ragkit.generate import Generator
 from ragkit.index import Index, LexicalIndex, VectorIndex
 from ragkit.policy import Gate, Policy
+from ragkit.reader import Reader
 from ragkit.retrieve import FilteredRetriever
 from ragkit.rewrite import QueryRewriter
 from ragkit.verify import Verifier
@@ -137,18 +138,25 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
         if not isinstance(self.load, Files):
             return (yield from self._load_all(corpus, self.load, paths))
         found = self.load.find([*self.load.paths, *paths])
-        uris, failed = [], []
-        for number, path in enumerate(found):
-            yield from emit(Progress("load", number, len(found), path.name.encode(errors="replace").decode()))
-            uri = str(path)
-            try:
-                if not corpus.has_file(uri, self.load.digest(path), self._loader):
-                    content, papers = yield from call("load", self.load.read, path)
-                    corpus.put_file(uri, content, self._loader, papers)
-                uris.append(uri)
-            except LoadError as error:
-                failed.append(Failure(source=uri.encode(errors="replace").decode(), error=str(error)))
-        yield from emit(Progress("load", len(found), len(found)))
+        uris, failed, papers = [], [], 0
+        with Reader(self.load) as reader:
+            for number, path in enumerate(found):
+                name = path.name.encode(errors="replace").decode()
+                yield from emit(Progress("load", number, len(found), name, papers))
+                uri = str(path)
+                try:
+                    digest = self.load.digest(path)
+                    if not corpus.has_file(uri, digest, self._loader):
+                        batches = reader.papers(path)
+                        with corpus.replacing(uri, digest, self._loader) as put:
+                            while some := (yield from call("load", _next, batches)):
+                                put(some)
+                                papers += len(some)
+                                yield from emit(Progress("load", number, len(found), name, papers))
+                    uris.append(uri)
+                except LoadError as error:
+                    failed.append(Failure(source=uri.encode(errors="replace").decode(), error=str(error)))
+        yield from emit(Progress("load", len(found), len(found), "", papers))
         return uris, failed
 
     def _load_all(self, corpus: Corpus, loader: BaseLoader, paths: Sequence[str | Path]) -> Flow[tuple[list[str], list[Failure]]]:
@@ -234,6 +242,10 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
     @property
     def _chunker(self) -> str:
         return digest(str(_described(self.chunk)))
+
+
+def _next(batches: Iterator[list[Document]]) -> list[Document]:
+    return next(batches, [])
 
 
 class _BrokenIndex(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -196,6 +197,7 @@ def progress_bar() -> Iterator[_ProgressBar | None]:
         TextColumn("{task.description:<7}"),
         BarColumn(),
         MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[what]}"),
     )
@@ -209,9 +211,15 @@ class _ProgressBar:
     def __init__(self, bar: Bar) -> None:
         self.bar = bar
         self.tasks: dict[tuple[str, str], Any] = {}
+        self.begun: dict[tuple[str, str], tuple[float, int]] = {}
 
     def __call__(self, event: Progress) -> None:
         key = (event.stage, event.what if event.stage == "index" else "")
         if key not in self.tasks:
-            self.tasks[key] = self.bar.add_task(event.stage, total=event.total, what=event.what)
-        self.bar.update(self.tasks[key], completed=event.done, total=event.total, what=event.what)
+            self.tasks[key] = self.bar.add_task(event.stage, total=event.total, what=event.what, rate="")
+            self.begun[key] = time.monotonic(), event.done
+        began, at = self.begun[key]
+        passed, come = time.monotonic() - began, event.found or event.done - at
+        rate = f"{come / passed:,.0f}/s" if passed > 0.5 and come else ""
+        what = f"{_many(event.found, 'paper')}  {event.what}" if event.found else event.what
+        self.bar.update(self.tasks[key], completed=event.done, total=event.total, what=what, rate=rate)

@@ -29,6 +29,7 @@ LAYERS = [
     {"evidence", "corpus"},
     {"cite", "index", "formats"},
     {"files", "chunk", "embed", "store", "lexical", "rewrite", "retrieve", "fuse", "compress", "generate", "verify", "policy"},
+    {"reader"},
     {"pipeline"},
     {"schema", "doctor", "terminal"},
     {"main", "testing"},

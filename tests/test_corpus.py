@@ -184,7 +184,7 @@ def test_what_no_file_lists_stays_until_orphans_are_dropped(corpus: Corpus) -> N
 def test_counts_can_be_of_some_files(corpus: Corpus) -> None:
     put(corpus, "a.txt", entry("Glass", "They carry people."), entry("Steel", "Trains."))
     put(corpus, "b.txt", entry("Glass", "They carry people."), entry("Steel", "Many trains."), entry("Wood", "Carts."))
-    whole = Counts(files=2, entries=5, documents=3, duplicates=1, variants=1, chunks=0, vectors=0)
+    whole = Counts(files=2, entries=5, documents=3, duplicates=1, variants=1, descriptions=0, chunks=0, vectors=0)
     assert corpus.counts() == whole
     assert corpus.counts(["a.txt"]) == replace(whole, files=1, entries=2, duplicates=0, variants=0)
     assert corpus.counts(["b.txt", "b.txt", "never.txt"]) == replace(whole, files=1, entries=3)
