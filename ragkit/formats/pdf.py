@@ -326,7 +326,7 @@ _NAMED = re.compile(
     r"background|methods?|results|discussion|limitations|summary)\s*[:.]?",
     re.IGNORECASE,
 )
-_WORDS = re.compile(r"(?:[\w'’&/()?!,:–—-]+\s?)+")
+_WORDS = re.compile(r"[\w'’&/()?!,:–—\s-]+")
 
 
 def _paragraphs(pages: Sequence[Page]) -> list[Paragraph]:
