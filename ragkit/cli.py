@@ -53,6 +53,8 @@ def ingest(
     paths: Annotated[list[Path] | None, typer.Argument(help="Files and folders; without any, the indexes are brought up to date.")] = None,
     config: Config = None,
     corpus: CorpusDirectory = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Forget the papers of files that are gone.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and how long it would take; change nothing.")] = False,
     as_json: AsJson = False,
     allow_import: AllowImport = [],  # noqa: B006
 ) -> None:
@@ -62,8 +64,14 @@ def ingest(
 
     gc.enable()  # this may run for long
     rag = _load(config, corpus, allow_import)
+    if dry_run:
+        from ragkit.plan import plan
+
+        planned = plan(rag, *(paths or []), prune=prune)
+        _print_json(planned.as_json()) if as_json else terminal.show_plan(planned)
+        raise typer.Exit(3 if planned.failed else 0)
     with terminal.progress_bar() as bar:
-        for event in rag.ingest_events(*(paths or [])):
+        for event in rag.ingest_events(*(paths or []), prune=prune):
             if bar and isinstance(event, Progress):
                 bar(event)
             if isinstance(event, Finished):

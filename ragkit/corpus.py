@@ -8,11 +8,12 @@ ledger, so work that was cut short is taken up by the next `ingest`.
     documents  id, title, text, metadata             one row a paper; the id is a hash of title and text
     keys       key, document                         DOI, arXiv id, title and text: how a paper is recognised again
     sources    uri, position, document, places       where a paper is listed; a paper without any is on its way out
+    former     uri, document, places                 where a paper was listed that is on its way out, and is still found
     variants   uri, position, title, text, metadata  a listing whose text differs from the document's; kept, not indexed
     descriptions  uri, position, key, metadata       what a bibliography says of the paper that a key names
     chunks     id, document, chunker, start, end     passages, by the fingerprint of the chunker that cut them
     vectors    model, text hash, vector              every embedding ever made, so that none is made twice
-    indexes    name, fingerprint                     what each index was built with
+    indexes    name, fingerprint, generation         what each index was built with, and which state of it is searched
     ledger     index, chunk                          what each index holds
 """
 
@@ -29,7 +30,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from langchain_core.documents import Document
@@ -60,6 +61,11 @@ _MIGRATIONS = (
         PRIMARY KEY (uri, position)
     ) STRICT;
     CREATE INDEX sources_document ON sources (document);
+    CREATE TABLE former (
+        uri TEXT NOT NULL, document TEXT NOT NULL REFERENCES documents ON DELETE CASCADE, start INTEGER, "end" INTEGER,
+        map BLOB, pages BLOB, files TEXT
+    ) STRICT;
+    CREATE INDEX former_document ON former (document);
     CREATE TABLE variants (
         uri TEXT NOT NULL, position INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL, metadata TEXT NOT NULL,
         PRIMARY KEY (uri, position), FOREIGN KEY (uri, position) REFERENCES sources ON DELETE CASCADE
@@ -82,7 +88,7 @@ _MIGRATIONS = (
         model TEXT NOT NULL, text TEXT NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (model, text)
     ) STRICT;
     CREATE TABLE indexes (
-        name TEXT PRIMARY KEY, fingerprint TEXT NOT NULL
+        name TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, generation INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE ledger (
         "index" TEXT NOT NULL REFERENCES indexes ON DELETE CASCADE, chunk TEXT NOT NULL, PRIMARY KEY ("index", chunk)
@@ -105,6 +111,20 @@ class Counts:
     descriptions: int
     chunks: int
     vectors: int
+
+
+@dataclass(frozen=True)
+class IndexState:
+    """A generation of an index: what it was built with, and what it holds: what the last one held (nothing, if it was
+    built `anew`) with `added` and without `removed`.
+    """
+
+    index: str
+    fingerprint: str
+    generation: int
+    added: Sequence[str]
+    removed: Sequence[str]
+    anew: bool
 
 
 class Corpus:
@@ -176,9 +196,7 @@ class Corpus:
         except OSError as error:
             raise CorpusError(f"cannot write to the corpus in '{self.directory}': {error.strerror}; choose another --corpus") from None
         with closing(lock):
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _locked(lock):
                 lock.seek(0)
                 raise CorpusError(
                     f"the corpus in '{self.directory}' is being written by {lock.read().strip() or 'another process'}; wait for it to finish"
@@ -250,7 +268,7 @@ class Corpus:
         Nothing changes if what is done inside fails.
         """
         with self._transaction() as db:
-            db.execute("DELETE FROM files WHERE uri = ?", (uri,))
+            self._forget(db, uri)
             db.execute("INSERT INTO files VALUES (?, ?, ?)", (uri, digest, loader))
             positions = itertools.count()
 
@@ -264,8 +282,18 @@ class Corpus:
     def forget_files(self, uris: Iterable[str]) -> None:
         """Forget that these files were read; their papers go unless another file lists them."""
         with self._transaction() as db:
-            db.executemany("DELETE FROM files WHERE uri = ?", [(uri,) for uri in uris])
+            for uri in uris:
+                self._forget(db, uri)
             self._promote_variants(db)
+
+    @staticmethod
+    def _forget(db: sqlite3.Connection, uri: str) -> None:
+        db.execute(
+            'INSERT INTO former SELECT uri, document, start, "end", map, pages, files FROM sources WHERE uri = ? AND NOT EXISTS'
+            " (SELECT 1 FROM variants v WHERE v.uri = sources.uri AND v.position = sources.position)",
+            (uri,),
+        )
+        db.execute("DELETE FROM files WHERE uri = ?", (uri,))
 
     def _put_entry(self, db: sqlite3.Connection, uri: str, position: int, entry: Document) -> None:
         title, text = title_of(entry), entry.page_content
@@ -343,6 +371,7 @@ class Corpus:
     def drop_orphans(self) -> int:
         """Delete the documents, with their chunks, that no file lists; say how many there were."""
         with self._transaction() as db:
+            db.execute("DELETE FROM former")
             return db.execute("DELETE FROM documents WHERE NOT EXISTS (SELECT 1 FROM sources WHERE document = documents.id)").rowcount
 
     def document(self, identity: str) -> Document | None:
@@ -386,10 +415,17 @@ class Corpus:
                 some,
             ):
                 found.setdefault(document, []).append(_Source(*source))
+        for some in _batches(i for i in identities if i not in found):
+            for document, *source in self._db.execute(
+                f'SELECT document, uri, start, "end", map, pages, files, 0 FROM former WHERE document IN ({_marks(some)}) ORDER BY uri',
+                some,
+            ):
+                found.setdefault(document, []).append(_Source(*source))
         return found
 
     def document_ids(self) -> list[str]:
-        return [i for [i] in self._db.execute("SELECT id FROM documents ORDER BY id")]
+        """The papers that a file lists."""
+        return [i for [i] in self._db.execute("SELECT DISTINCT document FROM sources ORDER BY document")]
 
     def find_documents(self, beginning: str) -> list[str]:
         """The ids that begin so: a user may shorten an id as long as it is unique."""
@@ -534,7 +570,25 @@ class Corpus:
         """Note that *index* exists, holds nothing, and is built with what *fingerprint* stands for."""
         with self._transaction() as db:
             db.execute("DELETE FROM indexes WHERE name = ?", (index,))
-            db.execute("INSERT INTO indexes VALUES (?, ?)", (index, fingerprint))
+            db.execute("INSERT INTO indexes VALUES (?, ?, 0)", (index, fingerprint))
+
+    def publish(self, states: Iterable[IndexState]) -> None:
+        """Say which states of some indexes are searched from now on: all of them at the same moment."""
+        with self._transaction() as db:
+            for new in states:
+                if new.anew:
+                    db.execute("DELETE FROM indexes WHERE name = ?", (new.index,))
+                db.execute(
+                    "INSERT INTO indexes VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET fingerprint = excluded.fingerprint,"
+                    " generation = excluded.generation",
+                    (new.index, new.fingerprint, new.generation),
+                )
+                db.executemany('DELETE FROM ledger WHERE "index" = ? AND chunk = ?', [(new.index, chunk) for chunk in new.removed])
+                db.executemany("INSERT OR IGNORE INTO ledger VALUES (?, ?)", [(new.index, chunk) for chunk in new.added])
+
+    def published(self) -> dict[str, tuple[str, int]]:
+        """Of each index what it was built with and which of its generations is searched."""
+        return {name: (built, number) for name, built, number in self._db.execute("SELECT name, fingerprint, generation FROM indexes")}
 
     def index_fingerprint(self, index: str) -> str | None:
         """What *index* was built with; None if there is no such index."""
@@ -634,6 +688,17 @@ def _unpacked(rows: bytes, width: int, span: tuple[int, int] | None) -> list[lis
         first = max(int(np.searchsorted(table[:, 0], span[0], side="right")) - 1, 0)
         table = table[first : int(np.searchsorted(table[:, 0], span[1]))]
     return [[int(number) for number in row] for row in table]
+
+
+def _locked(lock: IO[str]) -> bool:
+    """Take a lock if nobody holds it; one who only asks whether it is held does so for a moment."""
+    for _ in range(20):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.01)
+    return False
 
 
 class CorpusReader:

@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.vectorstores import VectorStore
 from pydantic import BaseModel, ConfigDict
 
-from ragkit.index import Index, LexicalIndex
+from ragkit.index import Index
 from ragkit.pipeline import Rag
 
 
@@ -53,7 +53,7 @@ def repair(rag: Rag) -> Diagnosis:
     return examine(rag).model_copy(update={"repaired": tuple(done)})
 
 
-def _examine_index(rag: Rag, index: VectorStore | LexicalIndex) -> IndexHealth:
+def _examine_index(rag: Rag, index: VectorStore | Index) -> IndexHealth:
     pipeline = rag.ingest_pipeline
     name = pipeline.name_of(index)
     tracked = set(rag.corpus.held(name))
@@ -63,8 +63,13 @@ def _examine_index(rag: Rag, index: VectorStore | LexicalIndex) -> IndexHealth:
         return IndexHealth(name=name, wanted=wanted, tracked=0, present=0, problem="not built for this configuration; run `ragkit ingest`")
     if not isinstance(index, Index):
         return IndexHealth(name=name, wanted=wanted, tracked=len(tracked), present=None)
+    index.use(rag.corpus.published()[name][1])
+    if not index.is_sound():
+        return IndexHealth(
+            name=name, wanted=wanted, tracked=len(tracked), present=0, problem="its files are damaged; run `ragkit doctor --repair`"
+        )
     try:
-        present = index.ids() if index.folder.exists() else set()
+        present = index.ids()
     except Exception as error:  # whatever a damaged index raises is a finding
         unreadable = f"cannot be read ({type(error).__name__}); run `ragkit doctor --repair`"
         return IndexHealth(name=name, wanted=wanted, tracked=len(tracked), present=0, problem=unreadable)

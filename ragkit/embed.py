@@ -89,6 +89,14 @@ def openai_embeddings(
     )
 
 
+def tokens_of(embed: Embeddings, texts: Sequence[str]) -> int:
+    """How many tokens *texts* have for the model of *embed*; about one for four characters where that cannot be told."""
+    if isinstance(embed, SentenceTransformersEmbeddings):
+        tokenizer = model.tokenizer(model.files(embed.model))
+        return sum(len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts), add_special_tokens=False))
+    return sum(len(text) for text in texts) // 4
+
+
 def fingerprint_of(embed: Embeddings) -> str:
     """What identifies the vectors of *embed*; for one that does not say, the class and its model's name."""
     if isinstance(embed, FingerprintedEmbeddings):

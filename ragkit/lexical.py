@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.documents import Document
 from pydantic import PositiveInt
@@ -26,6 +25,8 @@ class TantivyIndex(LexicalIndex):
 
     `language` is one that Snowball stems (`english`, `german`, `french` ...), or `none` to take words as they are.
     """
+
+    handles: ClassVar[tuple[str, ...]] = ("_index",)
 
     language: str = "english"
     memory_mb: PositiveInt = 64
@@ -82,9 +83,8 @@ class TantivyIndex(LexicalIndex):
         every = searcher.search(tantivy.Query.all_query(), limit=max(searcher.num_docs, 1), count=False)
         return {searcher.doc(address)["id"][0] for _, address in every.hits}
 
-    def clear(self) -> None:
+    def let_go(self) -> None:
         self.__dict__.pop("_index", None)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     @functools.cached_property
     def _index(self) -> Any:

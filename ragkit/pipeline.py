@@ -7,10 +7,12 @@ answer   rewrite -> retrieve -> fuse -> read -> refine -> gate -> generate -> ve
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from pydantic import BaseModel, ConfigDict
 from ragkit import policy, registry
 from ragkit.answer import Answer
 from ragkit.config import Spec, describe, parts_of
-from ragkit.corpus import Corpus, CorpusReader
+from ragkit.corpus import Corpus, CorpusReader, IndexState
 from ragkit.document import digest, entry, facts_of, score_of, scored, scores_of, searchable
 from ragkit.embed import CachedEmbeddings, fingerprint_of
 from ragkit.errors import IndexMismatch, LoadError, RagkitError, UsageError
@@ -41,7 +43,7 @@ from ragkit.rewrite import QueryRewriter
 from ragkit.verify import Verifier
 from ragkit.where import Where, both, parse
 
-AnyIndex = VectorStore | LexicalIndex
+AnyIndex = VectorStore | Index
 
 log = logging.getLogger("ragkit")
 
@@ -60,7 +62,7 @@ class IngestReport(BaseModel):
 
     `entries`: papers as the files named list them; `documents`: distinct papers in the corpus; `duplicates`: entries
     that another entry had made known; `variants`: those whose text differs; `descriptions`: entries of bibliographies,
-    which add to what is known of the papers that they name; `encoded`: texts that were embedded.
+    which add to what is known of the papers that they name; `pruned`: files that are gone and were forgotten; `encoded`: texts that were embedded.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,6 +75,7 @@ class IngestReport(BaseModel):
     descriptions: int
     chunks: int
     failed: tuple[Failure, ...]
+    pruned: int = 0
     encoded: int
     seconds: float
 
@@ -82,10 +85,14 @@ class IngestReport(BaseModel):
 
 @dataclass(frozen=True)
 class Reading:
-    """What is ingested: *paths*, into *corpus*.  Without paths, only the indexes are brought up to date."""
+    """What is ingested: *paths*, into *corpus*.  Without paths, only the indexes are brought up to date.
+
+    With `prune`, files that are gone are forgotten.
+    """
 
     corpus: Corpus
     paths: Sequence[str | Path] = ()
+    prune: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,7 @@ class Question:
     text: str
     history: Sequence[BaseMessage] = ()
     where: Where | None = None
+    refresh: Callable[[], bool] = lambda: False  # opens newer generations of the indexes; were there any?
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,17 +115,18 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
 
     load: BaseLoader = Files()
     chunk: BaseDocumentTransformer
-    index: Sequence[AnyIndex]
+    index: Sequence[VectorStore | LexicalIndex]
 
     def flow(self, given: Reading) -> Flow[IngestReport]:
         started = time.perf_counter()
         corpus = given.corpus
         with corpus.writing():
+            pruned = self.gone(corpus, given.paths) if given.prune else []
+            corpus.forget_files(pruned)
             uris, failed = yield from self._load(corpus, given.paths)
             yield from self._chunk(corpus)
             encoded = 0
-            for index in self.index:
-                encoded += yield from self.fill(corpus, index)
+            encoded += yield from self.fill(corpus)
             corpus.drop_orphans()
             counts = corpus.counts(uris)
         return IngestReport(
@@ -129,9 +138,17 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
             descriptions=counts.descriptions,
             chunks=len(corpus.held(self.name_of(self.index[0]))) if self.index else counts.chunks,
             failed=tuple(failed),
+            pruned=len(pruned),
             encoded=encoded,
             seconds=round(time.perf_counter() - started, 3),
         )
+
+    def gone(self, corpus: Corpus, paths: Sequence[str | Path]) -> list[str]:
+        """The files that the corpus lists and that are no longer there; those under *paths*, if there are any."""
+        if not isinstance(self.load, Files):
+            return []
+        within = [Path(path).resolve() for path in paths]
+        return [u for u in corpus.uris() if not Path(u).exists() and (not within or any(Path(u).is_relative_to(w) for w in within))]
 
     def _load(self, corpus: Corpus, paths: Sequence[str | Path]) -> Flow[tuple[list[str], list[Failure]]]:
         """Read what is new or changed; one file that cannot be read costs only itself."""
@@ -146,9 +163,9 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
                 uri = str(path)
                 try:
                     digest = self.load.digest(path)
-                    if not corpus.has_file(uri, digest, self._loader):
+                    if not corpus.has_file(uri, digest, self.loader):
                         batches = reader.papers(path)
-                        with corpus.replacing(uri, digest, self._loader) as put:
+                        with corpus.replacing(uri, digest, self.loader) as put:
                             while some := (yield from call("load", _next, batches)):
                                 put(some)
                                 papers += len(some)
@@ -170,8 +187,8 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
             by_uri.setdefault(str(document.metadata.get("source", type(loader).__name__)), []).append(document)
         for uri, documents in by_uri.items():
             content = digest(*(d.page_content for d in documents))
-            if not corpus.has_file(uri, content, self._loader):
-                corpus.put_file(uri, content, self._loader, documents)
+            if not corpus.has_file(uri, content, self.loader):
+                corpus.put_file(uri, content, self.loader, documents)
         return list(by_uri), []
 
     def _chunk(self, corpus: Corpus) -> Flow[None]:
@@ -183,47 +200,92 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
             corpus.put_chunks(self._chunker, papers, chunks)
         yield from emit(Progress("chunk", len(waiting), len(waiting)))
 
-    def fill(self, corpus: Corpus, index: AnyIndex) -> Flow[int]:
-        """Bring one index up to date; return how many texts had to be embedded.
+    def fill(self, corpus: Corpus, damaged: Collection[str] = ()) -> Flow[int]:
+        """Bring the indexes up to date, and build those *damaged* anew; return how many texts had to be embedded.
 
-        An index of ours that cannot be written, as after a process was killed in the middle of it, is built anew.
+        Readers see all of them change at the same moment.
         """
+        encoded, states, written = 0, [], []
+        last = corpus.published()
+        for index in self.index:
+            if isinstance(index, Index):
+                twin = index.twin()  # this process may be searching with the index itself
+                state, more = yield from self._next_state(corpus, twin, self.name_of(index) in damaged)
+                if state:
+                    states.append(state)
+                    written.append(twin)
+            else:
+                more = yield from self._fill_foreign(corpus, index)
+            encoded += more
+        corpus.publish(states)
+        for twin in written:
+            twin.sweep(keep=[last.get(self.name_of(twin), ("", 0))[1], twin.generation])
+        return encoded
+
+    def _next_state(self, corpus: Corpus, index: Index, anew: bool) -> Flow[tuple[IndexState | None, int]]:
+        """Make the next generation of an index, if it needs one.  One that cannot be written is built anew."""
         name = self.name_of(index)
-        if corpus.index_fingerprint(name) != _fingerprint(index):
-            self.begin(corpus, index)
+        fingerprint, generation = corpus.published().get(name, ("", 0))
+        anew = anew or fingerprint != _fingerprint(index)
+        if not anew and not corpus.missing(name, self._chunker) and not corpus.surplus(name):
+            return None, 0
+        index.use(generation)
+        if not anew and not index.is_sound():
+            log.warning("index %s is damaged and is built anew from the corpus", name)
+            anew = True
         try:
-            return (yield from self._fill(corpus, index, name))
+            return (yield from self._fill(corpus, index, generation, anew))
         except _BrokenIndex as broken:
             log.warning("index %s could not be written (%s) and is built anew from the corpus", name, broken.__cause__)
-            self.begin(corpus, index)
-            return (yield from self._fill(corpus, index, name))
+            return (yield from self._fill(corpus, index, generation, anew=True))
 
-    def begin(self, corpus: Corpus, index: AnyIndex) -> None:
-        """Make an index empty, and say so in the ledger."""
-        if isinstance(index, Index):
-            index.clear()
-        corpus.begin_index(self.name_of(index), _fingerprint(index))
+    def _fill(self, corpus: Corpus, index: Index, generation: int, anew: bool) -> Flow[tuple[IndexState, int]]:
+        name = self.name_of(index)
+        missing = corpus.missing("" if anew else name, self._chunker)
+        surplus = [] if anew else corpus.surplus(name)
+        index.use(generation)
+        new = max(generation + 1, time.time_ns() // 1_000_000)  # so that no folder's name is ever used again
+        yield from _written(index, index.begin, new, not anew)
+        encoded = 0
+        for at in range(0, len(missing), _AT_ONCE):
+            yield from emit(Progress("index", at, len(missing), name))
+            passages = list(corpus.passages(missing[at : at + _AT_ONCE]).values())
+            encoded += yield from self._add(corpus, index, passages)
+        if surplus:
+            yield from _written(index, index.remove, surplus)
+        yield from _written(index, index.seal)
+        yield from emit(Progress("index", len(missing), len(missing), name))
+        return IndexState(name, _fingerprint(index), new, missing, surplus, anew), encoded
 
-    def _fill(self, corpus: Corpus, index: AnyIndex, name: str) -> Flow[int]:
-        cached = CachedEmbeddings(index.embeddings, corpus) if isinstance(index, VectorIndex) and index.embeddings else None
+    def _add(self, corpus: Corpus, index: Index, passages: Sequence[Document]) -> Flow[int]:
+        """Add passages to an index; return how many had to be embedded."""
+        if isinstance(index, LexicalIndex):
+            yield from _written(index, index.add_passages, passages)
+        if not isinstance(index, VectorIndex):
+            return 0
+        assert index.embeddings is not None
+        cached = CachedEmbeddings(index.embeddings, corpus)
+        vectors = yield from call("embed", cached.vectors, [searchable(p) for p in passages])
+        yield from _written(index, index.add_vectors, passages, vectors)
+        return cached.encoded
+
+    def _fill_foreign(self, corpus: Corpus, index: AnyIndex) -> Flow[int]:
+        """A LangChain vector store, which embeds by itself: what it holds is noted as it is added."""
+        assert isinstance(index, VectorStore)
+        name = self.name_of(index)
+        if corpus.index_fingerprint(name) != _fingerprint(index):
+            corpus.begin_index(name, _fingerprint(index))
         missing = corpus.missing(name, self._chunker)
         for at in range(0, len(missing), _AT_ONCE):
             yield from emit(Progress("index", at, len(missing), name))
             ids = missing[at : at + _AT_ONCE]
-            passages = list(corpus.passages(ids).values())
-            if isinstance(index, LexicalIndex):
-                yield from _written(index, index.add_passages, passages)
-            elif cached and isinstance(index, VectorIndex):
-                vectors = yield from call("embed", cached.vectors, [searchable(p) for p in passages])
-                yield from _written(index, index.add_vectors, passages, vectors)
-            else:
-                yield from call("index", index.add_documents, [entry(p) for p in passages])
+            yield from call("index", index.add_documents, [entry(p) for p in corpus.passages(ids).values()])
             corpus.mark(name, ids)
         if surplus := corpus.surplus(name):
-            yield from _written(index, index.remove if isinstance(index, Index) else index.delete, surplus)
+            yield from call("index", index.delete, surplus)
             corpus.unmark(name, surplus)
         yield from emit(Progress("index", len(missing), len(missing), name))
-        return cached.encoded if cached else 0
+        return 0
 
     def backlog(self, corpus: Corpus, index: AnyIndex) -> tuple[list[str], list[str]]:
         """The passages that *index* still lacks, and those it holds too much."""
@@ -236,7 +298,7 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
         return f"{short}-{digest(str(_described(index)), self._chunker)[:8]}"
 
     @property
-    def _loader(self) -> str:
+    def loader(self) -> str:
         return digest(str(_described(self.load)))
 
     @property
@@ -302,6 +364,8 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         rankings = [Ranking(label(retriever), documents) for (retriever, _), documents in zip(asked, found, strict=True)]
         fused = yield from call("fuse", self.fuse.fuse, rankings)
         passages = yield from call("read", _read, given.corpus, fused)
+        if len(passages) < len(fused) and given.refresh():  # of a paper that was replaced meanwhile
+            return (yield from self.search(given))
         if given.where:  # a retriever of another make knows nothing of the filter
             passages = [passage for passage in passages if given.where.matches(facts_of(passage.metadata))]
         return queries[0], passages
@@ -342,7 +406,8 @@ class Rag:
     def __init__(self, *, corpus: Path = Path(".ragkit"), ingest: IngestPipeline, answer: AnswerPipeline) -> None:
         self.corpus = Corpus(corpus)
         self.ingest_pipeline, self.answer_pipeline = ingest, answer
-        self._opened = False
+        self._opened: dict[str, int] = {}
+        self._opening = threading.RLock()
         self._ragkit_spec = Spec(Rag, {"corpus": corpus, "ingest": ingest, "answer": answer}, "Rag")
         filled = {ingest.name_of(index) for index in ingest.index}
         for index in _indexes_in(answer):
@@ -364,30 +429,37 @@ class Rag:
 
     # --- papers in
 
-    def ingest(self, *paths: str | Path) -> IngestReport:
+    def ingest(self, *paths: str | Path, prune: bool = False) -> IngestReport:
         """Read files and folders into the corpus, and bring the indexes up to date.
+
+        With *prune*, the papers of files that are gone (from under *paths*, if there are any) are forgotten, unless
+        another file lists them.
 
         Without paths, only the indexes (and what the configuration's loader names) are.  Raises `UsageError` for a
         path that is not there and `CorpusError` if the corpus cannot be written; a file that cannot be read is named
         in the report.
         """
-        return run(self.ingest_pipeline.flow(Reading(self.corpus, paths)))
+        return run(self.ingest_pipeline.flow(Reading(self.corpus, paths, prune)))
 
-    def ingest_events(self, *paths: str | Path) -> Iterator[Event]:
+    def ingest_events(self, *paths: str | Path, prune: bool = False) -> Iterator[Event]:
         """The same, as a stream of events that ends with `Finished(report)`."""
-        return steps(self.ingest_pipeline.flow(Reading(self.corpus, paths)))
+        return steps(self.ingest_pipeline.flow(Reading(self.corpus, paths, prune)))
 
     def repair(self) -> list[str]:
         """Rebuild every index that is not what the ledger says, from the corpus; say what was done."""
-        mended = []
         with self.corpus.writing():
-            for index in self.ingest_pipeline.index:
-                name = self.ingest_pipeline.name_of(index)
-                if isinstance(index, Index) and (not index.folder.exists() or _present(index) != set(self.corpus.held(name))):
-                    self.ingest_pipeline.begin(self.corpus, index)
-                    mended.append(f"rebuilt {name}")
-                run(self.ingest_pipeline.fill(self.corpus, index))
-        return mended
+            damaged = [name for name, index in self._named.items() if isinstance(index, Index) and not self._holds(index.twin())]
+            run(self.ingest_pipeline.fill(self.corpus, damaged))
+        return [f"rebuilt {name}" for name in damaged]
+
+    def _holds(self, index: Index) -> bool:
+        """Is the published generation of *index* sound, and does it hold what the ledger says?"""
+        name = self.ingest_pipeline.name_of(index)
+        index.use(self.corpus.published().get(name, ("", 0))[1])
+        try:
+            return index.is_sound() and index.ids() == set(self.corpus.held(name))
+        except Exception:  # whatever a damaged index raises
+            return False
 
     # --- questions
 
@@ -444,45 +516,59 @@ class Rag:
         return RunnableLambda(lambda question: self.ask(question), afunc=lambda question: self.aask(question), name="ragkit")
 
     def _question(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]], where: str | Where | None) -> Question:
-        return Question(self.corpus, _asked(question), tuple(map(_message, history)), parse(where) if isinstance(where, str) else where)
+        return Question(
+            self.corpus, _asked(question), tuple(map(_message, history)), parse(where) if isinstance(where, str) else where, self._ready
+        )
 
     # --- the indexes
 
-    def _ready(self) -> None:
-        """At the first question, see that every index is this configuration's and holds what the ledger says.
+    def _ready(self) -> bool:
+        """Before each question, see that every index is this configuration's and open its published generation; was any new?
 
-        One whose files are gone or cannot be read is rebuilt from the corpus, which encodes nothing anew.
+        One whose files are gone or were touched is rebuilt from the corpus, which encodes nothing anew.
         """
-        if self._opened:
-            return
-        indexes = {self.ingest_pipeline.name_of(index): index for index in self.ingest_pipeline.index}
-        for name, index in indexes.items():
-            known = self.corpus.index_fingerprint(name)
-            if known is None:
-                raise IndexMismatch(
-                    f"the corpus in '{self.corpus.directory}' has no index for this configuration ({name});"
-                    " run `ragkit ingest` with it (no path is needed), or use the configuration that the corpus was built with"
-                )
-            if known != _fingerprint(index):
-                raise IndexMismatch(f"index {name} was built with another model or other settings; run `ragkit ingest` to build it anew")
-        tracked = self.corpus.indexes()
-        with ThreadPoolExecutor(1) as pool:  # the models load while the indexes open
-            for embed in {id(i.embeddings): i.embeddings for i in indexes.values() if isinstance(i, VectorStore)}.values():
+        with self._opening:
+            published = self.corpus.published()
+            stale = []
+            for name, index in self._named.items():
+                if name not in published:
+                    raise IndexMismatch(
+                        f"the corpus in '{self.corpus.directory}' has no index for this configuration ({name});"
+                        " run `ragkit ingest` with it (no path is needed), or use the configuration that the corpus was built with"
+                    )
+                if published[name][0] != self._fingerprints[name]:
+                    raise IndexMismatch(
+                        f"index {name} was built with another model or other settings; run `ragkit ingest` to build it anew"
+                    )
+                if isinstance(index, Index) and self._opened.get(name) != published[name][1]:
+                    index.use(published[name][1])
+                    stale.append((name, index))
+            damaged = [name for name, index in stale if not index.is_sound()]
+            if damaged and self.corpus.published() == published:  # else a writer published, and swept away what was to be opened
+                log.warning("index %s is damaged and is built anew from the corpus", " and ".join(damaged))
+                self.repair()
+            if damaged:
+                return self._ready()
+            self._warm([index for _, index in stale] if not self._opened else [])
+            self._opened |= {name: index.generation for name, index in stale}
+            return bool(stale)
+
+    def _warm(self, indexes: Sequence[Index]) -> None:
+        """Open indexes and load their models side by side."""
+        with ThreadPoolExecutor(1) as pool:
+            for embed in {id(i.embeddings): i.embeddings for i in indexes if isinstance(i, VectorStore)}.values():
                 if embed:
                     pool.submit(embed.embed_query, "")
-            broken = [name for name, index in indexes.items() if isinstance(index, Index) and not _holds(index, tracked[name])]
-        if broken and not self.corpus.is_being_written():
-            log.warning("index %s is damaged and is built anew from the corpus", " and ".join(broken))
-            self.repair()
-        self._opened = True
+            for index in indexes:
+                index.count()
 
+    @cached_property
+    def _named(self) -> dict[str, AnyIndex]:
+        return {self.ingest_pipeline.name_of(index): index for index in self.ingest_pipeline.index}
 
-def _holds(index: Index, passages: int) -> bool:
-    """Can *index* be opened, and does it hold so many passages?"""
-    try:
-        return index.folder.exists() and index.count() == passages
-    except Exception:  # whatever a damaged index raises
-        return False
+    @cached_property
+    def _fingerprints(self) -> dict[str, str]:
+        return {name: _fingerprint(index) for name, index in self._named.items()}
 
 
 class _Stopwatch:
@@ -515,13 +601,6 @@ def _message(given: BaseMessage | Mapping[str, str]) -> BaseMessage:
 
 def _indexes_in(answer: AnswerPipeline) -> list[AnyIndex]:
     return [part for part in parts_of(answer) if isinstance(part, VectorStore | LexicalIndex)]
-
-
-def _present(index: Index) -> set[str]:
-    try:
-        return index.ids()
-    except Exception:  # whatever a damaged index raises, it is to be rebuilt
-        return set()
 
 
 def _fingerprint(index: AnyIndex) -> str:

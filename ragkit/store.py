@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
@@ -25,6 +25,10 @@ _COMPARED = 2_000  # passages that a filter leaves and that are compared one by 
 @dataclass(frozen=True)
 class ChromaStore(VectorIndex):
     """Chroma in this process, in a folder beside the corpus; nearest by cosine, from 0 (unrelated) to 1 (the same)."""
+
+    changing: ClassVar[Mapping[str, tuple[str, ...]]] = {"chroma.sqlite3": ("acquire_write",)}
+
+    handles: ClassVar[tuple[str, ...]] = ("_client", "_collection", "_left")
 
     embed: Embeddings
 
@@ -118,20 +122,34 @@ class ChromaStore(VectorIndex):
         for at in range(0, len(ids), most):
             self._collection.delete(ids=list(ids[at : at + most]))
 
-    def clear(self) -> None:
-        from chromadb.api.shared_system_client import SharedSystemClient
+    def files(self) -> list[Path]:
+        """See `Index`; the graph of a store of less than some thousand vectors is made anew whenever it is opened."""
+        return [path for path in super().files() if path.name == "chroma.sqlite3" or (path.parent / "index_metadata.pickle").exists()]
 
-        for name in ("_client", "_collection"):
-            self.__dict__.pop(name, None)
-        SharedSystemClient.clear_system_cache()  # else Chroma goes on using the deleted files
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def let_go(self) -> None:
+        client = self.__dict__.pop("_client", None)
+        self.__dict__.pop("_collection", None)
+        if client is not None:
+            client.close()
+
+    def use(self, generation: int) -> None:
+        """See `Index`; the client before last is closed, since a thread may still be searching with the last."""
+        before, last = self.__dict__.pop("_left", None), self.__dict__.pop("_client", None)
+        self.__dict__.pop("_collection", None)
+        if before is not None:
+            before.close()
+        if last is not None:
+            self.__dict__["_left"] = last
+        super().use(generation)
 
     @functools.cached_property
     def _client(self) -> Any:
         import chromadb
         from chromadb.config import Settings
 
-        return chromadb.PersistentClient(path=str(self.folder), settings=Settings(anonymized_telemetry=False))
+        client = chromadb.PersistentClient(path=str(self.folder), settings=Settings(anonymized_telemetry=False))
+        self.reseal()
+        return client
 
     @functools.cached_property
     def _collection(self) -> Any:

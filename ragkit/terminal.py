@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
     from ragkit.doctor import Diagnosis
-    from ragkit.pipeline import IngestReport
+    from ragkit.pipeline import Failure, IngestReport
+    from ragkit.plan import Plan
 
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
@@ -143,14 +144,30 @@ def _outcome(result: Any) -> str:
 
 def show_report(report: IngestReport) -> None:
     """What an ingest did; the files that failed are named on standard error."""
+    pruned = f", forgot {_many(report.pruned, 'file')}" if report.pruned else ""
     described = f", {_many(report.descriptions, 'bibliography reference')}" if report.descriptions else ""
     out.print(
         f"{_many(report.documents, 'paper')} in the corpus ({_many(report.chunks, 'passage')}); read {_many(report.files, 'file')} listing"
         f" {_many(report.entries, 'paper')}: {_many(report.duplicates, 'duplicate')}, {_many(report.variants, 'variant')}"
-        f"{described};"
+        f"{described}{pruned};"
         f" embedded {_many(report.encoded, 'text')} in {report.seconds:.1f} s"
     )
-    for failure in report.failed:
+    _show_failures(report.failed)
+
+
+def show_plan(plan: Plan) -> None:
+    """What an ingest would do."""
+    forgotten = f", forget {_many(plan.gone, 'file')} that {'is' if plan.gone == 1 else 'are'} gone" if plan.gone else ""
+    out.print(
+        f"would read {plan.new} new and {_many(plan.changed, 'changed file')} ({plan.unchanged} unchanged){forgotten}:"
+        f" {_many(plan.papers, 'paper')}, {_many(plan.passages, 'passage')};"
+        f" embed {_many(plan.encode, 'text')} of {plan.tokens:,} tokens; about {plan.seconds:,.0f} s"
+    )
+    _show_failures(plan.failed)
+
+
+def _show_failures(failed: Sequence[Failure]) -> None:
+    for failure in failed:
         err.print(Text(f"failed: {nearby(failure.source)}: {failure.error}", style="red"))
 
 

@@ -31,7 +31,7 @@ LAYERS = [
     {"files", "chunk", "embed", "store", "lexical", "rewrite", "retrieve", "fuse", "compress", "generate", "verify", "policy"},
     {"reader"},
     {"pipeline"},
-    {"schema", "doctor", "terminal"},
+    {"schema", "doctor", "plan", "terminal"},
     {"main", "testing"},
     {"cli"},
     {"__init__", "__main__"},

@@ -63,6 +63,7 @@ def state(directory: Path) -> dict[str, Any]:
     for index in rag.ingest_pipeline.index:
         assert isinstance(index, Index)
         name = rag.ingest_pipeline.name_of(index)
+        index.use(corpus.published()[name][1])
         held[name] = [sorted(corpus.held(name)), sorted(index.ids())]
     papers = {i: [d.page_content, d.metadata] for i, d in corpus.documents(corpus.document_ids()).items()}
     counts = corpus.counts()

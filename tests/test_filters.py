@@ -48,6 +48,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ragkit.Rag:
             file.write(json.dumps({**paper, "tags": ["even"] if number % 2 == 0 else ["odd", "strange"]}) + "\n")
     rag = pipelines(folder / "corpus")
     rag.ingest(folder / "papers.jsonl")
+    assert rag.search("glass")  # opens the indexes
     return rag
 
 

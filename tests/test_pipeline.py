@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -215,24 +216,56 @@ def test_a_lost_index_is_rebuilt_without_encoding(tmp_path: Path, lost: str) -> 
     assert examine(again).problems == ()
 
 
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of more passages than Chroma keeps in its log, so that all of its files matter."""
+    folder = tmp_path_factory.mktemp("indexed")
+    with (folder / "papers.jsonl").open("w") as file:
+        for number in range(1300):
+            file.write(json.dumps({"title": f"Paper {number}", "text": f"Bridge {number} carries {number * 7} people."}) + "\n")
+    small(folder / "corpus").ingest(folder / "papers.jsonl")
+    return folder / "corpus"
+
+
 @pytest.mark.parametrize("harm", ["delete", "truncate", "scramble"])
-def test_a_damaged_index_is_noticed_said_and_rebuilt(tmp_path: Path, harm: str, command: Any) -> None:
-    (tmp_path / "ragkit.yaml").write_text("""
-define: {dense: &dense {type: chroma, embed: sentence_transformers}, words: &words bm25}
-ingest: {chunk: whole, index: [*dense, *words]}
-answer: {retrieve: [{type: dense, store: *dense}, {type: lexical, index: *words}], generate: extractive}
-""")
+def test_any_damaged_file_of_an_index_is_noticed_said_and_rebuilt_without_encoding(
+    tmp_path: Path, indexed: Path, harm: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = "How many people does bridge 77 carry?"
+    right = small(indexed).ask(asked).text
+    assert "539 people" in right
+    shutil.copytree(indexed, tmp_path / "corpus")
+    assert small(tmp_path / "corpus").ask(asked).text == right
+    names = sorted(p.relative_to(tmp_path / "corpus") for p in (tmp_path / "corpus" / "indexes").rglob("*") if p.is_file())
+    assert {"data_level0.bin", "chroma.sqlite3", "meta.json"} <= {n.name for n in names}
+    for name in names:
+        if name.suffix == ".lock":
+            continue
+        shutil.rmtree(tmp_path / "corpus")
+        shutil.copytree(indexed, tmp_path / "corpus")
+        harmed = tmp_path / "corpus" / name
+        content = harmed.read_bytes()
+        if harm == "delete":
+            harmed.unlink()
+        else:
+            harmed.write_bytes(content[: len(content) // 2] if harm == "truncate" else bytes(b ^ 90 for b in content))
+        caplog.clear()
+        rag = small(tmp_path / "corpus")
+        assert rag.ask(asked).text == right, f"{harm} {name}"
+        said = [record.getMessage() for record in caplog.records if record.name == "ragkit"]
+        assert said == [f"index {name.parts[1]} is damaged and is built anew from the corpus"], f"{harm} {name}"
+        assert rag.corpus.counts().vectors == 1300
+        assert examine(rag).problems == ()
+
+
+def test_the_command_line_says_that_an_index_was_damaged_and_answers(tmp_path: Path, command: Any) -> None:
     write(tmp_path / "papers", glass="Glass bridges carry 40 people.", rope="Rope bridges sway.")
     command("ingest", "papers")
-    for path in (tmp_path / ".ragkit" / "indexes").rglob("*"):
-        if path.name in ("chroma.sqlite3", "meta.json"):
-            if harm == "delete":
-                path.unlink()
-            else:
-                path.write_bytes(b"" if harm == "truncate" else bytes(reversed(path.read_bytes())))
+    for path in (tmp_path / ".ragkit" / "indexes").rglob("meta.json"):
+        path.write_text("{}")
     done = command("ask", "How many people do glass bridges carry?")
     assert "Glass bridges carry 40 people. [1]" in done.stdout
-    assert done.stderr.startswith("index chroma-")
+    assert done.stderr.startswith("index bm25-")
     assert done.stderr.endswith("is damaged and is built anew from the corpus\n")
     assert command("ask", "How many people do glass bridges carry?").stderr == ""
     assert command("doctor").returncode == 0
@@ -241,10 +274,11 @@ answer: {retrieve: [{type: dense, store: *dense}, {type: lexical, index: *words}
 def test_doctor_finds_what_an_index_lost_and_mends_it(tmp_path: Path) -> None:
     rag = small(tmp_path / "corpus")
     rag.ingest(write(tmp_path / "papers", glass="Glass bridges carry 40 people.", rope="Rope bridges sway."))
+    assert rag.search("glass")
     words: Any = rag.ingest_pipeline.index[1]
     words.remove([next(iter(words.ids()))])
     [problem] = examine(rag).problems
-    assert problem.endswith("1 passages lost, 0 unknown; run `ragkit doctor --repair`")
+    assert problem.endswith("its files are damaged; run `ragkit doctor --repair`")
     mended = repair(rag)
     assert (len(mended.repaired), mended.problems) == (1, ())
     assert examine(rag).problems == ()

@@ -1,0 +1,119 @@
+"""What an ingest would do, before it does it: the files it would read, and the model tokens and time it would take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from langchain_core.documents import Document
+from pydantic import BaseModel, ConfigDict
+
+from ragkit.document import digest, paper_id, searchable
+from ragkit.embed import FingerprintedEmbeddings, fingerprint_of, tokens_of
+from ragkit.errors import LoadError, UsageError
+from ragkit.files import Files
+from ragkit.index import VectorIndex
+from ragkit.pipeline import Failure, Rag
+from ragkit.reader import Reader
+
+_SAMPLE = 64  # texts that are embedded to see how fast it goes
+
+
+class Plan(BaseModel):
+    """What an ingest would do.
+
+    `new`, `changed`, `unchanged`: files; `gone`: files that would be forgotten; `papers`: in new and changed files, each
+    paper counted once; `passages`: theirs; `encode`: the passages that would be embedded, which are `tokens` long and take
+    about `seconds` (reading alone, where the model is a server's).  Papers that the corpus lists under another file are counted as if they were new.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    new: int
+    changed: int
+    unchanged: int
+    gone: int
+    failed: tuple[Failure, ...]
+    papers: int
+    passages: int
+    encode: int
+    tokens: int
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+
+def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
+    """Read and cut what is new or changed, and store nothing.  Raises `UsageError` for a path that is not there."""
+    pipeline, corpus = rag.ingest_pipeline, rag.corpus
+    if not isinstance(pipeline.load, Files):
+        raise UsageError("what this configuration's loader would bring cannot be told before it is asked; ingest without --dry-run")
+    started = time.perf_counter()
+    found = pipeline.load.find([*pipeline.load.paths, *paths])
+    known = set(corpus.uris()) if corpus.exists() else set()
+    failed: list[Failure] = []
+    to_read: list[Path] = []
+    for path in found:
+        try:
+            content = pipeline.load.digest(path)
+            if str(path) not in known or not corpus.has_file(str(path), content, pipeline.loader):
+                to_read.append(path)
+        except LoadError as error:
+            failed.append(Failure(source=str(path).encode(errors="replace").decode(), error=str(error)))
+    papers: set[str] = set()
+    passages = 0
+    texts: dict[str, str] = {}
+    for some in _read(pipeline.load, to_read, failed):
+        fresh = [paper for paper in some if paper.page_content and paper.id not in papers]
+        papers |= {str(paper.id) for paper in fresh}
+        cut = pipeline.chunk.transform_documents(fresh)
+        passages += len(cut)
+        texts |= {digest(text): text for text in map(searchable, cut)}
+    encode, tokens, seconds = _encoding(rag, texts)
+    changed = sum(str(path) in known for path in to_read)
+    return Plan(
+        new=len(to_read) - changed,
+        changed=changed,
+        unchanged=len(found) - len(to_read) - sum(Path(f.source) not in to_read for f in failed),
+        gone=len(pipeline.gone(corpus, paths)) if prune and corpus.exists() else 0,
+        failed=tuple(failed),
+        papers=len(papers),
+        passages=passages,
+        encode=encode,
+        tokens=tokens,
+        seconds=round(time.perf_counter() - started + seconds, 1),
+    )
+
+
+def _read(files: Files, paths: Sequence[Path], failed: list[Failure]) -> Iterator[list[Document]]:
+    with Reader(files) as reader:
+        for path in paths:
+            try:
+                for some in reader.papers(path):
+                    yield [paper.model_copy(update={"id": paper_id(paper)}) for paper in some]
+            except LoadError as error:
+                failed.append(Failure(source=str(path), error=str(error)))
+
+
+def _encoding(rag: Rag, texts: dict[str, str]) -> tuple[int, int, float]:
+    """How many texts would be embedded, how many tokens they have, and how long it would take, from a sample of them."""
+    encode, tokens, seconds = 0, 0, 0.0
+    for index in rag.ingest_pipeline.index:
+        if not isinstance(index, VectorIndex) or index.embeddings is None:
+            continue
+        embed = index.embeddings
+        cached = rag.corpus.vectors(fingerprint_of(embed), texts) if rag.corpus.exists() else {}
+        waiting = [text for key, text in texts.items() if key not in cached]
+        encode += len(waiting)
+        length = tokens_of(embed, waiting)
+        tokens += length
+        if waiting and isinstance(embed, FingerprintedEmbeddings):  # a server may ask for money
+            sample = waiting[:: max(len(waiting) // _SAMPLE, 1)][:_SAMPLE]
+            embed.embed_documents(sample[:1])  # loads the model
+            started = time.perf_counter()
+            embed.embed_documents(sample)
+            seconds += (time.perf_counter() - started) * length / max(tokens_of(embed, sample), 1)
+    return encode, tokens, seconds
