@@ -17,6 +17,7 @@ from typing import Any
 import ragkit
 from ragkit.chunk import SentenceChunker
 from ragkit.doctor import examine
+from ragkit.files import Files
 from ragkit.generate import ExtractiveGenerator
 from ragkit.index import Index
 from ragkit.lexical import TantivyIndex
@@ -40,10 +41,14 @@ def test_a_killed_ingest_resumes_to_the_state_of_a_clean_build(tmp_path: Path) -
 # --- the trials: a process of their own, that forks one child for each, so that each costs little and can be killed
 
 
+class ReadHere(Files):
+    """Files that are read in this process, since only it knows this class; starting another for each trial would take longest."""
+
+
 def pipeline(directory: Path) -> ragkit.Rag:
     dense, words = ChromaStore(embed=HashedEmbeddings()), TantivyIndex()
     retrieve = [DenseRetriever(store=dense, k=5), LexicalRetriever(index=words, k=5)]
-    ingest = IngestPipeline(chunk=SentenceChunker(max_tokens=40), index=[dense, words])
+    ingest = IngestPipeline(load=ReadHere(), chunk=SentenceChunker(max_tokens=40), index=[dense, words])
     return ragkit.Rag(corpus=directory, ingest=ingest, answer=AnswerPipeline(retrieve=retrieve, generate=ExtractiveGenerator()))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -102,6 +104,28 @@ def test_papers_come_while_the_file_is_still_being_read(tmp_path: Path) -> None:
         assert len(next(batches)) == 100
         batches.close()
         assert [p.metadata["title"] for p in read(tmp_path, "print", reader)] == ["Print"]
+
+
+def test_the_process_ends_when_the_one_that_asks_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "good.txt").write_text("Glass bridges carry people.")
+    asks = f"""
+import os, signal
+from pathlib import Path
+from ragkit.files import Files
+from ragkit.reader import Reader
+reader = Reader(Files())
+list(reader.papers(Path({str(tmp_path / "good.txt")!r})))
+print(reader._process.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{int(done.stdout)}").exists() and time.monotonic() < deadline:
+        if Path(f"/proc/{int(done.stdout)}/stat").read_text().split()[2] == "Z":
+            return  # ended, and nobody has asked for its status yet
+        time.sleep(0.05)
+    assert time.monotonic() < deadline
 
 
 def test_the_process_is_gone_when_the_reader_is_closed(tmp_path: Path) -> None:
