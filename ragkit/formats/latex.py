@@ -176,6 +176,7 @@ class _Reader:
         self.builder = builder
         self.known: dict[str, Any] = {}
         self.macros: dict[str, str] = above.macros if above else {}
+        self.printed: dict[tuple[str, bool], str] = above.printed if above else {}
         self.expanding: tuple[str, ...] = above.expanding if above else ()
         self.companions: Mapping[str, str] = above.companions if above else {}
         self.name: str = above.name if above else ""
@@ -308,7 +309,7 @@ class _Reader:
             (start, stop), after = self._argument(after, end)
             self._part(start, stop)
             return after
-        if name in ("text", "textrm", "mbox", "hbox", "operatorname") and self.math:
+        if name in ("text", "textrm", "mbox", "hbox", "operatorname") and self.math and self.depth < _DEPTH:
             (start, stop), after = self._argument(word_end, end)
             self.read(start, stop)
             return after
@@ -365,9 +366,11 @@ class _Reader:
     def _expand(self, name: str, at: int, word_end: int, after: int) -> int:
         """A command of the paper's own, as it prints."""
         body = self.macros[name]
-        outer, self.expanding = self.expanding, (*self.expanding, name)
-        printed = self.plain(body)
-        self.expanding = outer
+        if (name, self.math) not in self.printed:
+            outer, self.expanding = self.expanding, (*self.expanding, name)
+            self.printed[name, self.math] = self.plain(body) if len(outer) < _DEPTH // 3 else ""
+            self.expanding = outer
+        printed = self.printed[name, self.math]
         if len(printed) <= _LONGEST:
             self.builder.add(printed, at, word_end - at)
         if "\\xspace" in body and not re.match(r"[.,;:!?)'\-}/]", self.text[after : after + 1] or "."):
@@ -415,6 +418,7 @@ class _Reader:
             return self._argument(at, end)[1]
         if not arguments and stop - start <= 2 * _LONGEST:
             self.macros[named[1]] = self.text[start:stop]
+            self.printed.clear()  # what others print may have changed
         return at
 
     def _metadata(self, name: str, after: int) -> int:
@@ -461,7 +465,7 @@ class _Reader:
 
     def _optional(self, at: int, end: int) -> tuple[tuple[int, int], int]:
         """Where a bracketed argument stands, if there is one here, and where it ends."""
-        if not self.text.startswith("[", at):
+        if not self.text.startswith("[", at) or self.text.find("]", at, at + 2000) < 0:
             return (at, at), at
         inside, place = 0, at + 1
         for found in re.compile(r"\\.|[\[\]{]", re.DOTALL).finditer(self.text, at + 1, min(end, at + 2000)):
