@@ -1,4 +1,4 @@
-"""`make bench`: run every measurement and write docs/benchmarks.md."""
+"""`make bench`: run every measurement and write docs/benchmarks.md and docs/formats.md."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 
-from benchmarks import answers, retrieval, speed
+from benchmarks import answers, formats, ingest, retrieval, speed
 from benchmarks.table import ROOT, SHARED
 
 INTRODUCTION = """# Benchmarks
@@ -19,6 +19,7 @@ were written for this project, two thirds for development (`dev`) and one third 
 if not (SHARED / "papers").is_dir():
     sys.exit(f"the benchmarks need the shared data, and there is no '{SHARED}'")
 machine = f"Measured on {os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}."
-report = "\n\n".join([INTRODUCTION + "\n" + machine, speed.main(), answers.main(), retrieval.main()])
+report = "\n\n".join([INTRODUCTION + "\n" + machine, speed.main(), ingest.main(), answers.main(), retrieval.main()])
 (ROOT / "docs" / "benchmarks.md").write_text(report + "\n", encoding="utf-8")
+formats.main()
 print(report)
