@@ -6,6 +6,7 @@ answer   rewrite -> retrieve -> fuse -> read -> refine -> gate -> generate -> ve
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import time
@@ -30,7 +31,7 @@ from ragkit.config import Spec, describe, parts_of
 from ragkit.corpus import Corpus, CorpusReader, IndexState
 from ragkit.document import digest, entry, facts_of, score_of, scored, scores_of, searchable
 from ragkit.embed import CachedEmbeddings, fingerprint_of
-from ragkit.errors import IndexMismatch, LoadError, RagkitError, UsageError
+from ragkit.errors import CorpusError, IndexMismatch, LoadError, RagkitError, UsageError
 from ragkit.files import Files
 from ragkit.flow import Called, Event, Finished, Flow, Pipeline, Progress, asteps, call, emit, gather, run, steps
 from ragkit.fuse import Fusion, MinMaxFusion, Ranking
@@ -236,8 +237,15 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
         try:
             return (yield from self._fill(corpus, index, generation, anew))
         except _BrokenIndex as broken:
+            index.sweep(keep=[generation])
+            if anew or _is_out_of_space(broken.__cause__):
+                raise CorpusError(f"index {name} cannot be written: {broken.__cause__}; what was there before is intact") from None
             log.warning("index %s could not be written (%s) and is built anew from the corpus", name, broken.__cause__)
+        try:
             return (yield from self._fill(corpus, index, generation, anew=True))
+        except _BrokenIndex as broken:
+            index.sweep(keep=[generation])
+            raise CorpusError(f"index {name} cannot be written: {broken.__cause__}; what was there before is intact") from None
 
     def _fill(self, corpus: Corpus, index: Index, generation: int, anew: bool) -> Flow[tuple[IndexState, int]]:
         name = self.name_of(index)
@@ -304,6 +312,10 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
     @property
     def _chunker(self) -> str:
         return digest(str(_described(self.chunk)))
+
+
+def _is_out_of_space(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _next(batches: Iterator[list[Document]]) -> list[Document]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from conftest import NOTES
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -161,3 +163,20 @@ def test_a_model_that_is_nowhere_is_one_sentence(command: Command, tmp_path: Pat
         "the model 'no/such-model' is neither a directory, an installed package nor in the Hugging Face cache, and the hub cannot be"
         " reached; give a directory, or download it once while online\n",
     )
+
+
+@pytest.mark.parametrize("blocks", [100, 400, 900])
+def test_a_disk_that_is_full_is_one_sentence_and_nothing_is_lost(tmp_path: Path, command: Command, blocks: int) -> None:
+    """A limit on the size of a file stands for the full disk: writes fail wherever it is reached."""
+    (tmp_path / "one.md").write_text("# On Bridges\n\nGlass bridges carry 40 people.\n")
+    assert command("ingest", "one.md", "--corpus", "c").returncode == 0
+    many = [{"title": f"Paper {n}", "text": f"Bridge {n} carries {n * 7} people over a river. " * 4} for n in range(400)]
+    (tmp_path / "many.jsonl").write_text("".join(json.dumps(paper) + "\n" for paper in many))
+    ingest = f"ulimit -f {blocks}; exec {sys.executable} -m ragkit ingest many.jsonl --corpus c"
+    full = subprocess.run(["bash", "-c", ingest], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert full.returncode == 1, full.stderr
+    [sentence] = full.stderr.strip().splitlines()
+    assert sentence.endswith("what was there before is intact")
+    assert "Glass bridges carry 40 people." in command("ask", "What do glass bridges carry?", "--corpus", "c").stdout
+    assert json.loads(command("ingest", "many.jsonl", "--corpus", "c", "--json").stdout)["documents"] == 401
+    assert command("doctor", "--corpus", "c").returncode == 0
