@@ -46,6 +46,10 @@ class Index(ABC):
             twin.__dict__.pop(name, None)
         return twin
 
+    def view(self) -> Self:
+        """This index as it is open now, whatever generation it is made to use later."""
+        return copy.copy(self)
+
     def attach(self, root: Path) -> None:
         """Say in which folder the generations of the index live."""
         object.__setattr__(self, "_root", root)

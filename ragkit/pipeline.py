@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -105,6 +106,7 @@ class Question:
     history: Sequence[BaseMessage] = ()
     where: Where | None = None
     refresh: Callable[[], bool] = lambda: False  # opens newer generations of the indexes; were there any?
+    opening: AbstractContextManager[object] = nullcontext()  # held while they are opened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -371,8 +373,10 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         for rewriter in self.rewrite:
             queries = yield from rewriter.flow(queries, given.history)
         among = (yield from call("filter", given.corpus.matching, given.where)) if given.where else None
-        asked = [(retriever, query) for query in queries for retriever in self.retrieve]
-        found = yield from gather("retrieve", [(_kept_to(among, retriever).invoke, query) for retriever, query in asked])
+        with given.opening:  # so that all search the same state of their indexes
+            retrievers = [_kept_to(among, retriever) for retriever in self.retrieve]
+        asked = [(retriever, query) for query in queries for retriever in retrievers]
+        found = yield from gather("retrieve", [(retriever.invoke, query) for retriever, query in asked])
         rankings = [Ranking(label(retriever), documents) for (retriever, _), documents in zip(asked, found, strict=True)]
         fused = yield from call("fuse", self.fuse.fuse, rankings)
         passages = yield from call("read", _read, given.corpus, fused)
@@ -528,9 +532,8 @@ class Rag:
         return RunnableLambda(lambda question: self.ask(question), afunc=lambda question: self.aask(question), name="ragkit")
 
     def _question(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]], where: str | Where | None) -> Question:
-        return Question(
-            self.corpus, _asked(question), tuple(map(_message, history)), parse(where) if isinstance(where, str) else where, self._ready
-        )
+        wanted = parse(where) if isinstance(where, str) else where
+        return Question(self.corpus, _asked(question), tuple(map(_message, history)), wanted, self._ready, self._opening)
 
     # --- the indexes
 
@@ -561,7 +564,7 @@ class Rag:
                 self.repair()
             if damaged:
                 return self._ready()
-            self._warm([index for _, index in stale] if not self._opened else [])
+            self._warm([index for _, index in stale])
             self._opened |= {name: index.generation for name, index in stale}
             return bool(stale)
 

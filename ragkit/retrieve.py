@@ -10,7 +10,7 @@ from langchain_core.vectorstores import VectorStore
 from pydantic import ConfigDict, PositiveInt, PrivateAttr
 
 from ragkit.document import hit, scored
-from ragkit.index import LexicalIndex, VectorIndex, widened
+from ragkit.index import Index, LexicalIndex, VectorIndex, widened
 from ragkit.registry import component
 
 
@@ -20,8 +20,9 @@ class FilteredRetriever(BaseRetriever):
     _among: frozenset[str] | None = PrivateAttr(None)
 
     def within(self, among: frozenset[str] | None) -> Self:
-        """The same retriever, kept to the passages with these ids, or searching all if None."""
-        kept = self.model_copy()
+        """The same retriever over its indexes as they are open now, which finds only the passages with these ids; any, if None."""
+        views = {name: value.view() for name in type(self).model_fields if isinstance(value := getattr(self, name), Index)}
+        kept = self.model_copy(update=views)
         kept._among = among
         return kept
 

@@ -13,13 +13,13 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_core.documents import Document
 
 from ragkit.errors import LoadError
 from ragkit.formats import HEAD, ProjectFormat, decode, title_from_name
-from ragkit.formats.builder import PaperBuilder
+from ragkit.formats.builder import Kind, PaperBuilder
 from ragkit.registry import component
 
 _TOLD_BY = re.compile(r"^[^%\n]{0,200}?\\(?:documentclass\b|documentstyle\b|begin\s*\{(?:document|thebibliography)\})", re.MULTILINE)
@@ -101,7 +101,6 @@ _DEFINITIONS = re.compile(r"(?:re|provide)?newcommandx?|providecommand|renewcomm
 _SPACES = set("quad qquad hfill hfil space enspace enskip thinspace nobreakspace xspace".split())
 _BREAKS = set("par newpage clearpage maketitle bigskip medskip smallskip appendix and And AND".split())
 _LINES = set("newline linebreak tabularnewline cr midrule hline toprule bottomrule".split())
-_VERBATIM_ARGUMENT = set("url path nolinkurl doi".split())
 _METADATA = {"keywords": "keywords", "icmlkeywords": "keywords", "acmDOI": "doi"}
 
 _HIDDEN = set("comment tikzpicture picture CCSXML filecontents filecontents* pspicture pgfpicture forest overpic tikzcd".split())
@@ -142,6 +141,16 @@ def _signs() -> dict[str, str]:
     return {**{name: sign for name, sign in known.items() if not _SILENT.fullmatch(name)}, **_SIGNS}
 
 
+_METHODS = {
+    "begin": "_environment", "end": "_end", "caption": "_caption", "abstract": "_abstract", "footnote": "_footnote", "footnotetext": "_footnote",
+    "verb": "_verb", "lstinline": "_verb", "bibitem": "_bibitem", "item": "_item", "url": "_as_written", "path": "_as_written",
+    "nolinkurl": "_as_written", "doi": "_as_written", "text": "_words", "textrm": "_words", "mbox": "_words", "hbox": "_words",
+    "operatorname": "_words", **dict.fromkeys(("frac", "dfrac", "tfrac", "nicefrac", "sfrac"), "_fraction"),
+    **dict.fromkeys(_SECTIONS, "_heading"), **dict.fromkeys(("input", "include", "subfile", "bibliography"), "_taken_in"),
+}  # fmt: skip
+"""The commands that print in a way of their own, and the methods of the reader that know it."""
+
+
 # --- the pass over the source
 
 _TOKEN = re.compile(
@@ -166,6 +175,16 @@ _GAP = re.compile(r"(?:[ \t]*(?:%[^\r\n]*(?:\r?\n|\r|\Z))?)*+(?:\r?\n[ \t]*)?(?:
 _MATH_END = {"$": re.compile(r"\\[\s\S]|(\$)|\n[ \t]*\r?\n"), "$$": re.compile(r"\\[\s\S]|(\$\$)"), "[": re.compile(r"(\\\])|\\[\s\S]"), "(": re.compile(r"(\\\))|\\[\s\S]")}  # fmt: skip
 _DEPTH = 60  # of groups and environments within one another; what is deeper is read without regard to them
 _LONGEST = 300  # characters that a command without arguments may stand for
+
+
+class Command(NamedTuple):
+    """A command in the source: where it begins, where its name ends, where what follows begins, and where reading ends."""
+
+    name: str
+    at: int
+    name_end: int
+    end: int
+    limit: int
 
 
 class _Reader:
@@ -241,7 +260,7 @@ class _Reader:
             case "space":
                 builder.paragraph() if _BLANK_LINE.search(token[0]) and not self.math else builder.space()
             case "word" | "after":
-                return self._command(token["word"].rstrip("*"), at, token.start("after"), after, end)
+                return self._command(Command(token["word"].rstrip("*"), at, token.start("after"), after, end))
             case "sign":
                 return self._sign(token["sign"], at, after, end)
             case "dollar" if self.math:
@@ -262,63 +281,24 @@ class _Reader:
 
     # --- commands
 
-    def _command(self, name: str, at: int, word_end: int, after: int, end: int) -> int:
-        builder = self.builder
-        if name == "begin":
-            return self._environment(at, word_end, end)
-        if name == "end":
-            named = _NAME.match(self.text, word_end)
-            return min(named.end(), end) if named else after
+    def _command(self, command: Command) -> int:
+        """Write what a command prints, with those of its arguments that it is told with here; return where it ends."""
+        name, builder = command.name, self.builder
         if name in self.macros and name not in self.expanding:
-            return self._expand(name, at, word_end, after)
-        if defined := self._definition(name, word_end) or (0 if self.math else self._metadata(name, word_end)):
-            return min(defined, end)
-        if name in ("input", "include", "subfile", "bibliography"):
-            return self._take_in(name, word_end, end)
-        if name in _SECTIONS:
-            return self._heading(_SECTIONS[name], word_end, end)
-        if name == "caption":
-            return self._aside("caption", word_end, end)
-        if name == "abstract" and self.text.startswith("{", after):
-            return self._aside("abstract", word_end, end)
-        if name in ("footnote", "footnotetext"):
-            return self._footnote(word_end, end)
-        if name in ("verb", "lstinline") and word_end < end:
-            stop = self.text.find(self.text[word_end], word_end + 1, end)
-            builder.add(self.text[word_end + 1 : stop], word_end + 1) if stop > 0 else None
-            return stop + 1 if stop > 0 else after
-        if name in _VERBATIM_ARGUMENT:
-            (start, stop), after = self._argument(word_end, end)
-            builder.add(self.text[start:stop], start)
-            return after
+            return self._expand(command)
+        if defined := self._definition(name, command.name_end) or (0 if self.math else self._metadata(name, command.name_end)):
+            return min(defined, command.limit)
+        if (method := _METHODS.get(name)) and (self.depth < _DEPTH or name in ("begin", "end")):
+            return int(getattr(self, method)(command))
         if _REFERENCE.match(name) and name != "nocite":
-            return self._reference(at, word_end, end)
-        if name == "bibitem":
-            return self._bibitem(at, word_end, end)
-        if name == "item":
-            builder.line()
-            (start, stop), after = self._optional(after, end)
-            if start < stop:
-                self.read(start, stop)
-                builder.space()
-            return after
-        if name in ("frac", "dfrac", "tfrac", "nicefrac", "sfrac"):
-            (start, stop), after = self._argument(word_end, end)
-            self._part(start, stop)
-            builder.add("/")
-            (start, stop), after = self._argument(after, end)
-            self._part(start, stop)
-            return after
-        if name in ("text", "textrm", "mbox", "hbox", "operatorname") and self.math and self.depth < _DEPTH:
-            (start, stop), after = self._argument(word_end, end)
-            self.read(start, stop)
-            return after
+            return self._reference(command)
         if name in _ARGUMENTS:
+            after = command.end
             for _ in range(_ARGUMENTS[name]):
-                after = self._argument(after, end)[1]
+                after = self._argument(after, command.limit)[1]
             return after
         if name in _MARKS and not self.math:
-            return self._accent(_MARKS[name], at, word_end)
+            return self._accent(_MARKS[name], command.at, command.name_end)
         if name in _SPACES:
             builder.space()
         elif name in _LINES:
@@ -326,19 +306,19 @@ class _Reader:
         elif name in _BREAKS:
             builder.paragraph()
         elif sign := _signs().get(name):
-            builder.add(sign, at, word_end - at)
-            if after > word_end and self.math:
+            builder.add(sign, command.at, command.name_end - command.at)
+            if command.end > command.name_end and self.math:
                 builder.space()
-        elif length := _LENGTH.match(self.text, word_end, end):
+        elif length := _LENGTH.match(self.text, command.name_end, command.limit):
             return length.end()
-        else:
-            return self._optional(after, end)[1] if self.text.startswith("[", after) and self.text.find("{", after, end) > 0 else after
-        return after
+        elif self.text.find("{", command.end, command.limit) > 0:
+            return self._optional(command.end, command.limit)[1]
+        return command.end
 
     def _sign(self, sign: str, at: int, after: int, end: int) -> int:
         builder = self.builder
         if sign in self.macros and sign not in self.expanding:
-            return self._expand(sign, at, after, after)
+            return self._expand(Command(sign, at, after, after, end))
         if sign == "\\":
             builder.line()
             return self._optional(after, end)[1]
@@ -363,8 +343,9 @@ class _Reader:
             self.builder.add(unicodedata.normalize("NFC", bare + mark), at, letter.end() - at)
         return letter.end()
 
-    def _expand(self, name: str, at: int, word_end: int, after: int) -> int:
+    def _expand(self, command: Command) -> int:
         """A command of the paper's own, as it prints."""
+        name, at, word_end, after, _ = command
         body = self.macros[name]
         if (name, self.math) not in self.printed:
             outer, self.expanding = self.expanding, (*self.expanding, name)
@@ -377,6 +358,9 @@ class _Reader:
             self.builder.space()
             return after
         return after if self.math or not body else word_end if self.text.startswith("{}", word_end) else after
+
+    def _taken_in(self, command: Command) -> int:
+        return self._take_in(command.name, command.name_end, command.limit)
 
     def _take_in(self, name: str, at: int, end: int) -> int:
         """Another file, where it is taken in."""
@@ -482,49 +466,87 @@ class _Reader:
                 inside -= 1
         return (at, at), at
 
-    def _part(self, start: int, end: int) -> None:
-        """An argument of a formula, in brackets if it is more than one sign."""
-        many = end - start > 1 and bool(re.search(r"[-+\s,]", self.text[start:end]))
-        self.builder.add("(") if many else None
-        self.read(start, end) if self.depth < _DEPTH else None
-        self.builder.add(")") if many else None
-
-    def _heading(self, level: int, at: int, end: int) -> int:
-        (start, stop), after = self._argument(at, end)
-        if self.depth < _DEPTH and (title := " ".join(self.plain(self.text[start:stop]).split())):
-            with self.builder.heading(title, max(level, 1)):
+    def _heading(self, command: Command) -> int:
+        (start, stop), after = self._argument(command.name_end, command.limit)
+        if title := " ".join(self.plain(self.text[start:stop]).split()):
+            with self.builder.heading(title, max(_SECTIONS[command.name], 1)):
                 self.read(start, stop)
         return after
 
-    def _aside(self, kind: Any, at: int, end: int) -> int:
-        (start, stop), after = self._argument(at, end)
-        if self.depth < _DEPTH:
-            with self.builder.aside(kind):
-                self.read(start, stop)
+    def _caption(self, command: Command) -> int:
+        return self._aside("caption", command)
+
+    def _abstract(self, command: Command) -> int:
+        return self._aside("abstract", command) if self.text.startswith("{", command.end) else command.end
+
+    def _aside(self, kind: Kind, command: Command) -> int:
+        (start, stop), after = self._argument(command.name_end, command.limit)
+        with self.builder.aside(kind):
+            self.read(start, stop)
         return after
 
-    def _footnote(self, at: int, end: int) -> int:
-        (start, stop), after = self._argument(at, end)
-        if start < stop and self.depth < _DEPTH:
+    def _footnote(self, command: Command) -> int:
+        (start, stop), after = self._argument(command.name_end, command.limit)
+        if start < stop:
             self.builder.add(" (")
             self.read(start, stop)
             self.builder.add(")")
         return after
 
-    def _reference(self, at: int, word_end: int, end: int) -> int:
-        """A citation or a reference prints a number that only TeX knows: what it is called stands for it."""
-        (start, stop), after = self._argument(word_end, end)
-        called = " ".join(self.text[start:stop].split())
-        if called:
-            self.builder.add(f"[{called}]", at, after - at)
+    def _verb(self, command: Command) -> int:
+        """What stands between two signs alike, as it is."""
+        start = command.name_end + 1
+        stop = self.text.find(self.text[command.name_end], start, command.limit) if start < command.limit else -1
+        if stop < 0:
+            return command.end
+        self.builder.add(self.text[start:stop], start)
+        return stop + 1
+
+    def _as_written(self, command: Command) -> int:
+        (start, stop), after = self._argument(command.name_end, command.limit)
+        self.builder.add(self.text[start:stop], start)
         return after
 
-    def _bibitem(self, at: int, word_end: int, end: int) -> int:
+    def _reference(self, command: Command) -> int:
+        """A citation or a reference prints a number that only TeX knows: what it is called stands for it."""
+        (start, stop), after = self._argument(command.name_end, command.limit)
+        if called := " ".join(self.text[start:stop].split()):
+            self.builder.add(f"[{called}]", command.at, after - command.at)
+        return after
+
+    def _bibitem(self, command: Command) -> int:
         self.builder.paragraph()
-        (start, stop), after = self._argument(word_end, end)
+        after = self._reference(command)
+        self.builder.space()
+        return after
+
+    def _item(self, command: Command) -> int:
+        self.builder.line()
+        (start, stop), after = self._optional(command.end, command.limit)
         if start < stop:
-            self.builder.add(f"[{' '.join(self.text[start:stop].split())}]", at, after - at)
+            self.read(start, stop)
             self.builder.space()
+        return after
+
+    def _fraction(self, command: Command) -> int:
+        (start, stop), after = self._argument(command.name_end, command.limit)
+        self._part(start, stop)
+        self.builder.add("/")
+        (start, stop), after = self._argument(after, command.limit)
+        self._part(start, stop)
+        return after
+
+    def _part(self, start: int, end: int) -> None:
+        """An argument of a formula, in brackets if it is more than one sign."""
+        many = end - start > 1 and bool(re.search(r"[-+\s,]", self.text[start:end]))
+        self.builder.add("(") if many else None
+        self.read(start, end)
+        self.builder.add(")") if many else None
+
+    def _words(self, command: Command) -> int:
+        """Words, in a formula or out of it."""
+        (start, stop), after = self._argument(command.name_end, command.limit)
+        self.read(start, stop)
         return after
 
     # --- formulas and environments
@@ -545,7 +567,12 @@ class _Reader:
         self.math = outer
         self.builder.paragraph() if display else None
 
-    def _environment(self, at: int, word_end: int, end: int) -> int:
+    def _end(self, command: Command) -> int:
+        named = _NAME.match(self.text, command.name_end)
+        return min(named.end(), command.limit) if named else command.end
+
+    def _environment(self, command: Command) -> int:
+        _, at, word_end, _, end = command
         named = _NAME.match(self.text, word_end)
         if not named:
             return word_end
