@@ -33,6 +33,7 @@ PROCESSES = THREADS = 4
 EDITIONS, REPLACED = 8, 10  # how often papers are replaced, and how many
 SOON = 2.0  # seconds after which an open reader must have seen what was ingested
 
+PATIENCE = 200  # seconds until a process is taken for one that hangs; on a busy machine each of its steps takes long
 ENVIRONMENT = {**os.environ, "RAGKIT_ALLOW_IMPORT": "ragkit"}
 PIPELINE = """
 corpus: {corpus}
@@ -349,7 +350,7 @@ def told(process: subprocess.Popen[str]) -> Seen:
     """What a reader has to say once it is over; one that died says so."""
     seen = Seen()
     try:
-        out, errors = process.communicate(timeout=40)
+        out, errors = process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         seen.fault("raised", "it hangs")
         return seen
@@ -447,7 +448,7 @@ def test_a_second_writer_is_refused_at_once_with_the_first_ones_number(tmp_path:
             rag.repair()
         assert time.monotonic() - began < 2
         assert rag.corpus.problems() == []
-        _, errors = first.communicate("go on\n", timeout=40)
+        _, errors = first.communicate("go on\n", timeout=PATIENCE)
     assert (first.returncode, errors) == (0, "")
     report = rag.ingest(write(papers, range(A_FILE, A_FILE + 20)))
     assert report.documents == 40
@@ -508,7 +509,7 @@ def test_two_first_writers_at_the_same_moment_leave_a_sound_corpus(tmp_path: Pat
             assert process.stdin is not None
             process.stdin.write("now\n")
             process.stdin.flush()
-        said = [process.communicate(timeout=40)[1] for process in both]
+        said = [process.communicate(timeout=PATIENCE)[1] for process in both]
     statuses = [process.returncode for process in both]
     assert 0 in statuses
     for n, status in enumerate(statuses):
@@ -536,7 +537,7 @@ def replaced(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     ):
         for process in (writing, one, other):
             ready(process)
-        _, errors = writing.communicate("go on\n", timeout=40)
+        _, errors = writing.communicate("go on\n", timeout=PATIENCE)
         assert (writing.returncode, errors) == (0, "")
         stop.touch()
         for process in (one, other):
