@@ -76,12 +76,14 @@ class Abstention(_Value):
 class Answer(_Value):
     """The text, its claims and citations, and the numbered context it was written from.
 
+    `confidence` is from 0 to 1: how far the passages are about the question, times how well they support the claims.
     `usage` counts model tokens (`input_tokens`, `output_tokens`); `timings_ms` has a figure for each stage and `total`.
     """
 
     question: str
     text: str = Field(serialization_alias="answer")
     abstained: Abstention | None = None
+    confidence: float = 1.0
     claims: tuple[Claim, ...] = ()
     citations: tuple[Citation, ...] = ()
     context: tuple[Document, ...] = Field(default=(), exclude=True)

@@ -38,6 +38,10 @@ class Span(NamedTuple):
     start: int
     end: int
 
+    def holds(self, other: Span) -> bool:
+        """Does *other* lie in this span?"""
+        return self.document_id == other.document_id and self.start <= other.start and other.end <= self.end
+
 
 class Stretch(NamedTuple):
     """A part of a paper's text under the same headings and of the same kind: abstract, body, caption, table, references."""

@@ -74,6 +74,18 @@ class Progress(Event):
 
 
 @dataclass(frozen=True)
+class Reached(Event):
+    """A pipeline has come to a state that others may want to see: its name, and what there is now.
+
+    An answer goes through `found` (passages, best first), `context` (those it is written from), `draft` (as generated)
+    and `judged` (as verified, before the policy).
+    """
+
+    state: str
+    value: Any
+
+
+@dataclass(frozen=True)
 class Finished(Event, Generic[T]):
     """The flow is over; always the last event."""
 

@@ -30,15 +30,15 @@ from ragkit import policy, registry
 from ragkit.answer import Answer
 from ragkit.config import Spec, describe, parts_of
 from ragkit.corpus import Corpus, CorpusReader, IndexState
-from ragkit.document import digest, entry, facts_of, score_of, scored, scores_of, searchable
+from ragkit.document import Span, digest, entry, facts_of, score_of, scored, scores_of, searchable, span_of
 from ragkit.embed import CachedEmbeddings, fingerprint_of
 from ragkit.errors import CorpusError, IndexMismatch, LoadError, RagkitError, UsageError
 from ragkit.files import Files
-from ragkit.flow import Called, Event, Finished, Flow, Pipeline, Progress, asteps, call, emit, gather, run, steps
+from ragkit.flow import Called, Event, Finished, Flow, Pipeline, Progress, Reached, asteps, call, emit, gather, run, steps
 from ragkit.fuse import Fusion, MinMaxFusion, Ranking
 from ragkit.generate import Generator
 from ragkit.index import Index, LexicalIndex, VectorIndex
-from ragkit.policy import Gate, Policy
+from ragkit.policy import Gate, Policy, Relevance
 from ragkit.reader import Reader
 from ragkit.retrieve import FilteredRetriever
 from ragkit.rewrite import QueryRewriter
@@ -357,15 +357,41 @@ class AnswerPipeline(Pipeline[Question, Answer]):
 
     def flow(self, given: Question) -> Flow[Answer]:
         question, found = yield from self.search(replace(given, where=both(self.where, given.where)))
-        passages: Sequence[Document] = found
+        passages = yield from self.refined(question, found)
+        answer = yield from self.respond(question, passages)
+        return answer.model_copy(update={"question": given.text})
+
+    def refined(self, question: str, found: Sequence[Document]) -> Flow[Sequence[Document]]:
+        """The passages that an answer is written from."""
+        passages = found
         for refiner in self.refine:
             passages = yield from call("refine", refiner.compress_documents, passages, question)
-        if self.gate and (reason := (yield from call("gate", self.gate.refuse, question, passages))):
-            return policy.abstain(given.text, reason, passages)
+        return passages
+
+    def ranking(self, given: Question) -> Flow[list[Document]]:
+        """Everything found, best first: what the refiners keep (whole or in part) as they score it, then the rest as it was found."""
+        question, found = yield from self.search(given)
+        refined = yield from self.refined(question, found)
+        spans = {span_of(passage): passage for passage in found}
+        ranked: dict[Span, Document] = {}
+        for kept in sorted(refined, key=score_of, reverse=True):  # a refiner may order what it keeps for the generator
+            own = span_of(kept)
+            for span in [own] if own in spans else [s for s in spans if own.holds(s) or s.holds(own)]:
+                ranked.setdefault(span, scored(spans[span], score_of(kept)))
+        return list((ranked | {span: passage for span, passage in spans.items() if span not in ranked}).values())
+
+    def respond(self, question: str, passages: Sequence[Document]) -> Flow[Answer]:
+        """The answer to *question* from *passages* and nothing else."""
+        yield from emit(Reached("context", passages))
+        relevance = (yield from call("gate", self.gate.weigh, question, passages)) if self.gate else Relevance()
+        if relevance.refusal:
+            return policy.abstain(question, relevance.refusal, passages, relevance.score)
         answer = yield from self.generate.flow(question, passages)
+        yield from emit(Reached("draft", answer))
         if self.verify:
             answer = yield from self.verify.flow(answer)
-        return policy.apply(self.policy, answer.model_copy(update={"question": given.text}))
+        yield from emit(Reached("judged", answer))
+        return policy.apply(self.policy, answer.model_copy(update={"confidence": policy.confidence(relevance, answer)}))
 
     def search(self, given: Question) -> Flow[tuple[str, list[Document]]]:
         """The question as it is searched for, and every passage found for it, best first."""
@@ -384,6 +410,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
             return (yield from self.search(given))
         if given.where:  # a retriever of another make knows nothing of the filter
             passages = [passage for passage in passages if given.where.matches(facts_of(passage.metadata))]
+        yield from emit(Reached("found", passages))
         return queries[0], passages
 
 
@@ -480,14 +507,13 @@ class Rag:
     # --- questions
 
     def search(self, query: str, k: int = 10, where: str | Where | None = None) -> list[Document]:
-        """The best *k* passages, best first, with their spans, sources and scores in the metadata.
+        """The best *k* passages after the refiners, best first, with their spans, sources and scores in the metadata.
 
         *where* filters them by their metadata: `year >= 2023 and section != references`; see `ragkit.where`.
         """
         asked = self._question(query, (), where)
         self._ready()
-        _, found = run(self.answer_pipeline.search(asked))
-        return found[:k]
+        return run(self.answer_pipeline.ranking(asked))[:k]
 
     def ask(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None) -> Answer:
         """The answer, its citations checked.  *history*: earlier messages, oldest first, LangChain's or
@@ -530,6 +556,12 @@ class Rag:
     def as_runnable(self) -> Runnable[str, Answer]:
         """A langchain-core Runnable: question in, `Answer` out."""
         return RunnableLambda(lambda question: self.ask(question), afunc=lambda question: self.aask(question), name="ragkit")
+
+    def state(self) -> str:
+        """What identifies the answers to come: the settings of the answer part, the models' weights, the passages indexed."""
+        self._ready()
+        indexes = [(name, self._fingerprints[name], sorted(self.corpus.held(name))) for name in sorted(self._named)]
+        return digest(str(_described(self.answer_pipeline)), str(indexes))
 
     def _question(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]], where: str | Where | None) -> Question:
         wanted = parse(where) if isinstance(where, str) else where

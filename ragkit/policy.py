@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from langchain_core.documents import Document
 
@@ -27,9 +27,10 @@ def apply(policy: Policy, answer: Answer) -> Answer:
     good = [c for c in answer.claims if c.verdict in (Verdict.SUPPORTED, Verdict.UNCHECKED)]
     if policy == "abstain" and len(good) < len(answer.claims):
         bad = len(answer.claims) - len(good)
-        return abstain(answer.question, f"{bad} of {len(answer.claims)} sentences are not supported by the papers", answer.context)
+        reason = f"{bad} of {len(answer.claims)} sentences are not supported by the papers"
+        return abstain(answer.question, reason, answer.context, answer.confidence)
     if not any(stems(c.text) for c in good):
-        return abstain(answer.question, "no sentence of the answer is supported by the papers", answer.context)
+        return abstain(answer.question, "no sentence of the answer is supported by the papers", answer.context, answer.confidence)
     if len(good) == len(answer.claims):
         return answer
     return _only(answer, good)
@@ -45,13 +46,28 @@ def _only(answer: Answer, claims: Sequence[Claim]) -> Answer:
     return answer.model_copy(update={"text": render(kept), "claims": tuple(kept), "citations": tuple(citations)})
 
 
-def abstain(question: str, reason: str, passages: Sequence[Document]) -> Answer:
+def abstain(question: str, reason: str, passages: Sequence[Document], confidence: float = 0.0) -> Answer:
     """No answer, the reason, and the titles that came nearest."""
     nearest = tuple(dict.fromkeys(t for t in map(title_of, passages) if t))[:3]
     text = f"I cannot answer this from the papers: {reason}."
     if nearest:
         text += " Nearest: " + "; ".join(nearest) + "."
-    return Answer(question=question, text=text, abstained=Abstention(reason=reason, nearest=nearest), context=tuple(passages))
+    refusal = Abstention(reason=reason, nearest=nearest)
+    return Answer(question=question, text=text, abstained=refusal, confidence=confidence, context=tuple(passages))
+
+
+class Relevance(NamedTuple):
+    """How far passages are about a question, from 0 to 1, and why they cannot answer it, if they cannot."""
+
+    score: float = 1.0
+    refusal: str | None = None
+
+
+def confidence(relevance: Relevance, answer: Answer) -> float:
+    """How sure an answer is: its passages' relevance, times the mean over its claims of their best citation's score."""
+    scores = {c.number: c.score for c in answer.citations if c.verdict is not Verdict.UNCHECKED}
+    best = [max(scores.get(n, 0.0) for n in claim.citations) for claim in answer.claims if claim.citations]
+    return round(relevance.score * (sum(best) / len(best) if best and scores else 1.0), 4)
 
 
 @interface
@@ -59,8 +75,8 @@ class Gate(ABC):
     """Decides, before anything is generated, whether the passages can answer the question."""
 
     @abstractmethod
-    def refuse(self, question: str, passages: Sequence[Document]) -> str | None:
-        """Why not, as the end of a sentence; None if they can."""
+    def weigh(self, question: str, passages: Sequence[Document]) -> Relevance:
+        """How far *passages* are about *question*; the refusal is the end of a sentence."""
 
 
 @component("relevance")
@@ -79,18 +95,19 @@ class RelevanceGate(Gate):
     sure: float = 0.4
     weight: float = 0.9
 
-    def refuse(self, question: str, passages: Sequence[Document]) -> str | None:
+    def weigh(self, question: str, passages: Sequence[Document]) -> Relevance:
         if not passages:
-            return "nothing was found"
+            return Relevance(0.0, "nothing was found")
         texts = [searchable(p) for p in passages]
         similarity = max(scores_of(p).get(self.retriever, 0.0) for p in passages)
         wanted = set(stems(question))
         coverage = max(len(wanted & set(stems(text))) / max(len(wanted), 1) for text in texts)
         relevance = self.weight * similarity + (1 - self.weight) * coverage
+        score = min(max(relevance, 0.0), 1.0)
         if relevance < self.threshold:
-            return "none of them is about it"
+            return Relevance(score, "none of them is about it")
         certain = codes(question)
         for name in missing_names(question, "\n".join(texts)):
             if name in certain or relevance < self.sure:
-                return f"none of those that come near it mentions '{name}'"
-        return None
+                return Relevance(score, f"none of those that come near it mentions '{name}'")
+        return Relevance(score)

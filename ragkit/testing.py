@@ -261,8 +261,8 @@ def _check_verifier(verifier: Verifier) -> None:
 
 
 def _check_gate(gate: Gate) -> None:
-    assert gate.refuse("How many?", []) is not None, "the gate lets a question pass for which nothing was found"
-    gate.refuse("How many people do glass bridges carry?", passages())
+    assert gate.weigh("How many?", []).refusal, "the gate lets a question pass for which nothing was found"
+    assert 0 <= gate.weigh("How many people do glass bridges carry?", passages()).score <= 1
 
 
 def _check_rewriter(rewriter: QueryRewriter) -> None:

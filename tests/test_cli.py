@@ -28,7 +28,7 @@ def test_ingest_ask_search_and_document_agree_in_json(command: Command) -> None:
         "failed": [],
     }
     answer = json.loads(command("ask", BERT, "--json").stdout)
-    assert set(answer) == {"question", "answer", "abstained", "claims", "citations", "usage", "timings_ms"}
+    assert set(answer) == {"question", "answer", "abstained", "confidence", "claims", "citations", "usage", "timings_ms"}
     assert (answer["question"], answer["abstained"]) == (BERT, None)
     assert set(answer["claims"][0]) == {"text", "verdict", "citations"}
     citation = answer["citations"][0]
