@@ -1,4 +1,4 @@
-"""The command line: `ragkit ingest`, `ask`, `search`, `chat`, `document`, `doctor`, `config`, `components`.
+"""The command line: `ragkit ingest`, `ask`, `search`, `chat`, `document`, `doctor`, `eval`, `config`, `components`.
 
 Exit status: 0 done; 1 failed while running; 2 wrong usage or configuration; 3 ingest finished but some files failed.
 Nothing heavy is imported before a command runs, so that `ragkit --help` answers at once.
@@ -7,13 +7,15 @@ Nothing heavy is imported before a command runs, so that `ragkit --help` answers
 from __future__ import annotations
 
 import gc
-import json
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+
+from ragkit.evaluate import commands
+from ragkit.options import AllowImport, AsJson, Config, CorpusDirectory, Where, print_json
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
@@ -31,21 +33,6 @@ app = typer.Typer(
 )
 config_app = typer.Typer(no_args_is_help=True, help="Check, show or describe pipeline files.")
 app.add_typer(config_app, name="config")
-
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help="Pipeline file; without it, ./ragkit.yaml if there is one, else the default.", show_default=False),
-]
-CorpusDirectory = Annotated[
-    Path | None, typer.Option("--corpus", help="Directory of the corpus, instead of the file's.", show_default=False)
-]
-AllowImport = Annotated[
-    list[str], typer.Option("--allow-import", help="Package whose import paths the file may use; repeatable.", show_default=False)
-]
-Where = Annotated[
-    str | None, typer.Option("--where", metavar="FILTER", help="Only of passages such as 'year >= 2023 and section contains results'.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command()
@@ -68,7 +55,7 @@ def ingest(
         from ragkit.plan import plan
 
         planned = plan(rag, *(paths or []), prune=prune)
-        _print_json(planned.as_json()) if as_json else terminal.show_plan(planned)
+        print_json(planned.as_json()) if as_json else terminal.show_plan(planned)
         raise typer.Exit(3 if planned.failed else 0)
     with terminal.progress_bar() as bar:
         for event in rag.ingest_events(*(paths or []), prune=prune):
@@ -77,7 +64,7 @@ def ingest(
             if isinstance(event, Finished):
                 report = event.result
     if as_json:
-        _print_json(report.as_json())
+        print_json(report.as_json())
     else:
         terminal.show_report(report)
     if report.failed:
@@ -106,14 +93,14 @@ def ask(
         if stream and isinstance(event, Token):
             streamed += event.text
             if as_json:
-                _print_json({"event": "token", "text": event.text}, indent=None)
+                print_json({"event": "token", "text": event.text}, indent=None)
             else:
                 terminal.out.file.write(event.text)
                 terminal.out.file.flush()
         if isinstance(event, Finished):
             answer = event.result
     if as_json:
-        _print_json({"event": "answer", **answer.as_json()} if stream else answer.as_json(), indent=None if stream else 2)
+        print_json({"event": "answer", **answer.as_json()} if stream else answer.as_json(), indent=None if stream else 2)
     elif streamed and streamed == answer.text:
         terminal.out.print()
         terminal.show_sources(answer)
@@ -138,7 +125,7 @@ def search(
 
     hits = _load(config, corpus, allow_import).search(query, k, where)
     if as_json:
-        _print_json({"results": [_hit_json(hit) for hit in hits]})
+        print_json({"results": [_hit_json(hit) for hit in hits]})
     else:
         terminal.show_hits(hits, query)
 
@@ -195,7 +182,7 @@ def document(
     sources = places_of(paper, Span(found[0], 0, len(paper.page_content)))
     metadata = {k: v for k, v in paper.metadata.items() if k not in ("title", "sources")}
     if as_json:
-        _print_json({"id": paper.id, "title": title_of(paper), "text": paper.page_content, "metadata": metadata, "sources": sources})
+        print_json({"id": paper.id, "title": title_of(paper), "text": paper.page_content, "metadata": metadata, "sources": sources})
         return
     terminal.out.print(title_of(paper), style="bold", markup=False)
     for source in sources:
@@ -220,11 +207,14 @@ def doctor(
     rag = _load(config, corpus, allow_import)
     diagnosis = repair(rag) if mend else examine(rag)
     if as_json:
-        _print_json(diagnosis.as_json())
+        print_json(diagnosis.as_json())
     else:
         terminal.show_diagnosis(diagnosis)
     if diagnosis.problems:
         raise typer.Exit(1)
+
+
+app.command("eval")(commands.eval_)
 
 
 @config_app.command("check")
@@ -249,7 +239,7 @@ def config_schema() -> None:
     """Print the JSON Schema of pipeline files, for editors."""
     from ragkit.main import schema
 
-    _print_json(schema())
+    print_json(schema())
 
 
 @app.command()
@@ -262,7 +252,7 @@ def components(
 
     found = catalogue(name)
     if as_json:
-        _print_json({"components": found})
+        print_json({"components": found})
         return
     for slot in dict.fromkeys(entry["slot"] for entry in found):
         entries = [entry for entry in found if entry["slot"] == slot]
@@ -332,7 +322,3 @@ def _hit_json(hit: Document) -> dict[str, Any]:
         "scores": scores_of(hit),
         "sources": places_of(hit, span),
     }
-
-
-def _print_json(value: Any, indent: int | None = 2) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=indent))

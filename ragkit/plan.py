@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_core.documents import Document
 from pydantic import BaseModel, ConfigDict
@@ -63,16 +63,7 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
                 to_read.append(path)
         except LoadError as error:
             failed.append(Failure(source=str(path).encode(errors="replace").decode(), error=str(error)))
-    papers: set[str] = set()
-    passages = 0
-    texts: dict[str, str] = {}
-    for some in _read(pipeline.load, to_read, failed):
-        fresh = [paper for paper in some if paper.page_content and paper.id not in papers]
-        papers |= {str(paper.id) for paper in fresh}
-        cut = pipeline.chunk.transform_documents(fresh)
-        passages += len(cut)
-        texts |= {digest(text): text for text in map(searchable, cut)}
-    encode, tokens, seconds = _encoding(rag, texts)
+    work = work_of(rag, _read(pipeline.load, to_read, failed))
     changed = sum(str(path) in known for path in to_read)
     return Plan(
         new=len(to_read) - changed,
@@ -80,20 +71,44 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
         unchanged=len(found) - len(to_read) - sum(Path(f.source) not in to_read for f in failed),
         gone=len(pipeline.gone(corpus, paths)) if prune and corpus.exists() else 0,
         failed=tuple(failed),
-        papers=len(papers),
-        passages=passages,
-        encode=encode,
-        tokens=tokens,
-        seconds=round(time.perf_counter() - started + seconds, 1),
+        papers=work.papers,
+        passages=work.passages,
+        encode=work.encode,
+        tokens=work.tokens,
+        seconds=round(time.perf_counter() - started + work.seconds, 1),
     )
 
 
-def _read(files: Files, paths: Sequence[Path], failed: list[Failure]) -> Iterator[list[Document]]:
+class Work(NamedTuple):
+    """How many distinct papers, their passages, those to be embedded, their tokens, and about how many seconds that takes."""
+
+    papers: int
+    passages: int
+    encode: int
+    tokens: int
+    seconds: float
+
+
+def work_of(rag: Rag, batches: Iterable[Sequence[Document]]) -> Work:
+    """What it would take to ingest the papers of *batches*."""
+    papers: set[str] = set()
+    passages = 0
+    texts: dict[str, str] = {}
+    for some in batches:
+        known = [paper.model_copy(update={"id": paper_id(paper)}) for paper in some if paper.page_content]
+        fresh = [paper for paper in known if paper.id not in papers]
+        papers |= {str(paper.id) for paper in fresh}
+        cut = rag.ingest_pipeline.chunk.transform_documents(fresh)
+        passages += len(cut)
+        texts |= {digest(text): text for text in map(searchable, cut)}
+    return Work(len(papers), passages, *_encoding(rag, texts))
+
+
+def _read(files: Files, paths: Sequence[Path], failed: list[Failure]) -> Iterator[Sequence[Document]]:
     with Reader(files) as reader:
         for path in paths:
             try:
-                for some in reader.papers(path):
-                    yield [paper.model_copy(update={"id": paper_id(paper)}) for paper in some]
+                yield from reader.papers(path)
             except LoadError as error:
                 failed.append(Failure(source=str(path), error=str(error)))
 

@@ -22,6 +22,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "dense": {"store": ChromaStore(embed=HashedEmbeddings())},
     "lexical": {"index": TantivyIndex()},
     "cited": {"llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])},
+    "llm": {"llm": ragkit.use(scripted_chat, responses=['{"score": 4, "reason": "right"}'])},
     "scripted": {"responses": ["yes"]},
 }
 

@@ -1,0 +1,1 @@
+"""Which pipeline is better, and by how much: datasets, measures, tests of differences, reports, judges, probes, tuning."""

@@ -1,0 +1,40 @@
+"""What was answered and judged before, so that nothing is asked twice and an interrupted run goes on."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+
+from ragkit.errors import CorpusError
+
+_SCHEMA = "CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
+
+
+class Results:
+    """JSON texts by key, in one SQLite file; each is on the disk as soon as it is put.  Threads may share one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(path, timeout=30, check_same_thread=False, isolation_level=None)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database.execute(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise CorpusError(f"cannot keep results in '{path}': {error}; name another folder with --workspace") from None
+
+    def get(self, key: str) -> str | None:
+        with self._lock, closing(self._database.execute("SELECT value FROM results WHERE key = ?", (key,))) as rows:
+            row = rows.fetchone()
+        return None if row is None else str(row[0])
+
+    def put(self, key: str, value: str) -> None:
+        with self._lock:
+            self._database.execute("INSERT OR REPLACE INTO results VALUES (?, ?)", (key, value))
+
+    def close(self) -> None:
+        self._database.close()

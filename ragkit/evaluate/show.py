@@ -1,0 +1,103 @@
+"""How evaluations look on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from ragkit.evaluate.evaluation import SUMMARIES, Comparison, Evaluation, Figure
+from ragkit.evaluate.measure import MEASURES
+from ragkit.evaluate.run import Estimate
+from ragkit.terminal import out
+
+
+def evaluation(found: Evaluation) -> None:
+    """A table for each dataset: a row a measure, a column a configuration; then what could not be chance, and what could."""
+    figures, comparisons = found.figures(), found.comparisons()
+    for dataset in dict.fromkeys(run.dataset.name for run in found.runs):
+        own = [f for f in figures if f.dataset == dataset]
+        _table(dataset, [f for f in own if f.kind is None])
+        _kinds(own)
+        _comparisons([c for c in comparisons if c.dataset == dataset])
+        if order := found.preferred.get(dataset):
+            out.print("preferred by the judge: " + ", ".join(f"{r.rank}. {r.name} ({r.strength:+.2f})" for r in order))
+        out.print()
+    for note in found.notes:
+        out.print(note, style="dim", markup=False)
+    if found.stopped:
+        out.print(f"ended early: {found.stopped}", style="yellow", markup=False)
+
+
+def _table(dataset: str, figures: Sequence[Figure]) -> None:
+    names = list(dict.fromkeys(f.configuration for f in figures))
+    cells = {(f.measure, f.configuration): _cell(f) for f in figures}
+    table = Table("", *names, title=dataset, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for measure in [*MEASURES, *SUMMARIES]:
+        if any((measure, name) in cells for name in names) and not _is_nothing(measure, figures):
+            table.add_row(Text(measure, style="cyan"), *(cells.get((measure, name), "") for name in names))
+    out.print(table)
+
+
+def _is_nothing(measure: str, figures: Sequence[Figure]) -> bool:
+    """Errors and calls that there were none of need no row."""
+    return measure in ("failed", "calls") and all(f.interval.value == 0 for f in figures if f.measure == measure)
+
+
+def _cell(figure: Figure) -> Text:
+    value, low, high, _ = figure.interval
+    unit = (MEASURES | SUMMARIES)[figure.measure].unit
+    if unit == "share":
+        return Text(f"{value:.3f} ").append(f"[{_short(low)}, {_short(high)}]", style="dim")
+    digits = 4 if figure.measure == "cost" else 0
+    return Text(f"{value:.{digits}f} ").append(f"[{low:.{digits}f}, {high:.{digits}f}]", style="dim")
+
+
+def _short(share: float) -> str:
+    """`.79` for 0.79: what stands in every cell should take little room."""
+    return f"{share:.2f}".removeprefix("0") if share < 1 else "1"
+
+
+def _kinds(figures: Sequence[Figure]) -> None:
+    """The share of good answers for each kind of question."""
+    rows = [f for f in figures if f.kind and f.measure == "good"]
+    names = list(dict.fromkeys(f.configuration for f in rows))
+    if rows:
+        table = Table("good, by kind", "questions", *names, box=None, pad_edge=False)
+        for kind in dict.fromkeys(f.kind for f in rows):
+            own = {f.configuration: f for f in rows if f.kind == kind}
+            cases = max(f.interval.cases for f in own.values())
+            table.add_row(Text(str(kind), style="cyan"), str(cases), *(_cell(own[n]) if n in own else "" for n in names))
+        out.print()
+        out.print(table)
+
+
+def _comparisons(comparisons: Sequence[Comparison]) -> None:
+    sure = [c for c in comparisons if not c.difference.is_chance]
+    if comparisons:
+        out.print()
+    for c in sure:
+        d = c.difference
+        digits = 3 if MEASURES[c.measure].unit == "share" else 4 if c.measure == "cost" else 0
+        line = Text(f"{c.measure}: {c.first} − {c.second} = {d.value:+.{digits}f} [{d.low:+.{digits}f}, {d.high:+.{digits}f}], ")
+        out.print(line.append(f"p = {d.p:.2g}, {d.cases} questions: ", style="dim").append(c.verdict, style="bold"), soft_wrap=True)
+    chance = list(dict.fromkeys(c.measure for c in comparisons if c.difference.is_chance))
+    if chance:
+        out.print(
+            f"could be chance: differences in {', '.join(chance)}" + (" between other pairs" if sure else ""), style="dim", soft_wrap=True
+        )
+
+
+def estimate(planned: Sequence[Estimate]) -> None:
+    """What a run would take: a row for each dataset and configuration."""
+    table = Table(
+        "dataset", "configuration", "questions", "known", "papers to ingest", "texts to embed", "calls", "tokens", "seconds", box=None
+    )
+    for e in planned:
+        table.add_row(
+            *map(str, (e.dataset, e.configuration, e.questions, e.known, e.papers, e.encode, e.calls)),
+            "unknown" if e.tokens is None else f"{e.tokens:,}",
+            "unknown" if e.seconds is None else f"{e.seconds:,.0f}",
+        )
+    out.print(table)
