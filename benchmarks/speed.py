@@ -45,7 +45,7 @@ def main() -> str:
         whole = seconds(lambda: rag.ingest(SHARED / "papers"))
         texts = [searchable(p) for p in rag.corpus.passages(rag.corpus.held(rag.ingest_pipeline.name_of(store))).values()]
         encoder = seconds(lambda: embed.embed_documents(texts))
-        asked = [row["question"] for row in questions("all")][:50]
+        asked = [case.question for case in questions(None).cases][:50]
         rag.search("opens the indexes")
         warm = statistics.median(seconds(partial(rag.search, question)) for question in asked)
         nearest = statistics.median(seconds(partial(dense.similarity_search_with_relevance_scores, question, k=50)) for question in asked)
