@@ -7,7 +7,8 @@ A *flow* is a generator that asks for method calls and receives their results:
 It never blocks and never awaits.  `steps` drives a flow by making those calls; `asteps` drives the same flow
 through the methods' async twins, found by LangChain's naming rule (`invoke` / `ainvoke`), or in a thread where
 there is none.  Both yield an `Event` for everything that happens, the last one being `Finished`; `run` and `arun`
-keep only that.  So timing, tracing, streaming and concurrency live in this file and nowhere else.
+keep only that.  So timing, streaming and concurrency live in this file and nowhere else; who wants to see every flow
+and call begin and end, such as a tracer, sets `watching`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from contextlib import AbstractContextManager, closing, nullcontext
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar, cast
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, cast
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -95,6 +98,33 @@ class Finished(Event, Generic[T]):
 Flow = Generator[Sequence[Call] | Event, Any, T]
 
 
+class Watch:
+    """Sees a flow or a call, from its beginning to its end; this one looks away.
+
+    It is held (`with`) all the time, and `working` only while there is work on it: not while the taker of a flow's
+    events or of a stream's chunks has its turn, which is not to find the context variables of the work.
+    """
+
+    def begin(self, what: Flow[Any] | Call) -> Watch:
+        """The watch over a flow or a call that begins inside."""
+        return self
+
+    def working(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def returned(self, result: Any) -> None:
+        """What came of it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+watching: ContextVar[Watch] = ContextVar("watching", default=Watch())  # noqa: B039
+"""Who sees the flows that are run from here."""
+
+
 def call(stage: str, method: Callable[..., T], *arguments: Any) -> Flow[T]:
     """Make one call and return its result."""
     [result] = yield [Call(stage, method, arguments)]
@@ -161,11 +191,13 @@ async def arun(flow: Flow[T]) -> T:
 def steps(flow: Flow[T]) -> Iterator[Event]:
     """Run a flow with sync calls, yielding events as they happen.  Closing the iterator closes the flow."""
     advance: Callable[[], Sequence[Call] | Event] = partial(next, flow)
-    try:
+    with watching.get().begin(flow) as watch, closing(flow):
         while True:
             try:
-                wanted = advance()
+                with watch.working():
+                    wanted = advance()
             except StopIteration as end:
+                watch.returned(end.value)
                 yield Finished(end.value)
                 return
             if isinstance(wanted, Event):
@@ -174,28 +206,28 @@ def steps(flow: Flow[T]) -> Iterator[Event]:
                 continue
             try:
                 if wanted and wanted[0].streaming:
-                    finished = [(yield from _streamed(wanted[0]))]
+                    finished = [(yield from _streamed(wanted[0], watch))]
                 elif len(wanted) == 1:
-                    finished = [_called(wanted[0])]
+                    finished = [_called(wanted[0], watch)]
                 else:
-                    finished = _all_called(wanted)
+                    finished = _all_called(wanted, watch)
             except Exception as error:
                 advance = partial(flow.throw, error)
                 continue
             yield from finished
             advance = partial(flow.send, [called.result for called in finished])
-    finally:
-        flow.close()
 
 
 async def asteps(flow: Flow[T]) -> AsyncIterator[Event]:
     """Run a flow with async calls, yielding events as they happen.  Closing the iterator closes the flow."""
     advance: Callable[[], Sequence[Call] | Event] = partial(next, flow)
-    try:
+    with watching.get().begin(flow) as watch, closing(flow):
         while True:
             try:
-                wanted = advance()
+                with watch.working():
+                    wanted = advance()
             except StopIteration as end:
+                watch.returned(end.value)
                 yield Finished(end.value)
                 return
             if isinstance(wanted, Event):
@@ -204,64 +236,74 @@ async def asteps(flow: Flow[T]) -> AsyncIterator[Event]:
                 continue
             try:
                 if wanted and wanted[0].streaming:
-                    async for event in _astreamed(wanted[0]):
+                    async for event in _astreamed(wanted[0], watch):
                         yield event
                     finished = [cast(Called, event)]
                 else:
-                    finished = await asyncio.gather(*map(_acalled, wanted))
+                    finished = await asyncio.gather(*(_acalled(made, watch) for made in wanted))
                     for called in finished:
                         yield called
             except Exception as error:
                 advance = partial(flow.throw, error)
                 continue
             advance = partial(flow.send, [called.result for called in finished])
-    finally:
-        flow.close()
 
 
-def _all_called(calls: Sequence[Call]) -> list[Called]:
+def _all_called(calls: Sequence[Call], watch: Watch) -> list[Called]:
     """Make several calls at once; each gets the caller's context variables (LangChain's callbacks live there)."""
     if not calls:
         return []
     first, *others = calls
     with ThreadPoolExecutor(len(others)) as pool:  # a pool of its own, so that nested flows cannot starve
-        waiting = [pool.submit(copy_context().run, _called, made) for made in others]
-        return [_called(first), *(each.result() for each in waiting)]
+        waiting = [pool.submit(copy_context().run, _called, made, watch) for made in others]
+        return [_called(first, watch), *(each.result() for each in waiting)]
 
 
-def _called(made: Call) -> Called:
+def _called(made: Call, watch: Watch) -> Called:
     started = time.perf_counter()
-    with _Noting(made):
+    with watch.begin(made) as own, own.working(), _Noting(made):
         result = made.method(*made.arguments)
+        own.returned(result)
     return Called(made.stage, made.component, time.perf_counter() - started, result)
 
 
-async def _acalled(made: Call) -> Called:
+async def _acalled(made: Call, watch: Watch) -> Called:
     started = time.perf_counter()
     twin = _twin(made.method)
-    with _Noting(made):
+    with watch.begin(made) as own, own.working(), _Noting(made):
         result = await (twin(*made.arguments) if twin else asyncio.to_thread(made.method, *made.arguments))
+        own.returned(result)
     return Called(made.stage, made.component, time.perf_counter() - started, result)
 
 
-def _streamed(made: Call) -> Generator[Event, None, Called]:
+def _streamed(made: Call, watch: Watch) -> Generator[Event, None, Called]:
     started, total = time.perf_counter(), None
-    with _Noting(made):
-        for chunk in made.method(*made.arguments):
+    with watch.begin(made) as own, _Noting(made):
+        chunks = iter(made.method(*made.arguments))
+        while True:
+            with own.working():
+                if (chunk := next(chunks, None)) is None:
+                    break
             total = chunk if total is None else total + chunk
             yield Token(_text_of(chunk))
+        own.returned(total)
     return Called(made.stage, made.component, time.perf_counter() - started, total)
 
 
-async def _astreamed(made: Call) -> AsyncIterator[Event]:
+async def _astreamed(made: Call, watch: Watch) -> AsyncIterator[Event]:
     started, total = time.perf_counter(), None
     twin = _twin(made.method)
     if twin is None:
         raise TypeError(f"{made.component} streams, but has no a{made.method.__name__}")
-    with _Noting(made):
-        async for chunk in twin(*made.arguments):
+    with watch.begin(made) as own, _Noting(made):
+        chunks = aiter(twin(*made.arguments))
+        while True:
+            with own.working():
+                if (chunk := await anext(chunks, None)) is None:
+                    break
             total = chunk if total is None else total + chunk
             yield Token(_text_of(chunk))
+        own.returned(total)
     yield Called(made.stage, made.component, time.perf_counter() - started, total)
 
 

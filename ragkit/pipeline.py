@@ -405,7 +405,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         found = yield from gather("retrieve", [(retriever.invoke, query) for retriever, query in asked])
         rankings = [Ranking(label(retriever), documents) for (retriever, _), documents in zip(asked, found, strict=True)]
         fused = yield from call("fuse", self.fuse.fuse, rankings)
-        passages = yield from call("read", _read, given.corpus, fused)
+        passages = yield from call("read", read, given.corpus, fused)
         if len(passages) < len(fused) and given.refresh():  # of a paper that was replaced meanwhile
             return (yield from self.search(given))
         if given.where:  # a retriever of another make knows nothing of the filter
@@ -423,7 +423,7 @@ def label(retriever: BaseRetriever) -> str:
     return retriever.name or registry.name_of(type(retriever)).rpartition(".")[2]
 
 
-def _read(corpus: Corpus, hits: Sequence[Document]) -> list[Document]:
+def read(corpus: Corpus, hits: Sequence[Document]) -> list[Document]:
     """The passages that *hits* name, read from the corpus.
 
     A hit of an index that has not heard of a deletion yet is passed over; a passage that another source brought
@@ -511,9 +511,7 @@ class Rag:
 
         *where* filters them by their metadata: `year >= 2023 and section != references`; see `ragkit.where`.
         """
-        asked = self._question(query, (), where)
-        self._ready()
-        return run(self.answer_pipeline.ranking(asked))[:k]
+        return run(self.answer_pipeline.ranking(self.question(query, where=where)))[:k]
 
     def ask(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None) -> Answer:
         """The answer, its citations checked.  *history*: earlier messages, oldest first, LangChain's or
@@ -537,8 +535,7 @@ class Rag:
         self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None
     ) -> Iterator[Event]:
         """What happens while a question is answered: `Called`, `Token`, and at last `Finished(answer)`."""
-        asked = self._question(question, history, where)
-        self._ready()
+        asked = self.question(question, history, where)
         watch = _Stopwatch()
         for event in steps(self.answer_pipeline.flow(asked)):
             yield watch(event)
@@ -547,8 +544,7 @@ class Rag:
         self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None
     ) -> AsyncIterator[Event]:
         """`stream`, without blocking."""
-        asked = self._question(question, history, where)
-        self._ready()
+        asked = self.question(question, history, where)
         watch = _Stopwatch()
         async for event in asteps(self.answer_pipeline.flow(asked)):
             yield watch(event)
@@ -557,15 +553,23 @@ class Rag:
         """A langchain-core Runnable: question in, `Answer` out."""
         return RunnableLambda(lambda question: self.ask(question), afunc=lambda question: self.aask(question), name="ragkit")
 
-    def state(self) -> str:
-        """What identifies the answers to come: the settings of the answer part, the models' weights, the passages indexed."""
+    def state(self, *parts: str) -> str:
+        """What identifies the answers to come: the settings of the answer part (or of those *parts* of it, such as `retrieve`),
+        the models' weights, the passages indexed.
+        """
         self._ready()
         indexes = [(name, self._fingerprints[name], sorted(self.corpus.held(name))) for name in sorted(self._named)]
-        return digest(str(_described(self.answer_pipeline)), str(indexes))
+        settings = [_described(getattr(self.answer_pipeline, part)) for part in parts] or _described(self.answer_pipeline)
+        return digest(str(settings), str(indexes))
 
-    def _question(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]], where: str | Where | None) -> Question:
+    def question(
+        self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None
+    ) -> Question:
+        """What the answer pipeline takes, with every index opened at its published state; arguments as of `ask`."""
         wanted = parse(where) if isinstance(where, str) else where
-        return Question(self.corpus, _asked(question), tuple(map(_message, history)), wanted, self._ready, self._opening)
+        asked = Question(self.corpus, _asked(question), tuple(map(_message, history)), wanted, self._ready, self._opening)
+        self._ready()
+        return asked
 
     # --- the indexes
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.documents import Document
@@ -11,10 +13,11 @@ from langchain_core.messages import BaseMessage
 from pydantic import BaseModel, ConfigDict
 
 from ragkit.answer import Answer
-from ragkit.document import score_of, sources_of, span_of, title_of
+from ragkit.corpus import Corpus
+from ragkit.document import hit, score_of, scored, scores_of, sources_of, span_of, title_of
 from ragkit.evaluate.dataset import Case
-from ragkit.flow import Called, Event, Finished, Reached
-from ragkit.pipeline import Rag
+from ragkit.flow import Called, Event, Finished, Reached, steps
+from ragkit.pipeline import Rag, read
 
 DEEPEST = 100
 """How many passages of a ranking are kept."""
@@ -60,37 +63,89 @@ def ranked(rag: Rag, case: Case) -> Outcome:
     return Outcome(found=_hits(hits), seconds=time.perf_counter() - started)
 
 
-def answered(rag: Rag, case: Case) -> Outcome:
-    """The answer to a question, and how it came about."""
-    return observed(rag.stream(case.question, case.history))
+class Search(BaseModel):
+    """What a question finds: the query that stands for it, and the passages by id with their scores.  Pipelines that
+    differ only in what comes after share it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    query: str
+    hits: tuple[tuple[str, float, dict[str, float]], ...]
+    seconds: float
+    calls: int = 0
+    usage: dict[str, int] = {}
+
+    def passages(self, corpus: Corpus) -> list[Document]:
+        return read(corpus, [scored(hit(identity, score), score, scores) for identity, score, scores in self.hits])
+
+
+SEARCHES_BY = ("where", "rewrite", "retrieve", "fuse")
+"""The parts of a pipeline that a search depends on."""
+
+
+def searched(rag: Rag, case: Case) -> tuple[Search, list[Document]]:
+    """What a question finds, to be kept, and the passages as they came."""
+    asked = rag.question(case.question, case.history)
+    watched = _Watched(steps(rag.answer_pipeline.search(replace(asked, where=rag.answer_pipeline.where))))
+    query, passages = watched.result
+    hits = tuple((str(p.id), score_of(p), scores_of(p)) for p in passages)
+    return Search(query=query, hits=hits, seconds=watched.seconds, calls=watched.calls, usage=watched.usage), passages
+
+
+def answered(rag: Rag, search: Search, found: Sequence[Document]) -> Outcome:
+    """The answer from what was found, and how it came about; `seconds` has both."""
+    pipeline = rag.answer_pipeline
+    refined = _Watched(steps(pipeline.refined(search.query, found)))
+    outcome = observed(steps(pipeline.respond(search.query, refined.result)))
+    usage = Counter(search.usage) + Counter(refined.usage) + Counter(outcome.usage)
+    return outcome.model_copy(
+        update={
+            "found": _hits(found),
+            "seconds": round(search.seconds + refined.seconds + outcome.seconds, 5),
+            "calls": search.calls + refined.calls + outcome.calls,
+            "usage": dict(usage),
+        }
+    )
 
 
 def observed(events: Iterable[Event]) -> Outcome:
     """What the events of an answer tell."""
-    states: dict[str, Any] = {}
-    calls, usage = 0, {"input_tokens": 0, "output_tokens": 0}
-    started = time.perf_counter()
-    for event in events:
-        if isinstance(event, Reached):
-            states[event.state] = event.value
-        elif isinstance(event, Called) and isinstance(event.result, BaseMessage):
-            calls += 1
-            for name, tokens in (getattr(event.result, "usage_metadata", None) or {}).items():
-                if name in usage:
-                    usage[name] += int(tokens)
-        elif isinstance(event, Finished):
-            answer = event.result
-    spent = time.perf_counter() - started
+    watched = _Watched(events)
     return Outcome(
-        found=_hits(states.get("found", ())),
-        context=_hits(states.get("context", ()), texts=True),
-        draft=states["draft"].text if "draft" in states else None,
-        judged=states.get("judged"),
-        answer=answer,
-        seconds=round(spent, 5),
-        calls=calls,
-        usage=usage if calls else {},
+        found=_hits(watched.states.get("found", ())),
+        context=_hits(watched.states.get("context", ()), texts=True),
+        draft=watched.states["draft"].text if "draft" in watched.states else None,
+        judged=watched.states.get("judged"),
+        answer=watched.result,
+        seconds=round(watched.seconds, 5),
+        calls=watched.calls,
+        usage=watched.usage,
     )
+
+
+class _Watched:
+    """A flow run to its end: its result, the states that it reached, its time, and the calls to chat models that it made."""
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        self.states: dict[str, Any] = {}
+        self.calls = 0
+        self.usage: dict[str, int] = {}
+        started = time.perf_counter()
+        for event in events:
+            if isinstance(event, Reached):
+                self.states[event.state] = event.value
+            elif isinstance(event, Called) and isinstance(event.result, BaseMessage):
+                self._count(event.result)
+            elif isinstance(event, Finished):
+                self.result: Any = event.result
+        self.seconds = time.perf_counter() - started
+
+    def _count(self, message: BaseMessage) -> None:
+        counted = getattr(message, "usage_metadata", None) or {}
+        self.calls += 1
+        for name in ("input_tokens", "output_tokens"):
+            self.usage[name] = self.usage.get(name, 0) + int(counted.get(name, 0))
 
 
 def _hits(passages: Sequence[Document], texts: bool = False) -> tuple[Hit, ...]:

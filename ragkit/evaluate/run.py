@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from itertools import combinations, islice
 from pathlib import Path
@@ -27,7 +28,7 @@ from ragkit.evaluate.dataset import BeirCorpus, Case, Dataset, read_run
 from ragkit.evaluate.evaluation import Evaluation, Result, Run
 from ragkit.evaluate.judge import Judge, Judged, Match, Ranked, Winner, bradley_terry
 from ragkit.evaluate.measure import Values, claimed, fault, of_answer, of_rankings, ranking, similarities
-from ragkit.evaluate.outcome import DEEPEST, Hit, Outcome, answered, ranked
+from ragkit.evaluate.outcome import DEEPEST, SEARCHES_BY, Hit, Outcome, Search, answered, ranked, searched
 from ragkit.evaluate.results import Results
 from ragkit.flow import Event, Finished, Progress, run
 from ragkit.pipeline import Rag
@@ -144,9 +145,9 @@ class _Session:
                 outcomes[case.id] = Outcome.model_validate_json(kept)
             else:
                 waiting.append(case)
-        make = answered if dataset.asks else ranked
+        searches = rag.state(*SEARCHES_BY)
         failed = 0
-        for case, outcome in self.each(lambda case: _guarded(make, rag, case), waiting):
+        for case, outcome in self.each(lambda case: self.outcome(rag, dataset, case, searches), waiting):
             outcomes[case.id] = outcome
             self.spend(outcome.calls, sum(outcome.usage.values()))
             if outcome.error:
@@ -161,6 +162,26 @@ class _Session:
         yield Progress("ask", len(outcomes), len(dataset.cases), what)
         return outcomes
 
+    def outcome(self, rag: Rag, dataset: Dataset, case: Case, searches: str) -> Outcome:
+        """A question that fails costs itself; what is wrong with the set-up ends the run."""
+        try:
+            return answered(rag, *self.search(rag, case, searches)) if dataset.asks else ranked(rag, case)
+        except RagkitError:
+            raise
+        except Exception as error:
+            return Outcome(error=f"{type(error).__name__}: {error}")
+
+    def search(self, rag: Rag, case: Case, state: str) -> tuple[Search, list[Document]]:
+        """What a question finds; what another configuration that searches in the same way has found is not searched for again."""
+        key = digest("search", state, case.question, str(list(map(dict, case.history))))
+        if kept := self.results.get(key):
+            search = Search.model_validate_json(kept)
+            if len(passages := search.passages(rag.corpus)) == len(search.hits):
+                return search, passages
+        search, passages = searched(rag, case)
+        self.results.put(key, search.model_dump_json())
+        return search, passages
+
     def each(self, work: Callable[[Case], Outcome], cases: Sequence[Case]) -> Iterator[tuple[Case, Outcome]]:
         """The outcome of each case, as they come; none is begun once the budget is spent."""
         with ThreadPoolExecutor(self.settings.jobs) as pool:
@@ -173,7 +194,7 @@ class _Session:
                             waiting.clear()
                         else:
                             case = waiting.pop()
-                            running[pool.submit(work, case)] = case
+                            running[pool.submit(copy_context().run, work, case)] = case
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         yield running.pop(future), future.result()
@@ -290,16 +311,6 @@ class _Session:
 
 
 _NO_ANSWER = "(no answer)"
-
-
-def _guarded(make: Callable[[Rag, Case], Outcome], rag: Rag, case: Case) -> Outcome:
-    """A question that fails costs itself; what is wrong with the set-up ends the run."""
-    try:
-        return make(rag, case)
-    except RagkitError:
-        raise
-    except Exception as error:
-        return Outcome(error=f"{type(error).__name__}: {error}")
 
 
 def _said(outcome: Outcome) -> str:

@@ -6,21 +6,25 @@ Nothing heavy is imported before a command runs, so that `ragkit --help` answers
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec
 
 import typer
 
-from ragkit.evaluate import commands
-from ragkit.options import AllowImport, AsJson, Config, CorpusDirectory, Where, print_json
+from ragkit.cli import evaluate
+from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, Where, print_json
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
 
     from ragkit.pipeline import Rag
+
+P = ParamSpec("P")
 
 app = typer.Typer(
     name="ragkit",
@@ -35,7 +39,21 @@ config_app = typer.Typer(no_args_is_help=True, help="Check, show or describe pip
 app.add_typer(config_app, name="config")
 
 
+def _traced(command: Callable[P, None]) -> Callable[P, None]:
+    """*command*, its traces sent where OpenTelemetry's environment variables say."""
+
+    @functools.wraps(command)
+    def run(*arguments: P.args, **options: P.kwargs) -> None:
+        from ragkit import telemetry
+
+        with telemetry.from_environment():
+            command(*arguments, **options)
+
+    return run
+
+
 @app.command()
+@_traced
 def ingest(
     paths: Annotated[list[Path] | None, typer.Argument(help="Files and folders; without any, the indexes are brought up to date.")] = None,
     config: Config = None,
@@ -72,6 +90,7 @@ def ingest(
 
 
 @app.command()
+@_traced
 def ask(
     question: Annotated[str, typer.Argument(help="The question, in quotation marks.")],
     config: Config = None,
@@ -111,6 +130,7 @@ def ask(
 
 
 @app.command()
+@_traced
 def search(
     query: Annotated[str, typer.Argument(help="What to look for.")],
     k: Annotated[int, typer.Option("-k", min=1, help="How many passages.")] = 10,
@@ -214,7 +234,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-app.command("eval")(commands.eval_)
+app.command("eval")(_traced(evaluate.eval_))
 
 
 @config_app.command("check")

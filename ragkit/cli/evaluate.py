@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ragkit.options import AllowImport, AsJson, CorpusDirectory, print_json
+from ragkit.cli.options import AllowImport, AsJson, CorpusDirectory, print_json
 
 if TYPE_CHECKING:
     from ragkit.evaluate.evaluation import Evaluation

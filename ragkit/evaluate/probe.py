@@ -1,0 +1,266 @@
+"""How a pipeline behaves when its context is not as it should be: one question file, one table.
+
+Each probe changes what the generator is shown, or what was said before, and asks the same questions again:
+
+as_found         nothing is changed; what the others are compared with
+missing          the gold papers are taken out of the ranking: now the right thing is to decline
+counterfactual   a number of the answer is changed in every passage: does the answer follow the passages?
+shuffled         the passages come in another order, three times
+negatives_K      the gold passages among the K best that are not gold
+filler_N         N turns about something else come before the question
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from langchain_core.documents import Document
+
+from ragkit.document import digest, title_of
+from ragkit.evaluate.dataset import Case, Dataset
+from ragkit.evaluate.measure import Values, is_right, spoken
+from ragkit.evaluate.outcome import Outcome, observed, searched
+from ragkit.evaluate.results import Results
+from ragkit.evaluate.run import Configuration, Settings, prepared
+from ragkit.evaluate.statistics import Difference, Interval, difference, interval
+from ragkit.flow import Event, Finished, Progress, run, steps
+from ragkit.pipeline import Rag
+
+NEGATIVES = (5, 10, 20, 50)
+FILLER = (1, 5, 10)
+ORDERS = 3
+_DEPTH = 100
+
+_SMALL_TALK = (
+    ("Good morning! Did you sleep well?", "I do not sleep, but thank you for asking."),
+    ("What should I cook tonight?", "Perhaps a vegetable soup: it is quick and keeps well."),
+    ("Is it going to rain tomorrow?", "I have no forecast, so take an umbrella to be safe."),
+    ("Tell me a proverb.", "Many hands make light work."),
+    ("How do I get ink out of a shirt?", "Dab it with alcohol and wash it cold."),
+    ("What is seven times eight?", "Fifty-six."),
+    ("Which day comes after Thursday?", "Friday."),
+    ("Can you recommend a walk?", "Along the river, while the light is good."),
+    ("My bicycle squeaks.", "A drop of oil on the chain often helps."),
+    ("Thanks, that was useful.", "You are welcome."),
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One question under one probe: what came of it, and what counts."""
+
+    case: Case
+    outcome: Outcome
+    values: Values
+
+
+@dataclass(frozen=True)
+class Row:
+    """One probe of one configuration.  `values` by measure: `right` (what the passages say), `declined`, and by probe
+    `kept` (the answer holds on to the number that no passage has) and `flipped` (another order made another outcome).
+    `against` is the difference in `right` to `as_found`, on the same questions.
+    """
+
+    configuration: str
+    probe: str
+    questions: int
+    values: Mapping[str, Interval]
+    against: Difference | None
+
+    def as_json(self) -> dict[str, Any]:
+        shown = {name: {"value": i.value, "low": i.low, "high": i.high} for name, i in self.values.items()}
+        apart = self.against
+        against = None if apart is None else {"difference": apart.value, "low": apart.low, "high": apart.high, "p": apart.p}
+        return {"configuration": self.configuration, "probe": self.probe, "questions": self.questions, **shown, "against": against}
+
+
+def probe(configurations: Sequence[Configuration], dataset: Dataset, settings: Settings = Settings(), seed: int = 0) -> list[Row]:
+    """Every probe with every configuration."""
+    for event in probe_events(configurations, dataset, settings, seed):
+        last = event
+    assert isinstance(last, Finished)
+    return last.result  # type: ignore[no-any-return]
+
+
+def probe_events(
+    configurations: Sequence[Configuration], dataset: Dataset, settings: Settings = Settings(), seed: int = 0
+) -> Iterator[Event]:
+    """The same, as a stream of `Progress` that ends with `Finished(rows)`.
+
+    Asked are the questions whose answer can be told (`must_include`) and for which a gold paper is found.  What was
+    answered before is not asked again.
+    """
+    results = Results(settings.folder / "results.sqlite")
+    rows: list[Row] = []
+    try:
+        for configuration in configurations:
+            rag = yield from prepared(configuration, dataset, settings)
+            trials = yield from _Prober(rag, dataset, results, seed).all(configuration.name)
+            rows += _rows(configuration.name, trials)
+    finally:
+        results.close()
+    yield Finished(rows)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A question, its ranking, and which of it is of a gold paper."""
+
+    case: Case
+    query: str
+    passages: Sequence[Document]
+    gold: Sequence[Document]
+
+
+class _Prober:
+    """The probes of one configuration over one corpus."""
+
+    def __init__(self, rag: Rag, dataset: Dataset, results: Results, seed: int) -> None:
+        self.rag, self.dataset, self.results, self.seed = rag, dataset, results, seed
+        self.state = rag.state()
+
+    def all(self, name: str) -> Generator[Event, None, dict[str, list[Trial]]]:
+        """By probe: its trials."""
+        probes: dict[str, Callable[[_Found], list[Trial]]] = {
+            "as_found": self.as_found,
+            "missing": self.missing,
+            "counterfactual": self.counterfactual,
+            "shuffled": self.shuffled,
+            **{f"negatives_{k}": lambda found, k=k: self.negatives(found, k) for k in NEGATIVES},  # type: ignore[misc]
+            **{f"filler_{n}": lambda found, n=n: self.filler(found, n) for n in FILLER},  # type: ignore[misc]
+        }
+        cases = [case for case in self.dataset.cases if case.answerable and case.must_include and case.relevant]
+        trials: dict[str, list[Trial]] = {probe: [] for probe in probes}
+        for number, case in enumerate(cases):
+            yield Progress("probe", number, len(cases), name)
+            found = self.find(case)
+            if found.gold:
+                for probe, ask in probes.items():
+                    trials[probe] += ask(found)
+        yield Progress("probe", len(cases), len(cases), name)
+        return trials
+
+    def find(self, case: Case) -> _Found:
+        search, passages = searched(self.rag, case)
+        gold = [p for p in passages if any(name in case.relevant for name in self.dataset.paper((), title_of(p)))]
+        return _Found(case, search.query, passages[:_DEPTH], gold)
+
+    # --- the probes
+
+    def as_found(self, found: _Found) -> list[Trial]:
+        return [self.tried(found.case, self.respond("as_found", found, self.refined(found, found.passages)))]
+
+    def missing(self, found: _Found) -> list[Trial]:
+        others = [p for p in found.passages if p not in found.gold]
+        return [self.tried(found.case, self.respond("missing", found, self.refined(found, others)))]
+
+    def counterfactual(self, found: _Found) -> list[Trial]:
+        context = self.refined(found, found.passages)
+        number = _number_in(found.case, [p for p in context if any(title_of(p) == title_of(g) for g in found.gold)])
+        other = number and _another(number, "\n".join(p.page_content for p in context), self.chance("counterfactual", found.case))
+        if not number or not other:
+            return []
+        changed = [p.model_copy(update={"page_content": _replaced(p.page_content, number, other)}) for p in context]
+        wanted = replace(found.case, must_include=((other,),))
+        outcome = self.respond("counterfactual", found, changed)
+        trial = self.tried(wanted, outcome)
+        kept = not trial.values["declined"] and is_right(replace(found.case, must_include=((number,),)), _text(outcome))
+        return [replace(trial, values=trial.values | {"kept": float(kept)})]
+
+    def shuffled(self, found: _Found) -> list[Trial]:
+        context = self.refined(found, found.passages)
+        chance = self.chance("shuffled", found.case)
+        trials = []
+        for number in range(ORDERS):
+            order = [context[int(i)] for i in chance.permutation(len(context))]
+            trials.append(self.tried(found.case, self.respond(f"shuffled {number}", found, order)))
+        right = [t.values["right"] for t in trials]
+        values = {name: float(np.mean([t.values[name] for t in trials])) for name in ("right", "declined")}
+        return [replace(trials[0], values=values | {"flipped": float(min(right) != max(right))})]
+
+    def negatives(self, found: _Found, k: int) -> list[Trial]:
+        others = [p for p in found.passages if p not in found.gold][:k]
+        if len(others) < k:
+            return []
+        shown = [p for p in found.passages if p in found.gold[:2] or p in others]
+        return [self.tried(found.case, self.respond(f"negatives {k}", found, shown))]
+
+    def filler(self, found: _Found, turns: int) -> list[Trial]:
+        chosen = self.chance(f"filler {turns}", found.case).choice(len(_SMALL_TALK), turns, replace=False)
+        said = [_SMALL_TALK[int(i)] for i in chosen]
+        before = [{"role": role, "content": text} for turn in said for role, text in zip(("user", "assistant"), turn, strict=True)]
+        history = [*before, *found.case.history]
+        outcome = self.kept(f"filler {turns}", found.case, lambda: observed(self.rag.stream(found.case.question, history)))
+        return [self.tried(found.case, outcome)]
+
+    # --- asking
+
+    def refined(self, found: _Found, passages: Sequence[Document]) -> list[Document]:
+        return list(run(self.rag.answer_pipeline.refined(found.query, passages)))
+
+    def respond(self, probe: str, found: _Found, passages: Sequence[Document]) -> Outcome:
+        return self.kept(probe, found.case, lambda: observed(steps(self.rag.answer_pipeline.respond(found.query, passages))))
+
+    def kept(self, probe: str, case: Case, ask: Callable[[], Outcome]) -> Outcome:
+        key = digest("probe", self.state, probe, str(self.seed), case.question, str(list(map(dict, case.history))), str(case.must_include))
+        if known := self.results.get(key):
+            return Outcome.model_validate_json(known)
+        outcome = ask()
+        self.results.put(key, outcome.model_dump_json())
+        return outcome
+
+    def tried(self, case: Case, outcome: Outcome) -> Trial:
+        declined = outcome.answer is None or outcome.answer.abstained is not None
+        right = not declined and is_right(case, _text(outcome))
+        return Trial(case, outcome, {"right": float(right), "declined": float(declined)})
+
+    def chance(self, probe: str, case: Case) -> np.random.Generator:
+        """The same for the same question, whatever was asked before."""
+        return np.random.default_rng(int(digest(str(self.seed), probe, case.id), 16))
+
+
+def _text(outcome: Outcome) -> str:
+    return spoken(outcome.answer.text) if outcome.answer else ""
+
+
+# --- changing a number
+
+_NUMBER = re.compile(r"(?<![\w.,])\d+(?:[.,]\d+)*(?![\w]|[.,]\d)")
+
+
+def _number_in(case: Case, gold: Sequence[Document]) -> str | None:
+    """A number that the answer must have and a gold passage does."""
+    wanted = [n for alternatives in case.must_include for a in alternatives for n in _NUMBER.findall(a)]
+    return next((n for n in wanted if any(n in _NUMBER.findall(p.page_content) for p in gold)), None)
+
+
+def _another(number: str, taken: str, chance: np.random.Generator, tries: int = 100) -> str | None:
+    """A number that looks like *number* (as many digits, the same marks) and that *taken* does not have, if one is found."""
+    for _ in range(tries):
+        digits = [c if not c.isdigit() else str(chance.integers(1 if i == 0 else 0, 10)) for i, c in enumerate(number)]
+        if (other := "".join(digits)) not in _NUMBER.findall(taken):
+            return other
+    return None
+
+
+def _replaced(text: str, number: str, other: str) -> str:
+    return _NUMBER.sub(lambda found: other if found[0] == number else found[0], text)
+
+
+# --- the table
+
+
+def _rows(configuration: str, trials: Mapping[str, Sequence[Trial]]) -> Iterator[Row]:
+    before = {t.case.id: t.values["right"] for t in trials["as_found"]}
+    for name, own in trials.items():
+        if own:
+            measures = dict.fromkeys(measure for t in own for measure in t.values)
+            binary = name != "shuffled"
+            values = {m: interval([t.values[m] for t in own], binary=binary or m == "flipped") for m in measures}
+            pairs = [(t.values["right"], before[t.case.id]) for t in own]
+            against = None if name == "as_found" else difference([a for a, _ in pairs], [b for _, b in pairs], binary=binary)
+            yield Row(configuration, name, len(own), values, against)
