@@ -413,6 +413,22 @@ def describe(value: Any, path: str = "", defaults: bool = False) -> Any:
     return {"type": spec.name, **arguments} if registry.is_slot(registry.makes(spec.maker)) else arguments
 
 
+def identify(value: Any) -> str:
+    """A text that is the same for the same settings, also of objects that no YAML describes; those that do not tell their
+    settings are told apart by where they are in memory.
+    """
+    try:
+        return repr(describe(value))
+    except TypeError:
+        if isinstance(value, list | tuple):
+            return f"[{', '.join(map(identify, value))}]"
+        maker: registry.Maker = type(value)
+        if registry.is_ours(maker):
+            arguments = [f"{name}={identify(getattr(value, name))}" for name in registry.parameters(maker)]
+            return f"{type(value).__qualname__}({', '.join(arguments)})"
+        return f"{type(value).__qualname__}: {value!r}"
+
+
 def _same(value: Any, default: Any) -> bool:
     """Is *value*, built or not, what the argument has anyway?"""
     try:

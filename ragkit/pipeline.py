@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ragkit import policy, registry
 from ragkit.answer import Answer
-from ragkit.config import Spec, describe, parts_of
+from ragkit.config import Spec, describe, identify, parts_of
 from ragkit.corpus import Corpus, CorpusReader, IndexState
 from ragkit.document import Span, digest, entry, facts_of, score_of, scored, scores_of, searchable, span_of
 from ragkit.embed import CachedEmbeddings, fingerprint_of
@@ -308,6 +308,11 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
         return f"{short}-{digest(str(_described(index)), self._chunker)[:8]}"
 
     @property
+    def settings(self) -> str:
+        """What identifies how papers are read, cut and indexed."""
+        return digest(identify(self))
+
+    @property
     def loader(self) -> str:
         return digest(str(_described(self.load)))
 
@@ -559,8 +564,8 @@ class Rag:
         """
         self._ready()
         indexes = [(name, self._fingerprints[name], sorted(self.corpus.held(name))) for name in sorted(self._named)]
-        settings = [_described(getattr(self.answer_pipeline, part)) for part in parts] or _described(self.answer_pipeline)
-        return digest(str(settings), str(indexes))
+        settings = [identify(getattr(self.answer_pipeline, part)) for part in parts] or [identify(self.answer_pipeline)]
+        return digest(*settings, str(indexes))
 
     def question(
         self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None

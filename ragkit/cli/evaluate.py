@@ -1,9 +1,9 @@
-"""`ragkit eval`: which configuration is better, and by how much."""
+"""`ragkit eval`, `probe`, `tune`: which configuration is better, and by how much, and what would be better still."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ from ragkit.cli.options import AllowImport, AsJson, CorpusDirectory, print_json
 if TYPE_CHECKING:
     from ragkit.evaluate.evaluation import Evaluation
     from ragkit.evaluate.run import Assessors, Configuration
+    from ragkit.flow import Event
 
 Configurations = Annotated[
     list[Path] | None,
@@ -30,6 +31,13 @@ JudgeFile = Annotated[
     Path | None, typer.Option("--judge", metavar="FILE", help="YAML file with `judge:` (a chat model that grades answers) and `verify:`.")
 ]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, help="How many questions are asked at a time.")]
+Questions = Annotated[Path, typer.Argument(metavar="QUESTIONS", help="A file of questions (JSON lines).")]
+Split = Annotated[str | None, typer.Option("--split", help="Judgements of this split, or questions with it.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first questions of each dataset.")]
+MaxCalls = Annotated[int | None, typer.Option("--max-calls", help="Stop after so many calls to chat models.", show_default=False)]
+MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Stop after so many of their tokens.", show_default=False)]
+MaxSeconds = Annotated[float | None, typer.Option("--max-seconds", help="Stop after so much time.", show_default=False)]
+Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.")]
 
 
 def eval_(
@@ -37,8 +45,8 @@ def eval_(
     config: Configurations = None,
     corpus: CorpusDirectory = None,
     papers: Papers = None,
-    split: Annotated[str | None, typer.Option("--split", help="Judgements of this split, or questions with it.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first questions of each dataset.")] = None,
+    split: Split = None,
+    limit: Limit = None,
     report: Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write one self-contained HTML page.")] = None,
     as_json: AsJson = False,
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
@@ -48,9 +56,9 @@ def eval_(
     ] = None,
     judge: JudgeFile = None,
     pairwise: Annotated[bool, typer.Option("--pairwise", help="Let the judge compare the configurations' answers, and rank them.")] = False,
-    max_calls: Annotated[int | None, typer.Option("--max-calls", help="Stop after so many calls to chat models.")] = None,
-    max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Stop after so many of their tokens.")] = None,
-    max_seconds: Annotated[float | None, typer.Option("--max-seconds", help="Stop after so much time.")] = None,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
+    max_seconds: MaxSeconds = None,
     jobs: Jobs = 1,
     price: Annotated[
         list[str] | None, typer.Option("--price", metavar="MODEL=IN/OUT", help="Price of a million tokens read and written.")
@@ -71,7 +79,6 @@ def eval_(
     from ragkit.evaluate.dataset import read
     from ragkit.evaluate.evaluation import Requirement, regressions
     from ragkit.evaluate.run import Budget, Settings, estimate, evaluate_events, with_runs
-    from ragkit.flow import Finished, Progress
 
     gc.enable()
     wanted = [Requirement.parse(text) for text in require or ()]
@@ -90,13 +97,7 @@ def eval_(
         planned = estimate(compared, given, settings)
         print_json({"runs": [vars(each) for each in planned]}) if as_json else show.estimate(planned)
         return
-    with terminal.progress_bar() as bar:
-        for event in evaluate_events(compared, given, settings):
-            if bar and isinstance(event, Progress):
-                bar(event)
-            if isinstance(event, Finished):
-                found: Evaluation = event.result
-    found = with_runs(found, given, ranked or ())
+    found: Evaluation = with_runs(watched(evaluate_events(compared, given, settings)), given, ranked or ())
     unmet = [problem for each in wanted for problem in each.unmet(found)] + (regressions(found, baseline) if baseline else [])
     data = found.as_json() | {"unmet": unmet}
     print_json(data) if as_json else show.evaluation(found)
@@ -110,6 +111,90 @@ def eval_(
         terminal.err.print(f"not met: {problem}", style="red", markup=False)
     if unmet or found.failed:
         raise typer.Exit(1)
+
+
+def probe(
+    questions: Questions,
+    config: Configurations = None,
+    corpus: CorpusDirectory = None,
+    papers: Papers = None,
+    split: Split = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
+    workspace: Workspace = None,
+    seed: Seed = 0,
+    allow_import: AllowImport = [],  # noqa: B006
+) -> None:
+    """Ask again with gold papers missing, numbers changed, passages shuffled, hard negatives added, small talk before."""
+    from ragkit.evaluate import show
+    from ragkit.evaluate.dataset import read
+    from ragkit.evaluate.probe import probe_events
+    from ragkit.evaluate.run import Settings
+
+    gc.enable()
+    dataset = read(questions, split).first(limit)
+    settings = Settings(papers=papers or (), workspace=workspace)
+    rows = watched(probe_events(configurations(config, corpus, allow_import), dataset, settings, seed))
+    print_json({"probes": [row.as_json() for row in rows]}) if as_json else show.probes(rows)
+
+
+def tune(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Pipeline file with {choice: [...]} and {range: [low, high]} in it.")],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A file of questions, or a folder in BEIR's layout.")],
+    corpus: CorpusDirectory = None,
+    papers: Papers = None,
+    split: Split = None,
+    measure: Annotated[str, typer.Option("--measure", help="What is to be best (default: good, or ndcg@10 of a collection).")] = "",
+    candidates: Annotated[int, typer.Option("--candidates", min=2, help="How many ways to fill in the file are tried at most.")] = 32,
+    held_out: Annotated[
+        float, typer.Option("--held-out", min=0, max=0.9, help="Share of the questions kept for the last comparison.")
+    ] = 0.3,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the winning pipeline file.")] = None,
+    report: Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write what mattered, as Markdown.")] = None,
+    judge: JudgeFile = None,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
+    max_seconds: MaxSeconds = None,
+    jobs: Jobs = 1,
+    workspace: Workspace = None,
+    seed: Seed = 0,
+    allow_import: AllowImport = [],  # noqa: B006
+) -> None:
+    """Find the best way to fill in a pipeline file: many candidates on few questions, the best of them on more."""
+    from ragkit import main, terminal  # noqa: F401  (main makes the components known)
+    from ragkit.evaluate.dataset import read
+    from ragkit.evaluate.run import Budget, Settings
+    from ragkit.evaluate.tune import Space, Tuned, tune_events
+
+    gc.enable()
+    settings = Settings(
+        papers=papers or (),
+        workspace=workspace,
+        budget=Budget(max_calls, max_tokens, max_seconds),
+        assessors=assessors(judge, allow_import),
+        jobs=jobs,
+    )
+    space = Space.read(file, allow_import)
+    options: dict[str, Any] = {"corpus": corpus, "measure": measure, "most": candidates, "held_out": held_out, "seed": seed}
+    found: Tuned = watched(tune_events(space, read(dataset, split), settings, **options))
+    terminal.out.print(found.markdown(), markup=False, soft_wrap=True)
+    _write(output, lambda: found.yaml)
+    _write(report, found.markdown)
+
+
+def watched(events: Iterator[Event]) -> Any:
+    """The result of *events*, their progress shown on a terminal."""
+    from ragkit.flow import Finished, Progress
+    from ragkit.terminal import progress_bar
+
+    result = None
+    with progress_bar() as bar:
+        for event in events:
+            if bar and isinstance(event, Progress):
+                bar(event)
+            elif isinstance(event, Finished):
+                result = event.result
+    return result
 
 
 def configurations(paths: list[Path] | None, corpus: Path | None, allow_import: list[str]) -> list[Configuration]:

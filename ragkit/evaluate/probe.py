@@ -25,7 +25,7 @@ from ragkit.evaluate.dataset import Case, Dataset
 from ragkit.evaluate.measure import Values, is_right, spoken
 from ragkit.evaluate.outcome import Outcome, observed, searched
 from ragkit.evaluate.results import Results
-from ragkit.evaluate.run import Configuration, Settings, prepared
+from ragkit.evaluate.run import Configuration, Session, Settings
 from ragkit.evaluate.statistics import Difference, Interval, difference, interval
 from ragkit.flow import Event, Finished, Progress, run, steps
 from ragkit.pipeline import Rag
@@ -94,15 +94,12 @@ def probe_events(
     Asked are the questions whose answer can be told (`must_include`) and for which a gold paper is found.  What was
     answered before is not asked again.
     """
-    results = Results(settings.folder / "results.sqlite")
     rows: list[Row] = []
-    try:
+    with Session(settings) as session:
         for configuration in configurations:
-            rag = yield from prepared(configuration, dataset, settings)
-            trials = yield from _Prober(rag, dataset, results, seed).all(configuration.name)
+            rag = yield from session.prepared(configuration, dataset)
+            trials = yield from _Prober(rag, dataset, session.results, seed).all(configuration.name)
             rows += _rows(configuration.name, trials)
-    finally:
-        results.close()
     yield Finished(rows)
 
 

@@ -13,14 +13,14 @@ from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from itertools import combinations, islice
 from pathlib import Path
-from typing import get_args
+from typing import Self, get_args
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 
 from ragkit import model
-from ragkit.config import describe, parts_of
+from ragkit.config import identify, parts_of
 from ragkit.document import digest
 from ragkit.embed import SentenceTransformersEmbeddings, fingerprint_of
 from ragkit.errors import IndexMismatch, NoCorpus, RagkitError, UsageError
@@ -99,33 +99,41 @@ def evaluate_events(
     configurations: Sequence[Configuration], datasets: Sequence[Dataset], settings: Settings = Settings()
 ) -> Iterator[Event]:
     """The same, as a stream of `Progress` that ends with `Finished(evaluation)`."""
-    for kind, names in (("configurations", [c.name for c in configurations]), ("datasets", [d.name for d in datasets])):
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise UsageError(f"two {kind} are called '{twice}'; rename one, so that the table can tell them apart")
-    results = Results(settings.folder / "results.sqlite")
-    try:
-        yield from _Session(settings, results).all(configurations, datasets)
-    finally:
-        results.close()
+    with Session(settings) as session:
+        yield from session.evaluate(configurations, datasets)
 
 
-class _Session:
-    """One run: what has been spent, where things are kept, and why it ended early, if it did."""
+class Session:
+    """One run, or several with one budget: what has been spent, where things are kept, and why it ended early, if it did."""
 
-    def __init__(self, settings: Settings, results: Results) -> None:
-        self.settings, self.results = settings, results
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.results = Results(settings.folder / "results.sqlite")
         self.started = time.monotonic()
         self.calls = self.tokens = 0
         self.stopped = ""
         self.failed = False
+        self._ready: set[str] = set()  # the ingests that were done
 
-    def all(self, configurations: Sequence[Configuration], datasets: Sequence[Dataset]) -> Iterator[Event]:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.results.close()
+
+    def evaluate(self, configurations: Sequence[Configuration], datasets: Sequence[Dataset]) -> Iterator[Event]:
+        """Every dataset with every configuration; ends with `Finished(evaluation)`."""
+        for kind, names in (("configurations", [c.name for c in configurations]), ("datasets", [d.name for d in datasets])):
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise UsageError(f"two {kind} are called '{twice}'; rename one, so that the table can tell them apart")
+        if self.settings.pairwise and self.settings.assessors.judge is None:
+            raise UsageError("a pairwise comparison needs a judge; name one with --judge FILE")
         runs: list[Run] = []
         preferred: dict[str, tuple[Ranked, ...]] = {}
         for dataset in datasets:
             for configuration in configurations:
                 if not self.stopped:
-                    rag = yield from prepared(configuration, dataset, self.settings)
+                    rag = yield from self.prepared(configuration, dataset)
                     if outcomes := (yield from self.ask(rag, configuration, dataset)):
                         runs.append(self.run(rag, configuration, dataset, outcomes))
             if self.settings.pairwise and dataset.asks and len(configurations) > 1:
@@ -181,6 +189,17 @@ class _Session:
         search, passages = searched(rag, case)
         self.results.put(key, search.model_dump_json())
         return search, passages
+
+    def prepared(self, configuration: Configuration, dataset: Dataset) -> Generator[Event, None, Rag]:
+        """The configuration's pipelines over the corpus that *dataset* asks, ingested as far as it is not yet."""
+        rag = placed(configuration.rag, dataset, self.settings)
+        ingest = digest(str(rag.corpus.directory), rag.ingest_pipeline.settings)
+        if ingest not in self._ready:
+            for event in _ingested(rag, dataset, self.settings):
+                if isinstance(event, Progress):
+                    yield replace(event, what=event.what or f"{configuration.name}, {dataset.name}")
+            self._ready.add(ingest)
+        return rag
 
     def each(self, work: Callable[[Case], Outcome], cases: Sequence[Case]) -> Iterator[tuple[Case, Outcome]]:
         """The outcome of each case, as they come; none is begun once the budget is spent."""
@@ -269,7 +288,7 @@ class _Session:
                 values[case.id]["grade"] = score
 
     def _graded(self, judge: Judge, judged: Judged) -> float | None:
-        key = digest("grade", str(describe(judge)), judged.question, judged.answer, judged.reference)
+        key = digest("grade", identify(judge), judged.question, judged.answer, judged.reference)
         if kept := self.results.get(key):
             return float(kept)
         if self.exhausted():
@@ -283,8 +302,7 @@ class _Session:
     def prefer(self, runs: Sequence[Run]) -> Generator[Event, None, tuple[Ranked, ...]]:
         """The runs as the judge's preferences rank them, each pair asked in both orders."""
         judge = self.settings.assessors.judge
-        if judge is None:
-            raise UsageError("a pairwise comparison needs a judge; name one with --judge FILE")
+        assert judge is not None
         by_case = [{r.case.id: r for r in run.results if r.case.answerable} for run in runs]
         pairs = [(i, j, case) for i, j in combinations(range(len(runs)), 2) for case in by_case[i] if case in by_case[j]]
         matches = []
@@ -299,7 +317,7 @@ class _Session:
     def _preferred(self, judge: Judge, case: Case, said: str, other: str) -> Winner | None:
         if said == other:
             return "tie"
-        key = digest("prefer", str(describe(judge)), case.question, said, other, case.answer)
+        key = digest("prefer", identify(judge), case.question, said, other, case.answer)
         kept = self.results.get(key)
         if kept is None and not self.exhausted():
             preference = run(judge.prefer(Judged(case.question, said or _NO_ANSWER, case.answer), other or _NO_ANSWER))
@@ -360,21 +378,18 @@ def _foreign(name: str, dataset: Dataset, rankings: Mapping[str, Sequence[tuple[
 # --- corpora
 
 
-def prepared(configuration: Configuration, dataset: Dataset, settings: Settings) -> Generator[Event, None, Rag]:
-    """The configuration's pipelines over the corpus that *dataset* asks, ingested as far as it is not yet."""
-    rag = placed(configuration.rag, dataset, settings)
+def _ingested(rag: Rag, dataset: Dataset, settings: Settings) -> Iterator[Event]:
     if settings.papers and dataset.asks:
-        yield from _told(rag.ingest_events(*settings.papers), configuration, dataset)
-    else:
-        try:
-            rag.state()
-        except NoCorpus:
-            if dataset.asks:
-                raise
-            yield from _told(rag.ingest_events(), configuration, dataset)
-        except IndexMismatch:  # the corpus is there, this configuration's indexes are not
-            yield from _told(rag.ingest_events(), configuration, dataset)
-    return rag
+        yield from rag.ingest_events(*settings.papers)
+        return
+    try:
+        rag.state()
+    except IndexMismatch:  # the corpus is there, this configuration's indexes are not
+        yield from rag.ingest_events()
+    except NoCorpus:
+        if dataset.asks:
+            raise
+        yield from rag.ingest_events()
 
 
 def placed(rag: Rag, dataset: Dataset, settings: Settings) -> Rag:
@@ -386,12 +401,6 @@ def placed(rag: Rag, dataset: Dataset, settings: Settings) -> Rag:
     if settings.papers:
         return rag.moved(corpora / digest(*sorted(str(Path(path).resolve()) for path in settings.papers)))
     return rag
-
-
-def _told(events: Iterator[Event], configuration: Configuration, dataset: Dataset) -> Iterator[Event]:
-    for event in events:
-        if isinstance(event, Progress):
-            yield replace(event, what=event.what or f"{configuration.name}, {dataset.name}")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ from rich.text import Text
 
 from ragkit.evaluate.evaluation import SUMMARIES, Comparison, Evaluation, Figure
 from ragkit.evaluate.measure import MEASURES
+from ragkit.evaluate.probe import Row
 from ragkit.evaluate.run import Estimate
+from ragkit.evaluate.statistics import Difference, Interval
 from ragkit.terminal import out
 
 
@@ -87,6 +89,26 @@ def _comparisons(comparisons: Sequence[Comparison]) -> None:
         out.print(
             f"could be chance: differences in {', '.join(chance)}" + (" between other pairs" if sure else ""), style="dim", soft_wrap=True
         )
+
+
+def probes(rows: Sequence[Row]) -> None:
+    """A table: a row for each probe of each configuration."""
+    measures = list(dict.fromkeys(name for row in rows for name in row.values))
+    table = Table("configuration", "probe", "questions", *measures, "right, against as_found", box=None, pad_edge=False)
+    for row in rows:
+        cells = [_share(row.values[name]) if name in row.values else Text() for name in measures]
+        table.add_row(row.configuration, Text(row.probe, style="cyan"), str(row.questions), *cells, _apart(row.against))
+    out.print(table)
+
+
+def _share(found: Interval) -> Text:
+    return Text(f"{found.value:.2f} ").append(f"[{_short(found.low)}, {_short(found.high)}]", style="dim")
+
+
+def _apart(found: Difference | None) -> Text:
+    if found is None:
+        return Text()
+    return Text(f"{found.value:+.2f} ").append("could be chance" if found.is_chance else f"p = {found.p:.2g}", style="dim")
 
 
 def estimate(planned: Sequence[Estimate]) -> None:
