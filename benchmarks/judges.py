@@ -23,11 +23,12 @@ import numpy as np
 
 from benchmarks.table import SHARED, markdown
 from ragkit.embed import SentenceTransformersEmbeddings
-from ragkit.evaluate.judge import Judged, ModelJudge, agreement, rank_correlation
 from ragkit.evaluate.statistics import Interval
+from ragkit.evaluate.verdicts import agreement, rank_correlation
 from ragkit.evidence import SUPPORTED, smallest_support
 from ragkit.flow import run
 from ragkit.generate import openai_chat
+from ragkit.judge import Judged, ModelJudge
 from ragkit.text import sentences, stems
 
 DATA = SHARED / "data"

@@ -8,10 +8,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from ragkit import chunk, compress, config, embed, files, fuse, generate, lexical, policy, registry, retrieve, rewrite, store, verify  # noqa: F401
+from ragkit import chunk, compress, config, embed, files, fuse, generate, judge, lexical, policy, registry, retrieve, rewrite, store, verify  # noqa: F401
 from ragkit.config import Spec
 from ragkit.errors import UsageError
-from ragkit.evaluate import judge  # noqa: F401
 from ragkit.pipeline import Rag
 from ragkit.schema import json_schema
 

@@ -23,10 +23,10 @@ import ragkit
 from ragkit.errors import UsageError
 from ragkit.evaluate.dataset import Case, Dataset, read, write_beir
 from ragkit.evaluate.evaluation import Evaluation, Requirement, regressions
-from ragkit.evaluate.judge import ModelJudge
 from ragkit.evaluate.run import Assessors, Budget, Configuration, Settings, estimate, evaluate, evaluate_events, with_runs
 from ragkit.flow import Progress
 from ragkit.generate import CitedGenerator
+from ragkit.judge import ModelJudge
 from ragkit.retrieve import LexicalRetriever
 from ragkit.testing import HashedEmbeddings
 

@@ -20,25 +20,10 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from ragkit import config
 from ragkit.errors import ConfigError, UsageError
-from ragkit.evaluate.judge import (
-    COMPARING,
-    GRADING,
-    Agreement,
-    Grade,
-    Judge,
-    Judged,
-    Match,
-    ModelJudge,
-    Preference,
-    Winner,
-    agreement,
-    bradley_terry,
-    rank_correlation,
-    read_grade,
-    read_preference,
-)
 from ragkit.evaluate.statistics import Interval, wilson
+from ragkit.evaluate.verdicts import Agreement, Match, agreement, bradley_terry, rank_correlation
 from ragkit.flow import arun, run
+from ragkit.judge import COMPARING, GRADING, Grade, Judge, Judged, ModelJudge, Preference, Winner, read_grade, read_preference
 from ragkit.testing import check_component, scripted_chat
 
 BRIDGES = Judged("How many people do glass bridges carry?", "40 people.", "40")

@@ -161,7 +161,7 @@ def tune(
     allow_import: AllowImport = [],  # noqa: B006
 ) -> None:
     """Find the best way to fill in a pipeline file: many candidates on few questions, the best of them on more."""
-    from ragkit import main, terminal  # noqa: F401  (main makes the components known)
+    from ragkit import terminal
     from ragkit.evaluate.dataset import read
     from ragkit.evaluate.run import Budget, Settings
     from ragkit.evaluate.tune import Space, Tuned, tune_events

@@ -26,11 +26,12 @@ from ragkit.embed import SentenceTransformersEmbeddings, fingerprint_of
 from ragkit.errors import IndexMismatch, NoCorpus, RagkitError, UsageError
 from ragkit.evaluate.dataset import BeirCorpus, Case, Dataset, read_run
 from ragkit.evaluate.evaluation import Evaluation, Result, Run
-from ragkit.evaluate.judge import Judge, Judged, Match, Ranked, Winner, bradley_terry
 from ragkit.evaluate.measure import Values, claimed, fault, of_answer, of_rankings, ranking, similarities
 from ragkit.evaluate.outcome import DEEPEST, SEARCHES_BY, Hit, Outcome, Search, answered, ranked, searched
 from ragkit.evaluate.results import Results
+from ragkit.evaluate.verdicts import Match, Ranked, bradley_terry
 from ragkit.flow import Event, Finished, Progress, run
+from ragkit.judge import Judge, Judged, Winner
 from ragkit.pipeline import Rag
 from ragkit.plan import plan, work_of
 from ragkit.verify import EvidenceVerifier, Verifier

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ragkit import config
+from ragkit import config, main  # noqa: F401  (main makes the components known)
 from ragkit.document import digest
 from ragkit.errors import UsageError
 from ragkit.evaluate.dataset import Dataset
@@ -379,7 +379,7 @@ class _Search:
             keep = ranked if done else ranked[: max(1, math.ceil(len(ranked) / 2))]
             racing = [c for c in keep if not self._is_worse(runs[c], runs[ranked[0]])] if not done else keep
             dropped = [c for c in ranked if done or c not in racing]
-            self.left += [self._candidate(c, runs, "" if done else self._reason(c, keep)) for c in reversed(dropped)]
+            self.left += [self._candidate(c, runs, self._reason(runs, c, ranked, keep)) for c in reversed(dropped)]
             if done:
                 return
             size *= 2
@@ -425,8 +425,10 @@ class _Search:
         apart = self.apart(run, best)
         return apart.value * self.better < 0 and not apart.is_chance
 
-    def _reason(self, chosen: Assignment, keep: Sequence[Assignment]) -> str:
-        return "worse than the best by more than chance" if chosen in keep else "in the lower half"
+    def _reason(self, runs: Mapping[Assignment, Run], chosen: Assignment, ranked: Sequence[Assignment], keep: Sequence[Assignment]) -> str:
+        if self._is_worse(runs[chosen], runs[ranked[0]]):
+            return "worse than the best by more than chance"
+        return "" if chosen in keep else "in the lower half"
 
     def _candidate(self, chosen: Assignment, runs: Mapping[Assignment, Run], left: str) -> Candidate:
         return Candidate(chosen, self._score(runs[chosen]), len(runs[chosen].results), left)
