@@ -52,10 +52,11 @@ def test_a_pipeline_that_quotes_follows_what_it_is_shown(rag: ragkit.Rag, tmp_pa
         "negatives_5": 2,
         "negatives_10": 2,
         "negatives_20": 2,
+        "negatives_50": 2,
         "filler_1": 2,
         "filler_5": 2,
         "filler_10": 2,
-    } | ({"negatives_50": 2} if "negatives_50" in found else {})
+    }
     right = {name: row.values["right"].value for name, row in found.items()}
     assert (right["as_found"], right["missing"], right["counterfactual"], right["shuffled"], right["filler_10"]) == (1, 0, 1, 1, 1)
     assert found["counterfactual"].values["kept"].value == 0
