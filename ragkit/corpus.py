@@ -43,6 +43,7 @@ from ragkit.where import Where
 Vectors = NDArray[np.float32]
 
 # Each entry takes the database one version further; the last index is the version this code reads and writes.
+_KEPT = 10_000  # passages that a thread keeps once they are read
 _MIGRATIONS = (
     """
     CREATE TABLE files (
@@ -463,8 +464,24 @@ class Corpus:
             db.executemany("INSERT OR IGNORE INTO chunked VALUES (?, ?)", [(identity, chunker) for identity in texts])
 
     def passages(self, identities: Iterable[str]) -> dict[str, Document]:
-        """The chunks with these ids, with text, title and sources; those that there are."""
+        """The chunks with these ids, with text, title and sources; those that there are.
+
+        Those read lately are kept until the corpus changes: the next question is often about the same papers.
+        """
+        state, known = getattr(self._local, "passages", (None, {}))
+        if state != self._state or len(known) > _KEPT:
+            known = {}
+            self._local.passages = self._state, known
         wanted = list(dict.fromkeys(identities))
+        known |= self._passages([i for i in wanted if i not in known])
+        return {i: known[i] for i in wanted if i in known}
+
+    @property
+    def _state(self) -> tuple[int, int]:
+        """What changes when this process or another changes the corpus."""
+        return self._db.execute("PRAGMA data_version").fetchone()[0], self._db.total_changes
+
+    def _passages(self, wanted: Sequence[str]) -> dict[str, Document]:
         rows = []
         for some in _batches(wanted):
             rows += self._db.execute(
@@ -486,11 +503,10 @@ class Corpus:
 
     def matching(self, where: Where) -> frozenset[str] | None:
         """The chunks that pass a filter; None where all do.  Kept until the corpus changes."""
-        db = self._db
-        state = db.execute("PRAGMA data_version").fetchone()[0], db.total_changes
+        state = self._state
         known: dict[tuple[Any, Where], frozenset[str] | None] = getattr(self._local, "matching", {})
         if (state, where) not in known:
-            self._local.matching = known = {(state, where): self._matching(db, where)}
+            self._local.matching = known = {(state, where): self._matching(self._db, where)}
         return known[state, where]
 
     def _matching(self, db: sqlite3.Connection, where: Where) -> frozenset[str] | None:

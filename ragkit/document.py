@@ -159,6 +159,18 @@ def passage(paper: Document, start: int, end: int, chunker: str = "", /, **metad
     )
 
 
+def excerpt(passage: Document, start: int, end: int) -> Document:
+    """The part of *passage* that is `[start:end]` of its paper, with all that is known of the passage."""
+    whole = span_of(passage)
+    if (start, end) == (whole.start, whole.end):
+        return passage
+    return Document(
+        id=digest("chunk", whole.document_id, "", str(start), str(end)),
+        page_content=passage.page_content[start - whole.start : end - whole.start],
+        metadata={**passage.metadata, "document_id": whole.document_id, "start": start, "end": end},
+    )
+
+
 def searchable(passage: Document) -> str:
     """What is embedded and searched for a passage: the title and the headings above it, which are no part of the span,
     and its text.

@@ -1,4 +1,4 @@
-"""Text to vectors: sentence-transformers models (through OpenVINO or torch) and OpenAI-compatible servers.
+"""Text to vectors: sentence-transformers models (through OpenVINO or torch), static models, OpenAI-compatible servers.
 
 A sentence-transformers model is converted once to OpenVINO's format and kept in the cache directory, so that later
 starts import neither torch nor sentence-transformers.
@@ -12,15 +12,15 @@ import shutil
 import tempfile
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
-from pydantic import PositiveInt, SecretStr
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
 
 from ragkit import model
 from ragkit.corpus import Corpus, Vectors
@@ -31,12 +31,17 @@ from ragkit.registry import component, interface
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+_STEP = 8  # lengths are rounded up to a multiple of it: a shape that the model has seen before runs at once
 _CONVERSION = 1  # raised when the way models are converted changes
+_WHOLE = "sentence_embedding"  # the output of a sentence-transformers model that is one vector a text
 
 
 @interface
 class FingerprintedEmbeddings(Embeddings, ABC):
     """Embeddings whose vectors can be kept: the same fingerprint and text always give the same vector."""
+
+    computes: ClassVar[bool] = True
+    """Are they made by this process, rather than by a server?"""
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -51,24 +56,86 @@ class SentenceTransformersEmbeddings(FingerprintedEmbeddings):
     `backend`: `openvino` computes in bfloat16 where the processor has it (`precision: auto`), with a cosine of at
     least 0.999 to the reference; `torch` runs any model that sentence-transformers can load, in float32.
     A text longer than the model reads is embedded in pieces whose vectors are averaged, so nothing is cut off.
+    `dimensions` keeps the first so many, for models trained to be cut ("Matryoshka Representation Learning").
+    Texts of a length are embedded together, `batch_tokens` at a time.
     """
 
     model: str = "all-MiniLM-L6-v2"
     backend: Literal["openvino", "torch"] = "openvino"
     precision: Literal["auto", "bf16", "f32"] = "auto"
-    batch_size: PositiveInt = 32
+    dimensions: PositiveInt | None = None
+    batch_tokens: PositiveInt = 2048
+
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """One normalised row a document."""
+        return self._shortened(self._encoder().encode(texts, "document", self.batch_tokens))
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return self._encoder().encode(texts, "document", self.batch_size).tolist()  # type: ignore[no-any-return]
+        return self.vectors(texts).tolist()  # type: ignore[no-any-return]
 
     def embed_query(self, text: str) -> list[float]:
-        return self._encoder().encode([text], "query", 1)[0].tolist()  # type: ignore[no-any-return]
+        return self._shortened(self._encoder().encode([text], "query", self.batch_tokens))[0].tolist()  # type: ignore[no-any-return]
+
+    def token_vectors(self, texts: Sequence[str]) -> list[Vectors]:
+        """A normalised row a token, for each text; the special tokens, and what exceeds the model's window, are left out."""
+        return _token_encoder(model.files(self.model), self.precision).tokens(texts, self.batch_tokens)
 
     def fingerprint(self) -> str:
-        return digest(model.fingerprint(model.files(self.model)), self.backend, self.precision)
+        short = [] if self.dimensions is None else [str(self.dimensions)]
+        return digest(model.fingerprint(model.files(self.model)), self.backend, self.precision, *short)
+
+    def _shortened(self, vectors: Vectors) -> Vectors:
+        if self.dimensions is None or not len(vectors):
+            return vectors
+        if self.dimensions > vectors.shape[1]:
+            raise ModelError(f"'{self.model}' has {vectors.shape[1]} dimensions, so dimensions: {self.dimensions} cannot be had")
+        return _normalised(vectors[:, : self.dimensions])
 
     def _encoder(self) -> _Encoder:
         return _encoder(model.files(self.model), self.backend, self.precision)
+
+
+@component("static")
+@dataclass(frozen=True)
+class StaticEmbeddings(FingerprintedEmbeddings):
+    """A static model (the format of model2vec): the mean of its tokens' vectors, hundreds of times as fast as a transformer.
+
+    `model` is a directory with `model.safetensors` (a table of vectors, a row a token) and `tokenizer.json`, or a name on
+    the hub, such as `minishlab/potion-retrieval-32M`.
+    """
+
+    model: str
+    dimensions: PositiveInt | None = None
+
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """One normalised row a text; a text without known tokens is all zeros."""
+        table, tokenizer = _static(model.files(self.model))
+        table = table[:, : self.dimensions]
+        rows = np.zeros((len(texts), table.shape[1]), dtype=np.float32)
+        for i, encoding in enumerate(tokenizer.encode_batch(list(texts), add_special_tokens=False)):
+            if encoding.ids:
+                rows[i] = table[encoding.ids].mean(axis=0)
+        return _normalised(rows)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return self.vectors(texts).tolist()  # type: ignore[no-any-return]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.vectors([text])[0].tolist()  # type: ignore[no-any-return]
+
+    def fingerprint(self) -> str:
+        return digest(model.fingerprint(model.files(self.model)), str(self.dimensions))
+
+
+@functools.cache
+def _static(directory: Path) -> tuple[Vectors, Tokenizer]:
+    from safetensors.numpy import load_file
+
+    tables = [t for t in load_file(directory / "model.safetensors").values() if t.ndim == 2]
+    tokenizer = model.tokenizer(directory)
+    if len(tables) != 1 or len(tables[0]) < tokenizer.get_vocab_size():
+        raise ModelError(f"'{directory}' is no static model: its weights are not one table with a row for each token")
+    return tables[0].astype(np.float32), tokenizer
 
 
 @component("openai")
@@ -78,14 +145,27 @@ def openai_embeddings(
     api_key: SecretStr = SecretStr(""),
     dimensions: PositiveInt | None = None,
     batch_size: PositiveInt = 64,
+    timeout: PositiveFloat = 60.0,
+    max_retries: NonNegativeInt = 5,
 ) -> Embeddings:
-    """A model behind an OpenAI-compatible `/embeddings` endpoint."""
+    """A model behind an OpenAI-compatible `/embeddings` endpoint, asked `batch_size` texts at a time.
+
+    `timeout` is in seconds, for each request; one that is refused for the moment (429), fails on the server (5xx) or loses its
+    connection is made again, up to `max_retries` times, after waits that double.
+    """
     from langchain_openai import OpenAIEmbeddings
 
     key = api_key if api_key.get_secret_value() or base_url is None else SecretStr("none")
     given: dict[str, Any] = {"api_key": key} if key.get_secret_value() else {}  # else OPENAI_API_KEY, as everywhere
     return OpenAIEmbeddings(
-        model=model, base_url=base_url, dimensions=dimensions, chunk_size=batch_size, check_embedding_ctx_length=False, **given
+        model=model,
+        base_url=base_url,
+        dimensions=dimensions,
+        chunk_size=batch_size,
+        check_embedding_ctx_length=False,
+        timeout=timeout,
+        max_retries=max_retries,
+        **given,
     )
 
 
@@ -124,11 +204,17 @@ class CachedEmbeddings(Embeddings):
         known = self.corpus.vectors(name, keys)
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if new:
-            made = np.asarray(self.embed.embed_documents(list(new.values())), dtype=np.float32)
+            made = _vectors(self.embed, list(new.values()))
             self.corpus.put_vectors(name, list(new), made)
             self.encoded += len(new)
             known.update(zip(new, made, strict=True))
         return np.stack([known[key] for key in keys])
+
+
+def _vectors(embed: Embeddings, texts: list[str]) -> Vectors:
+    if isinstance(embed, SentenceTransformersEmbeddings | StaticEmbeddings):
+        return embed.vectors(texts)  # not by way of lists of numbers
+    return np.asarray(embed.embed_documents(texts), dtype=np.float32)
 
 
 # --- running a model
@@ -140,7 +226,7 @@ class _Encoder:
     def __init__(self, tokenizer: Tokenizer, run: Callable[[Any, Any], Any], longest: int, prompts: dict[str, str]) -> None:
         self.tokenizer, self.run, self.longest, self.prompts = tokenizer, run, longest, prompts
 
-    def encode(self, texts: Sequence[str], purpose: Literal["query", "document"], batch_size: int) -> Vectors:
+    def encode(self, texts: Sequence[str], purpose: Literal["query", "document"], batch_tokens: int) -> Vectors:
         """One normalised row a text, in the order given."""
         if not texts:
             return np.zeros((0, 0), dtype=np.float32)
@@ -150,19 +236,29 @@ class _Encoder:
             for piece in self._pieces(encoding.ids):
                 pieces.append(piece)
                 owners.append(number)
-        order = sorted(range(len(pieces)), key=lambda i: len(pieces[i]))  # texts of a length share a batch: little padding
-        rows: list[Vectors] = [np.empty(0, dtype=np.float32)] * len(pieces)
-        for at in range(0, len(order), batch_size):
-            batch = order[at : at + batch_size]
-            for i, row in zip(batch, self.run(*_padded([pieces[i] for i in batch], self._pad)), strict=True):
-                rows[i] = np.asarray(row, dtype=np.float32)
+        rows: Vectors | None = None
+        for batch in _batches(pieces, batch_tokens):
+            found = self.run(*_padded([pieces[i] for i in batch], self._pad))
+            if rows is None:
+                rows = np.empty((len(pieces), found.shape[1]), dtype=np.float32)
+            rows[batch] = found
+        assert rows is not None
         if len(pieces) == len(texts):
-            return np.stack(rows)
-        total = np.zeros((len(texts), rows[0].shape[0]), dtype=np.float32)
-        for owner, piece, row in zip(owners, pieces, rows, strict=True):
-            total[owner] += row * len(piece)
-        length = np.linalg.norm(total, axis=1, keepdims=True)
-        return np.asarray(total / np.maximum(length, 1e-12), dtype=np.float32)
+            return rows
+        total = np.zeros((len(texts), rows.shape[1]), dtype=np.float32)
+        np.add.at(total, owners, rows * np.asarray([[len(piece)] for piece in pieces], dtype=np.float32))
+        return _normalised(total)
+
+    def tokens(self, texts: Sequence[str], batch_tokens: int) -> list[Vectors]:
+        """For each text a normalised row a token, of a model that was converted to give them."""
+        before, after = self._special
+        pieces = [self._pieces(encoding.ids)[0] for encoding in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        rows: list[Vectors] = [np.empty((0, 0), dtype=np.float32)] * len(pieces)
+        for batch in _batches(pieces, batch_tokens):
+            found = self.run(*_padded([pieces[i] for i in batch], self._pad))
+            for i, row in zip(batch, found, strict=True):
+                rows[i] = _normalised(np.asarray(row[len(before) : len(pieces[i]) - len(after)], dtype=np.float32))
+        return rows
 
     def _pieces(self, ids: list[int]) -> list[list[int]]:
         before, after = self._special
@@ -185,8 +281,25 @@ class _Encoder:
         return 0
 
 
+def _batches(pieces: Sequence[list[int]], most: int) -> Iterator[list[int]]:
+    """The numbers of pieces that are embedded together: of like length, so that little is padded, and *most* tokens in all."""
+    batch: list[int] = []
+    for i in sorted(range(len(pieces)), key=lambda i: len(pieces[i])):
+        if batch and (len(batch) + 1) * len(pieces[i]) > most:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def _normalised(vectors: Vectors) -> Vectors:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(length, 1e-12), dtype=np.float32)
+
+
 def _padded(rows: Sequence[list[int]], pad: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    width = max(map(len, rows))
+    width = -(-max(map(len, rows)) // _STEP) * _STEP
     ids = np.full((len(rows), width), pad, dtype=np.int64)
     mask = np.zeros((len(rows), width), dtype=np.int64)
     for i, row in enumerate(rows):
@@ -201,11 +314,17 @@ def _encoder(directory: Path, backend: str, precision: str) -> _Encoder:
     return _openvino(directory, precision) if backend == "openvino" else _torch(directory)
 
 
-def _openvino(directory: Path, precision: str) -> _Encoder:
+@functools.cache
+def _token_encoder(directory: Path, precision: str) -> _Encoder:
+    """The same model, giving a vector for each token."""
+    return _openvino(directory, precision, "token_embeddings")
+
+
+def _openvino(directory: Path, precision: str, output: str = _WHOLE) -> _Encoder:
     import openvino
 
     core = openvino.Core()
-    converted = _converted(directory, openvino.__version__)
+    converted = _converted(directory, openvino.__version__, output)
     settings = {"CACHE_DIR": str(converted / "compiled"), "PERFORMANCE_HINT": "LATENCY"}
     if precision == "auto":
         precision = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
@@ -219,16 +338,24 @@ def _openvino(directory: Path, precision: str) -> _Encoder:
         ) from None
     notes = json.loads((converted / "notes.json").read_text())
 
+    idle: list[Any] = []  # requests, which threads must not share
+
     def run(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Any:
-        request = compiled.create_infer_request()  # one each: requests are not to be shared between threads
-        return request.infer({"input_ids": ids, "attention_mask": mask})[0]
+        try:
+            request = idle.pop()
+        except IndexError:
+            request = compiled.create_infer_request()
+        found = np.array(request.infer({"input_ids": ids, "attention_mask": mask})[0])  # a copy: the request is used again
+        idle.append(request)
+        return found
 
     return _Encoder(model.tokenizer(converted), run, notes["longest"], notes["prompts"])
 
 
-def _converted(directory: Path, version: str) -> Path:
+def _converted(directory: Path, version: str, output: str) -> Path:
     """The folder with the model in OpenVINO's format, made on first use."""
-    folder = model.cache_directory() / "models" / digest(model.fingerprint(directory), version, str(_CONVERSION))
+    of = [] if output == _WHOLE else [output]
+    folder = model.cache_directory() / "models" / digest(model.fingerprint(directory), version, str(_CONVERSION), *of)
     if (folder / "notes.json").exists():
         return folder
     loaded = _sentence_transformer(directory)
@@ -240,7 +367,7 @@ def _converted(directory: Path, version: str) -> Path:
             f"cannot write to '{folder.parent}': {error.strerror}; set RAGKIT_CACHE to a directory that can be written"
         ) from None
     try:
-        _convert(loaded, made)
+        _convert(loaded, made, output)
         try:
             made.rename(folder)
         except OSError:  # another process was quicker
@@ -251,7 +378,7 @@ def _converted(directory: Path, version: str) -> Path:
     return folder
 
 
-def _convert(loaded: Any, folder: Path) -> None:
+def _convert(loaded: Any, folder: Path, output: str) -> None:
     import openvino
     import torch
 
@@ -266,7 +393,7 @@ def _convert(loaded: Any, folder: Path) -> None:
             features = {"input_ids": input_ids, "attention_mask": attention_mask}
             for stage in self.stages:
                 features = stage(features)
-            return features["sentence_embedding"]
+            return features[output]
 
     example = {"input_ids": torch.ones(2, 9, dtype=torch.long), "attention_mask": torch.ones(2, 9, dtype=torch.long)}
     with warnings.catch_warnings(), torch.no_grad():

@@ -15,15 +15,19 @@ import os
 import shutil
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
+import numpy as np
 from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.runnables import run_in_executor
 from langchain_core.vectorstores import VectorStore
 
 from ragkit.corpus import Vectors
+from ragkit.document import hit, passage
 from ragkit.errors import UsageError
 from ragkit.registry import interface
 
@@ -38,6 +42,11 @@ class Index(ABC):
 
     handles: ClassVar[tuple[str, ...]] = ()
     """The attributes that hold what is open."""
+
+    @property
+    def computes(self) -> bool:
+        """Is all of a search done by this process?"""
+        return True
 
     def twin(self) -> Self:
         """The same index with nothing open, so that it can be written while this one is searched."""
@@ -220,6 +229,49 @@ class VectorIndex(VectorStore, Index):
     @abstractmethod
     def nearest(self, query: str, k: int, among: frozenset[str] | None = None) -> list[tuple[str, float]]:
         """The ids of the *k* nearest to *query*, of those *among* if given, with their scores, best first."""
+
+    # --- what LangChain asks of a vector store
+
+    embed: Embeddings
+
+    @property
+    def embeddings(self) -> Embeddings:
+        return self.embed
+
+    @property
+    def computes(self) -> bool:
+        return bool(getattr(self.embed, "computes", False))
+
+    def add_texts(
+        self, texts: Iterable[str], metadatas: list[dict[str, Any]] | None = None, *, ids: list[str] | None = None, **_: Any
+    ) -> list[str]:
+        """LangChain's way in; each text is a paper of its own."""
+        every = list(texts)
+        papers = [Document(page_content=t, metadata=m) for t, m in zip(every, metadatas or [{} for _ in every], strict=True)]
+        added = [passage(p, 0, len(p.page_content)) for p in papers]
+        if ids is not None:
+            added = [p.model_copy(update={"id": i}) for p, i in zip(added, ids, strict=True)]
+        if added:
+            self.add_vectors(added, np.asarray(self.embed.embed_documents([p.page_content for p in added]), dtype=np.float32))
+        return [str(p.id) for p in added]
+
+    def delete(self, ids: list[str] | None = None, **_: Any) -> bool:
+        self.remove(ids or [])
+        return True
+
+    def similarity_search(self, query: str, k: int = 4, **_: Any) -> list[Document]:
+        return [document for document, _ in self.similarity_search_with_relevance_scores(query, k)]
+
+    def similarity_search_with_relevance_scores(self, query: str, k: int = 4, **_: Any) -> list[tuple[Document, float]]:
+        """The nearest *k* passages as bare hits (id and score), to be read from the corpus."""
+        return [(hit(identity, score), score) for identity, score in self.nearest(query, k)]
+
+    async def asimilarity_search_with_relevance_scores(self, query: str, k: int = 4, **_: Any) -> list[tuple[Document, float]]:
+        return await run_in_executor(None, self.similarity_search_with_relevance_scores, query, k)
+
+    @classmethod
+    def from_texts(cls, texts: list[str], embedding: Embeddings, metadatas: list[dict[str, Any]] | None = None, **_: Any) -> Self:
+        raise NotImplementedError(f"a {cls.__name__} is derived from a corpus: ingest the texts with Rag.ingest")
 
 
 def widened(search: Callable[[int], list[T]], k: int, keep: Callable[[T], bool]) -> list[T]:

@@ -407,7 +407,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         with given.opening:  # so that all search the same state of their indexes
             retrievers = [_kept_to(among, retriever) for retriever in self.retrieve]
         asked = [(retriever, query) for query in queries for retriever in retrievers]
-        found = yield from gather("retrieve", [(retriever.invoke, query) for retriever, query in asked])
+        found = yield from _found(asked)
         rankings = [Ranking(label(retriever), documents) for (retriever, _), documents in zip(asked, found, strict=True)]
         fused = yield from call("fuse", self.fuse.fuse, rankings)
         passages = yield from call("read", read, given.corpus, fused)
@@ -417,6 +417,17 @@ class AnswerPipeline(Pipeline[Question, Answer]):
             passages = [passage for passage in passages if given.where.matches(facts_of(passage.metadata))]
         yield from emit(Reached("found", passages))
         return queries[0], passages
+
+
+def _found(asked: Sequence[tuple[BaseRetriever, str]]) -> Flow[list[list[Document]]]:
+    """What each retriever finds for its query, in the order asked; those that wait for a server do so at the same time."""
+    computes = [isinstance(retriever, FilteredRetriever) and retriever.computes for retriever, _ in asked]
+    waiting = [(retriever.invoke, query) for (retriever, query), here in zip(asked, computes, strict=True) if not here]
+    heard = iter((yield from gather("retrieve", waiting)) if waiting else [])
+    found = []
+    for (retriever, query), here in zip(asked, computes, strict=True):
+        found.append((yield from call("retrieve", retriever.invoke, query)) if here else next(heard))
+    return found
 
 
 def _kept_to(among: frozenset[str] | None, retriever: BaseRetriever) -> BaseRetriever:

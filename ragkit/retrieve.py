@@ -26,6 +26,12 @@ class FilteredRetriever(BaseRetriever):
         kept._among = among
         return kept
 
+    @property
+    def computes(self) -> bool:
+        """Does a search keep this machine's cores busy, rather than wait for a server?  Then two at once are slower than in turn."""
+        parts = [getattr(self, name) for name in type(self).model_fields]
+        return all(part.computes for part in parts if isinstance(part, Index))
+
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
 
 

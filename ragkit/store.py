@@ -1,24 +1,181 @@
-"""Vector stores: Chroma, embedded.  Any other LangChain `VectorStore` is used by its import path."""
+"""Vector stores: flat files, and Chroma, embedded.  Any other LangChain `VectorStore` is used by its import path."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+import json
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from langchain_core.runnables import run_in_executor
+from numpy.typing import NDArray
+from pydantic import PositiveInt
 
 from ragkit.corpus import Vectors
-from ragkit.document import entry, hit, passage
+from ragkit.document import entry
 from ragkit.index import VectorIndex, widened
 from ragkit.registry import component
 
+Vector = NDArray[np.float32]
+Integers = NDArray[np.intp]
+Integers64 = NDArray[np.uint64]
+
 _COLLECTION = "chunks"
+_LIKELY = 2_000  # vectors of a flat store that are compared after their signs
+_BLOCK = 32_768  # rows that are worked on together
 _COMPARED = 2_000  # passages that a filter leaves and that are compared one by one
+
+
+@component("flat")
+@dataclass(frozen=True)
+class FlatStore(VectorIndex):
+    """Every vector in one file that is mapped into memory; the nearest by cosine, from 0 (unrelated) to 1 (the same).
+
+    All vectors are compared, which is exact and, up to some hundred thousand, quicker than a graph.  Where there are more than
+    `compared`, their signs are compared first, a bit a dimension, and the vectors of the best ones then.
+    """
+
+    handles: ClassVar[tuple[str, ...]] = ("_rows", "_masks")
+
+    embed: Embeddings
+    compared: PositiveInt = 200_000
+
+    def add_vectors(self, passages: Sequence[Document], vectors: Vectors) -> None:
+        if not len(passages):
+            return
+        self.let_go()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        made = np.asarray(vectors / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
+        with (self.folder / "vectors.f32").open("ab") as file:
+            file.write(made.tobytes())
+        with (self.folder / "signs.u64").open("ab") as file:
+            file.write(_signs(made).tobytes())
+        with (self.folder / "ids.jsonl").open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(str(p.id)) + "\n" for p in passages)
+
+    def seal(self) -> None:
+        """See `Index`; what was added again stands only once."""
+        self.let_go()
+        last = {identity: row for row, identity in enumerate(self._opened.ids)}
+        if len(last) < len(self._opened.ids):
+            self._keep(sorted(last.values()))
+        super().seal()
+
+    def remove(self, ids: Sequence[str]) -> None:
+        gone = set(ids)
+        self._keep([row for row, identity in enumerate(self._opened.ids) if identity not in gone])
+
+    def _keep(self, rows: Sequence[int]) -> None:
+        """Write the files anew with these rows only."""
+        opened = self._opened
+        if len(rows) == len(opened.ids):
+            return
+        files: dict[str, NDArray[Any]] = {"vectors.f32": opened.vectors, "signs.u64": opened.signs}
+        for name, table in files.items():
+            with (self.folder / f"{name}.new").open("wb") as file:
+                for at in range(0, len(rows), _BLOCK):
+                    file.write(np.ascontiguousarray(table[rows[at : at + _BLOCK]]).tobytes())
+        ids = "".join(json.dumps(opened.ids[row]) + "\n" for row in rows)
+        self.let_go()
+        for name in files:
+            (self.folder / f"{name}.new").replace(self.folder / name)
+        (self.folder / "ids.jsonl").write_text(ids, encoding="utf-8")
+
+    def nearest(self, query: str, k: int, among: frozenset[str] | None = None) -> list[tuple[str, float]]:
+        vector = np.asarray(self.embed.embed_query(query), dtype=np.float32)
+        opened = self._opened
+        length = float(np.linalg.norm(vector))
+        if not opened.ids or length == 0 or (among is not None and not among):
+            return []
+        vector /= length
+        rows = None if among is None else self._rows_of(among)
+        number = len(opened.ids) if rows is None else len(rows)
+        if number > self.compared:
+            rows = opened.likely(vector, max(_LIKELY, 20 * k), rows)
+        scores = opened.vectors @ vector if rows is None else opened.vectors[rows] @ vector
+        best = _best(scores, k)
+        chosen = best if rows is None else rows[best]
+        return [(opened.ids[row], min(max(float(scores[i]), 0.0), 1.0)) for i, row in zip(best, chosen, strict=True)]
+
+    def count(self) -> int:
+        return len(self._opened.ids)
+
+    def ids(self) -> set[str]:
+        return set(self._opened.ids)
+
+    def let_go(self) -> None:
+        self.__dict__.pop("_rows", None)
+        self.__dict__.pop("_masks", None)
+
+    @property
+    def _opened(self) -> _Rows:
+        rows: _Rows | None = self.__dict__.get("_rows")
+        if rows is None:
+            rows = self.__dict__["_rows"] = _Rows(self.folder)
+        return rows
+
+    def _rows_of(self, among: frozenset[str]) -> Integers:
+        """The rows of these ids; the last set asked for is remembered, as a filter is asked with again and again."""
+        known: tuple[frozenset[str], Integers] | None = self.__dict__.get("_masks")
+        if known is None or known[0] is not among:
+            row_of = self._opened.row_of
+            known = among, np.asarray(sorted(row_of[identity] for identity in among if identity in row_of), dtype=np.intp)
+            self.__dict__["_masks"] = known
+        return known[1]
+
+
+class _Rows:
+    """The files of a flat store, mapped into memory."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "ids.jsonl"
+        self.ids: list[str] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+        if self.ids:
+            flat = np.memmap(folder / "vectors.f32", dtype=np.float32, mode="r")
+            self.vectors = flat.reshape(len(self.ids), -1)
+            self.signs = np.memmap(folder / "signs.u64", dtype=np.uint64, mode="r").reshape(len(self.ids), -1)
+        else:
+            self.vectors, self.signs = np.empty((0, 0), dtype=np.float32), np.empty((0, 0), dtype=np.uint64)
+
+    @functools.cached_property
+    def row_of(self) -> dict[str, int]:
+        return {identity: row for row, identity in enumerate(self.ids)}
+
+    def likely(self, vector: Vector, most: int, rows: Integers | None) -> Integers:
+        """The rows whose signs differ least from those of *vector*."""
+        wanted = _signs(vector[None])[0]
+        signs = self.signs if rows is None else self.signs[rows]
+        apart = np.empty(len(signs), dtype=np.uint16)
+
+        def compare(at: int) -> None:
+            differing = np.bitwise_count(signs[at : at + _BLOCK] ^ wanted)
+            np.sum(differing, axis=1, dtype=np.uint16, out=apart[at : at + _BLOCK])
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(compare, range(0, len(signs), _BLOCK)))
+        near = np.argpartition(apart, min(most, len(apart) - 1))[:most]
+        return np.sort(near if rows is None else rows[near])
+
+
+def _signs(vectors: Vectors) -> Integers64:
+    """A bit for each dimension: is it above 0?"""
+    bits = np.packbits(vectors > 0, axis=1)
+    padded = np.zeros((len(vectors), -(-bits.shape[1] // 8) * 8), dtype=np.uint8)
+    padded[:, : bits.shape[1]] = bits
+    return padded.view(np.uint64)
+
+
+def _best(scores: Vector, k: int) -> Integers:
+    """The places of the *k* highest scores, best first; of equal ones the first."""
+    near = np.argpartition(-scores, k)[:k] if k < len(scores) else np.arange(len(scores))
+    return near[np.lexsort((near, -scores[near]))]
 
 
 @component("chroma")
@@ -32,10 +189,6 @@ class ChromaStore(VectorIndex):
 
     embed: Embeddings
 
-    @property
-    def embeddings(self) -> Embeddings:
-        return self.embed
-
     def add_vectors(self, passages: Sequence[Document], vectors: Vectors) -> None:
         most = self._client.get_max_batch_size()
         for at in range(0, len(passages), most):
@@ -45,32 +198,6 @@ class ChromaStore(VectorIndex):
                 embeddings=vectors[at : at + most],
                 metadatas=[entry(p).metadata for p in some],
             )
-
-    def add_texts(
-        self, texts: Iterable[str], metadatas: list[dict[str, Any]] | None = None, *, ids: list[str] | None = None, **_: Any
-    ) -> list[str]:
-        """LangChain's way in; each text is a paper of its own."""
-        every = list(texts)
-        papers = [Document(page_content=t, metadata=m) for t, m in zip(every, metadatas or [{} for _ in every], strict=True)]
-        added = [passage(p, 0, len(p.page_content)) for p in papers]
-        if ids is not None:
-            added = [p.model_copy(update={"id": i}) for p, i in zip(added, ids, strict=True)]
-        if added:
-            import numpy as np
-
-            self.add_vectors(added, np.asarray(self.embed.embed_documents([p.page_content for p in added]), dtype=np.float32))
-        return [str(p.id) for p in added]
-
-    def delete(self, ids: list[str] | None = None, **_: Any) -> bool:
-        self.remove(ids or [])
-        return True
-
-    def similarity_search(self, query: str, k: int = 4, **_: Any) -> list[Document]:
-        return [document for document, _ in self.similarity_search_with_relevance_scores(query, k)]
-
-    def similarity_search_with_relevance_scores(self, query: str, k: int = 4, **_: Any) -> list[tuple[Document, float]]:
-        """The nearest *k* passages as bare hits (id and score), to be read from the corpus."""
-        return [(hit(identity, score), score) for identity, score in self.nearest(query, k)]
 
     def nearest(self, query: str, k: int, among: frozenset[str] | None = None) -> list[tuple[str, float]]:
         vector = self.embed.embed_query(query)
@@ -90,8 +217,6 @@ class ChromaStore(VectorIndex):
 
     def _nearest_of(self, vector: list[float], k: int, ids: Sequence[str]) -> list[tuple[str, float]]:
         """Of few passages the nearest, each compared: a search through the graph of all might not come upon them."""
-        import numpy as np
-
         most = self._client.get_max_batch_size()
         scored: list[tuple[str, float]] = []
         query = np.asarray(vector, dtype=np.float32)
@@ -103,13 +228,6 @@ class ChromaStore(VectorIndex):
                 alike = np.clip((vectors @ query) / np.where(lengths > 0, lengths, 1.0), 0.0, 1.0)
                 scored += [(identity, float(score)) for identity, score in zip(found["ids"], alike, strict=True)]
         return sorted(scored, key=lambda found: (-found[1], found[0]))[:k]
-
-    async def asimilarity_search_with_relevance_scores(self, query: str, k: int = 4, **_: Any) -> list[tuple[Document, float]]:
-        return await run_in_executor(None, self.similarity_search_with_relevance_scores, query, k)
-
-    @classmethod
-    def from_texts(cls, texts: list[str], embedding: Embeddings, metadatas: list[dict[str, Any]] | None = None, **_: Any) -> ChromaStore:
-        raise NotImplementedError("a ChromaStore is derived from a corpus: ingest the texts with Rag.ingest")
 
     def count(self) -> int:
         return int(self._collection.count())

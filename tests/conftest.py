@@ -113,3 +113,19 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+def static_model(folder: Path, table: Any) -> str:
+    """A static embedding model of four words, a row of *table* each; the directory it is in."""
+    import numpy as np
+    from safetensors.numpy import save_file
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    words = Tokenizer(WordLevel({"[UNK]": 0, "glass": 1, "bridges": 2, "boats": 3}, unk_token="[UNK]"))
+    words.pre_tokenizer = Whitespace()
+    words.save(str(folder / "tokenizer.json"))
+    save_file({"embeddings": np.asarray(table, dtype=np.float16)}, folder / "model.safetensors")
+    (folder / "config.json").write_text("{}")
+    return str(folder)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from conftest import static_model
 from langchain_core.documents import Document
 
 import ragkit.main
@@ -18,6 +21,7 @@ from ragkit.testing import HashedEmbeddings, check_component, check_signature, i
 # What the components that cannot be made without arguments are made with.
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "chroma": {"embed": HashedEmbeddings()},
+    "flat": {"embed": HashedEmbeddings()},
     "semantic": {"embed": HashedEmbeddings()},
     "dense": {"store": ChromaStore(embed=HashedEmbeddings())},
     "lexical": {"index": TantivyIndex()},
@@ -28,9 +32,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(("name", "maker"), registry.components(), ids=lambda v: v if isinstance(v, str) else v.__name__)
-def test_every_component_keeps_the_contract(name: str, maker: registry.Maker, model_server: Any) -> None:
-    behind_a_server = {"model": "m", "base_url": model_server.url}
-    check_component(maker, **(behind_a_server if name == "openai" else ARGUMENTS.get(name, {})))
+def test_every_component_keeps_the_contract(name: str, maker: registry.Maker, model_server: Any, tmp_path: Path) -> None:
+    made_here = {
+        "openai": lambda: {"model": "m", "base_url": model_server.url},
+        "static": lambda: {"model": static_model(tmp_path, np.eye(4, 3))},
+    }
+    check_component(maker, **(made_here[name]() if name in made_here else ARGUMENTS.get(name, {})))
 
 
 def test_the_extractive_generator_keeps_the_contract_with_an_embedder_too() -> None:
