@@ -1,5 +1,5 @@
 """The command line: `ragkit ingest`, `ask`, `search`, `chat`, `document`, `doctor`, `eval`, `probe`, `tune`,
-`config`, `components`.
+`testset`, `config`, `components`.
 
 Exit status: 0 done; 1 failed while running; 2 wrong usage or configuration; 3 ingest finished but some files failed.
 Nothing heavy is imported before a command runs, so that `ragkit --help` answers at once.
@@ -238,6 +238,7 @@ def doctor(
 app.command("eval")(_traced(evaluate.eval_))
 app.command()(_traced(evaluate.probe))
 app.command()(_traced(evaluate.tune))
+app.command("testset")(_traced(evaluate.write_testset))
 
 
 @config_app.command("check")

@@ -1,15 +1,16 @@
-"""`ragkit eval`, `probe`, `tune`: which configuration is better, and by how much, and what would be better still."""
+"""`ragkit eval`, `probe`, `tune`, `testset`: which configuration is better, and by how much, and what would be better still."""
 
 from __future__ import annotations
 
 import gc
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ragkit.cli.options import AllowImport, AsJson, CorpusDirectory, print_json
+from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, print_json
 
 if TYPE_CHECKING:
     from ragkit.evaluate.evaluation import Evaluation
@@ -180,6 +181,52 @@ def tune(
     terminal.out.print(found.markdown(), markup=False, soft_wrap=True)
     _write(output, lambda: found.yaml)
     _write(report, found.markdown)
+
+
+def write_testset(
+    config: Config = None,
+    corpus: CorpusDirectory = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file of questions to write.")] = Path("testset.jsonl"),
+    size: Annotated[int, typer.Option("--size", min=1, help="How many questions.")] = 50,
+    kinds: Annotated[
+        list[str] | None, typer.Option("--kind", help="number, definition, fact, two_papers or unanswerable; repeatable.")
+    ] = None,
+    unanswerable: Annotated[float, typer.Option("--unanswerable", min=0, max=1, help="Share of questions that nothing answers.")] = 0.2,
+    llm: Annotated[
+        Path | None, typer.Option("--llm", metavar="FILE", help="YAML file with `llm:`, a chat model that writes them; else templates do.")
+    ] = None,
+    sample: Annotated[int, typer.Option("--sample", min=0, help="How many questions to show.")] = 10,
+    review: Annotated[bool, typer.Option("--review", help="Show every question and ask whether to keep it.")] = False,
+    beir: Annotated[
+        Path | None, typer.Option("--beir", metavar="FOLDER", help="Write the papers and questions in BEIR's layout too.")
+    ] = None,
+    as_json: AsJson = False,
+    seed: Seed = 0,
+    allow_import: AllowImport = [],  # noqa: B006
+) -> None:
+    """Write questions with answers, gold papers and spans from the papers of the corpus; some that nothing answers."""
+    from ragkit.config import load as load_part
+    from ragkit.errors import UsageError
+    from ragkit.evaluate import show
+    from ragkit.evaluate.testset import KINDS, ChatModel, Testset, write_events, written_as_beir
+    from ragkit.main import load
+
+    gc.enable()
+    if unknown := [kind for kind in kinds or () if kind not in KINDS]:
+        raise UsageError(f"there is no kind '{unknown[0]}' (known: {', '.join(KINDS)})")
+    wanted = [kind for kind in KINDS if kind in (kinds or KINDS)]
+    rag = load(config, corpus=corpus, allow_import=allow_import)
+    model = load_part(ChatModel, llm, allow_import).llm if llm else None
+    found: Testset = watched(write_events(rag, size, wanted, model, unanswerable, seed))
+    if review:
+        found = found.model_copy(update={"entries": tuple(show.reviewed(found.entries))})
+    _write(output, lambda: "".join(json.dumps(entry.as_json(), ensure_ascii=False) + "\n" for entry in found.entries))
+    if beir:
+        written_as_beir(beir, rag, found.entries)
+    if as_json:
+        print_json({"output": str(output), "questions": len(found.entries), "rejected": found.rejected})
+    else:
+        show.testset(found, output, 0 if review else sample, seed)
 
 
 def watched(events: Iterator[Event]) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
@@ -12,6 +14,7 @@ from ragkit.evaluate.measure import MEASURES
 from ragkit.evaluate.probe import Row
 from ragkit.evaluate.run import Estimate
 from ragkit.evaluate.statistics import Difference, Interval
+from ragkit.evaluate.testset import Entry, Testset
 from ragkit.terminal import out
 
 
@@ -109,6 +112,39 @@ def _apart(found: Difference | None) -> Text:
     if found is None:
         return Text()
     return Text(f"{found.value:+.2f} ").append("could be chance" if found.is_chance else f"p = {found.p:.2g}", style="dim")
+
+
+def testset(found: Testset, path: Path, sample: int, seed: int) -> None:
+    """How many questions were written and why others were not, and a sample of them."""
+    kinds = ", ".join(f"{number} {kind}" for kind, number in Counter(e.kind for e in found.entries).items())
+    out.print(f"{len(found.entries)} questions in {path}: {kinds}", markup=False)
+    if found.rejected:
+        out.print("dropped: " + ", ".join(f"{number} {reason}" for reason, number in found.rejected.items()), style="dim", soft_wrap=True)
+    for entry in found.sample(sample, seed) if sample else ():
+        _entry(entry)
+
+
+def reviewed(entries: Sequence[Entry]) -> Iterator[Entry]:
+    """Those that the user keeps; at the end of input, all that were not shown."""
+    for number, entry in enumerate(entries):
+        _entry(entry)
+        try:
+            said = input(f"{number + 1} of {len(entries)}: keep? [Y/n, q keeps the rest] ").strip().casefold()
+        except EOFError:
+            said = "q"
+        if said.startswith("q"):
+            yield from entries[number:]
+            return
+        if not said.startswith("n"):
+            yield entry
+
+
+def _entry(entry: Entry) -> None:
+    out.print()
+    out.print(Text(f"{entry.question}  ", style="bold").append(entry.kind, style="dim"))
+    out.print(Text(entry.answer or "(nothing answers it)", style="green" if entry.answer else "yellow"))
+    for span in entry.spans:
+        out.print(Text(f"{span.title}: “{' '.join(span.quote.split())}”", style="dim"))
 
 
 def estimate(planned: Sequence[Estimate]) -> None:
