@@ -26,7 +26,7 @@ class TantivyIndex(LexicalIndex):
     `language` is one that Snowball stems (`english`, `german`, `french` ...), or `none` to take words as they are.
     """
 
-    handles: ClassVar[tuple[str, ...]] = ("_index",)
+    handles: ClassVar[tuple[str, ...]] = ("_index", "_writer")
 
     language: str = "english"
     memory_mb: PositiveInt = 64
@@ -34,21 +34,28 @@ class TantivyIndex(LexicalIndex):
     def add_passages(self, passages: Sequence[Document]) -> None:
         import tantivy
 
-        writer = self._index.writer(heap_size=self.memory_mb * 1_000_000, num_threads=1)
         for passage in passages:
-            writer.delete_documents_by_term("id", str(passage.id))
-            writer.add_document(tantivy.Document(id=str(passage.id), text=searchable(passage)))
-        writer.commit()
-        writer.wait_merging_threads()
-        self._index.reload()
+            self._writer.delete_documents_by_term("id", str(passage.id))
+            self._writer.add_document(tantivy.Document(id=str(passage.id), text=searchable(passage)))
 
     def remove(self, ids: Sequence[str]) -> None:
-        writer = self._index.writer(heap_size=self.memory_mb * 1_000_000, num_threads=1)
         for identity in ids:
-            writer.delete_documents_by_term("id", identity)
-        writer.commit()
-        writer.wait_merging_threads()
-        self._index.reload()
+            self._writer.delete_documents_by_term("id", identity)
+
+    @functools.cached_property
+    def _writer(self) -> Any:
+        return self._index.writer(heap_size=self.memory_mb * 1_000_000, num_threads=1)
+
+    def _searcher(self) -> Any:
+        self._commit()
+        return self._index.searcher()
+
+    def _commit(self) -> None:
+        """Put what was added and removed into the files; once for all, as each time costs as much as thousands of passages."""
+        if writer := self.__dict__.pop("_writer", None):
+            writer.commit()
+            writer.wait_merging_threads()
+            self._index.reload()
 
     def search(self, query: str, k: int, among: frozenset[str] | None = None) -> list[tuple[str, float]]:
         import tantivy
@@ -58,7 +65,7 @@ class TantivyIndex(LexicalIndex):
         if not terms or (among is not None and not among):
             return []
         matches = tantivy.Query.boolean_query(terms)
-        searcher = self._index.searcher()
+        searcher = self._searcher()
 
         def best(wanted: int) -> list[tuple[str, float]]:
             found = searcher.search(matches, limit=wanted, count=False)
@@ -74,16 +81,17 @@ class TantivyIndex(LexicalIndex):
         return widened(best, k, lambda found: found[0] in among)
 
     def count(self) -> int:
-        return int(self._index.searcher().num_docs)
+        return int(self._searcher().num_docs)
 
     def ids(self) -> set[str]:
         import tantivy
 
-        searcher = self._index.searcher()
+        searcher = self._searcher()
         every = searcher.search(tantivy.Query.all_query(), limit=max(searcher.num_docs, 1), count=False)
         return {searcher.doc(address)["id"][0] for _, address in every.hits}
 
     def let_go(self) -> None:
+        self._commit()
         self.__dict__.pop("_index", None)
 
     @functools.cached_property
