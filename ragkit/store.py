@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -57,42 +56,54 @@ class FlatStore(VectorIndex):
             file.write(made.tobytes())
         with (self.folder / "signs.u64").open("ab") as file:
             file.write(_signs(made).tobytes())
-        with (self.folder / "ids.jsonl").open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(str(p.id)) + "\n" for p in passages)
+        ids = [str(p.id).encode() for p in passages]
+        with self._ids_file(max(map(len, ids))).open("ab") as file:
+            file.write(np.asarray(ids, dtype=self._ids_file(0).suffix[1:]).tobytes())
+
+    def _ids_file(self, least: int) -> Path:
+        """The file of ids, all of one width, which its name tells; made wider if one needs *least* bytes."""
+        known = next(iter(self.folder.glob("ids.S*")), None)
+        if known is None:
+            return self.folder / f"ids.S{least}"
+        if int(known.suffix[2:]) < least:
+            wider = self.folder / f"ids.S{least}"
+            np.fromfile(known, dtype=known.suffix[1:]).astype(wider.suffix[1:]).tofile(wider)
+            known.unlink()
+            return wider
+        return known
 
     def seal(self) -> None:
         """See `Index`; what was added again stands only once."""
         self.let_go()
-        last = {identity: row for row, identity in enumerate(self._opened.ids)}
-        if len(last) < len(self._opened.ids):
-            self._keep(sorted(last.values()))
+        ids = np.asarray(self._opened.ids)[::-1]
+        last = np.sort(len(ids) - 1 - np.unique(ids, return_index=True)[1])
+        if len(last) < len(ids):
+            self._keep(last)
         super().seal()
 
     def remove(self, ids: Sequence[str]) -> None:
-        gone = set(ids)
-        self._keep([row for row, identity in enumerate(self._opened.ids) if identity not in gone])
+        gone = np.asarray([identity.encode() for identity in ids] or [b""])
+        self._keep(np.flatnonzero(~np.isin(self._opened.ids, gone)))
 
-    def _keep(self, rows: Sequence[int]) -> None:
+    def _keep(self, rows: Integers) -> None:
         """Write the files anew with these rows only."""
         opened = self._opened
         if len(rows) == len(opened.ids):
             return
-        files: dict[str, NDArray[Any]] = {"vectors.f32": opened.vectors, "signs.u64": opened.signs}
+        files: dict[str, NDArray[Any]] = {"vectors.f32": opened.vectors, "signs.u64": opened.signs, self._ids_file(1).name: opened.ids}
         for name, table in files.items():
             with (self.folder / f"{name}.new").open("wb") as file:
                 for at in range(0, len(rows), _BLOCK):
                     file.write(np.ascontiguousarray(table[rows[at : at + _BLOCK]]).tobytes())
-        ids = "".join(json.dumps(opened.ids[row]) + "\n" for row in rows)
         self.let_go()
         for name in files:
             (self.folder / f"{name}.new").replace(self.folder / name)
-        (self.folder / "ids.jsonl").write_text(ids, encoding="utf-8")
 
     def nearest(self, query: str, k: int, among: frozenset[str] | None = None) -> list[tuple[str, float]]:
         vector = np.asarray(self.embed.embed_query(query), dtype=np.float32)
         opened = self._opened
         length = float(np.linalg.norm(vector))
-        if not opened.ids or length == 0 or (among is not None and not among):
+        if not len(opened.ids) or length == 0 or (among is not None and not among):
             return []
         vector /= length
         rows = None if among is None else self._rows_of(among)
@@ -102,13 +113,13 @@ class FlatStore(VectorIndex):
         scores = opened.vectors @ vector if rows is None else opened.vectors[rows] @ vector
         best = _best(scores, k)
         chosen = best if rows is None else rows[best]
-        return [(opened.ids[row], min(max(float(scores[i]), 0.0), 1.0)) for i, row in zip(best, chosen, strict=True)]
+        return [(opened.ids[row].decode(), min(max(float(scores[i]), 0.0), 1.0)) for i, row in zip(best, chosen, strict=True)]
 
     def count(self) -> int:
         return len(self._opened.ids)
 
     def ids(self) -> set[str]:
-        return set(self._opened.ids)
+        return {identity.decode() for identity in self._opened.ids.tolist()}
 
     def let_go(self) -> None:
         self.__dict__.pop("_rows", None)
@@ -126,7 +137,7 @@ class FlatStore(VectorIndex):
         known: tuple[frozenset[str], Integers] | None = self.__dict__.get("_masks")
         if known is None or known[0] is not among:
             row_of = self._opened.row_of
-            known = among, np.asarray(sorted(row_of[identity] for identity in among if identity in row_of), dtype=np.intp)
+            known = among, np.asarray(sorted(row_of[i] for identity in among if (i := identity.encode()) in row_of), dtype=np.intp)
             self.__dict__["_masks"] = known
         return known[1]
 
@@ -135,9 +146,10 @@ class _Rows:
     """The files of a flat store, mapped into memory."""
 
     def __init__(self, folder: Path) -> None:
-        path = folder / "ids.jsonl"
-        self.ids: list[str] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-        if self.ids:
+        path = next(iter(folder.glob("ids.S*")), None)
+        filled = path is not None and path.stat().st_size > 0
+        self.ids: NDArray[np.bytes_] = np.memmap(path, dtype=path.suffix[1:], mode="r") if path and filled else np.empty(0, dtype="S1")
+        if len(self.ids):
             flat = np.memmap(folder / "vectors.f32", dtype=np.float32, mode="r")
             self.vectors = flat.reshape(len(self.ids), -1)
             self.signs = np.memmap(folder / "signs.u64", dtype=np.uint64, mode="r").reshape(len(self.ids), -1)
@@ -145,8 +157,8 @@ class _Rows:
             self.vectors, self.signs = np.empty((0, 0), dtype=np.float32), np.empty((0, 0), dtype=np.uint64)
 
     @functools.cached_property
-    def row_of(self) -> dict[str, int]:
-        return {identity: row for row, identity in enumerate(self.ids)}
+    def row_of(self) -> dict[bytes, int]:
+        return {identity: row for row, identity in enumerate(self.ids.tolist())}
 
     def likely(self, vector: Vector, most: int, rows: Integers | None) -> Integers:
         """The rows whose signs differ least from those of *vector*."""

@@ -66,6 +66,17 @@ def test_the_nearest_are_those_of_comparing_every_vector(
         assert {i for i, _ in found} <= (left if some is None else some & left)
 
 
+def test_ids_of_any_length_and_script_are_kept(tmp_path: Path) -> None:
+    index = store(tmp_path)
+    for ids in (["a"], ["much longer than before", "b"], ["桥", "c"]):
+        put(index, ids)
+    assert index.ids() == {"a", "much longer than before", "b", "桥", "c"}
+    index.remove(["much longer than before", "never there"])
+    index.seal()
+    assert (index.ids(), index.count()) == ({"a", "b", "桥", "c"}, 4)
+    assert index.nearest("b", 1)[0][0] == "b"
+
+
 def test_another_generation_holds_what_the_last_one_did(tmp_path: Path) -> None:
     index = store(tmp_path)
     put(index, ["glass bridge", "iron road"])
@@ -122,7 +133,7 @@ def small(directory: Path) -> ragkit.Rag:
 
 
 @pytest.mark.parametrize("harm", ["delete", "truncate", "scramble"])
-@pytest.mark.parametrize("name", ["vectors.f32", "signs.u64", "ids.jsonl"])
+@pytest.mark.parametrize("name", ["vectors.f32", "signs.u64", "ids.S20"])
 def test_a_damaged_file_is_noticed_said_and_made_anew_without_encoding(
     tmp_path: Path, name: str, harm: str, caplog: pytest.LogCaptureFixture
 ) -> None:

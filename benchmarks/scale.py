@@ -1,0 +1,187 @@
+"""How indexing, memory, disk and queries grow with the number of passages, and how near to exact the answers stay.
+
+    python -m benchmarks.scale [--sizes 10000 100000 1000000] [--stores flat chroma]
+
+Passages have generated words (Zipf's law) and generated vectors (clusters of 384 dimensions, as texts of topics have), so that
+any number can be had; the corpus, which holds real ingests, is measured in `benchmarks.ingest`.  Each store runs in a process of
+its own.  Recall is that of the first 10 against comparing every vector in float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from numpy.typing import NDArray
+
+from benchmarks.table import ROOT, markdown
+from ragkit.index import Index
+from ragkit.lexical import TantivyIndex
+from ragkit.store import ChromaStore, FlatStore
+
+Vectors = NDArray[np.float32]
+
+DIMENSIONS = 384
+BATCH = 5_000
+QUERIES = 60
+FILTERED = 10
+"""One passage in so many passes the filter."""
+SIZES = (10_000, 100_000, 1_000_000)
+
+
+class Prepared(Embeddings):
+    """The vectors of the queries, by number: nothing is encoded here."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        self.vectors = vectors
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.vectors[int(text)].tolist()  # type: ignore[no-any-return]
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        raise NotImplementedError("the vectors are given")
+
+
+def batches(size: int) -> Iterator[tuple[list[Document], Vectors]]:
+    """Passages and their vectors; the same for the same size."""
+    chance = np.random.default_rng(size)
+    centres = chance.standard_normal((max(size // 200, 50), DIMENSIONS), dtype=np.float32)
+    words = np.array([f"word{i}" for i in range(50_000)])
+    for first in range(0, size, BATCH):
+        number = min(BATCH, size - first)
+        vectors = centres[chance.integers(0, len(centres), number)] + 0.9 * chance.standard_normal((number, DIMENSIONS), dtype=np.float32)
+        drawn = words[np.minimum(chance.zipf(1.2, (number, 60)) - 1, len(words) - 1)]
+        passages = [
+            Document(id=f"{first + i:020d}", page_content=" ".join(row), metadata={"document_id": f"p{first + i}", "start": 0, "end": 1})
+            for i, row in enumerate(drawn)
+        ]
+        yield passages, vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def measure(name: str, size: int, folder: Path) -> dict[str, Any]:
+    """One index of *size* passages: its rate, disk, memory, query times and recall."""
+    chance = np.random.default_rng(1)
+    queries = np.empty((QUERIES, DIMENSIONS), dtype=np.float32)
+    words: list[str] = []
+    index: Any = {"flat": FlatStore, "chroma": ChromaStore}[name](embed=Prepared(queries)) if name != "bm25" else TantivyIndex()
+    index.attach(folder)
+    index.begin(1, of_this=False)
+    spent = 0.0
+    for number, (passages, vectors) in enumerate(batches(size)):
+        if number == 0:
+            asked = chance.integers(0, len(passages), QUERIES)
+            queries[:] = vectors[asked] + 0.02 * chance.standard_normal((QUERIES, DIMENSIONS), dtype=np.float32)
+            queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+            words = [" ".join(passages[int(i)].page_content.split()[:8]) for i in asked]
+        started = time.perf_counter()
+        index.add_passages(passages) if name == "bm25" else index.add_vectors(passages, vectors)
+        spent += time.perf_counter() - started
+    started = time.perf_counter()
+    index.seal()
+    spent += time.perf_counter() - started
+    among = frozenset(f"{i:020d}" for i in range(0, size, FILTERED))
+    started = time.perf_counter()
+    asked_words = words if name == "bm25" else [str(i) for i in range(QUERIES)]
+    found = [_search(index, query, None) for query in asked_words[:1]]
+    opened = time.perf_counter() - started
+    times, filtered = [], []
+    found = []
+    for query in asked_words:
+        started = time.perf_counter()
+        found.append(_search(index, query, None))
+        times.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        _search(index, query, among)
+        filtered.append(time.perf_counter() - started)
+    return {
+        "store": name,
+        "size": size,
+        "rate": size / spent,
+        "disk": sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) / 1e6,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "open": 1000 * opened,
+        **{f"p{q}": 1000 * float(np.percentile(times, q)) for q in (50, 95)},
+        "filtered": 1000 * statistics.median(filtered),
+        "recall": _recall(size, queries, found) if name != "bm25" else None,
+    }
+
+
+def _search(index: Index, query: str, among: frozenset[str] | None) -> list[str]:
+    if isinstance(index, TantivyIndex):
+        return [identity for identity, _ in index.search(query, 50, among)]
+    assert isinstance(index, FlatStore | ChromaStore)
+    return [identity for identity, _ in index.nearest(query, 50, among)]
+
+
+def _recall(size: int, queries: Vectors, found: list[list[str]]) -> float:
+    """The share of the exact first 10 that is among the first 10 found."""
+    best: list[list[tuple[float, str]]] = [[] for _ in queries]
+    for passages, vectors in batches(size):
+        scores = vectors @ queries.T
+        for q, column in enumerate(scores.T):
+            top = np.argsort(-column)[:10]
+            best[q] = sorted([*best[q], *((float(column[i]), str(passages[i].id)) for i in top)], reverse=True)[:10]
+    shared = [len({i for _, i in exact} & set(own[:10])) / 10 for exact, own in zip(best, found, strict=True)]
+    return statistics.mean(shared)
+
+
+def main(sizes: tuple[int, ...] = SIZES, stores: tuple[str, ...] = ("flat", "chroma", "bm25")) -> str:
+    rows = []
+    for store in stores:
+        for size in sizes:
+            with tempfile.TemporaryDirectory() as folder:
+                command = [sys.executable, "-m", "benchmarks.scale", "--one", store, str(size), folder]
+                done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+            if done.returncode:
+                rows.append([store, f"{size:,}", f"failed: {(done.stderr.strip().splitlines() or ['killed'])[-1][:120]}", *[""] * 7])
+                continue
+            found = json.loads(done.stdout.splitlines()[-1])
+            rows.append(
+                [
+                    store,
+                    f"{size:,}",
+                    f"{found['rate']:,.0f}",
+                    f"{found['disk']:,.0f}",
+                    f"{found['memory']:,.0f}",
+                    *(f"{found[n]:,.1f}" for n in ("open", "p50", "p95", "filtered")),
+                    "" if found["recall"] is None else f"{found['recall']:.3f}",
+                ]
+            )
+            print(rows[-1], file=sys.stderr)
+    header = [
+        "index",
+        "passages",
+        "passages/s",
+        "disk MB",
+        "peak memory MB",
+        "open ms",
+        "query ms p50",
+        "p95",
+        "with a filter",
+        "recall@10",
+    ]
+    return f"## Scale: 50 nearest of many passages; the filter passes one in {FILTERED}\n\n{markdown(header, rows)}"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="How indexing, memory, disk and queries grow with the number of passages.")
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--stores", nargs="+", default=["flat", "chroma", "bm25"], choices=["flat", "chroma", "bm25"])
+    parser.add_argument("--one", nargs=3, metavar=("STORE", "SIZE", "FOLDER"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps(measure(given.one[0], int(given.one[1]), Path(given.one[2]))))
+    else:
+        print(main(tuple(given.sizes), tuple(given.stores)))
