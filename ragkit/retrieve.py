@@ -40,7 +40,7 @@ class DenseRetriever(FilteredRetriever):
     """The `k` passages whose vectors are nearest to the question's."""
 
     store: VectorStore
-    k: PositiveInt = 50
+    k: PositiveInt = 100
 
     def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
         if isinstance(self.store, VectorIndex):
@@ -59,7 +59,7 @@ class LexicalRetriever(FilteredRetriever):
     """The `k` passages that share the most telling words with the question."""
 
     index: LexicalIndex
-    k: PositiveInt = 50
+    k: PositiveInt = 100
 
     def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
         return [hit(identity, score) for identity, score in self.index.search(query, self.k, self._among)]
