@@ -1,4 +1,4 @@
-"""Speed: ingest against the encoder alone, a warm query against its raw parts, a cold question from the shell.
+"""Speed: ingest against the encoder alone, a warm query against its raw parts, a cold question against a bare script.
 
     python -m benchmarks.speed
 
@@ -7,6 +7,7 @@ Ratios compare both sides in one run on one machine; the absolute figures are of
 
 from __future__ import annotations
 
+import json
 import statistics
 import subprocess
 import sys
@@ -15,12 +16,55 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import ragkit
 from benchmarks.answers import questions
+from benchmarks.encode import abstracts
 from benchmarks.table import SHARED, markdown
 from ragkit.document import searchable
+from ragkit.index import LexicalIndex, VectorIndex
+
+PEG = "How many in-batch negatives does PEG train with?"
+
+BARE = """
+import sys, json, sqlite3
+import numpy as np, openvino, tantivy
+from tokenizers import Tokenizer
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import BaseChatModel
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.vectorstores import VectorStore
+from pydantic import BaseModel
+import nupunkt, yaml, rich.console, rich.table, typer
+model, vectors, words, corpus, texts, question = sys.argv[1:]
+tokenizer = Tokenizer.from_file(f"{model}/tokenizer.json")
+core = openvino.Core()
+precision = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+settings = {"CACHE_DIR": f"{model}/compiled", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+compiled = core.compile_model(f"{model}/model.xml", "CPU", settings)
+def encode(some):
+    tokenizer.enable_padding(); tokenizer.enable_truncation(256)
+    found = tokenizer.encode_batch(some)
+    ids, mask = (np.array([getattr(f, n) for f in found], dtype=np.int64) for n in ("ids", "attention_mask"))
+    return compiled.create_infer_request().infer({"input_ids": ids, "attention_mask": mask})[0]
+query = encode([question])[0]
+table = np.memmap(vectors, dtype=np.float32, mode="r").reshape(-1, len(query))
+best = np.argsort(-(table @ query))[:100]
+index = tantivy.Index.open(words)
+stemmed = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple()).filter(tantivy.Filter.lowercase()).filter(tantivy.Filter.stemmer("english"))
+index.register_tokenizer("ragkit", stemmed.build())
+searcher = index.searcher()
+hits = searcher.search(index.parse_query(question.replace("?", "").replace("-", " "), ["text"]), 100).hits
+ids = [searcher.doc(address)["id"][0] for _, address in hits]
+rows = sqlite3.connect(corpus).execute(f"SELECT * FROM chunks JOIN documents ON documents.id = document WHERE chunks.id IN ({','.join('?' * len(ids))})", ids).fetchall()
+sentences = json.loads(open(texts).read())
+for at in range(0, len(sentences), 16):
+    encode(sentences[at : at + 16])
+nupunkt.sent_spans(sentences[0])
+print(len(rows))
+"""
+"""The same libraries, the same files, the same calls: question and sentences encoded, two searches, the passages read."""
 
 
 def seconds(what: Callable[[], object], times: int = 1) -> float:
@@ -33,35 +77,77 @@ def seconds(what: Callable[[], object], times: int = 1) -> float:
     return statistics.median(spent)
 
 
-def main() -> str:
+def ingest(papers: int, folder: Path) -> list[object]:
+    """Abstracts into a fresh corpus, against the encoder alone on the same passages."""
+    with (folder / "abstracts.jsonl").open("w", encoding="utf-8") as file:
+        for number, text in enumerate(abstracts(papers)):
+            title, _, body = text.partition("\n")
+            file.write(json.dumps({"title": f"{title[:200]} ({number})", "text": body}) + "\n")
+    rag = ragkit.load(corpus=folder / "abstracts")
+    store = rag.ingest_pipeline.index[0]
+    assert isinstance(store, VectorIndex)
+    store.embed.embed_query("loads the model")
+    whole = seconds(lambda: rag.ingest(folder / "abstracts.jsonl"))
+    held = rag.corpus.held(rag.ingest_pipeline.name_of(store))
+    passages = [searchable(p) for p in rag.corpus.passages(held).values()]
+    alone = seconds(lambda: store.embed.embed_documents(passages))
+    what = f"ingest of {rag.corpus.counts().documents:,} abstracts ({len(passages):,} passages)"
+    return [what, f"{whole:.1f} s", f"encoder alone {alone:.1f} s", f"{whole / alone:.2f}"]
+
+
+def warm(rag: ragkit.Rag) -> list[object]:
+    """A search, against its question's encoding and the two searches by themselves, one question after another."""
+    store, words = rag.ingest_pipeline.index
+    assert isinstance(store, VectorIndex)
+    assert isinstance(words, LexicalIndex)
+    asked = [case.question for case in questions(None).cases][:100]
+    rag.search("opens the indexes")
+    whole: list[float] = []
+    nearest: list[float] = []
+    matching: list[float] = []
+    for question in asked:  # in turn, so that both sides see the same machine
+        nearest.append(seconds(partial(store.nearest, question, 100)))
+        matching.append(seconds(partial(words.search, question, 100)))
+        whole.append(seconds(partial(rag.search, question)))
+    raw, found = statistics.median(nearest) + statistics.median(matching), statistics.median(whole)
+    return ["warm search", f"{1000 * found:.1f} ms", f"encode + nearest + BM25 {1000 * raw:.1f} ms", f"{found / raw:.2f}"]
+
+
+def cold(rag: ragkit.Rag, folder: Path) -> list[object]:
+    """`ragkit ask` from the shell, against a bare script."""
+    import openvino
+
+    from ragkit import embed, model
+
+    store, words = rag.ingest_pipeline.index
+    assert isinstance(store, VectorIndex)
+    assert isinstance(words, LexicalIndex)
+    answer = rag.ask(PEG)
+    sentences = [line for p in answer.context for line in p.page_content.split(". ")]
+    (folder / "texts.json").write_text(json.dumps(sentences))
+    converted = embed._converted(model.files("all-MiniLM-L6-v2"), openvino.__version__, "sentence_embedding")
+    paths = [converted, store.folder / "vectors.f32", words.folder, rag.corpus.directory / "corpus.sqlite", folder / "texts.json"]
+    ask = [sys.executable, "-m", "ragkit", "ask", PEG, "--corpus", str(rag.corpus.directory)]
+    bare = [sys.executable, "-c", BARE, *map(str, paths), PEG]
+    ours, theirs = [], []
+    for _ in range(9):
+        ours.append(seconds(lambda: subprocess.run(ask, check=True, capture_output=True)))
+        theirs.append(seconds(lambda: subprocess.run(bare, check=True, capture_output=True)))
+    one, other = statistics.median(ours), statistics.median(theirs)
+    return ["cold `ragkit ask`", f"{one:.2f} s", f"bare script {other:.2f} s", f"{one / other:.2f}"]
+
+
+def main(papers: int = 5000) -> str:
     with tempfile.TemporaryDirectory() as directory:
-        corpus = Path(directory) / "corpus"
-        rag = ragkit.load(corpus=corpus)
-        store, words = rag.ingest_pipeline.index
-        dense: Any = store
-        lexical: Any = words
-        embed = dense.embeddings
-        embed.embed_query("loads the model")
-        whole = seconds(lambda: rag.ingest(SHARED / "papers"))
-        texts = [searchable(p) for p in rag.corpus.passages(rag.corpus.held(rag.ingest_pipeline.name_of(store))).values()]
-        encoder = seconds(lambda: embed.embed_documents(texts))
-        asked = [case.question for case in questions(None).cases][:50]
-        rag.search("opens the indexes")
-        warm = statistics.median(seconds(partial(rag.search, question)) for question in asked)
-        nearest = statistics.median(seconds(partial(dense.similarity_search_with_relevance_scores, question, k=50)) for question in asked)
-        matching = statistics.median(seconds(partial(lexical.search, question, 50)) for question in asked)
-        raw = nearest + matching
-        command = [sys.executable, "-m", "ragkit", "ask", "How many in-batch negatives does PEG train with?", "--corpus", str(corpus)]
-        cold = seconds(lambda: subprocess.run(command, check=True, capture_output=True), times=5)
-        help_ = seconds(lambda: subprocess.run([sys.executable, "-m", "ragkit", "--help"], check=True, capture_output=True), times=5)
-    rows = [
-        [f"ingest of {len(texts)} passages", f"{whole:.2f} s", f"encoder alone {encoder:.2f} s", f"{whole / encoder:.2f}"],
-        ["warm search", f"{1000 * warm:.1f} ms", f"encode + Chroma + tantivy {1000 * raw:.1f} ms", f"{warm / raw:.2f}"],
-        ["cold `ragkit ask`", f"{cold:.2f} s", "", ""],
-        ["`ragkit --help`", f"{help_:.2f} s", "", ""],
-    ]
-    return "## Speed: medians, on the shared paper pages\n\n" + markdown(["what", "time", "against", "ratio"], rows)
+        folder = Path(directory)
+        rows = [ingest(papers, folder)]
+        rag = ragkit.load(corpus=folder / "corpus")
+        rag.ingest(SHARED / "papers")
+        rows += [warm(rag), cold(rag, folder)]
+    help_ = seconds(lambda: subprocess.run([sys.executable, "-m", "ragkit", "--help"], check=True, capture_output=True), times=5)
+    rows.append(["`ragkit --help`", f"{help_:.2f} s", "", ""])
+    return "## Speed: medians\n\n" + markdown(["what", "time", "against", "ratio"], rows)
 
 
 if __name__ == "__main__":
-    print(main())
+    print(main(int(sys.argv[1]) if len(sys.argv) > 1 else 5000))
