@@ -50,7 +50,7 @@ def raw(texts: Sequence[str], most: int) -> tuple[Callable[[], object], int]:
     core = openvino.Core()
     precision = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
-    folder = embed._converted(model.files("all-MiniLM-L6-v2"), openvino.__version__, "sentence_embedding")
+    folder = embed.folder_of(model.files("all-MiniLM-L6-v2"))
     request = core.compile_model(folder / "model.xml", "CPU", settings).create_infer_request()
 
     def run() -> None:

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import shutil
-import tempfile
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,13 +23,13 @@ from ragkit import model
 from ragkit.corpus import Corpus, Vectors
 from ragkit.document import digest
 from ragkit.errors import ModelError
+from ragkit.openvino_models import Precision, compiled, converted, quietly, save
 from ragkit.registry import component, interface
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _STEP = 8  # lengths are rounded up to a multiple of it: a shape that the model has seen before runs at once
-_CONVERSION = 1  # raised when the way models are converted changes
 _WHOLE = "sentence_embedding"  # the output of a sentence-transformers model that is one vector a text
 
 
@@ -62,7 +59,7 @@ class SentenceTransformersEmbeddings(FingerprintedEmbeddings):
 
     model: str = "all-MiniLM-L6-v2"
     backend: Literal["openvino", "torch"] = "openvino"
-    precision: Literal["auto", "bf16", "f32"] = "auto"
+    precision: Precision = "auto"
     dimensions: PositiveInt | None = None
     batch_tokens: PositiveInt = 2048
 
@@ -309,78 +306,35 @@ def _padded(rows: Sequence[list[int]], pad: int) -> tuple[NDArray[np.int64], NDA
 
 
 @functools.cache
-def _encoder(directory: Path, backend: str, precision: str) -> _Encoder:
+def _encoder(directory: Path, backend: str, precision: Precision) -> _Encoder:
     """The model, loaded once a process however many components name it."""
     return _openvino(directory, precision) if backend == "openvino" else _torch(directory)
 
 
 @functools.cache
-def _token_encoder(directory: Path, precision: str) -> _Encoder:
+def _token_encoder(directory: Path, precision: Precision) -> _Encoder:
     """The same model, giving a vector for each token."""
     return _openvino(directory, precision, "token_embeddings")
 
 
-def _openvino(directory: Path, precision: str, output: str = _WHOLE) -> _Encoder:
-    import openvino
-
-    core = openvino.Core()
-    converted = _converted(directory, openvino.__version__, output)
-    settings = {"CACHE_DIR": str(converted / "compiled"), "PERFORMANCE_HINT": "LATENCY"}
-    if precision == "auto":
-        precision = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
-    settings["INFERENCE_PRECISION_HINT"] = precision
-    try:
-        compiled = core.compile_model(converted / "model.xml", "CPU", settings)
-    except RuntimeError as error:
-        shutil.rmtree(converted, ignore_errors=True)
-        raise ModelError(
-            f"the converted model in '{converted}' could not be loaded and was removed; run the command again ({error})"
-        ) from None
-    notes = json.loads((converted / "notes.json").read_text())
-
-    idle: list[Any] = []  # requests, which threads must not share
-
-    def run(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Any:
-        try:
-            request = idle.pop()
-        except IndexError:
-            request = compiled.create_infer_request()
-        found = np.array(request.infer({"input_ids": ids, "attention_mask": mask})[0])  # a copy: the request is used again
-        idle.append(request)
-        return found
-
-    return _Encoder(model.tokenizer(converted), run, notes["longest"], notes["prompts"])
+def _openvino(directory: Path, precision: Precision, output: str = _WHOLE) -> _Encoder:
+    folder = folder_of(directory, output)
+    run = compiled(folder, precision)
+    notes = json.loads((folder / "notes.json").read_text())
+    return _Encoder(
+        model.tokenizer(folder), lambda ids, mask: run({"input_ids": ids, "attention_mask": mask}), notes["longest"], notes["prompts"]
+    )
 
 
-def _converted(directory: Path, version: str, output: str) -> Path:
-    """The folder with the model in OpenVINO's format, made on first use."""
-    of = [] if output == _WHOLE else [output]
-    folder = model.cache_directory() / "models" / digest(model.fingerprint(directory), version, str(_CONVERSION), *of)
-    if (folder / "notes.json").exists():
-        return folder
-    loaded = _sentence_transformer(directory)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix="converting-", dir=folder.parent))
-    except OSError as error:
-        raise ModelError(
-            f"cannot write to '{folder.parent}': {error.strerror}; set RAGKIT_CACHE to a directory that can be written"
-        ) from None
-    try:
-        _convert(loaded, made, output)
-        try:
-            made.rename(folder)
-        except OSError:  # another process was quicker
-            if not (folder / "notes.json").exists():
-                raise
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-    return folder
+def folder_of(directory: Path, output: str = _WHOLE) -> Path:
+    """Where the model in *directory* is kept in OpenVINO's format, made on first use; *output* is what it gives."""
+    return converted(f"{model.fingerprint(directory)} {output}", lambda folder: _convert(directory, folder, output))
 
 
-def _convert(loaded: Any, folder: Path, output: str) -> None:
-    import openvino
+def _convert(directory: Path, folder: Path, output: str) -> None:
     import torch
+
+    loaded = _sentence_transformer(directory)
 
     class Whole(torch.nn.Module):  # type: ignore[misc]
         """Every module of the pipeline (transformer, pooling, normalisation), as one graph."""
@@ -395,11 +349,7 @@ def _convert(loaded: Any, folder: Path, output: str) -> None:
                 features = stage(features)
             return features[output]
 
-    example = {"input_ids": torch.ones(2, 9, dtype=torch.long), "attention_mask": torch.ones(2, 9, dtype=torch.long)}
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # the tracer warns of every Python branch it follows
-        graph = openvino.convert_model(Whole().eval(), example_input=example)
-    openvino.save_model(graph, folder / "model.xml", compress_to_fp16=False)
+    save(Whole(), ("input_ids", "attention_mask"), folder)
     loaded.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "notes.json").write_text(json.dumps(_notes(loaded)))
 
@@ -424,16 +374,7 @@ def _notes(loaded: Any) -> dict[str, Any]:
 
 
 def _sentence_transformer(directory: Path) -> Any:
-    import logging
+    with quietly():
+        from sentence_transformers import SentenceTransformer
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            from sentence_transformers import SentenceTransformer
-        except ImportError as error:
-            raise ModelError(f"loading a model needs sentence-transformers and torch: {error}; pip install sentence-transformers") from None
-        from transformers.utils import logging as noise
-
-        noise.disable_progress_bar()
-        logging.getLogger("transformers").setLevel(logging.ERROR)
         return SentenceTransformer(str(directory), device="cpu", local_files_only=True).eval()

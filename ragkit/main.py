@@ -8,7 +8,25 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from ragkit import chunk, compress, config, embed, files, fuse, generate, judge, lexical, policy, registry, retrieve, rewrite, store, verify  # noqa: F401
+from ragkit import (  # noqa: F401
+    chunk,
+    compress,
+    config,
+    embed,
+    files,
+    fuse,
+    generate,
+    judge,
+    lexical,
+    policy,
+    registry,
+    rerank,
+    rerank_models,
+    retrieve,
+    rewrite,
+    store,
+    verify,
+)
 from ragkit.config import Spec
 from ragkit.errors import UsageError
 from ragkit.pipeline import Rag

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from conftest import static_model
 from langchain_core.documents import Document
+from tiny_models import tiny_cross_encoder
 
 import ragkit.main
 from ragkit import registry
+from ragkit.embed import SentenceTransformersEmbeddings
 from ragkit.fuse import Fusion, Ranking
 from ragkit.lexical import TantivyIndex
 from ragkit.store import ChromaStore
@@ -27,7 +29,17 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "lexical": {"index": TantivyIndex()},
     "cited": {"llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])},
     "llm": {"llm": ragkit.use(scripted_chat, responses=['{"score": 4, "reason": "right"}'])},
+    "late_interaction": {"embed": SentenceTransformersEmbeddings()},
+    "mmr": {"embed": HashedEmbeddings()},
     "scripted": {"responses": ["yes"]},
+    "condense": {"llm": ragkit.use(scripted_chat, responses=["How many people do glass bridges carry?"])},
+    "multi_query": {"llm": ragkit.use(scripted_chat, responses=["1. What are bridges?\n2. What does bridge mean?"]), "n": 2},
+    "decompose": {"llm": ragkit.use(scripted_chat, responses=["What is a bridge?"])},
+    "hyde": {"llm": ragkit.use(scripted_chat, responses=["A bridge is a way over water."])},
+    "think": {"llm": ragkit.use(scripted_chat, responses=["It would name kinds of bridges."])},
+    "llm_pointwise": {"llm": ragkit.use(scripted_chat, responses=["7"]), "blend": 0.5},
+    "llm_pairwise": {"llm": ragkit.use(scripted_chat, responses=["A"]), "passes": 1},
+    "llm_listwise": {"llm": ragkit.use(scripted_chat, responses=["[2] > [1]"]), "top_k": 2},
 }
 
 
@@ -36,6 +48,7 @@ def test_every_component_keeps_the_contract(name: str, maker: registry.Maker, mo
     made_here = {
         "openai": lambda: {"model": "m", "base_url": model_server.url},
         "static": lambda: {"model": static_model(tmp_path, np.eye(4, 3))},
+        "cross_encoder": lambda: {"model": str(tiny_cross_encoder(tmp_path))},
     }
     check_component(maker, **(made_here[name]() if name in made_here else ARGUMENTS.get(name, {})))
 

@@ -1,5 +1,5 @@
 """The command line: `ragkit ingest`, `ask`, `search`, `chat`, `document`, `doctor`, `eval`, `probe`, `tune`,
-`testset`, `config`, `components`.
+`testset`, `train`, `config`, `components`.
 
 Exit status: 0 done; 1 failed while running; 2 wrong usage or configuration; 3 ingest finished but some files failed.
 Nothing heavy is imported before a command runs, so that `ragkit --help` answers at once.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec
 
 import typer
 
-from ragkit.cli import evaluate
+from ragkit.cli import evaluate, train
 from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, Where, print_json
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(no_args_is_help=True, help="Check, show or describe pipeline files.")
 app.add_typer(config_app, name="config")
+app.add_typer(train.app, name="train")
 
 
 def _traced(command: Callable[P, None]) -> Callable[P, None]:

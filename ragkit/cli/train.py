@@ -1,0 +1,56 @@
+"""`ragkit train reranker`: a cross-encoder for the user's own papers."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ragkit.cli.evaluate import Seed, watched
+from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, print_json
+
+app = typer.Typer(no_args_is_help=True, help="Train models on questions about the papers of the corpus.")
+
+
+@app.command("reranker")
+def reranker(
+    output: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write the model; a new folder.")],
+    questions: Annotated[
+        Path | None, typer.Option("--questions", metavar="FILE", help="A file of questions; else the papers' own sentences stand for them.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option("--base", metavar="MODEL", help="What to start from (default: the embedding model).", show_default=False)
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="How many steps of training.")] = 200,
+    config: Config = None,
+    corpus: CorpusDirectory = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    allow_import: AllowImport = [],  # noqa: B006
+) -> None:
+    """Fine-tune a cross-encoder and say, on questions it was not trained on, whether it is worth using."""
+    from ragkit import terminal
+    from ragkit.main import load
+    from ragkit.train import Recipe, TrainingReport, train_events
+
+    gc.enable()
+    rag = load(config, corpus=corpus, allow_import=allow_import)
+    report: TrainingReport = watched(train_events(rag, questions, output, base, Recipe(steps=steps, seed=seed)))
+    if as_json:
+        print_json(report.as_json())
+        return
+    worth = report.worth["ndcg@10"]
+    terminal.out.print(
+        f"trained on {report.trained_on} questions in {report.seconds:.0f} s; on {report.held_out} others, nDCG@10: search {worth.search:.3f},"
+        f" reranked {worth.after:.3f} ({worth.before:.3f} before training), blended {worth.blended:.3f}"
+        f" ({worth.gained.value:+.3f} [{worth.gained.low:+.3f}, {worth.gained.high:+.3f}], p = {worth.gained.p:.2g})",
+        soft_wrap=True,
+    )
+    if report.is_worth_it:
+        terminal.out.print(f"to use it: refine: {report.component}", markup=False, soft_wrap=True)
+    else:
+        terminal.out.print(
+            "it is not ahead of the search by more than chance: train on more questions, or from a base that reranks already"
+        )
