@@ -61,7 +61,7 @@ def test_the_trace_names_each_stage_with_its_time_on_standard_error(command: Com
     assert json.loads(done.stdout)["abstained"] is None
     stages = [line.split()[0] for line in done.stderr.splitlines()]
     assert stages == ["filter", "retrieve", "retrieve", "fuse", "read", "refine", "gate", "embed", "embed"]
-    assert " ms  50 passages" in done.stderr
+    assert " ms  100 passages" in done.stderr
 
 
 def test_a_stream_in_json_is_one_event_a_line(command: Command, ingested: Path) -> None:
