@@ -315,7 +315,8 @@ def _unlabelled(text: str) -> str:
     """*text* on one line, without a label before it (`Question:`) or quotation marks around it."""
     bare = _LABEL.sub("", " ".join(text.split())).strip(" *_`")
     quoted = re.fullmatch(r"[\"'“‘](.+)[\"'”’]", bare)
-    return quoted[1].strip() if quoted else bare
+    text = quoted[1].strip() if quoted else bare
+    return text if any(c.isalnum() for c in text) else ""
 
 
 def _cut(text: str, most: int) -> str:
