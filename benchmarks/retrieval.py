@@ -24,7 +24,7 @@ from ragkit.generate import ExtractiveGenerator
 from ragkit.lexical import TantivyIndex
 from ragkit.pipeline import AnswerPipeline, IngestPipeline
 from ragkit.retrieve import DenseRetriever, LexicalRetriever
-from ragkit.store import ChromaStore
+from ragkit.store import FlatStore
 
 COLLECTIONS = ("cranfield", "medline", "cisi", "vaswani")
 DEFAULT = "min-max (default)"
@@ -32,7 +32,7 @@ MEASURE = "ndcg@10"
 
 
 def configurations() -> list[Configuration]:
-    dense, words = ChromaStore(embed=SentenceTransformersEmbeddings()), TantivyIndex()
+    dense, words = FlatStore(embed=SentenceTransformersEmbeddings()), TantivyIndex()
     ingest = IngestPipeline(chunk=SentenceChunker(), index=[dense, words])
     by_dense, by_words = DenseRetriever(store=dense, k=100), LexicalRetriever(index=words, k=100)
     ways: dict[str, tuple[list[DenseRetriever | LexicalRetriever], Fusion]] = {
