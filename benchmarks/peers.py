@@ -205,7 +205,9 @@ class Tool:
 
 OURS = Tool("ragkit", "ragkit", RAGKIT)
 PEERS = {
-    "langchain": Tool("LangChain", "langchain", LANGCHAIN, ("langchain", "langchain-chroma", "langchain-huggingface[full]")),
+    "langchain": Tool(
+        "LangChain", "langchain", LANGCHAIN, ("langchain", "langchain-text-splitters", "langchain-chroma", "langchain-huggingface[full]")
+    ),
     "llama_index": Tool("LlamaIndex", "llama-index-core", LLAMA_INDEX, ("llama-index-core", "llama-index-embeddings-huggingface")),
     "haystack": Tool("Haystack", "haystack-ai", HAYSTACK, ("haystack-ai", "sentence-transformers-haystack")),
     "txtai": Tool("txtai", "txtai", TXTAI, ("txtai",)),

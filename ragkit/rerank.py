@@ -316,7 +316,7 @@ def read_order(reply: BaseMessage, count: int) -> list[int] | None:
 
     An order is `[2] > [1]`, else a list `[2, 1]`, else numbers and nothing else, else the passages as they are mentioned.
     """
-    text = _said(reply)
+    text = re.sub(r"^\s*\d+[.)][ \t]+(?=\S)", "", _said(reply), flags=re.MULTILINE)  # the numbers of a list's lines
     orders = re.findall(r"\[?\d+\]?(?:\s*[>=≻]+\s*\[?\d+\]?)+", text) or re.findall(r"\[\s*\d+(?:\s*,\s*\d+)+\s*\]", text)
     if orders or re.fullmatch(r"\W*\d+(?:\W+\d+)*\W*", text):
         numbers = re.findall(r"\d+", max(reversed(orders), key=len, default=text))

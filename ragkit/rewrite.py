@@ -74,10 +74,10 @@ class FollowUpRewriter(QueryRewriter):
 
     def _leans(self, query: str, asked: Sequence[str]) -> bool:
         """Does *query* need those before it to be understood?  One that brings a name of its own does so only if it is no whole question."""
-        short, opens = len(stems(query)) <= self.short, _OPENS.match(query)
+        opens = _OPENS.match(query)
         if names(query) - set().union(*map(names, asked)):
-            return short and opens is not None and not _ASKS.match(query[opens.end() :].lstrip(" ,"))
-        return short or bool(opens or _POINTS_BACK.search(query))
+            return opens is not None and not _ASKS.match(query[opens.end() :].lstrip(" ,"))
+        return len(stems(query)) <= self.short or bool(opens or _POINTS_BACK.search(query))
 
 
 def _content(question: str) -> list[str]:

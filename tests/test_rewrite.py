@@ -6,6 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
@@ -114,6 +116,60 @@ def test_a_question_that_points_back_takes_along_what_the_last_was_about() -> No
     assert "PEG" in carried
     assert carried.endswith("and how many does it use?")
     assert queries(FollowUpRewriter(), QUESTION, history=HISTORY) == [QUESTION]
+
+
+@pytest.mark.parametrize(
+    ("question", "carried"),
+    [
+        ("and how many hard negatives?", "in-batch PEG and how many hard negatives?"),
+        ("And on BEIR?", "in-batch negatives PEG And on BEIR?"),
+        (
+            "What about GPT-4 with longer prompts and more examples?",
+            "in-batch negatives PEG What about GPT-4 with longer prompts and more examples?",
+        ),
+        ("And what is SPLADE trained with?", "And what is SPLADE trained with?"),
+        ("Does ColBERT need more memory than BM25 does?", "Does ColBERT need more memory than BM25 does?"),
+    ],
+)
+def test_what_is_taken_along_are_names_and_content_words_that_the_question_lacks(question: str, carried: str) -> None:
+    history: list[BaseMessage] = [HumanMessage("How many in-batch negatives does PEG use?"), AIMessage("80,000.")]
+    assert queries(FollowUpRewriter(), question, history=history) == [carried]
+
+
+def test_a_question_that_leans_on_one_that_leans_takes_along_what_both_were_about() -> None:
+    history: list[BaseMessage] = [
+        HumanMessage("How many calculations was OrbNet Denali trained on?"),
+        AIMessage("On 2.3 million."),
+        HumanMessage("And its WTMAD-1 score on GMTKN55?"),
+        AIMessage("7.19."),
+    ]
+    assert queries(FollowUpRewriter(), "What about torsion profiles?", history=history) == [
+        "calculations OrbNet Denali trained WTMAD-1 score GMTKN55 What about torsion profiles?"
+    ]
+
+
+def test_what_a_model_thought_aloud_is_no_query() -> None:
+    assert queries(MultiQueryRewriter(llm=Says(text="<think>\n1. Is it steel?\n</think>\n1. What do they bear?"))) == [
+        QUESTION,
+        "What do they bear?",
+    ]
+    assert queries(HydeRewriter(llm=Says(text="<think>Bridges, and so on"))) == [QUESTION]
+
+
+def test_rewriters_chain_and_the_question_stays_first() -> None:
+    split = DecomposeRewriter(llm=Says(text="How heavy are people?\nHow strong is glass?"))
+    made_up = HydeRewriter(llm=Says(text="Glass is strong."), max_calls=1)
+    assert queries(made_up, *queries(split)) == [QUESTION, "How heavy are people?", "How strong is glass?", "Glass is strong."]
+
+
+@given(st.text())
+def test_no_reply_breaks_a_rewriter(reply: str) -> None:
+    for make in (MultiQueryRewriter, DecomposeRewriter, HydeRewriter, ThinkRewriter):
+        found = run(make(llm=Says(text=reply)).flow([QUESTION], []))
+        assert found[0] == QUESTION
+        assert len(found) == len(set(found)) <= 5
+    [condensed] = run(CondenseRewriter(llm=Says(text=reply)).flow(["and how many?"], HISTORY))
+    assert condensed.strip()
 
 
 def test_no_more_than_max_calls_are_made() -> None:
