@@ -11,7 +11,7 @@ from benchmarks.table import ROOT, SHARED
 
 INTRODUCTION = """# Benchmarks
 
-Written by `make bench`; the scripts are in `benchmarks/`. All with the default configuration: all-MiniLM-L6-v2, no chat
+Written by `make bench`, a section by each script in `benchmarks/`. All with the default configuration: all-MiniLM-L6-v2, no chat
 model. The collections are public test collections (see each script); the questions in `benchmarks/data/questions.jsonl`
 were written for this project, two thirds for development (`dev`) and one third for reporting (`test`).
 """
