@@ -6,7 +6,8 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,7 +16,7 @@ import numpy as np
 
 from ragkit.errors import UsageError
 from ragkit.evaluate.dataset import Case, Dataset, write_qrels, write_run
-from ragkit.evaluate.measure import MEASURES, Fault, Values, ranking
+from ragkit.evaluate.measure import MEASURES, Fault, Measure, Values, ranking
 from ragkit.evaluate.outcome import Outcome
 from ragkit.evaluate.statistics import Coverage, Difference, Interval, area, difference, holm, interval, resampled, risk_coverage
 from ragkit.evaluate.verdicts import Ranked
@@ -191,11 +192,11 @@ def _legal(text: str) -> str:
 
 
 SUMMARIES = {
-    name: MEASURES["ms"].__class__(name, about, unit, better)  # type: ignore[arg-type]
-    for name, about, unit, better in (
-        ("ms_p50", "median milliseconds a question", "ms", "less"),
-        ("ms_p95", "milliseconds that 95 % of the questions stay under", "ms", "less"),
-        ("aurc", "mean risk (share wrong) over the coverages that a threshold on the confidence can reach", "share", "less"),
+    m.name: m
+    for m in (
+        Measure("ms_p50", "median milliseconds a question", "ms", "less"),
+        Measure("ms_p95", "milliseconds that 95 % of the questions stay under", "ms", "less"),
+        Measure("aurc", "mean risk (share wrong) over the coverages that a threshold on the confidence can reach", "share", "less"),
     )
 }
 
@@ -208,10 +209,14 @@ def _figures(run: Run) -> Iterator[Figure]:
                 yield Figure(run.dataset.name, run.configuration, name, interval(values, measure.binary), kind)
     if spent := list(run.values("ms").values()):
         for name, q in (("ms_p50", 50.0), ("ms_p95", 95.0)):
-            yield Figure(run.dataset.name, run.configuration, name, resampled(spent, lambda v, q=q: float(np.percentile(v, q))))  # type: ignore[misc]
+            yield Figure(run.dataset.name, run.configuration, name, resampled(spent, partial(_percentile, q=q)))
     judged = [r for r in run.results if "good" in r.values and r.outcome.answer is not None]
     if any(r.outcome.answer and not r.outcome.answer.abstained for r in judged):
         yield Figure(run.dataset.name, run.configuration, "aurc", resampled(judged, lambda some: area(_coverage(some))))
+
+
+def _percentile(values: Sequence[float], q: float) -> float:
+    return float(np.percentile(values, q))
 
 
 def _figure_json(figure: Figure) -> dict[str, Any]:
@@ -239,8 +244,6 @@ def _paired(one: dict[str, float], other: dict[str, float]) -> tuple[list[float]
 
 
 def _adjusted(pairs: dict[tuple[str, str], Difference]) -> dict[tuple[str, str], Difference]:
-    from dataclasses import replace
-
     adjusted = holm({str(pair): apart.p for pair, apart in pairs.items()})
     return {pair: replace(apart, p=adjusted[str(pair)]) for pair, apart in pairs.items()}
 
@@ -332,7 +335,8 @@ class Requirement:
 def regressions(evaluation: Evaluation, baseline: Path) -> list[str]:
     """A sentence for each measure that is worse than in *baseline* (an earlier `--json`) by more than chance.
 
-    Runs are matched by dataset and configuration, questions by id; p-values are adjusted over all measures.
+    Runs are matched by dataset and configuration, questions by id; p-values are adjusted over all measures.  Raises
+    `UsageError` if no run of *evaluation* is in it: a comparison with nothing would hold whatever happened.
     """
     try:
         rows = json.loads(baseline.read_text(encoding="utf-8"))["questions"]
@@ -341,6 +345,9 @@ def regressions(evaluation: Evaluation, baseline: Path) -> list[str]:
             before.setdefault((row["dataset"], row["configuration"]), {})[row["id"]] = row["values"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"'{baseline}' is no result of `ragkit eval --json`: {error}") from None
+    if not any((run.dataset.name, run.configuration) in before for run in evaluation.runs):
+        known = ", ".join(f"{dataset} with {configuration}" for dataset, configuration in before)
+        raise UsageError(f"'{baseline}' has no run of these datasets and configurations to compare with; it has {known or 'none'}")
     found: dict[str, tuple[str, Difference]] = {}
     for run in evaluation.runs:
         old = before.get((run.dataset.name, run.configuration), {})

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -127,8 +128,8 @@ class _Prober:
             "missing": self.missing,
             "counterfactual": self.counterfactual,
             "shuffled": self.shuffled,
-            **{f"negatives_{k}": lambda found, k=k: self.negatives(found, k) for k in NEGATIVES},  # type: ignore[misc]
-            **{f"filler_{n}": lambda found, n=n: self.filler(found, n) for n in FILLER},  # type: ignore[misc]
+            **{f"negatives_{k}": partial(self.negatives, k=k) for k in NEGATIVES},
+            **{f"filler_{n}": partial(self.filler, turns=n) for n in FILLER},
         }
         cases = [case for case in self.dataset.cases if case.answerable and case.must_include and case.relevant]
         trials: dict[str, list[Trial]] = {probe: [] for probe in probes}
