@@ -95,23 +95,32 @@ def _comparisons(comparisons: Sequence[Comparison]) -> None:
 
 
 def probes(rows: Sequence[Row]) -> None:
-    """A table: a row for each probe of each configuration."""
-    measures = list(dict.fromkeys(name for row in rows for name in row.values))
-    table = Table("configuration", "probe", "questions", *measures, "right, against as_found", box=None, pad_edge=False)
-    for row in rows:
-        cells = [_share(row.values[name]) if name in row.values else Text() for name in measures]
-        table.add_row(row.configuration, Text(row.probe, style="cyan"), str(row.questions), *cells, _apart(row.against))
-    out.print(table)
+    """A table for each configuration, with a row for each probe; narrow enough for a terminal of 80 columns."""
+    for configuration in dict.fromkeys(row.configuration for row in rows):
+        own = [row for row in rows if row.configuration == configuration]
+        measures = list(dict.fromkeys(name for row in own for name in row.values))
+        header = ["", "asked", *measures, "right, to as_found"]
+        table = Table(
+            *header, title=configuration, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0)
+        )
+        for row in own:
+            cells = [_probed(name, row.values[name]) if name in row.values else Text() for name in measures]
+            table.add_row(Text(row.probe, style="cyan", no_wrap=True), str(row.questions), *cells, _apart(row.against))
+        out.print(table)
+        out.print()
 
 
-def _share(found: Interval) -> Text:
-    return Text(f"{found.value:.2f} ").append(f"[{_short(found.low)}, {_short(found.high)}]", style="dim")
+def _probed(name: str, found: Interval) -> Text:
+    """The share; with its interval where it is what the probe is about."""
+    text = Text(f"{found.value:.2f}", no_wrap=True)
+    return text.append(f" [{_short(found.low)}, {_short(found.high)}]", style="dim") if name in ("right", "declined") else text
 
 
 def _apart(found: Difference | None) -> Text:
     if found is None:
         return Text()
-    return Text(f"{found.value:+.2f} ").append("could be chance" if found.is_chance else f"p = {found.p:.2g}", style="dim")
+    verdict = " chance?" if found.is_chance else f" p={found.p:.2g}"
+    return Text(f"{found.value:+.2f}", no_wrap=True).append(verdict, style="dim")
 
 
 def testset(found: Testset, path: Path, sample: int, seed: int) -> None:
