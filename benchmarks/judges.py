@@ -27,8 +27,8 @@ from ragkit.evaluate.statistics import Interval
 from ragkit.evaluate.verdicts import agreement, rank_correlation
 from ragkit.evidence import SUPPORTED, smallest_support
 from ragkit.flow import run
-from ragkit.generate import openai_chat
 from ragkit.judge import Judged, ModelJudge
+from ragkit.llm import openai_chat
 from ragkit.text import sentences, stems
 
 DATA = SHARED / "data"

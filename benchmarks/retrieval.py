@@ -20,7 +20,7 @@ from ragkit.evaluate.dataset import read
 from ragkit.evaluate.evaluation import Evaluation
 from ragkit.evaluate.run import Configuration, Settings, evaluate
 from ragkit.fuse import Fusion, MinMaxFusion, ReciprocalRankFusion
-from ragkit.generate import ExtractiveGenerator
+from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.lexical import TantivyIndex
 from ragkit.pipeline import AnswerPipeline, IngestPipeline
 from ragkit.retrieve import DenseRetriever, LexicalRetriever

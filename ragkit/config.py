@@ -381,7 +381,17 @@ def _remember(instance: Any, spec: Spec) -> None:
 
 def dump(value: Any, defaults: bool = False) -> str:
     """The YAML that `load` would turn back into *value*; with *defaults*, every argument is written out."""
-    return str(yaml.safe_dump(describe(value, defaults=defaults), sort_keys=False, allow_unicode=True, width=120))
+    return str(yaml.dump(describe(value, defaults=defaults), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Escapes the line breaks that YAML would fold: all but `\\n`."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style='"' if re.search("[\r\x85\u2028\u2029]", text) else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 
 def describe(value: Any, path: str = "", defaults: bool = False) -> Any:

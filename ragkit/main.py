@@ -8,6 +8,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import ragkit.generate.chat
+import ragkit.generate.extractive
+import ragkit.rerank.chat
+import ragkit.rerank.models  # noqa: F401
 from ragkit import (  # noqa: F401
     chunk,
     compress,
@@ -15,13 +19,12 @@ from ragkit import (  # noqa: F401
     embed,
     files,
     fuse,
-    generate,
+    gate,
     judge,
     lexical,
+    llm,
     policy,
     registry,
-    rerank,
-    rerank_models,
     retrieve,
     rewrite,
     store,

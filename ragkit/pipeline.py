@@ -36,9 +36,10 @@ from ragkit.errors import CorpusError, IndexMismatch, LoadError, RagkitError, Us
 from ragkit.files import Files
 from ragkit.flow import Called, Event, Finished, Flow, Pipeline, Progress, Reached, asteps, call, emit, gather, run, steps
 from ragkit.fuse import Fusion, MinMaxFusion, Ranking
+from ragkit.gate import Gate, Relevance
 from ragkit.generate import Generator
 from ragkit.index import Index, LexicalIndex, VectorIndex
-from ragkit.policy import Gate, Policy, Relevance
+from ragkit.policy import Policy
 from ragkit.reader import Reader
 from ragkit.retrieve import FilteredRetriever
 from ragkit.rewrite import QueryRewriter
@@ -396,7 +397,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         if self.verify:
             answer = yield from self.verify.flow(answer)
         yield from emit(Reached("judged", answer))
-        return policy.apply(self.policy, answer.model_copy(update={"confidence": policy.confidence(relevance, answer)}))
+        return policy.apply(self.policy, answer.model_copy(update={"confidence": policy.confidence(relevance.score, answer)}))
 
     def search(self, given: Question) -> Flow[tuple[str, list[Document]]]:
         """The question as it is searched for, and every passage found for it, best first."""

@@ -1,20 +1,16 @@
-"""When not to answer, and what becomes of claims that their citations do not support."""
+"""What becomes of claims that their citations do not support."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from langchain_core.documents import Document
 
 from ragkit.answer import Abstention, Answer, Claim, Verdict
 from ragkit.cite import render
-from ragkit.document import scores_of, searchable, title_of
-from ragkit.evidence import missing_names
-from ragkit.registry import component, interface
-from ragkit.text import codes, stems
+from ragkit.document import title_of
+from ragkit.text import stems
 
 Policy = Literal["flag", "drop", "abstain"]
 """`flag` leaves unsupported claims in, with their verdicts; `drop` takes them out; `abstain` gives no answer then."""
@@ -56,58 +52,8 @@ def abstain(question: str, reason: str, passages: Sequence[Document], confidence
     return Answer(question=question, text=text, abstained=refusal, confidence=confidence, context=tuple(passages))
 
 
-class Relevance(NamedTuple):
-    """How far passages are about a question, from 0 to 1, and why they cannot answer it, if they cannot."""
-
-    score: float = 1.0
-    refusal: str | None = None
-
-
-def confidence(relevance: Relevance, answer: Answer) -> float:
+def confidence(relevance: float, answer: Answer) -> float:
     """How sure an answer is: its passages' relevance, times the mean over its claims of their best citation's score."""
     scores = {c.number: c.score for c in answer.citations if c.verdict is not Verdict.UNCHECKED}
     best = [max(scores.get(n, 0.0) for n in claim.citations) for claim in answer.claims if claim.citations]
-    return round(relevance.score * (sum(best) / len(best) if best and scores else 1.0), 4)
-
-
-@interface
-class Gate(ABC):
-    """Decides, before anything is generated, whether the passages can answer the question."""
-
-    @abstractmethod
-    def weigh(self, question: str, passages: Sequence[Document]) -> Relevance:
-        """How far *passages* are about *question*; the refusal is the end of a sentence."""
-
-
-@component("relevance")
-@dataclass(frozen=True)
-class RelevanceGate(Gate):
-    """Lets a question pass if the passages are about it and name what it names.
-
-    The nearest passage's cosine to the question (by the retriever called `retriever`) and the share of the question's
-    content words that one passage has, weighed `weight` to `1 - weight`, must reach `threshold`.  What the question
-    calls by a name such as `GPT-4` must occur in some passage; what it only writes with a capital (`Mozart`,
-    `Bayesian`) must do so too, unless the sum reaches `sure`.
-    """
-
-    retriever: str = "dense"
-    threshold: float = 0.23
-    sure: float = 0.4
-    weight: float = 0.9
-
-    def weigh(self, question: str, passages: Sequence[Document]) -> Relevance:
-        if not passages:
-            return Relevance(0.0, "nothing was found")
-        texts = [searchable(p) for p in passages]
-        similarity = max(scores_of(p).get(self.retriever, 0.0) for p in passages)
-        wanted = set(stems(question))
-        coverage = max(len(wanted & set(stems(text))) / max(len(wanted), 1) for text in texts)
-        relevance = self.weight * similarity + (1 - self.weight) * coverage
-        score = min(max(relevance, 0.0), 1.0)
-        if relevance < self.threshold:
-            return Relevance(score, "none of them is about it")
-        certain = codes(question)
-        for name in missing_names(question, "\n".join(texts)):
-            if name in certain or relevance < self.sure:
-                return Relevance(score, f"none of those that come near it mentions '{name}'")
-        return Relevance(score)
+    return round(relevance * (sum(best) / len(best) if best and scores else 1.0), 4)

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from pydantic import PositiveInt
 
 from ragkit.flow import Flow, done, gather
+from ragkit.prompt import Prompt, check, fenced, said
 from ragkit.registry import component, interface
 from ragkit.text import STOPWORDS, names, stems
 
@@ -137,28 +137,20 @@ class ChatRewriter(QueryRewriter):
     placeholders: ClassVar[tuple[str, ...]] = ("fence",)
 
     def __post_init__(self) -> None:
-        known = " and ".join(f"'{{{name}}}'" for name in self.placeholders)
-        if unknown := [name for name in re.findall(r"\{(\w+)\}", self.instruction) if name not in self.placeholders]:
-            raise ValueError(f"'instruction' has the placeholder '{{{unknown[0]}}}'; there is only {known}")
-        if missing := [name for name in self.placeholders if f"{{{name}}}" not in self.instruction]:
-            raise ValueError(f"'instruction' must have the placeholder '{{{missing[0]}}}'")
+        check(self.instruction, placeholders=self.placeholders)
 
     def flow(self, queries: Sequence[str], history: Sequence[BaseMessage]) -> Flow[list[str]]:
         asked = queries[: self.max_calls]
         replies = yield from gather("rewrite", [(self.llm.invoke, self._prompt(question=query)) for query in asked])
-        added = [new for query, reply in zip(asked, replies, strict=True) for new in self.read(_said(reply), query)]
+        added = [new for query, reply in zip(asked, replies, strict=True) for new in self.read(said(reply), query)]
         return _distinct([*queries, *added])
 
     @abstractmethod
     def read(self, reply: str, query: str) -> list[str]:
         """The queries that *reply* adds to *query*."""
 
-    def _prompt(self, **texts: str) -> list[BaseMessage]:
-        """Each of *texts* between tags that nothing in it can close."""
-        fence = secrets.token_hex(8)
-        instruction = self.instruction.replace("{fence}", fence).replace("{n}", str(getattr(self, "n", "")))
-        parts = [f"<{name}-{fence}>\n{text}\n</{name}-{fence}>" for name, text in texts.items()]
-        return [SystemMessage(instruction), HumanMessage("\n\n".join(parts))]
+    def _prompt(self, **texts: str) -> Prompt:
+        return fenced(self.instruction, texts, n=str(getattr(self, "n", "")))
 
 
 @component("condense")
@@ -184,7 +176,7 @@ class CondenseRewriter(ChatRewriter):
         replies = yield from gather("rewrite", [(self.llm.invoke, prompt) for prompt in prompts])
         without = FollowUpRewriter()
         condensed = [
-            next(iter(self.read(_said(reply), query)), None) or without.carried(query, asked)
+            next(iter(self.read(said(reply), query)), None) or without.carried(query, asked)
             for query, reply in zip(queries, replies, strict=False)
         ]
         return _distinct([*condensed, *queries[len(condensed) :]])
@@ -194,10 +186,10 @@ class CondenseRewriter(ChatRewriter):
         return [line for line in found if line.endswith(("?", "？"))][:1] or (found if len(found) == 1 else [])
 
     def _transcript(self, history: Sequence[BaseMessage]) -> str:
-        said = [m for m in history if isinstance(m, HumanMessage | AIMessage)]
-        starts = [i for i, m in enumerate(said) if isinstance(m, HumanMessage)][-self.turns :]
+        spoken = [m for m in history if isinstance(m, HumanMessage | AIMessage)]
+        starts = [i for i, m in enumerate(spoken) if isinstance(m, HumanMessage)][-self.turns :]
         return "\n".join(
-            f"{'User' if isinstance(m, HumanMessage) else 'Assistant'}: {_cut(str(m.text), self.max_words)}" for m in said[starts[0] :]
+            f"{'User' if isinstance(m, HumanMessage) else 'Assistant'}: {_cut(str(m.text), self.max_words)}" for m in spoken[starts[0] :]
         )
 
 
@@ -304,11 +296,6 @@ def _leaves(thing: object) -> list[str]:
         return [thing]
     inside = thing.values() if isinstance(thing, dict) else thing if isinstance(thing, list) else ()
     return [text for each in inside for text in _leaves(each)]
-
-
-def _said(reply: BaseMessage) -> str:
-    """What a model says, without what it thought before, if it thinks aloud."""
-    return re.sub(r"<think>.*?(?:</think>|\Z)|\A.*</think>", "", str(reply.text), flags=re.DOTALL | re.IGNORECASE).strip()
 
 
 def _unlabelled(text: str) -> str:

@@ -36,9 +36,9 @@ from ragkit.embed import FingerprintedEmbeddings
 from ragkit.flow import arun, run
 from ragkit.formats import FileFormat
 from ragkit.fuse import Fusion, Ranking
+from ragkit.gate import Gate
 from ragkit.generate import Generator
 from ragkit.index import LexicalIndex, VectorIndex
-from ragkit.policy import Gate
 from ragkit.registry import component
 from ragkit.rewrite import QueryRewriter
 from ragkit.text import words

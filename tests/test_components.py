@@ -54,7 +54,7 @@ def test_every_component_keeps_the_contract(name: str, maker: registry.Maker, mo
 
 
 def test_the_extractive_generator_keeps_the_contract_with_an_embedder_too() -> None:
-    from ragkit.generate import ExtractiveGenerator
+    from ragkit.generate.extractive import ExtractiveGenerator
 
     check_component(ExtractiveGenerator, embed=HashedEmbeddings(), most=2)
 

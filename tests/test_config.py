@@ -13,14 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ragkit
+import ragkit.main  # registers every component
 from ragkit import config
 from ragkit.chunk import SentenceChunker, WholeChunker
 from ragkit.errors import ConfigError
 from ragkit.fuse import MinMaxFusion, ReciprocalRankFusion
-from ragkit.generate import CitedGenerator, ExtractiveGenerator
+from ragkit.gate import RelevanceGate
+from ragkit.generate.chat import CitedGenerator
+from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.lexical import TantivyIndex
 from ragkit.pipeline import AnswerPipeline, IngestPipeline, Rag
-from ragkit.policy import RelevanceGate
 from ragkit.retrieve import DenseRetriever, LexicalRetriever
 from ragkit.store import ChromaStore
 from ragkit.testing import HashedEmbeddings, scripted_chat
@@ -203,3 +205,11 @@ def test_any_pipeline_survives_dumping_and_loading(parts: dict[str, object]) -> 
     )
     for defaults in (False, True):
         assert ragkit.dump(config.loads(Rag, ragkit.dump(rag, defaults))) == ragkit.dump(rag)
+
+
+@pytest.mark.parametrize("mark", ["\r", "\x85", "\u2028", "\u2029", "\n"])
+def test_line_breaks_of_every_kind_survive(mark: str) -> None:
+    folder = Path(f"a{mark}b")
+    pipeline = IngestPipeline(chunk=SentenceChunker(model=f"{mark}x{mark}"), index=[])
+    rag = Rag(corpus=folder, ingest=pipeline, answer=AnswerPipeline(retrieve=[], generate=ExtractiveGenerator()))
+    assert ragkit.dump(config.loads(Rag, ragkit.dump(rag))) == ragkit.dump(rag)

@@ -18,7 +18,7 @@ import ragkit
 from ragkit.chunk import SentenceChunker
 from ragkit.doctor import examine
 from ragkit.files import Files
-from ragkit.generate import ExtractiveGenerator
+from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.index import Index
 from ragkit.lexical import TantivyIndex
 from ragkit.pipeline import AnswerPipeline, IngestPipeline

@@ -26,9 +26,9 @@ from ragkit.evaluate.evaluation import Evaluation, Requirement, regressions
 from ragkit.evaluate.run import Assessors, Budget, Configuration, Settings, estimate, evaluate, evaluate_events, with_runs
 from ragkit.flow import Progress
 from ragkit.fuse import MinMaxFusion
-from ragkit.generate import CitedGenerator
+from ragkit.gate import RelevanceGate
+from ragkit.generate.chat import CitedGenerator
 from ragkit.judge import ModelJudge
-from ragkit.policy import RelevanceGate
 from ragkit.retrieve import LexicalRetriever
 from ragkit.testing import HashedEmbeddings
 

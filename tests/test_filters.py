@@ -14,7 +14,7 @@ import ragkit
 from ragkit.chunk import SentenceChunker
 from ragkit.document import facts_of, score_of, searchable, title_of
 from ragkit.errors import UsageError
-from ragkit.generate import ExtractiveGenerator
+from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.lexical import TantivyIndex
 from ragkit.pipeline import AnswerPipeline, IngestPipeline
 from ragkit.retrieve import DenseRetriever, LexicalRetriever

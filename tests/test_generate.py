@@ -6,7 +6,9 @@ from typing import Any
 
 import ragkit
 from ragkit.flow import run, steps
-from ragkit.generate import CitedGenerator, ExtractiveGenerator, openai_chat
+from ragkit.generate.chat import CitedGenerator
+from ragkit.generate.extractive import ExtractiveGenerator
+from ragkit.llm import openai_chat
 from ragkit.policy import apply
 from ragkit.testing import passages, scripted_chat
 from ragkit.verify import EvidenceVerifier

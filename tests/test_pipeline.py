@@ -28,7 +28,7 @@ FRANCE = "What is the capital of France?"
 def small(directory: Path) -> ragkit.Rag:
     """A pipeline without a model, for tests of the bookkeeping."""
     from ragkit.chunk import WholeChunker
-    from ragkit.generate import ExtractiveGenerator
+    from ragkit.generate.extractive import ExtractiveGenerator
     from ragkit.lexical import TantivyIndex
     from ragkit.retrieve import DenseRetriever, LexicalRetriever
     from ragkit.store import ChromaStore

@@ -17,11 +17,11 @@ from ragkit.chunk import SentenceChunker
 from ragkit.document import score_of, scored, searchable
 from ragkit.embed import SentenceTransformersEmbeddings
 from ragkit.errors import ModelError
-from ragkit.generate import ExtractiveGenerator
+from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.lexical import TantivyIndex
 from ragkit.openvino_models import quietly
 from ragkit.pipeline import AnswerPipeline, IngestPipeline, Rag
-from ragkit.rerank_models import CrossEncoderReranker, Kept, LateInteraction, MaximalMarginalRelevance, blended, pooled
+from ragkit.rerank.models import CrossEncoderReranker, Kept, LateInteraction, MaximalMarginalRelevance, blended, pooled
 from ragkit.retrieve import DenseRetriever
 from ragkit.store import ChromaStore
 from ragkit.testing import HashedEmbeddings, check_component, imports_heavy, passages
@@ -94,7 +94,7 @@ def test_a_blend_is_the_weighted_sum_of_scores_scaled_to_one() -> None:
 
 def test_a_model_is_converted_once(cross_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAGKIT_CACHE", str(tmp_path))
-    asked = f"from ragkit.rerank_models import *; CrossEncoderReranker(model={str(cross_encoder)!r}).scores('a', ['b'])"
+    asked = f"from ragkit.rerank.models import *; CrossEncoderReranker(model={str(cross_encoder)!r}).scores('a', ['b'])"
     assert "torch" in imports_heavy(asked)
     assert imports_heavy(asked) == ["openvino"]
 

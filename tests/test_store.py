@@ -15,7 +15,7 @@ from langchain_core.documents import Document
 import ragkit
 from ragkit.chunk import WholeChunker
 from ragkit.doctor import examine
-from ragkit.generate import ExtractiveGenerator
+from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.lexical import TantivyIndex
 from ragkit.pipeline import AnswerPipeline, IngestPipeline
 from ragkit.retrieve import DenseRetriever

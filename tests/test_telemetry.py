@@ -33,8 +33,11 @@ from ragkit.document import score_of
 from ragkit.embed import SentenceTransformersEmbeddings
 from ragkit.errors import UsageError
 from ragkit.flow import Event, Flow, Token, arun, asteps, call, gather, run, steps, stream, watching
-from ragkit.generate import CitedGenerator, ExtractiveGenerator, Generator, openai_chat
+from ragkit.generate import Generator
+from ragkit.generate.chat import CitedGenerator
+from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.lexical import TantivyIndex
+from ragkit.llm import openai_chat
 from ragkit.pipeline import AnswerPipeline, IngestPipeline
 from ragkit.retrieve import DenseRetriever, LexicalRetriever
 from ragkit.store import ChromaStore

@@ -16,10 +16,10 @@ from tiny_models import tiny_cross_encoder
 from ragkit.chunk import SentenceChunker
 from ragkit.errors import UsageError
 from ragkit.flow import Event, Finished, Progress
-from ragkit.generate import ExtractiveGenerator
+from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.lexical import TantivyIndex
 from ragkit.pipeline import AnswerPipeline, IngestPipeline, Rag
-from ragkit.rerank_models import CrossEncoderReranker
+from ragkit.rerank.models import CrossEncoderReranker
 from ragkit.retrieve import DenseRetriever
 from ragkit.store import ChromaStore
 from ragkit.testing import HashedEmbeddings

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 import re
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,15 +17,15 @@ from typing import Any, Literal, TypeVar
 
 from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import BaseMessage
 from pydantic import ConfigDict, Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from ragkit.document import score_of, scored, searchable
 from ragkit.flow import Flow, arun, gather, run
+from ragkit.prompt import Prompt, check, fenced, said, shortened
 from ragkit.registry import component
 
 T = TypeVar("T")
-Prompt = list[BaseMessage]
 
 log = logging.getLogger("ragkit")
 
@@ -83,13 +82,7 @@ class ChatReranker(BaseDocumentCompressor, ABC):
     @field_validator("asking", "grading", "comparing", "ordering", check_fields=False)
     @classmethod
     def _has_its_placeholder(cls, instruction: str, field: ValidationInfo) -> str:
-        if found := sorted(set(re.findall(r"\{(\w+)\}", instruction)) - {"fence"}):
-            raise ValueError(f"'{field.field_name}' has the placeholder '{{{found[0]}}}'; there is only '{{fence}}'")
-        if "{fence}" not in instruction:
-            raise ValueError(
-                f"'{field.field_name}' must have the placeholder '{{fence}}', so that the model can tell data from instructions"
-            )
-        return instruction
+        return check(instruction, str(field.field_name))
 
     def compress_documents(self, documents: Sequence[Document], query: str, callbacks: Any = None) -> Sequence[Document]:
         return run(self.flow(documents, query))
@@ -121,7 +114,7 @@ class ChatReranker(BaseDocumentCompressor, ABC):
             heard[i], replies[i] = read(reply), reply
         for value, reply in zip(heard, replies, strict=True):
             if value is None:
-                log.warning("a reply of the reranking model cannot be read: '%s'", _shortened(str(reply.text)))
+                log.warning("a reply of the reranking model cannot be read: '%s'", shortened(str(reply.text)))
         return heard
 
 
@@ -145,14 +138,14 @@ class PointwiseChatReranker(ChatReranker):
         llm, instruction, read = self.llm, self.grading, read_grade
         if self.likelihood and {"logprobs", "top_logprobs"} <= type(self.llm).model_fields.keys():
             telling = self.llm.model_copy(update={"logprobs": True, "top_logprobs": 5})
-            [reply] = yield from gather("rerank", [(telling.invoke, _prompt(self.asking, question=question, passage=texts[0]))])
+            [reply] = yield from gather("rerank", [(telling.invoke, fenced(self.asking, {"question": question, "passage": texts[0]}))])
             left -= 1
             if (first := read_likelihood(reply)) is not None:
                 llm, instruction, read, found = telling, self.asking, read_likelihood, [first]
         reached = texts[: left + len(found)]
         spare = _Spare(left + len(found) - len(reached))
         for at in range(len(found), len(reached), self.at_once):
-            prompts = [_prompt(instruction, question=question, passage=text) for text in reached[at : at + self.at_once]]
+            prompts = [fenced(instruction, {"question": question, "passage": text}) for text in reached[at : at + self.at_once]]
             found += yield from self._ask(llm, prompts, read, spare)
         marks = [place if mark is None else mark for mark, place in zip(found, _by_place(len(texts)), strict=False)]
         return marks + [0.0] * (len(texts) - len(marks))
@@ -194,7 +187,7 @@ class PairwiseChatReranker(ChatReranker):
 
     def _beaten(self, above: str, below: str, question: str, spare: _Spare) -> Flow[bool]:
         orders = [
-            _prompt(self.comparing, question=question, passage_A=first, passage_B=second)
+            fenced(self.comparing, {"question": question, "passage_A": first, "passage_B": second})
             for first, second in ((above, below), (below, above))
         ]
         return (yield from self._ask(self.llm, orders, read_choice, spare)) == ["B", "A"]
@@ -225,20 +218,15 @@ class ListwiseChatReranker(ChatReranker):
         while end > 1:
             start = max(end - self.window, 0)
             inside = order[start:end]
-            prompt = _prompt(self.ordering, question=question, **{f"passage_{n}": _numbered(n, texts[i]) for n, i in enumerate(inside, 1)})
-            [said] = yield from self._ask(self.llm, [prompt], partial(read_order, count=len(inside)), spare)
-            order[start:end] = [inside[i] for i in said or range(len(inside))]
+            prompt = fenced(
+                self.ordering, {"question": question} | {f"passage_{n}": _numbered(n, texts[i]) for n, i in enumerate(inside, 1)}
+            )
+            [named] = yield from self._ask(self.llm, [prompt], partial(read_order, count=len(inside)), spare)
+            order[start:end] = [inside[i] for i in named or range(len(inside))]
             if start == 0:
                 break
             end -= self.step
         return _by_order(order)
-
-
-def _prompt(instruction: str, **texts: str) -> Prompt:
-    """Each of *texts* between tags that nothing in it can close."""
-    fence = secrets.token_hex(8)
-    parts = [f"<{name}-{fence}>\n{text}\n</{name}-{fence}>" for name, text in texts.items()]
-    return [SystemMessage(instruction.replace("{fence}", fence)), HumanMessage("\n\n".join(parts))]
 
 
 def _numbered(number: int, text: str) -> str:
@@ -292,7 +280,7 @@ _GRADE = r"(?P<value>10(?:\.0+)?|\d(?:\.\d+)?)(?:\s*(?:/|out of)\s*10)?"
 
 def read_grade(reply: BaseMessage) -> float | None:
     """The number from 0 to 10 that *reply* is, or gives as the score, as 0 to 1; None if there is none, or several."""
-    text = _said(reply)
+    text = said(reply)
     ends = r"(?![\w/]|[-–.]\d|\s*(?:/|or\b|out of))"
     label = r"\b(?:score|grade|rating|relevance)\b[\"'*\s]{0,4}(?:is\b|[:=])[\"'*\s]{0,4}"
     given = {float(m["value"]) for m in re.finditer(rf"{label}{_GRADE}{ends}", text, re.IGNORECASE)}
@@ -303,11 +291,11 @@ def read_grade(reply: BaseMessage) -> float | None:
 
 def read_choice(reply: BaseMessage) -> Literal["A", "B"] | None:
     """The passage that *reply* prefers: its first line, else the one said to be better, else the only one named; None if that is unclear."""
-    text = _said(reply)
+    text = said(reply)
     first = re.fullmatch(r"\W*(?:passage\W*)?([AB])\W*", (text.splitlines() or [""])[0], re.IGNORECASE)
-    said = re.findall(r"\bpassage\W{1,3}([AB])\W+is\s+(?:the\s+|clearly\s+|much\s+)*(?:better|best|more|most)\b", text, re.IGNORECASE)
+    better = re.findall(r"\bpassage\W{1,3}([AB])\W+is\s+(?:the\s+|clearly\s+|much\s+)*(?:better|best|more|most)\b", text, re.IGNORECASE)
     named = re.findall(r"\bpassage\W{1,3}([AB])\b", text, re.IGNORECASE) or re.findall(r"(?:^|[\"':]\s*)([AB])\b", text)
-    found = {letter.upper() for letter in ([first[1]] if first else said or named)}
+    found = {letter.upper() for letter in ([first[1]] if first else better or named)}
     return None if len(found) != 1 else "A" if found == {"A"} else "B"
 
 
@@ -316,7 +304,7 @@ def read_order(reply: BaseMessage, count: int) -> list[int] | None:
 
     An order is `[2] > [1]`, else a list `[2, 1]`, else numbers and nothing else, else the passages as they are mentioned.
     """
-    text = re.sub(r"^\s*\d+[.)][ \t]+(?=\S)", "", _said(reply), flags=re.MULTILINE)  # the numbers of a list's lines
+    text = re.sub(r"^\s*\d+[.)][ \t]+(?=\S)", "", said(reply), flags=re.MULTILINE)  # the numbers of a list's lines
     orders = re.findall(r"\[?\d+\]?(?:\s*[>=≻]+\s*\[?\d+\]?)+", text) or re.findall(r"\[\s*\d+(?:\s*,\s*\d+)+\s*\]", text)
     if orders or re.fullmatch(r"\W*\d+(?:\W+\d+)*\W*", text):
         numbers = re.findall(r"\d+", max(reversed(orders), key=len, default=text))
@@ -324,13 +312,3 @@ def read_order(reply: BaseMessage, count: int) -> list[int] | None:
         numbers = [one or other for one, other in re.findall(r"\[(\d+)\]|\bpassage\W{0,3}(\d+)\b", text, re.IGNORECASE)]
     named = dict.fromkeys(int(n) - 1 for n in numbers if len(n) < 6 and 1 <= int(n) <= count)
     return list(named | dict.fromkeys(range(count))) if named else None
-
-
-def _said(reply: BaseMessage) -> str:
-    """What a model says, without what it thought before, if it thinks aloud."""
-    return re.sub(r"<think>.*?(?:</think>|\Z)|\A.*</think>", "", str(reply.text), flags=re.DOTALL | re.IGNORECASE).strip()
-
-
-def _shortened(text: str, most: int = 100) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[:most]}..."

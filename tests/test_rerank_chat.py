@@ -22,8 +22,8 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import PrivateAttr
 
 from ragkit.document import score_of
-from ragkit.generate import openai_chat
-from ragkit.rerank import ListwiseChatReranker, PairwiseChatReranker, PointwiseChatReranker, read_choice, read_grade, read_order
+from ragkit.llm import openai_chat
+from ragkit.rerank.chat import ListwiseChatReranker, PairwiseChatReranker, PointwiseChatReranker, read_choice, read_grade, read_order
 
 TEXTS = ["Boats carry coal.", "Tunnels are dark.", "Glass bridges carry 40 people.", "Bridges sway."]
 """The third is best, then the fourth."""

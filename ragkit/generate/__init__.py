@@ -1,0 +1,21 @@
+"""Passages to an answer: verbatim sentences, without a model (`extractive`), or a chat model's own words (`chat`)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from langchain_core.documents import Document
+
+from ragkit.answer import Answer
+from ragkit.flow import Flow
+from ragkit.registry import interface
+
+
+@interface
+class Generator(ABC):
+    """Writes the answer to a question from passages."""
+
+    @abstractmethod
+    def flow(self, question: str, passages: Sequence[Document]) -> Flow[Answer]:
+        """An answer whose claims cite spans of *passages*; judging it is the verifier's."""

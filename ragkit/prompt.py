@@ -1,0 +1,79 @@
+"""Prompts: instructions with checked placeholders, texts behind a fence that nothing in them can close; and what models reply.
+
+An instruction is text with placeholders such as `{fence}`.  The texts that it speaks of are data: each stands between tags
+with a random ending, which the instruction names, so that what is written in a paper cannot pass for the instruction.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+
+Prompt = list[BaseMessage]
+
+
+def check(instruction: str, name: str = "instruction", placeholders: Collection[str] = ("fence",)) -> str:
+    """*instruction*, which is the component's argument *name* and has these placeholders.  Raises `ValueError` if not."""
+    known = " and ".join(f"'{{{placeholder}}}'" for placeholder in placeholders)
+    if unknown := [found for found in re.findall(r"\{(\w+)\}", instruction) if found not in placeholders]:
+        raise ValueError(f"'{name}' has the placeholder '{{{unknown[0]}}}'; there is only {known}")
+    if missing := [placeholder for placeholder in placeholders if f"{{{placeholder}}}" not in instruction]:
+        why = ", so that the model can tell data from instructions" if missing[0] == "fence" else ""
+        raise ValueError(f"'{name}' must have the placeholder '{{{missing[0]}}}'{why}")
+    return instruction
+
+
+def fenced(instruction: str, texts: Mapping[str, str], **values: str) -> Prompt:
+    """*instruction* with *values* in its placeholders, and each of *texts* between tags that nothing in it can close."""
+    fence = secrets.token_hex(8)
+    for placeholder, value in {"fence": fence, **values}.items():
+        instruction = instruction.replace(f"{{{placeholder}}}", value)
+    parts = [f"<{name}-{fence}>\n{text}\n</{name}-{fence}>" for name, text in texts.items()]
+    return [SystemMessage(instruction), HumanMessage("\n\n".join(parts))]
+
+
+def again(prompt: Prompt) -> Prompt:
+    """*prompt*, whose reply could not be read as the JSON that it asks for, once more."""
+    *before, last = prompt
+    return [*before, HumanMessage(f"{last.text}\n\nReply with the JSON object asked for and with nothing else.")]
+
+
+def said(reply: BaseMessage | None) -> str:
+    """What a model says, without what it thought before, if it thinks aloud."""
+    text = "" if reply is None else str(reply.text)
+    return re.sub(r"<think>.*?(?:</think>|\Z)|\A.*</think>", "", text, flags=re.DOTALL | re.IGNORECASE).strip()
+
+
+def usage(*replies: BaseMessage | None) -> dict[str, int]:
+    """The tokens that *replies* took: `input_tokens` and `output_tokens`, where the server counts them."""
+    counted = [getattr(reply, "usage_metadata", None) or {} for reply in replies]
+    return {
+        name: sum(int(each.get(name, 0)) for each in counted)
+        for name in ("input_tokens", "output_tokens")
+        if any(name in each for each in counted)
+    }
+
+
+def objects(text: str, keys: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The JSON objects in *text* that have one of *keys*, in order; what is inside one of them is not looked at."""
+    wanted, decoder, at = set(keys), json.JSONDecoder(strict=False), 0
+    while (start := text.find("{", at)) >= 0:
+        at = start + 1
+        try:
+            thing, end = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            continue
+        if wanted & thing.keys():
+            yield thing
+            at = end
+
+
+def shortened(text: str, most: int = 100) -> str:
+    """*text* on one line, cut behind *most* characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[:most]}..."
