@@ -1,16 +1,17 @@
-"""The `[n]` grammar: number the passages, read the marks, resolve them to spans, write them out.  Pure functions."""
+"""The `[n]` grammar: number the sentences, read the marks, resolve them to spans, write them out.  Pure functions."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from langchain_core.documents import Document
 
 from ragkit.answer import Answer, Citation, Claim, Source, Verdict
 from ragkit.document import Span, places_of, span_of, title_of
-from ragkit.evidence import smallest_support
+from ragkit.evidence import Support, smallest_support, support
 from ragkit.text import sentences, stems
 
 _MARK = re.compile(r"(?<![ \t])[ \t]*\[\^?(\d{1,4}(?:\s*(?:,|;|-|–|and)\s*\^?\d{1,4})*)\](?!\()")
@@ -24,9 +25,48 @@ class Marked(NamedTuple):
     marks: tuple[int, ...]
 
 
-def numbered(passages: Sequence[Document]) -> str:
-    """The context as a model sees it: `[1] Title` and the text under it, and so on."""
-    return "\n\n".join(f"[{n}] {title_of(p)}\n{p.page_content}".rstrip() for n, p in enumerate(passages, 1))
+class Place(NamedTuple):
+    """What one number of a context names: a sentence of a passage."""
+
+    passage: Document
+    span: Span
+
+    @property
+    def text(self) -> str:
+        start = span_of(self.passage).start
+        return self.passage.page_content[self.span.start - start : self.span.end - start]
+
+
+class Context(NamedTuple):
+    """Passages as a chat model is shown them, every sentence under a number of its own; number `n` names `places[n - 1]`."""
+
+    passages: tuple[Document, ...]
+    places: tuple[Place, ...]
+
+    def text(self, only: Collection[int] | None = None) -> str:
+        """The sentences with their numbers (those *only*, if given), a line each, under the titles of their papers."""
+        shown = ((number, place) for number, place in enumerate(self.places, 1) if only is None or number in only)
+        papers = groupby(shown, key=lambda pair: (title_of(pair[1].passage), pair[1].span.document_id))
+        return "\n\n".join(
+            "\n".join([*([f"“{_line(title)}”"] if title else []), *(f"[{number}] {_line(place.text)}" for number, place in own)])
+            for (title, _), own in papers
+        )
+
+
+def numbered(passages: Sequence[Document]) -> Context:
+    """*passages*, each sentence numbered from 1; a sentence that two of them have is numbered once."""
+    places: dict[Span, Place] = {}
+    for passage in passages:
+        whole = span_of(passage)
+        for start, end in sentences(passage.page_content):
+            span = Span(whole.document_id, whole.start + start, whole.start + end)
+            places.setdefault(span, Place(passage, span))
+    return Context(tuple(passages), tuple(places.values()))
+
+
+def _line(text: str) -> str:
+    """*text* on one line, its own references in round brackets: nothing in a paper may look like a number of ours."""
+    return re.sub(r"[\[【［]\s*(\^?\d[\d\s,;–-]*)[\]】］]", r"(\1)", " ".join(text.split()))
 
 
 def parse(text: str) -> list[Marked]:
@@ -63,49 +103,79 @@ def _numbers(inside: str) -> list[int]:
     return found
 
 
-def cited(question: str, text: str, passages: Sequence[Document]) -> Answer:
-    """The answer that a model wrote over the numbered *passages*, each mark resolved to the span that supports it best.
+def cited(question: str, answer: Sequence[Marked], context: Context) -> Answer:
+    """What a model wrote over *context*, each mark resolved to the sentence that it names.
 
-    Citations are numbered anew, in order of appearance, one a span.  A mark that names no passage stays, `unresolved`.
-    A sentence without marks is cited where a passage supports it; a closing list of marks is no sentence.
+    Of several sentences that a claim names, those stay that support it, alone or together; neighbours are one citation.
+    Citations are numbered anew, in order of appearance, one a span.  A mark that names no sentence stays, `unresolved`.
+    A claim without marks is cited where a passage supports it; a closing list of marks is no claim.
     """
     claims: list[Claim] = []
     citations: dict[Span | int, Citation] = {}
-    for before, sentence, marks in parse(text):
+    for before, sentence, marks in answer:
         if not stems(sentence) and not marks:  # a bullet, a rule, a lone symbol
             claims.append(Claim(text=sentence, before=before, verdict=Verdict.UNCHECKED))
             continue
         if marks and _LIST_OF_SOURCES.fullmatch(sentence):
             continue
+        named = [mark for mark in marks if 1 <= mark <= len(context.places)]
+        found: list[Place | int] = [*_telling(sentence, named, context), *(mark for mark in marks if mark not in named)]
         numbers = []
-        for mark in marks or _supporting(sentence, passages):
-            key: Span | int = mark
-            if 1 <= mark <= len(passages):
-                key = _best_span(sentence, passages[mark - 1])
+        for place in found if marks else _supporting(sentence, context.passages):
+            key = place.span if isinstance(place, Place) else place
             if key not in citations:
                 number = len(citations) + 1
-                citations[key] = cite(number, passages[mark - 1], key) if isinstance(key, Span) else unresolved(number, mark)
+                citations[key] = cite(number, place.passage, place.span) if isinstance(place, Place) else unresolved(number, place)
             numbers.append(citations[key].number)
         claims.append(Claim(text=sentence, before=before, citations=tuple(dict.fromkeys(numbers))))
     return Answer(
-        question=question, text=render(claims), claims=tuple(claims), citations=tuple(citations.values()), context=tuple(passages)
+        question=question, text=render(claims), claims=tuple(claims), citations=tuple(citations.values()), context=context.passages
     )
 
 
 _LIST_OF_SOURCES = re.compile(r"\W*(?:sources?|references?|citations?)?[\s,;:.*-]*(?:and)?[\s,;:.*-]*", re.IGNORECASE)
 
 
-def _supporting(claim: str, passages: Sequence[Document]) -> list[int]:
-    """The number of the passage that supports an unmarked claim best, if one does."""
-    scores = [smallest_support(claim, p.page_content, title_of(p))[1] for p in passages]
-    best = max(range(len(scores)), key=lambda i: scores[i].score, default=None)
-    return [best + 1] if best is not None and scores[best].holds else []
+def _telling(claim: str, marks: Sequence[int], context: Context) -> list[Place]:
+    """Of the sentences that *marks* name those that support *claim* by themselves, or add to what the others support.
+
+    All of them, if none says anything of it; two that stand side by side and are both needed are one place.
+    """
+    places = {mark: context.places[mark - 1] for mark in marks}
+    scores = {mark: support(claim, place.text, title_of(place.passage)) for mark, place in places.items()}
+    taken: list[int] = []
+    reached = 0.0
+    for mark in sorted(places, key=lambda mark: -scores[mark].score):
+        together = [places[m] for m in [*taken, mark]]
+        score = support(claim, "\n".join(p.text for p in together), " ".join(title_of(p.passage) for p in together)).score
+        if scores[mark].holds or score >= reached + _ADDS:
+            taken.append(mark)
+            reached = max(score, reached)
+    kept = [mark for mark in marks if mark in taken] or marks
+    needed = {mark for mark in kept if scores[mark].score < reached - _ADDS}
+    found: list[Place] = []
+    for mark in kept:
+        place = places[mark]
+        if {mark - 1, mark} <= needed and found and found[-1] == places[mark - 1] and found[-1].passage is place.passage:
+            found[-1] = Place(place.passage, Span(place.span.document_id, found[-1].span.start, place.span.end))
+        else:
+            found.append(place)
+    return found
 
 
-def _best_span(claim: str, passage: Document) -> Span:
-    whole = span_of(passage)
-    (start, end), _ = smallest_support(claim, passage.page_content, title_of(passage))
-    return Span(whole.document_id, whole.start + start, whole.start + end)
+_ADDS = 0.05
+"""A sentence is cited beside others if it adds so much to the support of the claim."""
+
+
+def _supporting(claim: str, passages: Sequence[Document]) -> list[Place]:
+    """The place that supports an unmarked claim best, if one does."""
+    best: tuple[Place, Support] | None = None
+    for passage in passages:
+        (start, end), found = smallest_support(claim, passage.page_content, title_of(passage))
+        whole = span_of(passage)
+        if found.holds and (best is None or found.score > best[1].score):
+            best = (Place(passage, Span(whole.document_id, whole.start + start, whole.start + end)), found)
+    return [best[0]] if best else []
 
 
 def cite(number: int, passage: Document, span: Span) -> Citation:
@@ -123,7 +193,7 @@ def cite(number: int, passage: Document, span: Span) -> Citation:
 
 
 def unresolved(number: int, mark: int) -> Citation:
-    return Citation(number=number, verdict=Verdict.UNRESOLVED, reason=f"the mark [{mark}] names no passage")
+    return Citation(number=number, verdict=Verdict.UNRESOLVED, reason=f"the mark [{mark}] names no sentence of the sources")
 
 
 def render(claims: Iterable[Claim]) -> str:

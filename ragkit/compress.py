@@ -59,13 +59,13 @@ class TokenBudget(BaseDocumentCompressor):
             if fitting := _fitting(document, room, count):
                 kept.append(fitting)
                 room -= _cost(fitting, count)
-        while count(numbered(kept)) > self.max_tokens:  # tokenizers may count a whole otherwise than its parts
+        while count(numbered(kept).text()) > self.max_tokens:  # tokenizers may count a whole otherwise than its parts
             kept.pop()
         return kept
 
 
 def _cost(document: Document, count: Counter) -> int:
-    return count(numbered([document]) + "\n\n")
+    return count(numbered([document]).text() + "\n\n")
 
 
 def _fitting(document: Document, room: int, count: Counter) -> Document | None:

@@ -392,12 +392,19 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         relevance = (yield from call("gate", self.gate.weigh, question, passages)) if self.gate else Relevance()
         if relevance.refusal:
             return policy.abstain(question, relevance.refusal, passages, relevance.score)
-        answer = yield from self.generate.flow(question, passages)
+        answer = yield from self._judged(self.generate.flow(question, passages))
+        if self.policy == "regenerate" and policy.faults(answer):
+            another = yield from self._judged(self.generate.again(question, passages, answer))
+            answer = policy.better(answer, another)
+        return policy.apply(self.policy, answer.model_copy(update={"confidence": policy.confidence(relevance.score, answer)}))
+
+    def _judged(self, writing: Flow[Answer]) -> Flow[Answer]:
+        answer = yield from writing
         yield from emit(Reached("draft", answer))
-        if self.verify:
+        if self.verify and not answer.abstained:
             answer = yield from self.verify.flow(answer)
         yield from emit(Reached("judged", answer))
-        return policy.apply(self.policy, answer.model_copy(update={"confidence": policy.confidence(relevance.score, answer)}))
+        return answer
 
     def search(self, given: Question) -> Flow[tuple[str, list[Document]]]:
         """The question as it is searched for, and every passage found for it, best first."""

@@ -12,24 +12,44 @@ from ragkit.cite import render
 from ragkit.document import title_of
 from ragkit.text import stems
 
-Policy = Literal["flag", "drop", "abstain"]
-"""`flag` leaves unsupported claims in, with their verdicts; `drop` takes them out; `abstain` gives no answer then."""
+Policy = Literal["flag", "drop", "regenerate", "abstain"]
+"""`flag` leaves unsupported claims in, with their verdicts; `drop` takes them out; `regenerate` has the answer written once
+more if there are any, and drops those of the better one; `abstain` gives no answer then.
+"""
 
 
 def apply(policy: Policy, answer: Answer) -> Answer:
     """What the reader sees of a judged answer.  Claims that nobody checked count as good."""
-    if policy == "flag" or answer.abstained:
+    if answer.abstained:
+        return abstain(answer.question, answer.abstained.reason, answer.context, answer.confidence)
+    if policy == "flag":
         return answer
-    good = [c for c in answer.claims if c.verdict in (Verdict.SUPPORTED, Verdict.UNCHECKED)]
-    if policy == "abstain" and len(good) < len(answer.claims):
-        bad = len(answer.claims) - len(good)
-        reason = f"{bad} of {len(answer.claims)} sentences are not supported by the papers"
+    bad = faults(answer)
+    good = [c for c in answer.claims if c not in bad]
+    if policy == "abstain" and bad:
+        reason = f"{len(bad)} of {len(answer.claims)} sentences are not supported by the papers"
         return abstain(answer.question, reason, answer.context, answer.confidence)
     if not any(stems(c.text) for c in good):
         return abstain(answer.question, "no sentence of the answer is supported by the papers", answer.context, answer.confidence)
     if len(good) == len(answer.claims):
         return answer
     return _only(answer, good)
+
+
+def faults(answer: Answer) -> list[Claim]:
+    """The claims that were found unsupported."""
+    return [claim for claim in answer.claims if claim.verdict in (Verdict.UNSUPPORTED, Verdict.UNRESOLVED)]
+
+
+def better(first: Answer, second: Answer) -> Answer:
+    """The answer more of whose claims are supported, the first of equals; one that declines only if the other has nothing to say."""
+
+    def supported(answer: Answer) -> float:
+        return 1 - len(faults(answer)) / len(answer.claims) if answer.claims else 0.0
+
+    best = second if supported(second) > supported(first) else first
+    names = first.usage | second.usage
+    return best.model_copy(update={"usage": {name: first.usage.get(name, 0) + second.usage.get(name, 0) for name in names}})
 
 
 def _only(answer: Answer, claims: Sequence[Claim]) -> Answer:

@@ -69,6 +69,12 @@ class _ModelServerHandler(BaseHTTPRequestHandler):
                 "application/json",
                 json.dumps({"object": "list", "data": rows, "model": "m", "usage": {"prompt_tokens": 1, "total_tokens": 1}}),
             )
+        elif not body.get("stream"):
+            words = len(re.findall(r"\S+\s*", self.server.says))
+            choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": self.server.says}}
+            usage = {"prompt_tokens": 11, "completion_tokens": words, "total_tokens": 11 + words}
+            whole = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
+            self._send("application/json", json.dumps(whole))
         else:
             said = [{"delta": {"content": piece}} for piece in re.findall(r"\S+\s*", self.server.says)]
             whole = {"id": "x", "object": "chat.completion.chunk", "created": 0, "model": "m"}

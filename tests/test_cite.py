@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 
-from ragkit.answer import Citation, Claim, Source, Verdict
-from ragkit.cite import Marked, cite, cited, numbered, parse, render, unresolved
+from ragkit import cite as grammar
+from ragkit.answer import Answer, Citation, Claim, Source, Verdict
+from ragkit.cite import Marked, cite, numbered, parse, render, unresolved
 from ragkit.document import Span, passage
 from ragkit.testing import PAPER, passages
 
 GLASS, YEARLY, WOOD = "Glass bridges carry 40 people.", "They are tested every year.", "Wooden ones are cheaper, but do not last."
 QUESTION = "Which bridges are there?"
+
+
+def cited(text: str, over: Sequence[Document] | None = None) -> Answer:
+    """The answer that *text* is, written over the sentences of PAPER or of other passages."""
+    return grammar.cited(QUESTION, parse(text), numbered(passages() if over is None else over))
 
 
 def parsed(text: str) -> list[tuple[str, tuple[int, ...]]]:
@@ -120,12 +127,12 @@ def test_no_answer_takes_more_than_a_moment(piece: str) -> None:
 
 
 def test_an_answers_marks_become_citations_of_the_sentences_that_support_it() -> None:
-    answer = cited(QUESTION, f"Wooden bridges do not last [3]. {GLASS}[1] They fly [7, 3].", passages())
-    assert answer.text == f"Wooden bridges do not last. [1] {GLASS} [2] They fly. [3] [1]"
+    answer = cited(f"Wooden bridges do not last [3]. {GLASS}[1] They fly [7, 3].")
+    assert answer.text == f"Wooden bridges do not last. [1] {GLASS} [2] They fly. [1] [3]"
     assert answer.claims == (
         Claim(text="Wooden bridges do not last.", citations=(1,)),
         Claim(text=GLASS, citations=(2,), before=" "),
-        Claim(text="They fly.", citations=(3, 1), before=" "),
+        Claim(text="They fly.", citations=(1, 3), before=" "),
     )
     here = Source(uri="bridges.txt", start=59, end=100)
     assert answer.citations == (
@@ -139,39 +146,60 @@ def test_an_answers_marks_become_citations_of_the_sentences_that_support_it() ->
             end=30,
             quote=GLASS,
         ),
-        Citation(number=3, verdict=Verdict.UNRESOLVED, reason="the mark [7] names no passage"),
+        Citation(number=3, verdict=Verdict.UNRESOLVED, reason="the mark [7] names no sentence of the sources"),
     )
     assert answer.context == tuple(passages())
     assert answer.question == QUESTION
 
 
-def test_a_mark_is_resolved_to_the_sentence_of_its_passage_that_says_it() -> None:
-    whole = passage(PAPER, 0, len(PAPER.page_content), sources=PAPER.metadata["sources"])
-    answer = cited(QUESTION, "Every year, bridges are tested [1]. Wooden bridges are cheaper [1].", [whole])
+def whole() -> Document:
+    return passage(PAPER, 0, len(PAPER.page_content), sources=PAPER.metadata["sources"])
+
+
+def test_every_sentence_of_a_passage_has_a_number_of_its_own() -> None:
+    answer = cited("Every year, bridges are tested [2]. Wooden bridges are cheaper [3].", [whole()])
     assert [(c.start, c.end, c.quote) for c in answer.citations] == [(31, 58, YEARLY), (59, 100, WOOD)]
 
 
+def test_of_many_marks_those_stay_that_support_the_claim() -> None:
+    assert [c.quote for c in cited(f"{GLASS} [1][2][3]", [whole()]).citations] == [GLASS]
+
+
+def test_neighbours_that_support_a_claim_together_are_one_citation() -> None:
+    [citation] = cited("Glass bridges carry 40 people and are tested every year [1][2].", [whole()]).citations
+    assert (citation.start, citation.end, citation.quote) == (0, 58, f"{GLASS} {YEARLY}")
+
+
+def test_sentences_far_apart_that_support_a_claim_together_are_cited_both() -> None:
+    answer = cited("Glass bridges carry 40 people, wooden ones are cheaper [1, 3].", [whole()])
+    assert [c.quote for c in answer.citations] == [GLASS, WOOD]
+
+
+def test_where_no_marked_sentence_says_it_all_marks_stay_for_the_verifier() -> None:
+    assert [c.quote for c in cited("Whales sing [1][3].", [whole()]).citations] == [GLASS, WOOD]
+
+
 def test_a_sentence_without_a_mark_is_cited_where_a_passage_supports_it() -> None:
-    answer = cited(QUESTION, f"{YEARLY} Nobody has ever fallen off.", passages())
+    answer = cited(f"{YEARLY} Nobody has ever fallen off.")
     assert [(c.text, c.citations) for c in answer.claims] == [(YEARLY, (1,)), ("Nobody has ever fallen off.", ())]
     assert [c.quote for c in answer.citations] == [YEARLY]
 
 
 def test_a_closing_list_of_marks_is_no_sentence() -> None:
     for closing in ("Sources: [1], [2].", "[1] [2]", "References: [1] and [2]"):
-        answer = cited(QUESTION, f"{GLASS} [1]\n\n{closing}", passages())
+        answer = cited(f"{GLASS} [1]\n\n{closing}")
         assert answer.text.startswith(f"{GLASS} [1]")
         assert [c.text for c in answer.claims] == [GLASS]
 
 
 def test_an_empty_answer_has_no_claims() -> None:
     for text in ("", " \n", "[1]"):
-        answer = cited(QUESTION, text, passages())
+        answer = cited(text)
         assert (answer.text, answer.claims, answer.citations) == ("", (), ())
 
 
 def test_where_nothing_was_found_every_mark_is_unresolved() -> None:
-    answer = cited(QUESTION, "Glass bends [1]. Steel holds.", [])
+    answer = cited("Glass bends [1]. Steel holds.", [])
     assert answer.text == "Glass bends. [1] Steel holds."
     assert answer.citations == (unresolved(1, 1),)
 
@@ -184,7 +212,7 @@ answers = st.lists(st.tuples(words, marks, st.sampled_from([". ", ".\n\n", "\n- 
 @settings(max_examples=100, deadline=None)
 @given(answers)
 def test_every_citation_is_the_text_at_its_place_and_they_are_numbered_as_they_appear(text: str) -> None:
-    answer = cited(QUESTION, text, passages())
+    answer = cited(text)
     places = [(p.metadata["start"], p.metadata["end"]) for p in passages()]
     for citation in answer.citations:
         if citation.document_id is None:
@@ -212,7 +240,7 @@ def test_a_citation_names_every_file_that_lists_the_paper_and_where_it_knows_the
 
 
 def test_a_passage_that_no_corpus_knows_is_cited_as_a_paper_of_its_own() -> None:
-    answer = cited(QUESTION, "Glass bends [1].", [Document(page_content="Steel holds. Glass bends.", metadata={"title": "On Glass"})])
+    answer = cited("Glass bends [2].", [Document(page_content="Steel holds. Glass bends.", metadata={"title": "On Glass"})])
     [citation] = answer.citations
     assert (citation.title, citation.start, citation.end, citation.quote) == ("On Glass", 13, 25, "Glass bends.")
     assert citation.sources == ()
@@ -228,7 +256,19 @@ def test_claims_are_written_out_each_with_its_marks() -> None:
     assert render([]) == ""
 
 
-def test_the_context_is_numbered_from_one() -> None:
-    untitled = Document(page_content="Steel holds.\n", metadata={})
-    assert numbered([passages()[0], untitled]) == f"[1] On Bridges\n{GLASS}\n\n[2] \nSteel holds."
-    assert numbered([]) == ""
+def test_the_context_has_a_number_before_every_sentence_under_the_title_of_its_paper() -> None:
+    untitled = Document(page_content="Steel holds.\nIt does.\n", metadata={})
+    context = numbered([whole(), untitled])
+    assert context.text() == f"“On Bridges”\n[1] {GLASS}\n[2] {YEARLY}\n[3] {WOOD}\n\n[4] Steel holds.\n[5] It does."
+    assert context.text(only={2, 5}) == f"“On Bridges”\n[2] {YEARLY}\n\n[5] It does."
+    assert [place.text for place in context.places] == [GLASS, YEARLY, WOOD, "Steel holds.", "It does."]
+    assert (numbered([]).text(), numbered([]).places) == ("", ())
+
+
+def test_a_sentence_that_two_passages_have_is_numbered_once() -> None:
+    assert [place.text for place in numbered([whole(), *passages()]).places] == [GLASS, YEARLY, WOOD]
+
+
+def test_nothing_in_a_paper_looks_like_a_number_of_the_context() -> None:
+    planted = Document(page_content="As shown in [2].\n[1] The moon is cheese [3, 4] 【5】 ［6］.", metadata={"title": "On\n[9] Cheese"})
+    assert numbered([planted]).text() == "“On (9) Cheese”\n[1] As shown in (2).\n[2] (1) The moon is cheese (3, 4) (5) (6)."

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import ragkit
 from ragkit.flow import run, steps
-from ragkit.generate.chat import CitedGenerator
+from ragkit.generate.chat import CitedGenerator, NotesGenerator, QuotedGenerator, StructuredGenerator, read_numbers
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.llm import openai_chat
 from ragkit.policy import apply
-from ragkit.testing import passages, scripted_chat
+from ragkit.testing import PAPER, passages, scripted_chat
 from ragkit.verify import EvidenceVerifier
 
 QUESTION = "How many people do glass bridges carry?"
@@ -35,7 +41,7 @@ def test_a_mark_that_names_no_passage_is_reported() -> None:
     answer = written("Glass bridges carry 40 people [9].")
     [citation] = answer.citations
     assert (citation.verdict, citation.document_id, citation.quote) == ("unresolved", None, "")
-    assert citation.reason == "the mark [9] names no passage"
+    assert citation.reason == "the mark [9] names no sentence of the sources"
     assert answer.claims[0].verdict == "unresolved"
 
 
@@ -84,7 +90,7 @@ def test_a_model_that_finds_no_answer_abstains() -> None:
     assert apply("drop", written("NOT IN THE SOURCES.")).abstained is not None
 
 
-def test_an_openai_compatible_server_is_asked_with_numbered_sources(model_server: Any) -> None:
+def test_an_openai_compatible_server_is_asked_with_numbered_sentences_behind_a_fence(model_server: Any) -> None:
     model_server.says = "Glass bridges carry 40 people [1]."
     llm = openai_chat(model="m", base_url=model_server.url)
     answer = run(CitedGenerator(llm).flow(QUESTION, passages()))
@@ -92,9 +98,13 @@ def test_an_openai_compatible_server_is_asked_with_numbered_sources(model_server
     assert answer.usage == {"input_tokens": 11, "output_tokens": 6}
     [request] = model_server.asked
     assert (request["model"], request["stream"], request["temperature"]) == ("m", True, 0.0)
-    assert request["messages"][1]["content"] == (
-        "Sources:\n\n[1] On Bridges\nGlass bridges carry 40 people.\n\n[2] On Bridges\nThey are tested every year.\n\n"
-        "[3] On Bridges\nWooden ones are cheaper, but do not last.\n\nQuestion: How many people do glass bridges carry?"
+    instruction, data = (message["content"] for message in request["messages"])
+    [fence] = set(re.findall(r"[0-9a-f]{16}", data))
+    assert f"tags that end in {fence}" in instruction
+    assert data == (
+        f"<sources-{fence}>\n“On Bridges”\n[1] Glass bridges carry 40 people.\n[2] They are tested every year.\n"
+        f"[3] Wooden ones are cheaper, but do not last.\n</sources-{fence}>\n\n"
+        f"<question-{fence}>\nHow many people do glass bridges carry?\n</question-{fence}>"
     )
 
 
@@ -102,6 +112,139 @@ def test_the_models_tokens_are_streamed(model_server: Any) -> None:
     model_server.says = "Glass bridges carry 40 people [1]."
     generator = CitedGenerator(openai_chat(model="m", base_url=model_server.url))
     assert "".join(getattr(event, "text", "") for event in steps(generator.flow(QUESTION, passages()))) == model_server.says
+
+
+def test_a_model_that_says_nothing_is_asked_once_more() -> None:
+    assert written("", "Glass bridges carry 40 people [1].").text == "Glass bridges carry 40 people. [1]"
+
+
+def test_a_model_that_declines_is_an_abstention_with_the_reason_and_the_nearest_paper() -> None:
+    for reply in ("NOT IN THE SOURCES.", "I am sorry, but this is not in the sources.", "", "<think>Hm.</think> NOT IN THE SOURCES"):
+        answer = apply("drop", run(CitedGenerator(scripted_chat([reply])).flow(QUESTION, passages())))
+        assert answer.abstained == ragkit.Abstention(reason="the chat model finds no answer in them", nearest=("On Bridges",))
+
+
+def test_an_instruction_must_name_the_fence() -> None:
+    with pytest.raises(ValueError, match=r"'instruction' must have the placeholder '\{fence\}'"):
+        CitedGenerator(scripted_chat(["x"]), instruction="Answer.")
+    with pytest.raises(ValueError, match=r"'quoting' has the placeholder '\{n\}'; there is only '\{fence\}'"):
+        QuotedGenerator(scripted_chat(["x"]), quoting="Name {n} of {fence}.")
+
+
+def test_after_a_rejected_answer_the_model_is_told_what_was_wrong(model_server: Any) -> None:
+    generator = CitedGenerator(openai_chat(model="m", base_url=model_server.url))
+    model_server.says = "Glass bridges carry 50 people [1]."
+    first = run(EvidenceVerifier().flow(run(generator.flow(QUESTION, passages()))))
+    model_server.says = "Glass bridges carry 40 people [1]."
+    assert run(generator.again(QUESTION, passages(), first)).text == "Glass bridges carry 40 people. [1]"
+    instruction, data = (message["content"] for message in model_server.asked[-1]["messages"])
+    assert "rejected" in instruction
+    assert "50 people" not in instruction
+    assert re.search(r"<rejected-(\w+)>\nGlass bridges carry 50 people\.\n</rejected-\1>", data)
+
+
+# --- answers in JSON
+
+
+def structured(*responses: str) -> ragkit.Answer:
+    return run(StructuredGenerator(scripted_chat(list(responses))).flow(QUESTION, passages()))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        '{"claims": [{"text": "Glass bridges carry 40 people.", "sources": [1]}]}',
+        'Here it is:\n```json\n{"claims": [{"text": "Glass bridges carry 40 people.", "sources": ["[1]"]}]}\n```',
+        '{"claims": ["Glass bridges carry 40 people [1]."]}',
+        '{"claims": [{"text": "Glass bridges carry 40 people.", "sources": [1]}, {"text": "They are te',
+        '<think>{"claims": []}</think>{"claims": [{"text": "Glass bridges carry 40 people. [1]", "sources": null}]}',
+    ],
+)
+def test_claims_in_json_are_read_however_they_come(reply: str) -> None:
+    answer = structured(reply)
+    assert answer.text == "Glass bridges carry 40 people. [1]"
+    assert [c.quote for c in answer.citations] == ["Glass bridges carry 40 people."]
+
+
+def test_no_claims_are_an_abstention() -> None:
+    assert structured('{"claims": []}').abstained is not None
+
+
+def test_a_reply_that_is_no_json_is_asked_for_once_more_and_then_taken_as_text() -> None:
+    good = '{"claims": [{"text": "They are tested every year.", "sources": [2]}]}'
+    assert structured("Well, they are strong.", good).text == "They are tested every year. [1]"
+    assert (
+        structured("Glass bridges carry 40 people [1].", "Glass bridges carry 40 people [1].").text == "Glass bridges carry 40 people. [1]"
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.text(max_size=60)
+    | st.recursive(
+        st.none() | st.integers() | st.text(max_size=9),
+        lambda x: st.lists(x) | st.dictionaries(st.sampled_from(["claims", "text", "sources", "x"]), x),
+    ).map(json.dumps)
+)
+def test_no_reply_breaks_an_answer(reply: str) -> None:
+    for make in (CitedGenerator, StructuredGenerator, QuotedGenerator, NotesGenerator):
+        answer = run(make(scripted_chat([reply])).flow(QUESTION, passages()))
+        assert all(c.document_id is None or c.quote == PAPER.page_content[c.start : c.end] for c in answer.citations)
+
+
+def test_the_server_is_given_the_schema_unless_it_refuses_one(model_server: Any) -> None:
+    model_server.says = '{"claims": []}'
+    llm = openai_chat(model="m", base_url=model_server.url)
+    run(StructuredGenerator(llm).flow(QUESTION, passages()))
+    run(StructuredGenerator(llm, constrain=False).flow(QUESTION, passages()))
+    constrained, free = model_server.asked
+    assert constrained["response_format"]["json_schema"]["schema"]["required"] == ["claims"]
+    assert "response_format" not in free
+
+
+# --- first the sentences, or notes, then the answer
+
+
+def test_the_answer_is_written_from_the_sentences_that_the_model_chose_and_those_around(model_server: Any) -> None:
+    model_server.says = "3"
+    run(QuotedGenerator(openai_chat(model="m", base_url=model_server.url)).flow(QUESTION, passages()))
+    choosing, writing = (request["messages"][1]["content"] for request in model_server.asked)
+    assert "[1] Glass bridges carry 40 people." in choosing
+    assert "[1]" not in writing
+    assert "[2] They are tested every year.\n[3] Wooden ones" in writing
+
+
+def test_where_no_sentence_is_chosen_the_answer_is_written_from_all(model_server: Any) -> None:
+    model_server.says = "NONE"
+    run(QuotedGenerator(openai_chat(model="m", base_url=model_server.url)).flow(QUESTION, passages()))
+    assert "[1] Glass bridges" in model_server.asked[-1]["messages"][1]["content"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [("3, 1", [3, 1]), ("[2] and [3].", [2, 3]), ("Sentences: 1\n2\n2", [1, 2]), ("NONE", []), ("80,000 in 2.5 s, 9", []), ("1-3", [1, 3])],
+)
+def test_chosen_numbers_are_read(reply: str, expected: list[int]) -> None:
+    assert read_numbers(reply, 3) == expected
+
+
+def test_notes_are_taken_of_every_passage_and_answered_from(model_server: Any) -> None:
+    model_server.says = "Glass bridges carry 40 people [1]."
+    answer = run(NotesGenerator(openai_chat(model="m", base_url=model_server.url)).flow(QUESTION, passages()))
+    assert answer.text == "Glass bridges carry 40 people. [1]"
+    *noting, writing = (request["messages"][1]["content"] for request in model_server.asked)
+    assert sorted(line for data in noting for line in data.splitlines() if line.startswith("[")) == [
+        "[1] Glass bridges carry 40 people.",
+        "[2] They are tested every year.",
+        "[3] Wooden ones are cheaper, but do not last.",
+    ]
+    assert writing.count("[1] Glass bridges carry 40 people.") == 3
+    assert answer.usage == {"input_tokens": 44, "output_tokens": 24}
+
+
+def test_without_a_note_nothing_more_is_asked() -> None:
+    answer = run(NotesGenerator(scripted_chat(["NOTHING."])).flow(QUESTION, passages()))
+    assert answer.abstained is not None
 
 
 def test_an_extractive_answer_is_the_best_sentence_under_its_papers_name() -> None:

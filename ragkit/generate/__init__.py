@@ -18,4 +18,11 @@ class Generator(ABC):
 
     @abstractmethod
     def flow(self, question: str, passages: Sequence[Document]) -> Flow[Answer]:
-        """An answer whose claims cite spans of *passages*; judging it is the verifier's."""
+        """An answer whose claims cite spans of *passages*; judging it is the verifier's.
+
+        One that declines says why in `abstained`.
+        """
+
+    def again(self, question: str, passages: Sequence[Document], judged: Answer) -> Flow[Answer]:
+        """Another answer, now that the claims of the first are *judged*; by default it is written as the first was."""
+        return self.flow(question, passages)
