@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from langchain_core.documents import Document
 
 import ragkit
+from ragkit.document import passage, scored
 from ragkit.flow import run, steps
 from ragkit.generate.chat import CitedGenerator, NotesGenerator, QuotedGenerator, StructuredGenerator, read_numbers
-from ragkit.generate.extractive import ExtractiveGenerator
+from ragkit.generate.extractive import ExtractiveGenerator, asks
 from ragkit.llm import openai_chat
 from ragkit.policy import apply
 from ragkit.testing import PAPER, passages, scripted_chat
+from ragkit.text import sentences
 from ragkit.verify import EvidenceVerifier
 
 QUESTION = "How many people do glass bridges carry?"
@@ -255,3 +258,53 @@ def test_an_extractive_answer_is_the_best_sentence_under_its_papers_name() -> No
 def test_an_extractive_answer_says_nothing_twice() -> None:
     twice = [passages()[0], passages()[0].model_copy(update={"id": "other", "metadata": {**passages()[0].metadata, "document_id": "p2"}})]
     assert len(run(ExtractiveGenerator().flow(QUESTION, twice)).claims) == 1
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("What is DPR?", ["What is DPR?"]),
+        ("What are precision and recall?", ["What are precision and recall?"]),
+        ("Which one trains and evaluates faster?", ["Which one trains and evaluates faster?"]),
+        (
+            "TensorNet is equivariant to which group, and what sort of tensors does it use?",
+            ["TensorNet is equivariant to which group", "TensorNet what sort of tensors does it use?"],
+        ),
+        (
+            "How many parameters do the judge Auto-J and the model SFR-RAG have?",
+            ["How many parameters do the judge Auto-J", "How many parameters do the judge the model SFR-RAG have?"],
+        ),
+        ("", [""]),
+    ],
+)
+def test_the_things_that_a_question_asks_for_are_told_apart(question: str, expected: list[str]) -> None:
+    assert asks(question) == expected
+
+
+def paper(title: str, text: str) -> list[Document]:
+    """The sentences of a paper of its own as passages."""
+    whole = Document(id=title, page_content=text, metadata={"title": title})
+    return [scored(passage(whole, start, end), 1.0) for start, end in sentences(text)]
+
+
+def test_a_question_about_two_papers_is_answered_from_both() -> None:
+    given = [
+        *paper(
+            "Auto-J",
+            "Auto-J is a judge. Auto-J has 13B parameters and judges many things. Auto-J has been trained on the parameters of others.",
+        ),
+        *paper("SFR-RAG", "SFR-RAG is small. We show that the model needs 9B parameters."),
+    ]
+    answer = run(ExtractiveGenerator(most=2).flow("How many parameters do the judge Auto-J and the model SFR-RAG have?", given))
+    assert [c.text for c in answer.claims] == [
+        "Auto-J has 13B parameters and judges many things.",
+        "We show that the model needs 9B parameters.",
+    ]
+
+
+def test_what_letters_stand_for_is_taken_from_where_they_are_spelled_out() -> None:
+    given = paper("Vectors", "ICV works well. ICV is what we call it. We use in-context vectors (ICV) for all. ICV does not cost much.")
+    assert (
+        run(ExtractiveGenerator(most=1).flow("What does ICV stand for?", given)).claims[0].text
+        == "We use in-context vectors (ICV) for all."
+    )

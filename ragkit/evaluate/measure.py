@@ -132,14 +132,17 @@ def claimed(answer: Answer) -> str:
 
 
 def is_right(case: Case, text: str) -> bool:
-    """Does *text* have one of the alternatives of every `must_include`?  An alternative is not cut out of a longer word or number."""
+    """Does *text* have one of the alternatives of every `must_include`?  An alternative is not cut out of a longer
+    word or number; its plural counts.
+    """
     said = " ".join(spoken(text).casefold().split())
     return bool(case.must_include) and all(any(_says(said, a) for a in alternatives) for alternatives in case.must_include)
 
 
 def _says(said: str, wanted: str) -> bool:
     plain = re.escape(" ".join(wanted.casefold().split()))
-    return re.search(rf"(?<!\w)(?<!\d[.,]){plain}(?!\w|[.,]\d)", said) is not None
+    plural = "(?:e?s)?" if plain[-1:].isalpha() else ""
+    return re.search(rf"(?<!\w)(?<!\d[.,]){plain}{plural}(?!\w|[.,]\d)", said) is not None
 
 
 def token_f1(said: str, reference: str) -> float:

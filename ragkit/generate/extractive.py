@@ -18,7 +18,7 @@ from ragkit.document import Span, score_of, span_of, title_of
 from ragkit.flow import Flow, Token, call, emit
 from ragkit.generate import Generator
 from ragkit.registry import component
-from ragkit.text import names, numbers, sentences, stems
+from ragkit.text import codes, names, numbers, sentences, stems
 
 Vector = NDArray[np.float64]
 
@@ -32,15 +32,32 @@ class _Sentence:
     text: str
 
 
+@dataclass(frozen=True)
+class _View:
+    """What one thing that is asked says of each sentence of the pool.
+
+    `scores` is how near it is; `overlap` has a row a sentence and a column a word of what is asked: what the word weighs,
+    where the sentence has it.
+    """
+
+    scores: Vector
+    overlap: Vector
+
+    @property
+    def worth(self) -> Vector:
+        return np.asarray(self.scores + self.overlap.sum(axis=1))
+
+
 @component("extractive")
 @dataclass(frozen=True)
 class ExtractiveGenerator(Generator):
     """The sentences that answer, word for word, each under the name of its paper; needs no chat model.
 
     A sentence is scored by its nearness to the question (by `embed`, if given), by the question's words that it has,
-    the rare ones most, by how well its passage was ranked, and by whether it has the kind of thing asked for.  The
-    best is taken first; then, up to `most`, whichever adds most of what the question asks and is not said yet, while
-    it scores at least `share` of the best.
+    the rare ones most, by how well its passage was ranked, by whether it or its paper has the names asked about, and by
+    whether it has the kind of thing asked for.  A question that asks for several things gets the best sentence for each;
+    one that asks for one, the best of all.  Then, up to `most`, comes whichever adds most of what the question asks and
+    is not said yet, while it scores at least `share` of the best.
     """
 
     embed: Embeddings | None = None
@@ -51,13 +68,10 @@ class ExtractiveGenerator(Generator):
         pool = _sentences_of(passages)
         if not pool:
             return Answer(question=question, text="", context=tuple(passages))
-        nearness = np.zeros(len(pool))
-        if self.embed is not None:
-            asked = yield from call("embed", self.embed.embed_query, question)
-            said = yield from call("embed", self.embed.embed_documents, [f"{title_of(s.passage)}\n{s.text}" for s in pool])
-            nearness = np.asarray(said) @ np.asarray(asked)
-        chosen = self._chosen(pool, nearness + 0.3 * _rank(pool) + _kind_bonus(question, pool), _overlap(question, pool))
+        asked = asks(question)
+        views = yield from self._views([question, *asked] if len(asked) > 1 else [question], pool)
         claims, citations = [], []
+        chosen = self._chosen(pool, views[0], views[1:] or views)
         for number, sentence in enumerate(chosen, 1):
             title = title_of(sentence.passage)
             same = number > 1 and title_of(chosen[number - 2].passage) == title
@@ -67,23 +81,43 @@ class ExtractiveGenerator(Generator):
         yield from emit(Token(answer.text))
         return answer
 
-    def _chosen(self, pool: Sequence[_Sentence], scores: Vector, overlap: Vector) -> list[_Sentence]:
-        """The sentences that answer together, best first; those of one paper stand together.
+    def _views(self, asked: Sequence[str], pool: Sequence[_Sentence]) -> Flow[list[_View]]:
+        near = np.zeros((len(asked), len(pool)))
+        if self.embed is not None:
+            said = yield from call("embed", self.embed.embed_documents, [f"{title_of(s.passage)}\n{s.text}" for s in pool])
+            for row, text in enumerate(asked):
+                vector = yield from call("embed", self.embed.embed_query, text)
+                near[row] = np.asarray(said) @ np.asarray(vector)
+        rank = 0.3 * _rank(pool)
+        return [
+            _View(own + rank + _kind_bonus(text, pool) + _name_bonus(text, pool), _overlap(text, pool))
+            for text, own in zip(asked, near, strict=True)
+        ]
 
-        *overlap* has a row a sentence and a column a word of the question: what the word weighs, where it has it.
-        """
+    def _chosen(self, pool: Sequence[_Sentence], whole: _View, parts: Sequence[_View]) -> list[_Sentence]:
+        """The sentences that answer together, best first; those of one paper stand together."""
         taken: list[int] = []
+        said = np.zeros(whole.overlap.shape[1])
         best = 0.0
-        said = np.zeros(overlap.shape[1])
-        while len(taken) < min(self.most, len(pool)):
-            gains = scores + np.maximum(overlap - said, 0.0).sum(axis=1) + 0.5 * np.minimum(overlap, said).sum(axis=1)
+
+        def take(gains: Vector, least: float) -> bool:
+            nonlocal best, said
+            gains = gains.copy()
             gains[[i for i in range(len(pool)) if any(_same(pool[i].text, pool[j].text) for j in taken)]] = -np.inf
             top = int(np.argmax(gains))
-            if gains[top] < self.share * best or np.isneginf(gains[top]):
-                break
-            best = best or float(gains[top])
+            if np.isneginf(gains[top]) or gains[top] < least:
+                return False
             taken.append(top)
-            said = np.maximum(said, overlap[top])
+            best = max(best, float(gains[top]))
+            said = np.maximum(said, whole.overlap[top])
+            return True
+
+        for part in parts[: max(self.most, len(parts))]:
+            take(part.worth, -np.inf)
+        while len(taken) < min(self.most, len(pool)):
+            adds = np.maximum(whole.overlap - said, 0.0).sum(axis=1) + 0.5 * np.minimum(whole.overlap, said).sum(axis=1)
+            if not take(whole.scores + adds, self.share * best):
+                break
         papers = list(dict.fromkeys(pool[i].span.document_id for i in taken))
         return [pool[i] for i in sorted(taken, key=lambda i: papers.index(pool[i].span.document_id))]
 
@@ -120,21 +154,79 @@ def _rank(pool: Sequence[_Sentence]) -> Vector:
     return (scores - scores.min()) / spread if spread > 0 else np.ones(len(pool))
 
 
+_PARTS = re.compile(r"[?;]\s+|,?\s+and\s+")
+_ASKS = re.compile(r"\b(what|which|who|whose|whom|where|when|why|how)\b", re.IGNORECASE)
+
+
+def asks(question: str) -> list[str]:
+    """The things that *question* asks for, each as a question.
+
+    It is cut at `and`, `;` and `?` where a question word or another name stands behind.  A part without a name is asked
+    of the names before it; one without a question word asks what was asked before, of its own name.
+    """
+    parts: list[str] = []
+    for piece in _PARTS.split(question):
+        if not stems(piece):
+            continue
+        if not parts or _ASKS.search(piece) or _named(piece).keys() - _named(parts[-1]).keys():
+            parts.append(piece.strip(" ,"))
+        else:
+            parts[-1] += f" and {piece.strip(' ,')}"
+    return [parts[0], *(_whole(part, parts[0]) for part in parts[1:])] if len(parts) > 1 else [question]
+
+
+def _named(text: str) -> dict[str, str]:
+    """The words of *text* that name something, as keys, and as they are written."""
+    found = names(f"of {text}")  # no name may be taken for the capital of a sentence
+    return {name: word.strip(".,;:?!()\"'") for word in text.split() for name in found if name in word.casefold()}
+
+
+def _whole(part: str, first: str) -> str:
+    """What *part* asks, with what it leaves out because *first* stands before it."""
+    about = _named(first)
+    if _ASKS.search(part):
+        return part if _named(part) else " ".join([*about.values(), part])
+    return " ".join([*(word for word in first.split() if not _named(word).keys() & about.keys()), part])
+
+
 _ASKS_NUMBER = re.compile(
     r"\b(how (many|much|large|big|long|often|far|fast)|what (percentage|share|number|score|size|accuracy)|by how)\b", re.IGNORECASE
 )
 _ASKS_NAME = re.compile(r"^\s*(who|which|where|name|list)\b|\b(called|stand for|stands for|name of|what is the name)\b", re.IGNORECASE)
+_ASKS_LETTERS = re.compile(r"\b(?:stand|stands|short) for\b|\babbreviat", re.IGNORECASE)
+_WANTED = re.compile(
+    r"\b(?:which|what(?: (?:kind|type|sort)s? of)?)\s+((?:[\w-]+\s+){0,3}?[\w-]+)(?=\s+(?:is|are|was|were|do|does|did|has|have|can|could|will|would|to|in|for|of|on|that|used|tested)\b|[?.,]|$)",
+    re.IGNORECASE,
+)
 
 
 def _kind_bonus(question: str, pool: Sequence[_Sentence]) -> Vector:
-    """A little more for a sentence with a number where one is asked for, or with a name that the question lacks."""
+    """A little more for a sentence with a number where one is asked for, with a name that the question lacks where one is,
+    with what the letters stand for, or with the thing that `which` and `what` ask for.
+    """
+    bonus = np.zeros(len(pool))
     if _ASKS_NUMBER.search(question):
         asked = numbers(question)
         return np.array([0.2 if numbers(s.text) - asked else 0.0 for s in pool])
-    if _ASKS_NAME.search(question):
-        known = names(question)
-        return np.array([0.1 if names(s.text) - known else 0.0 for s in pool])
-    return np.zeros(len(pool))
+    known = names(question)
+    if _ASKS_LETTERS.search(question):
+        spelled = [rf"\w[\w\s-]*\(\s*{re.escape(code)}s?\s*\)|\b{re.escape(code)}\s*\(\w" for code in codes(question)]
+        bonus += [0.4 if any(re.search(each, s.text, re.IGNORECASE) for each in spelled) else 0.0 for s in pool]
+    elif _ASKS_NAME.search(question):
+        bonus += [0.1 if names(s.text) - known else 0.0 for s in pool]
+    if wanted := _WANTED.search(question):
+        thing = stems(wanted[1])[-1:]
+        bonus += [0.1 if thing and thing[0] in stems(s.text) and names(s.text) - known else 0.0 for s in pool]
+    return np.asarray(bonus)
+
+
+def _name_bonus(question: str, pool: Sequence[_Sentence]) -> Vector:
+    """More for a sentence that has, or whose paper has in its title, what the question calls by name."""
+    known = _named(question)
+    if not known:
+        return np.zeros(len(pool))
+    texts = [f"{title_of(s.passage)}\n{s.text}".casefold() for s in pool]
+    return np.array([0.3 * sum(bool(re.search(rf"(?<!\w){re.escape(n)}(?!\w)", text)) for n in known) / len(known) for text in texts])
 
 
 def _same(one: str, other: str) -> bool:
