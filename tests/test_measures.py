@@ -158,6 +158,8 @@ def test_two_citations_that_support_a_claim_only_together_are_both_precise() -> 
         ("They carry 40.5 people.", False),
         ("They carry 40.", False),
         ("They carry 40,000 people.", False),
+        ("They carry 40 peoples.", True),
+        ("They carry 40 peoplekind.", False),
     ],
 )
 def test_right_means_one_alternative_of_each_list_and_no_part_of_a_longer_word_or_number(text: str, right: bool) -> None:
