@@ -19,3 +19,7 @@ class Generator(ABC):
     @abstractmethod
     def flow(self, question: str, passages: Sequence[Document]) -> Flow[Answer]:
         """An answer whose claims cite spans of *passages*; judging it is the verifier's."""
+
+    def so_far(self, question: str, text: str, passages: Sequence[Document]) -> Answer | None:
+        """What *text*, the whole sentences that a chat model has streamed so far, claims; None if only the end can tell."""
+        return None

@@ -31,6 +31,8 @@ class CitedGenerator(Generator):
     def flow(self, question: str, passages: Sequence[Document]) -> Flow[Answer]:
         prompt = [SystemMessage(self.instruction), HumanMessage(f"Sources:\n\n{numbered(passages)}\n\nQuestion: {question}")]
         message = yield from stream("generate", self.llm.stream, prompt)
-        text = "" if message is None else str(message.text)
-        answer = cited(question, "" if "NOT IN THE SOURCES" in text.upper() else text, passages)
+        answer = self.so_far(question, "" if message is None else str(message.text), passages)
         return answer.model_copy(update={"usage": usage(message)})
+
+    def so_far(self, question: str, text: str, passages: Sequence[Document]) -> Answer:
+        return cited(question, "" if "NOT IN THE SOURCES" in text.upper() else text, passages)
