@@ -19,7 +19,7 @@ from ragkit.answer import Answer, Citation, Claim, Source, Verdict
 from ragkit.cite import whole
 from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
 from ragkit.draft import Checked
-from ragkit.flow import Called, Event, Finished, Progress, Token
+from ragkit.flow import Called, Event, Finished, Progress, Reached, Token
 from ragkit.text import STOPWORDS, stem, words
 
 if TYPE_CHECKING:
@@ -99,6 +99,8 @@ class _Page:
             case Checked():
                 self.unchecked = self.unchecked[len(whole(self.unchecked)) :]
                 self.claims[event.index] = event
+            case Reached(state="judged"):
+                self.unchecked = ""
             case Finished(result=Answer() as answer):
                 self.finished.append(answer)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import string
+from collections.abc import Sequence
 from typing import ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.documents import Document
 
 from ragkit.answer import Answer, Verdict
 from ragkit.cite import parse, render, whole
@@ -141,10 +143,19 @@ def test_a_claim_whose_verdict_changes_is_told_of_again() -> None:
     ]
 
 
+class RegrettingGenerator(CitedGenerator):
+    """Takes back what it said."""
+
+    def flow(self, question: str, passages: Sequence[Document]) -> Flow[Answer]:
+        yield from super().flow(question, passages)
+        return Answer(question=question, text="", context=tuple(passages))
+
+
 def test_a_claim_that_is_no_part_of_the_answer_is_taken_back() -> None:
-    happened = events("Glass bridges carry 40 people [1]. But the rest is NOT IN THE SOURCES.")
+    happened = events("", generate=RegrettingGenerator(scripted_chat([SAID])))
     assert claims(happened) == [
         (0, "Glass bridges carry 40 people.", "supported", True),
+        (1, "They carry 50 cars.", "unsupported", False),
         (0, "Glass bridges carry 40 people.", "supported", False),
     ]
     assert outcome(happened).abstained

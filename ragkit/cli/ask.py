@@ -82,7 +82,7 @@ def chat(
     conversation = Conversation(load(config, corpus=corpus, allow_import=allow_import), FileChatHistory(session) if session else None)
     interactive = sys.stdin.isatty()
     if session:
-        terminal.err.print(f"questions in '{session}' so far: {len(conversation.answers)}", style="dim")
+        terminal.err.print(_welcome(conversation, session), style="dim", markup=False, soft_wrap=True)
     if interactive:
         terminal.out.print("Ask about the papers.  /help lists what else you can say, /quit ends.", style="dim")
     while (said := _next_line(interactive)) not in (None, "/quit", "/exit"):
@@ -91,9 +91,19 @@ def chat(
         except RagkitError as error:
             if not interactive:
                 raise
-            terminal.err.print(str(error), style="red", markup=False)
+            terminal.err.print(str(error), style="red", markup=False, soft_wrap=True)
         except KeyboardInterrupt:
             terminal.err.print("\nstopped; the question is forgotten", style="dim")
+
+
+def _welcome(conversation: Conversation, session: Path) -> str:
+    match len(conversation.answers):
+        case 0:
+            return f"a new conversation, kept in '{session}'"
+        case 1:
+            return f"1 question and its answer found in '{session}'"
+        case many:
+            return f"{many} questions and their answers found in '{session}'"
 
 
 def _next_line(interactive: bool) -> str | None:
@@ -117,7 +127,7 @@ def _reply(conversation: Conversation, said: str, where: str | None) -> None:
             terminal.err.print("forgotten", style="dim")
         case ["/save", file]:
             conversation.save(file)
-            terminal.err.print(f"saved in '{file}', from now on too", style="dim", markup=False)
+            terminal.err.print(f"saved in '{file}', from now on too", style="dim", markup=False, soft_wrap=True)
         case ["/history"]:
             terminal.show_history(conversation.answers)
         case ["/sources"]:
