@@ -62,8 +62,9 @@ def whole(text: str) -> str:
     *before, last = sentences(unmarked) or [(0, 0)]
     if not before or not any(c.isalnum() for c in unmarked[slice(*last)]):
         return ""
-    behind = before[-1][1]
-    return text[: max(text.rfind("\n", behind, last[0]), behind)] if "\n" in text[behind : last[0]] else text[: last[0]].rstrip()
+    begins = last[0]
+    line = text.rfind("\n", before[-1][1], begins)  # a mark that opens a line is that line's
+    return text[:line] if line >= 0 else text[:begins].rstrip()
 
 
 def _numbers(inside: str) -> list[int]:

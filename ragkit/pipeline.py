@@ -412,12 +412,12 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         relevance = (yield from call("gate", self.gate.weigh, question, passages)) if self.gate else Relevance()
         if relevance.refusal:
             return policy.abstain(question, relevance.refusal, passages, relevance.score)
-        draft = Draft(self.verify, self.policy, lambda text: self.generate.so_far(question, text, passages))
-        answer = yield from self._judged(self.generate.flow(question, passages), draft)
+        answer = yield from self._judged(question, passages, self.generate.flow(question, passages))
         return policy.apply(self.policy, answer.model_copy(update={"confidence": policy.confidence(relevance.score, answer)}))
 
-    def _judged(self, writing: Flow[Answer], draft: Draft) -> Flow[Answer]:
-        """What is written, with its verdicts; *draft* tells of each claim, while the next is written if that can be."""
+    def _judged(self, question: str, passages: Sequence[Document], writing: Flow[Answer]) -> Flow[Answer]:
+        """What is written, with its verdicts; each claim is told of (`Checked`), while the next is written if that can be."""
+        draft = Draft(self.verify, self.policy, lambda text: self.generate.so_far(question, text, passages))
         answer = yield from overhear(writing, draft.heard) if draft.judges_as_written else writing
         yield from emit(Reached("draft", answer))
         if self.verify:

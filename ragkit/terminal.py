@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from ragkit.answer import Answer, Citation, Claim, Source, Verdict
 from ragkit.cite import whole
 from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
 from ragkit.draft import Checked
-from ragkit.flow import Called, Event, Finished, Progress, Reached, Token
+from ragkit.flow import Called, Event, Progress, Reached, Token, result_of
 from ragkit.text import STOPWORDS, stem, words
 
 if TYPE_CHECKING:
@@ -63,52 +63,48 @@ def show_as_written(events: Iterable[Event]) -> None:
         from rich.live import Live
 
         with Live(console=out, transient=True, refresh_per_second=12) as live:
-            for event in events:
-                page.note(event)
-                live.update(page.text().append(page.unchecked, style="dim"))
-        show_answer(page.answer())
+            answer: Answer = result_of(page.noting(events, lambda: live.update(page.text().append(page.unchecked, style="dim"))))
+        show_answer(answer)
         return
-    shown = ""
-    for event in events:
-        page.note(event)
-        if isinstance(event, Checked) and (text := page.text().plain).startswith(shown):
-            out.file.write(text[len(shown) :])
-            out.file.flush()
-            shown = text
-    answer = page.answer()
-    if shown and shown == _answer_text(answer.claims).plain:
+    answer = result_of(page.noting(events, page.print_more))
+    if page.printed and page.printed == _answer_text(answer.claims).plain:
         out.print()
         show_sources(answer)
     else:
-        out.print("\n\nAfter checking the whole answer:\n" if shown else "", end="")
+        out.print("\n\nAfter checking the whole answer:\n" if page.printed else "", end="")
         show_answer(answer)
 
 
 class _Page:
-    """What may be shown of an answer that is being written, and what is not checked yet."""
+    """What may be shown of an answer that is being written, and what of it nobody has checked yet."""
 
     def __init__(self) -> None:
         self.claims: dict[int, Checked] = {}
-        self.unchecked = ""
-        self.finished: list[Answer] = []
+        self.unchecked = self.printed = ""
 
-    def note(self, event: Event) -> None:
-        match event:
-            case Token():
-                self.unchecked += event.text
-            case Checked():
-                self.unchecked = self.unchecked[len(whole(self.unchecked)) :]
-                self.claims[event.index] = event
-            case Reached(state="judged"):
-                self.unchecked = ""
-            case Finished(result=Answer() as answer):
-                self.finished.append(answer)
+    def noting(self, events: Iterable[Event], changed: Callable[[], None]) -> Iterator[Event]:
+        for event in events:
+            match event:
+                case Token():
+                    self.unchecked += event.text
+                case Checked():
+                    self.unchecked = self.unchecked[len(whole(self.unchecked)) :]
+                    self.claims[event.index] = event
+                case Reached(state="judged"):
+                    self.unchecked = ""
+            changed()
+            yield event
 
     def text(self) -> Text:
         return _answer_text([checked.claim for _, checked in sorted(self.claims.items()) if checked.shown])
 
-    def answer(self) -> Answer:
-        return self.finished[-1]
+    def print_more(self) -> None:
+        """Print what is new, unless something printed has changed."""
+        text = self.text().plain
+        if text != self.printed and text.startswith(self.printed):
+            out.file.write(text[len(self.printed) :])
+            out.file.flush()
+            self.printed = text
 
 
 def show_history(answers: Sequence[Answer]) -> None:
