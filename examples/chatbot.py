@@ -3,8 +3,8 @@
     ragkit ingest examples/papers
     python examples/chatbot.py [pipeline.yaml]
 
-It shows the answer as it is written, then the sources whose characters support it; a follow-up ("and for training?")
-leans on what was said before.  An empty line ends the conversation.
+It shows each sentence once its sources are checked, while a chat model still writes the next; a follow-up ("and for
+training?") leans on what was said before.  An empty line ends the conversation.
 """
 
 from __future__ import annotations
@@ -12,18 +12,15 @@ from __future__ import annotations
 import sys
 
 import ragkit
-from ragkit.flow import Finished, Token
+from ragkit.events import AnswerEvent, ClaimEvent, of
 
 
 def main() -> None:
     # One YAML file is the whole system.  Without a name, ./ragkit.yaml or the packaged default: no key, no server.
     rag = ragkit.load(sys.argv[1] if len(sys.argv) > 1 else None)
-    history: list[dict[str, str]] = []
-
+    chat = ragkit.Conversation(rag)  # Conversation(rag, ragkit.FileChatHistory("talk.jsonl")) remembers it tomorrow too
     while question := ask_user():
-        answer = answer_aloud(rag, question, history)
-        print_sources(answer)
-        history += [{"role": "user", "content": question}, {"role": "assistant", "content": answer.text}]
+        print_answer(chat, question)
 
 
 def ask_user() -> str:
@@ -33,19 +30,19 @@ def ask_user() -> str:
         return ""
 
 
-def answer_aloud(rag: ragkit.Rag, question: str, history: list[dict[str, str]]) -> ragkit.Answer:
-    """Print tokens as they come.  The last event carries the answer as it stands after every citation was checked."""
+def print_answer(chat: ragkit.Conversation, question: str) -> None:
+    """Print what the reader may see as it comes.  The last event is the answer as it stands after every check."""
     shown = ""
-    for event in rag.stream(question, history):
-        if isinstance(event, Token):
-            print(event.text, end="", flush=True)
-            shown += event.text
-        elif isinstance(event, Finished):
-            answer: ragkit.Answer = event.result
-    if shown != answer.text:  # a sentence that its source does not support was dropped, or there is no answer at all
-        print(("\n\nafter checking> " if shown else "") + answer.text, end="")
-    print()
-    return answer
+    for event in map(of, chat.stream(question)):
+        if isinstance(event, ClaimEvent) and event.shown:
+            sentence = event.before + event.text + "".join(f" [{number}]" for number in event.citations)
+            print(sentence if shown else sentence.lstrip(), end="", flush=True)
+            shown += sentence
+        elif isinstance(event, AnswerEvent):
+            if shown.strip() != event.text:  # nothing is in the papers, or checking the whole changed something
+                print(f"\n\nafter checking> {event.text}" if shown else event.text, end="")
+            print()
+            print_sources(event)
 
 
 def print_sources(answer: ragkit.Answer) -> None:

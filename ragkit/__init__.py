@@ -22,8 +22,10 @@ _HOME = {
     "Citation": "answer",
     "Claim": "answer",
     "ConfigError": "errors",
+    "Conversation": "session",
     "Corpus": "corpus",
     "CorpusError": "errors",
+    "FileChatHistory": "session",
     "IndexMismatch": "errors",
     "IngestPipeline": "pipeline",
     "IngestReport": "pipeline",
@@ -47,8 +49,10 @@ __all__ = [
     "Citation",
     "Claim",
     "ConfigError",
+    "Conversation",
     "Corpus",
     "CorpusError",
+    "FileChatHistory",
     "IndexMismatch",
     "IngestPipeline",
     "IngestReport",
@@ -74,6 +78,7 @@ if TYPE_CHECKING:
     from ragkit.main import dump, load
     from ragkit.pipeline import AnswerPipeline, IngestPipeline, IngestReport, Rag
     from ragkit.registry import component, interface
+    from ragkit.session import Conversation, FileChatHistory
 
 
 def __getattr__(name: str) -> Any:

@@ -95,6 +95,18 @@ def parse(text: str) -> list[Marked]:
     return marked
 
 
+def whole(text: str) -> str:
+    """The sentences of *text*, more of which is to come, that are whole with their marks: behind each another one has begun."""
+    text = re.sub(r"\s*\[[^\]]*\Z", "", text)
+    unmarked = _MARK.sub(lambda mark: " " * len(mark[0]), text)
+    *before, last = sentences(unmarked) or [(0, 0)]
+    if not before or not any(c.isalnum() for c in unmarked[slice(*last)]):
+        return ""
+    begins = last[0]
+    line = text.rfind("\n", before[-1][1], begins)  # a mark that opens a line is that line's
+    return text[:line] if line >= 0 else text[:begins].rstrip()
+
+
 def _numbers(inside: str) -> list[int]:
     found: list[int] = []
     for first, last in re.findall(r"(\d+)(?:\s*[-–]\s*\^?(\d+))?", inside):

@@ -16,11 +16,11 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, closing, nullcontext
 from contextvars import ContextVar, copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
@@ -37,6 +37,8 @@ class Call:
     method: Callable[..., Any]
     arguments: tuple[Any, ...]
     streaming: bool = False
+    heard: Callable[[str], Flow[None]] | None = None
+    """What is run on the text of each chunk, before the next one is asked for."""
 
     @property
     def component(self) -> str:
@@ -96,6 +98,8 @@ class Finished(Event, Generic[T]):
 
 
 Flow = Generator[Sequence[Call] | Event, Any, T]
+Events = Generator[Event, None, None]
+AsyncEvents = AsyncGenerator[Event, None]
 
 
 class Watch:
@@ -143,6 +147,25 @@ def stream(stage: str, method: Callable[..., Iterator[T]], *arguments: Any) -> F
     return cast(T, result)
 
 
+def overhear(flow: Flow[T], heard: Callable[[str], Flow[None]]) -> Flow[T]:
+    """*flow*, with the flow *heard* run on each piece of text that a method streams in it, as it comes."""
+    advance: Callable[[], Sequence[Call] | Event] = partial(next, flow)
+    with closing(flow):
+        while True:
+            try:
+                wanted = advance()
+            except StopIteration as end:
+                return cast(T, end.value)
+            if not isinstance(wanted, Event):
+                wanted = [replace(made, heard=heard) if made.streaming else made for made in wanted]
+            try:
+                results = yield wanted
+            except Exception as error:
+                advance = partial(flow.throw, error)
+            else:
+                advance = partial(flow.send, results)
+
+
 def emit(event: Event) -> Flow[None]:
     """Tell whoever is listening, and go on."""
     yield event
@@ -167,31 +190,43 @@ class Pipeline(ABC, Generic[A, T]):
     async def ainvoke(self, given: A) -> T:
         return await arun(self.flow(given))
 
-    def stream(self, given: A) -> Iterator[Event]:
+    def stream(self, given: A) -> Events:
         return steps(self.flow(given))
 
-    def astream(self, given: A) -> AsyncIterator[Event]:
+    def astream(self, given: A) -> AsyncEvents:
         return asteps(self.flow(given))
 
 
 def run(flow: Flow[T]) -> T:
     """Run a flow to its end with sync calls."""
-    for event in steps(flow):
-        last = event
-    return cast(Finished[T], last).result
+    return cast(T, result_of(steps(flow)))
 
 
 async def arun(flow: Flow[T]) -> T:
     """Run a flow to its end with async calls."""
-    async for event in asteps(flow):
+    return cast(T, await aresult_of(asteps(flow)))
+
+
+def result_of(events: Iterable[Event]) -> Any:
+    """What the last of *events* says that came of them."""
+    for event in events:
         last = event
-    return cast(Finished[T], last).result
+    return cast(Finished[Any], last).result
 
 
-def steps(flow: Flow[T]) -> Iterator[Event]:
-    """Run a flow with sync calls, yielding events as they happen.  Closing the iterator closes the flow."""
+async def aresult_of(events: AsyncIterable[Event]) -> Any:
+    async for event in events:
+        last = event
+    return cast(Finished[Any], last).result
+
+
+def steps(flow: Flow[T], watch: Watch | None = None) -> Events:
+    """Run a flow with sync calls, yielding events as they happen, seen by *watch* or by who is `watching`.
+
+    Closing the iterator closes the flow, and the stream of a model that it reads.
+    """
     advance: Callable[[], Sequence[Call] | Event] = partial(next, flow)
-    with watching.get().begin(flow) as watch, closing(flow):
+    with (watch or watching.get()).begin(flow) as watch, closing(flow):
         while True:
             try:
                 with watch.working():
@@ -218,10 +253,10 @@ def steps(flow: Flow[T]) -> Iterator[Event]:
             advance = partial(flow.send, [called.result for called in finished])
 
 
-async def asteps(flow: Flow[T]) -> AsyncIterator[Event]:
-    """Run a flow with async calls, yielding events as they happen.  Closing the iterator closes the flow."""
+async def asteps(flow: Flow[T], watch: Watch | None = None) -> AsyncEvents:
+    """`steps`, with async calls."""
     advance: Callable[[], Sequence[Call] | Event] = partial(next, flow)
-    with watching.get().begin(flow) as watch, closing(flow):
+    with (watch or watching.get()).begin(flow) as watch, closing(flow):
         while True:
             try:
                 with watch.working():
@@ -236,8 +271,9 @@ async def asteps(flow: Flow[T]) -> AsyncIterator[Event]:
                 continue
             try:
                 if wanted and wanted[0].streaming:
-                    async for event in _astreamed(wanted[0], watch):
-                        yield event
+                    async with aclosing(_astreamed(wanted[0], watch)) as events:
+                        async for event in events:
+                            yield event
                     finished = [cast(Called, event)]
                 else:
                     finished = await asyncio.gather(*(_acalled(made, watch) for made in wanted))
@@ -278,33 +314,49 @@ async def _acalled(made: Call, watch: Watch) -> Called:
 
 def _streamed(made: Call, watch: Watch) -> Generator[Event, None, Called]:
     started, total = time.perf_counter(), None
-    with watch.begin(made) as own, _Noting(made):
-        chunks = iter(made.method(*made.arguments))
+    with watch.begin(made) as own, _Noting(made), _closed(made.method(*made.arguments)) as chunks:
         while True:
             with own.working():
                 if (chunk := next(chunks, None)) is None:
                     break
             total = chunk if total is None else total + chunk
             yield Token(_text_of(chunk))
+            if made.heard:
+                with closing(steps(made.heard(_text_of(chunk)), watch)) as events:
+                    yield from (event for event in events if not isinstance(event, Finished))
         own.returned(total)
     return Called(made.stage, made.component, time.perf_counter() - started, total)
 
 
-async def _astreamed(made: Call, watch: Watch) -> AsyncIterator[Event]:
+async def _astreamed(made: Call, watch: Watch) -> AsyncEvents:
     started, total = time.perf_counter(), None
     twin = _twin(made.method)
     if twin is None:
         raise TypeError(f"{made.component} streams, but has no a{made.method.__name__}")
     with watch.begin(made) as own, _Noting(made):
-        chunks = aiter(twin(*made.arguments))
-        while True:
-            with own.working():
-                if (chunk := await anext(chunks, None)) is None:
-                    break
-            total = chunk if total is None else total + chunk
-            yield Token(_text_of(chunk))
+        async with _aclosed(twin(*made.arguments)) as chunks:
+            while True:
+                with own.working():
+                    if (chunk := await anext(chunks, None)) is None:
+                        break
+                total = chunk if total is None else total + chunk
+                yield Token(_text_of(chunk))
+                if made.heard:
+                    async with aclosing(asteps(made.heard(_text_of(chunk)), watch)) as events:
+                        async for event in events:
+                            if not isinstance(event, Finished):
+                                yield event
         own.returned(total)
     yield Called(made.stage, made.component, time.perf_counter() - started, total)
+
+
+def _closed(given: Iterator[Any]) -> AbstractContextManager[Iterator[Any]]:
+    """*given*, closed in the end if it can be: a server that sees it closed stops writing."""
+    return closing(given) if isinstance(given, Generator) else nullcontext(given)
+
+
+def _aclosed(given: AsyncIterator[Any]) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
+    return aclosing(given) if isinstance(given, AsyncGenerator) else nullcontext(given)
 
 
 def _text_of(chunk: Any) -> str:

@@ -10,9 +10,9 @@ import errno
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, aclosing, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,10 +31,30 @@ from ragkit.answer import Answer
 from ragkit.config import Spec, describe, identify, parts_of
 from ragkit.corpus import Corpus, CorpusReader, IndexState
 from ragkit.document import Span, digest, entry, facts_of, score_of, scored, scores_of, searchable, span_of
+from ragkit.draft import Draft
 from ragkit.embed import CachedEmbeddings, fingerprint_of
 from ragkit.errors import CorpusError, IndexMismatch, LoadError, RagkitError, UsageError
 from ragkit.files import Files
-from ragkit.flow import Called, Event, Finished, Flow, Pipeline, Progress, Reached, asteps, call, emit, gather, run, steps
+from ragkit.flow import (
+    AsyncEvents,
+    Called,
+    Event,
+    Events,
+    Finished,
+    Flow,
+    Pipeline,
+    Progress,
+    Reached,
+    aresult_of,
+    asteps,
+    call,
+    emit,
+    gather,
+    overhear,
+    result_of,
+    run,
+    steps,
+)
 from ragkit.fuse import Fusion, MinMaxFusion, Ranking
 from ragkit.gate import Gate, Relevance
 from ragkit.generate import Generator
@@ -392,18 +412,21 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         relevance = (yield from call("gate", self.gate.weigh, question, passages)) if self.gate else Relevance()
         if relevance.refusal:
             return policy.abstain(question, relevance.refusal, passages, relevance.score)
-        answer = yield from self._judged(self.generate.flow(question, passages))
+        answer = yield from self._judged(question, passages, self.generate.flow(question, passages))
         if self.policy == "regenerate" and policy.faults(answer):
-            another = yield from self._judged(self.generate.again(question, passages, answer))
+            another = yield from self._judged(question, passages, self.generate.again(question, passages, answer))
             answer = policy.better(answer, another)
         return policy.apply(self.policy, answer.model_copy(update={"confidence": policy.confidence(relevance.score, answer)}))
 
-    def _judged(self, writing: Flow[Answer]) -> Flow[Answer]:
-        answer = yield from writing
+    def _judged(self, question: str, passages: Sequence[Document], writing: Flow[Answer]) -> Flow[Answer]:
+        """What is written, with its verdicts; each claim is told of (`Checked`), while the next is written if that can be."""
+        draft = Draft(self.verify, self.policy, lambda text: self.generate.so_far(question, text, passages))
+        answer = yield from overhear(writing, draft.heard) if draft.judges_as_written else writing
         yield from emit(Reached("draft", answer))
         if self.verify and not answer.abstained:
             answer = yield from self.verify.flow(answer)
         yield from emit(Reached("judged", answer))
+        yield from draft.tell(answer)
         return answer
 
     def search(self, given: Question) -> Flow[tuple[str, list[Document]]]:
@@ -541,37 +564,37 @@ class Rag:
         """The answer, its citations checked.  *history*: earlier messages, oldest first, LangChain's or
         `{"role": "user" | "assistant", "content": ...}`.  *where* filters what is answered from, as in `search`.
         """
-        for event in self.stream(question, history, where):
-            last = event
-        assert isinstance(last, Finished)
-        return last.result  # type: ignore[no-any-return]
+        answer: Answer = result_of(self.stream(question, history, where))
+        return answer
 
     async def aask(
         self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None
     ) -> Answer:
         """`ask`, without blocking."""
-        async for event in self.astream(question, history, where):
-            last = event
-        assert isinstance(last, Finished)
-        return last.result  # type: ignore[no-any-return]
+        answer: Answer = await aresult_of(self.astream(question, history, where))
+        return answer
 
-    def stream(
-        self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None
-    ) -> Iterator[Event]:
-        """What happens while a question is answered: `Called`, `Token`, and at last `Finished(answer)`."""
+    def stream(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None) -> Events:
+        """What happens while a question is answered: `Called`, `Token`, `Cited` and `Checked`, and at last `Finished(answer)`.
+
+        Claims are checked while a chat model still writes, if the verifier is quick.  Closing the iterator ends the
+        question, and the model's stream.  `ragkit.events` makes JSON of the events.
+        """
         asked = self.question(question, history, where)
         watch = _Stopwatch()
-        for event in steps(self.answer_pipeline.flow(asked)):
-            yield watch(event)
+        with closing(steps(self.answer_pipeline.flow(asked))) as events:
+            for event in events:
+                yield watch(event)
 
     async def astream(
         self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncEvents:
         """`stream`, without blocking."""
         asked = self.question(question, history, where)
         watch = _Stopwatch()
-        async for event in asteps(self.answer_pipeline.flow(asked)):
-            yield watch(event)
+        async with aclosing(asteps(self.answer_pipeline.flow(asked))) as events:
+            async for event in events:
+                yield watch(event)
 
     def as_runnable(self) -> Runnable[str, Answer]:
         """A langchain-core Runnable: question in, `Answer` out."""

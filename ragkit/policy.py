@@ -72,6 +72,13 @@ def abstain(question: str, reason: str, passages: Sequence[Document], confidence
     return Answer(question=question, text=text, abstained=refusal, confidence=confidence, context=tuple(passages))
 
 
+def settled(policy: Policy, judged: Answer) -> Answer:
+    """What a reader may be shown of *judged* while the rest of the answer is still to be judged."""
+    if policy in ("flag", "drop"):
+        return apply(policy, judged)
+    return judged.model_copy(update={"claims": (), "citations": ()})
+
+
 def confidence(relevance: float, answer: Answer) -> float:
     """How sure an answer is: its passages' relevance, times the mean over its claims of their best citation's score."""
     scores = {c.number: c.score for c in answer.citations if c.verdict is not Verdict.UNCHECKED}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ragkit.answer import Answer, Citation, Claim, Source, Verdict
+from ragkit.cite import whole
 from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
-from ragkit.flow import Called, Event, Progress
+from ragkit.draft import Checked
+from ragkit.flow import Called, Event, Progress, Reached, Token, result_of
 from ragkit.text import STOPWORDS, stem, words
 
 if TYPE_CHECKING:
@@ -49,6 +51,67 @@ def show_sources(answer: Answer) -> None:
     out.print()
     for citation in answer.citations:
         _show_citation(citation, answer.question)
+
+
+def show_as_written(events: Iterable[Event]) -> None:
+    """An answer while it is written: each sentence once it is checked, and then the answer as it stands, with its sources.
+
+    On a terminal the sentence that is being written is there too, dimmed, until it is checked.
+    """
+    page = _Page()
+    if out.is_terminal:
+        from rich.live import Live
+
+        with Live(console=out, transient=True, refresh_per_second=12) as live:
+            answer: Answer = result_of(page.noting(events, lambda: live.update(page.text().append(page.unchecked, style="dim"))))
+        show_answer(answer)
+        return
+    answer = result_of(page.noting(events, page.print_more))
+    if page.printed and page.printed == _answer_text(answer.claims).plain:
+        out.print()
+        show_sources(answer)
+    else:
+        out.print("\n\nAfter checking the whole answer:\n" if page.printed else "", end="")
+        show_answer(answer)
+
+
+class _Page:
+    """What may be shown of an answer that is being written, and what of it nobody has checked yet."""
+
+    def __init__(self) -> None:
+        self.claims: dict[int, Checked] = {}
+        self.unchecked = self.printed = ""
+
+    def noting(self, events: Iterable[Event], changed: Callable[[], None]) -> Iterator[Event]:
+        for event in events:
+            match event:
+                case Token():
+                    self.unchecked += event.text
+                case Checked():
+                    self.unchecked = self.unchecked[len(whole(self.unchecked)) :]
+                    self.claims[event.index] = event
+                case Reached(state="judged"):
+                    self.unchecked = ""
+            changed()
+            yield event
+
+    def text(self) -> Text:
+        return _answer_text([checked.claim for _, checked in sorted(self.claims.items()) if checked.shown])
+
+    def print_more(self) -> None:
+        """Print what is new, unless something printed has changed."""
+        text = self.text().plain
+        if text != self.printed and text.startswith(self.printed):
+            out.file.write(text[len(self.printed) :])
+            out.file.flush()
+            self.printed = text
+
+
+def show_history(answers: Sequence[Answer]) -> None:
+    """What was asked and answered."""
+    for answer in answers:
+        out.print(Text(f"> {answer.question}", style="bold"))
+        out.print(Text(f"{answer.text}\n"))
 
 
 def _answer_text(claims: Sequence[Claim]) -> Text:

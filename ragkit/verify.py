@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ragkit.answer import Answer, Citation, Claim, Verdict
 from ragkit.evidence import SUPPORTED, Support, support
@@ -14,6 +15,9 @@ from ragkit.registry import component, interface
 @interface
 class Verifier(ABC):
     """Gives every citation and claim of an answer a verdict."""
+
+    quick: ClassVar[bool] = False
+    """Is it quick enough to judge each sentence while a chat model writes the next?"""
 
     @abstractmethod
     def flow(self, answer: Answer) -> Flow[Answer]:
@@ -29,6 +33,8 @@ class EvidenceVerifier(Verifier):
     """
 
     threshold: float = SUPPORTED
+
+    quick: ClassVar[bool] = True
 
     def flow(self, answer: Answer) -> Flow[Answer]:
         found = {c.number: c for c in answer.citations}

@@ -64,23 +64,6 @@ def test_the_trace_names_each_stage_with_its_time_on_standard_error(command: Com
     assert " ms  100 passages" in done.stderr
 
 
-def test_a_stream_in_json_is_one_event_a_line(command: Command, ingested: Path) -> None:
-    lines = [json.loads(line) for line in command("ask", BERT, "--corpus", ingested, "--stream", "--json").stdout.splitlines()]
-    assert [line["event"] for line in lines] == ["token", "answer"]
-    assert lines[0]["text"] == lines[1]["answer"]
-
-
-def test_chat_reads_questions_and_can_be_reset(command: Command, ingested: Path) -> None:
-    import sys
-
-    said = "What kind of negatives does DPR train with?\nand how many questions in a batch?\n/reset\n/quit\nnever asked\n"
-    done = subprocess.run(
-        [sys.executable, "-m", "ragkit", "chat", "--corpus", ingested], input=said, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.count("[1] Dense Passage Retrieval") == 2
-    assert "never asked" not in done.stdout
-
-
 def test_doctor_finds_no_problems_in_a_fresh_corpus(command: Command, ingested: Path) -> None:
     done = command("doctor", "--corpus", ingested, "--json")
     found = json.loads(done.stdout)

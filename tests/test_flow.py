@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from langchain_core.messages import AIMessageChunk
 
-from ragkit.flow import Called, Event, Finished, Flow, Progress, Token, arun, asteps, call, done, emit, gather, run, steps, stream
+from ragkit.flow import Called, Event, Finished, Flow, Progress, Token, arun, asteps, call, done, emit, gather, overhear, run, steps, stream
 
 
 class Adder:
@@ -138,5 +138,71 @@ def test_closing_a_stream_early_runs_the_flows_cleanup() -> None:
 
     events = steps(flow())
     next(events)
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     assert closed == [True]
+
+
+def test_a_flow_hears_each_token_before_the_next_is_asked_for() -> None:
+    def heard(text: str) -> Flow[None]:
+        yield from emit(Progress("hear", len(text), len(text), text))
+
+    flow = lambda: overhear(stream("speak", Speaker().speak, ["glass ", "bridge"]), heard)  # noqa: E731
+    for happened in (list(steps(flow())), asyncio.run(collect(flow()))):
+        assert happened[:4] == [Token("glass "), Progress("hear", 6, 6, "glass "), Token("bridge"), Progress("hear", 6, 6, "bridge")]
+        last = happened[-1]
+        assert isinstance(last, Finished)
+        assert last.result.content == "glass bridge"
+
+
+def test_overhearing_changes_nothing_of_what_else_a_flow_does() -> None:
+    def fails(_: int) -> int:
+        raise ValueError
+
+    def flow() -> Flow[int]:
+        yield from emit(Progress("load", 1, 2))
+        try:
+            return (yield from call("first", fails, 1))
+        except ValueError:
+            return sum((yield from gather("second", [(Adder().add, 1), (Adder().add, 2)])))
+
+    def never(_: str) -> Flow[None]:
+        raise AssertionError("nothing is streamed")
+
+    assert run(overhear(flow(), never)) == asyncio.run(arun(overhear(flow(), never))) == run(flow()) == 5
+
+
+class Endless:
+    """Goes on until someone closes it."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def speak(self) -> Iterator[AIMessageChunk]:
+        try:
+            while True:
+                yield AIMessageChunk(content="and ")
+        finally:
+            self.closed = True
+
+    async def aspeak(self) -> AsyncIterator[AIMessageChunk]:
+        try:
+            while True:
+                yield AIMessageChunk(content="and ")
+        finally:
+            self.closed = True
+
+
+def test_closing_a_stream_early_closes_the_models() -> None:
+    one, other = Endless(), Endless()
+    events = steps(stream("speak", one.speak))
+    assert next(events) == Token("and ")
+    events.close()
+    assert one.closed
+
+    async def begin() -> None:
+        events = asteps(stream("speak", other.speak))
+        assert await anext(events) == Token("and ")
+        await events.aclose()
+        assert other.closed
+
+    asyncio.run(begin())

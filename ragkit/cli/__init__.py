@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec
 
 import typer
 
-from ragkit.cli import evaluate, train
+from ragkit.cli import ask, evaluate, train
 from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, Where, print_json
 
 if TYPE_CHECKING:
@@ -91,44 +91,7 @@ def ingest(
         raise typer.Exit(3)
 
 
-@app.command()
-@_traced
-def ask(
-    question: Annotated[str, typer.Argument(help="The question, in quotation marks.")],
-    config: Config = None,
-    corpus: CorpusDirectory = None,
-    as_json: AsJson = False,
-    stream: Annotated[bool, typer.Option("--stream", help="Show the answer as it is written (with --json: one event a line).")] = False,
-    where: Where = None,
-    trace: Annotated[bool, typer.Option("--trace", help="Show each stage, its time and what it returned.")] = False,
-    allow_import: AllowImport = [],  # noqa: B006
-) -> None:
-    """Answer a question from the corpus, with citations that have been checked."""
-    from ragkit import terminal
-    from ragkit.flow import Finished, Token
-
-    streamed = ""
-    for event in _load(config, corpus, allow_import).stream(question, where=where):
-        if trace:
-            terminal.show_trace(event)
-        if stream and isinstance(event, Token):
-            streamed += event.text
-            if as_json:
-                print_json({"event": "token", "text": event.text}, indent=None)
-            else:
-                terminal.out.file.write(event.text)
-                terminal.out.file.flush()
-        if isinstance(event, Finished):
-            answer = event.result
-    if as_json:
-        print_json({"event": "answer", **answer.as_json()} if stream else answer.as_json(), indent=None if stream else 2)
-    elif streamed and streamed == answer.text:
-        terminal.out.print()
-        terminal.show_sources(answer)
-    else:
-        if streamed:
-            terminal.out.print("\n\nAfter checking:\n")
-        terminal.show_answer(answer)
+app.command()(_traced(ask.ask))
 
 
 @app.command()
@@ -152,34 +115,7 @@ def search(
         terminal.show_hits(hits, query)
 
 
-@app.command()
-def chat(config: Config = None, corpus: CorpusDirectory = None, allow_import: AllowImport = []) -> None:  # noqa: B006
-    """Ask one question after another; later ones may lean on earlier ones."""
-    from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-
-    from ragkit import terminal
-
-    gc.enable()  # this may run for long
-    rag = _load(config, corpus, allow_import)
-    history: list[BaseMessage] = []
-    interactive = sys.stdin.isatty()
-    if interactive:
-        terminal.out.print("Ask about the papers.  /reset forgets the conversation, /quit ends it.", style="dim")
-    while True:
-        try:
-            question = input("\n> " if interactive else "").strip()
-        except EOFError:
-            return
-        if question in ("/quit", "/exit"):
-            return
-        if question == "/reset":
-            history.clear()
-            continue
-        if not question:
-            continue
-        answer = rag.ask(question, history)
-        history += [HumanMessage(question), AIMessage(answer.text)]
-        terminal.show_answer(answer)
+app.command()(_traced(ask.chat))
 
 
 @app.command()

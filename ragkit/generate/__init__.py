@@ -26,3 +26,7 @@ class Generator(ABC):
     def again(self, question: str, passages: Sequence[Document], judged: Answer) -> Flow[Answer]:
         """Another answer, now that the claims of the first are *judged*; by default it is written as the first was."""
         return self.flow(question, passages)
+
+    def so_far(self, question: str, text: str, passages: Sequence[Document]) -> Answer | None:
+        """What *text*, the whole sentences that a chat model has streamed so far, claims; None if only the end can tell."""
+        return None

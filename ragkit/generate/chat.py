@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import PositiveInt
 
 from ragkit.answer import Abstention, Answer, Verdict
@@ -115,6 +115,9 @@ class ChatGenerator(Generator):
         if not any(stems(claim.text) for claim in answer.claims):
             answer = declined
         return answer.model_copy(update={"usage": usage(*written.replies)})
+
+    def so_far(self, question: str, text: str, passages: Sequence[Document]) -> Answer:
+        return cited(question, accepted(said(AIMessage(text))), numbered(passages))
 
     @abstractmethod
     def write(self, task: Task) -> Flow[Written]:

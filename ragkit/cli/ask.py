@@ -1,0 +1,139 @@
+"""`ragkit ask` and `ragkit chat`."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, Where, print_json
+
+if TYPE_CHECKING:
+    from ragkit.flow import Event
+    from ragkit.session import Conversation
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="The question, in quotation marks.")],
+    config: Config = None,
+    corpus: CorpusDirectory = None,
+    as_json: AsJson = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Show each sentence once it is checked (with --json: one event a line).")
+    ] = False,
+    where: Where = None,
+    trace: Annotated[bool, typer.Option("--trace", help="Show each stage, its time and what it returned.")] = False,
+    allow_import: AllowImport = [],  # noqa: B006
+) -> None:
+    """Answer a question from the corpus, with citations that have been checked."""
+    from ragkit import events, terminal
+    from ragkit.flow import result_of
+    from ragkit.main import load
+
+    def happening() -> Iterator[Event]:
+        for event in load(config, corpus=corpus, allow_import=allow_import).stream(question, where=where):
+            if trace:
+                terminal.show_trace(event)
+            yield event
+
+    if not stream:
+        answer = result_of(happening())
+        print_json(answer.as_json()) if as_json else terminal.show_answer(answer)
+    elif not as_json:
+        terminal.show_as_written(happening())
+    else:
+        try:
+            for event in happening():
+                if told := events.of(event):
+                    print_json(told.as_json(), indent=None)
+        except Exception as error:
+            print_json(events.failed(error).as_json(), indent=None)
+            raise
+
+
+HELP = """\
+/sources     the sources of the last answer
+/history     what was asked and answered
+/save FILE   save the conversation, from now on too
+/reset       forget the conversation
+/quit        end"""
+
+
+def chat(
+    config: Config = None,
+    corpus: CorpusDirectory = None,
+    session: Annotated[
+        Path | None, typer.Option("--session", help="File that keeps the conversation; if there is one, it goes on.", show_default=False)
+    ] = None,
+    where: Where = None,
+    allow_import: AllowImport = [],  # noqa: B006
+) -> None:
+    """Ask one question after another; later ones may lean on earlier ones."""
+    from ragkit import terminal
+    from ragkit.errors import RagkitError
+    from ragkit.main import load
+    from ragkit.session import Conversation, FileChatHistory
+
+    gc.enable()  # this may run for long
+    conversation = Conversation(load(config, corpus=corpus, allow_import=allow_import), FileChatHistory(session) if session else None)
+    interactive = sys.stdin.isatty()
+    if session:
+        terminal.err.print(_welcome(conversation, session), style="dim", markup=False, soft_wrap=True)
+    if interactive:
+        terminal.out.print("Ask about the papers.  /help lists what else you can say, /quit ends.", style="dim")
+    while (said := _next_line(interactive)) not in (None, "/quit", "/exit"):
+        try:
+            _reply(conversation, str(said), where)
+        except RagkitError as error:
+            if not interactive:
+                raise
+            terminal.err.print(str(error), style="red", markup=False, soft_wrap=True)
+        except KeyboardInterrupt:
+            terminal.err.print("\nstopped; the question is forgotten", style="dim")
+
+
+def _welcome(conversation: Conversation, session: Path) -> str:
+    match len(conversation.answers):
+        case 0:
+            return f"a new conversation, kept in '{session}'"
+        case 1:
+            return f"1 question and its answer found in '{session}'"
+        case many:
+            return f"{many} questions and their answers found in '{session}'"
+
+
+def _next_line(interactive: bool) -> str | None:
+    try:
+        return input("\n> " if interactive else "").strip()
+    except (EOFError, KeyboardInterrupt):
+        return None
+
+
+def _reply(conversation: Conversation, said: str, where: str | None) -> None:
+    from ragkit import terminal
+    from ragkit.errors import UsageError
+
+    match said.split(maxsplit=1):
+        case []:
+            return
+        case ["/help"]:
+            terminal.out.print(HELP, markup=False)
+        case ["/reset"]:
+            conversation.reset()
+            terminal.err.print("forgotten", style="dim")
+        case ["/save", file]:
+            conversation.save(file)
+            terminal.err.print(f"saved in '{file}', from now on too", style="dim", markup=False, soft_wrap=True)
+        case ["/history"]:
+            terminal.show_history(conversation.answers)
+        case ["/sources"]:
+            for answer in conversation.answers[-1:]:
+                terminal.show_sources(answer)
+        case [command, *_] if command.startswith("/"):
+            raise UsageError(f"there is no '{said}' here; /help lists what there is")
+        case _:
+            terminal.show_as_written(conversation.stream(said, where))

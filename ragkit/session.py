@@ -1,0 +1,174 @@
+"""Conversations: questions that lean on those before them, and the files that keep what was said."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from contextlib import aclosing, closing
+from pathlib import Path
+from typing import Any
+
+from langchain_core.chat_history import BaseChatMessageHistory, InMemoryChatMessageHistory
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, message_to_dict, messages_from_dict
+from pydantic import ValidationError
+
+from ragkit.answer import Answer
+from ragkit.errors import UsageError
+from ragkit.flow import AsyncEvents, Events, Finished, aresult_of, result_of
+from ragkit.pipeline import Rag
+from ragkit.where import Where
+
+
+class Conversation:
+    """Questions to *rag*, each asked with what was said before it.
+
+    What is said is kept in *history*, any LangChain chat history; without one, in memory.  A question and its answer
+    are kept together once the answer is finished: one that failed, or whose stream was closed early, was never asked.
+    An answer that declines is kept like any other, since "and how many?" means the last question, answered or not.
+    """
+
+    def __init__(self, rag: Rag, history: BaseChatMessageHistory | None = None) -> None:
+        self.rag = rag
+        self.history = MemoryChatHistory() if history is None else history
+
+    def ask(self, question: str, where: str | Where | None = None) -> Answer:
+        """The answer, its citations checked; arguments as of `Rag.ask`."""
+        answer: Answer = result_of(self.stream(question, where))
+        return answer
+
+    async def aask(self, question: str, where: str | Where | None = None) -> Answer:
+        """`ask`, without blocking."""
+        answer: Answer = await aresult_of(self.astream(question, where))
+        return answer
+
+    def stream(self, question: str, where: str | Where | None = None) -> Events:
+        """What happens while a question is answered; events as of `Rag.stream`."""
+        with closing(self.rag.stream(question, self.history.messages, where)) as events:
+            for event in events:
+                if isinstance(event, Finished):
+                    self.history.add_messages(messages_of(event.result))
+                yield event
+
+    async def astream(self, question: str, where: str | Where | None = None) -> AsyncEvents:
+        """`stream`, without blocking."""
+        async with aclosing(self.rag.astream(question, await self.history.aget_messages(), where)) as events:
+            async for event in events:
+                if isinstance(event, Finished):
+                    await self.history.aadd_messages(messages_of(event.result))
+                yield event
+
+    def reset(self) -> None:
+        """Forget everything that was said."""
+        self.history.clear()
+
+    def save(self, path: str | Path) -> None:
+        """Write what was said to a new file, and go on there.  Raises `UsageError` if there is such a file, or can be none."""
+        if Path(path).exists():
+            raise UsageError(f"there is a file '{path}' already; save the conversation under another name")
+        kept = FileChatHistory(path)
+        for turn in _turns(self.history.messages):
+            kept.add_messages(turn)
+        self.history = kept
+
+    @property
+    def answers(self) -> list[Answer]:
+        """What was asked and answered, oldest first; with verdicts and citations where the history was written by ragkit."""
+        return [answer_of(turn) for turn in _turns(self.history.messages)]
+
+
+def messages_of(answer: Answer) -> list[BaseMessage]:
+    """A question and its answer as LangChain's messages; citations and verdicts are in the answer's `response_metadata`."""
+    checked = answer.model_dump(mode="json", include={"abstained", "confidence", "claims", "citations"})
+    return [HumanMessage(answer.question), AIMessage(answer.text, response_metadata={"ragkit": checked})]
+
+
+def answer_of(turn: Sequence[BaseMessage]) -> Answer:
+    """The answer that a question and what follows it were made of, as far as the messages tell."""
+    asked = [str(m.text) for m in turn if isinstance(m, HumanMessage)]
+    said = [m for m in turn if isinstance(m, AIMessage)]
+    plain = Answer(question=" ".join(asked), text="\n\n".join(str(m.text) for m in said))
+    try:
+        checked = Answer.model_validate({**(said[-1].response_metadata["ragkit"] if said else {}), "question": "", "text": ""})
+    except (KeyError, TypeError, ValidationError):  # of another program's
+        return plain
+    return checked.model_copy(update={"question": plain.question, "text": plain.text})
+
+
+def _turns(messages: Sequence[BaseMessage]) -> list[list[BaseMessage]]:
+    """Each question with what follows it."""
+    turns: list[list[BaseMessage]] = []
+    for message in messages:
+        if isinstance(message, HumanMessage) or not turns:
+            turns.append([])
+        turns[-1].append(message)
+    return turns
+
+
+# --- where messages are kept
+
+
+class MemoryChatHistory(InMemoryChatMessageHistory):
+    """Messages that are forgotten when the program ends."""
+
+
+class FileChatHistory(BaseChatMessageHistory):
+    """Messages in a file: a line of JSON for those that were added together, such as a question and its answer.
+
+    A line is on the disk before `add_messages` returns.  One that a crash cut short is passed over, and cut off when the
+    next one is written.  Raises `UsageError` for a file that cannot be read or written, or that holds anything else;
+    it is then left as it is.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def messages(self) -> list[BaseMessage]:  # type: ignore[override]
+        return self._read()[0]
+
+    def add_messages(self, messages: Sequence[BaseMessage]) -> None:
+        kept = self._read()[1]
+        line = json.dumps([_brief(message_to_dict(m)) for m in messages], ensure_ascii=False).encode(errors="replace")
+        try:
+            with self.path.open("ab") as file:
+                file.truncate(len(kept))
+                file.write((b"" if kept.endswith(b"\n") or not kept else b"\n") + line + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise UsageError(f"the conversation cannot be saved in '{self.path}': {error.strerror}") from None
+
+    def clear(self) -> None:
+        if self._read()[1]:
+            os.truncate(self.path, 0)
+
+    def _read(self) -> tuple[list[BaseMessage], bytes]:
+        """The messages, and as much of the file as holds them."""
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return [], b""
+        except OSError as error:
+            raise UsageError(f"the conversation in '{self.path}' cannot be read: {error.strerror}") from None
+        messages: list[BaseMessage] = []
+        for number, line in enumerate(content.splitlines(keepends=True), 1):
+            try:
+                messages += messages_from_dict(json.loads(line))
+            except (ValueError, KeyError, TypeError):
+                if not line.endswith(b"\n") and line.startswith(_OPENING[: len(line)]):
+                    return messages, content[: -len(line)]
+                raise UsageError(
+                    f"line {number} of '{self.path}' is not of a conversation; mend it or name another file (this one is left as it is)"
+                ) from None
+        return messages, content
+
+
+_OPENING = b'[{"type": '
+"""What every line begins with: a last one that does, and is not whole, is one that a crash cut short."""
+
+
+def _brief(message: dict[str, Any]) -> dict[str, Any]:
+    """A message without what is empty in it."""
+    data = {name: value for name, value in message["data"].items() if value or name == "content"}
+    return {"type": message["type"], "data": data}
