@@ -11,7 +11,7 @@ from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.llm import openai_chat
 from ragkit.policy import apply
 from ragkit.testing import passages, scripted_chat
-from ragkit.verify import EvidenceVerifier
+from ragkit.verify.evidence import EvidenceVerifier
 
 QUESTION = "How many people do glass bridges carry?"
 
