@@ -146,14 +146,16 @@ def aligned_evidence(items: Sequence[Labelled]) -> Scores:
 
 
 def _least(items: Sequence[Labelled], nearness: Callable[[Sequence[Pair]], Sequence[float | None]]) -> Scores:
-    scores: Scores = []
-    for item in items:
-        parts = [item.claim[a:b] for a, b in sentences(item.claim)]
-        spans = [smallest_support(part, item.text, item.title)[0] for part in parts]
-        pairs = [Pair(part, item.text[a:b], item.title) for part, (a, b) in zip(parts, spans, strict=True)]
-        found = [support(*pair, aligned=near).score for pair, near in zip(pairs, nearness(pairs), strict=True)]
-        scores.append(min(found, default=0.0))
-    return scores
+    owners, pairs = [], []
+    for owner, item in enumerate(items):
+        for a, b in sentences(item.claim):
+            (first, last), _ = smallest_support(item.claim[a:b], item.text, item.title)
+            owners.append(owner)
+            pairs.append(Pair(item.claim[a:b], item.text[first:last], item.title))
+    scores: dict[int, float] = {}
+    for owner, pair, near in zip(owners, pairs, nearness(pairs), strict=True):
+        scores[owner] = min(scores.get(owner, 1.0), support(*pair, aligned=near).score)
+    return [scores.get(owner, 0.0) for owner in range(len(items))]
 
 
 def overlap(items: Sequence[Labelled]) -> Scores:

@@ -7,7 +7,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -53,9 +53,10 @@ def support(claim: str, quote: str, title: str = "", aligned: float | None = Non
     on what the two have in common (see `Likeness`, also for *aligned*).  A number or name that the quote lacks, a number that
     counts something else there, a negation on one side only, or a comparison turned round leaves little of it.
     """
-    if _says(_plain(quote), _plain(claim)):
+    own = _read(claim)
+    if _says(_read(quote).plain, own.plain):
         return Support(1.0, "the source says it word for word")
-    if not _read(claim).stems:
+    if not own.stems:
         return Support(0.0, "the claim has no content words")
     alike = likeness(claim, quote, title, aligned)
     score = probability(alike)
@@ -69,8 +70,7 @@ def support(claim: str, quote: str, title: str = "", aligned: float | None = Non
 def likeness(claim: str, quote: str, title: str = "", aligned: float | None = None) -> Likeness:
     """What they have in common; numbers count as covered and are in no pair, since they are compared as such."""
     own, there, name = _read(claim), _read(quote), _read(title)
-    wanted = set(own.stems)
-    covered = sum(w.isdecimal() or w in there.known or w in name.known for w in wanted) / max(len(wanted), 1)
+    covered = sum(w.isdecimal() or w in there.known or w in name.known for w in own.known) / max(len(own.known), 1)
     paired = len(own.pairs & (there.pairs | name.pairs)) / len(own.pairs) if own.pairs else covered
     return Likeness(covered, paired, aligned)
 
@@ -89,19 +89,67 @@ def _weights() -> Mapping[str, Mapping[str, float]]:
     return found
 
 
-class _Text(NamedTuple):
-    """A text as it is compared: its stems in order, each of them once, and the pairs of neighbours, numbers left out."""
-
-    stems: tuple[str, ...]
-    known: frozenset[str]
-    pairs: frozenset[tuple[str, str]]
+Sides = tuple[frozenset[str], frozenset[str]]
+"""The stems before a word that compares, and those behind it."""
 
 
-@functools.lru_cache(maxsize=4096)
-def _read(text: str) -> _Text:
-    found = tuple(stems(text))
-    plain = [w for w in found if not w.isdecimal()]
-    return _Text(found, frozenset(found), frozenset(pairwise(plain)))
+class _Text:
+    """A text as it is compared; each view of it is made once, as most texts are compared with several."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @functools.cached_property
+    def plain(self) -> str:
+        """In lower case, with one kind of quotation mark and of white space."""
+        straight = re.sub(r"[“”„]", '"', re.sub(r"[’‘]", "'", unicodedata.normalize("NFC", self.text)))
+        return " ".join(straight.casefold().split()).strip(" .")
+
+    @functools.cached_property
+    def folded(self) -> str:
+        return self.text.casefold()
+
+    @functools.cached_property
+    def stems(self) -> tuple[str, ...]:
+        return tuple(stems(self.text))
+
+    @functools.cached_property
+    def known(self) -> frozenset[str]:
+        return frozenset(self.stems)
+
+    @functools.cached_property
+    def pairs(self) -> frozenset[tuple[str, str]]:
+        """The neighbours among the stems, numbers left out."""
+        return frozenset(pairwise(w for w in self.stems if not w.isdecimal()))
+
+    @functools.cached_property
+    def numbers(self) -> frozenset[str]:
+        return frozenset(numbers(self.text))
+
+    @functools.cached_property
+    def quantities(self) -> tuple[tuple[str, str], ...]:
+        return tuple(quantities(self.text))
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """In order; a text all in capitals has none."""
+        return () if self.text.isupper() else tuple(sorted(names(self.text), key=self.folded.find))
+
+    @functools.cached_property
+    def sentences(self) -> tuple[Offsets, ...]:
+        """At least one."""
+        return tuple(sentences(self.text)) or ((0, len(self.text)),)
+
+    @functools.cached_property
+    def is_negated(self) -> bool:
+        return _negated(self.text)
+
+    @functools.cached_property
+    def compared(self) -> Mapping[str, Sides]:
+        return _compared(self.text)
+
+
+_read = functools.lru_cache(maxsize=4096)(_Text)
 
 
 def _says(quote: str, claim: str) -> bool:
@@ -115,13 +163,13 @@ def _says(quote: str, claim: str) -> bool:
 def closest(claim: str, quote: str) -> str:
     """The sentence of *quote* that shares most with *claim*."""
     wanted = _read(claim).known
-    every = [quote[a:b] for a, b in sentences(quote)] or [quote]
+    every = [quote[a:b] for a, b in _read(quote).sentences]
     return max(every, key=lambda s: (len(wanted & _read(s).known), -len(s)))
 
 
 def smallest_support(claim: str, text: str, title: str = "", most: int = 2) -> tuple[Offsets, Support]:
     """The span of at most *most* consecutive sentences of *text* that supports *claim* best; the smallest of equals."""
-    spans = sentences(text) or [(0, len(text))]
+    spans = _read(text).sentences
     best: tuple[Offsets, Support] | None = None
     for size in range(1, min(most, len(spans)) + 1):
         for first in range(len(spans) - size + 1):
@@ -142,30 +190,28 @@ def smallest_support(claim: str, text: str, title: str = "", most: int = 2) -> t
 
 def objections(claim: str, quote: str, title: str = "") -> Iterator[tuple[float, str]]:
     """What in the claim the source contradicts or lacks, the gravest first, each with the share of the score that it leaves."""
-    for number in sorted(numbers(claim) - numbers(quote) - numbers(title)):
+    own, there, name = _read(claim), _read(quote), _read(title)
+    for number in sorted(own.numbers - there.numbers - name.numbers):
         yield 0.3, f"the source does not have the number {number}"
-    for name in missing_names(claim, f"{title}\n{quote}"):
-        yield 0.5, f"the source does not name '{name}'"
-    for number, unit, other in _mistaken_units(claim, quote):
+    for called in _missing(own, (name, there)):
+        yield 0.5, f"the source does not name '{called}'"
+    for number, unit, other in _mistaken_units(own, there):
         yield 0.5, f"the number {number} is of '{unit}' in the claim and of '{other}' in the source"
-    near = closest(claim, quote)
-    if _negated(claim) != _negated(near):
+    near = _read(closest(claim, quote))
+    if own.is_negated != near.is_negated:
         yield 0.5, "one of claim and source is negated, the other is not"
-    for turned in _turned(claim, near):
+    for turned in _turned(own, near):
         yield 0.5, turned
-
-
-def _plain(text: str) -> str:
-    straight = re.sub(r"[“”„]", '"', re.sub(r"[’‘]", "'", unicodedata.normalize("NFC", text)))
-    return " ".join(straight.casefold().split()).strip(" .")
 
 
 def missing_names(text: str, source: str) -> list[str]:
     """What *text* calls by name and *source* does not, in the order of *text*.  Text all in capitals names nothing."""
-    if text.isupper():
-        return []
-    plain, given = source.casefold(), _read(source).known
-    return [n for n in sorted(names(text), key=text.casefold().find) if not _has_name(n, plain, given)]
+    return _missing(_read(text), (_read(source),))
+
+
+def _missing(own: _Text, sources: Sequence[_Text]) -> list[str]:
+    known = frozenset[str]().union(*(s.known for s in sources))
+    return [name for name in own.names if not any(_has_name(name, s.folded, known) for s in sources)]
 
 
 def _has_name(name: str, source: str, given: frozenset[str]) -> bool:
@@ -185,16 +231,16 @@ _MEASURES = frozenset(
 )
 
 
-def _mistaken_units(claim: str, quote: str) -> Iterator[tuple[str, str, str]]:
+def _mistaken_units(claim: _Text, quote: _Text) -> Iterator[tuple[str, str, str]]:
     """The numbers of *claim* that count something else in *quote*: what they count in the claim, and what there.
 
     A unit is mistaken if both are measures, such as `%` and `ms`, or if the quote has it with another number only.
     """
     there: dict[str, list[str]] = {}
-    for number, unit in quantities(quote):
+    for number, unit in quote.quantities:
         there.setdefault(number, []).append(unit)
     counted = {stem(unit) for units in there.values() for unit in units if unit}
-    for number, unit in quantities(claim):
+    for number, unit in claim.quantities:
         others = there.get(number, [])
         if not unit or not others or "" in others or stem(unit) in map(stem, others):
             continue
@@ -216,22 +262,19 @@ def _opposites() -> Mapping[str, str]:
     return {a: b for pair in pairs for a, b in (pair, pair[::-1])} | {stem("fewer"): stem("more"), stem("reduce"): stem("increase")}
 
 
-def _turned(claim: str, near: str) -> Iterator[str]:
+def _turned(claim: _Text, near: _Text) -> Iterator[str]:
     """What speaks of a comparison in *claim* that *near* makes the other way round, by its word or by its sides."""
-    own, there = _compared(claim), _compared(near)
+    own, there = claim.compared, near.compared
     for word, sides in own.items():
         opposite = _opposites()[word]
         if word in there and _are_swapped(sides, there[word]):
             yield "the claim compares the other way round than the source"
         elif word not in there and opposite in there and opposite not in own and _are_alike(sides, there[opposite]):
-            yield f"the claim says '{_spelled(word, claim)}' where the source says '{_spelled(opposite, near)}'"
-
-
-Sides = tuple[frozenset[str], frozenset[str]]
+            yield f"the claim says '{_spelled(word, claim.text)}' where the source says '{_spelled(opposite, near.text)}'"
 
 
 def _compared(sentence: str) -> dict[str, Sides]:
-    """The stems of the words that compare, each with the stems before it and those behind it."""
+    """The stems of the words that compare, each with its sides."""
     found: dict[str, Sides] = {}
     every = words(sentence)
     for at, word in enumerate(every):

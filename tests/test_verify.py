@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
+from conftest import ROOT
 from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
@@ -17,6 +20,7 @@ from langchain_core.messages import AIMessage
 from numpy.typing import NDArray
 from tiny_models import tiny_cross_encoder
 
+import ragkit
 from ragkit.answer import Answer, Claim
 from ragkit.cite import cited
 from ragkit.errors import ModelError
@@ -114,6 +118,18 @@ def test_a_citation_of_several_claims_has_the_verdict_of_the_one_it_supports_lea
 def test_an_answer_without_claims_stays_as_it_is() -> None:
     nothing = Answer(question="Why?", text="")
     assert run(ModelVerifier(scripted_chat(["never asked"])).flow(nothing)) == nothing
+
+
+def test_what_the_document_shows_is_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGKIT_MODEL", "some-model")
+    default = yaml.safe_load((ROOT / "configs" / "default.yaml").read_text())
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "docs" / "verification.md").read_text(), re.DOTALL | re.MULTILINE)
+    made = []
+    for shown in map(yaml.safe_load, blocks):
+        (tmp_path / "shown.yaml").write_text(yaml.safe_dump(default | {"answer": default["answer"] | shown["answer"]}))
+        loaded = yaml.safe_load(ragkit.dump(ragkit.load(tmp_path / "shown.yaml"), defaults=True))
+        made.append(loaded["answer"]["verify"]["type"])
+    assert made == ["evidence", "evidence", "entailment", "judge"]
 
 
 # --- evidence, with a model's token vectors
