@@ -64,7 +64,8 @@ def support(claim: str, quote: str, title: str = "", aligned: float | None = Non
         return Support(share * score, objection)
     if alike.covered == 1:
         return Support(score, "every word of the claim is in the source")
-    return Support(score, f"{alike.covered:.0%} of the claim's words are in the source")
+    reason = f"{alike.covered:.0%} of the claim's words are in the source"
+    return Support(score, reason if aligned is None or score < SUPPORTED else f"{reason}, and the others are like words of it")
 
 
 def likeness(claim: str, quote: str, title: str = "", aligned: float | None = None) -> Likeness:
