@@ -4,6 +4,7 @@
 
 BEGIN (development part): is a reply in a dialogue fully attributable to its knowledge?  QAGS: is a sentence of a summary
 supported by the article, as most of three workers say?  Climate-FEVER: does a sentence of Wikipedia support a claim?
+ACL: is a sentence of a paper part of the evidence that people marked for a query, and has a passage any?
 Thresholds are chosen on one half of the texts, all judges are measured on the other; with `--limit`, on at most that
 many items of each set.
 """
@@ -15,9 +16,10 @@ import csv
 import hashlib
 import json
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -25,11 +27,13 @@ from benchmarks.table import SHARED, markdown
 from ragkit.embed import SentenceTransformersEmbeddings
 from ragkit.evaluate.statistics import Interval
 from ragkit.evaluate.verdicts import agreement, rank_correlation
-from ragkit.evidence import SUPPORTED, smallest_support
+from ragkit.evidence import SUPPORTED, smallest_support, support
 from ragkit.flow import run
 from ragkit.judge import Judged, ModelJudge
 from ragkit.llm import openai_chat
 from ragkit.text import sentences, stems
+from ragkit.verify import Pair
+from ragkit.verify.evidence import aligned, texts_of
 
 DATA = SHARED / "data"
 
@@ -56,11 +60,12 @@ class Labelled:
     title: str
     supported: bool
     share: float
+    group: str = ""
 
     @property
     def is_for_choosing(self) -> bool:
-        """Is it in the half that thresholds are chosen on?  Items of one text are in one half."""
-        return hashlib.sha256((self.title or self.text).encode()).digest()[0] % 2 == 0
+        """Is it in the half that thresholds are chosen on?  Items of one group, else of one text, are in one half."""
+        return hashlib.sha256((self.group or self.title or self.text).encode()).digest()[0] % 2 == 0
 
 
 def begin() -> Iterator[Labelled]:
@@ -72,14 +77,18 @@ def begin() -> Iterator[Labelled]:
                 yield Labelled(row["response"], row["knowledge"], "", supported, float(supported))
 
 
+_SPLIT_NUMBER = re.compile(r"(?<=\d)([.,]) (?=\d)")
+
+
 def qags(part: str) -> Iterator[Labelled]:
-    """Sentences of generated summaries of news: *part* is `cnndm` or `xsum`."""
+    """Sentences of generated summaries of news: *part* is `cnndm` or `xsum`.  Articles are published with `10, 000` for 10,000."""
     for line in (DATA / "qags" / f"mturk_{part}.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
+        article = _SPLIT_NUMBER.sub(r"\1", row["article"])
         for said in row["summary_sentences"]:
             answers = [worker["response"] == "yes" for worker in said["responses"]]
             share = sum(answers) / len(answers)
-            yield Labelled(said["sentence"], row["article"], "", share > 0.5, share)
+            yield Labelled(said["sentence"], article, "", share > 0.5, share)
 
 
 def climate_fever() -> Iterator[Labelled]:
@@ -95,11 +104,24 @@ def climate_fever() -> Iterator[Labelled]:
             yield Labelled(row["claim"], found["evidence"], found["article"], supported, sum(votes) / len(votes))
 
 
+def acl(part: Literal["sentences", "passages"]) -> Iterator[Labelled]:
+    """Queries and passages of the ACL Anthology; a sentence is evidence if at least half of it is marked."""
+    for line in (DATA / "acl_verbatim_gold" / "gold.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        text, gold = row["chunk"], [(span["start"], span["end"]) for span in row["gold_spans"]]
+        for start, end in sentences(text) if part == "sentences" else [(0, len(text))]:
+            marked = sum(max(0, min(end, b) - max(start, a)) for a, b in gold)
+            supported = 2 * marked >= end - start if part == "sentences" else bool(gold)
+            yield Labelled(row["query"], text[start:end], row["title"], supported, float(supported), row["query"])
+
+
 SETS: dict[str, Callable[[], Iterator[Labelled]]] = {
     "BEGIN": begin,
     "QAGS, CNN/DM": lambda: qags("cnndm"),
     "QAGS, XSum": lambda: qags("xsum"),
     "Climate-FEVER": climate_fever,
+    "ACL, sentences": lambda: acl("sentences"),
+    "ACL, passages": lambda: acl("passages"),
 }
 
 
@@ -110,7 +132,30 @@ Scores = list[float | None]
 
 def evidence(items: Sequence[Labelled]) -> Scores:
     """The model-free verifier: of the sentences of a claim, the one that the best span of the text supports least."""
-    return [min((smallest_support(i.claim[a:b], i.text, i.title)[1].score for a, b in sentences(i.claim)), default=0.0) for i in items]
+    return _least(items, lambda pairs: [None] * len(pairs))
+
+
+def aligned_evidence(items: Sequence[Labelled]) -> Scores:
+    """The same, with the token vectors of the embedding model."""
+
+    def nearness(pairs: Sequence[Pair]) -> list[float]:
+        texts = texts_of(pairs)
+        return aligned(pairs, dict(zip(texts, SentenceTransformersEmbeddings().token_vectors(texts), strict=True)))
+
+    return _least(items, nearness)
+
+
+def _least(items: Sequence[Labelled], nearness: Callable[[Sequence[Pair]], Sequence[float | None]]) -> Scores:
+    owners, pairs = [], []
+    for owner, item in enumerate(items):
+        for a, b in sentences(item.claim):
+            (first, last), _ = smallest_support(item.claim[a:b], item.text, item.title)
+            owners.append(owner)
+            pairs.append(Pair(item.claim[a:b], item.text[first:last], item.title))
+    scores: dict[int, float] = {}
+    for owner, pair, near in zip(owners, pairs, nearness(pairs), strict=True):
+        scores[owner] = min(scores.get(owner, 1.0), support(*pair, aligned=near).score)
+    return [scores.get(owner, 0.0) for owner in range(len(items))]
 
 
 def overlap(items: Sequence[Labelled]) -> Scores:
@@ -134,6 +179,14 @@ def chat(judge: ModelJudge, items: Sequence[Labelled]) -> Scores:
     return [run(judge.grade(Judged("Does the reference support the answer?", i.claim, i.text))).score for i in items]
 
 
+JUDGES: dict[str, Callable[[Sequence[Labelled]], Scores]] = {
+    "evidence": evidence,
+    "evidence with embeddings": aligned_evidence,
+    "word overlap": overlap,
+    "embedding cosine": cosine,
+}
+
+
 class Column(NamedTuple):
     """A judge, and the threshold from which its score is a yes."""
 
@@ -155,11 +208,11 @@ def columns(items: Sequence[Labelled], measured: Sequence[Labelled], judge: Mode
     choosing = [i for i in items if i.is_for_choosing]
     labels = [i.supported for i in choosing]
     found = []
-    for name, score in (("evidence", evidence), ("word overlap", overlap), ("embedding cosine", cosine)):
+    for name, score in JUDGES.items():
         scores, threshold = score(measured), best_threshold(score(choosing), labels)
-        if name == "evidence":
+        if "evidence" in name:
             found.append(Column(name, SUPPORTED, scores))
-            name = "evidence, threshold chosen"
+            name = f"{name}, threshold chosen"
         found.append(Column(name, threshold, scores))
     if judge is not None:
         found.append(Column("chat model", LEAST_GRADE, chat(judge, measured)))

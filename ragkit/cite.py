@@ -11,7 +11,7 @@ from langchain_core.documents import Document
 
 from ragkit.answer import Answer, Citation, Claim, Source, Verdict
 from ragkit.document import Span, places_of, span_of, title_of
-from ragkit.evidence import Support, smallest_support, support
+from ragkit.evidence import SUPPORTED, Support, smallest_support, support
 from ragkit.text import sentences, stems
 
 _MARK = re.compile(r"(?<![ \t])[ \t]*\[\^?(\d{1,4}(?:\s*(?:,|;|-|–|and)\s*\^?\d{1,4})*)\](?!\()")
@@ -151,7 +151,7 @@ _LIST_OF_SOURCES = re.compile(r"\W*(?:sources?|references?|citations?)?[\s,;:.*-
 def _telling(claim: str, marks: Sequence[int], context: Context) -> list[Place]:
     """Of the sentences that *marks* name those that support *claim* by themselves, or add to what the others support.
 
-    All of them, if none says anything of it; two that stand side by side and are both needed are one place.
+    All of them, if they do not support it; two that stand side by side and are both needed are one place.
     """
     places = {mark: context.places[mark - 1] for mark in marks}
     scores = {mark: support(claim, place.text, title_of(place.passage)) for mark, place in places.items()}
@@ -163,7 +163,7 @@ def _telling(claim: str, marks: Sequence[int], context: Context) -> list[Place]:
         if scores[mark].holds or score >= reached + _ADDS:
             taken.append(mark)
             reached = max(score, reached)
-    kept = [mark for mark in marks if mark in taken] or marks
+    kept = [mark for mark in marks if mark in taken] if reached >= SUPPORTED else marks
     needed = {mark for mark in kept if scores[mark].score < reached - _ADDS}
     found: list[Place] = []
     for mark in kept:

@@ -1,15 +1,21 @@
-"""How well do these characters support this sentence?  Pure functions over words, numbers, names and negation."""
+"""How well do these characters support this sentence?  Pure functions over words, numbers, names, negation and comparison."""
 
 from __future__ import annotations
 
+import functools
+import json
+import math
 import re
 import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
-from ragkit.text import Offsets, names, numbers, sentences, stem, stems, words
+from ragkit.text import Offsets, names, numbers, quantities, sentences, stem, stems, words
 
-SUPPORTED = 0.6
-"""The least score at which a quote supports a claim."""
+SUPPORTED = 0.5
+"""The least score at which a quote supports a claim: it is then more probable than not."""
 
 _NEGATIONS = frozenset("no not never none nor neither without cannot fail fails failed lack lacks unable hardly".split())
 
@@ -25,30 +31,126 @@ class Support(NamedTuple):
         return self.score >= SUPPORTED
 
 
-def support(claim: str, quote: str, title: str = "") -> Support:
+class Likeness(NamedTuple):
+    """What a claim and a quote have in common, each from 0 to 1.
+
+    `covered`: the share of the claim's content words that the quote (or, for what the paper is about, the title) has;
+    `paired`: the share of its pairs of neighbouring content words that are neighbours there, in that order: words put
+    together from different places are covered, but not paired.
+    `aligned`: the mean, over the claim's tokens, of the best cosine with a token of the quote; None where no model is asked.
+    """
+
+    covered: float
+    paired: float
+    aligned: float | None = None
+
+
+def support(claim: str, quote: str, title: str = "", aligned: float | None = None) -> Support:
     """How well *quote*, from the paper *title*, supports *claim*.
 
-    A claim that stands in the quote word for word, and is not negated there, scores 1.  Else the score is the share of its content words that
-    the quote (or, for what the paper is about, the title) has; a number or name that they lack, or a negation on one
-    side only, leaves little of it.
+    A claim that stands in the quote word for word, and is not negated there, scores 1.  Else the score is the
+    probability that a reader says it is supported, as fitted to the judgements of people (`benchmarks/fit_evidence.py`)
+    on what the two have in common (see `Likeness`, also for *aligned*).  A number or name that the quote lacks, a number that
+    counts something else there, a negation on one side only, or a comparison turned round leaves little of it.
     """
-    if _says(_plain(quote), _plain(claim)):
+    own = _read(claim)
+    if _says(_read(quote).plain, own.plain):
         return Support(1.0, "the source says it word for word")
-    wanted = stems(claim)
-    if not wanted:
+    if not own.stems:
         return Support(0.0, "the claim has no content words")
-    given = set(stems(quote)) | set(stems(title))
-    missing = [w for w in dict.fromkeys(wanted) if w not in given and not w.isdecimal()]  # numbers are compared as such
-    share = 1 - len(missing) / len(set(wanted))
-    if lost := sorted(numbers(claim) - numbers(quote) - numbers(title)):
-        return Support(0.3 * share, f"the source does not have the number {lost[0]}")
-    if lost := missing_names(claim, f"{title}\n{quote}"):
-        return Support(0.5 * share, f"the source does not name '{lost[0]}'")
-    if _negated(claim) != _negated(closest(claim, quote)):
-        return Support(0.5 * share, "one of claim and source is negated, the other is not")
-    if missing and share < 1:
-        return Support(share, f"{share:.0%} of the claim's words are in the source")
-    return Support(0.99, "every word of the claim is in the source")
+    alike = likeness(claim, quote, title, aligned)
+    score = probability(alike)
+    for share, objection in objections(claim, quote, title):
+        return Support(share * score, objection)
+    if alike.covered == 1:
+        return Support(score, "every word of the claim is in the source")
+    reason = f"{alike.covered:.0%} of the claim's words are in the source"
+    return Support(score, reason if aligned is None or score < SUPPORTED else f"{reason}, and the others are like words of it")
+
+
+def likeness(claim: str, quote: str, title: str = "", aligned: float | None = None) -> Likeness:
+    """What they have in common; numbers count as covered and are in no pair, since they are compared as such."""
+    own, there, name = _read(claim), _read(quote), _read(title)
+    covered = sum(w.isdecimal() or w in there.known or w in name.known for w in own.known) / max(len(own.known), 1)
+    paired = len(own.pairs & (there.pairs | name.pairs)) / len(own.pairs) if own.pairs else covered
+    return Likeness(covered, paired, aligned)
+
+
+def probability(alike: Likeness) -> float:
+    """Of being supported, were half of all claims; below 1 even where all is alike."""
+    weights = _weights()["words" if alike.aligned is None else "aligned"]
+    given = {name: value for name, value in alike._asdict().items() if value is not None}
+    return 1 / (1 + math.exp(-weights["constant"] - sum(weights[name] * value for name, value in given.items())))
+
+
+@functools.cache
+def _weights() -> Mapping[str, Mapping[str, float]]:
+    """The weights of a logistic regression, without and with a model; the file says where they are from."""
+    found: dict[str, Mapping[str, float]] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))["weights"]
+    return found
+
+
+Sides = tuple[frozenset[str], frozenset[str]]
+"""The stems before a word that compares, and those behind it."""
+
+
+class _Text:
+    """A text as it is compared; each view of it is made once, as most texts are compared with several."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @functools.cached_property
+    def plain(self) -> str:
+        """In lower case, with one kind of quotation mark and of white space."""
+        straight = re.sub(r"[“”„]", '"', re.sub(r"[’‘]", "'", unicodedata.normalize("NFC", self.text)))
+        return " ".join(straight.casefold().split()).strip(" .")
+
+    @functools.cached_property
+    def folded(self) -> str:
+        return self.text.casefold()
+
+    @functools.cached_property
+    def stems(self) -> tuple[str, ...]:
+        return tuple(stems(self.text))
+
+    @functools.cached_property
+    def known(self) -> frozenset[str]:
+        return frozenset(self.stems)
+
+    @functools.cached_property
+    def pairs(self) -> frozenset[tuple[str, str]]:
+        """The neighbours among the stems, numbers left out."""
+        return frozenset(pairwise(w for w in self.stems if not w.isdecimal()))
+
+    @functools.cached_property
+    def numbers(self) -> frozenset[str]:
+        return frozenset(numbers(self.text))
+
+    @functools.cached_property
+    def quantities(self) -> tuple[tuple[str, str], ...]:
+        return tuple(quantities(self.text))
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """In order; a text all in capitals has none."""
+        return () if self.text.isupper() else tuple(sorted(names(self.text), key=self.folded.find))
+
+    @functools.cached_property
+    def sentences(self) -> tuple[Offsets, ...]:
+        """At least one."""
+        return tuple(sentences(self.text)) or ((0, len(self.text)),)
+
+    @functools.cached_property
+    def is_negated(self) -> bool:
+        return _negated(self.text)
+
+    @functools.cached_property
+    def compared(self) -> Mapping[str, Sides]:
+        return _compared(self.text)
+
+
+_read = functools.lru_cache(maxsize=4096)(_Text)
 
 
 def _says(quote: str, claim: str) -> bool:
@@ -61,14 +163,14 @@ def _says(quote: str, claim: str) -> bool:
 
 def closest(claim: str, quote: str) -> str:
     """The sentence of *quote* that shares most with *claim*."""
-    wanted = set(stems(claim))
-    every = [quote[a:b] for a, b in sentences(quote)] or [quote]
-    return max(every, key=lambda s: (len(wanted & set(stems(s))), -len(s)))
+    wanted = _read(claim).known
+    every = [quote[a:b] for a, b in _read(quote).sentences]
+    return max(every, key=lambda s: (len(wanted & _read(s).known), -len(s)))
 
 
 def smallest_support(claim: str, text: str, title: str = "", most: int = 2) -> tuple[Offsets, Support]:
     """The span of at most *most* consecutive sentences of *text* that supports *claim* best; the smallest of equals."""
-    spans = sentences(text) or [(0, len(text))]
+    spans = _read(text).sentences
     best: tuple[Offsets, Support] | None = None
     for size in range(1, min(most, len(spans)) + 1):
         for first in range(len(spans) - size + 1):
@@ -84,20 +186,36 @@ def smallest_support(claim: str, text: str, title: str = "", most: int = 2) -> t
     return best
 
 
-def _plain(text: str) -> str:
-    straight = re.sub(r"[“”„]", '"', re.sub(r"[’‘]", "'", unicodedata.normalize("NFC", text)))
-    return " ".join(straight.casefold().split()).strip(" .")
+# --- what speaks against it
+
+
+def objections(claim: str, quote: str, title: str = "") -> Iterator[tuple[float, str]]:
+    """What in the claim the source contradicts or lacks, the gravest first, each with the share of the score that it leaves."""
+    own, there, name = _read(claim), _read(quote), _read(title)
+    for number in sorted(own.numbers - there.numbers - name.numbers):
+        yield 0.3, f"the source does not have the number {number}"
+    for called in _missing(own, (name, there)):
+        yield 0.5, f"the source does not name '{called}'"
+    for number, unit, other in _mistaken_units(own, there):
+        yield 0.5, f"the number {number} is of '{unit}' in the claim and of '{other}' in the source"
+    near = _read(closest(claim, quote))
+    if own.is_negated != near.is_negated:
+        yield 0.5, "one of claim and source is negated, the other is not"
+    for turned in _turned(own, near):
+        yield 0.5, turned
 
 
 def missing_names(text: str, source: str) -> list[str]:
     """What *text* calls by name and *source* does not, in the order of *text*.  Text all in capitals names nothing."""
-    if text.isupper():
-        return []
-    plain, given = source.casefold(), set(stems(source))
-    return [n for n in sorted(names(text), key=text.casefold().find) if not _has_name(n, plain, given)]
+    return _missing(_read(text), (_read(source),))
 
 
-def _has_name(name: str, source: str, given: set[str]) -> bool:
+def _missing(own: _Text, sources: Sequence[_Text]) -> list[str]:
+    known = frozenset[str]().union(*(s.known for s in sources))
+    return [name for name in own.names if not any(_has_name(name, s.folded, known) for s in sources)]
+
+
+def _has_name(name: str, source: str, given: frozenset[str]) -> bool:
     if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", source):
         return True
     parts = [stem(w) for w in words(name)]
@@ -107,3 +225,74 @@ def _has_name(name: str, source: str, given: set[str]) -> bool:
 def _negated(text: str) -> bool:
     found = words(text)
     return sum(w in _NEGATIONS or w.endswith(("n't", "n’t")) for w in found) % 2 == 1
+
+
+_MEASURES = frozenset(
+    "% percent percentage point points ms s sec seconds minutes hours days weeks months years kb mb gb tb m km cm mm kg g hz".split()
+)
+
+
+def _mistaken_units(claim: _Text, quote: _Text) -> Iterator[tuple[str, str, str]]:
+    """The numbers of *claim* that count something else in *quote*: what they count in the claim, and what there.
+
+    A unit is mistaken if both are measures, such as `%` and `ms`, or if the quote has it with another number only.
+    """
+    there: dict[str, list[str]] = {}
+    for number, unit in quote.quantities:
+        there.setdefault(number, []).append(unit)
+    counted = {stem(unit) for units in there.values() for unit in units if unit}
+    for number, unit in claim.quantities:
+        others = there.get(number, [])
+        if not unit or not others or "" in others or stem(unit) in map(stem, others):
+            continue
+        if stem(unit) in counted or (unit in _MEASURES and _MEASURES.issuperset(others)):
+            yield number, unit, others[0]
+
+
+# --- comparisons
+
+_MORE = "more higher larger greater bigger better faster longer stronger above most highest largest best increase improve rise grow gain outperform"
+_LESS = "less lower smaller lesser tinier worse slower shorter weaker below least lowest smallest worst decrease degrade fall shrink loss underperform"
+_TAKES_BY = ("outperform", "underperform")
+
+
+@functools.cache
+def _opposites() -> Mapping[str, str]:
+    """The stem of each word that compares, with that of its opposite."""
+    pairs = [(stem(more), stem(less)) for more, less in zip(_MORE.split(), _LESS.split(), strict=True)]
+    return {a: b for pair in pairs for a, b in (pair, pair[::-1])} | {stem("fewer"): stem("more"), stem("reduce"): stem("increase")}
+
+
+def _turned(claim: _Text, near: _Text) -> Iterator[str]:
+    """What speaks of a comparison in *claim* that *near* makes the other way round, by its word or by its sides."""
+    own, there = claim.compared, near.compared
+    for word, sides in own.items():
+        opposite = _opposites()[word]
+        if word in there and _are_swapped(sides, there[word]):
+            yield "the claim compares the other way round than the source"
+        elif word not in there and opposite in there and opposite not in own and _are_alike(sides, there[opposite]):
+            yield f"the claim says '{_spelled(word, claim.text)}' where the source says '{_spelled(opposite, near.text)}'"
+
+
+def _compared(sentence: str) -> dict[str, Sides]:
+    """The stems of the words that compare, each with its sides."""
+    found: dict[str, Sides] = {}
+    every = words(sentence)
+    for at, word in enumerate(every):
+        if (root := stem(word)) in _opposites():
+            before, behind = (frozenset(stems(" ".join(part))) for part in (every[:at], every[at + 1 :]))
+            passive = root in _TAKES_BY and every[at + 1 : at + 2] == ["by"]
+            found.setdefault(root, (behind, before) if passive else (before, behind))
+    return found
+
+
+def _are_swapped(one: Sides, other: Sides) -> bool:
+    return bool(one[0] & other[1] and one[1] & other[0]) and not one[0] & other[0]
+
+
+def _are_alike(one: Sides, other: Sides) -> bool:
+    return bool(one[0] & other[0] or one[1] & other[1]) and not _are_swapped(one, other)
+
+
+def _spelled(root: str, text: str) -> str:
+    return next(word for word in words(text) if stem(word) == root)

@@ -11,7 +11,10 @@ from typing import Any
 import ragkit.generate.chat
 import ragkit.generate.extractive
 import ragkit.rerank.chat
-import ragkit.rerank.models  # noqa: F401
+import ragkit.rerank.models
+import ragkit.verify.entailment
+import ragkit.verify.evidence
+import ragkit.verify.judge  # noqa: F401
 from ragkit import (  # noqa: F401
     chunk,
     compress,
@@ -28,7 +31,6 @@ from ragkit import (  # noqa: F401
     retrieve,
     rewrite,
     store,
-    verify,
 )
 from ragkit.config import Spec
 from ragkit.errors import UsageError

@@ -154,12 +154,23 @@ def _stemmer() -> Callable[[str], list[str]]:
 
 def numbers(text: str) -> set[str]:
     """The numbers in *text*, written one way: `80,000`, `80k` and `80 thousand` are all `80000`; `two` is `2`."""
-    found = set()
+    found = {number for number, _ in quantities(text)}
+    return found | {str(_NUMBER_WORDS[w]) for w in words(text) if w in _NUMBER_WORDS and w not in ("zero", "one")}
+
+
+_UNIT = re.compile(r"[\s-]?(%|[^\W\d_]+)")
+
+
+def quantities(text: str) -> list[tuple[str, str]]:
+    """The numbers that *text* writes in digits, in order, each with the sign or word behind it, such as `%`; "" if there is none."""
+    found = []
     for match in _NUMBER.finditer(text):
         whole, fraction, scale_word, scale_letter = match.groups()
         power = _SCALES[(scale_word or scale_letter).lower()] if scale_word or scale_letter else 0
-        found.add(_canonical(whole.replace(",", ""), (fraction or ".")[1:], power))
-    return found | {str(_NUMBER_WORDS[w]) for w in words(text) if w in _NUMBER_WORDS and w not in ("zero", "one")}
+        unit = _UNIT.match(text, match.end())
+        named = "" if unit is None or unit[1].casefold() in STOPWORDS else unit[1].casefold()
+        found.append((_canonical(whole.replace(",", ""), (fraction or ".")[1:], power), named))
+    return found
 
 
 def _canonical(whole: str, fraction: str, power: int) -> str:

@@ -27,7 +27,7 @@ LAYERS = [
     {"registry", "document", "where"},
     {"text", "config", "model"},
     {"evidence", "corpus", "tokens", "openvino_models", "prompt"},
-    {"cite", "index", "formats"},
+    {"cite", "index", "formats", "cross_encoder"},
     {
         "files",
         "chunk",

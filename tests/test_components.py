@@ -32,6 +32,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "quoted": {"llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])},
     "notes": {"llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])},
     "llm": {"llm": ragkit.use(scripted_chat, responses=['{"score": 4, "reason": "right"}'])},
+    "judge": {"llm": ragkit.use(scripted_chat, responses=['{"reason": "it says so", "verdict": "supported"}'])},
     "late_interaction": {"embed": SentenceTransformersEmbeddings()},
     "mmr": {"embed": HashedEmbeddings()},
     "scripted": {"responses": ["yes"]},
@@ -52,6 +53,7 @@ def test_every_component_keeps_the_contract(name: str, maker: registry.Maker, mo
         "openai": lambda: {"model": "m", "base_url": model_server.url},
         "static": lambda: {"model": static_model(tmp_path, np.eye(4, 3))},
         "cross_encoder": lambda: {"model": str(tiny_cross_encoder(tmp_path))},
+        "entailment": lambda: {"model": str(tiny_cross_encoder(tmp_path)), "threshold": 0.0},
     }
     check_component(maker, **(made_here[name]() if name in made_here else ARGUMENTS.get(name, {})))
 

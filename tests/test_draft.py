@@ -22,7 +22,8 @@ from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.pipeline import AnswerPipeline
 from ragkit.policy import Policy
 from ragkit.testing import passages, scripted_chat
-from ragkit.verify import EvidenceVerifier, Verifier
+from ragkit.verify import Verifier
+from ragkit.verify.evidence import EvidenceVerifier
 
 QUESTION = "How many people do glass bridges carry?"
 SAID = "Glass bridges carry 40 people [1]. They carry 50 cars [3]. They are tested every year [2]."

@@ -1,4 +1,4 @@
-"""What supports a claim: its words, numbers, names and negation, compared with the source's."""
+"""What supports a claim: its words, numbers, names, negation and comparisons, against the source's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ragkit.evidence import Support, closest, missing_names, smallest_support, support
+from ragkit.evidence import (
+    SUPPORTED,
+    Likeness,
+    Support,
+    closest,
+    likeness,
+    missing_names,
+    objections,
+    probability,
+    smallest_support,
+    support,
+)
 from ragkit.text import sentences
 
 QUOTE = "In 2023, glass bridges near Oslo carried 1,200 people, which is 4.5% more than steel ones. They do not bend."
@@ -42,8 +53,8 @@ def test_quotation_marks_and_the_encoding_of_accents_make_no_difference() -> Non
 )
 def test_the_same_words_in_another_order_support_a_claim(claim: str) -> None:
     found = support(claim, QUOTE, TITLE)
-    assert found == Support(0.99, "every word of the claim is in the source")
-    assert found.holds
+    assert found.reason == "every word of the claim is in the source"
+    assert SUPPORTED <= found.score < 1
 
 
 @pytest.mark.parametrize(
@@ -89,10 +100,98 @@ def test_a_denial_of_something_else_does_not_count(quote: str) -> None:
     assert support("Glass bends.", quote).score == 1.0
 
 
-def test_the_share_of_the_words_that_the_source_has_is_the_score() -> None:
-    assert support("glass wood stone paper", "Glass and wood.") == Support(0.5, "50% of the claim's words are in the source")
-    assert support("glass wood stone", "Glass and wood.").holds
-    assert support("glass paper", "wood") == Support(0.0, "0% of the claim's words are in the source")
+@pytest.mark.parametrize(
+    ("claim", "quote", "reason"),
+    [
+        ("It answers in 80 ms.", "It answers 80 % in time.", "the number 80 is of 'ms' in the claim and of '%' in the source"),
+        (
+            "It has 1.5B tokens.",
+            "It has 1.5B parameters and saw 300B tokens.",
+            "the number 1500000000 is of 'tokens' in the claim and of 'parameters' in the source",
+        ),
+        (
+            "Training takes 80 hours.",
+            "Training on 80 GPUs takes 3 hours.",
+            "the number 80 is of 'hours' in the claim and of 'gpus' in the source",
+        ),
+    ],
+)
+def test_a_number_that_counts_something_else_does_not_hold(claim: str, quote: str, reason: str) -> None:
+    assert support(claim, quote).reason == reason
+    assert not support(claim, quote).holds
+
+
+@pytest.mark.parametrize(
+    ("claim", "quote"),
+    [
+        ("It was trained for 80 hours on glass.", "Training on glass took 80 long hours."),
+        ("It has 1.5B weights.", "It has 1.5B parameters."),
+        ("Of them, 80 are of glass.", "There are 80 bridges of glass."),
+    ],
+)
+def test_a_number_of_what_may_be_the_same_is_no_mistake(claim: str, quote: str) -> None:
+    assert list(objections(claim, quote)) == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "quote", "reason"),
+    [
+        ("Glass outperforms steel.", "On all tests steel outperforms glass.", "the claim compares the other way round than the source"),
+        (
+            "Glass is outperformed by steel.",
+            "On all tests glass outperforms steel.",
+            "the claim compares the other way round than the source",
+        ),
+        ("Steel is stronger than glass.", "Glass is much stronger than steel.", "the claim compares the other way round than the source"),
+        ("The load increased by 5%.", "The load has decreased by 5%.", "the claim says 'increased' where the source says 'decreased'"),
+        ("Glass is worse than steel.", "We find glass better than steel.", "the claim says 'worse' where the source says 'better'"),
+    ],
+)
+def test_a_comparison_turned_round_does_not_hold(claim: str, quote: str, reason: str) -> None:
+    assert support(claim, quote).reason == reason
+    assert not support(claim, quote).holds
+
+
+@pytest.mark.parametrize(
+    ("claim", "quote"),
+    [
+        ("Glass outperforms steel.", "On all tests steel is outperformed by glass."),
+        ("Glass is better than steel.", "On all tests steel is worse than glass."),
+        ("Glass is stronger than steel.", "Wood bends less often, and glass is stronger than steel."),
+    ],
+)
+def test_a_comparison_in_other_words_is_not_turned_round(claim: str, quote: str) -> None:
+    assert list(objections(claim, quote)) == []
+
+
+def test_what_claim_and_source_have_in_common_is_counted() -> None:
+    assert likeness("glass wood stone paper", "Glass and wood.") == Likeness(covered=0.5, paired=1 / 3)
+    assert likeness("glass wood", "The wood of glass.") == Likeness(covered=1.0, paired=0.0)
+    assert likeness("In 2023, glass bends.", "Glass bends.", "A title") == Likeness(covered=1.0, paired=1.0)
+    assert likeness("A survey of glass", "Glass bends.", "Survey", aligned=0.5) == Likeness(covered=1.0, paired=0.0, aligned=0.5)
+    assert likeness("", "Glass bends.") == Likeness(covered=0.0, paired=0.0)
+
+
+def test_more_in_common_is_more_probable_but_never_certain() -> None:
+    for aligned in (None, 1.0):
+        alike = [Likeness(c, p, aligned) for c, p in ((0.0, 0.0), (0.5, 0.0), (0.5, 0.5), (1.0, 0.5), (1.0, 1.0))]
+        assert [probability(a) for a in alike] == sorted(probability(a) for a in alike)
+        assert probability(alike[-1]) < 1
+    assert probability(Likeness(0.5, 0.2, 0.9)) > probability(Likeness(0.5, 0.2, 0.4))
+
+
+def test_the_share_of_the_claims_words_in_the_source_is_the_reason() -> None:
+    found = support("glass wood stone paper", "Glass and wood.")
+    assert found == Support(probability(Likeness(0.5, 1 / 3)), "50% of the claim's words are in the source")
+    assert not found.holds
+    assert support("glass bridges carry many people", "Every day, glass bridges carry people.").holds
+    assert support("glass paper", "wood") == Support(probability(Likeness(0.0, 0.0)), "0% of the claim's words are in the source")
+
+
+def test_words_put_together_from_different_places_count_less() -> None:
+    text = "Tall men built glass bridges. Old women crossed steel roads."
+    whole, mixed = "Glass bridges were built by tall men.", "Old men built steel bridges; tall women crossed glass roads."
+    assert support(whole, text).score > support(mixed, text).score
 
 
 @pytest.mark.parametrize("claim", ["", " ", "...", "It is what it is."])
@@ -118,10 +217,10 @@ def test_the_smallest_span_that_supports_a_claim_is_found() -> None:
     assert smallest_support("Glass ones bend.", text) == ((17, 33), Support(1.0, "the source says it word for word"))
     (start, end), found = smallest_support("Glass bends and steel holds.", text)
     assert text[start:end] == "Glass ones bend. Steel ones hold trains."
-    assert found.score == 0.99
+    assert found.reason == "every word of the claim is in the source"
     (start, end), found = smallest_support("Glass bends and steel holds.", text, most=1)
-    assert (text[start:end], found.score) == ("Glass ones bend.", 0.5)
-    assert smallest_support("Glass bends.", "") == ((0, 0), Support(0.0, "0% of the claim's words are in the source"))
+    assert (text[start:end], found.reason) == ("Glass ones bend.", "50% of the claim's words are in the source")
+    assert smallest_support("Glass bends.", "")[0] == (0, 0)
 
 
 SENTENCES = [

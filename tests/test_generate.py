@@ -20,7 +20,7 @@ from ragkit.llm import openai_chat
 from ragkit.policy import apply
 from ragkit.testing import PAPER, passages, scripted_chat
 from ragkit.text import sentences
-from ragkit.verify import EvidenceVerifier
+from ragkit.verify.evidence import EvidenceVerifier
 
 QUESTION = "How many people do glass bridges carry?"
 

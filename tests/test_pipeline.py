@@ -32,7 +32,7 @@ def small(directory: Path) -> ragkit.Rag:
     from ragkit.lexical import TantivyIndex
     from ragkit.retrieve import DenseRetriever, LexicalRetriever
     from ragkit.store import ChromaStore
-    from ragkit.verify import EvidenceVerifier
+    from ragkit.verify.evidence import EvidenceVerifier
 
     dense, words = ChromaStore(embed=HashedEmbeddings()), TantivyIndex()
     return ragkit.Rag(

@@ -42,7 +42,7 @@ from ragkit.pipeline import AnswerPipeline, IngestPipeline
 from ragkit.retrieve import DenseRetriever, LexicalRetriever
 from ragkit.store import ChromaStore
 from ragkit.testing import HashedEmbeddings
-from ragkit.verify import EvidenceVerifier
+from ragkit.verify.evidence import EvidenceVerifier
 
 QUESTION = "How many people do glass bridges carry?"
 

@@ -23,7 +23,8 @@ from ragkit.evaluate.dataset import Case, Dataset
 from ragkit.evaluate.outcome import Hit, Outcome
 from ragkit.flow import run
 from ragkit.text import stems
-from ragkit.verify import EvidenceVerifier, Verifier
+from ragkit.verify import Verifier
+from ragkit.verify.evidence import EvidenceVerifier
 
 Values = dict[str, float]
 """A value by the name of its measure; a measure that does not apply to the case is left out."""

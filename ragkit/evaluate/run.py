@@ -34,7 +34,8 @@ from ragkit.flow import Event, Finished, Progress, run
 from ragkit.judge import Judge, Judged, Winner
 from ragkit.pipeline import Rag
 from ragkit.plan import plan, work_of
-from ragkit.verify import EvidenceVerifier, Verifier
+from ragkit.verify import Verifier
+from ragkit.verify.evidence import EvidenceVerifier
 
 _ERRORS_IN_A_ROW = 5
 """After so many a run stops: the model server is gone."""

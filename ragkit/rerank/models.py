@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, cast
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Protocol, cast
 
 import numpy as np
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -18,16 +16,15 @@ from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, field_valid
 
 from ragkit import model
 from ragkit.corpus import CorpusReader
+from ragkit.cross_encoder import Backend, Logits, logits
 from ragkit.document import digest, score_of, scored, searchable
 from ragkit.embed import fingerprint_of
 from ragkit.errors import ModelError
-from ragkit.openvino_models import Precision, compiled, converted, quietly, save
+from ragkit.openvino_models import Precision
 from ragkit.registry import component
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Vectors = NDArray[np.float32]
-
-_CONVERSION = "cross-encoder 1"  # changed when the way models are converted changes
 
 
 def scaled(values: Sequence[float]) -> NDArray[np.float64]:
@@ -67,7 +64,7 @@ class CrossEncoderReranker(BaseDocumentCompressor):
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     model: str
-    backend: Literal["openvino", "torch"] = "openvino"
+    backend: Backend = "openvino"
     precision: Precision = "auto"
     depth: PositiveInt = 50
     top_k: PositiveInt = 10
@@ -82,113 +79,19 @@ class CrossEncoderReranker(BaseDocumentCompressor):
 
     def scores(self, query: str, texts: Sequence[str]) -> list[float]:
         """How probably each of *texts* answers *query*.  Raises `ModelError` if the model is nowhere to be had, or is no reranker."""
-        judge = _cross_encoder(model.files(self.model), self.backend, self.precision)
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # texts of a length share a batch: little padding
-        found = [0.0] * len(texts)
-        for at in range(0, len(order), self.batch_size):
-            batch = order[at : at + self.batch_size]
-            for i, score in zip(batch, _probabilities(judge([(query, texts[i]) for i in batch])), strict=True):
-                found[i] = score
-        return found
+        files = model.files(self.model)
+        if not texts:
+            return []
+        found = logits(files, [(query, text) for text in texts], self.backend, self.precision, self.batch_size)
+        if found.shape[1] > 2:
+            raise ModelError(f"the model in '{files}' tells {found.shape[1]} labels apart; a reranker has one, or no and yes")
+        return _probabilities(found)
 
 
-Judge = Callable[[Sequence[tuple[str, str]]], Vectors]
-"""Pairs of texts in, a row of logits each out."""
-
-
-def _probabilities(logits: Vectors) -> list[float]:
+def _probabilities(logits: Logits) -> list[float]:
     if logits.shape[1] == 2:  # no and yes
         logits = logits[:, 1:] - logits[:, :1]
     return [float(p) for p in 1 / (1 + np.exp(-logits[:, 0].astype(np.float64)))]
-
-
-@functools.cache
-def _cross_encoder(directory: Path, backend: str, precision: Precision) -> Judge:
-    """The model, loaded once a process however many components name it."""
-    return _openvino(directory, precision) if backend == "openvino" else _torch(directory)
-
-
-def _torch(directory: Path) -> Judge:
-    import torch
-
-    loaded = _loaded(directory)
-
-    def judge(pairs: Sequence[tuple[str, str]]) -> Vectors:
-        logits = loaded.predict(list(pairs), batch_size=len(pairs), activation_fn=torch.nn.Identity(), show_progress_bar=False)
-        return np.asarray(logits, dtype=np.float32).reshape(len(pairs), -1)
-
-    return judge
-
-
-def _openvino(directory: Path, precision: Precision) -> Judge:
-    from tokenizers import Tokenizer
-
-    folder = converted(digest(_CONVERSION, _fingerprint(directory)), lambda made: _convert(directory, made))
-    run = compiled(folder, precision)
-    notes = json.loads((folder / "notes.json").read_text())
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.enable_truncation(notes["longest"])
-    tokenizer.enable_padding(pad_id=notes["pad"], pad_type_id=notes["pad_type"], pad_token=notes["pad_token"])
-
-    def judge(pairs: Sequence[tuple[str, str]]) -> Vectors:
-        encodings = tokenizer.encode_batch(list(pairs))
-        parts = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
-        return run({name: np.array([getattr(e, parts[name]) for e in encodings], dtype=np.int64) for name in notes["inputs"]})
-
-    return judge
-
-
-def _fingerprint(directory: Path) -> str:
-    """The model's, with the files that say how long a text it reads."""
-    others = [directory / name for name in ("tokenizer_config.json", "config_sentence_transformers.json")]
-    return digest(model.fingerprint(directory), *(p.read_text(encoding="utf-8") for p in others if p.exists()))
-
-
-def _convert(directory: Path, folder: Path) -> None:
-    import torch
-
-    loaded = _loaded(directory)
-    tokenizer = getattr(loaded.tokenizer, "backend_tokenizer", None)
-    names = [n for n in loaded.tokenizer.model_input_names if n in ("input_ids", "attention_mask", "token_type_ids")]
-    if len(loaded) > 1 or tokenizer is None or any(loaded.prompts.values()) or "Classification" not in type(loaded.model).__name__:
-        raise ModelError(f"'{directory}' is no plain sequence classifier, which is all that OpenVINO runs here; say backend: torch")
-
-    class Logits(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = loaded.model
-
-        def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any = None) -> Any:
-            more = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-            return self.model(input_ids=input_ids, attention_mask=attention_mask, **more).logits
-
-    save(Logits(), names, folder)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    notes = {
-        "inputs": names,
-        "longest": min(loaded.max_seq_length or 512, 100_000),
-        "pad": loaded.tokenizer.pad_token_id or 0,
-        "pad_type": loaded.tokenizer.pad_token_type_id,
-        "pad_token": loaded.tokenizer.pad_token or "[PAD]",
-    }
-    (folder / "notes.json").write_text(json.dumps(notes))
-
-
-def _loaded(directory: Path) -> Any:
-    """The CrossEncoder.  Raises `ModelError` for a model without a trained head, or with one that is no judge of relevance."""
-    with quietly():
-        from sentence_transformers import CrossEncoder
-
-        kinds = json.loads((directory / "config.json").read_text(encoding="utf-8")).get("architectures") or [""]
-        if not kinds[0].endswith(("ForSequenceClassification", "ForCausalLM")):
-            raise ModelError(
-                f"'{directory}' is no cross-encoder, but a {kinds[0] or 'model of another kind'}; name one that sentence-transformers'"
-                " CrossEncoder loads, or make one with `ragkit train reranker`"
-            )
-        loaded = CrossEncoder(str(directory), device="cpu", local_files_only=True)
-    if loaded.num_labels > 2:
-        raise ModelError(f"the model in '{directory}' tells {loaded.num_labels} labels apart; a reranker has one, or no and yes")
-    return loaded.eval()
 
 
 # --- late interaction

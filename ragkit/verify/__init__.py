@@ -1,0 +1,170 @@
+"""Does each citation support its claim?  By words and numbers (`evidence`), an entailment model (`entailment`), a chat model (`judge`).
+
+A verifier judges; what becomes of a claim that nothing supports is the policy's.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple
+
+from ragkit.answer import Answer, Citation, Claim, Verdict
+from ragkit.cite import cite, render
+from ragkit.document import Span, span_of, title_of
+from ragkit.evidence import smallest_support
+from ragkit.flow import Flow
+from ragkit.registry import interface
+from ragkit.text import stems
+
+
+@interface
+class Verifier(ABC):
+    """Gives every citation and claim of an answer a verdict."""
+
+    quick: ClassVar[bool] = False
+    """Is it quick enough to judge each sentence while a chat model writes the next?"""
+
+    @abstractmethod
+    def flow(self, answer: Answer) -> Flow[Answer]:
+        """*answer*, judged; its sentences are as they were, and so are its marks, but for those that now point to another source."""
+
+
+class Pair(NamedTuple):
+    """A claim and what is cited for it, from the paper *title*."""
+
+    claim: str
+    quote: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How far a quote supports a claim, from 0 to 1, the verdict on it, and why; `usage` counts model tokens."""
+
+    verdict: Verdict
+    score: float
+    reason: str
+    usage: Mapping[str, int] = field(default_factory=dict)
+
+
+Findings = Mapping[Pair, Finding]
+
+
+class ClaimVerifier(Verifier):
+    """Holds each claim against each of its quotes, and one that none of them supports against all of them together.
+
+    Such a claim, and one that cites nothing, is also held against the best span of the answer's context, and cites that
+    from then on if it is supported by it.  A citation of several claims has the verdict of the one that it supports least.
+    """
+
+    @abstractmethod
+    def weigh(self, pairs: Sequence[Pair]) -> Flow[Sequence[Finding]]:
+        """What is found of each of *pairs*, of which there is at least one."""
+
+    def flow(self, answer: Answer) -> Flow[Answer]:
+        sources = {c.number: c for c in answer.citations if c.document_id is not None}
+        found = yield from self._weighed([p for claim in answer.claims for p in _pairs(claim, sources)])
+        doubtful = [i for i, claim in enumerate(answer.claims) if _may_move(claim, sources) and not _holds(claim, sources, found)]
+        others = {i: other for i in doubtful if (other := _best_span(answer, answer.claims[i])) is not None}
+        wanted = [_together(answer.claims[i], sources) for i in doubtful] + [_pair(answer.claims[i], other) for i, other in others.items()]
+        found |= yield from self._weighed([pair for pair in wanted if pair is not None and pair not in found])
+        moved = {
+            i: other
+            for i, other in others.items()
+            if not _holds(answer.claims[i], sources, found) and found[_pair(answer.claims[i], other)].verdict is Verdict.SUPPORTED
+        }
+        return _judged(_repointed(answer, moved) if moved else answer, found)
+
+    def _weighed(self, pairs: Sequence[Pair]) -> Flow[dict[Pair, Finding]]:
+        once = list(dict.fromkeys(pairs))
+        return dict(zip(once, (yield from self.weigh(once)), strict=True)) if once else {}
+
+
+def _pair(claim: Claim, citation: Citation) -> Pair:
+    return Pair(claim.text, citation.quote, citation.title)
+
+
+def _pairs(claim: Claim, sources: Mapping[int, Citation]) -> list[Pair]:
+    return [_pair(claim, sources[n]) for n in claim.citations if n in sources]
+
+
+def _together(claim: Claim, sources: Mapping[int, Citation]) -> Pair | None:
+    """The claim and all its quotes as one, if there are several."""
+    pairs = _pairs(claim, sources)
+    titles = dict.fromkeys(p.title for p in pairs)
+    return Pair(claim.text, "\n".join(p.quote for p in pairs), " ".join(titles)) if len(pairs) > 1 else None
+
+
+def _against(claim: Claim, sources: Mapping[int, Citation], found: Findings) -> list[Finding]:
+    """All that was found of a claim and its quotes, alone and together."""
+    return [found[p] for p in [*_pairs(claim, sources), _together(claim, sources)] if p is not None and p in found]
+
+
+def _holds(claim: Claim, sources: Mapping[int, Citation], found: Findings) -> bool:
+    return any(f.verdict is Verdict.SUPPORTED for f in _against(claim, sources, found))
+
+
+def _verdict(claim: Claim, sources: Mapping[int, Citation], found: Findings) -> Verdict:
+    if not claim.citations:
+        return Verdict.UNSUPPORTED if any(c.isalnum() for c in claim.text) else Verdict.UNCHECKED
+    verdicts = {f.verdict for f in _against(claim, sources, found)}
+    if not verdicts:
+        return Verdict.UNRESOLVED
+    return next(v for v in (Verdict.SUPPORTED, Verdict.UNCHECKED, Verdict.UNSUPPORTED) if v in verdicts)
+
+
+def _judged(answer: Answer, found: Findings) -> Answer:
+    """*answer* with the verdicts that follow from what was *found*."""
+    sources = {c.number: c for c in answer.citations if c.document_id is not None}
+    claims = tuple(c.model_copy(update={"verdict": _verdict(c, sources, found)}) for c in answer.claims)
+    citations = []
+    for citation in answer.citations:
+        of_it = [found[_pair(c, citation)] for c in claims if citation.number in c.citations and citation.number in sources]
+        if of_it:
+            least = min(of_it, key=lambda f: f.score)
+            citation = citation.model_copy(update={"verdict": least.verdict, "score": round(least.score, 4), "reason": least.reason})
+        citations.append(citation)
+    spent = [f.usage for f in found.values()]
+    usage = {**answer.usage}
+    for kind in {kind for each in spent for kind in each}:
+        usage[kind] = usage.get(kind, 0) + sum(each.get(kind, 0) for each in spent)
+    return answer.model_copy(update={"claims": claims, "citations": tuple(citations), "usage": usage})
+
+
+# --- other sources
+
+
+def _may_move(claim: Claim, sources: Mapping[int, Citation]) -> bool:
+    """Does it say something, and name at least one source, or none?  Marks that name no source stay, to be seen."""
+    return bool(stems(claim.text)) and (not claim.citations or any(n in sources for n in claim.citations))
+
+
+def _best_span(answer: Answer, claim: Claim) -> Citation | None:
+    """The span of the context that supports *claim* best by its words, as a citation still without a number."""
+    found = [(smallest_support(claim.text, p.page_content, title_of(p)), p) for p in answer.context]
+    if not found:
+        return None
+    (offsets, _), passage = max(found, key=lambda each: each[0][1].score)
+    whole = span_of(passage)
+    return cite(0, passage, Span(whole.document_id, whole.start + offsets[0], whole.start + offsets[1]))
+
+
+def _repointed(answer: Answer, moved: Mapping[int, Citation]) -> Answer:
+    """*answer*, in which the claims at the places in *moved* cite that instead; citations are numbered in order of appearance."""
+    known = {(c.document_id, c.start, c.end): c for c in answer.citations}
+    highest = max((c.number for c in answer.citations), default=0)
+    claims = list(answer.claims)
+    for i, other in moved.items():
+        span = (other.document_id, other.start, other.end)
+        if span not in known:
+            highest += 1
+            known[span] = other.model_copy(update={"number": highest})
+        unresolved = [c.number for c in answer.citations if c.document_id is None and c.number in claims[i].citations]
+        claims[i] = claims[i].model_copy(update={"citations": (known[span].number, *unresolved)})
+    every = {c.number: c for c in [*answer.citations, *known.values()]}
+    order = {old: new for new, old in enumerate(dict.fromkeys(n for c in claims for n in c.citations), 1)}
+    claims = [c.model_copy(update={"citations": tuple(order[n] for n in c.citations)}) for c in claims]
+    citations = tuple(every[old].model_copy(update={"number": new}) for old, new in order.items())
+    return answer.model_copy(update={"text": render(claims), "claims": tuple(claims), "citations": citations})

@@ -1,0 +1,77 @@
+"""Claims held against quotes by a model trained to tell whether one text follows from another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, PositiveInt
+
+from ragkit import model
+from ragkit.answer import Verdict
+from ragkit.cross_encoder import Backend, labels, logits
+from ragkit.errors import ModelError
+from ragkit.flow import Flow, call
+from ragkit.openvino_models import Precision
+from ragkit.registry import component
+from ragkit.verify import ClaimVerifier, Finding, Pair
+
+
+@component("entailment")
+@dataclass(frozen=True)
+class EntailmentVerifier(ClaimVerifier):
+    """A model of natural language inference says how probably the claim follows from the quote: a sentence-transformers CrossEncoder.
+
+    `model`: a directory, an installed model package, or a name on the hub, such as `cross-encoder/nli-deberta-v3-base`.  It has
+    a label called entailment, or one score.  A quote supports a claim from `threshold` on.  `backend`: `openvino` runs models that
+    classify sequences; `torch` whatever CrossEncoder loads.
+    """
+
+    model: str
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    backend: Backend = "openvino"
+    precision: Precision = "auto"
+    batch_size: PositiveInt = 16
+
+    def weigh(self, pairs: Sequence[Pair]) -> Flow[Sequence[Finding]]:
+        return (yield from call("verify", self.judged, pairs))
+
+    def judged(self, pairs: Sequence[Pair]) -> list[Finding]:
+        """What the model finds.  Raises `ModelError` if it is nowhere to be had, or has several labels and none for entailment."""
+        directory = model.files(self.model)
+        texts = [(f"{pair.title}\n{pair.quote}".strip(), pair.claim) for pair in pairs]
+        found = logits(directory, texts, self.backend, self.precision, self.batch_size).astype(np.float64)
+        if found.shape[1] == 1:
+            return [self._found(score, f"the model scores it {score:.2f}") for score in 1 / (1 + np.exp(-found[:, 0]))]
+        names = labels(directory)
+        which = _entailment(directory, names)
+        return [self._found(row[which], _reason(row, names)) for row in _softmax(found)]
+
+    def _found(self, score: float, reason: str) -> Finding:
+        return Finding(Verdict.SUPPORTED if score >= self.threshold else Verdict.UNSUPPORTED, float(score), reason)
+
+
+def _softmax(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    grown = np.exp(rows - rows.max(axis=1, keepdims=True))
+    return np.asarray(grown / grown.sum(axis=1, keepdims=True))
+
+
+def _reason(row: NDArray[np.float64], names: Sequence[str]) -> str:
+    """The most probable label: to the model, the source and the claim are an entailment, neutral, a contradiction."""
+    top = int(row.argmax())
+    return f"the model's label is '{names[top].lower()}' with probability {row[top]:.2f}"
+
+
+def _entailment(directory: Path, names: Sequence[str]) -> int:
+    """Which label says that the claim follows."""
+    found = [i for i, name in enumerate(names) if name.lower().startswith(("entail", "support"))]
+    if len(found) != 1:
+        raise ModelError(
+            f"the model in '{directory}' has the labels {', '.join(names)}, and none of them is entailment; "
+            "name a model of natural language inference, or say so under id2label in its config.json"
+        )
+    return found[0]

@@ -1,0 +1,78 @@
+"""Claims held against quotes by their words, numbers, names, negation and comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, cast
+
+import numpy as np
+from langchain_core.embeddings import Embeddings
+from numpy.typing import NDArray
+
+from ragkit.answer import Verdict
+from ragkit.evidence import SUPPORTED, support
+from ragkit.flow import Flow, call
+from ragkit.registry import component
+from ragkit.text import sentences
+from ragkit.verify import ClaimVerifier, Finding, Pair
+
+Vectors = NDArray[np.float32]
+
+
+class _TokenEmbeddings(Protocol):
+    def token_vectors(self, texts: Sequence[str]) -> list[Vectors]: ...
+
+
+@component("evidence")
+@dataclass(frozen=True)
+class EvidenceVerifier(ClaimVerifier):
+    """Compares words, numbers with what they count, names, negation and comparison of claim and quote; needs no model.
+
+    A quote supports a claim if its score, a probability, is at least `threshold`; see `ragkit.evidence`.  With `embed`, a model
+    that gives a vector for each token, a word of the claim may also be met by one of like meaning.
+    """
+
+    threshold: float = SUPPORTED
+    embed: Embeddings | None = None
+
+    quick: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.embed is not None and not hasattr(self.embed, "token_vectors"):
+            raise ValueError(f"evidence needs a vector for each token, which {type(self.embed).__name__} does not give")
+
+    def weigh(self, pairs: Sequence[Pair]) -> Flow[Sequence[Finding]]:
+        alignments: Sequence[float | None] = [None] * len(pairs)
+        if self.embed is not None:
+            texts = texts_of(pairs)
+            vectors = yield from call("verify", cast(_TokenEmbeddings, self.embed).token_vectors, texts)
+            alignments = aligned(pairs, dict(zip(texts, vectors, strict=True)))
+        return [self._found(pair, nearness) for pair, nearness in zip(pairs, alignments, strict=True)]
+
+    def _found(self, pair: Pair, nearness: float | None) -> Finding:
+        found = support(*pair, aligned=nearness)
+        verdict = Verdict.SUPPORTED if found.score >= self.threshold else Verdict.UNSUPPORTED
+        return Finding(verdict, found.score, found.reason)
+
+
+def texts_of(pairs: Sequence[Pair]) -> list[str]:
+    """The claims, and the sentences of the quotes: what vectors are needed of."""
+    return list(dict.fromkeys(text for pair in pairs for text in (pair.claim, *_parts(pair.quote))))
+
+
+def aligned(pairs: Sequence[Pair], vectors: Mapping[str, Vectors]) -> list[float]:
+    """How well each claim's tokens are met by their best in the quote: their mean cosine, at least 0.
+
+    (MaxSim, from "ColBERT: Efficient and Effective Passage Search via Contextualized Late Interaction over BERT".)
+    """
+    return [_nearness(vectors[pair.claim], [vectors[part] for part in _parts(pair.quote)]) for pair in pairs]
+
+
+def _nearness(claim: Vectors, quote: Sequence[Vectors]) -> float:
+    there = [part for part in quote if len(part)]
+    return max(float((claim @ np.concatenate(there).T).max(axis=1).mean()), 0.0) if len(claim) and there else 0.0
+
+
+def _parts(quote: str) -> list[str]:
+    return [quote[a:b] for a, b in sentences(quote)]
