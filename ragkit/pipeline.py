@@ -36,7 +36,7 @@ from ragkit.errors import CorpusError, IndexMismatch, LoadError, RagkitError, Us
 from ragkit.files import Files
 from ragkit.flow import Called, Event, Finished, Flow, Pipeline, Progress, Reached, asteps, call, emit, gather, run, steps
 from ragkit.fuse import Fusion, MinMaxFusion, Ranking
-from ragkit.gate import Gate, Relevance
+from ragkit.gate import Gate, Relevance, support
 from ragkit.generate import Generator
 from ragkit.index import Index, LexicalIndex, VectorIndex
 from ragkit.policy import Policy
@@ -391,13 +391,16 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         yield from emit(Reached("context", passages))
         relevance = (yield from call("gate", self.gate.weigh, question, passages)) if self.gate else Relevance()
         if relevance.refusal:
-            return policy.abstain(question, relevance.refusal, passages, relevance.score)
+            return policy.abstain(question, relevance.refusal, passages, round(relevance.score, 4))
         answer = yield from self.generate.flow(question, passages)
         yield from emit(Reached("draft", answer))
         if self.verify:
             answer = yield from self.verify.flow(answer)
         yield from emit(Reached("judged", answer))
-        return policy.apply(self.policy, answer.model_copy(update={"confidence": policy.confidence(relevance.score, answer)}))
+        sure = self.gate.confirm(relevance, answer) if self.gate else Relevance(support(answer))
+        if sure.refusal:
+            return policy.abstain(question, sure.refusal, passages, round(sure.score, 4))
+        return policy.apply(self.policy, answer.model_copy(update={"confidence": round(sure.score, 4)}))
 
     def search(self, given: Question) -> Flow[tuple[str, list[Document]]]:
         """The question as it is searched for, and every passage found for it, best first."""
