@@ -129,7 +129,7 @@ FOUND = Logistic(
     weights={
         "nearest": 4.75,
         "coverage": 2.4,
-        "codes_missing": -2.1,
+        "codes_missing": -4.0,
         "names_missing": -1.36,
         "together": 2.07,
         "asked_missing": -0.7,
@@ -140,7 +140,7 @@ FOUND = Logistic(
 FOUND_BY_WORDS = Logistic(
     weights={
         "coverage": 4.49,
-        "codes_missing": -2.3,
+        "codes_missing": -4.0,
         "names_missing": -1.11,
         "together": 1.68,
         "asked_missing": -0.54,

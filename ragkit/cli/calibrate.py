@@ -13,7 +13,7 @@ from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, pri
 
 if TYPE_CHECKING:
     from ragkit.evaluate.calibrate import Calibration
-    from ragkit.pipeline import Rag
+    from ragkit.gate import CalibratedGate
 
 
 def calibrate(
@@ -44,7 +44,7 @@ def calibrate(
     [configuration] = configurations([config] if config else None, corpus, allow_import)
     settings = Settings(papers=papers or (), workspace=workspace, jobs=jobs)
     found: Calibration = watched(calibrate_events(configuration, read(questions, split), settings, precision))
-    write(out, lambda: _file(config, configuration.rag, found, allow_import))
+    write(out, lambda: _file(config, found.gate, allow_import))
     write(plot, lambda: svg(found))
     if as_json:
         print_json(found.as_json())
@@ -54,15 +54,17 @@ def calibrate(
         terminal.out.print(f"\nto use it, in the pipeline file under `answer`:\n\n{lines(found.gate)}", markup=False, highlight=False)
 
 
-def _file(config: Path | None, rag: Rag, found: Calibration, allow_import: list[str]) -> str:
-    """The pipeline file with the fitted gate: as it was written where that can be, else every setting anew."""
+def _file(config: Path | None, gate: CalibratedGate, allow_import: list[str]) -> str:
+    """The pipeline file with *gate*: as it was written where that can be, else every setting anew."""
     from dataclasses import replace
 
     from ragkit.config import loads
     from ragkit.evaluate.calibrate import written
-    from ragkit.main import dump, find
+    from ragkit.main import dump, find, load
     from ragkit.pipeline import Rag
 
-    wanted = dump(Rag(corpus=rag.corpus.directory, ingest=rag.ingest_pipeline, answer=replace(rag.answer_pipeline, gate=found.gate)))
-    text = written(find(config).read_text(encoding="utf-8-sig"), found.gate)
-    return text if text and dump(loads(Rag, text, str(config), allow_import)) == wanted else wanted
+    file = find(config)
+    rag = load(file, allow_import=allow_import)
+    wanted = dump(Rag(corpus=rag.corpus.directory, ingest=rag.ingest_pipeline, answer=replace(rag.answer_pipeline, gate=gate)))
+    text = written(file.read_text(encoding="utf-8-sig"), gate)
+    return text if text and dump(loads(Rag, text, str(file), allow_import)) == wanted else wanted

@@ -327,7 +327,7 @@ def _end(node: yaml.Node) -> int:
 _STYLE = """\
 text { font: 12px system-ui, sans-serif; fill: #555 } .head { font-weight: 600; fill: #1d1f21 }
 .grid { stroke: #e4e4e4 } .curve { fill: none; stroke: #2463a8; stroke-width: 2; stroke-linejoin: round }
-.target { stroke: #b4581a; stroke-dasharray: 5 4 } .target-text { fill: #b4581a }
+.target { stroke: #b4581a; stroke-dasharray: 5 4 } .target-text { fill: #b4581a; paint-order: stroke; stroke: #fff; stroke-width: 3px }
 .whisker { stroke: #1d1f21; stroke-width: 1.5 } .gate { fill: #1d1f21; stroke: #fff; stroke-width: 1.5 }"""
 
 
@@ -352,8 +352,8 @@ def svg(found: Calibration) -> str:
         f'<text x="{(left + right) / 2}" y="{bottom + 38}" text-anchor="middle">questions answered</text>',
         f'<text x="16" y="{(top + bottom) / 2}" text-anchor="middle" transform="rotate(-90 16 {(top + bottom) / 2})">of them wrong</text>',
         f'<line x1="{left}" y1="{target}" x2="{right}" y2="{target}" class="target"/>',
-        f'<text x="{right}" y="{target}" dy="-5" text-anchor="end" class="target-text">target: {100 * found.target:g} % right</text>',
         f'<polyline points="{" ".join(",".join(at(*point)) for point in found.curve)}" class="curve"/>',
+        f'<text x="{right}" y="{target}" dy="-5" text-anchor="end" class="target-text">target: {100 * found.target:g} % right</text>',
     ]
     if found.precision:
         (x, y), (_, low), (_, high) = (at(found.coverage.value, 1 - share) for share in found.precision[:3])
