@@ -76,7 +76,7 @@ class Abstention(_Value):
 class Answer(_Value):
     """The text, its claims and citations, and the numbered context it was written from.
 
-    `confidence` is from 0 to 1: how far the passages are about the question, times how well they support the claims.
+    `confidence`, from 0 to 1, is the gate's: how likely the answer is right, by its passages and its verdicts.
     `usage` counts model tokens (`input_tokens`, `output_tokens`); `timings_ms` has a figure for each stage and `total`.
     """
 

@@ -1,22 +1,29 @@
-"""When not to answer: whether the passages found can answer the question at all."""
+"""When not to answer: whether the passages found can answer the question, and whether the answer written from them is right."""
 
 from __future__ import annotations
 
+import difflib
+import math
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from langchain_core.documents import Document
+from pydantic import Field
 
+from ragkit.answer import Answer, Verdict
 from ragkit.document import scores_of, searchable
 from ragkit.evidence import missing_names
 from ragkit.registry import component, interface
-from ragkit.text import codes, stems
+from ragkit.text import STOPWORDS, codes, names, numbers, sentences, stem, stems, words
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Relevance(NamedTuple):
-    """How far passages are about a question, from 0 to 1, and why they cannot answer it, if they cannot."""
+    """How far passages, or an answer, are what the question asks for, from 0 to 1, and why there is no answer, if there is none."""
 
     score: float = 1.0
     refusal: str | None = None
@@ -24,17 +31,28 @@ class Relevance(NamedTuple):
 
 @interface
 class Gate(ABC):
-    """Decides, before anything is generated, whether the passages can answer the question."""
+    """Decides whether a question is answered: by its passages, before anything is written, and by the judged answer."""
 
     @abstractmethod
     def weigh(self, question: str, passages: Sequence[Document]) -> Relevance:
         """How far *passages* are about *question*; the refusal is the end of a sentence."""
 
+    def confirm(self, relevance: Relevance, answer: Answer) -> Relevance:
+        """How sure *answer* is, its citations judged, after passages of this *relevance*; here, that times `support`."""
+        return Relevance(relevance.score * support(answer))
+
+
+def support(answer: Answer) -> float:
+    """The mean, over the claims with citations, of their best citation's score; 1 where none was judged."""
+    scores = {c.number: c.score for c in answer.citations if c.verdict is not Verdict.UNCHECKED}
+    best = [max(scores.get(n, 0.0) for n in claim.citations) for claim in answer.claims if claim.citations]
+    return sum(best) / len(best) if best and scores else 1.0
+
 
 @component("relevance")
 @dataclass(frozen=True)
 class RelevanceGate(Gate):
-    """Lets a question pass if the passages are about it and name what it names.
+    """Lets a question pass if the passages are about it and name what it names; its thresholds are set by hand.
 
     The nearest passage's cosine to the question (by the retriever called `retriever`) and the share of the question's
     content words that one passage has, weighed `weight` to `1 - weight`, must reach `threshold`.  What the question
@@ -63,3 +81,258 @@ class RelevanceGate(Gate):
             if name in certain or relevance < self.sure:
                 return Relevance(score, f"none of those that come near it mentions '{name}'")
         return Relevance(score)
+
+
+# --- a calibrated gate
+
+Signals = dict[str, float]
+"""What a decision rests on: a number by the name of what it measures."""
+
+FOUND_SIGNALS = {
+    "nearest": "the nearest passage's cosine to the question",
+    "coverage": "share of the question's words, the rarest weighing most, that one passage has",
+    "codes_missing": "share of the names such as GPT-4 in the question that no passage has",
+    "names_missing": "share of the other names in the question that no passage has",
+    "together": "1 if the question has names and one passage has them all",
+    "asked_missing": "of the words that say what is asked for (which *data set*), the share that no passage with the names has",
+    "number_missing": "1 if a number is asked for, and no passage with the names gives one",
+}
+"""What the passages found tell."""
+
+JUDGED_SIGNALS = {
+    "found": "how likely the passages answer the question, as log odds",
+    "support": "mean score of the claims' best citations",
+    "supported": "share of the claims that the verifier did not find unsupported",
+    "said": "share of the question's words that the supported claims say",
+    "number_unsaid": "1 if a number is asked for and no supported claim gives one",
+}
+"""What the judged answer tells."""
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """A probability: 1 / (1 + exp(-(`bias` + the sum of weight times signal))).  Below `threshold`, the question is declined."""
+
+    weights: Mapping[str, float]
+    bias: float
+    threshold: Share = 0.5
+
+    def __call__(self, signals: Mapping[str, float]) -> float:
+        return 1 / (1 + math.exp(-min(max(self.log_odds(signals), -30.0), 30.0)))
+
+    def log_odds(self, signals: Mapping[str, float]) -> float:
+        return self.bias + sum(weight * signals.get(name, 0.0) for name, weight in self.weights.items())
+
+
+# Fitted by ridge logistic regression, `codes_missing` and `support` then set by hand; docs/abstention.md says to what, and why.
+FOUND = Logistic(
+    weights={
+        "nearest": 4.75,
+        "coverage": 2.4,
+        "codes_missing": -4.0,
+        "names_missing": -1.36,
+        "together": 2.07,
+        "asked_missing": -0.7,
+        "number_missing": -4.35,
+    },
+    bias=-1.68,
+)
+FOUND_BY_WORDS = Logistic(
+    weights={
+        "coverage": 4.49,
+        "codes_missing": -4.0,
+        "names_missing": -1.11,
+        "together": 1.68,
+        "asked_missing": -0.54,
+        "number_missing": -3.8,
+    },
+    bias=-0.37,
+)
+JUDGED = Logistic(weights={"found": 0.76, "said": 2.19, "support": 3.0}, bias=-5.5, threshold=0.0)
+
+
+@component("calibrated")
+@dataclass(frozen=True)
+class CalibratedGate(Gate):
+    """Answers where the passages are likely to have the answer, and where the judged answer is likely to be right.
+
+    `found` weighs what the passages tell, `judged` what the answer and its verdicts tell; `ragkit calibrate` fits both to
+    questions of one's own.  The numbers given are for the cosines of all-MiniLM-L6-v2, which the retriever called
+    `retriever` gives; where it found nothing, the words alone decide.
+    """
+
+    retriever: str = "dense"
+    found: Logistic = FOUND
+    judged: Logistic = JUDGED
+
+    def __post_init__(self) -> None:
+        _check(self.found, "found", FOUND_SIGNALS)
+        _check(self.judged, "judged", JUDGED_SIGNALS)
+
+    def weigh(self, question: str, passages: Sequence[Document]) -> Relevance:
+        if not passages:
+            return Relevance(0.0, "nothing was found")
+        signals = found_signals(question, passages, self.retriever)
+        likely = FOUND_BY_WORDS if "nearest" in self.found.weights and "nearest" not in signals else self.found
+        score = likely(signals)
+        return Relevance(score, _lack(question, passages, signals, likely) if score < likely.threshold else None)
+
+    def confirm(self, relevance: Relevance, answer: Answer) -> Relevance:
+        score = self.judged(judged_signals(relevance, answer))
+        return Relevance(score, "what they say does not answer it surely enough" if score < self.judged.threshold else None)
+
+
+def _check(part: Logistic, name: str, known: Mapping[str, str]) -> None:
+    for word in part.weights:
+        if word not in known:
+            close = difflib.get_close_matches(word, known, 1)
+            hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+            raise ValueError(f"there is no signal '{word}' to weigh in {name} ({hint})")
+
+
+# --- what the passages tell
+
+
+def found_signals(question: str, passages: Sequence[Document], retriever: str = "dense") -> Signals:
+    """`FOUND_SIGNALS` of *passages* (at least one); without `nearest` where *retriever* scored none of them."""
+    every = [_Passage.of(p) for p in passages]
+    asked = _Asked.of(question)
+    missing = [[name for name in asked.names if not p.has(name)] for p in every]
+    lost = set(missing[0]).intersection(*missing)
+    fewest = min(map(len, missing))
+    homes = [p for p, own in zip(every, missing, strict=True) if len(own) == fewest]
+    cosines = [scores_of(p)[retriever] for p in passages if retriever in scores_of(p)]
+    return {
+        **({"nearest": max(cosines)} if cosines else {}),
+        "coverage": _coverage(question, [p.stems for p in every]),
+        "codes_missing": _share(lost, asked.codes),
+        "names_missing": _share(lost, asked.names - asked.codes),
+        "together": float(bool(asked.names) and fewest == 0),
+        "asked_missing": min(_share(asked.things - p.stems, asked.things) for p in homes),
+        "number_missing": float(asked.number and not any(map(asked.numbers_in, homes))),
+    }
+
+
+def _coverage(question: str, texts: Sequence[set[str]]) -> float:
+    """The most that one of *texts* has of the question's words; a word weighs more the fewer of them have it."""
+    weights = {w: math.log(1 + len(texts) / (1 + sum(w in text for text in texts))) for w in stems(question)}
+    return max(sum(weight for w, weight in weights.items() if w in text) for text in texts) / (sum(weights.values()) or 1.0)
+
+
+def _share(some: set[str], of: set[str]) -> float:
+    return len(some & of) / len(of) if of else 0.0
+
+
+@dataclass(frozen=True)
+class _Passage:
+    text: str
+    plain: str
+    stems: set[str]
+
+    @classmethod
+    def of(cls, passage: Document) -> _Passage:
+        text = searchable(passage)
+        return cls(passage.page_content, text.casefold(), set(stems(text)))
+
+    def has(self, name: str) -> bool:
+        """Is it called so, its parts side by side?  `Self-RAG` is `Self RAG`, and not `RAG by itself`."""
+        parts = words(name)
+        if len(parts) == 1 and stem(parts[0]) in self.stems:
+            return True
+        together = r"[\W_]{0,2}".join(map(re.escape, parts))
+        return bool(re.search(rf"(?<!\w){together}(?:e?s)?(?!\w)", self.plain))
+
+
+_HOW = re.compile(r"\bhow (?:(many)|much|large|big|long|often|far|fast|old|high|deep|wide|heavy|tall|small)\b((?:\s+[\w-]+){0,4})", re.I)
+_WHICH = re.compile(r"\b(?:what|which|whose)(?:\s+(?:is|was|are|were)(?:\s+(?:the|an?))?)?\b((?:\s+[\w-]+){1,4})", re.I)
+_QUANTITIES = frozenset(
+    "accuracy age amount auc bleu chrf cost count date decrease dose duration error f1 fid frequency gain height improvement incidence "
+    "increase length map margin mrr ndcg number percent percentage perplexity precision prevalence price proportion rate rates ratio recall "
+    "reduction rouge score scores share size speed speedup temperature time weight wer year".split()
+)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a question names, and what it asks for: the stems of `things` (how many *stories*), and whether that is a number."""
+
+    names: set[str]
+    codes: set[str]
+    things: set[str]
+    number: bool
+    counted: str
+    known: set[str]
+
+    @classmethod
+    def of(cls, question: str) -> _Asked:
+        how, which = _HOW.search(question), _WHICH.search(question)
+        found = _leading(how[2] if how[1] else "") if how else _leading(which[1]) if which else []
+        things = [s for word in found for s in stems(word)]
+        counted = things[-1] if how and how[1] and things else ""
+        named = set() if question.isupper() else {n for n in names(question) if not counted or stem(n) not in things}
+        return cls(
+            names=named,
+            codes=named & codes(question),
+            things=set(things) - {stem(w) for n in named for w in words(n)},
+            number=bool(how) or any(word.casefold() in _QUANTITIES for word in found),
+            counted=counted,
+            known=numbers(question),
+        )
+
+    def numbers_in(self, passage: _Passage) -> bool:
+        """Does a sentence give a number that the question does not, beside what is to be counted?"""
+        said = (passage.text[start:end] for start, end in sentences(passage.text))
+        return any(self.gives_number(sentence) for sentence in said)
+
+    def gives_number(self, text: str) -> bool:
+        return bool(numbers(text) - self.known) and (not self.counted or self.counted in stems(text))
+
+
+def _leading(text: str) -> list[str]:
+    """The first words of *text*, at most three, up to one that says nothing of its own."""
+    found: list[str] = []
+    for word in text.split()[:3]:
+        if word.casefold() in STOPWORDS:
+            break
+        found.append(word)
+    return found
+
+
+_CLEAR = {"nearest": 0.6, "coverage": 0.5}  # what the passages of a question that has an answer tell; of all else, nothing is missing
+
+
+def _lack(question: str, passages: Sequence[Document], signals: Signals, likely: Logistic) -> str:
+    """Why the passages do not answer: what speaks most against it."""
+    lacking = {name: likely.weights.get(name, 0.0) * (signals[name] - _CLEAR.get(name, 0.0)) for name in signals if name != "together"}
+    worst = min(lacking, key=lambda name: lacking[name])
+    if worst in ("codes_missing", "names_missing"):
+        every = [_Passage.of(p) for p in passages]
+        asked = _Asked.of(question)
+        among = asked.codes if worst == "codes_missing" else asked.names - asked.codes
+        lost = next(n for n in sorted(among, key=question.casefold().find) if not any(p.has(n) for p in every))
+        at = question.casefold().find(lost)
+        return f"none of those that come near it mentions '{question[at : at + len(lost)]}'"
+    if worst == "number_missing":
+        return "none of those that come near it gives the number asked for"
+    if worst == "asked_missing":
+        return "none of those that come near it says what is asked for"
+    return "none of them is about it"
+
+
+# --- what the answer tells
+
+
+def judged_signals(relevance: Relevance, answer: Answer) -> Signals:
+    """`JUDGED_SIGNALS` of an answer whose claims have their verdicts."""
+    asked = _Asked.of(answer.question)
+    good = [c for c in answer.claims if c.verdict in (Verdict.SUPPORTED, Verdict.UNCHECKED)]
+    said = " ".join(c.text for c in good)
+    wanted = set(stems(answer.question))
+    likely = min(max(relevance.score, 0.001), 0.999)
+    return {
+        "found": math.log(likely / (1 - likely)),
+        "support": support(answer),
+        "supported": len(good) / len(answer.claims) if answer.claims else 0.0,
+        "said": _share(set(stems(said)), wanted),
+        "number_unsaid": float(asked.number and not asked.gives_number(said)),
+    }

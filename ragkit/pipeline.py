@@ -56,7 +56,7 @@ from ragkit.flow import (
     steps,
 )
 from ragkit.fuse import Fusion, MinMaxFusion, Ranking
-from ragkit.gate import Gate, Relevance
+from ragkit.gate import Gate, Relevance, support
 from ragkit.generate import Generator
 from ragkit.index import Index, LexicalIndex, VectorIndex
 from ragkit.policy import Policy
@@ -411,12 +411,15 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         yield from emit(Reached("context", passages))
         relevance = (yield from call("gate", self.gate.weigh, question, passages)) if self.gate else Relevance()
         if relevance.refusal:
-            return policy.abstain(question, relevance.refusal, passages, relevance.score)
+            return policy.abstain(question, relevance.refusal, passages, round(relevance.score, 4))
         answer = yield from self._judged(question, passages, self.generate.flow(question, passages))
         if self.policy == "regenerate" and policy.faults(answer):
             another = yield from self._judged(question, passages, self.generate.again(question, passages, answer))
             answer = policy.better(answer, another)
-        return policy.apply(self.policy, answer.model_copy(update={"confidence": policy.confidence(relevance.score, answer)}))
+        sure = self.gate.confirm(relevance, answer) if self.gate else Relevance(support(answer))
+        if sure.refusal and not answer.abstained:
+            return policy.abstain(question, sure.refusal, passages, round(sure.score, 4))
+        return policy.apply(self.policy, answer.model_copy(update={"confidence": round(sure.score, 4)}))
 
     def _judged(self, question: str, passages: Sequence[Document], writing: Flow[Answer]) -> Flow[Answer]:
         """What is written, with its verdicts; each claim is told of (`Checked`), while the next is written if that can be."""

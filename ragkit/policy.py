@@ -77,10 +77,3 @@ def settled(policy: Policy, judged: Answer) -> Answer:
     if policy in ("flag", "drop"):
         return apply(policy, judged)
     return judged.model_copy(update={"claims": (), "citations": ()})
-
-
-def confidence(relevance: float, answer: Answer) -> float:
-    """How sure an answer is: its passages' relevance, times the mean over its claims of their best citation's score."""
-    scores = {c.number: c.score for c in answer.citations if c.verdict is not Verdict.UNCHECKED}
-    best = [max(scores.get(n, 0.0) for n in claim.citations) for claim in answer.claims if claim.citations]
-    return round(relevance * (sum(best) / len(best) if best and scores else 1.0), 4)

@@ -93,18 +93,18 @@ def questions(folder: Path, most: int = 20) -> Dataset:
 
 
 def test_the_better_options_win_and_the_place_that_mattered_is_named(ingested: Path, tmp_path: Path) -> None:
-    gates = "{choice: [{type: relevance, threshold: 1.0}, relevance]}"
+    gates = "{choice: [{type: relevance, threshold: 1.0}, calibrated]}"
     space = Space(opened(gate=gates, policy="{choice: [flag, drop]}"), "t.yaml")
     found = tune(space, questions(tmp_path), Settings(workspace=tmp_path, assessors=LIGHT), corpus=ingested, measure="right", held_out=0.4)
     best, *rest = found.candidates
-    assert "answer.gate: relevance" in space.describe(best.chosen)
+    assert "answer.gate: calibrated" in space.describe(best.chosen)
     assert [c.left for c in rest] == ["", *["worse than the best by more than chance"] * 2]
     assert (found.effects[0].path, found.effects[0].share) == ("answer.gate", 1.0)
     assert found.ahead is not None
     assert (found.ahead.cases, found.ahead.value > 0.5, found.ahead.is_chance) == (8, True, False)
     (tmp_path / "best.yaml").write_text(found.yaml)
     assert ragkit.load(tmp_path / "best.yaml").answer_pipeline.gate == ragkit.load(ROOT / "configs" / "default.yaml").answer_pipeline.gate
-    assert found.markdown().startswith("# Tuning of t.yaml for right\n\nBest of 4: answer.gate: relevance")
+    assert found.markdown().startswith("# Tuning of t.yaml for right\n\nBest of 4: answer.gate: calibrated")
 
 
 def test_the_budget_is_for_the_whole_search(ingested: Path, tmp_path: Path) -> None:
@@ -124,13 +124,13 @@ def test_too_few_questions_are_refused(tmp_path: Path) -> None:
 def test_the_command_writes_the_winner_and_the_report(
     ingested: Path, tmp_path: Path, command: Callable[..., CompletedProcess[str]]
 ) -> None:
-    (tmp_path / "t.yaml").write_text(opened(gate="{choice: [{type: relevance, threshold: 1.0}, relevance]}"))
+    (tmp_path / "t.yaml").write_text(opened(gate="{choice: [{type: relevance, threshold: 1.0}, calibrated]}"))
     questions(tmp_path, 12)
     done = command(
         "tune", "t.yaml", "q.jsonl", "--corpus", ingested, "--workspace", "ws", "-o", "best.yaml", "--report", "r.md", "--held-out", "0.2"
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Best of 2: answer.gate: relevance" in done.stdout
+    assert "Best of 2: answer.gate: calibrated" in done.stdout
     assert (tmp_path / "r.md").read_text().startswith("# Tuning of t.yaml for good")
     assert command("config", "check", "best.yaml").stdout == "best.yaml: no problems\n"
     assert (

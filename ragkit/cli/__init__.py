@@ -1,5 +1,5 @@
 """The command line: `ragkit ingest`, `ask`, `search`, `chat`, `document`, `doctor`, `eval`, `probe`, `tune`,
-`testset`, `train`, `config`, `components`.
+`testset`, `calibrate`, `train`, `config`, `components`.
 
 Exit status: 0 done; 1 failed while running; 2 wrong usage or configuration; 3 ingest finished but some files failed.
 Nothing heavy is imported before a command runs, so that `ragkit --help` answers at once.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec
 
 import typer
 
-from ragkit.cli import ask, evaluate, train
+from ragkit.cli import ask, calibrate, evaluate, train
 from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, Where, print_json
 
 if TYPE_CHECKING:
@@ -176,6 +176,7 @@ app.command("eval")(_traced(evaluate.eval_))
 app.command()(_traced(evaluate.probe))
 app.command()(_traced(evaluate.tune))
 app.command("testset")(_traced(evaluate.write_testset))
+app.command()(_traced(calibrate.calibrate))
 
 
 @config_app.command("check")

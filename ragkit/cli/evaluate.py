@@ -102,8 +102,8 @@ def eval_(
     unmet = [problem for each in wanted for problem in each.unmet(found)] + (regressions(found, baseline) if baseline else [])
     data = found.as_json() | {"unmet": unmet}
     print_json(data) if as_json else show.evaluation(found)
-    _write(report, lambda: _html(data))
-    _write(junit, lambda: found.junit(unmet))
+    write(report, lambda: _html(data))
+    write(junit, lambda: found.junit(unmet))
     if trec:
         found.write_trec(trec)
     if samples:
@@ -179,8 +179,8 @@ def tune(
     options: dict[str, Any] = {"corpus": corpus, "measure": measure, "most": candidates, "held_out": held_out, "seed": seed}
     found: Tuned = watched(tune_events(space, read(dataset, split), settings, **options))
     terminal.out.print(found.markdown(), markup=False, soft_wrap=True)
-    _write(output, lambda: found.yaml)
-    _write(report, found.markdown)
+    write(output, lambda: found.yaml)
+    write(report, found.markdown)
 
 
 def write_testset(
@@ -220,7 +220,7 @@ def write_testset(
     found: Testset = watched(write_events(rag, size, wanted, model, unanswerable, seed))
     if review:
         found = found.model_copy(update={"entries": tuple(show.reviewed(found.entries))})
-    _write(output, lambda: "".join(json.dumps(entry.as_json(), ensure_ascii=False) + "\n" for entry in found.entries))
+    write(output, lambda: "".join(json.dumps(entry.as_json(), ensure_ascii=False) + "\n" for entry in found.entries))
     if beir:
         written_as_beir(beir, rag, found.entries)
     if as_json:
@@ -280,7 +280,7 @@ def _price(text: str) -> tuple[str, tuple[float, float]]:
     return model, (read, written)
 
 
-def _write(path: Path | None, content: Callable[[], str]) -> None:
+def write(path: Path | None, content: Callable[[], str]) -> None:
     from ragkit.errors import UsageError
 
     if path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from ragkit.evaluate.calibrate import Calibration
 from ragkit.evaluate.evaluation import SUMMARIES, Comparison, Evaluation, Figure
 from ragkit.evaluate.measure import MEASURES
 from ragkit.evaluate.probe import Row
@@ -121,6 +122,33 @@ def _apart(found: Difference | None) -> Text:
         return Text()
     verdict = " chance?" if found.is_chance else f" p={found.p:.2g}"
     return Text(f"{found.value:+.2f}", no_wrap=True).append(verdict, style="dim")
+
+
+def calibration(found: Calibration) -> None:
+    """What the fitted gate does in cross-validation, risk by coverage in a few rows, and what makes it doubtful."""
+    rows = (
+        (f"right, of what is answered (target {found.target:g})", found.precision),
+        ("answered, of all questions", found.coverage),
+        ("declined, of the unanswerable", found.declined),
+        ("declined, of the answerable", found.declined_wrongly),
+    )
+    table = Table(f"gate, cross-validated over {found.questions} questions", "", box=None, pad_edge=False)
+    for label, share in rows:
+        table.add_row(Text(label, style="cyan"), _shared(share) if share else Text("none", style="dim"))
+    out.print(table)
+    curve = Table("answered", "right", "questions", box=None, pad_edge=False)
+    for wanted in (0.2, 0.4, 0.6, 0.8, 1.0):
+        if reached := [point for point in found.curve if point.coverage <= wanted]:
+            last = reached[-1]
+            curve.add_row(f"{last.coverage:.0%}", f"{1 - last.risk:.0%}", str(round(last.coverage * found.questions)))
+    out.print()
+    out.print(curve)
+    for warning in found.warnings:
+        out.print(warning, style="yellow", markup=False, soft_wrap=True)
+
+
+def _shared(share: Interval) -> Text:
+    return Text(f"{share.value:.3f} ").append(f"[{_short(share.low)}, {_short(share.high)}]", style="dim")
 
 
 def testset(found: Testset, path: Path, sample: int, seed: int) -> None:

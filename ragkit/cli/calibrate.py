@@ -1,0 +1,70 @@
+"""`ragkit calibrate`: when to answer, learnt from questions whose answers are known."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ragkit.cli.evaluate import Jobs, Papers, Questions, Split, Workspace, configurations, watched, write
+from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, print_json
+
+if TYPE_CHECKING:
+    from ragkit.evaluate.calibrate import Calibration
+    from ragkit.gate import CalibratedGate
+
+
+def calibrate(
+    questions: Questions,
+    config: Config = None,
+    corpus: CorpusDirectory = None,
+    papers: Papers = None,
+    split: Split = None,
+    precision: Annotated[float, typer.Option("--precision", min=0, max=1, help="Share of the answers given that should be right.")] = 0.9,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Write the pipeline file with the fitted gate; else its lines are shown."),
+    ] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Write the risk-coverage curve as an SVG picture.")] = None,
+    jobs: Jobs = 1,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+    allow_import: AllowImport = [],  # noqa: B006
+) -> None:
+    """Fit the gate to questions, so that as many are answered as can be while the target share of the answers is right."""
+    from ragkit import terminal
+    from ragkit.evaluate import show
+    from ragkit.evaluate.calibrate import calibrate_events, lines, svg
+    from ragkit.evaluate.dataset import read
+    from ragkit.evaluate.run import Settings
+
+    gc.enable()
+    [configuration] = configurations([config] if config else None, corpus, allow_import)
+    settings = Settings(papers=papers or (), workspace=workspace, jobs=jobs)
+    found: Calibration = watched(calibrate_events(configuration, read(questions, split), settings, precision))
+    write(out, lambda: _file(config, found.gate, allow_import))
+    write(plot, lambda: svg(found))
+    if as_json:
+        print_json(found.as_json())
+        return
+    show.calibration(found)
+    if out is None:
+        terminal.out.print(f"\nto use it, in the pipeline file under `answer`:\n\n{lines(found.gate)}", markup=False, highlight=False)
+
+
+def _file(config: Path | None, gate: CalibratedGate, allow_import: list[str]) -> str:
+    """The pipeline file with *gate*: as it was written where that can be, else every setting anew."""
+    from dataclasses import replace
+
+    from ragkit.config import loads
+    from ragkit.evaluate.calibrate import written
+    from ragkit.main import dump, find, load
+    from ragkit.pipeline import Rag
+
+    file = find(config)
+    rag = load(file, allow_import=allow_import)
+    wanted = dump(Rag(corpus=rag.corpus.directory, ingest=rag.ingest_pipeline, answer=replace(rag.answer_pipeline, gate=gate)))
+    text = written(file.read_text(encoding="utf-8-sig"), gate)
+    return text if text and dump(loads(Rag, text, str(file), allow_import)) == wanted else wanted

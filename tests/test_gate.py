@@ -1,0 +1,224 @@
+"""When not to answer: what the passages and the judged answer tell, and what is made of it."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.documents import Document
+
+import ragkit
+from ragkit import config, main
+from ragkit.answer import Answer, Citation, Claim, Verdict
+from ragkit.document import scored
+from ragkit.errors import ConfigError
+from ragkit.gate import CalibratedGate, Gate, Logistic, Relevance, RelevanceGate, found_signals, judged_signals, support
+from ragkit.testing import check_component, passages
+
+BRIDGES = "How many people do glass bridges carry?"
+
+
+def found(text: str, cosine: float | None = 0.6, title: str = "") -> Document:
+    return scored(Document(page_content=text, metadata={"title": title}), 1.0, {} if cosine is None else {"dense": cosine})
+
+
+def said(*claims: tuple[str, Verdict, float], question: str = BRIDGES) -> Answer:
+    """An answer of claims, each with the verdict on it and the score of its citation."""
+    return Answer(
+        question=question,
+        text=" ".join(text for text, _, _ in claims),
+        claims=tuple(Claim(text=text, verdict=verdict, citations=(n,)) for n, (text, verdict, _) in enumerate(claims, 1)),
+        citations=tuple(Citation(number=n, verdict=verdict, score=score) for n, (_, verdict, score) in enumerate(claims, 1)),
+    )
+
+
+def test_the_calibrated_gate_is_a_component() -> None:
+    check_component(CalibratedGate, retriever="dense")
+
+
+# --- what the passages tell
+
+
+def test_the_signals_of_passages_that_answer() -> None:
+    assert found_signals("How many people does GlassNet-2 carry?", [found("GlassNet-2 carries 40 people.")]) == {
+        "nearest": 0.6,
+        "coverage": 1.0,
+        "codes_missing": 0.0,
+        "names_missing": 0.0,
+        "together": 1.0,
+        "asked_missing": 0.0,
+        "number_missing": 0.0,
+    }
+
+
+def test_the_signals_of_passages_that_do_not() -> None:
+    signals = found_signals(
+        "How many tourists did GlassNet-2 and Oslo count?", [found("Wooden bridges rot."), found("They carry 12.", 0.1)]
+    )
+    assert signals == {
+        "nearest": 0.6,
+        "coverage": 0.0,
+        "codes_missing": 1.0,
+        "names_missing": 1.0,
+        "together": 0.0,
+        "asked_missing": 1.0,
+        "number_missing": 1.0,
+    }
+
+
+def test_without_the_retriever_there_is_no_nearest_passage() -> None:
+    assert "nearest" not in found_signals(BRIDGES, [found("Glass bridges carry 40 people.", None)])
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("Self-RAG reflects.", 0.0),
+        ("Self RAG reflects.", 0.0),
+        ("RAG that reflects on it by itself: self reflection", 1.0),
+        ("Self-RAGs reflect.", 0.0),
+    ],
+)
+def test_a_name_of_several_parts_has_them_side_by_side(text: str, missing: float) -> None:
+    assert found_signals("What does Self-RAG do?", [found(text)])["codes_missing"] == missing
+
+
+def test_names_that_stand_in_different_passages_are_not_together() -> None:
+    question = "Does BEIR contain MS-MARCO?"
+    assert found_signals(question, [found("BEIR is broad."), found("MS-MARCO is large.")])["together"] == 0.0
+    assert found_signals(question, [found("BEIR contains MS-MARCO.")])["together"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "missing"),
+    [
+        ("How many stories does it tell?", "It tells 12 stories.", 0.0),
+        ("How many stories does it tell?", "It tells stories. It has 12 pages.", 1.0),
+        ("How many of the 12 stories are true?", "It tells 12 stories.", 1.0),
+        ("What learning rate was used?", "We train with 0.001.", 0.0),
+        ("What learning rate was used?", "We train it for long.", 1.0),
+        ("What is a story?", "It is told.", 0.0),
+    ],
+)
+def test_a_number_that_is_asked_for_must_be_there(question: str, text: str, missing: float) -> None:
+    assert found_signals(question, [found(text)])["number_missing"] == missing
+
+
+def test_what_is_asked_for_must_stand_where_the_names_do() -> None:
+    question = "Under which license is Dolma released?"
+    assert found_signals(question, [found("Dolma is released."), found("The license is free.")])["asked_missing"] == 1.0
+    assert found_signals(question, [found("Dolma has a free license.")])["asked_missing"] == 0.0
+
+
+@given(st.text(max_size=60), st.lists(st.text(max_size=80), min_size=1, max_size=4))
+def test_every_signal_is_a_share_whatever_the_texts(question: str, texts: list[str]) -> None:
+    signals = found_signals(question, [found(text) for text in texts])
+    assert {name: value for name, value in signals.items() if not 0 <= value <= 1 + 1e-9} == {}
+
+
+# --- what is made of them
+
+
+def test_a_question_that_its_passages_answer_passes() -> None:
+    assert CalibratedGate().weigh(BRIDGES, passages()).refusal is None
+
+
+@pytest.mark.parametrize(
+    ("question", "passage", "reason"),
+    [
+        ("Who won the match?", found("Glass bridges carry 40 people.", 0.05), "none of them is about it"),
+        (
+            "What accuracy does ZorgNet-9 reach?",
+            found("The accuracy of BERT is 93.2.", 0.5),
+            "none of those that come near it mentions 'ZorgNet-9'",
+        ),
+        ("In what year was Mozart born?", found("In 1990 it was born.", 0.1), "none of them is about it"),
+        ("How many bridges rot?", found("Wooden bridges rot.", 0.5), "none of those that come near it gives the number asked for"),
+    ],
+)
+def test_a_question_is_declined_for_what_speaks_most_against_it(question: str, passage: Document, reason: str) -> None:
+    assert CalibratedGate().weigh(question, [passage]).refusal == reason
+
+
+def test_nothing_found_is_declined() -> None:
+    assert CalibratedGate().weigh(BRIDGES, []) == Relevance(0.0, "nothing was found")
+
+
+def test_where_the_retriever_scored_nothing_the_words_decide() -> None:
+    gate = CalibratedGate(retriever="another")
+    assert gate.weigh(BRIDGES, passages()).refusal is None
+    assert gate.weigh("Who won the match?", passages()).refusal == "none of them is about it"
+
+
+def test_a_probability_is_the_logistic_function_of_the_weighed_signals() -> None:
+    part = Logistic({"nearest": 2.0, "together": 1.0}, bias=-1.0)
+    assert part({"nearest": 0.5, "coverage": 0.3}) == 0.5
+    assert round(part({"nearest": 0.5, "together": 1.0}), 4) == 0.7311
+
+
+# --- what the answer tells
+
+
+def test_the_signals_of_a_judged_answer() -> None:
+    answer = said(("Glass bridges carry 40 people.", Verdict.SUPPORTED, 1.0), ("Many cross them.", Verdict.UNSUPPORTED, 0.5))
+    assert judged_signals(Relevance(0.5), answer) == {"found": 0.0, "support": 0.75, "supported": 0.5, "said": 1.0, "number_unsaid": 0.0}
+
+
+def test_a_number_that_only_an_unsupported_claim_gives_is_not_said() -> None:
+    answer = said(("Glass bridges carry people.", Verdict.SUPPORTED, 1.0), ("They carry 40 people.", Verdict.UNSUPPORTED, 0.2))
+    assert judged_signals(Relevance(0.5), answer)["number_unsaid"] == 1.0
+
+
+def test_an_answer_is_surer_the_better_its_citations_support_it() -> None:
+    gate = CalibratedGate()
+    good, bad = (gate.confirm(Relevance(0.9), said(("Glass bridges carry 40 people.", Verdict.SUPPORTED, score))) for score in (1.0, 0.2))
+    assert good.score > bad.score
+    assert (good.refusal, bad.refusal) == (None, None)
+
+
+def test_an_answer_below_the_threshold_is_refused() -> None:
+    gate = CalibratedGate(judged=Logistic({"support": 4.0}, bias=-2.0, threshold=0.5))
+    assert gate.confirm(Relevance(), said(("They carry 40.", Verdict.SUPPORTED, 0.6))).refusal is None
+    assert (
+        gate.confirm(Relevance(), said(("They carry 40.", Verdict.SUPPORTED, 0.4))).refusal
+        == "what they say does not answer it surely enough"
+    )
+
+
+def test_a_gate_of_another_make_need_only_weigh_passages() -> None:
+    class Open(Gate):
+        def weigh(self, question: str, passages: object) -> Relevance:
+            return Relevance(0.5)
+
+    assert Open().confirm(Relevance(0.5), said(("They carry 40.", Verdict.SUPPORTED, 0.8))) == Relevance(0.4)
+
+
+def test_support_is_the_mean_of_the_claims_best_citations_and_whole_where_none_was_judged() -> None:
+    assert support(said(("One.", Verdict.SUPPORTED, 1.0), ("Two.", Verdict.UNSUPPORTED, 0.5))) == 0.75
+    assert support(said(("One.", Verdict.UNCHECKED, 0.0))) == 1.0
+    assert support(Answer(question="", text="")) == 1.0
+
+
+# --- in a pipeline file
+
+
+def default_with(gate: str) -> ragkit.Rag:
+    text = (ROOT / "configs" / "default.yaml").read_text()
+    return config.loads(main.Rag, text.replace("gate: calibrated", f"gate: {gate}"))
+
+
+def test_the_numbers_are_plain_in_a_pipeline_file() -> None:
+    rag = default_with("{type: calibrated, found: {weights: {nearest: 6, coverage: 2}, bias: -3, threshold: 0.4}}")
+    assert rag.answer_pipeline.gate == CalibratedGate(found=Logistic({"nearest": 6.0, "coverage": 2.0}, -3.0, 0.4))
+    assert config.loads(main.Rag, ragkit.dump(rag)).answer_pipeline.gate == rag.answer_pipeline.gate
+
+
+def test_a_signal_that_there_is_not_is_an_error_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match=r"there is no signal 'nearset' to weigh in found \(did you mean 'nearest'\?\)"):
+        default_with("{type: calibrated, found: {weights: {nearset: 6}, bias: -3}}")
+
+
+def test_the_relevance_gate_declines_by_thresholds_set_by_hand() -> None:
+    assert RelevanceGate(threshold=1.0).weigh(BRIDGES, passages()).refusal == "none of them is about it"
+    assert RelevanceGate().weigh(BRIDGES, passages()).refusal is None
