@@ -89,7 +89,6 @@ def test_an_openai_compatible_server_is_asked_with_numbered_sources(model_server
     llm = openai_chat(model="m", base_url=model_server.url)
     answer = run(CitedGenerator(llm).flow(QUESTION, passages()))
     assert answer.text == "Glass bridges carry 40 people. [1]"
-    assert answer.usage == {"input_tokens": 11, "output_tokens": 6}
     [request] = model_server.asked
     assert (request["model"], request["stream"], request["temperature"]) == ("m", True, 0.0)
     assert request["messages"][1]["content"] == (

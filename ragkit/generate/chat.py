@@ -13,7 +13,6 @@ from ragkit.answer import Answer
 from ragkit.cite import cited, numbered
 from ragkit.flow import Flow, stream
 from ragkit.generate import Generator
-from ragkit.prompt import usage
 from ragkit.registry import component
 
 
@@ -32,5 +31,4 @@ class CitedGenerator(Generator):
         prompt = [SystemMessage(self.instruction), HumanMessage(f"Sources:\n\n{numbered(passages)}\n\nQuestion: {question}")]
         message = yield from stream("generate", self.llm.stream, prompt)
         text = "" if message is None else str(message.text)
-        answer = cited(question, "" if "NOT IN THE SOURCES" in text.upper() else text, passages)
-        return answer.model_copy(update={"usage": usage(message)})
+        return cited(question, "" if "NOT IN THE SOURCES" in text.upper() else text, passages)
