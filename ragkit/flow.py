@@ -17,9 +17,9 @@ import asyncio
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, closing, contextmanager, nullcontext
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -260,7 +260,7 @@ def steps(flow: Flow[T]) -> Iterator[Event]:
             advance = partial(flow.send, [called.result for called in finished])
 
 
-async def asteps(flow: Flow[T]) -> AsyncIterator[Event]:
+async def asteps(flow: Flow[T]) -> AsyncGenerator[Event]:
     """Run a flow with async calls, yielding events as they happen.  Closing the iterator closes the flow."""
     advance: Callable[[], Sequence[Call] | Event] = partial(next, flow)
     with watching.get().begin(flow) as watch, closing(flow):
@@ -278,8 +278,9 @@ async def asteps(flow: Flow[T]) -> AsyncIterator[Event]:
                 continue
             try:
                 if wanted and wanted[0].streaming:
-                    async for event in _astreamed(wanted[0], watch):
-                        yield event
+                    async with aclosing(_astreamed(wanted[0], watch)) as events:
+                        async for event in events:
+                            yield event
                     finished = [cast(Called, event)]
                 else:
                     finished = await asyncio.gather(*(_acalled(made, watch) for made in wanted))
@@ -333,7 +334,7 @@ def _streamed(made: Call, watch: Watch) -> Generator[Event, None, Called]:
     return _over(made, started, total)
 
 
-async def _astreamed(made: Call, watch: Watch) -> AsyncIterator[Event]:
+async def _astreamed(made: Call, watch: Watch) -> AsyncGenerator[Event]:
     started, total = time.perf_counter(), None
     twin = _twin(made.method)
     if twin is None:

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -573,8 +573,9 @@ class Rag:
         """`stream`, without blocking."""
         asked = self.question(question, history, where)
         account = _Account()
-        async for event in asteps(self.answer_pipeline.flow(asked)):
-            yield account(event)
+        async with aclosing(asteps(self.answer_pipeline.flow(asked))) as events:
+            async for event in events:
+                yield account(event)
 
     def as_runnable(self) -> Runnable[str, Answer]:
         """A langchain-core Runnable: question in, `Answer` out."""
