@@ -52,8 +52,9 @@ def openai_chat(
     after waits that double.  Prices are for a million tokens.  Without `api_key`, OPENAI_API_KEY is used; a server named by
     `base_url` may need none.  Raises `ValueError` if there is no key where one is needed.
     """
+    from httpx2 import Limits
     from langchain_openai import ChatOpenAI
-    from openai import OpenAIError
+    from openai import DefaultAsyncHttpxClient, OpenAIError
 
     key = api_key if api_key.get_secret_value() or base_url is None else SecretStr("none")
     given: dict[str, Any] = {"api_key": key} if key.get_secret_value() else {}
@@ -68,6 +69,8 @@ def openai_chat(
             timeout=timeout,
             max_retries=max_retries,
             stream_usage=True,
+            # a kept connection belongs to an event loop, and is an error in the next one
+            http_async_client=DefaultAsyncHttpxClient(limits=Limits(max_keepalive_connections=0)),
             **given,
         )
     except OpenAIError:

@@ -64,11 +64,13 @@ class ScriptedServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: ScriptedServer
+    protocol_version = "HTTP/1.1"  # connections are kept, unless they are cut
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
         reply = self.server.replies[min(len(self.server.asked), len(self.server.replies) - 1)]
         self.server.asked.append(asked)
+        self.close_connection = None in reply.says
         if reply.hangs and reply.says == ():
             self.server.over.wait()
         elif reply.status != 200:
@@ -191,6 +193,11 @@ def test_no_more_retries_than_asked_for(serve: Serve, slept: list[float]) -> Non
     with pytest.raises(Exception, match="503"):
         chat(server, max_retries=1).invoke(QUESTION)
     assert (len(server.asked), len(slept)) == (2, 1)
+
+
+def test_a_model_may_be_asked_in_one_event_loop_after_another(serve: Serve) -> None:
+    model = chat(serve(Reply()), max_retries=0)
+    assert [asyncio.run(model.ainvoke(QUESTION)).text for _ in range(3)] == ["Yes [1]."] * 3
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])

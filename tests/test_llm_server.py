@@ -19,7 +19,6 @@ import pytest
 from conftest import NOTES, ROOT
 from langchain_core.exceptions import ModelAuthenticationError, ModelConnectionError, ModelTimeoutError
 from langchain_core.language_models import BaseChatModel
-from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 import ragkit
@@ -58,14 +57,7 @@ class Server:
 
     def endless(self) -> BaseChatModel:
         """A model that goes on until its context is full, which takes it minutes."""
-        return ChatOpenAI(
-            model="gemma",
-            base_url=self.url,
-            api_key=SecretStr("none"),
-            timeout=60.0,
-            max_retries=0,
-            extra_body={"ignore_eos": True},
-        )
+        return self.chat(max_tokens=100_000).model_copy(update={"extra_body": {"ignore_eos": True}})
 
     def is_free(self) -> bool:
         """Does it answer long before an endless reply would be over?"""
