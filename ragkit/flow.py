@@ -34,6 +34,15 @@ T = TypeVar("T")
 A = TypeVar("A")
 
 
+_making: ContextVar[Call | None] = ContextVar("making", default=None)
+"""The call that is being made here."""
+
+
+def _deadline_here() -> float:
+    around = _making.get()
+    return around.deadline if around else math.inf
+
+
 @dataclass(frozen=True)
 class Call:
     """A method call a flow asks for, and the stage it belongs to.
@@ -46,7 +55,7 @@ class Call:
     method: Callable[..., Any]
     arguments: tuple[Any, ...]
     streaming: bool = False
-    deadline: float = field(default_factory=lambda: around.deadline if (around := _making.get()) else math.inf)
+    deadline: float = field(default_factory=_deadline_here)
     inside: list[Called] = field(default_factory=list)
 
     @property
@@ -57,10 +66,6 @@ class Call:
     @property
     def component(self) -> str:
         return type(self.owner).__name__
-
-
-_making: ContextVar[Call | None] = ContextVar("making", default=None)
-"""The call that is being made here."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +178,7 @@ def emit(event: Event) -> Flow[None]:
 def within(deadline: float, flow: Flow[T]) -> Flow[T]:
     """*flow*, whose calls are given up at *deadline* (of `time.monotonic`): `DeadlinePassed` is raised where they were asked for.
 
-    A call that blocks is not ended by that, only no longer waited for.
+    A call that blocks a thread is not ended by that, only no longer waited for.
     """
     advance: Callable[[], Sequence[Call] | Event] = partial(next, flow)
     with closing(flow):
@@ -397,7 +402,7 @@ def _waited_for(made: Call, function: Callable[..., T], *arguments: Any) -> T:
         work = _Work(copy_context(), function, arguments)
     left = made.deadline - time.monotonic()
     if left > 0:
-        (_free_worker()).given.put(work)
+        _free_worker().given.put(work)
         if wait([work.outcome], left).done:
             return cast(T, work.outcome.result())
     raise _too_late(made)

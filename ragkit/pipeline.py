@@ -11,7 +11,6 @@ import logging
 import math
 import threading
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, aclosing, nullcontext
@@ -374,6 +373,8 @@ class AnswerPipeline(Pipeline[Question, Answer]):
             passages = yield from within(deadline, self.refined(question, passages))
             answer = yield from within(deadline, self.respond(question, passages))
         except DeadlinePassed:
+            if self.deadline is None:  # it was somebody else's
+                raise
             answer = policy.abstain(given.text, f"the {self.deadline:g} seconds that a question may take were over", passages)
         return answer.model_copy(update={"question": given.text})
 
@@ -655,21 +656,22 @@ class _Account:
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
-        self.seconds: Counter[str] = Counter()
-        self.usage: Counter[str] = Counter()
+        self.seconds: dict[str, float] = {}
+        self.usage: dict[str, int | float] = {}
 
     def __call__(self, event: Event) -> Event:
         if isinstance(event, Called):
-            self.seconds[event.stage] += event.seconds  # type: ignore[assignment]
+            self.seconds[event.stage] = self.seconds.get(event.stage, 0.0) + event.seconds
             self._add_usage(event)
         if not isinstance(event, Finished):
             return event
         whole = {**self.seconds, "total": time.perf_counter() - self.started}
         timings = {stage: round(1000 * s, 2) for stage, s in whole.items()}
-        return Finished(event.result.model_copy(update={"usage": dict(self.usage), "timings_ms": timings}))
+        return Finished(event.result.model_copy(update={"usage": self.usage, "timings_ms": timings}))
 
     def _add_usage(self, called: Called) -> None:
-        self.usage.update(spent(called.owner, called.result))
+        for what, amount in spent(called.owner, called.result).items():
+            self.usage[what] = self.usage.get(what, 0) + amount
         for inner in called.inside:
             self._add_usage(inner)
 

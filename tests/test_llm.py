@@ -61,6 +61,9 @@ class ScriptedServer(ThreadingHTTPServer):
         self.asked: list[dict[str, Any]] = []
         self.over = threading.Event()
 
+    def handle_error(self, *_: Any) -> None:
+        """A client may go away before its reply is written."""
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: ScriptedServer
@@ -450,6 +453,12 @@ def test_a_deadline_inside_another_is_the_earlier_of_both() -> None:
         run(within(time.monotonic() + 60, within(time.monotonic(), call("ask", str))))
     with pytest.raises(DeadlinePassed):
         run(within(time.monotonic(), within(time.monotonic() + 60, call("ask", str))))
+
+
+def test_a_question_without_a_deadline_of_its_own_keeps_to_that_of_its_caller(tmp_path: Path) -> None:
+    rag = bridges(tmp_path)
+    with pytest.raises(DeadlinePassed):
+        run(within(time.monotonic(), rag.answer_pipeline.flow(rag.question(QUESTION))))
 
 
 # --- errors that say what to do
