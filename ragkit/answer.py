@@ -77,7 +77,8 @@ class Answer(_Value):
     """The text, its claims and citations, and the numbered context it was written from.
 
     `confidence`, from 0 to 1, is the gate's: how likely the answer is right, by its passages and its verdicts.
-    `usage` counts model tokens (`input_tokens`, `output_tokens`); `timings_ms` has a figure for each stage and `total`.
+    `usage` adds up what all calls to chat models took: `input_tokens`, `output_tokens`, and `cost` where prices are known;
+    `timings_ms` has a figure for each stage and `total`.
     """
 
     question: str
@@ -87,7 +88,7 @@ class Answer(_Value):
     claims: tuple[Claim, ...] = ()
     citations: tuple[Citation, ...] = ()
     context: tuple[Document, ...] = Field(default=(), exclude=True)
-    usage: dict[str, int] = {}
+    usage: dict[str, int | float] = {}
     timings_ms: dict[str, float] = {}
 
     def citation(self, number: int) -> Citation:

@@ -7,31 +7,57 @@ A *flow* is a generator that asks for method calls and receives their results:
 It never blocks and never awaits.  `steps` drives a flow by making those calls; `asteps` drives the same flow
 through the methods' async twins, found by LangChain's naming rule (`invoke` / `ainvoke`), or in a thread where
 there is none.  Both yield an `Event` for everything that happens, the last one being `Finished`; `run` and `arun`
-keep only that.  So timing, streaming and concurrency live in this file and nowhere else; who wants to see every flow
-and call begin and end, such as a tracer, sets `watching`.
+keep only that.  So timing, streaming, concurrency and deadlines live in this file and nowhere else; who wants to see every
+flow and call begin and end, such as a tracer, sets `watching`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, closing, nullcontext
-from contextvars import ContextVar, copy_context
-from dataclasses import dataclass, replace
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    aclosing,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+    nullcontext,
+)
+from contextvars import Context, ContextVar, copy_context
+from dataclasses import dataclass, field, replace
 from functools import partial
-from types import TracebackType
+from queue import SimpleQueue
+from threading import Thread
+from types import GeneratorType, TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
+
+from ragkit.errors import DeadlinePassed
 
 T = TypeVar("T")
 A = TypeVar("A")
 
 
+_making: ContextVar[Call | None] = ContextVar("making", default=None)
+"""The call that is being made here."""
+
+
+def _deadline_here() -> float:
+    around = _making.get()
+    return around.deadline if around else math.inf
+
+
 @dataclass(frozen=True)
 class Call:
-    """A method call a flow asks for, and the stage it belongs to."""
+    """A method call a flow asks for, and the stage it belongs to.
+
+    It is given up at `deadline`, a time of `time.monotonic`; the default is that of the call which it is made inside.
+    `inside` are the calls that were made inside it so far, by a component that runs a flow of its own.
+    """
 
     stage: str
     method: Callable[..., Any]
@@ -39,10 +65,17 @@ class Call:
     streaming: bool = False
     heard: Callable[[str], Flow[None]] | None = None
     """What is run on the text of each chunk, before the next one is asked for."""
+    deadline: float = field(default_factory=_deadline_here)
+    inside: list[Called] = field(default_factory=list)
+
+    @property
+    def owner(self) -> object:
+        """The object whose method it is."""
+        return getattr(self.method, "__self__", self.method)
 
     @property
     def component(self) -> str:
-        return type(getattr(self.method, "__self__", self.method)).__name__
+        return type(self.owner).__name__
 
 
 @dataclass(frozen=True)
@@ -52,12 +85,14 @@ class Event:
 
 @dataclass(frozen=True)
 class Called(Event):
-    """A component returned."""
+    """A component returned.  `owner` is its object; `inside` are the calls that it made by itself meanwhile."""
 
     stage: str
     component: str
     seconds: float
     result: Any
+    owner: object = None
+    inside: tuple[Called, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -169,6 +204,26 @@ def overhear(flow: Flow[T], heard: Callable[[str], Flow[None]]) -> Flow[T]:
 def emit(event: Event) -> Flow[None]:
     """Tell whoever is listening, and go on."""
     yield event
+
+
+def within(deadline: float, flow: Flow[T]) -> Flow[T]:
+    """*flow*, whose calls are given up at *deadline* (of `time.monotonic`): `DeadlinePassed` is raised where they were asked for.
+
+    A call that blocks a thread is not ended by that, only no longer waited for.
+    """
+    advance: Callable[[], Sequence[Call] | Event] = partial(next, flow)
+    with closing(flow):
+        while True:
+            try:
+                wanted = advance()
+            except StopIteration as end:
+                return cast(T, end.value)
+            if not isinstance(wanted, Event):
+                wanted = [replace(made, deadline=min(made.deadline, deadline)) for made in wanted]
+            try:
+                advance = partial(flow.send, (yield wanted))
+            except Exception as error:
+                advance = partial(flow.throw, error)
 
 
 def done(value: T) -> Flow[T]:
@@ -298,18 +353,19 @@ def _all_called(calls: Sequence[Call], watch: Watch) -> list[Called]:
 def _called(made: Call, watch: Watch) -> Called:
     started = time.perf_counter()
     with watch.begin(made) as own, own.working(), _Noting(made):
-        result = made.method(*made.arguments)
+        result = _waited_for(made, made.method, *made.arguments)
         own.returned(result)
-    return Called(made.stage, made.component, time.perf_counter() - started, result)
+    return _over(made, started, result)
 
 
 async def _acalled(made: Call, watch: Watch) -> Called:
     started = time.perf_counter()
     twin = _twin(made.method)
     with watch.begin(made) as own, own.working(), _Noting(made):
-        result = await (twin(*made.arguments) if twin else asyncio.to_thread(made.method, *made.arguments))
+        async with _awaiting(made):
+            result = await (twin(*made.arguments) if twin else asyncio.to_thread(made.method, *made.arguments))
         own.returned(result)
-    return Called(made.stage, made.component, time.perf_counter() - started, result)
+    return _over(made, started, result)
 
 
 def _streamed(made: Call, watch: Watch) -> Generator[Event, None, Called]:
@@ -317,7 +373,7 @@ def _streamed(made: Call, watch: Watch) -> Generator[Event, None, Called]:
     with watch.begin(made) as own, _Noting(made), _closed(made.method(*made.arguments)) as chunks:
         while True:
             with own.working():
-                if (chunk := next(chunks, None)) is None:
+                if (chunk := _waited_for(made, next, chunks, None)) is None:
                     break
             total = chunk if total is None else total + chunk
             yield Token(_text_of(chunk))
@@ -325,7 +381,7 @@ def _streamed(made: Call, watch: Watch) -> Generator[Event, None, Called]:
                 with closing(steps(made.heard(_text_of(chunk)), watch)) as events:
                     yield from (event for event in events if not isinstance(event, Finished))
         own.returned(total)
-    return Called(made.stage, made.component, time.perf_counter() - started, total)
+    return _over(made, started, total)
 
 
 async def _astreamed(made: Call, watch: Watch) -> AsyncEvents:
@@ -337,7 +393,9 @@ async def _astreamed(made: Call, watch: Watch) -> AsyncEvents:
         async with _aclosed(twin(*made.arguments)) as chunks:
             while True:
                 with own.working():
-                    if (chunk := await anext(chunks, None)) is None:
+                    async with _awaiting(made):
+                        chunk = await anext(chunks, None)
+                    if chunk is None:
                         break
                 total = chunk if total is None else total + chunk
                 yield Token(_text_of(chunk))
@@ -347,12 +405,115 @@ async def _astreamed(made: Call, watch: Watch) -> AsyncEvents:
                             if not isinstance(event, Finished):
                                 yield event
         own.returned(total)
-    yield Called(made.stage, made.component, time.perf_counter() - started, total)
+    yield _over(made, started, total)
 
 
-def _closed(given: Iterator[Any]) -> AbstractContextManager[Iterator[Any]]:
-    """*given*, closed in the end if it can be: a server that sees it closed stops writing."""
-    return closing(given) if isinstance(given, Generator) else nullcontext(given)
+def _over(made: Call, started: float, result: Any) -> Called:
+    """*made* has returned; the call that it was made inside, if there is one, hears of it."""
+    called = Called(made.stage, made.component, time.perf_counter() - started, result, made.owner, tuple(made.inside))
+    if around := _making.get():
+        around.inside.append(called)
+    return called
+
+
+# --- waiting, no longer than until the deadline
+
+
+@contextmanager
+def _inside(made: Call) -> Iterator[None]:
+    """What is called from here is called inside *made*."""
+    token = _making.set(made)
+    try:
+        yield
+    finally:
+        _making.reset(token)
+
+
+@asynccontextmanager
+async def _awaiting(made: Call) -> AsyncIterator[None]:
+    """Inside *made*; what is awaited from here is cancelled at the deadline."""
+    left = None if made.deadline == math.inf else max(made.deadline - time.monotonic(), 0.0)
+    clock = asyncio.timeout(left)
+    try:
+        with _inside(made):
+            async with clock:
+                yield
+    except TimeoutError:
+        if clock.expired():
+            raise _too_late(made) from None
+        raise
+
+
+def _waited_for(made: Call, function: Callable[..., T], *arguments: Any) -> T:
+    """What *function* returns, inside *made*; if there is a deadline, it runs in another thread, which is left to itself then."""
+    with _inside(made):
+        if made.deadline == math.inf:
+            return function(*arguments)
+        work = _Work(copy_context(), function, arguments)
+    left = made.deadline - time.monotonic()
+    if left > 0:
+        _free_worker().given.put(work)
+        if wait([work.outcome], left).done:
+            return cast(T, work.outcome.result())
+    raise _too_late(made)
+
+
+def _too_late(made: Call) -> DeadlinePassed:
+    return DeadlinePassed(f"the deadline passed before stage '{made.stage}' was over; give it longer with 'deadline'")
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A function to be called in a context, and what becomes of it."""
+
+    context: Context
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    outcome: Future[Any] = field(default_factory=Future)
+
+    def do(self) -> Callable[[], None]:
+        """Call it; what is returned tells whoever waits."""
+        try:
+            return partial(self.outcome.set_result, self.context.run(self.function, *self.arguments))
+        except BaseException as error:
+            return partial(self.outcome.set_exception, error)
+
+
+class _Worker(Thread):
+    """Does one piece of work after another; a daemon, so that one that hangs keeps no process from ending."""
+
+    def __init__(self) -> None:
+        super().__init__(name="ragkit-call", daemon=True)
+        self.given: SimpleQueue[_Work] = SimpleQueue()
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            tell = self.given.get().do()
+            _idle.append(self)
+            tell()
+            del tell  # which holds what nobody may be waiting for any more, such as an open stream
+
+
+_idle: list[_Worker] = []
+
+
+def _free_worker() -> _Worker:
+    """The one that worked last, whose connections are open and caches warm; a new one if all are at work."""
+    try:
+        return _idle.pop()
+    except IndexError:
+        return _Worker()
+
+
+@contextmanager
+def _closed(given: Iterator[Any]) -> Iterator[Iterator[Any]]:
+    """*given*, closed in the end if it can be: a server that sees it closed stops writing.  One that another thread still waits for cannot."""
+    try:
+        yield given
+    finally:
+        if isinstance(given, GeneratorType) and not given.gi_running:
+            given.close()
 
 
 def _aclosed(given: AsyncIterator[Any]) -> AbstractAsyncContextManager[AsyncIterator[Any]]:

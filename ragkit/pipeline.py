@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.vectorstores import VectorStore
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PositiveFloat
 
 from ragkit import policy, registry
 from ragkit.answer import Answer
@@ -33,7 +34,7 @@ from ragkit.corpus import Corpus, CorpusReader, IndexState
 from ragkit.document import Span, digest, entry, facts_of, score_of, scored, scores_of, searchable, span_of
 from ragkit.draft import Draft
 from ragkit.embed import CachedEmbeddings, fingerprint_of
-from ragkit.errors import CorpusError, IndexMismatch, LoadError, RagkitError, UsageError
+from ragkit.errors import CorpusError, DeadlinePassed, IndexMismatch, LoadError, RagkitError, UsageError
 from ragkit.files import Files
 from ragkit.flow import (
     AsyncEvents,
@@ -54,11 +55,13 @@ from ragkit.flow import (
     result_of,
     run,
     steps,
+    within,
 )
 from ragkit.fuse import Fusion, MinMaxFusion, Ranking
 from ragkit.gate import Gate, Relevance, support
 from ragkit.generate import Generator
 from ragkit.index import Index, LexicalIndex, VectorIndex
+from ragkit.llm import spent
 from ragkit.policy import Policy
 from ragkit.reader import Reader
 from ragkit.retrieve import FilteredRetriever
@@ -368,9 +371,11 @@ def _written(index: AnyIndex, method: Callable[..., object], *arguments: object)
 class AnswerPipeline(Pipeline[Question, Answer]):
     """rewrite -> retrieve -> fuse -> read -> refine -> gate -> generate -> verify -> policy.
 
-    `where` filters what is answered from, together with the question's own filter.
+    `where` filters what is answered from, together with the question's own filter.  A question that takes longer than
+    `deadline` seconds ends in an abstention, whatever it waits for.
     """
 
+    deadline: PositiveFloat | None = None
     where: Where | None = parse("kind != references")
     rewrite: Sequence[QueryRewriter] = ()
     retrieve: Sequence[BaseRetriever]
@@ -382,9 +387,16 @@ class AnswerPipeline(Pipeline[Question, Answer]):
     policy: Policy = "drop"
 
     def flow(self, given: Question) -> Flow[Answer]:
-        question, found = yield from self.search(replace(given, where=both(self.where, given.where)))
-        passages = yield from self.refined(question, found)
-        answer = yield from self.respond(question, passages)
+        deadline = math.inf if self.deadline is None else time.monotonic() + self.deadline
+        passages: Sequence[Document] = ()
+        try:
+            question, passages = yield from within(deadline, self.search(replace(given, where=both(self.where, given.where))))
+            passages = yield from within(deadline, self.refined(question, passages))
+            answer = yield from within(deadline, self.respond(question, passages))
+        except DeadlinePassed:
+            if self.deadline is None:  # it was somebody else's
+                raise
+            answer = policy.abstain(given.text, f"the {self.deadline:g} seconds that a question may take were over", passages)
         return answer.model_copy(update={"question": given.text})
 
     def refined(self, question: str, found: Sequence[Document]) -> Flow[Sequence[Document]]:
@@ -584,20 +596,20 @@ class Rag:
         question, and the model's stream.  `ragkit.events` makes JSON of the events.
         """
         asked = self.question(question, history, where)
-        watch = _Stopwatch()
+        account = _Account()
         with closing(steps(self.answer_pipeline.flow(asked))) as events:
             for event in events:
-                yield watch(event)
+                yield account(event)
 
     async def astream(
         self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None
     ) -> AsyncEvents:
         """`stream`, without blocking."""
         asked = self.question(question, history, where)
-        watch = _Stopwatch()
+        account = _Account()
         async with aclosing(asteps(self.answer_pipeline.flow(asked))) as events:
             async for event in events:
-                yield watch(event)
+                yield account(event)
 
     def as_runnable(self) -> Runnable[str, Answer]:
         """A langchain-core Runnable: question in, `Answer` out."""
@@ -672,20 +684,29 @@ class Rag:
         return {name: _fingerprint(index) for name, index in self._named.items()}
 
 
-class _Stopwatch:
-    """Adds up the time of each stage, and writes it into the answer at the end."""
+class _Account:
+    """Adds up the time of each stage and what chat models took, and writes both into the answer at the end."""
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
-        self.spent: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}
+        self.usage: dict[str, int | float] = {}
 
     def __call__(self, event: Event) -> Event:
         if isinstance(event, Called):
-            self.spent[event.stage] = self.spent.get(event.stage, 0.0) + event.seconds
+            self.seconds[event.stage] = self.seconds.get(event.stage, 0.0) + event.seconds
+            self._add_usage(event)
         if not isinstance(event, Finished):
             return event
-        whole = {**self.spent, "total": time.perf_counter() - self.started}
-        return Finished(event.result.model_copy(update={"timings_ms": {stage: round(1000 * s, 2) for stage, s in whole.items()}}))
+        whole = {**self.seconds, "total": time.perf_counter() - self.started}
+        timings = {stage: round(1000 * s, 2) for stage, s in whole.items()}
+        return Finished(event.result.model_copy(update={"usage": self.usage, "timings_ms": timings}))
+
+    def _add_usage(self, called: Called) -> None:
+        for what, amount in spent(called.owner, called.result).items():
+            self.usage[what] = self.usage.get(what, 0) + amount
+        for inner in called.inside:
+            self._add_usage(inner)
 
 
 def _asked(question: str) -> str:

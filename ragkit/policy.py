@@ -47,9 +47,7 @@ def better(first: Answer, second: Answer) -> Answer:
     def supported(answer: Answer) -> float:
         return 1 - len(faults(answer)) / len(answer.claims) if answer.claims else 0.0
 
-    best = second if supported(second) > supported(first) else first
-    names = first.usage | second.usage
-    return best.model_copy(update={"usage": {name: first.usage.get(name, 0) + second.usage.get(name, 0) for name in names}})
+    return second if supported(second) > supported(first) else first
 
 
 def _only(answer: Answer, claims: Sequence[Claim]) -> Answer:

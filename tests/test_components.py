@@ -36,6 +36,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "late_interaction": {"embed": SentenceTransformersEmbeddings()},
     "mmr": {"embed": HashedEmbeddings()},
     "scripted": {"responses": ["yes"]},
+    "fallback": {"models": [ragkit.use(scripted_chat, responses=["yes"])]},
     "condense": {"llm": ragkit.use(scripted_chat, responses=["How many people do glass bridges carry?"])},
     "multi_query": {"llm": ragkit.use(scripted_chat, responses=["1. What are bridges?\n2. What does bridge mean?"]), "n": 2},
     "decompose": {"llm": ragkit.use(scripted_chat, responses=["What is a bridge?"])},

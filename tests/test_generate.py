@@ -98,7 +98,6 @@ def test_an_openai_compatible_server_is_asked_with_numbered_sentences_behind_a_f
     llm = openai_chat(model="m", base_url=model_server.url)
     answer = run(CitedGenerator(llm).flow(QUESTION, passages()))
     assert answer.text == "Glass bridges carry 40 people. [1]"
-    assert answer.usage == {"input_tokens": 11, "output_tokens": 6}
     [request] = model_server.asked
     assert (request["model"], request["stream"], request["temperature"]) == ("m", True, 0.0)
     instruction, data = (message["content"] for message in request["messages"])
@@ -242,7 +241,6 @@ def test_notes_are_taken_of_every_passage_and_answered_from(model_server: Any) -
         "[3] Wooden ones are cheaper, but do not last.",
     ]
     assert writing.count("[1] Glass bridges carry 40 people.") == 3
-    assert answer.usage == {"input_tokens": 44, "output_tokens": 24}
 
 
 def test_without_a_note_nothing_more_is_asked() -> None:

@@ -91,7 +91,7 @@ def test_what_points_back_means_the_last_question_though_it_was_declined(papers:
     assert chat.ask("What does ZorgNet-9 train with?").abstained
     declined = chat.ask("and how many hard negatives?").abstained
     assert declined
-    assert "zorgnet-9" in declined.reason
+    assert "ZorgNet-9" in declined.reason
 
 
 # --- what is remembered

@@ -14,9 +14,6 @@ import pytest
 import yaml
 from conftest import ROOT
 from langchain_core.documents import Document
-from langchain_core.language_models import BaseChatModel
-from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage
 from numpy.typing import NDArray
 from tiny_models import tiny_cross_encoder
 
@@ -267,13 +264,6 @@ def test_a_reply_that_cannot_be_read_is_asked_for_again_and_then_left_unchecked(
     never = judged("Glass bridges carry 40 people [1].", ModelVerifier(scripted_chat(["Well, maybe."])))
     assert [(c.verdict, c.reason) for c in never.citations] == [("unchecked", "the model's reply could not be read: 'Well, maybe.'")]
     assert verdicts(never) == [(GLASS, "unchecked")]
-
-
-def test_tokens_are_counted_with_those_of_the_answer() -> None:
-    said = AIMessage(reply("supported"), usage_metadata={"input_tokens": 90, "output_tokens": 9, "total_tokens": 99})
-    llm: BaseChatModel = GenericFakeChatModel(messages=iter([said]))
-    before = draft("Glass bridges carry 40 people [1].").model_copy(update={"usage": {"input_tokens": 10}})
-    assert run(ModelVerifier(llm).flow(before)).usage == {"input_tokens": 100, "output_tokens": 9}
 
 
 @pytest.mark.parametrize(

@@ -249,6 +249,11 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(error, RagkitError):
             typer.echo(str(error), err=True)
             sys.exit(error.exit_status)
+        from ragkit.llm import explained
+
+        if sentence := explained(error):
+            typer.echo(sentence, err=True)
+            sys.exit(1)
         notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
         typer.echo(f"ragkit failed: {type(error).__name__}: {error}{notes}; --debug shows the traceback", err=True)
         sys.exit(1)

@@ -10,7 +10,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
@@ -22,7 +22,7 @@ from ragkit.cite import Context, Marked, cited, numbered, parse
 from ragkit.document import title_of
 from ragkit.flow import Flow, Token, call, emit, gather, stream
 from ragkit.generate import Generator
-from ragkit.prompt import Prompt, again, check, fenced, objects, said, usage
+from ragkit.prompt import Prompt, again, check, fenced, objects, said
 from ragkit.registry import component
 from ragkit.text import stems
 
@@ -76,13 +76,6 @@ class Task:
         return fenced(instruction, texts)
 
 
-class Written(NamedTuple):
-    """What a chat model wrote: sentences with marks (none, if it declined) and the replies that it took."""
-
-    sentences: Sequence[Marked]
-    replies: Sequence[BaseMessage]
-
-
 @dataclass(frozen=True)
 class ChatGenerator(Generator):
     """A chat model answers from passages whose sentences are numbered.
@@ -110,28 +103,22 @@ class ChatGenerator(Generator):
         declined = Answer(question=task.question, text="", context=task.context.passages, abstained=Abstention(reason=_FOUND_NOTHING))
         if not task.context.places:
             return declined
-        written = yield from self.write(task)
-        answer = cited(task.question, written.sentences, task.context)
-        if not any(stems(claim.text) for claim in answer.claims):
-            answer = declined
-        return answer.model_copy(update={"usage": usage(*written.replies)})
+        answer = cited(task.question, (yield from self.write(task)), task.context)
+        return answer if any(stems(claim.text) for claim in answer.claims) else declined
 
     def so_far(self, question: str, text: str, passages: Sequence[Document]) -> Answer:
         return cited(question, accepted(said(AIMessage(text))), numbered(passages))
 
     @abstractmethod
-    def write(self, task: Task) -> Flow[Written]:
-        """The sentences of an answer."""
+    def write(self, task: Task) -> Flow[list[Marked]]:
+        """The sentences of an answer, with their marks; none, if the model declines."""
 
-    def _stream(self, prompt: Prompt) -> Flow[Written]:
+    def _stream(self, prompt: Prompt) -> Flow[list[Marked]]:
         """Ask for free text; once more, if nothing comes."""
-        replies = []
         for _ in range(2):
-            reply = yield from _streamed(self.llm, prompt)
-            replies += [reply] if reply is not None else []
-            if said(reply):
-                break
-        return Written(accepted(said(reply)), replies)
+            if text := said((yield from _streamed(self.llm, prompt))):
+                return accepted(text)
+        return []
 
 
 _FOUND_NOTHING = "the chat model finds no answer in them"
@@ -161,7 +148,7 @@ class CitedGenerator(ChatGenerator):
 
     instruction: str = CITED
 
-    def write(self, task: Task) -> Flow[Written]:
+    def write(self, task: Task) -> Flow[list[Marked]]:
         return (yield from self._stream(task.prompt(self.instruction)))
 
 
@@ -177,18 +164,16 @@ class StructuredGenerator(ChatGenerator):
     instruction: str = STRUCTURED
     constrain: bool = True
 
-    def write(self, task: Task) -> Flow[Written]:
+    def write(self, task: Task) -> Flow[list[Marked]]:
         prompt = task.prompt(self.instruction)
-        replies = []
         for attempt in (prompt, again(prompt)):
             reply = yield from call("generate", self._ask, attempt)
-            replies.append(reply)
             if (sentences := read_claims(said(reply))) is not None:
                 break
         else:
             sentences = accepted(said(reply))
         yield from emit(Token("".join(s.before + s.text + "".join(f" [{mark}]" for mark in s.marks) for s in sentences).strip()))
-        return Written(sentences, replies)
+        return sentences
 
     @property
     def _ask(self) -> Any:
@@ -251,12 +236,11 @@ class QuotedGenerator(ChatGenerator):
 
     instructions: ClassVar[tuple[str, ...]] = ("instruction", "quoting")
 
-    def write(self, task: Task) -> Flow[Written]:
+    def write(self, task: Task) -> Flow[list[Marked]]:
         chosen = yield from call("generate", self.llm.invoke, task.prompt(self.quoting))
         numbers = read_numbers(said(chosen), len(task.context.places))[: self.most]
         only = self._about(numbers, task.context) if numbers else None
-        written = yield from self._stream(task.prompt(self.instruction, task.context.text(only)))
-        return Written(written.sentences, [chosen, *written.replies])
+        return (yield from self._stream(task.prompt(self.instruction, task.context.text(only))))
 
     def _about(self, numbers: Sequence[int], context: Context) -> Collection[int]:
         """*numbers* and those of the sentences around them, of the same paper."""
@@ -283,7 +267,7 @@ class NotesGenerator(ChatGenerator):
 
     instructions: ClassVar[tuple[str, ...]] = ("instruction", "noting")
 
-    def write(self, task: Task) -> Flow[Written]:
+    def write(self, task: Task) -> Flow[list[Marked]]:
         places = task.context.places
         own = [{n for n, place in enumerate(places, 1) if place.passage is passage} for passage in task.context.passages]
         asked = [task.prompt(self.noting, task.context.text(numbers)) for numbers in own if numbers]
@@ -291,10 +275,9 @@ class NotesGenerator(ChatGenerator):
         notes = [note for reply in replies for note in parse(said(reply)) if note.marks and not _TELLS_NOTHING.match(note.text)]
         told = [(note, place) for note in notes for place in places[note.marks[0] - 1 : note.marks[0]]]
         if not told:
-            return Written((), replies)
+            return []
         sources = "\n\n".join(f"“{title_of(place.passage)}”\n[{note.marks[0]}] {note.text}" for note, place in told)
-        written = yield from self._stream(task.prompt(self.instruction, sources))
-        return Written(written.sentences, [*replies, *written.replies])
+        return (yield from self._stream(task.prompt(self.instruction, sources)))
 
 
 _TELLS_NOTHING = re.compile(r"\W*(?:NOTHING|NONE)\b", re.IGNORECASE)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from ragkit.answer import Answer, Citation, Claim, Verdict
@@ -41,12 +41,11 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """How far a quote supports a claim, from 0 to 1, the verdict on it, and why; `usage` counts model tokens."""
+    """How far a quote supports a claim, from 0 to 1, the verdict on it, and why."""
 
     verdict: Verdict
     score: float
     reason: str
-    usage: Mapping[str, int] = field(default_factory=dict)
 
 
 Findings = Mapping[Pair, Finding]
@@ -126,11 +125,7 @@ def _judged(answer: Answer, found: Findings) -> Answer:
             least = min(of_it, key=lambda f: f.score)
             citation = citation.model_copy(update={"verdict": least.verdict, "score": round(least.score, 4), "reason": least.reason})
         citations.append(citation)
-    spent = [f.usage for f in found.values()]
-    usage = {**answer.usage}
-    for kind in {kind for each in spent for kind in each}:
-        usage[kind] = usage.get(kind, 0) + sum(each.get(kind, 0) for each in spent)
-    return answer.model_copy(update={"claims": claims, "citations": tuple(citations), "usage": usage})
+    return answer.model_copy(update={"claims": claims, "citations": tuple(citations)})
 
 
 # --- other sources

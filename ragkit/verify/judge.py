@@ -11,7 +11,7 @@ from pydantic import PositiveInt
 
 from ragkit.answer import Verdict
 from ragkit.flow import Flow, gather
-from ragkit.prompt import Prompt, again, check, fenced, objects, said, shortened, usage
+from ragkit.prompt import Prompt, again, check, fenced, objects, said, shortened
 from ragkit.registry import component
 from ragkit.verify import ClaimVerifier, Finding, Pair
 
@@ -64,12 +64,12 @@ class ModelVerifier(ClaimVerifier):
 
 
 def _finding(replies: Sequence[BaseMessage]) -> Finding:
-    last, tokens = said(replies[-1]), usage(*replies)
+    last = said(replies[-1])
     found = read_verdict(last)
     if found is None:
-        return Finding(Verdict.UNCHECKED, 0.0, f"the model's reply could not be read: '{shortened(last)}'", tokens)
+        return Finding(Verdict.UNCHECKED, 0.0, f"the model's reply could not be read: '{shortened(last)}'")
     verdict, score, meaning = _MEANS[found[0]]
-    return Finding(verdict, score, f"{meaning}: {found[1]}" if found[1] else meaning, tokens)
+    return Finding(verdict, score, f"{meaning}: {found[1]}" if found[1] else meaning)
 
 
 def read_verdict(reply: str) -> tuple[str, str] | None:
