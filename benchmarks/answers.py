@@ -39,6 +39,19 @@ def _share(run: Run, measure: str, kind: str | None) -> str:
     return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
+COSTS = ("cited", "citation_precision", "citation_recall", "input_tokens", "output_tokens", "ms")
+
+
+def costs(run: Run) -> list[object]:
+    """Of all answers of a configuration: how well they are cited, and what they took."""
+    claims = [claim for result in run.results if (answer := result.outcome.answer) for claim in answer.claims]
+    marks = f"{sum(len(claim.citations) for claim in claims) / len(claims):.2f}" if claims else ""
+    means = [interval(list(run.values(measure).values())) if run.values(measure) else None for measure in COSTS]
+    shares = [f"{m.value:.2f} [{m.low:.2f}, {m.high:.2f}]" if m else "" for m in means[:3]]
+    tokens = [f"{m.value:.0f}" if m else "" for m in means[3:5]]
+    return [run.configuration, len(claims), marks, *shares, *tokens, f"{means[5].value / 1000:.2f}" if means[5] else ""]
+
+
 def _ahead(found: Evaluation) -> str:
     return "\n".join(
         f"- {c.measure}: {c.first} − {c.second} = {c.difference.value:+.3f} [{c.difference.low:+.3f}, {c.difference.high:+.3f}]: {c.verdict}"
@@ -54,6 +67,8 @@ def main(configurations: Sequence[str | None] = (None,), split: str | None = "te
     parts = [f"## Answers: {len(found.runs[0].results)} questions ({split} split) over the shared paper pages, 95 % intervals"]
     header = ["kind", "questions", "right", "cites a right paper", "declined wrongly", "declined rightly"]
     parts += [f"{run.configuration} configuration:\n\n{markdown(header, rows(run))}" for run in found.runs]
+    taken = ["configuration", "claims", "marks a claim", "cited", "citation precision", "citation recall", "tokens read", "written", "s"]
+    parts.append(markdown(taken, [costs(run) for run in found.runs]))
     return "\n\n".join([*parts, *([_ahead(found)] if len(given) > 1 else [])])
 
 

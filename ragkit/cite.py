@@ -11,7 +11,7 @@ from langchain_core.documents import Document
 
 from ragkit.answer import Answer, Citation, Claim, Source, Verdict
 from ragkit.document import Span, places_of, span_of, title_of
-from ragkit.evidence import SUPPORTED, Support, smallest_support, support
+from ragkit.evidence import SUPPORTED, Setting, Support, smallest_support, support
 from ragkit.text import sentences, stems
 
 _MARK = re.compile(r"(?<![ \t])[ \t]*\[\^?(\d{1,4}(?:\s*(?:,|;|-|–|and)\s*\^?\d{1,4})*)\](?!\()")
@@ -131,9 +131,9 @@ def cited(question: str, answer: Sequence[Marked], context: Context) -> Answer:
         if marks and _LIST_OF_SOURCES.fullmatch(sentence):
             continue
         named = [mark for mark in marks if 1 <= mark <= len(context.places)]
-        found: list[Place | int] = [*_telling(sentence, named, context), *(mark for mark in marks if mark not in named)]
+        found: list[Place | int] = [*_telling(sentence, named, context, question), *(mark for mark in marks if mark not in named)]
         numbers = []
-        for place in found if marks else _supporting(sentence, context.passages):
+        for place in found if marks else _supporting(sentence, context.passages, question):
             key = place.span if isinstance(place, Place) else place
             if key not in citations:
                 number = len(citations) + 1
@@ -148,18 +148,22 @@ def cited(question: str, answer: Sequence[Marked], context: Context) -> Answer:
 _LIST_OF_SOURCES = re.compile(r"\W*(?:sources?|references?|citations?)?[\s,;:.*-]*(?:and)?[\s,;:.*-]*", re.IGNORECASE)
 
 
-def _telling(claim: str, marks: Sequence[int], context: Context) -> list[Place]:
+def _telling(claim: str, marks: Sequence[int], context: Context, question: str) -> list[Place]:
     """Of the sentences that *marks* name those that support *claim* by themselves, or add to what the others support.
 
     All of them, if they do not support it; two that stand side by side and are both needed are one place.
     """
     places = {mark: context.places[mark - 1] for mark in marks}
-    scores = {mark: support(claim, place.text, title_of(place.passage)) for mark, place in places.items()}
+
+    def supported_by(*given: Place) -> Support:
+        around = Setting(question, "\n".join(place.passage.page_content for place in given))
+        return support(claim, "\n".join(p.text for p in given), " ".join(title_of(p.passage) for p in given), setting=around)
+
+    scores = {mark: supported_by(place) for mark, place in places.items()}
     taken: list[int] = []
     reached = 0.0
     for mark in sorted(places, key=lambda mark: -scores[mark].score):
-        together = [places[m] for m in [*taken, mark]]
-        score = support(claim, "\n".join(p.text for p in together), " ".join(title_of(p.passage) for p in together)).score
+        score = supported_by(*(places[m] for m in [*taken, mark])).score
         if scores[mark].holds or score >= reached + _ADDS:
             taken.append(mark)
             reached = max(score, reached)
@@ -179,11 +183,11 @@ _ADDS = 0.05
 """A sentence is cited beside others if it adds so much to the support of the claim."""
 
 
-def _supporting(claim: str, passages: Sequence[Document]) -> list[Place]:
+def _supporting(claim: str, passages: Sequence[Document], question: str) -> list[Place]:
     """The place that supports an unmarked claim best, if one does."""
     best: tuple[Place, Support] | None = None
     for passage in passages:
-        (start, end), found = smallest_support(claim, passage.page_content, title_of(passage))
+        (start, end), found = smallest_support(claim, passage.page_content, title_of(passage), question=question)
         whole = span_of(passage)
         if found.holds and (best is None or found.score > best[1].score):
             best = (Place(passage, Span(whole.document_id, whole.start + start, whole.start + end)), found)

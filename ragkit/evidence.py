@@ -31,12 +31,23 @@ class Support(NamedTuple):
         return self.score >= SUPPORTED
 
 
+class Setting(NamedTuple):
+    """What is known beside claim and quote: the question that the claim answers, and the passage that the quote stands in.
+
+    An answer says the question's words again, and a sentence of a paper leaves out what those before it said.
+    """
+
+    question: str = ""
+    passage: str = ""
+
+
 class Likeness(NamedTuple):
     """What a claim and a quote have in common, each from 0 to 1.
 
-    `covered`: the share of the claim's content words that the quote (or, for what the paper is about, the title) has;
-    `paired`: the share of its pairs of neighbouring content words that are neighbours there, in that order: words put
-    together from different places are covered, but not paired.
+    `covered`: the share of the claim's content words that the quote (or, for what the paper is about, the title) has; words
+    that only the setting has count in part;
+    `paired`: the share of its pairs of neighbouring content words, those of the question left out, that are neighbours there,
+    in that order: words put together from different places are covered, but not paired.
     `aligned`: the mean, over the claim's tokens, of the best cosine with a token of the quote; None where no model is asked.
     """
 
@@ -45,22 +56,23 @@ class Likeness(NamedTuple):
     aligned: float | None = None
 
 
-def support(claim: str, quote: str, title: str = "", aligned: float | None = None) -> Support:
+def support(claim: str, quote: str, title: str = "", aligned: float | None = None, setting: Setting = Setting()) -> Support:
     """How well *quote*, from the paper *title*, supports *claim*.
 
     A claim that stands in the quote word for word, and is not negated there, scores 1.  Else the score is the
     probability that a reader says it is supported, as fitted to the judgements of people (`benchmarks/fit_evidence.py`)
     on what the two have in common (see `Likeness`, also for *aligned*).  A number or name that the quote lacks, a number that
-    counts something else there, a negation on one side only, or a comparison turned round leaves little of it.
+    counts something else there, a negation on one side only, or a comparison turned round leaves little of it; a name that
+    the question asks about may stand elsewhere in the passage.
     """
     own = _read(claim)
     if _says(_read(quote).plain, own.plain):
         return Support(1.0, "the source says it word for word")
     if not own.stems:
         return Support(0.0, "the claim has no content words")
-    alike = likeness(claim, quote, title, aligned)
+    alike = likeness(claim, quote, title, aligned, setting)
     score = probability(alike)
-    for share, objection in objections(claim, quote, title):
+    for share, objection in objections(claim, quote, title, setting):
         return Support(share * score, objection)
     if alike.covered == 1:
         return Support(score, "every word of the claim is in the source")
@@ -68,11 +80,23 @@ def support(claim: str, quote: str, title: str = "", aligned: float | None = Non
     return Support(score, reason if aligned is None or score < SUPPORTED else f"{reason}, and the others are like words of it")
 
 
-def likeness(claim: str, quote: str, title: str = "", aligned: float | None = None) -> Likeness:
+_ASKED_AND_NEAR, _ASKED, _NEAR = 0.8, 0.5, 0.4
+"""What a word counts that the quote lacks and question and passage have, or one of them."""
+
+
+def likeness(claim: str, quote: str, title: str = "", aligned: float | None = None, setting: Setting = Setting()) -> Likeness:
     """What they have in common; numbers count as covered and are in no pair, since they are compared as such."""
     own, there, name = _read(claim), _read(quote), _read(title)
-    covered = sum(w.isdecimal() or w in there.known or w in name.known for w in own.known) / max(len(own.known), 1)
-    paired = len(own.pairs & (there.pairs | name.pairs)) / len(own.pairs) if own.pairs else covered
+    asked, near = _read(setting.question).known, _read(setting.passage).known
+
+    def counts(word: str) -> float:
+        if word.isdecimal() or word in there.known or word in name.known:
+            return 1.0
+        return (_ASKED_AND_NEAR if word in near else _ASKED) if word in asked else _NEAR if word in near else 0.0
+
+    covered = sum(map(counts, own.known)) / max(len(own.known), 1)
+    pairs = {(a, b) for a, b in own.pairs if a not in asked and b not in asked} if asked else own.pairs
+    paired = len(pairs & (there.pairs | name.pairs)) / len(pairs) if pairs else covered
     return Likeness(covered, paired, aligned)
 
 
@@ -142,8 +166,14 @@ class _Text:
         return tuple(sentences(self.text)) or ((0, len(self.text)),)
 
     @functools.cached_property
-    def is_negated(self) -> bool:
-        return _negated(self.text)
+    def denied(self) -> tuple[tuple[frozenset[str], str], ...]:
+        """For each negation the stems of its clause, and the one behind it (`fine` of *without fine-tuning*)."""
+        return tuple(found for clause in _CLAUSE.split(self.text) for found in _denials(clause))
+
+    def denies(self, other: _Text, question: _Text) -> bool:
+        """Is what it says with words of *other* negated?  What the question denies too does not count."""
+        asked = {behind for _, behind in question.denied}
+        return sum(behind not in asked and (bool(clause & other.known) or not clause) for clause, behind in self.denied) % 2 == 1
 
     @functools.cached_property
     def compared(self) -> Mapping[str, Sides]:
@@ -168,14 +198,17 @@ def closest(claim: str, quote: str) -> str:
     return max(every, key=lambda s: (len(wanted & _read(s).known), -len(s)))
 
 
-def smallest_support(claim: str, text: str, title: str = "", most: int = 2) -> tuple[Offsets, Support]:
-    """The span of at most *most* consecutive sentences of *text* that supports *claim* best; the smallest of equals."""
+def smallest_support(claim: str, text: str, title: str = "", most: int = 2, question: str = "") -> tuple[Offsets, Support]:
+    """The span of at most *most* consecutive sentences of *text* that supports *claim*, which answers *question* if there is one, best;
+    the smallest of equals.
+    """
+    setting = Setting(question, text if question else "")
     spans = _read(text).sentences
     best: tuple[Offsets, Support] | None = None
     for size in range(1, min(most, len(spans)) + 1):
         for first in range(len(spans) - size + 1):
             span = (spans[first][0], spans[first + size - 1][1])
-            found = support(claim, text[slice(*span)], title)
+            found = support(claim, text[slice(*span)], title, setting=setting)
             if (
                 best is None
                 or found.score > best[1].score + (0.05 if size > 1 else 0)
@@ -189,20 +222,30 @@ def smallest_support(claim: str, text: str, title: str = "", most: int = 2) -> t
 # --- what speaks against it
 
 
-def objections(claim: str, quote: str, title: str = "") -> Iterator[tuple[float, str]]:
+def objections(claim: str, quote: str, title: str = "", setting: Setting = Setting()) -> Iterator[tuple[float, str]]:
     """What in the claim the source contradicts or lacks, the gravest first, each with the share of the score that it leaves."""
     own, there, name = _read(claim), _read(quote), _read(title)
-    for number in sorted(own.numbers - there.numbers - name.numbers):
+    if own.known <= _read(setting.question).known:
+        yield 0.5, "the claim says nothing that the question does not"
+    for number in sorted(own.numbers - there.numbers - name.numbers - _counted(setting.question)):
         yield 0.3, f"the source does not have the number {number}"
+    asked_of = _read(setting.question).names
     for called in _missing(own, (name, there)):
-        yield 0.5, f"the source does not name '{called}'"
+        if called not in asked_of or _missing(own, (name, there, _read(setting.passage))):
+            yield 0.5, f"the source does not name '{called}'"
     for number, unit, other in _mistaken_units(own, there):
         yield 0.5, f"the number {number} is of '{unit}' in the claim and of '{other}' in the source"
     near = _read(closest(claim, quote))
-    if own.is_negated != near.is_negated:
+    question = _read(setting.question)
+    if own.denies(near, question) != near.denies(own, question):
         yield 0.5, "one of claim and source is negated, the other is not"
     for turned in _turned(own, near):
         yield 0.5, turned
+
+
+def _counted(question: str) -> set[str]:
+    """The numbers that *question* writes as words: it asks for two things, and the answer speaks of *the two* again."""
+    return numbers(re.sub(r"\d\S*", "", question))
 
 
 def missing_names(text: str, source: str) -> list[str]:
@@ -222,9 +265,22 @@ def _has_name(name: str, source: str, given: frozenset[str]) -> bool:
     return bool(parts) and all(part in given for part in parts)
 
 
+_CLAUSE = re.compile(r"[,;:()—]\s|\s(?:but|although|though|while|whereas)\s", re.IGNORECASE)
+
+
+def _denials(clause: str) -> Iterator[tuple[frozenset[str], str]]:
+    every = words(clause)
+    for at, word in enumerate(every):
+        if _denies(word):
+            yield frozenset(stems(clause)), next(iter(stems(" ".join(every[at + 1 :]))), "")
+
+
+def _denies(word: str) -> bool:
+    return word in _NEGATIONS or word.endswith(("n't", "n’t"))
+
+
 def _negated(text: str) -> bool:
-    found = words(text)
-    return sum(w in _NEGATIONS or w.endswith(("n't", "n’t")) for w in found) % 2 == 1
+    return sum(map(_denies, words(text))) % 2 == 1
 
 
 _MEASURES = frozenset(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
 
 from langchain_core.documents import Document
-from pydantic import PositiveInt
+from pydantic import NonNegativeFloat, PositiveInt
 
-from ragkit.document import searchable
+from ragkit.document import searchable, title_of
 from ragkit.index import LexicalIndex, widened
 from ragkit.registry import component
 
@@ -23,12 +24,16 @@ _NAMED = 20_000  # passages that a filter leaves and that the search is told one
 class TantivyIndex(LexicalIndex):
     """BM25 over title and text together, words stemmed for `language`.
 
-    `language` is one that Snowball stems (`english`, `german`, `french` ...), or `none` to take words as they are.
+    `language` is one that Snowball stems (`english`, `german`, `french` ...), or `none` to take words as they are.  Words of
+    the question in the title add `title_weight` times their score there; two that stand side by side in the question and in
+    the passage add `phrase_weight` times theirs.  `benchmarks/lexical.py` says what these are worth: little, once fused.
     """
 
     handles: ClassVar[tuple[str, ...]] = ("_index", "_writer")
 
     language: str = "english"
+    title_weight: NonNegativeFloat = 0.0
+    phrase_weight: NonNegativeFloat = 0.0
     memory_mb: PositiveInt = 64
 
     def add_passages(self, passages: Sequence[Document]) -> None:
@@ -36,7 +41,8 @@ class TantivyIndex(LexicalIndex):
 
         for passage in passages:
             self._writer.delete_documents_by_term("id", str(passage.id))
-            self._writer.add_document(tantivy.Document(id=str(passage.id), text=searchable(passage)))
+            fields = {"title": title_of(passage)} if self.title_weight else {}
+            self._writer.add_document(tantivy.Document(id=str(passage.id), text=searchable(passage), **fields))
 
     def remove(self, ids: Sequence[str]) -> None:
         for identity in ids:
@@ -60,8 +66,7 @@ class TantivyIndex(LexicalIndex):
     def search(self, query: str, k: int, among: frozenset[str] | None = None) -> list[tuple[str, float]]:
         import tantivy
 
-        words = dict.fromkeys(self._analyzer.analyze(query))
-        terms = [(tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "text", word)) for word in words]
+        terms = [(tantivy.Occur.Should, each) for each in self._queries(query)]
         if not terms or (among is not None and not among):
             return []
         matches = tantivy.Query.boolean_query(terms)
@@ -79,6 +84,19 @@ class TantivyIndex(LexicalIndex):
             matches = tantivy.Query.boolean_query([(tantivy.Occur.Must, matches), (tantivy.Occur.Must, unscored)])
             return best(k)
         return widened(best, k, lambda found: found[0] in among)
+
+    def _queries(self, query: str) -> Iterator[Any]:
+        """What a passage may match, each with a score of its own."""
+        from tantivy import Query
+
+        words = self._analyzer.analyze(query)
+        for word in dict.fromkeys(words):
+            yield Query.term_query(self._schema, "text", word)
+            if self.title_weight:
+                yield Query.boost_query(Query.term_query(self._schema, "title", word), self.title_weight)
+        if self.phrase_weight:
+            for pair in dict.fromkeys(pairwise(words)):
+                yield Query.boost_query(Query.phrase_query(self._schema, "text", list(pair)), self.phrase_weight)
 
     def count(self) -> int:
         return int(self._searcher().num_docs)
@@ -109,7 +127,10 @@ class TantivyIndex(LexicalIndex):
 
         builder = tantivy.SchemaBuilder()
         builder.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
-        builder.add_text_field("text", stored=False, tokenizer_name=_ANALYZER, index_option="freq")
+        placed: Literal["position", "freq"] = "position" if self.phrase_weight else "freq"
+        builder.add_text_field("text", stored=False, tokenizer_name=_ANALYZER, index_option=placed)
+        if self.title_weight:
+            builder.add_text_field("title", stored=False, tokenizer_name=_ANALYZER, index_option="freq")
         return builder.build()
 
     @functools.cached_property

@@ -372,7 +372,8 @@ class AnswerPipeline(Pipeline[Question, Answer]):
     """rewrite -> retrieve -> fuse -> read -> refine -> gate -> generate -> verify -> policy.
 
     `where` filters what is answered from, together with the question's own filter.  A question that takes longer than
-    `deadline` seconds ends in an abstention, whatever it waits for.
+    `deadline` seconds ends in an abstention, whatever it waits for.  Where nothing is left of what `generate` writes, or
+    it declines, `otherwise` writes the answer.
     """
 
     deadline: PositiveFloat | None = None
@@ -383,6 +384,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
     refine: Sequence[BaseDocumentCompressor] = ()
     gate: Gate | None = None
     generate: Generator
+    otherwise: Generator | None = None
     verify: Verifier | None = None
     policy: Policy = "drop"
 
@@ -424,18 +426,25 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         relevance = (yield from call("gate", self.gate.weigh, question, passages)) if self.gate else Relevance()
         if relevance.refusal:
             return policy.abstain(question, relevance.refusal, passages, round(relevance.score, 4))
-        answer = yield from self._judged(question, passages, self.generate.flow(question, passages))
+        answer = yield from self._written(self.generate, relevance, question, passages)
+        if answer.abstained and self.otherwise:
+            answer = yield from self._written(self.otherwise, relevance, question, passages)
+        return answer
+
+    def _written(self, generate: Generator, relevance: Relevance, question: str, passages: Sequence[Document]) -> Flow[Answer]:
+        """What *generate* writes, as the reader may see it."""
+        answer = yield from self._judged(generate, question, passages, generate.flow(question, passages))
         if self.policy == "regenerate" and policy.faults(answer):
-            another = yield from self._judged(question, passages, self.generate.again(question, passages, answer))
+            another = yield from self._judged(generate, question, passages, generate.again(question, passages, answer))
             answer = policy.better(answer, another)
         sure = self.gate.confirm(relevance, answer) if self.gate else Relevance(support(answer))
         if sure.refusal and not answer.abstained:
             return policy.abstain(question, sure.refusal, passages, round(sure.score, 4))
         return policy.apply(self.policy, answer.model_copy(update={"confidence": round(sure.score, 4)}))
 
-    def _judged(self, question: str, passages: Sequence[Document], writing: Flow[Answer]) -> Flow[Answer]:
+    def _judged(self, generate: Generator, question: str, passages: Sequence[Document], writing: Flow[Answer]) -> Flow[Answer]:
         """What is written, with its verdicts; each claim is told of (`Checked`), while the next is written if that can be."""
-        draft = Draft(self.verify, self.policy, lambda text: self.generate.so_far(question, text, passages))
+        draft = Draft(self.verify, self.policy, lambda text: generate.so_far(question, text, passages))
         answer = yield from overhear(writing, draft.heard) if draft.judges_as_written else writing
         yield from emit(Reached("draft", answer))
         if self.verify and not answer.abstained:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ragkit.evidence import (
     SUPPORTED,
     Likeness,
+    Setting,
     Support,
     closest,
     likeness,
@@ -254,3 +255,35 @@ def test_every_sentence_of_a_text_is_found_in_it_word_for_word(text: str, data: 
     (first, last), found = smallest_support(text[start:end], text)
     assert found.score == 1.0
     assert text[first:last] == text[start:end]
+
+
+def test_what_the_question_says_need_not_stand_in_the_quote() -> None:
+    claim = "The two ingredients that let SirLLM keep key phrases without fine-tuning are Token Entropy and memory decay."
+    quote = "SirLLM utilizes Token Entropy and memory decay to filter key phrases."
+    asked = Setting("Which two ingredients let SirLLM keep key phrases without fine-tuning?", quote)
+    assert support(claim, quote, setting=asked).holds
+    assert support(claim, quote).reason == "the source does not have the number 2"
+
+
+def test_a_name_that_is_asked_about_may_stand_elsewhere_in_the_passage_and_another_may_not() -> None:
+    passage = "PEG is a model of text. It trains with 80,000 negatives. ORPO is something else."
+    asked = Setting("How many negatives does PEG train with?", passage)
+    quote = "It trains with 80,000 negatives."
+    assert support("PEG trains with 80,000 negatives.", quote, setting=asked).holds
+    assert support("ORPO trains with 80,000 negatives.", quote, setting=asked).reason == "the source does not name 'orpo'"
+    assert (
+        support("DPR trains with 80,000 negatives.", quote, setting=Setting("How does DPR train?", passage)).reason
+        == "the source does not name 'dpr'"
+    )
+
+
+def test_a_claim_that_says_the_question_only_is_not_supported() -> None:
+    asked = Setting("What are the three roles of the agent?", "")
+    found = support("The three roles of the agent are.", "Each agent has three roles.", setting=asked)
+    assert (found.holds, found.reason) == (False, "the claim says nothing that the question does not")
+
+
+def test_a_negation_of_other_words_does_not_count() -> None:
+    quote = "The code is made by three kinds of synthesis, and runs without a server."
+    assert support("The code is made by three kinds of synthesis.", quote).holds
+    assert not support("The code runs with a server.", quote).holds

@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 from ragkit.answer import Answer, Citation, Claim, Verdict
 from ragkit.cite import cite, render
 from ragkit.document import Span, span_of, title_of
-from ragkit.evidence import smallest_support
+from ragkit.evidence import Setting, smallest_support
 from ragkit.flow import Flow
 from ragkit.registry import interface
 from ragkit.text import stems
@@ -59,16 +59,16 @@ class ClaimVerifier(Verifier):
     """
 
     @abstractmethod
-    def weigh(self, pairs: Sequence[Pair]) -> Flow[Sequence[Finding]]:
-        """What is found of each of *pairs*, of which there is at least one."""
+    def weigh(self, pairs: Sequence[Pair], settings: Sequence[Setting]) -> Flow[Sequence[Finding]]:
+        """What is found of each of *pairs*, of which there is at least one, in its setting."""
 
     def flow(self, answer: Answer) -> Flow[Answer]:
         sources = {c.number: c for c in answer.citations if c.document_id is not None}
-        found = yield from self._weighed([p for claim in answer.claims for p in _pairs(claim, sources)])
+        found = yield from self._weighed(answer, [p for claim in answer.claims for p in _pairs(claim, sources)])
         doubtful = [i for i, claim in enumerate(answer.claims) if _may_move(claim, sources) and not _holds(claim, sources, found)]
         others = {i: other for i in doubtful if (other := _best_span(answer, answer.claims[i])) is not None}
         wanted = [_together(answer.claims[i], sources) for i in doubtful] + [_pair(answer.claims[i], other) for i, other in others.items()]
-        found |= yield from self._weighed([pair for pair in wanted if pair is not None and pair not in found])
+        found |= yield from self._weighed(answer, [pair for pair in wanted if pair is not None and pair not in found])
         moved = {
             i: other
             for i, other in others.items()
@@ -76,9 +76,15 @@ class ClaimVerifier(Verifier):
         }
         return _judged(_repointed(answer, moved) if moved else answer, found)
 
-    def _weighed(self, pairs: Sequence[Pair]) -> Flow[dict[Pair, Finding]]:
+    def _weighed(self, answer: Answer, pairs: Sequence[Pair]) -> Flow[dict[Pair, Finding]]:
         once = list(dict.fromkeys(pairs))
-        return dict(zip(once, (yield from self.weigh(once)), strict=True)) if once else {}
+        settings = [Setting(answer.question, _around(answer, pair)) for pair in once]
+        return dict(zip(once, (yield from self.weigh(once, settings)), strict=True)) if once else {}
+
+
+def _around(answer: Answer, pair: Pair) -> str:
+    """What the answer's context has of the papers that *pair* quotes."""
+    return "\n".join(p.page_content for p in answer.context if title_of(p) and title_of(p) in pair.title)
 
 
 def _pair(claim: Claim, citation: Citation) -> Pair:
@@ -138,7 +144,7 @@ def _may_move(claim: Claim, sources: Mapping[int, Citation]) -> bool:
 
 def _best_span(answer: Answer, claim: Claim) -> Citation | None:
     """The span of the context that supports *claim* best by its words, as a citation still without a number."""
-    found = [(smallest_support(claim.text, p.page_content, title_of(p)), p) for p in answer.context]
+    found = [(smallest_support(claim.text, p.page_content, title_of(p), question=answer.question), p) for p in answer.context]
     if not found:
         return None
     (offsets, _), passage = max(found, key=lambda each: each[0][1].score)

@@ -15,6 +15,7 @@ from ragkit import model
 from ragkit.answer import Verdict
 from ragkit.cross_encoder import Backend, labels, logits
 from ragkit.errors import ModelError
+from ragkit.evidence import Setting
 from ragkit.flow import Flow, call
 from ragkit.openvino_models import Precision
 from ragkit.registry import component
@@ -37,7 +38,7 @@ class EntailmentVerifier(ClaimVerifier):
     precision: Precision = "auto"
     batch_size: PositiveInt = 16
 
-    def weigh(self, pairs: Sequence[Pair]) -> Flow[Sequence[Finding]]:
+    def weigh(self, pairs: Sequence[Pair], settings: Sequence[Setting]) -> Flow[Sequence[Finding]]:
         return (yield from call("verify", self.judged, pairs))
 
     def judged(self, pairs: Sequence[Pair]) -> list[Finding]:

@@ -11,7 +11,7 @@ from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
 from ragkit.answer import Verdict
-from ragkit.evidence import SUPPORTED, support
+from ragkit.evidence import SUPPORTED, Setting, support
 from ragkit.flow import Flow, call
 from ragkit.registry import component
 from ragkit.text import sentences
@@ -42,16 +42,16 @@ class EvidenceVerifier(ClaimVerifier):
         if self.embed is not None and not hasattr(self.embed, "token_vectors"):
             raise ValueError(f"evidence needs a vector for each token, which {type(self.embed).__name__} does not give")
 
-    def weigh(self, pairs: Sequence[Pair]) -> Flow[Sequence[Finding]]:
+    def weigh(self, pairs: Sequence[Pair], settings: Sequence[Setting]) -> Flow[Sequence[Finding]]:
         alignments: Sequence[float | None] = [None] * len(pairs)
         if self.embed is not None:
             texts = texts_of(pairs)
             vectors = yield from call("verify", cast(_TokenEmbeddings, self.embed).token_vectors, texts)
             alignments = aligned(pairs, dict(zip(texts, vectors, strict=True)))
-        return [self._found(pair, nearness) for pair, nearness in zip(pairs, alignments, strict=True)]
+        return [self._found(*each) for each in zip(pairs, settings, alignments, strict=True)]
 
-    def _found(self, pair: Pair, nearness: float | None) -> Finding:
-        found = support(*pair, aligned=nearness)
+    def _found(self, pair: Pair, setting: Setting, nearness: float | None) -> Finding:
+        found = support(pair.claim, pair.quote, pair.title, nearness, setting)
         verdict = Verdict.SUPPORTED if found.score >= self.threshold else Verdict.UNSUPPORTED
         return Finding(verdict, found.score, found.reason)
 

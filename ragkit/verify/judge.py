@@ -10,6 +10,7 @@ from langchain_core.messages import BaseMessage
 from pydantic import PositiveInt
 
 from ragkit.answer import Verdict
+from ragkit.evidence import Setting
 from ragkit.flow import Flow, gather
 from ragkit.prompt import Prompt, again, check, fenced, objects, said, shortened
 from ragkit.registry import component
@@ -47,7 +48,7 @@ class ModelVerifier(ClaimVerifier):
     def __post_init__(self) -> None:
         check(self.instruction)
 
-    def weigh(self, pairs: Sequence[Pair]) -> Flow[Sequence[Finding]]:
+    def weigh(self, pairs: Sequence[Pair], settings: Sequence[Setting]) -> Flow[Sequence[Finding]]:
         prompts = [fenced(self.instruction, {"claim": p.claim, "source": f"{p.title}\n{p.quote}".strip()}) for p in pairs]
         heard = [[reply] for reply in (yield from self._replies(prompts))]
         unread = [i for i, [reply] in enumerate(heard) if read_verdict(said(reply)) is None]
