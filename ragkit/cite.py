@@ -18,9 +18,7 @@ from ragkit.text import sentences, stems
 # Brackets and digits that a reader takes for a mark, and what may stand between them, seen or not.
 _OPEN, _CLOSE, _DIGIT, _THIN = r"[\[［【〔〖⟦]", r"[\]］】〕〗⟧]", r"[\d⁰¹²³⁴-⁹]", r"\s^\u00ad\u200b-\u200f\u2060-\u2064\ufeff"
 _GAP = rf"[{_THIN}]{{0,4}}"
-_MARK = re.compile(
-    rf"(?<![ \t])[ \t]*{_OPEN}{_GAP}({_DIGIT}{{1,4}}(?:{_GAP}(?:,|;|-|–|and){_GAP}{_DIGIT}{{1,4}})*){_GAP}{_CLOSE}(?!\()"
-)
+_MARK = re.compile(rf"(?<![ \t])[ \t]*{_OPEN}{_GAP}({_DIGIT}{{1,4}}(?:{_GAP}(?:,|;|-|–|and){_GAP}{_DIGIT}{{1,4}})*){_GAP}{_CLOSE}(?!\()")
 _BRACKETED = re.compile(rf"{_OPEN}({_GAP}{_DIGIT}(?:{_DIGIT}|[{_THIN},;–-]|and)*){_CLOSE}")
 
 
