@@ -53,7 +53,7 @@ class Context(NamedTuple):
         shown = ((number, place) for number, place in enumerate(self.places, 1) if only is None or number in only)
         papers = groupby(shown, key=lambda pair: (title_of(pair[1].passage), pair[1].span.document_id))
         return "\n\n".join(
-            "\n".join([*([f"“{_line(title)}”"] if title else []), *(f"[{number}] {_line(place.text)}" for number, place in own)])
+            "\n".join([*([f"“{line(title)}”"] if title else []), *(f"[{number}] {line(place.text)}" for number, place in own)])
             for (title, _), own in papers
         )
 
@@ -69,12 +69,12 @@ def numbered(passages: Sequence[Document]) -> Context:
     return Context(tuple(passages), tuple(places.values()))
 
 
-def _line(text: str) -> str:
+def line(text: str) -> str:
     """*text* on one line, nothing in it like a number of ours."""
-    return _unmarked(" ".join(text.split()))
+    return unmarked(" ".join(text.split()))
 
 
-def _unmarked(text: str) -> str:
+def unmarked(text: str) -> str:
     """*text*, which a paper wrote, with its own references in round brackets."""
     return _BRACKETED.sub(lambda found: f"({found[1].strip()})", text)
 
@@ -209,5 +209,5 @@ def unresolved(number: int, mark: int) -> Citation:
 
 def render(claims: Iterable[Claim]) -> str:
     """The text of an answer: each claim behind what stands before it, its marks after it; no other mark stands in it."""
-    written = "".join(f"{_unmarked(c.before + c.text)}{''.join(f' [{n}]' for n in c.citations)}" for c in claims)
+    written = "".join(f"{unmarked(c.before + c.text)}{''.join(f' [{n}]' for n in c.citations)}" for c in claims)
     return written.strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,8 @@ from ragkit.answer import Answer, Claim
 from ragkit.cite import numbered, parse, render
 from ragkit.flow import run
 from ragkit.generate import Generator
-from ragkit.generate.chat import CITED, CitedGenerator, QuotedGenerator, StructuredGenerator, Task
+from ragkit.generate.chat import CITED, CitedGenerator, NotesGenerator, QuotedGenerator, StructuredGenerator, Task
+from ragkit.llm import openai_chat
 from ragkit.policy import apply
 from ragkit.prompt import fenced
 from ragkit.testing import passages, scripted_chat
@@ -105,6 +107,14 @@ def test_no_reference_in_a_paper_looks_like_a_number_of_the_context(reference: s
 def test_a_papers_own_references_in_a_verbatim_answer_are_no_marks_of_the_answer() -> None:
     claim = Claim(text="Glass bends, as [2] shows.", before="“On [1] Glass”: ", citations=(1,))
     assert render([claim]) == "“On (1) Glass”: Glass bends, as (2) shows. [1]"
+
+
+def test_notes_are_shown_under_one_number_each_and_a_title_on_one_line(model_server: Any) -> None:
+    model_server.says = "Glass bends\n“On Steel” and holds [1]."
+    paper = Document(page_content="Glass bends.", metadata={"title": "On\n[7] Glass"})
+    run(NotesGenerator(openai_chat(model="m", base_url=model_server.url)).flow("Does glass bend?", [paper]))
+    _, writing = (request["messages"][1]["content"] for request in model_server.asked)
+    assert writing.splitlines()[1:3] == ["“On (7) Glass”", "[1] Glass bends “On Steel” and holds."]
 
 
 brackets = st.text(st.sampled_from("[]［］【】〔〕〖〗⟦⟧^123１²٣,;–- \n\u200b\u2060ab"), max_size=30)
