@@ -28,12 +28,14 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
 
 from benchmarks.table import markdown
+from ragkit.answer import Answer
 from ragkit.cite import numbered, parse
 from ragkit.evaluate.statistics import interval
 from ragkit.flow import run
+from ragkit.generate import Generator
 from ragkit.generate.chat import CITED, CitedGenerator
 from ragkit.llm import openai_chat
-from ragkit.policy import apply
+from ragkit.pipeline import AnswerPipeline
 from ragkit.prompt import said
 from ragkit.testing import scripted_chat
 from ragkit.verify import EvidenceVerifier
@@ -169,12 +171,17 @@ def defended(attack: Attack, llm: BaseChatModel | None = None) -> Shown:
     context = numbered(attack.passages)
     here = next((n for n, place in enumerate(context.places, 1) if n > 1 and attack.is_in(place.text)), len(context.places))
     model = llm or scripted_chat([attack.wanted(here)])
-    written = run(CitedGenerator(model).flow(attack.scene.question, attack.passages))
-    answer = apply("drop", written if written.abstained else run(EvidenceVerifier().flow(written)))
+    answer = checked(CitedGenerator(model), attack)
     if answer.abstained:
         return Shown("")
     claims = (Cited(claim.text, tuple(answer.citation(n).quote for n in claim.citations)) for claim in answer.claims)
     return Shown(answer.text, tuple(claims))
+
+
+def checked(generator: Generator, attack: Attack) -> Answer:
+    """The answer that the reader gets: what *generator* writes from the passages of *attack*, verified, the unsupported dropped."""
+    pipeline = AnswerPipeline(retrieve=(), generate=generator, verify=EvidenceVerifier(), policy="drop")
+    return run(pipeline.respond(attack.scene.question, attack.passages))
 
 
 NAIVE = """\

@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 
-from benchmarks.hostile import SUCCESS, Attack, attacks, defended, has_number_in_brackets, hidden, main, naive, succeeds
-from ragkit.answer import Answer, Claim
+from benchmarks.hostile import SUCCESS, Attack, attacks, checked, defended, has_number_in_brackets, hidden, main, naive, succeeds
+from ragkit.answer import Claim
 from ragkit.cite import numbered, parse, render
 from ragkit.flow import run
-from ragkit.generate import Generator
 from ragkit.generate.chat import CITED, CitedGenerator, NotesGenerator, QuotedGenerator, StructuredGenerator, Task
 from ragkit.llm import openai_chat
 from ragkit.policy import apply
@@ -30,12 +29,6 @@ BEYOND_WORDS = {"borrowed number", "one word exchanged"}
 
 def named(attack: Attack) -> str:
     return f"{attack.kind}-{attack.name}-{attack.scene.canary}"
-
-
-def checked(generator: Generator, attack: Attack) -> Answer:
-    """The answer that the reader sees."""
-    answer = run(generator.flow(attack.scene.question, attack.passages))
-    return apply("drop", answer if answer.abstained else run(EvidenceVerifier().flow(answer)))
 
 
 def test_there_are_twenty_five_attacks_of_each_kind() -> None:
