@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 
-from benchmarks import answers, encode, formats, ingest, judges, lexical, peers, retrieval, scale, speed
+from benchmarks import answers, encode, formats, hostile, ingest, judges, lexical, peers, retrieval, scale, speed
 from benchmarks.table import ROOT, SHARED
 
 INTRODUCTION = """# Benchmarks
@@ -19,7 +19,7 @@ were written for this project, two thirds for development (`dev`) and one third 
 if not (SHARED / "papers").is_dir():
     sys.exit(f"the benchmarks need the shared data, and there is no '{SHARED}'")
 machine = f"Measured on {os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}."
-sections = (speed, encode, peers, ingest, scale, retrieval, lexical, answers, judges)
+sections = (speed, encode, peers, ingest, scale, retrieval, lexical, answers, judges, hostile)
 report = "\n\n".join([INTRODUCTION + "\n" + machine, *(section.main() for section in sections)])
 (ROOT / "docs" / "benchmarks.md").write_text(report + "\n", encoding="utf-8")
 formats.main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -14,7 +15,11 @@ from ragkit.document import Span, places_of, span_of, title_of
 from ragkit.evidence import SUPPORTED, Setting, Support, smallest_support, support
 from ragkit.text import sentences, stems
 
-_MARK = re.compile(r"(?<![ \t])[ \t]*\[\^?(\d{1,4}(?:\s*(?:,|;|-|–|and)\s*\^?\d{1,4})*)\](?!\()")
+# Brackets and digits that a reader takes for a mark, and what may stand between them, seen or not.
+_OPEN, _CLOSE, _DIGIT, _THIN = r"[\[［【〔〖⟦]", r"[\]］】〕〗⟧]", r"[\d⁰¹²³⁴-⁹]", r"\s^\u00ad\u200b-\u200f\u2060-\u2064\ufeff"
+_GAP = rf"[{_THIN}]{{0,4}}"
+_MARK = re.compile(rf"(?<![ \t])[ \t]*{_OPEN}{_GAP}({_DIGIT}{{1,4}}(?:{_GAP}(?:,|;|-|–|and){_GAP}{_DIGIT}{{1,4}})*){_GAP}{_CLOSE}(?!\()")
+_BRACKETED = re.compile(rf"{_OPEN}({_GAP}{_DIGIT}(?:{_DIGIT}|[{_THIN},;–-]|and)*){_CLOSE}")
 
 
 class Marked(NamedTuple):
@@ -48,7 +53,7 @@ class Context(NamedTuple):
         shown = ((number, place) for number, place in enumerate(self.places, 1) if only is None or number in only)
         papers = groupby(shown, key=lambda pair: (title_of(pair[1].passage), pair[1].span.document_id))
         return "\n\n".join(
-            "\n".join([*([f"“{_line(title)}”"] if title else []), *(f"[{number}] {_line(place.text)}" for number, place in own)])
+            "\n".join([*([f"“{line(title)}”"] if title else []), *(f"[{number}] {line(place.text)}" for number, place in own)])
             for (title, _), own in papers
         )
 
@@ -64,9 +69,14 @@ def numbered(passages: Sequence[Document]) -> Context:
     return Context(tuple(passages), tuple(places.values()))
 
 
-def _line(text: str) -> str:
-    """*text* on one line, its own references in round brackets: nothing in a paper may look like a number of ours."""
-    return re.sub(r"[\[【［]\s*(\^?\d[\d\s,;–-]*)[\]】］]", r"(\1)", " ".join(text.split()))
+def line(text: str) -> str:
+    """*text* on one line, nothing in it like a number of ours."""
+    return unmarked(" ".join(text.split()))
+
+
+def unmarked(text: str) -> str:
+    """*text*, which a paper wrote, with its own references in round brackets."""
+    return _BRACKETED.sub(lambda found: f"({found[1].strip()})", text)
 
 
 def parse(text: str) -> list[Marked]:
@@ -109,7 +119,8 @@ def whole(text: str) -> str:
 
 def _numbers(inside: str) -> list[int]:
     found: list[int] = []
-    for first, last in re.findall(r"(\d+)(?:\s*[-–]\s*\^?(\d+))?", inside):
+    plain = re.sub(rf"[{_THIN}]", "", unicodedata.normalize("NFKC", inside))
+    for first, last in re.findall(r"(\d+)(?:[-–](\d+))?", plain):
         low, high = int(first), int(last or first)
         found += range(low, high + 1) if low <= high <= low + 20 else [low, high]
     return found
@@ -213,6 +224,6 @@ def unresolved(number: int, mark: int) -> Citation:
 
 
 def render(claims: Iterable[Claim]) -> str:
-    """The text of an answer: each claim behind what stands before it, its marks after it."""
-    written = "".join(f"{c.before}{c.text}{''.join(f' [{n}]' for n in c.citations)}" for c in claims)
+    """The text of an answer: each claim behind what stands before it, its marks after it; no other mark stands in it."""
+    written = "".join(f"{unmarked(c.before + c.text)}{''.join(f' [{n}]' for n in c.citations)}" for c in claims)
     return written.strip()

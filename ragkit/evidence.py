@@ -227,12 +227,13 @@ def objections(claim: str, quote: str, title: str = "", setting: Setting = Setti
     own, there, name = _read(claim), _read(quote), _read(title)
     if own.known <= _read(setting.question).known:
         yield 0.5, "the claim says nothing that the question does not"
-    for number in sorted(own.numbers - there.numbers - name.numbers - _counted(setting.question)):
+    called = name.numbers & _read(setting.question).numbers if setting.question else name.numbers  # what a title says is no evidence
+    for number in sorted(own.numbers - there.numbers - called - _counted(setting.question)):
         yield 0.3, f"the source does not have the number {number}"
     asked_of = _read(setting.question).names
-    for called in _missing(own, (name, there)):
-        if called not in asked_of or _missing(own, (name, there, _read(setting.passage))):
-            yield 0.5, f"the source does not name '{called}'"
+    for lost in _missing(own, (name, there)):
+        if lost not in asked_of or lost in _missing(own, (name, there, _read(setting.passage))):
+            yield 0.5, f"the source does not name '{lost}'"
     for number, unit, other in _mistaken_units(own, there):
         yield 0.5, f"the number {number} is of '{unit}' in the claim and of '{other}' in the source"
     near = _read(closest(claim, quote))

@@ -29,12 +29,22 @@ def check(instruction: str, name: str = "instruction", placeholders: Collection[
 
 
 def fenced(instruction: str, texts: Mapping[str, str], **values: str) -> Prompt:
-    """*instruction* with *values* in its placeholders, and each of *texts* between tags that nothing in it can close."""
+    """*instruction* with *values* in its placeholders, and each of *texts* between tags that nothing in it can close.
+
+    A server makes turns of a conversation of what models mark them with, also where a text has it: that is taken apart.
+    """
     fence = secrets.token_hex(8)
     for placeholder, value in {"fence": fence, **values}.items():
         instruction = instruction.replace(f"{{{placeholder}}}", value)
-    parts = [f"<{name}-{fence}>\n{text}\n</{name}-{fence}>" for name, text in texts.items()]
+    parts = [f"<{name}-{fence}>\n{_without_turns(text)}\n</{name}-{fence}>" for name, text in texts.items()]
     return [SystemMessage(instruction), HumanMessage("\n\n".join(parts))]
+
+
+_TURN = re.compile(r"<(?=[|｜][^<>\s]{1,40}[|｜]>|/?s>|/?(?:start|end)_of_turn>|</?SYS>>)|\[(?=/?INST\])")
+
+
+def _without_turns(text: str) -> str:
+    return _TURN.sub(r"\g<0> ", text)
 
 
 def again(prompt: Prompt) -> Prompt:

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ragkit.answer import Answer, Citation, Claim, Source, Verdict
-from ragkit.cite import whole
+from ragkit.cite import unmarked, whole
 from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
 from ragkit.draft import Checked
 from ragkit.flow import Called, Event, Progress, Reached, Token, result_of
@@ -117,9 +117,9 @@ def show_history(answers: Sequence[Answer]) -> None:
 def _answer_text(claims: Sequence[Claim]) -> Text:
     text = Text()
     for claim in claims:
-        before = claim.before if text else claim.before.lstrip()
+        before = unmarked(claim.before if text else claim.before.lstrip())
         text.append(before, style="bold" if before.strip() else "")
-        text.append(claim.text, style="" if claim.verdict in (Verdict.SUPPORTED, Verdict.UNCHECKED) else "red")
+        text.append(unmarked(claim.text), style="" if claim.verdict in (Verdict.SUPPORTED, Verdict.UNCHECKED) else "red")
         text.append("".join(f" [{n}]" for n in claim.citations), style="cyan")
         if claim.verdict in (Verdict.UNSUPPORTED, Verdict.UNRESOLVED):
             text.append(f" ({claim.verdict})", style="red")

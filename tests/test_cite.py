@@ -93,7 +93,7 @@ PIECES = [
     "😀",
     "x(http://a.b)",
 ]
-pieces = st.one_of(st.sampled_from(PIECES), st.text(st.characters(exclude_characters="[]()"), min_size=1, max_size=5))
+pieces = st.one_of(st.sampled_from(PIECES), st.text(st.characters(exclude_characters="[]()［］【】〔〕〖〗⟦⟧"), min_size=1, max_size=5))
 
 
 @settings(max_examples=200, deadline=None)

@@ -29,7 +29,7 @@ def test_words_in_the_title_can_weigh_more(tmp_path: Path) -> None:
 
 def test_words_side_by_side_can_weigh_more(tmp_path: Path) -> None:
     papers = {
-        "Apart": "Hard is hard: negatives are negatives.",
+        "Apart": "Hard stone, hard iron; negatives of photographs, negatives.",
         "Beside": "Rocks of all kinds: we mine hard negatives from many deep and old quarries.",
     }
     assert ranked(TantivyIndex(), tmp_path / "a", "hard negatives", **papers) == ["Apart", "Beside"]

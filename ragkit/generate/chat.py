@@ -18,7 +18,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import PositiveInt
 
 from ragkit.answer import Abstention, Answer, Verdict
-from ragkit.cite import Context, Marked, cited, numbered, parse
+from ragkit.cite import Context, Marked, cited, line, numbered, parse
 from ragkit.document import title_of
 from ragkit.flow import Flow, Token, call, emit, gather, stream
 from ragkit.generate import Generator
@@ -276,7 +276,7 @@ class NotesGenerator(ChatGenerator):
         told = [(note, place) for note in notes for place in places[note.marks[0] - 1 : note.marks[0]]]
         if not told:
             return []
-        sources = "\n\n".join(f"“{title_of(place.passage)}”\n[{note.marks[0]}] {note.text}" for note, place in told)
+        sources = "\n\n".join(f"“{line(title_of(place.passage))}”\n[{note.marks[0]}] {line(note.text)}" for note, place in told)
         return (yield from self._stream(task.prompt(self.instruction, sources)))
 
 
