@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
+from benchmarks.plot import panels
 from benchmarks.table import ROOT, markdown
 from ragkit.index import Index
 from ragkit.lexical import TantivyIndex
@@ -139,6 +140,7 @@ def _recall(size: int, queries: Vectors, found: list[list[str]]) -> float:
 
 def main(sizes: tuple[int, ...] = SIZES, stores: tuple[str, ...] = ("flat", "chroma", "bm25")) -> str:
     rows = []
+    every: list[dict[str, Any]] = []
     for store in stores:
         for size in sizes:
             with tempfile.TemporaryDirectory() as folder:
@@ -148,6 +150,7 @@ def main(sizes: tuple[int, ...] = SIZES, stores: tuple[str, ...] = ("flat", "chr
                 rows.append([store, f"{size:,}", f"failed: {(done.stderr.strip().splitlines() or ['killed'])[-1][:120]}", *[""] * 7])
                 continue
             found = json.loads(done.stdout.splitlines()[-1])
+            every.append(found)
             rows.append(
                 [
                     store,
@@ -172,7 +175,19 @@ def main(sizes: tuple[int, ...] = SIZES, stores: tuple[str, ...] = ("flat", "chr
         "with a filter",
         "recall@10",
     ]
-    return f"## Scale: 50 nearest of many passages; the filter passes one in {FILTERED}\n\n{markdown(header, rows)}"
+    (ROOT / "docs" / "scale.svg").write_text(plot(every), encoding="utf-8")
+    title = f"## Scale: 50 nearest of many passages; the filter passes one in {FILTERED}"
+    return f"{title}\n\n{markdown(header, rows)}\n\n![how these grow](scale.svg)"
+
+
+def plot(every: Sequence[Mapping[str, Any]]) -> str:
+    """How queries, memory and disk grow, a line an index."""
+    shown = {"query, ms (median)": "p50", "peak memory, MB": "memory", "disk, MB": "disk"}
+    names = list(dict.fromkeys(one["store"] for one in every))
+    return panels(
+        {what: {name: [(one["size"], one[key]) for one in every if one["store"] == name] for name in names} for what, key in shown.items()},
+        "passages",
+    )
 
 
 if __name__ == "__main__":
