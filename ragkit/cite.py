@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -90,7 +90,7 @@ def parse(text: str) -> list[Marked]:
         found.append((len(clean), _numbers(mark[1])))
         at = mark.end()
     clean += text[at:]
-    spans = sentences(clean)
+    spans = sentences(clean) or ([(0, 0)] if found else [])
     marks: list[list[int]] = [[] for _ in spans]
     for place, numbers in found:
         owner = max((i for i, (start, _) in enumerate(spans) if start < place), default=0)
@@ -131,15 +131,14 @@ def cited(question: str, answer: Sequence[Marked], context: Context) -> Answer:
 
     Of several sentences that a claim names, those stay that support it, alone or together; neighbours are one citation.
     Citations are numbered anew, in order of appearance, one a span.  A mark that names no sentence stays, `unresolved`.
-    A claim without marks is cited where a passage supports it; a closing list of marks is no claim.
+    A claim without marks is cited where a passage supports it; a closing list of marks is no claim.  Marks without words, or
+    behind words that say no more than the question, stand for the sentences that they name.
     """
     claims: list[Claim] = []
     citations: dict[Span | int, Citation] = {}
-    for before, sentence, marks in answer:
+    for before, sentence, marks in _spelled_out(question, answer, context):
         if not stems(sentence) and not marks:  # a bullet, a rule, a lone symbol
             claims.append(Claim(text=sentence, before=before, verdict=Verdict.UNCHECKED))
-            continue
-        if marks and _LIST_OF_SOURCES.fullmatch(sentence):
             continue
         named = [mark for mark in marks if 1 <= mark <= len(context.places)]
         found: list[Place | int] = [*_telling(sentence, named, context, question), *(mark for mark in marks if mark not in named)]
@@ -157,6 +156,23 @@ def cited(question: str, answer: Sequence[Marked], context: Context) -> Answer:
 
 
 _LIST_OF_SOURCES = re.compile(r"\W*(?:sources?|references?|citations?)?[\s,;:.*-]*(?:and)?[\s,;:.*-]*", re.IGNORECASE)
+
+
+def _spelled_out(question: str, answer: Sequence[Marked], context: Context) -> Iterator[Marked]:
+    """*answer* without a closing list of marks, and with the words of the sentences that are only pointed at."""
+    asked = set(stems(question))
+    says = [not (sentence.marks and _LIST_OF_SOURCES.fullmatch(sentence.text)) for sentence in answer]
+    for sentence, has_words in zip(answer, says, strict=True):
+        named = [mark for mark in sentence.marks if 1 <= mark <= len(context.places)][:_POINTED_AT]
+        if named and (not any(says) or (has_words and asked.issuperset(stems(sentence.text)))):
+            for n, mark in enumerate(named):
+                yield Marked(" " if n else sentence.before, context.places[mark - 1].text, (mark,))
+        elif has_words:
+            yield sentence
+
+
+_POINTED_AT = 3
+"""So many sentences are spelled out where an answer only points at them."""
 
 
 def _telling(claim: str, marks: Sequence[int], context: Context, question: str) -> list[Place]:

@@ -15,6 +15,7 @@ from ragkit.answer import Answer, Citation, Claim, Source, Verdict
 from ragkit.cite import Marked, cite, numbered, parse, render, unresolved
 from ragkit.document import Span, passage
 from ragkit.testing import PAPER, passages
+from ragkit.text import stems
 
 GLASS, YEARLY, WOOD = "Glass bridges carry 40 people.", "They are tested every year.", "Wooden ones are cheaper, but do not last."
 QUESTION = "Which bridges are there?"
@@ -54,7 +55,7 @@ def parsed(text: str) -> list[tuple[str, tuple[int, ...]]]:
         ("Glass bends in many tasks.[1]We show it.[2]", [("Glass bends in many tasks.", (1,)), ("We show it.", (2,))]),
         ("", []),
         (" \n", []),
-        ("[1] [2]", []),
+        ("[1] [2]", [("", (1, 2))]),
     ],
 )
 def test_a_mark_belongs_to_the_sentence_that_it_follows_or_opens(text: str, expected: list[tuple[str, tuple[int, ...]]]) -> None:
@@ -192,8 +193,15 @@ def test_a_closing_list_of_marks_is_no_sentence() -> None:
         assert [c.text for c in answer.claims] == [GLASS]
 
 
+def test_marks_that_only_point_at_sentences_stand_for_these() -> None:
+    for text in ("[1][3]", "Sources: [1], [3].", "The bridges there are [1], [3]."):
+        answer = cited(text)
+        assert [c.text for c in answer.claims] == [GLASS, WOOD]
+        assert [c.quote for c in answer.citations] == [GLASS, WOOD]
+
+
 def test_an_empty_answer_has_no_claims() -> None:
-    for text in ("", " \n", "[1]"):
+    for text in ("", " \n", "[7]"):
         answer = cited(text)
         assert (answer.text, answer.claims, answer.citations) == ("", (), ())
 
@@ -212,7 +220,7 @@ answers = st.lists(st.tuples(words, marks, st.sampled_from([". ", ".\n\n", "\n- 
 @settings(max_examples=100, deadline=None)
 @given(answers)
 def test_every_citation_is_the_text_at_its_place_and_they_are_numbered_as_they_appear(text: str) -> None:
-    answer = cited(text)
+    answer = grammar.cited("", parse(text), numbered(passages()))
     places = [(p.metadata["start"], p.metadata["end"]) for p in passages()]
     for citation in answer.citations:
         if citation.document_id is None:
@@ -225,7 +233,8 @@ def test_every_citation_is_the_text_at_its_place_and_they_are_numbered_as_they_a
     assert appearing == [c.number for c in answer.citations] == list(range(1, len(answer.citations) + 1))
     assert len({(c.document_id, c.start, c.end, c.reason) for c in answer.citations}) == len(answer.citations)
     assert render(answer.claims) == answer.text
-    assert "".join(c.before + c.text for c in answer.claims).strip() == "".join(b + t for b, t, _ in parse(text)).strip()
+    if all(stems(sentence) for _, sentence, _ in parse(text)):
+        assert "".join(c.before + c.text for c in answer.claims).strip() == "".join(b + t for b, t, _ in parse(text)).strip()
 
 
 # --- citations and context
