@@ -56,6 +56,14 @@ class Citation(_Value):
     reason: str = ""
 
 
+class Finding(_Value):
+    """What a verifier found of one claim and one quote: the verdict, how far the quote supports it from 0 to 1, and why."""
+
+    verdict: Verdict
+    score: float
+    reason: str
+
+
 class Claim(_Value):
     """One sentence of the answer, without its marks, and the numbers of its citations."""
 
@@ -64,6 +72,8 @@ class Claim(_Value):
     citations: tuple[int, ...] = ()
     before: str = Field(default="", exclude=True)
     """What stands between the claim before and this one: a space, a bullet, the name of the paper that speaks."""
+    findings: dict[int, Finding] = Field(default={}, exclude=True)
+    """What was found of each of its citations, by number."""
 
 
 class Abstention(_Value):

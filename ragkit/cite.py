@@ -235,6 +235,18 @@ def cite(number: int, passage: Document, span: Span) -> Citation:
     )
 
 
+def judged(citations: Iterable[Citation], claims: Sequence[Claim]) -> tuple[Citation, ...]:
+    """*citations*, each with what was found of it and the claim that it supports least."""
+    found = []
+    for citation in citations:
+        of_it = [claim.findings[citation.number] for claim in claims if citation.number in claim.findings]
+        if of_it:
+            least = min(of_it, key=lambda finding: finding.score)
+            citation = citation.model_copy(update={"verdict": least.verdict, "score": round(least.score, 4), "reason": least.reason})
+        found.append(citation)
+    return tuple(found)
+
+
 def unresolved(number: int, mark: int) -> Citation:
     return Citation(number=number, verdict=Verdict.UNRESOLVED, reason=f"the mark [{mark}] names no sentence of the sources")
 

@@ -8,7 +8,7 @@ from typing import Literal
 from langchain_core.documents import Document
 
 from ragkit.answer import Abstention, Answer, Claim, Verdict
-from ragkit.cite import render
+from ragkit.cite import judged, render
 from ragkit.document import title_of
 from ragkit.text import stems
 
@@ -51,13 +51,18 @@ def better(first: Answer, second: Answer) -> Answer:
 
 
 def _only(answer: Answer, claims: Sequence[Claim]) -> Answer:
-    """*answer* with these claims only, its citations numbered anew."""
+    """*answer* with these claims only, its citations numbered anew and judged by them."""
     number = {old: new for new, old in enumerate(dict.fromkeys(n for c in claims for n in c.citations), 1)}
-    kept = [c.model_copy(update={"citations": tuple(number[n] for n in c.citations)}) for c in claims]
+    kept = [
+        c.model_copy(
+            update={"citations": tuple(number[n] for n in c.citations), "findings": {number[n]: f for n, f in c.findings.items()}},
+        )
+        for c in claims
+    ]
     citations = sorted(
         (c.model_copy(update={"number": number[c.number]}) for c in answer.citations if c.number in number), key=lambda c: c.number
     )
-    return answer.model_copy(update={"text": render(kept), "claims": tuple(kept), "citations": tuple(citations)})
+    return answer.model_copy(update={"text": render(kept), "claims": tuple(kept), "citations": judged(citations, kept)})
 
 
 def abstain(question: str, reason: str, passages: Sequence[Document], confidence: float = 0.0) -> Answer:

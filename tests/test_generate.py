@@ -82,6 +82,13 @@ def test_policies_flag_drop_or_abstain() -> None:
     assert abstained.abstained.reason == "1 of 3 sentences are not supported by the papers"
 
 
+def test_a_citation_is_judged_by_the_claims_that_are_left() -> None:
+    answer = written("Glass bridges carry 40 people [1]. Glass bridges carry 50 people [1].")
+    assert [c.verdict for c in answer.citations] == ["unsupported"]
+    [citation] = apply("drop", answer).citations
+    assert (citation.verdict, citation.score, citation.reason) == ("supported", 1.0, "the source says it word for word")
+
+
 def test_dropping_every_claim_is_an_abstention() -> None:
     dropped = apply("drop", written("Whales sing [1]."))
     assert dropped.abstained is not None

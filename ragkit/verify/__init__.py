@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from ragkit.answer import Answer, Citation, Claim, Verdict
-from ragkit.cite import cite, render
+from ragkit.answer import Answer, Citation, Claim, Finding, Verdict
+from ragkit.cite import cite, judged, render
 from ragkit.document import Span, span_of, title_of
 from ragkit.evidence import Setting, smallest_support
 from ragkit.flow import Flow
@@ -37,15 +36,6 @@ class Pair(NamedTuple):
     claim: str
     quote: str
     title: str
-
-
-@dataclass(frozen=True)
-class Finding:
-    """How far a quote supports a claim, from 0 to 1, the verdict on it, and why."""
-
-    verdict: Verdict
-    score: float
-    reason: str
 
 
 Findings = Mapping[Pair, Finding]
@@ -123,15 +113,11 @@ def _verdict(claim: Claim, sources: Mapping[int, Citation], found: Findings) -> 
 def _judged(answer: Answer, found: Findings) -> Answer:
     """*answer* with the verdicts that follow from what was *found*."""
     sources = {c.number: c for c in answer.citations if c.document_id is not None}
-    claims = tuple(c.model_copy(update={"verdict": _verdict(c, sources, found)}) for c in answer.claims)
-    citations = []
-    for citation in answer.citations:
-        of_it = [found[_pair(c, citation)] for c in claims if citation.number in c.citations and citation.number in sources]
-        if of_it:
-            least = min(of_it, key=lambda f: f.score)
-            citation = citation.model_copy(update={"verdict": least.verdict, "score": round(least.score, 4), "reason": least.reason})
-        citations.append(citation)
-    return answer.model_copy(update={"claims": claims, "citations": tuple(citations)})
+    claims = []
+    for claim in answer.claims:
+        findings = {n: found[_pair(claim, sources[n])] for n in claim.citations if n in sources}
+        claims.append(claim.model_copy(update={"verdict": _verdict(claim, sources, found), "findings": findings}))
+    return answer.model_copy(update={"claims": tuple(claims), "citations": judged(answer.citations, claims)})
 
 
 # --- other sources

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 from ragkit import model
-from ragkit.answer import Verdict
+from ragkit.answer import Finding, Verdict
 from ragkit.cross_encoder import Backend, labels, logits
 from ragkit.errors import ModelError
 from ragkit.evidence import Setting
 from ragkit.flow import Flow, call
 from ragkit.openvino_models import Precision
 from ragkit.registry import component
-from ragkit.verify import ClaimVerifier, Finding, Pair
+from ragkit.verify import ClaimVerifier, Pair
 
 
 @component("entailment")
@@ -53,7 +53,8 @@ class EntailmentVerifier(ClaimVerifier):
         return [self._found(row[which], _reason(row, names)) for row in _softmax(found)]
 
     def _found(self, score: float, reason: str) -> Finding:
-        return Finding(Verdict.SUPPORTED if score >= self.threshold else Verdict.UNSUPPORTED, float(score), reason)
+        verdict = Verdict.SUPPORTED if score >= self.threshold else Verdict.UNSUPPORTED
+        return Finding(verdict=verdict, score=float(score), reason=reason)
 
 
 def _softmax(rows: NDArray[np.float64]) -> NDArray[np.float64]:

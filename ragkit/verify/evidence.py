@@ -10,12 +10,12 @@ import numpy as np
 from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
-from ragkit.answer import Verdict
+from ragkit.answer import Finding, Verdict
 from ragkit.evidence import SUPPORTED, Setting, support
 from ragkit.flow import Flow, call
 from ragkit.registry import component
 from ragkit.text import sentences
-from ragkit.verify import ClaimVerifier, Finding, Pair
+from ragkit.verify import ClaimVerifier, Pair
 
 Vectors = NDArray[np.float32]
 
@@ -53,7 +53,7 @@ class EvidenceVerifier(ClaimVerifier):
     def _found(self, pair: Pair, setting: Setting, nearness: float | None) -> Finding:
         found = support(pair.claim, pair.quote, pair.title, nearness, setting)
         verdict = Verdict.SUPPORTED if found.score >= self.threshold else Verdict.UNSUPPORTED
-        return Finding(verdict, found.score, found.reason)
+        return Finding(verdict=verdict, score=found.score, reason=found.reason)
 
 
 def texts_of(pairs: Sequence[Pair]) -> list[str]:

@@ -9,12 +9,12 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from pydantic import PositiveInt
 
-from ragkit.answer import Verdict
+from ragkit.answer import Finding, Verdict
 from ragkit.evidence import Setting
 from ragkit.flow import Flow, gather
 from ragkit.prompt import Prompt, again, check, fenced, objects, said, shortened
 from ragkit.registry import component
-from ragkit.verify import ClaimVerifier, Finding, Pair
+from ragkit.verify import ClaimVerifier, Pair
 
 CHECKING = """\
 You check whether a source supports a claim. Use the source only, not what you know.
@@ -68,9 +68,9 @@ def _finding(replies: Sequence[BaseMessage]) -> Finding:
     last = said(replies[-1])
     found = read_verdict(last)
     if found is None:
-        return Finding(Verdict.UNCHECKED, 0.0, f"the model's reply could not be read: '{shortened(last)}'")
+        return Finding(verdict=Verdict.UNCHECKED, score=0.0, reason=f"the model's reply could not be read: '{shortened(last)}'")
     verdict, score, meaning = _MEANS[found[0]]
-    return Finding(verdict, score, f"{meaning}: {found[1]}" if found[1] else meaning)
+    return Finding(verdict=verdict, score=score, reason=f"{meaning}: {found[1]}" if found[1] else meaning)
 
 
 def read_verdict(reply: str) -> tuple[str, str] | None:
