@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import NOTES
 
+import ragkit
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 BERT = "How many parameters do BERT-base and BERT-large have?"
 
@@ -163,3 +165,7 @@ def test_a_disk_that_is_full_is_one_sentence_and_nothing_is_lost(tmp_path: Path,
     assert "Glass bridges carry 40 people." in command("ask", "What do glass bridges carry?", "--corpus", "c").stdout
     assert json.loads(command("ingest", "many.jsonl", "--corpus", "c", "--json").stdout)["documents"] == 401
     assert command("doctor", "--corpus", "c").returncode == 0
+
+
+def test_the_version_is_said(command: Command) -> None:
+    assert command("--version").stdout == f"ragkit {ragkit.__version__}\n"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec
 
 import typer
 
+import ragkit
 from ragkit.cli import ask, calibrate, evaluate, train
 from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, Where, print_json
 
@@ -52,6 +53,19 @@ def _traced(command: Callable[P, None]) -> Callable[P, None]:
             command(*arguments, **options)
 
     return run
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ragkit {ragkit.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which version this is.")] = False,
+) -> None:
+    pass
 
 
 @app.command()
