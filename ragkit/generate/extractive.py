@@ -54,10 +54,10 @@ class ExtractiveGenerator(Generator):
     """The sentences that answer, word for word, each under the name of its paper; needs no chat model.
 
     A sentence is scored by its nearness to the question (by `embed`, if given), by the question's words that it has,
-    the rare ones most, by how well its passage was ranked, by whether it or its paper has the names asked about, and by
-    whether it has the kind of thing asked for.  A question that asks for several things gets the best sentence for each;
-    one that asks for one, the best of all.  Then, up to `most`, comes whichever adds most of what the question asks and
-    is not said yet, while it scores at least `share` of the best.
+    the rare ones most, by how well its passage was ranked, and by whether it has the kind of thing asked for.  A question
+    that asks for several things gets the best sentence for each; one that asks for one, the best of all.  Then, up to
+    `most`, comes whichever adds most of what the question asks and is not said yet, while it scores at least `share` of
+    the best.
     """
 
     embed: Embeddings | None = None
@@ -89,10 +89,7 @@ class ExtractiveGenerator(Generator):
                 vector = yield from call("embed", self.embed.embed_query, text)
                 near[row] = np.asarray(said) @ np.asarray(vector)
         rank = 0.3 * _rank(pool)
-        return [
-            _View(own + rank + _kind_bonus(text, pool) + _name_bonus(text, pool), _overlap(text, pool))
-            for text, own in zip(asked, near, strict=True)
-        ]
+        return [_View(own + rank + _kind_bonus(text, pool), _overlap(text, pool)) for text, own in zip(asked, near, strict=True)]
 
     def _chosen(self, pool: Sequence[_Sentence], whole: _View, parts: Sequence[_View]) -> list[_Sentence]:
         """The sentences that answer together, best first; those of one paper stand together."""
@@ -218,15 +215,6 @@ def _kind_bonus(question: str, pool: Sequence[_Sentence]) -> Vector:
         thing = stems(wanted[1])[-1:]
         bonus += [0.1 if thing and thing[0] in stems(s.text) and names(s.text) - known else 0.0 for s in pool]
     return np.asarray(bonus)
-
-
-def _name_bonus(question: str, pool: Sequence[_Sentence]) -> Vector:
-    """More for a sentence that has, or whose paper has in its title, what the question calls by name."""
-    known = _named(question)
-    if not known:
-        return np.zeros(len(pool))
-    texts = [f"{title_of(s.passage)}\n{s.text}".casefold() for s in pool]
-    return np.array([0.3 * sum(bool(re.search(rf"(?<!\w){re.escape(n)}(?!\w)", text)) for n in known) / len(known) for text in texts])
 
 
 def _same(one: str, other: str) -> bool:
