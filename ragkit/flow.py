@@ -455,7 +455,15 @@ def _waited_for(made: Call, function: Callable[..., T], *arguments: Any) -> T:
         _free_worker().given.put(work)
         if wait([work.outcome], left).done:
             return cast(T, work.outcome.result())
+        work.outcome.add_done_callback(lambda _: _close_streams(arguments))
     raise _too_late(made)
+
+
+def _close_streams(arguments: Sequence[Any]) -> None:
+    """Nobody waits for these any more; a server that sees its stream closed stops writing."""
+    for stream in arguments:
+        if isinstance(stream, GeneratorType):
+            stream.close()
 
 
 def _too_late(made: Call) -> DeadlinePassed:
