@@ -186,7 +186,8 @@ def test_a_question_that_is_stopped_is_forgotten_and_the_chat_goes_on(
         shell = terminal("chat", "--corpus", ingested, "--session", talk, "--config", ROOT / "configs" / "llm.yaml", **model)
         shell.until("> ")
         shell.type(DPR)
-        with silent.accept()[0]:  # it is asking the model, which says nothing
+        with silent.accept()[0] as asked:
+            assert asked.recv(1)  # the model has the question, and says nothing
             shell.process.send_signal(signal.SIGINT)
             assert "stopped; the question is forgotten" in shell.until("> ")
         shell.type("/dance")
