@@ -101,6 +101,11 @@ class Answer(_Value):
     usage: dict[str, int | float] = {}
     timings_ms: dict[str, float] = {}
 
+    @property
+    def faults(self) -> list[Claim]:
+        """The claims that were found unsupported."""
+        return [claim for claim in self.claims if claim.verdict in (Verdict.UNSUPPORTED, Verdict.UNRESOLVED)]
+
     def citation(self, number: int) -> Citation:
         return next(c for c in self.citations if c.number == number)
 

@@ -434,7 +434,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
     def _written(self, generate: Generator, relevance: Relevance, question: str, passages: Sequence[Document]) -> Flow[Answer]:
         """What *generate* writes, as the reader may see it."""
         answer = yield from self._judged(generate, question, passages, generate.flow(question, passages))
-        if self.policy == "regenerate" and policy.faults(answer):
+        if self.policy == "regenerate" and answer.faults:
             another = yield from self._judged(generate, question, passages, generate.again(question, passages, answer))
             answer = policy.better(answer, another)
         sure = self.gate.confirm(relevance, answer) if self.gate else Relevance(support(answer))

@@ -7,7 +7,7 @@ from typing import Literal
 
 from langchain_core.documents import Document
 
-from ragkit.answer import Abstention, Answer, Claim, Verdict
+from ragkit.answer import Abstention, Answer, Claim
 from ragkit.cite import judged, render
 from ragkit.document import title_of
 from ragkit.text import stems
@@ -24,7 +24,7 @@ def apply(policy: Policy, answer: Answer) -> Answer:
         return abstain(answer.question, answer.abstained.reason, answer.context, answer.confidence)
     if policy == "flag":
         return answer
-    bad = faults(answer)
+    bad = answer.faults
     good = [c for c in answer.claims if c not in bad]
     if policy == "abstain" and bad:
         reason = f"{len(bad)} of {len(answer.claims)} sentences are not supported by the papers"
@@ -36,16 +36,11 @@ def apply(policy: Policy, answer: Answer) -> Answer:
     return _only(answer, good)
 
 
-def faults(answer: Answer) -> list[Claim]:
-    """The claims that were found unsupported."""
-    return [claim for claim in answer.claims if claim.verdict in (Verdict.UNSUPPORTED, Verdict.UNRESOLVED)]
-
-
 def better(first: Answer, second: Answer) -> Answer:
     """The answer more of whose claims are supported, the first of equals; one that declines only if the other has nothing to say."""
 
     def supported(answer: Answer) -> float:
-        return 1 - len(faults(answer)) / len(answer.claims) if answer.claims else 0.0
+        return 1 - len(answer.faults) / len(answer.claims) if answer.claims else 0.0
 
     return second if supported(second) > supported(first) else first
 

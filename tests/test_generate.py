@@ -313,3 +313,8 @@ def test_what_letters_stand_for_is_taken_from_where_they_are_spelled_out() -> No
         run(ExtractiveGenerator(most=1).flow("What does ICV stand for?", given)).claims[0].text
         == "We use in-context vectors (ICV) for all."
     )
+
+
+def test_no_more_sentences_are_taken_than_most_however_much_is_asked() -> None:
+    given = [*paper("Auto-J", "Auto-J has 13B parameters in all."), *paper("SFR-RAG", "SFR-RAG has 9B parameters in all.")]
+    assert len(run(ExtractiveGenerator(most=1).flow("How large is Auto-J, and how large is SFR-RAG?", given)).claims) == 1

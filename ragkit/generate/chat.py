@@ -17,7 +17,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import PositiveInt
 
-from ragkit.answer import Abstention, Answer, Verdict
+from ragkit.answer import Abstention, Answer
 from ragkit.cite import Context, Marked, cited, line, numbered, parse
 from ragkit.document import title_of
 from ragkit.flow import Flow, Token, call, emit, gather, stream
@@ -95,8 +95,7 @@ class ChatGenerator(Generator):
         return (yield from self._answer(Task(question, numbered(passages))))
 
     def again(self, question: str, passages: Sequence[Document], judged: Answer) -> Flow[Answer]:
-        wrong = [claim.text for claim in judged.claims if claim.verdict in (Verdict.UNSUPPORTED, Verdict.UNRESOLVED)]
-        return (yield from self._answer(Task(question, numbered(passages), "\n".join(wrong))))
+        return (yield from self._answer(Task(question, numbered(passages), "\n".join(claim.text for claim in judged.faults))))
 
     def _answer(self, task: Task) -> Flow[Answer]:
         declined = Answer(question=task.question, text="", context=task.context.passages, abstained=Abstention(reason=_FOUND_NOTHING))
@@ -224,8 +223,7 @@ def _sentences_of(text: str, sources: object) -> list[Marked]:
 class QuotedGenerator(ChatGenerator):
     """A chat model first names the sentences that answer, then answers from these and from `around` sentences about each.
 
-    If it cannot name any, all are left.  (Method: "According to ...: Prompting Language Models Improves Quoting from
-    Pre-Training Data", here with numbers in place of quotes.)
+    If it cannot name any, all are left.
     """
 
     instruction: str = CITED

@@ -109,7 +109,7 @@ class ExtractiveGenerator(Generator):
             said = np.maximum(said, whole.overlap[top])
             return True
 
-        for part in parts[: max(self.most, len(parts))]:
+        for part in parts[: self.most]:
             take(part.worth, -np.inf)
         while len(taken) < min(self.most, len(pool)):
             adds = np.maximum(whole.overlap - said, 0.0).sum(axis=1) + 0.5 * np.minimum(whole.overlap, said).sum(axis=1)
