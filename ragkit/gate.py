@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
@@ -16,8 +16,9 @@ from pydantic import Field
 from ragkit.answer import Answer, Verdict
 from ragkit.document import scores_of, searchable
 from ragkit.evidence import missing_names
+from ragkit.question import Asked
 from ragkit.registry import component, interface
-from ragkit.text import STOPWORDS, codes, names, numbers, sentences, stem, stems, words
+from ragkit.text import codes, sentences, stem, stems, words
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -196,7 +197,7 @@ def _check(part: Logistic, name: str, known: Mapping[str, str]) -> None:
 def found_signals(question: str, passages: Sequence[Document], retriever: str = "dense") -> Signals:
     """`FOUND_SIGNALS` of *passages* (at least one); without `nearest` where *retriever* scored none of them."""
     every = [_Passage.of(p) for p in passages]
-    asked = _Asked.of(question)
+    asked = Asked.of(question)
     missing = [[name for name in asked.names if not p.has(name)] for p in every]
     lost = set(missing[0]).intersection(*missing)
     fewest = min(map(len, missing))
@@ -209,7 +210,7 @@ def found_signals(question: str, passages: Sequence[Document], retriever: str = 
         "names_missing": _share(lost, asked.names - asked.codes),
         "together": float(bool(asked.names) and fewest == 0),
         "asked_missing": min(_share(asked.things - p.stems, asked.things) for p in homes),
-        "number_missing": float(asked.number and not any(map(asked.numbers_in, homes))),
+        "number_missing": float(asked.number and not any(p.gives_number(asked) for p in homes)),
     }
 
 
@@ -219,8 +220,8 @@ def _coverage(question: str, texts: Sequence[set[str]]) -> float:
     return max(sum(weight for w, weight in weights.items() if w in text) for text in texts) / (sum(weights.values()) or 1.0)
 
 
-def _share(some: set[str], of: set[str]) -> float:
-    return len(some & of) / len(of) if of else 0.0
+def _share(some: Collection[str], of: Collection[str]) -> float:
+    return len({*some} & {*of}) / len(of) if of else 0.0
 
 
 @dataclass(frozen=True)
@@ -242,60 +243,9 @@ class _Passage:
         together = r"[\W_]{0,2}".join(map(re.escape, parts))
         return bool(re.search(rf"(?<!\w){together}(?:e?s)?(?!\w)", self.plain))
 
-
-_HOW = re.compile(r"\bhow (?:(many)|much|large|big|long|often|far|fast|old|high|deep|wide|heavy|tall|small)\b((?:\s+[\w-]+){0,4})", re.I)
-_WHICH = re.compile(r"\b(?:what|which|whose)(?:\s+(?:is|was|are|were)(?:\s+(?:the|an?))?)?\b((?:\s+[\w-]+){1,4})", re.I)
-_QUANTITIES = frozenset(
-    "accuracy age amount auc bleu chrf cost count date decrease dose duration error f1 fid frequency gain height improvement incidence "
-    "increase length map margin mrr ndcg number percent percentage perplexity precision prevalence price proportion rate rates ratio recall "
-    "reduction rouge score scores share size speed speedup temperature time weight wer year".split()
-)
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What a question names, and what it asks for: the stems of `things` (how many *stories*), and whether that is a number."""
-
-    names: set[str]
-    codes: set[str]
-    things: set[str]
-    number: bool
-    counted: str
-    known: set[str]
-
-    @classmethod
-    def of(cls, question: str) -> _Asked:
-        how, which = _HOW.search(question), _WHICH.search(question)
-        found = _leading(how[2] if how[1] else "") if how else _leading(which[1]) if which else []
-        things = [s for word in found for s in stems(word)]
-        counted = things[-1] if how and how[1] and things else ""
-        named = set() if question.isupper() else {n for n in names(question) if not counted or stem(n) not in things}
-        return cls(
-            names=named,
-            codes=named & codes(question),
-            things=set(things) - {stem(w) for n in named for w in words(n)},
-            number=bool(how) or any(word.casefold() in _QUANTITIES for word in found),
-            counted=counted,
-            known=numbers(question),
-        )
-
-    def numbers_in(self, passage: _Passage) -> bool:
-        """Does a sentence give a number that the question does not, beside what is to be counted?"""
-        said = (passage.text[start:end] for start, end in sentences(passage.text))
-        return any(self.gives_number(sentence) for sentence in said)
-
-    def gives_number(self, text: str) -> bool:
-        return bool(numbers(text) - self.known) and (not self.counted or self.counted in stems(text))
-
-
-def _leading(text: str) -> list[str]:
-    """The first words of *text*, at most three, up to one that says nothing of its own."""
-    found: list[str] = []
-    for word in text.split()[:3]:
-        if word.casefold() in STOPWORDS:
-            break
-        found.append(word)
-    return found
+    def gives_number(self, asked: Asked) -> bool:
+        """Does one of its sentences give the number that is *asked* for?"""
+        return any(asked.gives_number(self.text[start:end]) for start, end in sentences(self.text))
 
 
 _CLEAR = {"nearest": 0.6, "coverage": 0.5}  # what the passages of a question that has an answer tell; of all else, nothing is missing
@@ -307,7 +257,7 @@ def _lack(question: str, passages: Sequence[Document], signals: Signals, likely:
     worst = min(lacking, key=lambda name: lacking[name])
     if worst in ("codes_missing", "names_missing"):
         every = [_Passage.of(p) for p in passages]
-        asked = _Asked.of(question)
+        asked = Asked.of(question)
         among = asked.codes if worst == "codes_missing" else asked.names - asked.codes
         lost = next(n for n in sorted(among, key=question.casefold().find) if not any(p.has(n) for p in every))
         at = question.casefold().find(lost)
@@ -324,7 +274,7 @@ def _lack(question: str, passages: Sequence[Document], signals: Signals, likely:
 
 def judged_signals(relevance: Relevance, answer: Answer) -> Signals:
     """`JUDGED_SIGNALS` of an answer whose claims have their verdicts."""
-    asked = _Asked.of(answer.question)
+    asked = Asked.of(answer.question)
     good = [c for c in answer.claims if c.verdict in (Verdict.SUPPORTED, Verdict.UNCHECKED)]
     said = " ".join(c.text for c in good)
     wanted = set(stems(answer.question))

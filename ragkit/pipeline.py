@@ -63,6 +63,7 @@ from ragkit.generate import Generator
 from ragkit.index import Index, LexicalIndex, VectorIndex
 from ragkit.llm import spent
 from ragkit.policy import Policy
+from ragkit.question import answers
 from ragkit.reader import Reader
 from ragkit.retrieve import FilteredRetriever
 from ragkit.rewrite import QueryRewriter
@@ -372,8 +373,8 @@ class AnswerPipeline(Pipeline[Question, Answer]):
     """rewrite -> retrieve -> fuse -> read -> refine -> gate -> generate -> verify -> policy.
 
     `where` filters what is answered from, together with the question's own filter.  A question that takes longer than
-    `deadline` seconds ends in an abstention, whatever it waits for.  Where nothing is left of what `generate` writes, or
-    it declines, `otherwise` writes the answer.
+    `deadline` seconds ends in an abstention, whatever it waits for.  Where nothing is left of what `generate` writes, it
+    declines, or it does not say the kind of thing that is asked for (a number, a name), `otherwise` writes the answer, if that does.
     """
 
     deadline: PositiveFloat | None = None
@@ -427,8 +428,10 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         if relevance.refusal:
             return policy.abstain(question, relevance.refusal, passages, round(relevance.score, 4))
         answer = yield from self._written(self.generate, relevance, question, passages)
-        if answer.abstained and self.otherwise:
-            answer = yield from self._written(self.otherwise, relevance, question, passages)
+        if self.otherwise and not _answers(question, answer):
+            other = yield from self._written(self.otherwise, relevance, question, passages)
+            if answer.abstained or _answers(question, other):
+                return other
         return answer
 
     def _written(self, generate: Generator, relevance: Relevance, question: str, passages: Sequence[Document]) -> Flow[Answer]:
@@ -472,6 +475,11 @@ class AnswerPipeline(Pipeline[Question, Answer]):
             passages = [passage for passage in passages if given.where.matches(facts_of(passage.metadata))]
         yield from emit(Reached("found", passages))
         return queries[0], passages
+
+
+def _answers(question: str, answer: Answer) -> bool:
+    """Does *answer* say the kind of thing that *question* asks for?"""
+    return not answer.abstained and answers(question, " ".join(claim.text for claim in answer.claims))
 
 
 def _found(asked: Sequence[tuple[BaseRetriever, str]]) -> Flow[list[list[Document]]]:

@@ -27,7 +27,7 @@ LAYERS = [
     {"flow"},
     {"registry", "document", "where"},
     {"text", "config", "model"},
-    {"evidence", "corpus", "tokens", "openvino_models", "prompt"},
+    {"evidence", "question", "corpus", "tokens", "openvino_models", "prompt"},
     {"cite", "index", "formats", "cross_encoder"},
     {
         "files",

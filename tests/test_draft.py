@@ -211,3 +211,30 @@ def test_what_is_shown_in_the_end_is_the_answer(sentences: list[str]) -> None:
     shown = tuple(e.claim for _, e in sorted(last.items()) if e.shown)
     assert shown == outcome(happened).claims
     assert len(last) == len(parse(" ".join(sentences) or "Nothing."))
+
+
+# --- another generator
+
+
+def second(said: str, question: str = QUESTION) -> Answer:
+    """The answer of a pipeline whose model says *said*, and that else quotes."""
+    writes, quotes = CitedGenerator(scripted_chat([said])), ExtractiveGenerator(most=1)
+    pipeline = AnswerPipeline(retrieve=[], generate=writes, otherwise=quotes, verify=EvidenceVerifier())
+    return outcome(list(steps(pipeline.respond(question, passages()))))
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["NOT IN THE SOURCES.", "They carry 50 cars [3].", "Glass bridges carry people [1]."],
+    ids=["declines", "is not supported", "does not say the number"],
+)
+def test_the_papers_own_sentence_answers_where_the_model_does_not(said: str) -> None:
+    assert second(said, "How many people may be on a glass bridge?").text == "“On Bridges”: Glass bridges carry 40 people. [1]"
+
+
+def test_an_answer_of_the_model_stays_where_it_says_what_is_asked_for() -> None:
+    assert second("40 people can walk on glass bridges [1].").text == "40 people can walk on glass bridges. [1]"
+
+
+def test_an_answer_of_the_model_stays_where_the_papers_say_no_more() -> None:
+    assert second("Glass bridges carry people [1].", "Who has built the glass bridges?").text == "Glass bridges carry people. [1]"

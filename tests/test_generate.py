@@ -15,7 +15,7 @@ import ragkit
 from ragkit.document import passage, scored
 from ragkit.flow import run, steps
 from ragkit.generate.chat import CitedGenerator, NotesGenerator, QuotedGenerator, StructuredGenerator, read_numbers
-from ragkit.generate.extractive import ExtractiveGenerator, asks
+from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.llm import openai_chat
 from ragkit.policy import apply
 from ragkit.testing import PAPER, passages, scripted_chat
@@ -263,27 +263,6 @@ def test_an_extractive_answer_is_the_best_sentence_under_its_papers_name() -> No
 def test_an_extractive_answer_says_nothing_twice() -> None:
     twice = [passages()[0], passages()[0].model_copy(update={"id": "other", "metadata": {**passages()[0].metadata, "document_id": "p2"}})]
     assert len(run(ExtractiveGenerator().flow(QUESTION, twice)).claims) == 1
-
-
-@pytest.mark.parametrize(
-    ("question", "expected"),
-    [
-        ("What is DPR?", ["What is DPR?"]),
-        ("What are precision and recall?", ["What are precision and recall?"]),
-        ("Which one trains and evaluates faster?", ["Which one trains and evaluates faster?"]),
-        (
-            "TensorNet is equivariant to which group, and what sort of tensors does it use?",
-            ["TensorNet is equivariant to which group", "TensorNet what sort of tensors does it use?"],
-        ),
-        (
-            "How many parameters do the judge Auto-J and the model SFR-RAG have?",
-            ["How many parameters do the judge Auto-J", "How many parameters do the judge the model SFR-RAG have?"],
-        ),
-        ("", [""]),
-    ],
-)
-def test_the_things_that_a_question_asks_for_are_told_apart(question: str, expected: list[str]) -> None:
-    assert asks(question) == expected
 
 
 def paper(title: str, text: str) -> list[Document]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,8 +16,9 @@ from ragkit.cite import cite, render
 from ragkit.document import Span, score_of, span_of, title_of
 from ragkit.flow import Flow, Token, call, emit
 from ragkit.generate import Generator
+from ragkit.question import Asked, parts
 from ragkit.registry import component
-from ragkit.text import codes, names, numbers, sentences, stems
+from ragkit.text import sentences, stems
 
 Vector = NDArray[np.float64]
 
@@ -68,7 +68,7 @@ class ExtractiveGenerator(Generator):
         pool = _sentences_of(passages)
         if not pool:
             return Answer(question=question, text="", context=tuple(passages))
-        asked = asks(question)
+        asked = parts(question)
         views = yield from self._views([question, *asked] if len(asked) > 1 else [question], pool)
         claims, citations = [], []
         chosen = self._chosen(pool, views[0], views[1:] or views)
@@ -151,70 +151,20 @@ def _rank(pool: Sequence[_Sentence]) -> Vector:
     return (scores - scores.min()) / spread if spread > 0 else np.ones(len(pool))
 
 
-_PARTS = re.compile(r"[?;]\s+|,?\s+and\s+")
-_ASKS = re.compile(r"\b(what|which|who|whose|whom|where|when|why|how)\b", re.IGNORECASE)
-
-
-def asks(question: str) -> list[str]:
-    """The things that *question* asks for, each as a question.
-
-    It is cut at `and`, `;` and `?` where a question word or another name stands behind.  A part without a name is asked
-    of the names before it; one without a question word asks what was asked before, of its own name.
-    """
-    parts: list[str] = []
-    for piece in _PARTS.split(question):
-        if not stems(piece):
-            continue
-        if not parts or _ASKS.search(piece) or _named(piece).keys() - _named(parts[-1]).keys():
-            parts.append(piece.strip(" ,"))
-        else:
-            parts[-1] += f" and {piece.strip(' ,')}"
-    return [parts[0], *(_whole(part, parts[0]) for part in parts[1:])] if len(parts) > 1 else [question]
-
-
-def _named(text: str) -> dict[str, str]:
-    """The words of *text* that name something, as keys, and as they are written."""
-    found = names(f"of {text}")  # no name may be taken for the capital of a sentence
-    return {name: word.strip(".,;:?!()\"'") for word in text.split() for name in found if name in word.casefold()}
-
-
-def _whole(part: str, first: str) -> str:
-    """What *part* asks, with what it leaves out because *first* stands before it."""
-    about = _named(first)
-    if _ASKS.search(part):
-        return part if _named(part) else " ".join([*about.values(), part])
-    return " ".join([*(word for word in first.split() if not _named(word).keys() & about.keys()), part])
-
-
-_ASKS_NUMBER = re.compile(
-    r"\b(how (many|much|large|big|long|often|far|fast)|what (percentage|share|number|score|size|accuracy)|by how)\b", re.IGNORECASE
-)
-_ASKS_NAME = re.compile(r"^\s*(who|which|where|name|list)\b|\b(called|stand for|stands for|name of|what is the name)\b", re.IGNORECASE)
-_ASKS_LETTERS = re.compile(r"\b(?:stand|stands|short) for\b|\babbreviat", re.IGNORECASE)
-_WANTED = re.compile(
-    r"\b(?:which|what(?: (?:kind|type|sort)s? of)?)\s+((?:[\w-]+\s+){0,3}?[\w-]+)(?=\s+(?:is|are|was|were|do|does|did|has|have|can|could|will|would|to|in|for|of|on|that|used|tested)\b|[?.,]|$)",
-    re.IGNORECASE,
-)
-
-
 def _kind_bonus(question: str, pool: Sequence[_Sentence]) -> Vector:
     """A little more for a sentence with a number where one is asked for, with a name that the question lacks where one is,
     with what the letters stand for, or with the thing that `which` and `what` ask for.
     """
-    bonus = np.zeros(len(pool))
-    if _ASKS_NUMBER.search(question):
-        asked = numbers(question)
-        return np.array([0.2 if numbers(s.text) - asked else 0.0 for s in pool])
-    known = names(question)
-    if _ASKS_LETTERS.search(question):
-        spelled = [rf"\w[\w\s-]*\(\s*{re.escape(code)}s?\s*\)|\b{re.escape(code)}\s*\(\w" for code in codes(question)]
-        bonus += [0.4 if any(re.search(each, s.text, re.IGNORECASE) for each in spelled) else 0.0 for s in pool]
-    elif _ASKS_NAME.search(question):
-        bonus += [0.1 if names(s.text) - known else 0.0 for s in pool]
-    if wanted := _WANTED.search(question):
-        thing = stems(wanted[1])[-1:]
-        bonus += [0.1 if thing and thing[0] in stems(s.text) and names(s.text) - known else 0.0 for s in pool]
-    return np.asarray(bonus)
+    asked = Asked.of(question)
+
+    def bonus(text: str) -> float:
+        if asked.number:
+            return 0.2 * asked.gives_number(text)
+        named = asked.gives_name(text)
+        kind = 0.4 * asked.defines(text) if asked.letters else 0.1 * named if asked.name else 0.0
+        return kind + 0.1 * (named and asked.thing in stems(text))
+
+    return np.array([bonus(sentence.text) for sentence in pool])
 
 
 def _same(one: str, other: str) -> bool:

@@ -1,0 +1,158 @@
+"""What a question asks: its parts, what it names, and the kind of thing that would answer it.  Pure functions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ragkit.text import STOPWORDS, codes, names, numbers, stem, stems, words
+
+# --- the parts of a question
+
+_PARTS = re.compile(r"[?;]\s+|,?\s+and\s+")
+_ASKS = re.compile(r"\b(what|which|who|whose|whom|where|when|why|how)\b", re.IGNORECASE)
+
+
+def parts(question: str) -> list[str]:
+    """The things that *question* asks for, each as a question.
+
+    It is cut at `and`, `;` and `?` where a question word or another name stands behind.  A part without a name is asked
+    of the names before it; one without a question word asks what was asked before, of its own name.
+    """
+    found: list[str] = []
+    for piece in _PARTS.split(question):
+        if not stems(piece):
+            continue
+        if not found or _ASKS.search(piece) or _named(piece).keys() - _named(found[-1]).keys():
+            found.append(piece.strip(" ,"))
+        else:
+            found[-1] += f" and {piece.strip(' ,')}"
+    return [found[0], *(_whole(part, found[0]) for part in found[1:])] if len(found) > 1 else [question]
+
+
+def _named(text: str) -> dict[str, str]:
+    """The words of *text* that name something, as keys, and as they are written."""
+    found = names(f"of {text}")  # no name may be taken for the capital of a sentence
+    return {name: word.strip(".,;:?!()\"'") for word in text.split() for name in found if name in word.casefold()}
+
+
+def _whole(part: str, first: str) -> str:
+    """What *part* asks, with what it leaves out because *first* stands before it."""
+    about = _named(first)
+    if _ASKS.search(part):
+        return part if _named(part) else " ".join([*about.values(), part])
+    return " ".join([*(word for word in first.split() if not _named(word).keys() & about.keys()), part])
+
+
+# --- the kind of thing that is asked for
+
+_HOW = re.compile(r"\bhow (?:(many)|much|large|big|long|often|far|fast|old|high|deep|wide|heavy|tall|small)\b((?:\s+[\w-]+){0,4})", re.I)
+_WHICH = re.compile(r"\b(?:what|which|whose)(?:\s+(?:is|was|are|were)(?:\s+(?:the|an?))?)?\b((?:\s+[\w-]+){1,4})", re.I)
+_QUANTITIES = frozenset(
+    "accuracy age amount auc bleu chrf cost count date decrease dose duration error f1 fid frequency gain height improvement incidence "
+    "increase length map margin mrr ndcg number percent percentage perplexity precision prevalence price proportion rate rates ratio recall "
+    "reduction rouge score scores share size speed speedup temperature time weight wer year".split()
+)
+_LETTERS = re.compile(r"\b(?:stands?|short) for\b|\babbreviat", re.IGNORECASE)
+_NAME = re.compile(r"^\s*(?:who|which|where|name|list)\b|\b(?:called|name of)\b", re.IGNORECASE)
+_CHOICE = re.compile(r"\bwhich\b", re.IGNORECASE)
+_THING = re.compile(
+    r"\b(?:which|what(?: (?:kind|type|sort)s? of)?)\s+((?:[\w-]+\s+){0,3}?[\w-]+)"
+    r"(?=\s+(?:is|are|was|were|do|does|did|has|have|can|could|will|would|to|in|for|of|on|that|used|tested)\b|[?.,]|$)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a question names, and what would answer it."""
+
+    names: frozenset[str]
+    codes: frozenset[str]
+    """Those of its names that can be nothing else, such as `GPT-4`."""
+    things: frozenset[str]
+    """The stems of the words that say what is asked for: which *data set*, how many *stories*."""
+    thing: str
+    """The last of them, if it is one of several: which data *set*."""
+    counted: str
+    """The last of them, if it is counted: how many *stories*."""
+    number: bool
+    """Is a number asked for?"""
+    name: bool
+    """Is a name asked for, and nothing else?"""
+    choice: bool
+    """Is one of several asked for?"""
+    letters: frozenset[str]
+    """What is to be spelled out."""
+    known: frozenset[str]
+    """The numbers that the question says itself."""
+    said: frozenset[str]
+    """The stems of its words."""
+
+    @classmethod
+    def of(cls, question: str) -> Asked:
+        how, which, thing = _HOW.search(question), _WHICH.search(question), _THING.search(question)
+        found = _leading(how[2] if how[1] else "") if how else _leading(which[1]) if which else []
+        things = [s for word in found for s in stems(word)]
+        counted = things[-1] if how and how[1] and things else ""
+        named = set() if question.isupper() else {n for n in names(question) if not counted or stem(n) not in things}
+        return cls(
+            names=frozenset(named),
+            codes=frozenset(named & codes(question)),
+            things=frozenset(things) - {stem(w) for n in named for w in words(n)},
+            thing=(stems(thing[1]) or [""])[-1] if thing else "",
+            counted=counted,
+            number=bool(how) or any(word.casefold() in _QUANTITIES for word in found),
+            name=bool(_NAME.search(question)),
+            choice=bool(_CHOICE.search(question)),
+            letters=frozenset(codes(question)) if _LETTERS.search(question) else frozenset(),
+            known=frozenset(numbers(question)),
+            said=frozenset(stems(question)),
+        )
+
+    def gives_number(self, text: str) -> bool:
+        """Does *text* give a number that the question does not, beside what is to be counted?"""
+        return bool(numbers(text) - self.known) and (not self.counted or self.counted in stems(text))
+
+    def gives_name(self, text: str) -> bool:
+        """Does *text* name something that the question does not?"""
+        return bool(names(text) - self.names)
+
+    def defines(self, text: str) -> bool:
+        """Does *text* have the letters in brackets behind other words, or other words in brackets behind them?"""
+        spelled = (rf"\w[\w\s-]*\(\s*{re.escape(code)}s?\s*\)|\b{re.escape(code)}\s*\(\w" for code in self.letters)
+        return any(re.search(each, text, re.IGNORECASE) for each in spelled)
+
+    def gives(self, text: str) -> bool:
+        """Does *text* have something of the kind that is asked for, as far as its form tells?"""
+        if self.number:
+            return self.gives_number(text)
+        if self.letters:
+            return self.defines(text) or any(_begin(code, text) for code in self.letters)
+        if self.name or self.thing or self.choice:
+            return self.gives_name(text)
+        return bool(set(stems(text)) - self.said)
+
+
+def answers(question: str, text: str) -> bool:
+    """Does *text* have something of the kind that each part of *question* asks for, as far as its form tells?"""
+    return all(Asked.of(part).gives(text) for part in parts(question))
+
+
+_BETWEEN = r"[\W_]+(?:(?:of|for|and|the|in|to)\s+)?"
+
+
+def _begin(code: str, text: str) -> bool:
+    """Do neighbouring words of *text* begin with the letters of *code*?"""
+    initials = _BETWEEN.join(rf"{letter}[^\W\d_]+" for letter in code if letter.isalpha())
+    return bool(re.search(r"\b" + initials, text, re.IGNORECASE))
+
+
+def _leading(text: str) -> list[str]:
+    """The first words of *text*, at most three, up to one that says nothing of its own."""
+    found: list[str] = []
+    for word in text.split()[:3]:
+        if word.casefold() in STOPWORDS:
+            break
+        found.append(word)
+    return found

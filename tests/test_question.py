@@ -1,0 +1,73 @@
+"""What a question asks: its parts, and what would answer each."""
+
+from __future__ import annotations
+
+import pytest
+
+from ragkit.question import Asked, answers, parts
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("What is DPR?", ["What is DPR?"]),
+        ("What are precision and recall?", ["What are precision and recall?"]),
+        ("Which one trains and evaluates faster?", ["Which one trains and evaluates faster?"]),
+        (
+            "TensorNet is equivariant to which group, and what sort of tensors does it use?",
+            ["TensorNet is equivariant to which group", "TensorNet what sort of tensors does it use?"],
+        ),
+        (
+            "How many parameters do the judge Auto-J and the model SFR-RAG have?",
+            ["How many parameters do the judge Auto-J", "How many parameters do the judge the model SFR-RAG have?"],
+        ),
+        ("", [""]),
+    ],
+)
+def test_the_things_that_a_question_asks_for_are_told_apart(question: str, expected: list[str]) -> None:
+    assert parts(question) == expected
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("How many people do glass bridges carry?", "Glass bridges carry 40 people."),
+        ("What accuracy does DPR reach on Natural Questions?", "DPR is right in 78.4% of cases."),
+        ("What does ICV stand for?", "ICV stands for in-context vectors."),
+        ("What does ICV stand for?", "We call them vectors of context (ICV)."),
+        ("What is the Department of Glass (DoG) short for?", "It is short for the Department of Glass."),
+        ("Which pooling does NV-Embed use?", "It uses Latent Attention."),
+        ("Who wrote the survey of Glass?", "It was written by Ada Stone."),
+        ("Why do glass bridges break?", "Glass bridges break because of frost."),
+        ("How large is Auto-J, and how large is SFR-RAG?", "Auto-J has 13B parameters and SFR-RAG has 9B."),
+    ],
+)
+def test_an_answer_has_the_kind_of_thing_that_is_asked_for(question: str, text: str) -> None:
+    assert answers(question, text)
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("How many people do glass bridges carry?", "Glass bridges carry people."),
+        ("How many people do the 40 bridges carry?", "The 40 bridges carry people."),
+        ("How many people do glass bridges carry?", "Glass bridges carry 50 cars."),
+        ("What does ICV stand for?", "ICV is what we call it."),
+        ("Which pooling does NV-Embed use?", "NV-Embed uses a kind of pooling."),
+        ("ReAGent attribution: which model provides the tokens?", "ReAGent replaces the tokens."),
+        ("Why do glass bridges break?", "Glass bridges break."),
+        ("Which model is larger, and how many parameters does Auto-J have?", "SFR-RAG is the larger model."),
+    ],
+)
+def test_what_only_says_the_question_again_is_no_answer(question: str, text: str) -> None:
+    assert not answers(question, text)
+
+
+def test_what_a_question_names_and_asks_for() -> None:
+    asked = Asked.of("On how many stories was GPT-4 tested by Stone?")
+    assert asked.names == {"gpt-4", "stone"}
+    assert asked.codes == {"gpt-4"}
+    assert (asked.number, asked.counted) == (True, "stori")
+    assert asked.gives_number("It read 12 stories.")
+    assert not asked.gives_number("It read 12 books.")
+    assert not asked.gives_number("GPT-4 read stories.")
