@@ -94,6 +94,12 @@ class Called(Event):
     owner: object = None
     inside: tuple[Called, ...] = ()
 
+    def whole(self) -> Iterator[Called]:
+        """It, and all that was called inside it."""
+        yield self
+        for each in self.inside:
+            yield from each.whole()
+
 
 @dataclass(frozen=True)
 class Token(Event):

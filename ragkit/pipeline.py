@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -16,8 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, aclosing, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import BaseDocumentCompressor, BaseDocumentTransformer, Document
@@ -71,6 +71,7 @@ from ragkit.verify import Verifier
 from ragkit.where import Where, both, parse
 
 AnyIndex = VectorStore | Index
+T = TypeVar("T")
 
 log = logging.getLogger("ragkit")
 
@@ -390,17 +391,34 @@ class AnswerPipeline(Pipeline[Question, Answer]):
     policy: Policy = "drop"
 
     def flow(self, given: Question) -> Flow[Answer]:
-        deadline = math.inf if self.deadline is None else time.monotonic() + self.deadline
-        passages: Sequence[Document] = ()
-        try:
-            question, passages = yield from within(deadline, self.search(replace(given, where=both(self.where, given.where))))
-            passages = yield from within(deadline, self.refined(question, passages))
-            answer = yield from within(deadline, self.respond(question, passages))
-        except DeadlinePassed:
-            if self.deadline is None:  # it was somebody else's
-                raise
-            answer = policy.abstain(given.text, f"the {self.deadline:g} seconds that a question may take were over", passages)
+        begun = time.monotonic()
+        searching = self.search(replace(given, where=both(self.where, given.where)))
+        searched = yield from self._in_time(begun, searching)
+        if searched is None:
+            return self._late(given.text, ())
+        answer = yield from self.answer(*searched, time.monotonic() - begun)
         return answer.model_copy(update={"question": given.text})
+
+    def answer(self, question: str, found: Sequence[Document], taken: float = 0.0) -> Flow[Answer]:
+        """The answer to *question* from what was *found* for it, which has *taken* so many seconds of its time."""
+        begun = time.monotonic() - taken
+        passages = yield from self._in_time(begun, self.refined(question, found))
+        if passages is None:
+            return self._late(question, found)
+        answer = yield from self._in_time(begun, self.respond(question, passages))
+        return self._late(question, passages) if answer is None else answer
+
+    def _in_time(self, begun: float, flow: Flow[T]) -> Flow[T | None]:
+        """What *flow* comes to, or None where the time of a question that was *begun* then is over before."""
+        if self.deadline is None:
+            return (yield from flow)
+        try:
+            return (yield from within(begun + self.deadline, flow))
+        except DeadlinePassed:
+            return None
+
+    def _late(self, question: str, passages: Sequence[Document]) -> Answer:
+        return policy.abstain(question, f"the {self.deadline:g} seconds that a question may take were over", passages)
 
     def refined(self, question: str, found: Sequence[Document]) -> Flow[Sequence[Document]]:
         """The passages that an answer is written from."""
@@ -712,18 +730,13 @@ class _Account:
     def __call__(self, event: Event) -> Event:
         if isinstance(event, Called):
             self.seconds[event.stage] = self.seconds.get(event.stage, 0.0) + event.seconds
-            self._add_usage(event)
+            for what, amount in chain.from_iterable(spent(called.owner, called.result).items() for called in event.whole()):
+                self.usage[what] = self.usage.get(what, 0) + amount
         if not isinstance(event, Finished):
             return event
         whole = {**self.seconds, "total": time.perf_counter() - self.started}
         timings = {stage: round(1000 * s, 2) for stage, s in whole.items()}
         return Finished(event.result.model_copy(update={"usage": self.usage, "timings_ms": timings}))
-
-    def _add_usage(self, called: Called) -> None:
-        for what, amount in spent(called.owner, called.result).items():
-            self.usage[what] = self.usage.get(what, 0) + amount
-        for inner in called.inside:
-            self._add_usage(inner)
 
 
 def _asked(question: str) -> str:

@@ -180,7 +180,7 @@ def _of_claims(answer: Answer, context: Sequence[Hit], verifier: Verifier) -> Va
         own = [known[n] for n in claim.citations]
         trials += [(claim, own), (claim, shown)]
         trials += [(claim, [c]) for c in own] + [(claim, [c for c in own if c is not left]) for left in own]
-    held = iter(_supported(trials, verifier))
+    held = iter(_supported(answer.question, trials, verifier))
     recalled, faithful, precise = [], [], []
     for claim in claims:
         whole, in_context = next(held), next(held)
@@ -193,15 +193,15 @@ def _of_claims(answer: Answer, context: Sequence[Hit], verifier: Verifier) -> Va
     return values | ({"citation_precision": _share(precise)} if precise else {})
 
 
-def _supported(trials: Sequence[tuple[Claim, Sequence[Citation]]], verifier: Verifier) -> list[bool]:
-    """Does each claim hold by these citations?  All are asked at once, as the claims of one answer."""
+def _supported(question: str, trials: Sequence[tuple[Claim, Sequence[Citation]]], verifier: Verifier) -> list[bool]:
+    """Does each claim hold by these citations?  All are asked at once, as the claims of one answer to *question*."""
     claims: list[Claim] = []
     citations: list[Citation] = []
     for claim, own in trials:
         first = len(citations) + 1
         citations += [c.model_copy(update={"number": first + i, "verdict": Verdict.UNCHECKED}) for i, c in enumerate(own)]
         claims.append(Claim(text=claim.text, citations=tuple(range(first, first + len(own)))))
-    judged = run(verifier.flow(Answer(question="", text="", claims=tuple(claims), citations=tuple(citations))))
+    judged = run(verifier.flow(Answer(question=question, text="", claims=tuple(claims), citations=tuple(citations))))
     return [claim.verdict is Verdict.SUPPORTED for claim in judged.claims]
 
 

@@ -17,6 +17,7 @@ from ragkit.corpus import Corpus
 from ragkit.document import hit, score_of, scored, scores_of, sources_of, span_of, title_of
 from ragkit.evaluate.dataset import Case
 from ragkit.flow import Called, Event, Finished, Reached, steps
+from ragkit.llm import spent
 from ragkit.pipeline import Rag, read
 
 DEEPEST = 100
@@ -39,8 +40,8 @@ class Hit(BaseModel):
 
 class Outcome(BaseModel):
     """`found`: passages as ranked; `context`: those the answer was written from; `draft`: the text as generated;
-    `answer`: what the reader saw.  A ranking alone has neither context nor answer.  `calls` and `usage` count those to
-    chat models, whatever stage made them.  `error` says what kept the question from being answered.
+    `answer`: what the reader saw.  A ranking alone has neither context nor answer.  `calls` and `usage` (as in `Answer`)
+    count those to chat models, whatever stage made them.  `error` says what kept the question from being answered.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,8 +53,13 @@ class Outcome(BaseModel):
     judged: Answer | None = None
     seconds: float = 0.0
     calls: int = 0
-    usage: dict[str, int] = {}
+    usage: dict[str, int | float] = {}
     error: str = ""
+
+    @property
+    def tokens(self) -> int:
+        """Those read and written by chat models."""
+        return int(self.usage.get("input_tokens", 0) + self.usage.get("output_tokens", 0))
 
 
 def ranked(rag: Rag, case: Case) -> Outcome:
@@ -74,7 +80,7 @@ class Search(BaseModel):
     hits: tuple[tuple[str, float, dict[str, float]], ...]
     seconds: float
     calls: int = 0
-    usage: dict[str, int] = {}
+    usage: dict[str, int | float] = {}
 
     def passages(self, corpus: Corpus) -> list[Document]:
         return read(corpus, [scored(hit(identity, score), score, scores) for identity, score, scores in self.hits])
@@ -95,16 +101,13 @@ def searched(rag: Rag, case: Case) -> tuple[Search, list[Document]]:
 
 def answered(rag: Rag, search: Search, found: Sequence[Document]) -> Outcome:
     """The answer from what was found, and how it came about; `seconds` has both."""
-    pipeline = rag.answer_pipeline
-    refined = _Watched(steps(pipeline.refined(search.query, found)))
-    outcome = observed(steps(pipeline.respond(search.query, refined.result)))
-    usage = Counter(search.usage) + Counter(refined.usage) + Counter(outcome.usage)
+    outcome = observed(steps(rag.answer_pipeline.answer(search.query, found, taken=search.seconds)))
     return outcome.model_copy(
         update={
             "found": _hits(found),
-            "seconds": round(search.seconds + refined.seconds + outcome.seconds, 5),
-            "calls": search.calls + refined.calls + outcome.calls,
-            "usage": dict(usage),
+            "seconds": round(search.seconds + outcome.seconds, 5),
+            "calls": search.calls + outcome.calls,
+            "usage": dict(Counter(search.usage) + Counter(outcome.usage)),
         }
     )
 
@@ -130,22 +133,22 @@ class _Watched:
     def __init__(self, events: Iterable[Event]) -> None:
         self.states: dict[str, Any] = {}
         self.calls = 0
-        self.usage: dict[str, int] = {}
+        self.usage: dict[str, int | float] = {}
         started = time.perf_counter()
         for event in events:
             if isinstance(event, Reached):
                 self.states[event.state] = event.value
-            elif isinstance(event, Called) and isinstance(event.result, BaseMessage):
-                self._count(event.result)
+            elif isinstance(event, Called):
+                for called in event.whole():
+                    self._count(called)
             elif isinstance(event, Finished):
                 self.result: Any = event.result
         self.seconds = time.perf_counter() - started
 
-    def _count(self, message: BaseMessage) -> None:
-        counted = getattr(message, "usage_metadata", None) or {}
-        self.calls += 1
-        for name in ("input_tokens", "output_tokens"):
-            self.usage[name] = self.usage.get(name, 0) + int(counted.get(name, 0))
+    def _count(self, called: Called) -> None:
+        self.calls += isinstance(called.result, BaseMessage)
+        for what, amount in spent(called.owner, called.result).items():
+            self.usage[what] = self.usage.get(what, 0) + amount
 
 
 def _hits(passages: Sequence[Document], texts: bool = False) -> tuple[Hit, ...]:

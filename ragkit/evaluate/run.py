@@ -159,7 +159,7 @@ class Session:
         failed = 0
         for case, outcome in self.each(lambda case: self.outcome(rag, dataset, case, searches), waiting):
             outcomes[case.id] = outcome
-            self.spend(outcome.calls, sum(outcome.usage.values()))
+            self.spend(outcome.calls, outcome.tokens)
             if outcome.error:
                 failed += 1
                 if failed == _ERRORS_IN_A_ROW:
@@ -259,9 +259,11 @@ class Session:
     def _cost(self, rag: Rag, outcome: Outcome) -> Values:
         names = [_model_name(part) for part in parts_of(rag.answer_pipeline) if isinstance(part, BaseChatModel)]
         price = next((self.settings.prices[name] for name in names if name in self.settings.prices), None)
-        if price is None or not outcome.usage:
+        if price is None or not outcome.tokens:
             return {}
-        return {"cost": (price[0] * outcome.usage["input_tokens"] + price[1] * outcome.usage["output_tokens"]) / 1e6}
+        return {
+            "cost": sum(each * outcome.usage.get(way, 0) for each, way in zip(price, ("input_tokens", "output_tokens"), strict=True)) / 1e6
+        }
 
     def _compare(self, cases: Sequence[Case], outcomes: Mapping[str, Outcome], values: dict[str, Values]) -> None:
         """Put the cosine to the reference beside the other values."""
@@ -455,7 +457,7 @@ def _estimate(configuration: Configuration, dataset: Dataset, settings: Settings
     left = len(dataset.cases) - len(known)
     models = len({id(part) for part in parts_of(rag.answer_pipeline) if isinstance(part, BaseChatModel)}) if dataset.asks else 0
     calls = sum(o.calls for o in known) / len(known) if known else models
-    tokens = sum(sum(o.usage.values()) for o in known) / len(known) if known else None if models else 0.0
+    tokens = sum(o.tokens for o in known) / len(known) if known else None if models else 0.0
     seconds = sum(o.seconds for o in known) / len(known) if known else None
     return Estimate(
         dataset=dataset.name,
