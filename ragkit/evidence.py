@@ -65,6 +65,7 @@ def support(claim: str, quote: str, title: str = "", aligned: float | None = Non
     counts something else there, a negation on one side only, or a comparison turned round leaves little of it; a name that
     the question asks about may stand elsewhere in the passage.
     """
+    claim = told(claim)
     own = _read(claim)
     if _says(_read(quote).plain, own.plain):
         return Support(1.0, "the source says it word for word")
@@ -78,6 +79,20 @@ def support(claim: str, quote: str, title: str = "", aligned: float | None = Non
         return Support(score, "every word of the claim is in the source")
     reason = f"{alike.covered:.0%} of the claim's words are in the source"
     return Support(score, reason if aligned is None or score < SUPPORTED else f"{reason}, and the others are like words of it")
+
+
+_ASIDE = re.compile(
+    r"^(?:additionally|also|consequently|finally|furthermore|hence|however|in addition|in summary|moreover|notably|overall|specifically"
+    r"|therefore|thus),\s+"
+    r"|\b(?:according to|as (?:described|mentioned|noted|stated) in|based on) (?:the|these|this) (?:given |provided )?"
+    r"(?:article|context|papers?|sources?|study|text)s?,?\s*",
+    re.IGNORECASE,
+)
+
+
+def told(claim: str) -> str:
+    """*claim* without what it says of its sources, or of its place in the answer, which the sources need not say."""
+    return _ASIDE.sub("", claim).strip() or claim
 
 
 _ASKED_AND_NEAR, _ASKED, _NEAR = 0.8, 0.5, 0.4
@@ -152,6 +167,11 @@ class _Text:
         return frozenset(numbers(self.text))
 
     @functools.cached_property
+    def sizes(self) -> frozenset[str]:
+        """The numbers that stand in names: `9B` of *SFR-RAG-9B*."""
+        return frozenset(numbers(" ".join(_SIZE.findall(self.text))))
+
+    @functools.cached_property
     def quantities(self) -> tuple[tuple[str, str], ...]:
         return tuple(quantities(self.text))
 
@@ -166,20 +186,21 @@ class _Text:
         return tuple(sentences(self.text)) or ((0, len(self.text)),)
 
     @functools.cached_property
-    def denied(self) -> tuple[tuple[frozenset[str], str], ...]:
-        """For each negation the stems of its clause, and the one behind it (`fine` of *without fine-tuning*)."""
+    def denied(self) -> tuple[tuple[str, ...], ...]:
+        """For each negation the stems that it is of: the first behind it in its clause (`fine`, `tune` of *without fine-tuning*)."""
         return tuple(found for clause in _CLAUSE.split(self.text) for found in _denials(clause))
 
     def denies(self, other: _Text, question: _Text) -> bool:
         """Is what it says with words of *other* negated?  What the question denies too does not count."""
-        asked = {behind for _, behind in question.denied}
-        return sum(behind not in asked and (bool(clause & other.known) or not clause) for clause, behind in self.denied) % 2 == 1
+        asked = {denied[:1] for denied in question.denied}
+        return sum(denied[:1] not in asked and (not other.known.isdisjoint(denied) or not denied) for denied in self.denied) % 2 == 1
 
     @functools.cached_property
     def compared(self) -> Mapping[str, Sides]:
         return _compared(self.text)
 
 
+_SIZE = re.compile(r"(?<=[^\W_]-)\d+(?:\.\d+)?[KMBT]\b")
 _read = functools.lru_cache(maxsize=4096)(_Text)
 
 
@@ -219,6 +240,20 @@ def smallest_support(claim: str, text: str, title: str = "", most: int = 2, ques
     return best
 
 
+def clauses(claim: str) -> list[str]:
+    """The parts of a sentence that say something of their own, each of which a source may support: what `, and` or a semicolon joins."""
+    found: list[str] = []
+    for part in _JOINED.split(claim):
+        if found and min(len(_read(part).stems), len(_read(found[-1]).stems)) < 2:
+            found[-1] += f", and {part}"
+        else:
+            found.append(part)
+    return found
+
+
+_JOINED = re.compile(r"[,;]\s+(?:and|but|while|whereas)\s+|;\s+", re.IGNORECASE)
+
+
 # --- what speaks against it
 
 
@@ -228,7 +263,7 @@ def objections(claim: str, quote: str, title: str = "", setting: Setting = Setti
     if own.known <= _read(setting.question).known:
         yield 0.5, "the claim says nothing that the question does not"
     called = name.numbers & _read(setting.question).numbers if setting.question else name.numbers  # what a title says is no evidence
-    for number in sorted(own.numbers - there.numbers - called - _counted(setting.question)):
+    for number in sorted(own.numbers - there.numbers - there.sizes - called - _counted(setting.question)):
         yield 0.3, f"the source does not have the number {number}"
     asked_of = _read(setting.question).names
     for lost in _missing(own, (name, there)):
@@ -269,11 +304,14 @@ def _has_name(name: str, source: str, given: frozenset[str]) -> bool:
 _CLAUSE = re.compile(r"[,;:()—]\s|\s(?:but|although|though|while|whereas)\s", re.IGNORECASE)
 
 
-def _denials(clause: str) -> Iterator[tuple[frozenset[str], str]]:
+_REACH = 3  # so many content words behind a negation are negated
+
+
+def _denials(clause: str) -> Iterator[tuple[str, ...]]:
     every = words(clause)
     for at, word in enumerate(every):
         if _denies(word):
-            yield frozenset(stems(clause)), next(iter(stems(" ".join(every[at + 1 :]))), "")
+            yield tuple(stems(" ".join(every[at + 1 :]))[:_REACH]) or tuple(stems(clause))
 
 
 def _denies(word: str) -> bool:

@@ -11,6 +11,7 @@ from ragkit.evidence import (
     Likeness,
     Setting,
     Support,
+    clauses,
     closest,
     likeness,
     missing_names,
@@ -18,6 +19,7 @@ from ragkit.evidence import (
     probability,
     smallest_support,
     support,
+    told,
 )
 from ragkit.text import sentences
 
@@ -99,6 +101,11 @@ def test_part_of_a_number_or_of_a_denial_is_not_word_for_word(claim: str, quote:
 )
 def test_a_denial_of_something_else_does_not_count(quote: str) -> None:
     assert support("Glass bends.", quote).score == 1.0
+
+
+def test_the_size_in_a_models_name_is_a_number_of_the_source() -> None:
+    assert support("Our Glass-RAG has 9B parameters.", "Glass-RAG-9B is our model.", "Parameters of Glass-RAG").holds
+    assert "9000000000" in support("Glass-RAG has 9B parameters.", "Glass-RAG-9 is our model.").reason
 
 
 @pytest.mark.parametrize(
@@ -287,3 +294,31 @@ def test_a_negation_of_other_words_does_not_count() -> None:
     quote = "The code is made by three kinds of synthesis, and runs without a server."
     assert support("The code is made by three kinds of synthesis.", quote).holds
     assert not support("The code runs with a server.", quote).holds
+
+
+@pytest.mark.parametrize(
+    "claim",
+    ["Additionally, glass bends.", "According to the sources, glass bends.", "Glass bends, as stated in the paper.", "Glass bends."],
+)
+def test_what_a_claim_says_of_its_sources_need_not_be_in_them(claim: str) -> None:
+    assert told(claim).rstrip(" .,").casefold() == "glass bends"
+
+
+def test_a_negation_reaches_the_words_behind_it_only() -> None:
+    quote = "We test thirty models on all 42 scenarios, 21 of which were not previously used in mainstream evaluation."
+    assert support("The models are tested on 42 scenarios.", quote).holds
+    assert not support("Of all 42 scenarios, 21 were previously used in mainstream evaluation.", quote).holds
+
+
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [
+        ("Glass bends.", ["Glass bends."]),
+        ("Glass bends and wood breaks.", ["Glass bends and wood breaks."]),
+        ("Thin glass bends, and old wood breaks.", ["Thin glass bends", "old wood breaks."]),
+        ("Thin glass bends; old wood breaks, while stone stays put.", ["Thin glass bends", "old wood breaks", "stone stays put."]),
+        ("They use glass, wood, and stone.", ["They use glass, wood, and stone."]),
+    ],
+)
+def test_a_sentence_has_the_parts_that_say_something_of_their_own(claim: str, expected: list[str]) -> None:
+    assert clauses(claim) == expected

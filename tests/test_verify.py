@@ -106,6 +106,37 @@ def test_quotes_that_support_a_claim_only_together_support_it() -> None:
     assert [c.quote for c in answer.citations] == [GLASS, YEARLY]
 
 
+def two_papers() -> list[Document]:
+    """A sentence of each of two papers."""
+    texts = {"Auto-J": "We propose a judge with 13B parameters, Auto-J.", "SFR-RAG": "SFR-RAG needs 9B parameters. It reads tables."}
+    return [Document(id=name, page_content=text, metadata={"title": name}) for name, text in texts.items()]
+
+
+@pytest.mark.parametrize("marks", ["[1]", "[1][2]", "[3]", ""])
+def test_the_parts_of_a_claim_about_two_papers_are_cited_each_from_its_own(marks: str) -> None:
+    said = f"The judge Auto-J has 13B parameters, and SFR-RAG has 9B parameters {marks}."
+    answer = run(EvidenceVerifier().flow(draft(said, two_papers())))
+    assert [c.verdict for c in answer.claims] == ["supported"]
+    assert [(c.title, c.quote, c.verdict) for c in answer.citations] == [
+        ("Auto-J", "We propose a judge with 13B parameters, Auto-J.", "supported"),
+        ("SFR-RAG", "SFR-RAG needs 9B parameters.", "supported"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The judge Auto-J has 9B parameters, and SFR-RAG has 13B parameters [1][2].",
+        "The judge Auto-J has 13B parameters, and reads tables [1][3].",
+        "The judge Auto-J has 13B parameters, and SFR-RAG flies to Oslo [1][2].",
+    ],
+    ids=["numbers of one another", "what another paper does", "what no paper says"],
+)
+def test_the_facts_of_two_papers_do_not_mix(said: str) -> None:
+    answer = run(EvidenceVerifier().flow(draft(said, two_papers())))
+    assert [c.verdict for c in answer.claims] == ["unsupported"]
+
+
 def test_a_citation_of_several_claims_has_the_verdict_of_the_one_it_supports_least() -> None:
     answer = judged("Glass bridges carry 40 people [1]. Glass bridges sing to 40 whales at night [1].")
     assert [c.verdict for c in answer.claims] == ["supported", "unsupported"]

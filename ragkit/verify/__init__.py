@@ -12,10 +12,10 @@ from typing import ClassVar, NamedTuple
 from ragkit.answer import Answer, Citation, Claim, Finding, Verdict
 from ragkit.cite import cite, judged, render
 from ragkit.document import Span, span_of, title_of
-from ragkit.evidence import Setting, smallest_support
+from ragkit.evidence import Setting, clauses, smallest_support
 from ragkit.flow import Flow
 from ragkit.registry import interface
-from ragkit.text import stems
+from ragkit.text import names, stems
 
 
 @interface
@@ -45,7 +45,9 @@ class ClaimVerifier(Verifier):
     """Holds each claim against each of its quotes, and one that none of them supports against all of them together.
 
     Such a claim, and one that cites nothing, is also held against the best span of the answer's context, and cites that
-    from then on if it is supported by it.  A citation of several claims has the verdict of the one that it supports least.
+    from then on if it is supported by it.  Failing that, its parts (what `, and` joins) are held against the best span for each, and it
+    cites these if all parts are supported; so is a claim about several papers, whose quotes are not taken together.  A
+    citation of several claims has the verdict of the one that it supports least.
     """
 
     @abstractmethod
@@ -56,14 +58,19 @@ class ClaimVerifier(Verifier):
         sources = {c.number: c for c in answer.citations if c.document_id is not None}
         found = yield from self._weighed(answer, [p for claim in answer.claims for p in _pairs(claim, sources)])
         doubtful = [i for i, claim in enumerate(answer.claims) if _may_move(claim, sources) and not _holds(claim, sources, found)]
-        others = {i: other for i in doubtful if (other := _best_span(answer, answer.claims[i])) is not None}
-        wanted = [_together(answer.claims[i], sources) for i in doubtful] + [_pair(answer.claims[i], other) for i, other in others.items()]
+        best = {i: (other,) for i in doubtful if (other := _best_span(answer.claims[i].text, answer)) is not None}
+        wanted = [_together(answer.claims[i], sources) for i in doubtful] + [_pair(answer.claims[i], *other) for i, other in best.items()]
         found |= yield from self._weighed(answer, [pair for pair in wanted if pair is not None and pair not in found])
-        moved = {
-            i: other
-            for i, other in others.items()
-            if not _holds(answer.claims[i], sources, found) and found[_pair(answer.claims[i], other)].verdict is Verdict.SUPPORTED
+        doubtful = [i for i in doubtful if not _holds(answer.claims[i], sources, found)]
+        moved: dict[int, Sequence[Citation]] = {
+            i: best[i] for i in doubtful if i in best and found[_pair(answer.claims[i], *best[i])].verdict is Verdict.SUPPORTED
         }
+        for i in doubtful:
+            if i not in moved and (parts := _best_spans(answer.claims[i].text, answer)):
+                held = yield from self._weighed(answer, list(parts))
+                if all(finding.verdict is Verdict.SUPPORTED for finding in held.values()):
+                    moved[i] = tuple(dict.fromkeys(parts.values()))
+                    found |= {_pair(answer.claims[i], parts[pair]): finding for pair, finding in held.items()}
         return _judged(_repointed(answer, moved) if moved else answer, found)
 
     def _weighed(self, answer: Answer, pairs: Sequence[Pair]) -> Flow[dict[Pair, Finding]]:
@@ -86,9 +93,11 @@ def _pairs(claim: Claim, sources: Mapping[int, Citation]) -> list[Pair]:
 
 
 def _together(claim: Claim, sources: Mapping[int, Citation]) -> Pair | None:
-    """The claim and all its quotes as one, if there are several."""
+    """The claim and all its quotes as one, if there are several; not if its parts may be about several papers, whose facts would mix."""
     pairs = _pairs(claim, sources)
     titles = dict.fromkeys(p.title for p in pairs)
+    if len(titles) > 1 and len(clauses(claim.text)) > 1:
+        return None
     return Pair(claim.text, "\n".join(p.quote for p in pairs), " ".join(titles)) if len(pairs) > 1 else None
 
 
@@ -128,9 +137,10 @@ def _may_move(claim: Claim, sources: Mapping[int, Citation]) -> bool:
     return bool(stems(claim.text)) and (not claim.citations or any(n in sources for n in claim.citations))
 
 
-def _best_span(answer: Answer, claim: Claim) -> Citation | None:
-    """The span of the context that supports *claim* best by its words, as a citation still without a number."""
-    found = [(smallest_support(claim.text, p.page_content, title_of(p), question=answer.question), p) for p in answer.context]
+def _best_span(claim: str, answer: Answer, among: str | None = None) -> Citation | None:
+    """The span of the context, or of the paper *among* it, that supports *claim* best by its words, as a citation still without a number."""
+    passages = [p for p in answer.context if among is None or span_of(p).document_id == among]
+    found = [(smallest_support(claim, p.page_content, title_of(p), question=answer.question), p) for p in passages]
     if not found:
         return None
     (offsets, _), passage = max(found, key=lambda each: each[0][1].score)
@@ -138,18 +148,34 @@ def _best_span(answer: Answer, claim: Claim) -> Citation | None:
     return cite(0, passage, Span(whole.document_id, whole.start + offsets[0], whole.start + offsets[1]))
 
 
-def _repointed(answer: Answer, moved: Mapping[int, Citation]) -> Answer:
-    """*answer*, in which the claims at the places in *moved* cite that instead; citations are numbered in order of appearance."""
+def _best_spans(claim: str, answer: Answer) -> dict[Pair, Citation]:
+    """Each part of *claim* with the span that supports it best; nothing if it has no parts.  A part without a name of its own is
+    of the paper that the one before is of.
+    """
+    parts = clauses(claim)
+    found: dict[Pair, Citation] = {}
+    paper: str | None = None
+    for part in parts if len(parts) > 1 else ():
+        if (best := _best_span(part, answer, None if names(f"of {part}") else paper)) is None:
+            return {}
+        found[Pair(part, best.quote, best.title)] = best
+        paper = best.document_id
+    return found
+
+
+def _repointed(answer: Answer, moved: Mapping[int, Sequence[Citation]]) -> Answer:
+    """*answer*, in which the claims at the places in *moved* cite these instead; citations are numbered in order of appearance."""
     known = {(c.document_id, c.start, c.end): c for c in answer.citations}
     highest = max((c.number for c in answer.citations), default=0)
     claims = list(answer.claims)
-    for i, other in moved.items():
-        span = (other.document_id, other.start, other.end)
-        if span not in known:
-            highest += 1
-            known[span] = other.model_copy(update={"number": highest})
+    for i, others in moved.items():
+        spans = [(other.document_id, other.start, other.end) for other in others]
+        for span, other in zip(spans, others, strict=True):
+            if span not in known:
+                highest += 1
+                known[span] = other.model_copy(update={"number": highest})
         unresolved = [c.number for c in answer.citations if c.document_id is None and c.number in claims[i].citations]
-        claims[i] = claims[i].model_copy(update={"citations": (known[span].number, *unresolved)})
+        claims[i] = claims[i].model_copy(update={"citations": (*(known[span].number for span in spans), *unresolved)})
     every = {c.number: c for c in [*answer.citations, *known.values()]}
     order = {old: new for new, old in enumerate(dict.fromkeys(n for c in claims for n in c.citations), 1)}
     claims = [c.model_copy(update={"citations": tuple(order[n] for n in c.citations)}) for c in claims]
