@@ -1,6 +1,6 @@
 """Answers over the shared paper pages: right, cited, declined, by kind of question.
 
-python -m benchmarks.answers [--split dev|test] [pipeline.yaml ...]
+python -m benchmarks.answers [--split dev|test|all] [--every N] [pipeline.yaml ...]
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import ragkit
@@ -60,11 +61,13 @@ def _ahead(found: Evaluation) -> str:
     )
 
 
-def main(configurations: Sequence[str | None] = (None,), split: str | None = "test") -> str:
+def main(configurations: Sequence[str | None] = (None,), split: str = "test", every: int = 1) -> str:
     given = [Configuration(Path(path).stem if path else "default", ragkit.load(path)) for path in configurations]
+    asked = questions(None if split == "all" else split)
+    asked = replace(asked, cases=asked.cases[::every])
     with tempfile.TemporaryDirectory() as folder:
-        found = evaluate(given, [questions(split)], Settings(papers=[SHARED / "papers"], workspace=Path(folder)))
-    parts = [f"## Answers: {len(found.runs[0].results)} questions ({split} split) over the shared paper pages, 95 % intervals"]
+        found = evaluate(given, [asked], Settings(papers=[SHARED / "papers"], workspace=Path(folder)))
+    parts = [f"## Answers: {len(found.runs[0].results)} questions (split: {split}) over the shared paper pages, 95 % intervals"]
     header = ["kind", "questions", "right", "cites a right paper", "declined wrongly", "declined rightly"]
     parts += [f"{run.configuration} configuration:\n\n{markdown(header, rows(run))}" for run in found.runs]
     taken = ["configuration", "claims", "marks a claim", "cited", "citation precision", "citation recall", "tokens read", "written", "s"]
@@ -75,6 +78,7 @@ def main(configurations: Sequence[str | None] = (None,), split: str | None = "te
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Answers over the shared paper pages.")
     parser.add_argument("configurations", nargs="*", default=[None])
-    parser.add_argument("--split", choices=["dev", "test"], default="test")
+    parser.add_argument("--split", choices=["dev", "test", "all"], default="test")
+    parser.add_argument("--every", type=int, default=1, help="ask only every so many questions")
     given = parser.parse_args()
-    print(main(given.configurations, given.split))
+    print(main(given.configurations, given.split, given.every))

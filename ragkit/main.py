@@ -8,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import ragkit.generate.backed
 import ragkit.generate.chat
 import ragkit.generate.extractive
 import ragkit.rerank.chat

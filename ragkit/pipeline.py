@@ -1,7 +1,7 @@
 """The data flow, top to bottom: how papers get into the corpus, and how a question is answered from it.
 
 ingest   load -> deduplicate -> corpus -> chunk -> embed -> index
-answer   rewrite -> retrieve -> fuse -> read -> refine -> gate -> generate -> verify -> policy
+answer   rewrite -> retrieve -> fuse -> read -> refine -> gate -> focus -> generate -> verify -> policy
 """
 
 from __future__ import annotations
@@ -371,8 +371,9 @@ def _written(index: AnyIndex, method: Callable[..., object], *arguments: object)
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerPipeline(Pipeline[Question, Answer]):
-    """rewrite -> retrieve -> fuse -> read -> refine -> gate -> generate -> verify -> policy.
+    """rewrite -> retrieve -> fuse -> read -> refine -> gate -> focus -> generate -> verify -> policy.
 
+    The gate, the verifier and `otherwise` see all that `refine` leaves; `generate` sees what `focus` leaves of that.
     `where` filters what is answered from, together with the question's own filter.  A question that takes longer than
     `deadline` seconds ends in an abstention, whatever it waits for.  Where nothing is left of what `generate` writes, it
     declines, or it does not say the kind of thing that is asked for (a number, a name), `otherwise` writes the answer, if that does.
@@ -385,6 +386,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
     fuse: Fusion = MinMaxFusion()
     refine: Sequence[BaseDocumentCompressor] = ()
     gate: Gate | None = None
+    focus: Sequence[BaseDocumentCompressor] = ()
     generate: Generator
     otherwise: Generator | None = None
     verify: Verifier | None = None
@@ -422,10 +424,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
 
     def refined(self, question: str, found: Sequence[Document]) -> Flow[Sequence[Document]]:
         """The passages that an answer is written from."""
-        passages = found
-        for refiner in self.refine:
-            passages = yield from call("refine", refiner.compress_documents, passages, question)
-        return passages
+        return (yield from _refined(self.refine, question, found))
 
     def ranking(self, given: Question) -> Flow[list[Document]]:
         """Everything found, best first: what the refiners keep (whole or in part) as they score it, then the rest as it was found."""
@@ -445,34 +444,41 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         relevance = (yield from call("gate", self.gate.weigh, question, passages)) if self.gate else Relevance()
         if relevance.refusal:
             return policy.abstain(question, relevance.refusal, passages, round(relevance.score, 4))
-        answer = yield from self._written(self.generate, relevance, question, passages)
+        shown = yield from _refined(self.focus, question, passages)
+        answer = yield from self._written(self.generate, relevance, question, shown, passages)
         if self.otherwise and not _answers(question, answer):
-            other = yield from self._written(self.otherwise, relevance, question, passages)
+            other = yield from self._written(self.otherwise, relevance, question, passages, passages)
             if answer.abstained or _answers(question, other):
                 return other
         return answer
 
-    def _written(self, generate: Generator, relevance: Relevance, question: str, passages: Sequence[Document]) -> Flow[Answer]:
-        """What *generate* writes, as the reader may see it."""
-        answer = yield from self._judged(generate, question, passages, generate.flow(question, passages))
+    def _written(
+        self, generate: Generator, relevance: Relevance, question: str, shown: Sequence[Document], passages: Sequence[Document]
+    ) -> Flow[Answer]:
+        """What *generate* writes from what it is *shown* of *passages*, as the reader may see it."""
+
+        def so_far(text: str) -> Answer | None:
+            answer = generate.so_far(question, text, shown)
+            return answer and _over(passages, answer)
+
+        def judged(writing: Flow[Answer]) -> Flow[Answer]:
+            """What is written, with its verdicts; each claim is told of (`Checked`), while the next is written if that can be."""
+            draft = Draft(self.verify, self.policy, so_far)
+            answer = _over(passages, (yield from overhear(writing, draft.heard) if draft.judges_as_written else writing))
+            yield from emit(Reached("draft", answer))
+            if self.verify and not answer.abstained:
+                answer = yield from self.verify.flow(answer)
+            yield from emit(Reached("judged", answer))
+            yield from draft.tell(answer)
+            return answer
+
+        answer = yield from judged(generate.flow(question, shown))
         if self.policy == "regenerate" and answer.faults:
-            another = yield from self._judged(generate, question, passages, generate.again(question, passages, answer))
-            answer = policy.better(answer, another)
+            answer = policy.better(answer, (yield from judged(generate.again(question, shown, answer))))
         sure = self.gate.confirm(relevance, answer) if self.gate else Relevance(support(answer))
         if sure.refusal and not answer.abstained:
             return policy.abstain(question, sure.refusal, passages, round(sure.score, 4))
         return policy.apply(self.policy, answer.model_copy(update={"confidence": round(sure.score, 4)}))
-
-    def _judged(self, generate: Generator, question: str, passages: Sequence[Document], writing: Flow[Answer]) -> Flow[Answer]:
-        """What is written, with its verdicts; each claim is told of (`Checked`), while the next is written if that can be."""
-        draft = Draft(self.verify, self.policy, lambda text: generate.so_far(question, text, passages))
-        answer = yield from overhear(writing, draft.heard) if draft.judges_as_written else writing
-        yield from emit(Reached("draft", answer))
-        if self.verify and not answer.abstained:
-            answer = yield from self.verify.flow(answer)
-        yield from emit(Reached("judged", answer))
-        yield from draft.tell(answer)
-        return answer
 
     def search(self, given: Question) -> Flow[tuple[str, list[Document]]]:
         """The question as it is searched for, and every passage found for it, best first."""
@@ -493,6 +499,17 @@ class AnswerPipeline(Pipeline[Question, Answer]):
             passages = [passage for passage in passages if given.where.matches(facts_of(passage.metadata))]
         yield from emit(Reached("found", passages))
         return queries[0], passages
+
+
+def _refined(refiners: Sequence[BaseDocumentCompressor], question: str, passages: Sequence[Document]) -> Flow[Sequence[Document]]:
+    for refiner in refiners:
+        passages = yield from call("refine", refiner.compress_documents, passages, question)
+    return passages
+
+
+def _over(passages: Sequence[Document], answer: Answer) -> Answer:
+    """*answer*, which may cite anything in *passages*."""
+    return answer.model_copy(update={"context": tuple(passages)})
 
 
 def _answers(question: str, answer: Answer) -> bool:

@@ -16,6 +16,7 @@ import ragkit.main
 from ragkit import registry
 from ragkit.embed import SentenceTransformersEmbeddings
 from ragkit.fuse import Fusion, Ranking
+from ragkit.generate.chat import CitedGenerator
 from ragkit.lexical import TantivyIndex
 from ragkit.store import ChromaStore
 from ragkit.testing import HashedEmbeddings, check_component, check_signature, imports_heavy, scripted_chat
@@ -31,6 +32,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "structured": {"llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])},
     "quoted": {"llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])},
     "notes": {"llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])},
+    "backed": {
+        "write": ragkit.use(CitedGenerator, llm=ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."]))
+    },
     "llm": {"llm": ragkit.use(scripted_chat, responses=['{"score": 4, "reason": "right"}'])},
     "judge": {"llm": ragkit.use(scripted_chat, responses=['{"reason": "it says so", "verdict": "supported"}'])},
     "late_interaction": {"embed": SentenceTransformersEmbeddings()},

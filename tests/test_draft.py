@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 
 from ragkit.answer import Answer, Verdict
-from ragkit.cite import parse, render, whole
+from ragkit.cite import Marked, parse, render, whole
+from ragkit.compress import Top
 from ragkit.draft import Checked, Cited
 from ragkit.flow import Event, Finished, Flow, Token, asteps, call, steps
 from ragkit.generate import Generator
-from ragkit.generate.chat import CitedGenerator
+from ragkit.generate.chat import CitedGenerator, Task
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.pipeline import AnswerPipeline
 from ragkit.policy import Policy
@@ -238,3 +239,19 @@ def test_an_answer_of_the_model_stays_where_it_says_what_is_asked_for() -> None:
 
 def test_an_answer_of_the_model_stays_where_the_papers_say_no_more() -> None:
     assert second("Glass bridges carry people [1].", "Who has built the glass bridges?").text == "Glass bridges carry people. [1]"
+
+
+def test_the_model_is_shown_what_focus_leaves_and_the_verifier_sees_all() -> None:
+    shown: list[str] = []
+    model = scripted_chat(["They are tested every year [1]. Glass bridges carry 40 people [1]."])
+
+    class Listening(CitedGenerator):
+        def write(self, task: Task) -> Flow[list[Marked]]:
+            shown.append(task.context.text())
+            return (yield from super().write(task))
+
+    pipeline = AnswerPipeline(retrieve=[], focus=[Top(k=1)], generate=Listening(model), verify=EvidenceVerifier())
+    answer = outcome(list(steps(pipeline.respond(QUESTION, passages()))))
+    assert shown == ["“On Bridges”\n[1] Glass bridges carry 40 people."]
+    assert answer.text == "They are tested every year. [1] Glass bridges carry 40 people. [2]"
+    assert len(answer.context) == len(passages())

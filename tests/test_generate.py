@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 
 import ragkit
+from ragkit.answer import Answer
 from ragkit.document import passage, scored
-from ragkit.flow import run, steps
+from ragkit.flow import Token, run, steps
+from ragkit.generate.backed import BackedGenerator
 from ragkit.generate.chat import CitedGenerator, NotesGenerator, QuotedGenerator, StructuredGenerator, read_numbers
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.llm import openai_chat
@@ -297,3 +299,40 @@ def test_what_letters_stand_for_is_taken_from_where_they_are_spelled_out() -> No
 def test_no_more_sentences_are_taken_than_most_however_much_is_asked() -> None:
     given = [*paper("Auto-J", "Auto-J has 13B parameters in all."), *paper("SFR-RAG", "SFR-RAG has 9B parameters in all.")]
     assert len(run(ExtractiveGenerator(most=1).flow("How large is Auto-J, and how large is SFR-RAG?", given)).claims) == 1
+
+
+# --- a model's answer with the papers' words behind it
+
+
+def backed(*responses: str, **given: int) -> Answer:
+    generator = BackedGenerator(CitedGenerator(scripted_chat(list(responses))), ExtractiveGenerator(**given))
+    return run(generator.flow(QUESTION, passages()))
+
+
+def test_the_papers_words_stand_behind_what_the_model_says() -> None:
+    answer = backed("40 people can walk there [1]. They fly to Oslo [2].", most=1)
+    assert answer.text == "40 people can walk there. [1] They fly to Oslo. [2]\n\n“On Bridges”: Glass bridges carry 40 people. [1]"
+    assert [c.number for c in answer.citations] == [1, 2]
+
+
+def test_what_the_model_says_word_for_word_is_not_said_twice() -> None:
+    assert backed("Glass bridges carry 40 people [1].", most=1).text == "Glass bridges carry 40 people. [1]"
+
+
+def test_where_the_model_declines_the_papers_words_are_the_answer() -> None:
+    answer = backed("NOT IN THE SOURCES.", most=1)
+    assert (answer.text, answer.abstained) == ("“On Bridges”: Glass bridges carry 40 people. [1]", None)
+
+
+def test_a_mark_that_names_no_sentence_does_not_stand_for_a_quoted_one() -> None:
+    answer = backed("They fly [7].", most=1)
+    assert [(c.number, c.document_id is None) for c in answer.citations] == [(1, True), (2, False)]
+    assert [c.citations for c in answer.claims] == [(1,), (2,)]
+
+
+def test_what_is_streamed_is_the_whole_answer() -> None:
+    generator = BackedGenerator(CitedGenerator(scripted_chat(["40 people walk there [1]."])), ExtractiveGenerator(most=1))
+    happened = list(steps(generator.flow(QUESTION, passages())))
+    assert "".join(e.text for e in happened if isinstance(e, Token)) == (
+        "40 people walk there [1].\n\n“On Bridges”: Glass bridges carry 40 people. [1]"
+    )

@@ -24,7 +24,7 @@ Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class _Sentence:
+class Sentence:
     """A sentence of a passage that may be part of the answer."""
 
     passage: Document
@@ -65,23 +65,21 @@ class ExtractiveGenerator(Generator):
     share: PositiveFloat = 0.6
 
     def flow(self, question: str, passages: Sequence[Document]) -> Flow[Answer]:
-        pool = _sentences_of(passages)
-        if not pool:
-            return Answer(question=question, text="", context=tuple(passages))
-        asked = parts(question)
-        views = yield from self._views([question, *asked] if len(asked) > 1 else [question], pool)
-        claims, citations = [], []
-        chosen = self._chosen(pool, views[0], views[1:] or views)
-        for number, sentence in enumerate(chosen, 1):
-            title = title_of(sentence.passage)
-            same = number > 1 and title_of(chosen[number - 2].passage) == title
-            claims.append(Claim(text=sentence.text, before=" " if same else f"\n\n“{title}”: " if title else "\n\n", citations=(number,)))
-            citations.append(cite(number, sentence.passage, sentence.span))
-        answer = Answer(question=question, text=render(claims), claims=tuple(claims), citations=tuple(citations), context=tuple(passages))
-        yield from emit(Token(answer.text))
+        answer = added(Answer(question=question, text="", context=tuple(passages)), (yield from self.chosen(question, passages)))
+        if answer.text:
+            yield from emit(Token(answer.text))
         return answer
 
-    def _views(self, asked: Sequence[str], pool: Sequence[_Sentence]) -> Flow[list[_View]]:
+    def chosen(self, question: str, passages: Sequence[Document]) -> Flow[list[Sentence]]:
+        """The sentences that answer together, best first; those of one paper stand together."""
+        pool = _sentences_of(passages)
+        if not pool:
+            return []
+        asked = parts(question)
+        views = yield from self._views([question, *asked] if len(asked) > 1 else [question], pool)
+        return self._chosen(pool, views[0], views[1:] or views)
+
+    def _views(self, asked: Sequence[str], pool: Sequence[Sentence]) -> Flow[list[_View]]:
         near = np.zeros((len(asked), len(pool)))
         if self.embed is not None:
             said = yield from call("embed", self.embed.embed_documents, [f"{title_of(s.passage)}\n{s.text}" for s in pool])
@@ -91,8 +89,7 @@ class ExtractiveGenerator(Generator):
         rank = 0.3 * _rank(pool)
         return [_View(own + rank + _kind_bonus(text, pool), _overlap(text, pool)) for text, own in zip(asked, near, strict=True)]
 
-    def _chosen(self, pool: Sequence[_Sentence], whole: _View, parts: Sequence[_View]) -> list[_Sentence]:
-        """The sentences that answer together, best first; those of one paper stand together."""
+    def _chosen(self, pool: Sequence[Sentence], whole: _View, parts: Sequence[_View]) -> list[Sentence]:
         taken: list[int] = []
         said = np.zeros(whole.overlap.shape[1])
         best = 0.0
@@ -119,19 +116,35 @@ class ExtractiveGenerator(Generator):
         return [pool[i] for i in sorted(taken, key=lambda i: papers.index(pool[i].span.document_id))]
 
 
-def _sentences_of(passages: Sequence[Document]) -> list[_Sentence]:
-    found: dict[Span, _Sentence] = {}
+def added(answer: Answer, chosen: Sequence[Sentence]) -> Answer:
+    """*answer*, and behind its claims *chosen* word for word, each under the name of its paper."""
+    claims, citations = list(answer.claims), list(answer.citations)
+    known = {Span(c.document_id, c.start, c.end): c.number for c in citations if c.document_id is not None}
+    named = ""
+    for sentence in chosen:
+        title = title_of(sentence.passage)
+        before = " " if title == named else f"\n\n“{title}”: " if title else "\n\n"
+        if sentence.span not in known:
+            known[sentence.span] = len(citations) + 1
+            citations.append(cite(known[sentence.span], sentence.passage, sentence.span))
+        claims.append(Claim(text=sentence.text, before=before, citations=(known[sentence.span],)))
+        named = title
+    return answer.model_copy(update={"text": render(claims), "claims": tuple(claims), "citations": tuple(citations)})
+
+
+def _sentences_of(passages: Sequence[Document]) -> list[Sentence]:
+    found: dict[Span, Sentence] = {}
     for passage in passages:
         whole = span_of(passage)
         for start, end in sentences(passage.page_content):
             text = passage.page_content[start:end]
             span = Span(whole.document_id, whole.start + start, whole.start + end)
             if span not in found and len(stems(text)) >= 3 and not text.startswith("#"):
-                found[span] = _Sentence(passage, span, text)
+                found[span] = Sentence(passage, span, text)
     return list(found.values())
 
 
-def _overlap(question: str, pool: Sequence[_Sentence]) -> Vector:
+def _overlap(question: str, pool: Sequence[Sentence]) -> Vector:
     """A row a sentence, a column a content word of the question: the word's weight (rare ones weigh most; all weigh 1
     together) where the sentence has it, half of it where only the title has.
     """
@@ -145,13 +158,13 @@ def _overlap(question: str, pool: Sequence[_Sentence]) -> Vector:
     return np.asarray(has * (weight / weight.sum()))
 
 
-def _rank(pool: Sequence[_Sentence]) -> Vector:
+def _rank(pool: Sequence[Sentence]) -> Vector:
     scores = np.array([score_of(s.passage) for s in pool])
     spread = scores.max() - scores.min()
     return (scores - scores.min()) / spread if spread > 0 else np.ones(len(pool))
 
 
-def _kind_bonus(question: str, pool: Sequence[_Sentence]) -> Vector:
+def _kind_bonus(question: str, pool: Sequence[Sentence]) -> Vector:
     """A little more for a sentence with a number where one is asked for, with a name that the question lacks where one is,
     with what the letters stand for, or with the thing that `which` and `what` ask for.
     """
