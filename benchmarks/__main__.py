@@ -1,26 +1,66 @@
-"""`make bench`: run every measurement and write docs/benchmarks.md and docs/formats.md."""
+"""`make bench`: run every measurement, or those named, and write each into docs/benchmarks.md as soon as it is there.
+
+    python -m benchmarks [speed encode peers ...]
+
+The sections of scripts that are not run stay as they are.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
+import re
 import sys
+from collections.abc import Mapping
 
 from benchmarks import answers, encode, formats, hostile, ingest, judges, lexical, peers, retrieval, scale, speed
 from benchmarks.table import ROOT, SHARED
 
-INTRODUCTION = """# Benchmarks
+REPORT = ROOT / "docs" / "benchmarks.md"
+SECTIONS = {
+    script.__name__.rpartition(".")[2]: script
+    for script in (speed, encode, peers, ingest, scale, retrieval, lexical, answers, judges, hostile)
+}
+INTRODUCTION = f"""# Benchmarks
 
-Written by `make bench`, a section by each script in `benchmarks/`. All with the default configuration: all-MiniLM-L6-v2, no chat
-model. The collections are public test collections (see each script); the questions in `benchmarks/data/questions.jsonl`
-were written for this project, two thirds for development (`dev`) and one third for reporting (`test`).
+Written by `make bench`, a section by each script in `benchmarks/`; `python -m benchmarks NAME` measures one anew. All with the
+default configuration (all-MiniLM-L6-v2, no chat model) where nothing else is said. The collections are public test collections
+(see each script); the questions in `benchmarks/data/questions.jsonl` were written for this project, two thirds for development
+(`dev`) and one third for reporting (`test`).
+
+Measured on {os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}.
 """
+MARK = "<!-- {} -->"
 
-if not (SHARED / "papers").is_dir():
-    sys.exit(f"the benchmarks need the shared data, and there is no '{SHARED}'")
-machine = f"Measured on {os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}."
-sections = (speed, encode, peers, ingest, scale, retrieval, lexical, answers, judges, hostile)
-report = "\n\n".join([INTRODUCTION + "\n" + machine, *(section.main() for section in sections)])
-(ROOT / "docs" / "benchmarks.md").write_text(report + "\n", encoding="utf-8")
-formats.main()
-print(report)
+
+def known() -> dict[str, str]:
+    """The sections of the report as it stands, by script."""
+    text = REPORT.read_text(encoding="utf-8") if REPORT.exists() else ""
+    parts = re.split(r"^<!-- (\w+) -->\n", text, flags=re.MULTILINE)
+    return {name: part.strip() for name, part in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def write(sections: Mapping[str, str]) -> None:
+    parts = [f"{MARK.format(name)}\n{sections[name]}" for name in SECTIONS if name in sections]
+    REPORT.write_text("\n\n".join([INTRODUCTION.strip(), *parts]) + "\n", encoding="utf-8")
+
+
+def main(names: list[str]) -> None:
+    if not (SHARED / "papers").is_dir():
+        sys.exit(f"the benchmarks need the shared data, and there is no '{SHARED}'")
+    for name in names or SECTIONS:
+        section = SECTIONS[name].main()
+        print(f"{section}\n", flush=True)
+        write({**known(), name: section})
+    if not names:
+        formats.main()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Measure, and write docs/benchmarks.md.")
+    parser.add_argument("sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)} (default: all)")
+    given = parser.parse_args().sections
+    if unknown := [name for name in given if name not in SECTIONS]:
+        parser.error(f"there is no section '{unknown[0]}'; there are {', '.join(SECTIONS)}")
+    main(given)

@@ -19,6 +19,7 @@ from ragkit.embed import SentenceTransformersEmbeddings
 from ragkit.evaluate.dataset import read
 from ragkit.evaluate.evaluation import Evaluation
 from ragkit.evaluate.run import Configuration, Settings, evaluate
+from ragkit.evaluate.statistics import macro
 from ragkit.fuse import Fusion, MinMaxFusion, ReciprocalRankFusion
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.lexical import TantivyIndex
@@ -57,8 +58,16 @@ def rows(found: Evaluation) -> list[list[object]]:
         ahead = [apart[name, way] for way in ways if way != DEFAULT]
         differences = [f"{-d.value:+.3f} [{-d.high:+.3f}, {-d.low:+.3f}]{'' if d.is_chance else ' *'}" for d in ahead]
         table.append([name, means[name, DEFAULT].cases, *(f"{means[name, way].value:.3f}" for way in ways), *differences])
-    average = [np.mean([i.value for (_, way), i in means.items() if way == wanted]) for wanted in ways]
-    return [*table, ["mean", "", *(f"{m:.3f}" for m in average), *[""] * (len(ways) - 1)]]
+    average = [f"{np.mean([i.value for (_, way), i in means.items() if way == wanted]):.3f}" for wanted in ways]
+    return [*table, ["mean", "", *average, *(_ahead_on_the_mean(found, way) for way in ways if way != DEFAULT)]]
+
+
+def _ahead_on_the_mean(found: Evaluation, way: str) -> str:
+    """How far the default is ahead of *way*, every collection counting the same."""
+    gains = {(run.dataset.name, run.configuration): run.values(MEASURE) for run in found.runs}
+    names = dict.fromkeys(run.dataset.name for run in found.runs)
+    d = macro([[gain - gains[name, way][case] for case, gain in gains[name, DEFAULT].items()] for name in names])
+    return f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
 
 
 def main(collections: Sequence[str] = COLLECTIONS) -> str:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragkit.evaluate.statistics import Coverage, area, difference, holm, interval, risk_coverage, wilson
+from ragkit.evaluate.statistics import Coverage, area, difference, holm, interval, macro, risk_coverage, wilson
 
 
 def test_wilsons_interval_is_the_published_one() -> None:
@@ -27,6 +27,17 @@ def test_the_interval_of_a_mean_covers_it_about_19_times_in_20() -> None:
         found = interval(generator.normal(0.3, 0.2, 40).tolist())
         covered += found.low <= 0.3 <= found.high
     assert 178 <= covered <= 199
+
+
+def test_in_a_mean_over_groups_every_group_counts_the_same() -> None:
+    found = macro([[1.0] * 90, [0.0] * 10])
+    assert (found.value, found.low, found.high, found.cases) == (0.5, 0.5, 0.5, 100)
+    generator = np.random.default_rng(2)
+    covered = 0
+    for _ in range(100):
+        found = macro([generator.normal(0.1, 0.3, 30).tolist(), generator.normal(0.5, 0.1, 30).tolist()])
+        covered += found.low <= 0.3 <= found.high
+    assert 87 <= covered <= 100
 
 
 def test_mcnemars_test_is_exact() -> None:

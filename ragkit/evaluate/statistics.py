@@ -55,9 +55,17 @@ def resampled(items: Sequence[T], statistic: Callable[[Sequence[T]], float], tim
     return Interval(statistic(items), float(low), float(high), len(items))
 
 
-def _resampled(values: Vector) -> Vector:
+def macro(groups: Sequence[Sequence[float]]) -> Interval:
+    """The mean of the means of *groups* (of at least one value each), which all count the same; resampled within each."""
+    given = [np.asarray(values, dtype=np.float64) for values in groups]
+    means = np.mean([_resampled(values, seed) for seed, values in enumerate(given)], axis=0)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Interval(float(np.mean([values.mean() for values in given])), float(low), float(high), sum(map(len, given)))
+
+
+def _resampled(values: Vector, seed: int = _SEED) -> Vector:
     """Means of resamples of *values*, in slices that fit into memory."""
-    generator = np.random.default_rng(_SEED)
+    generator = np.random.default_rng(seed)
     at_once = max(1, 2_000_000 // len(values))
     means = []
     for first in range(0, _RESAMPLES, at_once):
