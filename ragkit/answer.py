@@ -74,6 +74,8 @@ class Claim(_Value):
     """What stands between the claim before and this one: a space, a bullet, the name of the paper that speaks."""
     findings: dict[int, Finding] = Field(default={}, exclude=True)
     """What was found of each of its citations, by number."""
+    quoted: bool = Field(default=False, exclude=True)
+    """Was it taken from a paper, rather than written?"""
 
 
 class Abstention(_Value):

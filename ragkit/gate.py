@@ -106,6 +106,7 @@ JUDGED_SIGNALS = {
     "supported": "share of the claims that the verifier did not find unsupported",
     "said": "share of the question's words that the supported claims say",
     "number_unsaid": "1 if a number is asked for and no supported claim gives one",
+    "written": "1 if a supported claim is in a chat model's words, not quoted from a paper",
 }
 """What the judged answer tells."""
 
@@ -285,4 +286,5 @@ def judged_signals(relevance: Relevance, answer: Answer) -> Signals:
         "supported": len(good) / len(answer.claims) if answer.claims else 0.0,
         "said": _share(set(stems(said)), wanted),
         "number_unsaid": float(asked.number and not asked.gives_number(said)),
+        "written": float(any(not c.quoted for c in good if stems(c.text))),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -73,6 +74,12 @@ def test_signals_that_part_the_questions_weigh_more_than_those_that_do_not() -> 
     gate = fit(questions(200), 0.9).gate
     assert gate.found.weights["nearest"] > FOUND.weights["nearest"]
     assert abs(gate.found.weights["together"] - FOUND.weights["together"]) < 0.01  # it was the same for all
+
+
+def test_whether_the_model_wrote_an_answer_is_weighed_where_that_differs() -> None:
+    assert "written" not in fit(questions(200), 0.9).gate.judged.weights
+    wrote = [replace(e, judged={**e.judged, "written": float(e.right)}) for e in questions(200)]
+    assert fit(wrote, 0.9).gate.judged.weights["written"] > 1
 
 
 def test_without_unanswerable_questions_what_is_found_is_weighed_as_by_default_and_a_warning_says_so() -> None:

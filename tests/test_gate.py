@@ -13,8 +13,11 @@ from ragkit import config, main
 from ragkit.answer import Answer, Citation, Claim, Verdict
 from ragkit.document import scored
 from ragkit.errors import ConfigError
+from ragkit.flow import run
 from ragkit.gate import CalibratedGate, Gate, Logistic, Relevance, RelevanceGate, found_signals, judged_signals, support
+from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.testing import check_component, passages
+from ragkit.verify.evidence import EvidenceVerifier
 
 BRIDGES = "How many people do glass bridges carry?"
 
@@ -162,7 +165,19 @@ def test_a_probability_is_the_logistic_function_of_the_weighed_signals() -> None
 
 def test_the_signals_of_a_judged_answer() -> None:
     answer = said(("Glass bridges carry 40 people.", Verdict.SUPPORTED, 1.0), ("Many cross them.", Verdict.UNSUPPORTED, 0.5))
-    assert judged_signals(Relevance(0.5), answer) == {"found": 0.0, "support": 0.75, "supported": 0.5, "said": 1.0, "number_unsaid": 0.0}
+    assert judged_signals(Relevance(0.5), answer) == {
+        "found": 0.0,
+        "support": 0.75,
+        "supported": 0.5,
+        "said": 1.0,
+        "number_unsaid": 0.0,
+        "written": 1.0,
+    }
+
+
+def test_what_is_only_quoted_is_not_written() -> None:
+    quoted = run(EvidenceVerifier().flow(run(ExtractiveGenerator(most=1).flow("How many people do glass bridges carry?", passages()))))
+    assert judged_signals(Relevance(0.5), quoted)["written"] == 0.0
 
 
 def test_a_number_that_only_an_unsupported_claim_gives_is_not_said() -> None:

@@ -191,7 +191,9 @@ def _models(examples: Sequence[Example]) -> tuple[Logistic, Logistic]:
     """That the passages answer, and that the answer is right; ragkit's own where there is too little to fit them to."""
     prior = FOUND if any("nearest" in e.found for e in examples) else FOUND_BY_WORDS
     found = _logistic([e.found for e in examples], [e.answerable for e in examples], prior)
-    return found, _logistic([_with(found, e) for e in examples], [e.right for e in examples], JUDGED)
+    differs = len({e.judged.get("written", 0.0) for e in examples}) > 1  # verbatim answers are all alike in this
+    judged = replace(JUDGED, weights={**JUDGED.weights, "written": 0.0}) if differs else JUDGED
+    return found, _logistic([_with(found, e) for e in examples], [e.right for e in examples], judged)
 
 
 def _with(found: Logistic, example: Example) -> Mapping[str, float]:

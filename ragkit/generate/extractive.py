@@ -127,7 +127,7 @@ def added(answer: Answer, chosen: Sequence[Sentence]) -> Answer:
         if sentence.span not in known:
             known[sentence.span] = len(citations) + 1
             citations.append(cite(known[sentence.span], sentence.passage, sentence.span))
-        claims.append(Claim(text=sentence.text, before=before, citations=(known[sentence.span],)))
+        claims.append(Claim(text=sentence.text, before=before, citations=(known[sentence.span],), quoted=True))
         named = title
     return answer.model_copy(update={"text": render(claims), "claims": tuple(claims), "citations": tuple(citations)})
 
