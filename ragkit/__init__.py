@@ -32,7 +32,7 @@ _HOME = {
     "LoadError": "errors",
     "ModelError": "errors",
     "NoCorpus": "errors",
-    "Rag": "pipeline",
+    "Rag": "rag",
     "RagkitError": "errors",
     "UsageError": "errors",
     "Verdict": "answer",
@@ -76,7 +76,8 @@ if TYPE_CHECKING:
     from ragkit.corpus import Corpus
     from ragkit.errors import ConfigError, CorpusError, IndexMismatch, LoadError, ModelError, NoCorpus, RagkitError, UsageError
     from ragkit.main import dump, load
-    from ragkit.pipeline import AnswerPipeline, IngestPipeline, IngestReport, Rag
+    from ragkit.pipeline import AnswerPipeline, IngestPipeline, IngestReport
+    from ragkit.rag import Rag
     from ragkit.registry import component, interface
     from ragkit.session import Conversation, FileChatHistory
 

@@ -9,7 +9,7 @@ from langchain_core.vectorstores import VectorStore
 from pydantic import BaseModel, ConfigDict
 
 from ragkit.index import Index
-from ragkit.pipeline import Rag
+from ragkit.rag import Rag
 
 
 class IndexHealth(BaseModel):

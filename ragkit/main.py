@@ -35,7 +35,7 @@ from ragkit import (  # noqa: F401
 )
 from ragkit.config import Spec
 from ragkit.errors import UsageError
-from ragkit.pipeline import Rag
+from ragkit.rag import Rag
 from ragkit.schema import json_schema
 
 DEFAULT = Path(__file__).with_name("default.yaml")

@@ -8,60 +8,44 @@ from __future__ import annotations
 
 import errno
 import logging
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, aclosing, closing, nullcontext
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import BaseDocumentCompressor, BaseDocumentTransformer, Document
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import BaseMessage
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.vectorstores import VectorStore
 from pydantic import BaseModel, ConfigDict, PositiveFloat
 
 from ragkit import policy, registry
 from ragkit.answer import Answer
-from ragkit.config import Spec, describe, identify, parts_of
-from ragkit.corpus import Corpus, CorpusReader, IndexState
+from ragkit.config import describe, identify
+from ragkit.corpus import Corpus, IndexState
 from ragkit.document import Span, digest, entry, facts_of, score_of, scored, scores_of, searchable, span_of
 from ragkit.draft import Draft
 from ragkit.embed import CachedEmbeddings, fingerprint_of
-from ragkit.errors import CorpusError, DeadlinePassed, IndexMismatch, LoadError, RagkitError, UsageError
+from ragkit.errors import CorpusError, DeadlinePassed, LoadError, RagkitError, UsageError
 from ragkit.files import Files
 from ragkit.flow import (
-    AsyncEvents,
-    Called,
-    Event,
-    Events,
-    Finished,
     Flow,
     Pipeline,
     Progress,
     Reached,
-    aresult_of,
-    asteps,
     call,
     emit,
     gather,
     overhear,
-    result_of,
-    run,
-    steps,
     within,
 )
 from ragkit.fuse import Fusion, MinMaxFusion, Ranking
 from ragkit.gate import Gate, Relevance, support
 from ragkit.generate import Generator
 from ragkit.index import Index, LexicalIndex, VectorIndex
-from ragkit.llm import spent
 from ragkit.policy import Policy
 from ragkit.question import answers
 from ragkit.reader import Reader
@@ -255,7 +239,7 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
         """Make the next generation of an index, if it needs one.  One that cannot be written is built anew."""
         name = self.name_of(index)
         fingerprint, generation = corpus.published().get(name, ("", 0))
-        anew = anew or fingerprint != _fingerprint(index)
+        anew = anew or fingerprint != made_with(index)
         if not anew and not corpus.missing(name, self._chunker) and not corpus.surplus(name):
             return None, 0
         index.use(generation)
@@ -291,7 +275,7 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
             yield from _written(index, index.remove, surplus)
         yield from _written(index, index.seal)
         yield from emit(Progress("index", len(missing), len(missing), name))
-        return IndexState(name, _fingerprint(index), new, missing, surplus, anew), encoded
+        return IndexState(name, made_with(index), new, missing, surplus, anew), encoded
 
     def _add(self, corpus: Corpus, index: Index, passages: Sequence[Document]) -> Flow[int]:
         """Add passages to an index; return how many had to be embedded."""
@@ -309,8 +293,8 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
         """A LangChain vector store, which embeds by itself: what it holds is noted as it is added."""
         assert isinstance(index, VectorStore)
         name = self.name_of(index)
-        if corpus.index_fingerprint(name) != _fingerprint(index):
-            corpus.begin_index(name, _fingerprint(index))
+        if corpus.index_fingerprint(name) != made_with(index):
+            corpus.begin_index(name, made_with(index))
         missing = corpus.missing(name, self._chunker)
         for at in range(0, len(missing), _AT_ONCE):
             yield from emit(Progress("index", at, len(missing), name))
@@ -345,6 +329,20 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
     @property
     def _chunker(self) -> str:
         return digest(str(_described(self.chunk)))
+
+
+def made_with(index: AnyIndex) -> str:
+    """What an index was built with: the settings, and the model's weights if it has one."""
+    embed = index.embeddings if isinstance(index, VectorStore) else None
+    return digest(str(_described(index)), fingerprint_of(embed) if embed else "")
+
+
+def _described(value: Any) -> Any:
+    """*value* as its YAML says it; for an object that has none, its class."""
+    try:
+        return describe(value)
+    except TypeError:
+        return type(value).__qualname__
 
 
 def _is_out_of_space(error: BaseException | None) -> bool:
@@ -551,236 +549,3 @@ def read(corpus: Corpus, hits: Sequence[Document]) -> list[Document]:
         elif found.page_content and "document_id" not in found.metadata:
             read.append(found)
     return read
-
-
-class Rag:
-    """A corpus, how papers get into it, and how questions are answered from it: what one YAML file describes.
-
-    *corpus* is the directory of the corpus database and of the indexes derived from it; nothing is opened or created
-    before it is needed.  Raises `ValueError` where *ingest* and *answer* do not fit together.
-    """
-
-    def __init__(self, *, corpus: Path = Path(".ragkit"), ingest: IngestPipeline, answer: AnswerPipeline) -> None:
-        self.corpus = Corpus(corpus)
-        self.ingest_pipeline, self.answer_pipeline = ingest, answer
-        self._opened: dict[str, int] = {}
-        self._opening = threading.RLock()
-        self._ragkit_spec = Spec(Rag, {"corpus": corpus, "ingest": ingest, "answer": answer}, "Rag")
-        filled = {ingest.name_of(index) for index in ingest.index}
-        for index in _indexes_in(answer):
-            if ingest.name_of(index) not in filled:
-                raise ValueError(f"answer searches a {registry.name_of(type(index))} index that ingest.index does not fill")
-        for index in [*ingest.index, *_indexes_in(answer)]:
-            if isinstance(index, Index):
-                index.attach(self.corpus.directory / "indexes" / ingest.name_of(index))
-        for part in parts_of(answer):
-            if isinstance(part, CorpusReader):
-                part.attach_corpus(self.corpus)
-        labels = {label(retriever) for retriever in answer.retrieve}
-        if unknown := [name for name in getattr(answer.fuse, "weights", {}) if name not in labels]:
-            raise ValueError(f"answer.fuse weighs '{unknown[0]}', but the retrievers are called {', '.join(sorted(labels))}")
-
-    def moved(self, corpus: Path) -> Rag:
-        """The same pipelines over another corpus."""
-        return Rag(corpus=corpus, ingest=self.ingest_pipeline, answer=self.answer_pipeline)
-
-    # --- papers in
-
-    def ingest(self, *paths: str | Path, prune: bool = False) -> IngestReport:
-        """Read files and folders into the corpus, and bring the indexes up to date.
-
-        With *prune*, the papers of files that are gone (from under *paths*, if there are any) are forgotten, unless
-        another file lists them.
-
-        Without paths, only the indexes (and what the configuration's loader names) are.  Raises `UsageError` for a
-        path that is not there and `CorpusError` if the corpus cannot be written; a file that cannot be read is named
-        in the report.
-        """
-        return run(self.ingest_pipeline.flow(Reading(self.corpus, paths, prune)))
-
-    def ingest_events(self, *paths: str | Path, prune: bool = False) -> Iterator[Event]:
-        """The same, as a stream of events that ends with `Finished(report)`."""
-        return steps(self.ingest_pipeline.flow(Reading(self.corpus, paths, prune)))
-
-    def repair(self) -> list[str]:
-        """Rebuild every index that is not what the ledger says, from the corpus; say what was done."""
-        with self.corpus.writing():
-            damaged = [name for name, index in self._named.items() if isinstance(index, Index) and not self._holds(index.twin())]
-            run(self.ingest_pipeline.fill(self.corpus, damaged))
-        return [f"rebuilt {name}" for name in damaged]
-
-    def _holds(self, index: Index) -> bool:
-        """Is the published generation of *index* sound, and does it hold what the ledger says?"""
-        name = self.ingest_pipeline.name_of(index)
-        index.use(self.corpus.published().get(name, ("", 0))[1])
-        try:
-            return index.is_sound() and index.ids() == set(self.corpus.held(name))
-        except Exception:  # whatever a damaged index raises
-            return False
-
-    # --- questions
-
-    def search(self, query: str, k: int = 10, where: str | Where | None = None) -> list[Document]:
-        """The best *k* passages after the refiners, best first, with their spans, sources and scores in the metadata.
-
-        *where* filters them by their metadata: `year >= 2023 and section != references`; see `ragkit.where`.
-        """
-        return run(self.answer_pipeline.ranking(self.question(query, where=where)))[:k]
-
-    def ask(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None) -> Answer:
-        """The answer, its citations checked.  *history*: earlier messages, oldest first, LangChain's or
-        `{"role": "user" | "assistant", "content": ...}`.  *where* filters what is answered from, as in `search`.
-        """
-        answer: Answer = result_of(self.stream(question, history, where))
-        return answer
-
-    async def aask(
-        self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None
-    ) -> Answer:
-        """`ask`, without blocking."""
-        answer: Answer = await aresult_of(self.astream(question, history, where))
-        return answer
-
-    def stream(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None) -> Events:
-        """What happens while a question is answered: `Called`, `Token`, `Cited` and `Checked`, and at last `Finished(answer)`.
-
-        Claims are checked while a chat model still writes, if the verifier is quick.  Closing the iterator ends the
-        question, and the model's stream.  `ragkit.events` makes JSON of the events.
-        """
-        asked = self.question(question, history, where)
-        account = _Account()
-        with closing(steps(self.answer_pipeline.flow(asked))) as events:
-            for event in events:
-                yield account(event)
-
-    async def astream(
-        self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None
-    ) -> AsyncEvents:
-        """`stream`, without blocking."""
-        asked = self.question(question, history, where)
-        account = _Account()
-        async with aclosing(asteps(self.answer_pipeline.flow(asked))) as events:
-            async for event in events:
-                yield account(event)
-
-    def as_runnable(self) -> Runnable[str, Answer]:
-        """A langchain-core Runnable: question in, `Answer` out."""
-        return RunnableLambda(lambda question: self.ask(question), afunc=lambda question: self.aask(question), name="ragkit")
-
-    def state(self, *parts: str) -> str:
-        """What identifies the answers to come: the settings of the answer part (or of those *parts* of it, such as `retrieve`),
-        the models' weights, the passages indexed.
-        """
-        self._ready()
-        indexes = [(name, self._fingerprints[name], sorted(self.corpus.held(name))) for name in sorted(self._named)]
-        settings = [identify(getattr(self.answer_pipeline, part)) for part in parts] or [identify(self.answer_pipeline)]
-        return digest(*settings, str(indexes))
-
-    def question(
-        self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None
-    ) -> Question:
-        """What the answer pipeline takes, with every index opened at its published state; arguments as of `ask`."""
-        wanted = parse(where) if isinstance(where, str) else where
-        asked = Question(self.corpus, _asked(question), tuple(map(_message, history)), wanted, self._ready, self._opening)
-        self._ready()
-        return asked
-
-    # --- the indexes
-
-    def _ready(self) -> bool:
-        """Before each question, see that every index is this configuration's and open its published generation; was any new?
-
-        One whose files are gone or were touched is rebuilt from the corpus, which encodes nothing anew.
-        """
-        with self._opening:
-            published = self.corpus.published()
-            stale = []
-            for name, index in self._named.items():
-                if name not in published:
-                    raise IndexMismatch(
-                        f"the corpus in '{self.corpus.directory}' has no index for this configuration ({name});"
-                        " run `ragkit ingest` with it (no path is needed), or use the configuration that the corpus was built with"
-                    )
-                if published[name][0] != self._fingerprints[name]:
-                    raise IndexMismatch(
-                        f"index {name} was built with another model or other settings; run `ragkit ingest` to build it anew"
-                    )
-                if isinstance(index, Index) and self._opened.get(name) != published[name][1]:
-                    index.use(published[name][1])
-                    stale.append((name, index))
-            damaged = [name for name, index in stale if not index.is_sound()]
-            if damaged and self.corpus.published() == published:  # else a writer published, and swept away what was to be opened
-                log.warning("index %s is damaged and is built anew from the corpus", " and ".join(damaged))
-                self.repair()
-            if damaged:
-                return self._ready()
-            self._warm([index for _, index in stale])
-            self._opened |= {name: index.generation for name, index in stale}
-            return bool(stale)
-
-    def _warm(self, indexes: Sequence[Index]) -> None:
-        """Open indexes and load their models side by side."""
-        with ThreadPoolExecutor(1) as pool:
-            for embed in {id(i.embeddings): i.embeddings for i in indexes if isinstance(i, VectorStore)}.values():
-                if embed:
-                    pool.submit(embed.embed_query, "")
-            for index in indexes:
-                index.count()
-
-    @cached_property
-    def _named(self) -> dict[str, AnyIndex]:
-        return {self.ingest_pipeline.name_of(index): index for index in self.ingest_pipeline.index}
-
-    @cached_property
-    def _fingerprints(self) -> dict[str, str]:
-        return {name: _fingerprint(index) for name, index in self._named.items()}
-
-
-class _Account:
-    """Adds up the time of each stage and what chat models took, and writes both into the answer at the end."""
-
-    def __init__(self) -> None:
-        self.started = time.perf_counter()
-        self.seconds: dict[str, float] = {}
-        self.usage: dict[str, int | float] = {}
-
-    def __call__(self, event: Event) -> Event:
-        if isinstance(event, Called):
-            self.seconds[event.stage] = self.seconds.get(event.stage, 0.0) + event.seconds
-            for what, amount in chain.from_iterable(spent(called.owner, called.result).items() for called in event.whole()):
-                self.usage[what] = self.usage.get(what, 0) + amount
-        if not isinstance(event, Finished):
-            return event
-        whole = {**self.seconds, "total": time.perf_counter() - self.started}
-        timings = {stage: round(1000 * s, 2) for stage, s in whole.items()}
-        return Finished(event.result.model_copy(update={"usage": self.usage, "timings_ms": timings}))
-
-
-def _asked(question: str) -> str:
-    if not question.strip():
-        raise UsageError("the question is empty; ask something, such as `ragkit ask 'What is dense retrieval?'`")
-    return question.strip()
-
-
-def _message(given: BaseMessage | Mapping[str, str]) -> BaseMessage:
-    if isinstance(given, BaseMessage):
-        return given
-    return AIMessage(given["content"]) if given.get("role") == "assistant" else HumanMessage(given["content"])
-
-
-def _indexes_in(answer: AnswerPipeline) -> list[AnyIndex]:
-    return [part for part in parts_of(answer) if isinstance(part, VectorStore | LexicalIndex)]
-
-
-def _fingerprint(index: AnyIndex) -> str:
-    """What an index was built with: the settings, and the model's weights if it has one."""
-    embed = index.embeddings if isinstance(index, VectorStore) else None
-    return digest(str(_described(index)), fingerprint_of(embed) if embed else "")
-
-
-def _described(value: Any) -> Any:
-    """*value* as its YAML says it; for an object that has none, its class."""
-    try:
-        return describe(value)
-    except TypeError:
-        return type(value).__qualname__

@@ -15,7 +15,8 @@ from ragkit.embed import FingerprintedEmbeddings, fingerprint_of, tokens_of
 from ragkit.errors import LoadError, UsageError
 from ragkit.files import Files
 from ragkit.index import VectorIndex
-from ragkit.pipeline import Failure, Rag
+from ragkit.pipeline import Failure
+from ragkit.rag import Rag
 from ragkit.reader import Reader
 
 _SAMPLE = 64  # texts that are embedded to see how fast it goes

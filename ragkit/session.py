@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ragkit.answer import Answer
 from ragkit.errors import UsageError
 from ragkit.flow import AsyncEvents, Events, Finished, aresult_of, result_of
-from ragkit.pipeline import Rag
+from ragkit.rag import Rag
 from ragkit.where import Where
 
 

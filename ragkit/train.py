@@ -36,7 +36,7 @@ from ragkit.evaluate.outcome import searched
 from ragkit.evaluate.statistics import difference
 from ragkit.flow import Event, Finished, Progress
 from ragkit.openvino_models import computes_bf16, quietly
-from ragkit.pipeline import Rag
+from ragkit.rag import Rag
 from ragkit.rerank.models import blended
 from ragkit.text import sentences, words
 

@@ -49,6 +49,7 @@ LAYERS = [
     {"reader", "rerank", "draft"},
     {"events"},
     {"pipeline"},
+    {"rag"},
     {"schema", "doctor", "plan", "session", "terminal", "telemetry"},
     {"main", "testing"},
     {"evaluate"},

@@ -22,7 +22,8 @@ from ragkit.gate import RelevanceGate
 from ragkit.generate.chat import CitedGenerator
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.lexical import TantivyIndex
-from ragkit.pipeline import AnswerPipeline, IngestPipeline, Rag
+from ragkit.pipeline import AnswerPipeline, IngestPipeline
+from ragkit.rag import Rag
 from ragkit.retrieve import DenseRetriever, LexicalRetriever
 from ragkit.store import ChromaStore
 from ragkit.testing import HashedEmbeddings, scripted_chat

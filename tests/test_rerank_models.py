@@ -20,7 +20,8 @@ from ragkit.errors import ModelError
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.lexical import TantivyIndex
 from ragkit.openvino_models import quietly
-from ragkit.pipeline import AnswerPipeline, IngestPipeline, Rag
+from ragkit.pipeline import AnswerPipeline, IngestPipeline
+from ragkit.rag import Rag
 from ragkit.rerank.models import CrossEncoderReranker, Kept, LateInteraction, MaximalMarginalRelevance, blended, pooled
 from ragkit.retrieve import DenseRetriever
 from ragkit.store import ChromaStore

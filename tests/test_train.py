@@ -18,7 +18,8 @@ from ragkit.errors import UsageError
 from ragkit.flow import Event, Finished, Progress
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.lexical import TantivyIndex
-from ragkit.pipeline import AnswerPipeline, IngestPipeline, Rag
+from ragkit.pipeline import AnswerPipeline, IngestPipeline
+from ragkit.rag import Rag
 from ragkit.rerank.models import CrossEncoderReranker
 from ragkit.retrieve import DenseRetriever
 from ragkit.store import ChromaStore

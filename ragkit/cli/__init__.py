@@ -24,7 +24,7 @@ from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, Whe
 if TYPE_CHECKING:
     from langchain_core.documents import Document
 
-    from ragkit.pipeline import Rag
+    from ragkit.rag import Rag
 
 P = ParamSpec("P")
 

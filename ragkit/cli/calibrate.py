@@ -61,7 +61,7 @@ def _file(config: Path | None, gate: CalibratedGate, allow_import: list[str]) ->
     from ragkit.config import loads
     from ragkit.evaluate.calibrate import written
     from ragkit.main import dump, find, load
-    from ragkit.pipeline import Rag
+    from ragkit.rag import Rag
 
     file = find(config)
     rag = load(file, allow_import=allow_import)

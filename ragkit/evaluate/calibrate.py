@@ -28,7 +28,7 @@ from ragkit.evaluate.run import Configuration, Session, Settings
 from ragkit.evaluate.statistics import Coverage, Interval, interval, risk_coverage
 from ragkit.flow import Event, Finished, Progress, run
 from ragkit.gate import FOUND, FOUND_BY_WORDS, JUDGED, CalibratedGate, Logistic, Relevance, RelevanceGate, found_signals, judged_signals
-from ragkit.pipeline import Rag
+from ragkit.rag import Rag
 
 Vector = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -18,7 +18,8 @@ from ragkit.document import hit, score_of, scored, scores_of, sources_of, span_o
 from ragkit.evaluate.dataset import Case
 from ragkit.flow import Called, Event, Finished, Reached, steps
 from ragkit.llm import spent
-from ragkit.pipeline import Rag, read
+from ragkit.pipeline import read
+from ragkit.rag import Rag
 
 DEEPEST = 100
 """How many passages of a ranking are kept."""

@@ -29,7 +29,7 @@ from ragkit.evaluate.results import Results
 from ragkit.evaluate.run import Configuration, Session, Settings
 from ragkit.evaluate.statistics import Difference, Interval, difference, interval
 from ragkit.flow import Event, Finished, Progress, run, steps
-from ragkit.pipeline import Rag
+from ragkit.rag import Rag
 
 NEGATIVES = (5, 10, 20, 50)
 FILLER = (1, 5, 10)

@@ -32,8 +32,8 @@ from ragkit.evaluate.results import Results
 from ragkit.evaluate.verdicts import Match, Ranked, bradley_terry
 from ragkit.flow import Event, Finished, Progress, run
 from ragkit.judge import Judge, Judged, Winner
-from ragkit.pipeline import Rag
 from ragkit.plan import plan, work_of
+from ragkit.rag import Rag
 from ragkit.verify import Verifier
 from ragkit.verify.evidence import EvidenceVerifier
 

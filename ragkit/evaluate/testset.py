@@ -51,8 +51,8 @@ from ragkit.evaluate.phrase import (
     ways_to_write,
 )
 from ragkit.flow import Event, Finished, Progress
-from ragkit.pipeline import Rag
 from ragkit.prompt import Prompt, again, fenced, objects, said
+from ragkit.rag import Rag
 from ragkit.text import STOPWORDS, codes, names, numbers, sentences, stems, words
 
 Kind = Literal["number", "definition", "fact", "two_papers", "unanswerable"]

@@ -28,7 +28,7 @@ from ragkit.evaluate.measure import MEASURES
 from ragkit.evaluate.run import Configuration, Session, Settings
 from ragkit.evaluate.statistics import Difference, Interval, difference, interval
 from ragkit.flow import Event, Finished, Progress
-from ragkit.pipeline import Rag
+from ragkit.rag import Rag
 
 Value = Any  # whatever YAML can say
 Assignment = tuple[int, ...]
