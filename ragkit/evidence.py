@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from ragkit.text import Offsets, names, numbers, quantities, sentences, stem, stems, words
+from ragkit.text import Offsets, codes, names, numbers, quantities, sentences, stem, stems, words
 
 SUPPORTED = 0.5
 """The least score at which a quote supports a claim: it is then more probable than not."""
@@ -252,6 +252,17 @@ def clauses(claim: str) -> list[str]:
 
 
 _JOINED = re.compile(r"[,;]\s+(?:and|but|while|whereas)\s+|;\s+", re.IGNORECASE)
+
+
+def lost(claim: str, quote: str) -> str | None:
+    """What *claim* has that *quote*, which is in another language, lacks: a number, written in either way, or a name such as `GPT-4`."""
+    there = _read(quote)
+    swapped = claim.translate(str.maketrans(".,", ",."))
+    missing = min((numbers(text) - there.numbers - there.sizes for text in (claim, swapped)), key=len)
+    if missing:
+        return f"the source does not have the number {min(missing)}"
+    unknown = [code for code in codes(claim) if not _has_name(code, there.folded, there.known)]
+    return f"the source does not name '{min(unknown)}'" if unknown else None
 
 
 # --- what speaks against it

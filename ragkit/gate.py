@@ -18,7 +18,7 @@ from ragkit.document import scores_of, searchable
 from ragkit.evidence import missing_names
 from ragkit.question import Asked
 from ragkit.registry import component, interface
-from ragkit.text import codes, sentences, stem, stems, words
+from ragkit.text import codes, is_english, sentences, stem, stems, words
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -206,13 +206,17 @@ def found_signals(question: str, passages: Sequence[Document], retriever: str = 
     cosines = [scores_of(p)[retriever] for p in passages if retriever in scores_of(p)]
     return {
         **({"nearest": max(cosines)} if cosines else {}),
-        "coverage": _coverage(question, [p.stems for p in every]),
+        "coverage": _coverage(question, [p.stems for p in every]) if is_english(question) else _NOT_TOLD,
         "codes_missing": _share(lost, asked.codes),
         "names_missing": _share(lost, asked.names - asked.codes),
         "together": float(bool(asked.names) and fewest == 0),
         "asked_missing": min(_share(asked.things - p.stems, asked.things) for p in homes),
         "number_missing": float(asked.number and not any(p.gives_number(asked) for p in homes)),
     }
+
+
+_NOT_TOLD = 0.25
+"""What counts as covered of a question in another language than English, whose words no passage may have."""
 
 
 def _coverage(question: str, texts: Sequence[set[str]]) -> float:

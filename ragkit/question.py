@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ragkit.text import STOPWORDS, codes, names, numbers, stem, stems, words
+from ragkit.text import STOPWORDS, codes, is_english, names, numbers, stem, stems, words
 
 # --- the parts of a question
 
@@ -91,15 +91,20 @@ class Asked:
 
     @classmethod
     def of(cls, question: str) -> Asked:
+        """What can be told of *question*; of one that is not in English, its codes and its numbers."""
+        if not is_english(question):
+            known, said = frozenset(numbers(question)), frozenset(stems(question))
+            named = frozenset(code for code in codes(question) if _is_code(code, question))
+            return cls(named, named, frozenset(), "", "", False, False, False, frozenset(), known, said)
         how, which, thing = _HOW.search(question), _WHICH.search(question), _THING.search(question)
         found = _leading(how[2] if how[1] else "") if how else _leading(which[1]) if which else []
         things = [s for word in found for s in stems(word)]
         counted = things[-1] if how and how[1] and things else ""
-        named = set() if question.isupper() else {n for n in names(question) if not counted or stem(n) not in things}
+        called = set() if question.isupper() else {n for n in names(question) if not counted or stem(n) not in things}
         return cls(
-            names=frozenset(named),
-            codes=frozenset(named & codes(question)),
-            things=frozenset(things) - {stem(w) for n in named for w in words(n)},
+            names=frozenset(called),
+            codes=frozenset(called & codes(question)),
+            things=frozenset(things) - {stem(w) for n in called for w in words(n)},
             thing=(stems(thing[1]) or [""])[-1] if thing else "",
             counted=counted,
             number=bool(how) or any(word.casefold() in _QUANTITIES for word in found),
@@ -146,6 +151,13 @@ def _begin(code: str, text: str) -> bool:
     """Do neighbouring words of *text* begin with the letters of *code*?"""
     initials = _BETWEEN.join(rf"{letter}[^\W\d_]+" for letter in code if letter.isalpha())
     return bool(re.search(r"\b" + initials, text, re.IGNORECASE))
+
+
+def _is_code(name: str, question: str) -> bool:
+    """Is a capital or a digit inside a part of *name*, so that it is more than `In-Batch-Negativen`, nouns joined in German?"""
+    at = question.casefold().find(name)
+    parts = re.split(r"[-.+]", question[at : at + len(name)])
+    return any(len(part) == 1 or any(c.isupper() or c.isdigit() for c in part[1:]) for part in parts)
 
 
 def _leading(text: str) -> list[str]:

@@ -118,6 +118,38 @@ STOPWORDS = frozenset(
     "those through to too under until up upon us use used uses using very via was wasn't we were weren't what when where whether which while "
     "who whom whose why will with within without won't would wouldn't you your yours yourself yourselves".split()
 )
+# Common words of other languages that are no English ones, to tell these languages from English.
+_OTHERS = {
+    "de": "aber als auf auch aus bei das dem den der des die durch ein eine einem einen einer es für hat haben ist kann mit nach nicht oder "
+    "sich sie sind und vom von war was welche welchem welchen welcher welches werden wie viel viele vielen wird wurde wurden zu zum zur über",
+    "es": "al como con cual cuál cuales cuáles cuando cuánto cuántos cuántas de del donde dónde el ella en entre es esta este están fue "
+    "ha han la las lo los más para pero por porque qué que quién se según ser sin sobre son su sus tiene tienen un una unos y",
+    "fr": "au aux avec ce ces cette combien comment dans de des du elle en est et il ils la le les leur mais ne ont ou où par pas pour pourquoi "
+    "quand que quel quelle quelles quels qui quoi sa se ses son sont sur une un été être",
+    "it": "al alla anche che chi come con cosa da dal dalla dei del della delle di dove e è gli ha hanno il in la le lo ma nel nella non o per "
+    "perché più qual quale quali quando quante quanti quanto si sono sul sulla un una viene",
+    "nl": "aan bij dan dat de die door een en er het hoe hoeveel is kan met naar niet of om op te tot uit van voor waar waarom wat welk welke "
+    "werd wie wordt worden zijn",
+    "pt": "ao aos as com como da das de do dos e ela em entre é foi mais não na nas no nos o os ou para pela pelo por porque quais qual quando "
+    "quantas quantos que quem são se sem seu sua tem têm um uma",
+}
+
+
+def is_english(text: str) -> bool:
+    """Is *text* in English, as far as its script and its commonest words tell?  What could be any language is."""
+    letters = [c for c in text if c.isalpha()]
+    if sum(c > "\u024f" for c in letters) > len(letters) / 2:
+        return False
+    said = words(text)
+    others = max(sum(word in known and word not in STOPWORDS for word in said) for known in _function_words())
+    return others < 2 or others <= sum(word in STOPWORDS for word in said)
+
+
+@functools.cache
+def _function_words() -> tuple[frozenset[str], ...]:
+    return tuple(frozenset(known.split()) for known in _OTHERS.values())
+
+
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _NUMBER_WORDS = {word: value for value, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())}
 _SCALES = {"k": 3, "thousand": 3, "m": 6, "million": 6, "b": 9, "billion": 9, "t": 12, "trillion": 12}

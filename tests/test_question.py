@@ -71,3 +71,9 @@ def test_what_a_question_names_and_asks_for() -> None:
     assert asked.gives_number("It read 12 stories.")
     assert not asked.gives_number("It read 12 books.")
     assert not asked.gives_number("GPT-4 read stories.")
+
+
+def test_of_a_question_in_another_language_only_what_is_written_alike_is_known() -> None:
+    asked = Asked.of("Mit wie vielen In-Batch-Negativen wird PEG in Berlin trainiert?")
+    assert (asked.names, asked.number, asked.things) == ({"peg"}, False, frozenset())
+    assert answers("Mit wie vielen Negativen wird PEG trainiert?", "PEG wird mit 80.000 Negativen trainiert.")

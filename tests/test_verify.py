@@ -324,3 +324,27 @@ def test_an_instruction_must_tell_data_from_instructions() -> None:
     with pytest.raises(ValueError, match="'instruction' must have the placeholder '{fence}'"):
         ModelVerifier(scripted_chat([""]), instruction="Is it so?")
     assert ModelVerifier(scripted_chat([""]), instruction=f"{CHECKING} Be quick.").instruction.endswith("Be quick.")
+
+
+# --- another language than the source's
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict", "reason"),
+    [
+        ("Glasbrücken tragen 40 Menschen und werden jedes Jahr geprüft.", "unchecked", "another language"),
+        ("Die Brücken sind aus Glas und tragen 50 Menschen.", "unsupported", "does not have the number 50"),
+        ("Die Brücken sind von GPT-4 und tragen 40 Menschen.", "unsupported", "does not name 'gpt-4'"),
+        ("玻璃桥可承载 40 人。", "unchecked", "another language"),
+    ],
+)
+def test_of_a_claim_in_another_language_numbers_and_names_are_compared(said: str, verdict: str, reason: str) -> None:
+    answer = judged(f"{said} [1]")
+    assert [c.verdict for c in answer.claims] == [verdict]
+    assert reason in answer.citations[0].reason
+
+
+def test_a_number_may_be_written_as_the_other_language_does() -> None:
+    shown = [Document(id="p", page_content="It reaches 87.5 points with 80,000 samples.", metadata={"title": "P"})]
+    answer = run(EvidenceVerifier().flow(draft("Es erreicht mit 80.000 Beispielen und einem Modell 87,5 Punkte [1].", shown)))
+    assert [c.verdict for c in answer.claims] == ["unchecked"]

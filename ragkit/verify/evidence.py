@@ -11,10 +11,10 @@ from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
 from ragkit.answer import Finding, Verdict
-from ragkit.evidence import SUPPORTED, Setting, support
+from ragkit.evidence import SUPPORTED, Setting, lost, support
 from ragkit.flow import Flow, call
 from ragkit.registry import component
-from ragkit.text import sentences
+from ragkit.text import is_english, sentences
 from ragkit.verify import ClaimVerifier, Pair
 
 Vectors = NDArray[np.float32]
@@ -28,6 +28,8 @@ class _TokenEmbeddings(Protocol):
 @dataclass(frozen=True)
 class EvidenceVerifier(ClaimVerifier):
     """Compares words, numbers with what they count, names, negation and comparison of claim and quote; needs no model.
+
+    What is in another language than its quote is left `unchecked`, unless a number or a name is missing.
 
     A quote supports a claim if its score, a probability, is at least `threshold`; see `ragkit.evidence`.  With `embed`, a model
     that gives a vector for each token, a word of the claim may also be met by one of like meaning.
@@ -51,6 +53,12 @@ class EvidenceVerifier(ClaimVerifier):
         return [self._found(*each) for each in zip(pairs, settings, alignments, strict=True)]
 
     def _found(self, pair: Pair, setting: Setting, nearness: float | None) -> Finding:
+        if is_english(pair.claim) != is_english(pair.quote):
+            if objection := lost(pair.claim, f"{pair.title}\n{pair.quote}"):
+                return Finding(verdict=Verdict.UNSUPPORTED, score=0.0, reason=objection)
+            return Finding(
+                verdict=Verdict.UNCHECKED, score=0.0, reason="the source is in another language; only numbers and names were compared"
+            )
         found = support(pair.claim, pair.quote, pair.title, nearness, setting)
         verdict = Verdict.SUPPORTED if found.score >= self.threshold else Verdict.UNSUPPORTED
         return Finding(verdict=verdict, score=found.score, reason=found.reason)
