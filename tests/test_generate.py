@@ -316,7 +316,8 @@ def test_the_papers_words_stand_behind_what_the_model_says() -> None:
 
 
 def test_what_the_model_says_word_for_word_is_not_said_twice() -> None:
-    assert backed("Glass bridges carry 40 people [1].", most=1).text == "Glass bridges carry 40 people. [1]"
+    for said in ("Glass bridges carry 40 people", "However, glass bridges carry 40 people"):
+        assert backed(f"{said} [1].", most=1).text == f"{said}. [1]"
 
 
 def test_where_the_model_declines_the_papers_words_are_the_answer() -> None:

@@ -9,6 +9,7 @@ from langchain_core.documents import Document
 
 from ragkit.answer import Answer
 from ragkit.cite import render
+from ragkit.evidence import told
 from ragkit.flow import Flow, Token, emit
 from ragkit.generate import Generator
 from ragkit.generate.extractive import ExtractiveGenerator, added
@@ -42,8 +43,12 @@ class BackedGenerator(Generator):
             if not chosen:
                 return answer
             answer = Answer(question=answer.question, text="", context=answer.context)
-        said = {claim.text for claim in answer.claims}
-        backed = added(answer, [sentence for sentence in chosen if sentence.text not in said])
+        said = {_plain(claim.text) for claim in answer.claims}
+        backed = added(answer, [sentence for sentence in chosen if _plain(sentence.text) not in said])
         if more := backed.claims[len(answer.claims) :]:
             yield from emit(Token(f"\n\n{render(more)}" if said else render(more)))
         return backed
+
+
+def _plain(sentence: str) -> str:
+    return told(sentence).casefold()
