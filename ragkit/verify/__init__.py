@@ -66,12 +66,17 @@ class ClaimVerifier(Verifier):
             i: best[i] for i in doubtful if i in best and found[_pair(answer.claims[i], *best[i])].verdict is Verdict.SUPPORTED
         }
         for i in doubtful:
-            if i not in moved and (parts := _best_spans(answer.claims[i].text, answer)):
-                held = yield from self._weighed(answer, list(parts))
-                if all(finding.verdict is Verdict.SUPPORTED for finding in held.values()):
-                    moved[i] = tuple(dict.fromkeys(parts.values()))
-                    found |= {_pair(answer.claims[i], parts[pair]): finding for pair, finding in held.items()}
+            if i not in moved and (held := (yield from self._held_by_parts(answer, answer.claims[i].text))):
+                moved[i] = tuple(held)
+                found |= {_pair(answer.claims[i], other): finding for other, finding in held.items()}
         return _judged(_repointed(answer, moved) if moved else answer, found)
+
+    def _held_by_parts(self, answer: Answer, claim: str) -> Flow[dict[Citation, Finding]]:
+        """The best spans for the parts of *claim*, and what is found of each; nothing unless all parts are supported."""
+        spans = _best_spans(claim, answer)
+        found = yield from self._weighed(answer, list(spans))
+        held = all(finding.verdict is Verdict.SUPPORTED for finding in found.values())
+        return {spans[pair]: finding for pair, finding in found.items()} if held else {}
 
     def _weighed(self, answer: Answer, pairs: Sequence[Pair]) -> Flow[dict[Pair, Finding]]:
         once = list(dict.fromkeys(pairs))
