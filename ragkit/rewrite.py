@@ -36,6 +36,7 @@ class QueryRewriter(ABC):
 # --- without a model
 
 _OPENS = re.compile(r"^\s*(and|but|also|what about|how about|so)\b", re.IGNORECASE)
+_JOINS = re.compile(r"^\s*(and|but|also|so)\b[\s,]*(?=\w)", re.IGNORECASE)
 _ASKS = re.compile(r"(what|which|who|whose|when|where|why|how|is|are|was|were|do|does|did|can|could|has|have)\b", re.IGNORECASE)
 _POINTS_BACK = re.compile(
     r"\b(it|its|they|their|them|this|that|these|those|he|she|his|her|the (paper|method|model|authors))\b", re.IGNORECASE
@@ -59,8 +60,9 @@ class FollowUpRewriter(QueryRewriter):
         return done([self.carried(query, asked) for query in queries])
 
     def carried(self, query: str, asked: Sequence[str]) -> str:
-        """*query* behind what it takes along from the questions *asked* before it, oldest first."""
-        return " ".join([*self._subject(query, asked), query])
+        """*query* behind what it takes along from the questions *asked* before it, oldest first; then it begins with no `and`."""
+        subject = self._subject(query, asked)
+        return " ".join([*subject, _JOINS.sub("", query)]) if subject else query
 
     def _subject(self, query: str, asked: Sequence[str]) -> list[str]:
         first = len(asked) - self.turns
