@@ -1,18 +1,21 @@
 """Answers over the shared paper pages: right, cited, declined, by kind of question.
 
 python -m benchmarks.answers [--split dev|test|all] [--every N] [pipeline.yaml ...]
+
+Without pipeline files the default one answers, and, if RAGKIT_MODEL and RAGKIT_BASE_URL name a chat model, configs/small_model.yaml.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import ragkit
-from benchmarks.table import SHARED, markdown
+from benchmarks.table import ROOT, SHARED, markdown
 from ragkit.evaluate.dataset import Dataset, read
 from ragkit.evaluate.evaluation import Evaluation, Run
 from ragkit.evaluate.run import Configuration, Settings, evaluate
@@ -61,7 +64,11 @@ def _ahead(found: Evaluation) -> str:
     )
 
 
-def main(configurations: Sequence[str | None] = (None,), split: str = "test", every: int = 1) -> str:
+SMALL = ROOT / "configs" / "small_model.yaml"
+
+
+def main(configurations: Sequence[str | Path | None] = (), split: str = "test", every: int = 1) -> str:
+    configurations = configurations or [None, *([SMALL] if "RAGKIT_MODEL" in os.environ else [])]
     given = [Configuration(Path(path).stem if path else "default", ragkit.load(path)) for path in configurations]
     asked = questions(None if split == "all" else split)
     asked = replace(asked, cases=asked.cases[::every])
@@ -77,7 +84,9 @@ def main(configurations: Sequence[str | None] = (None,), split: str = "test", ev
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Answers over the shared paper pages.")
-    parser.add_argument("configurations", nargs="*", default=[None])
+    parser.add_argument(
+        "configurations", nargs="*", help="pipeline files (default: the default one, and with RAGKIT_MODEL set the one for small models)"
+    )
     parser.add_argument("--split", choices=["dev", "test", "all"], default="test")
     parser.add_argument("--every", type=int, default=1, help="ask only every so many questions")
     given = parser.parse_args()
