@@ -81,11 +81,11 @@ def support(claim: str, quote: str, title: str = "", aligned: float | None = Non
     return Support(score, reason if aligned is None or score < SUPPORTED else f"{reason}, and the others are like words of it")
 
 
+_SOURCES = r"(?:the|these|this) (?:given |provided )?(?:articles?|contexts?|papers?|sources?|study|texts?)\b"
 _ASIDE = re.compile(
     r"^(?:additionally|also|consequently|finally|furthermore|hence|however|in addition|in summary|moreover|notably|overall|specifically"
-    r"|therefore|thus),\s+"
-    r"|\b(?:according to|as (?:described|mentioned|noted|stated) in|based on) (?:the|these|this) (?:given |provided )?"
-    r"(?:article|context|papers?|sources?|study|text)s?,?\s*",
+    rf"|therefore|thus|(?:according to|based on) {_SOURCES}),\s+"
+    rf"|,\s+as (?:described|mentioned|noted|stated) in {_SOURCES}(?=[.!?]?$)",
     re.IGNORECASE,
 )
 
@@ -164,12 +164,11 @@ class _Text:
 
     @functools.cached_property
     def numbers(self) -> frozenset[str]:
-        return frozenset(numbers(self.text))
+        return frozenset(numbers(_SIZED.sub(r"\1", self.text)))
 
-    @functools.cached_property
-    def sizes(self) -> frozenset[str]:
-        """The numbers that stand in names: `9B` of *SFR-RAG-9B*."""
-        return frozenset(numbers(" ".join(_SIZE.findall(self.text))))
+    def sizes(self, called: str) -> frozenset[str]:
+        """The numbers in the names of what *called* speaks of: `9B` of *SFR-RAG-9B*, if it has `SFR-RAG`."""
+        return frozenset().union(*(numbers(size) for name, size in _SIZED.findall(self.text) if name.casefold() in called.casefold()))
 
     @functools.cached_property
     def quantities(self) -> tuple[tuple[str, str], ...]:
@@ -187,7 +186,7 @@ class _Text:
 
     @functools.cached_property
     def denied(self) -> tuple[tuple[str, ...], ...]:
-        """For each negation the stems that it is of: the first behind it in its clause (`fine`, `tune` of *without fine-tuning*)."""
+        """For each negation the stems that it is of, the nearest first: those behind it in its clause."""
         return tuple(found for clause in _CLAUSE.split(self.text) for found in _denials(clause))
 
     def denies(self, other: _Text, question: _Text) -> bool:
@@ -200,7 +199,7 @@ class _Text:
         return _compared(self.text)
 
 
-_SIZE = re.compile(r"(?<=[^\W_]-)\d+(?:\.\d+)?[KMBT]\b")
+_SIZED = re.compile(r"\b([^\W\d_][\w.]*(?:-[\w.]+)*?)-(\d+(?:\.\d+)?[KMBT])\b")
 _read = functools.lru_cache(maxsize=4096)(_Text)
 
 
@@ -254,11 +253,11 @@ def clauses(claim: str) -> list[str]:
 _JOINED = re.compile(r"[,;]\s+(?:and|but|while|whereas)\s+|;\s+", re.IGNORECASE)
 
 
-def lost(claim: str, quote: str) -> str | None:
+def objection_abroad(claim: str, quote: str) -> str | None:
     """What *claim* has that *quote*, which is in another language, lacks: a number, written in either way, or a name such as `GPT-4`."""
     there = _read(quote)
     swapped = claim.translate(str.maketrans(".,", ",."))
-    missing = min((numbers(text) - there.numbers - there.sizes for text in (claim, swapped)), key=len)
+    missing = min((_read(text).numbers - there.numbers - there.sizes(claim) for text in (claim, swapped)), key=len)
     if missing:
         return f"the source does not have the number {min(missing)}"
     unknown = [code for code in codes(claim) if not _has_name(code, there.folded, there.known)]
@@ -274,7 +273,7 @@ def objections(claim: str, quote: str, title: str = "", setting: Setting = Setti
     if own.known <= _read(setting.question).known:
         yield 0.5, "the claim says nothing that the question does not"
     called = name.numbers & _read(setting.question).numbers if setting.question else name.numbers  # what a title says is no evidence
-    for number in sorted(own.numbers - there.numbers - there.sizes - called - _counted(setting.question)):
+    for number in sorted(own.numbers - there.numbers - there.sizes(f"{claim} {title}") - called - _counted(setting.question)):
         yield 0.3, f"the source does not have the number {number}"
     asked_of = _read(setting.question).names
     for lost in _missing(own, (name, there)):
@@ -315,14 +314,13 @@ def _has_name(name: str, source: str, given: frozenset[str]) -> bool:
 _CLAUSE = re.compile(r"[,;:()—]\s|\s(?:but|although|though|while|whereas)\s", re.IGNORECASE)
 
 
-_REACH = 3  # so many content words behind a negation are negated
-
-
 def _denials(clause: str) -> Iterator[tuple[str, ...]]:
+    """What stands behind each negation, or the whole clause where that is next to nothing (*is not affected*)."""
     every = words(clause)
     for at, word in enumerate(every):
         if _denies(word):
-            yield tuple(stems(" ".join(every[at + 1 :]))[:_REACH]) or tuple(stems(clause))
+            behind = tuple(stems(" ".join(every[at + 1 :])))
+            yield behind if len(behind) > 1 else (*behind, *stems(clause))
 
 
 def _denies(word: str) -> bool:

@@ -44,8 +44,9 @@ class Gate(ABC):
 
 
 def support(answer: Answer) -> float:
-    """The mean, over the claims with citations, of their best citation's score; 1 where none was judged."""
-    scores = {c.number: c.score for c in answer.citations if c.verdict is not Verdict.UNCHECKED}
+    """The mean, over the claims with citations, of their best citation's score: 0.5 for what a verifier could not tell, 1 where none was asked."""
+    judged = [c for c in answer.citations if c.verdict is not Verdict.UNCHECKED or c.reason]
+    scores = {c.number: 0.5 if c.verdict is Verdict.UNCHECKED else c.score for c in judged}
     best = [max(scores.get(n, 0.0) for n in claim.citations) for claim in answer.claims if claim.citations]
     return sum(best) / len(best) if best and scores else 1.0
 
@@ -290,5 +291,5 @@ def judged_signals(relevance: Relevance, answer: Answer) -> Signals:
         "supported": len(good) / len(answer.claims) if answer.claims else 0.0,
         "said": _share(set(stems(said)), wanted),
         "number_unsaid": float(asked.number and not asked.gives_number(said)),
-        "written": float(any(not c.quoted for c in good if stems(c.text))),
+        "written": float(any(c.verdict is Verdict.SUPPORTED and not c.quoted for c in good)),
     }

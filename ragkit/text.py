@@ -120,17 +120,17 @@ STOPWORDS = frozenset(
 )
 # Common words of other languages that are no English ones, to tell these languages from English.
 _OTHERS = {
-    "de": "aber als auf auch aus bei das dem den der des die durch ein eine einem einen einer es für hat haben ist kann mit nach nicht oder "
-    "sich sie sind und vom von war was welche welchem welchen welcher welches werden wie viel viele vielen wird wurde wurden zu zum zur über",
-    "es": "al como con cual cuál cuales cuáles cuando cuánto cuántos cuántas de del donde dónde el ella en entre es esta este están fue "
-    "ha han la las lo los más para pero por porque qué que quién se según ser sin sobre son su sus tiene tienen un una unos y",
-    "fr": "au aux avec ce ces cette combien comment dans de des du elle en est et il ils la le les leur mais ne ont ou où par pas pour pourquoi "
-    "quand que quel quelle quelles quels qui quoi sa se ses son sont sur une un été être",
-    "it": "al alla anche che chi come con cosa da dal dalla dei del della delle di dove e è gli ha hanno il in la le lo ma nel nella non o per "
+    "de": "aber als auf auch aus bei das dem den der des durch ein eine einem einen einer es für hat haben ist kann mit nach nicht oder "
+    "sich sie sind und vom von war welche welchem welchen welcher welches werden wie viel viele vielen wird wurde wurden zu zum zur über",
+    "es": "como con cual cuál cuales cuáles cuando cuánto cuántos cuántas dónde el ella en entre es esta este están fue "
+    "ha han las los más para pero por porque qué que quién se según ser sobre su sus tiene tienen un una unos",
+    "fr": "au aux avec ce ces cette combien dans elle en est il ils les leur mais ne ont où par pas pour pourquoi "
+    "quand que quel quelle quelles quels qui quoi sa se ses sont sur un une être",
+    "it": "alla anche che chi con cosa dal dalla dei del della delle di dove gli ha hanno il lo nel nella "
     "perché più qual quale quali quando quante quanti quanto si sono sul sulla un una viene",
-    "nl": "aan bij dan dat de die door een en er het hoe hoeveel is kan met naar niet of om op te tot uit van voor waar waarom wat welk welke "
+    "nl": "aan bij dan dat een en er het hoe hoeveel kan naar niet om op te tot uit van voor waar waarom wat welk welke "
     "werd wie wordt worden zijn",
-    "pt": "ao aos as com como da das de do dos e ela em entre é foi mais não na nas no nos o os ou para pela pelo por porque quais qual quando "
+    "pt": "ao aos como com da das ela em entre foi mais não na nas nos os ou para pela pelo por porque quais qual quando "
     "quantas quantos que quem são se sem seu sua tem têm um uma",
 }
 
@@ -140,9 +140,12 @@ def is_english(text: str) -> bool:
     letters = [c for c in text if c.isalpha()]
     if sum(c > "\u024f" for c in letters) > len(letters) / 2:
         return False
-    said = words(text)
-    others = max(sum(word in known and word not in STOPWORDS for word in said) for known in _function_words())
-    return others < 2 or others <= sum(word in STOPWORDS for word in said)
+    said = {word.strip(_PUNCTUATION).casefold() for word in text.split()}  # `De-identified` is one word
+    others = max(len((said & known) - STOPWORDS) for known in _function_words())
+    return others < 2 or others <= len(said & STOPWORDS)
+
+
+_PUNCTUATION = ".,;:?!¿¡()[]\"'“”„«»"
 
 
 @functools.cache

@@ -106,6 +106,8 @@ def test_a_denial_of_something_else_does_not_count(quote: str) -> None:
 def test_the_size_in_a_models_name_is_a_number_of_the_source() -> None:
     assert support("Our Glass-RAG has 9B parameters.", "Glass-RAG-9B is our model.", "Parameters of Glass-RAG").holds
     assert "9000000000" in support("Glass-RAG has 9B parameters.", "Glass-RAG-9 is our model.").reason
+    for other in ("Wood-RAG-9B", "Wood-2-9B"):
+        assert "9000000000" in support("Glass-RAG has 9B parameters.", f"Glass-RAG has fewer parameters than {other}.").reason
 
 
 @pytest.mark.parametrize(
@@ -301,13 +303,48 @@ def test_a_negation_of_other_words_does_not_count() -> None:
     ["Additionally, glass bends.", "According to the sources, glass bends.", "Glass bends, as stated in the paper.", "Glass bends."],
 )
 def test_what_a_claim_says_of_its_sources_need_not_be_in_them(claim: str) -> None:
-    assert told(claim).rstrip(" .,").casefold() == "glass bends"
+    assert told(claim).casefold() == "glass bends."
 
 
-def test_a_negation_reaches_the_words_behind_it_only() -> None:
-    quote = "We test thirty models on all 42 scenarios, 21 of which were not previously used in mainstream evaluation."
-    assert support("The models are tested on 42 scenarios.", quote).holds
-    assert not support("Of all 42 scenarios, 21 were previously used in mainstream evaluation.", quote).holds
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "The ranker is based on the contextual embeddings of BERT.",
+        "Labels were assigned based on the text.",
+        "The survey is based on the papers.",
+    ],
+)
+def test_what_a_claim_says_of_what_it_is_about_stays(claim: str) -> None:
+    assert told(claim) == claim
+
+
+def test_a_negation_is_of_what_stands_behind_it_in_its_clause() -> None:
+    quote = "The models of glass, none of which bends early, are tested on all 42 scenarios."
+    assert support("The models of glass are tested on 42 scenarios.", quote).holds
+    assert support("Glass models carry weight.", "Glass models carry weight but do not bend.").holds
+    assert not support("Glass models bend.", "Glass models carry weight but do not bend.").holds
+
+
+@pytest.mark.parametrize(
+    ("claim", "quote"),
+    [
+        ("Aspirin helps patients with migraine.", "There is no evidence from randomised trials that aspirin helps patients with migraine."),
+        (
+            "Retrieval improves factuality of large models.",
+            "We found no significant evidence that retrieval improves factuality of large models.",
+        ),
+        (
+            "Retrieval improves the factuality of models.",
+            "Retrieval improves the fluency of models but the factuality of models is not affected.",
+        ),
+        (
+            "Vitamin D has an effect on mortality of the elderly.",
+            "The effect of vitamin D on mortality of the elderly was not significant.",
+        ),
+    ],
+)
+def test_what_a_source_denies_from_afar_is_not_supported(claim: str, quote: str) -> None:
+    assert not support(claim, quote).holds
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,10 @@ def test_quotes_that_support_a_claim_only_together_support_it() -> None:
 
 def two_papers() -> list[Document]:
     """A sentence of each of two papers."""
-    texts = {"Auto-J": "We propose a judge with 13B parameters, Auto-J.", "SFR-RAG": "SFR-RAG needs 9B parameters. It reads tables."}
+    texts = {
+        "Auto-J": "We propose a judge with 13B parameters, Auto-J.",
+        "SFR-RAG": "SFR-RAG needs 9B parameters. It reads tables. It runs on eight GPUs and reads PDF files.",
+    }
     return [Document(id=name, page_content=text, metadata={"title": name}) for name, text in texts.items()]
 
 
@@ -127,13 +130,35 @@ def test_the_parts_of_a_claim_about_two_papers_are_cited_each_from_its_own(marks
     "said",
     [
         "The judge Auto-J has 9B parameters, and SFR-RAG has 13B parameters [1][2].",
+        "The judge Auto-J has 9B parameters and SFR-RAG has 13B parameters [1][2].",
+        "The judge Auto-J has 9B parameters, SFR-RAG 13B [1][2].",
         "The judge Auto-J has 13B parameters, and reads tables [1][3].",
+        "The judge Auto-J has 13B parameters, and runs on eight GPUs [1].",
+        "The judge Auto-J has 13B parameters; it reads PDF files [1][4].",
         "The judge Auto-J has 13B parameters, and SFR-RAG flies to Oslo [1][2].",
     ],
-    ids=["numbers of one another", "what another paper does", "what no paper says"],
+    ids=["numbers", "without a comma", "without a verb", "without a name", "a name that is no subject", "a pronoun", "what no paper says"],
 )
 def test_the_facts_of_two_papers_do_not_mix(said: str) -> None:
     answer = run(EvidenceVerifier().flow(draft(said, two_papers())))
+    assert [c.verdict for c in answer.claims] == ["unsupported"]
+
+
+def test_the_facts_of_papers_without_titles_do_not_mix_either() -> None:
+    untitled = [p.model_copy(update={"metadata": {}}) for p in two_papers()]
+    answer = run(EvidenceVerifier().flow(draft("The judge Auto-J has 9B parameters, and SFR-RAG has 13B parameters [1][2].", untitled)))
+    assert [c.verdict for c in answer.claims] == ["unsupported"]
+
+
+def test_the_parts_of_a_claim_may_be_what_it_cites_itself() -> None:
+    held = run(EvidenceVerifier().flow(draft("The judge Auto-J has 13B parameters, and SFR-RAG has 9B parameters [1][2].", two_papers())))
+    again = run(EvidenceVerifier().flow(held.model_copy(update={"context": ()})))
+    assert [c.verdict for c in again.claims] == ["supported"]
+
+
+def test_a_quote_that_cannot_be_read_does_not_outweigh_one_that_speaks_against_the_claim() -> None:
+    shown = [*passages()[:1], Document(id="de", page_content="Die Brücken sind aus Glas und werden geprüft.", metadata={"title": "D"})]
+    answer = run(EvidenceVerifier().flow(draft("Steel bridges are worse than any other on every test [1][2].", shown)))
     assert [c.verdict for c in answer.claims] == ["unsupported"]
 
 

@@ -5,6 +5,7 @@ A verifier judges; what becomes of a claim that nothing supports is the policy's
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
@@ -12,10 +13,10 @@ from typing import ClassVar, NamedTuple
 from ragkit.answer import Answer, Citation, Claim, Finding, Verdict
 from ragkit.cite import cite, judged, render
 from ragkit.document import Span, span_of, title_of
-from ragkit.evidence import Setting, clauses, smallest_support
+from ragkit.evidence import Setting, clauses, smallest_support, support
 from ragkit.flow import Flow
 from ragkit.registry import interface
-from ragkit.text import names, stems
+from ragkit.text import names, numbers, stems
 
 
 @interface
@@ -66,14 +67,14 @@ class ClaimVerifier(Verifier):
             i: best[i] for i in doubtful if i in best and found[_pair(answer.claims[i], *best[i])].verdict is Verdict.SUPPORTED
         }
         for i in doubtful:
-            if i not in moved and (held := (yield from self._held_by_parts(answer, answer.claims[i].text))):
+            if i not in moved and (held := (yield from self._held_by_parts(answer, answer.claims[i], sources))):
                 moved[i] = tuple(held)
                 found |= {_pair(answer.claims[i], other): finding for other, finding in held.items()}
         return _judged(_repointed(answer, moved) if moved else answer, found)
 
-    def _held_by_parts(self, answer: Answer, claim: str) -> Flow[dict[Citation, Finding]]:
+    def _held_by_parts(self, answer: Answer, claim: Claim, sources: Mapping[int, Citation]) -> Flow[dict[Citation, Finding]]:
         """The best spans for the parts of *claim*, and what is found of each; nothing unless all parts are supported."""
-        spans = _best_spans(claim, answer)
+        spans = _best_spans(claim, answer, [sources[n] for n in claim.citations if n in sources])
         found = yield from self._weighed(answer, list(spans))
         held = all(finding.verdict is Verdict.SUPPORTED for finding in found.values())
         return {spans[pair]: finding for pair, finding in found.items()} if held else {}
@@ -98,10 +99,11 @@ def _pairs(claim: Claim, sources: Mapping[int, Citation]) -> list[Pair]:
 
 
 def _together(claim: Claim, sources: Mapping[int, Citation]) -> Pair | None:
-    """The claim and all its quotes as one, if there are several; not if its parts may be about several papers, whose facts would mix."""
+    """The claim and all its quotes as one, if there are several; not those of several papers, where the facts of these could mix."""
     pairs = _pairs(claim, sources)
     titles = dict.fromkeys(p.title for p in pairs)
-    if len(titles) > 1 and len(clauses(claim.text)) > 1:
+    papers = {sources[n].document_id for n in claim.citations if n in sources}
+    if len(papers) > 1 and max(len(part(claim.text)) for part in (clauses, names, numbers)) > 1:
         return None
     return Pair(claim.text, "\n".join(p.quote for p in pairs), " ".join(titles)) if len(pairs) > 1 else None
 
@@ -121,7 +123,7 @@ def _verdict(claim: Claim, sources: Mapping[int, Citation], found: Findings) -> 
     verdicts = {f.verdict for f in _against(claim, sources, found)}
     if not verdicts:
         return Verdict.UNRESOLVED
-    return next(v for v in (Verdict.SUPPORTED, Verdict.UNCHECKED, Verdict.UNSUPPORTED) if v in verdicts)
+    return next(v for v in (Verdict.SUPPORTED, Verdict.UNSUPPORTED, Verdict.UNCHECKED) if v in verdicts)
 
 
 def _judged(answer: Answer, found: Findings) -> Answer:
@@ -153,19 +155,32 @@ def _best_span(claim: str, answer: Answer, among: str | None = None) -> Citation
     return cite(0, passage, Span(whole.document_id, whole.start + offsets[0], whole.start + offsets[1]))
 
 
-def _best_spans(claim: str, answer: Answer) -> dict[Pair, Citation]:
-    """Each part of *claim* with the span that supports it best; nothing if it has no parts.  A part without a name of its own is
-    of the paper that the one before is of.
+def _best_spans(claim: Claim, answer: Answer, cited: Sequence[Citation]) -> dict[Pair, Citation]:
+    """Each part of *claim* with what supports it best, of what is *cited* for it or else of the context; nothing if it has no parts.
+
+    A part is of the paper that the one before is of, unless it names what the question asks about, or what the other paper's
+    title has.
     """
-    parts = clauses(claim)
+    parts = clauses(claim.text)
     found: dict[Pair, Citation] = {}
     paper: str | None = None
     for part in parts if len(parts) > 1 else ():
-        if (best := _best_span(part, answer, None if names(f"of {part}") else paper)) is None:
+        here = [c for c in cited if paper is None or c.document_id == paper or _is_about(part, c.title, answer.question)]
+        best = next((c for c in here if support(part, c.quote, c.title, setting=Setting(answer.question)).holds), None)
+        best = best or _best_span(part, answer)
+        if best is not None and paper not in (None, best.document_id) and not _is_about(part, best.title, answer.question):
+            best = _best_span(part, answer, paper)
+        if best is None:
             return {}
         found[Pair(part, best.quote, best.title)] = best
         paper = best.document_id
     return found
+
+
+def _is_about(part: str, title: str, question: str) -> bool:
+    """Does *part* name something that stands in *title*, or that the question names?"""
+    known = f"{title} {question}".casefold()
+    return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", known) for name in names(f"of {part}"))
 
 
 def _repointed(answer: Answer, moved: Mapping[int, Sequence[Citation]]) -> Answer:

@@ -11,7 +11,7 @@ from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
 from ragkit.answer import Finding, Verdict
-from ragkit.evidence import SUPPORTED, Setting, lost, support
+from ragkit.evidence import SUPPORTED, Setting, objection_abroad, support
 from ragkit.flow import Flow, call
 from ragkit.registry import component
 from ragkit.text import is_english, sentences
@@ -54,7 +54,7 @@ class EvidenceVerifier(ClaimVerifier):
 
     def _found(self, pair: Pair, setting: Setting, nearness: float | None) -> Finding:
         if is_english(pair.claim) != is_english(pair.quote):
-            if objection := lost(pair.claim, f"{pair.title}\n{pair.quote}"):
+            if objection := objection_abroad(pair.claim, f"{pair.title}\n{pair.quote}"):
                 return Finding(verdict=Verdict.UNSUPPORTED, score=0.0, reason=objection)
             return Finding(
                 verdict=Verdict.UNCHECKED, score=0.0, reason="the source is in another language; only numbers and names were compared"
