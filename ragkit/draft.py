@@ -37,12 +37,11 @@ class Checked(Event):
 class Draft:
     """Tells of the claims of an answer as they become known, each once, unless it changes.
 
-    *so_far* reads the whole sentences that a chat model has written, if they can be read before the end.
+    It may be written several times over; what is told last holds.
     """
 
-    def __init__(self, verify: Verifier | None, policy: Policy, so_far: Callable[[str], Answer | None]) -> None:
-        self.verify, self.policy, self.so_far = verify, policy, so_far
-        self.text = self.begun = ""
+    def __init__(self, verify: Verifier | None, policy: Policy) -> None:
+        self.verify, self.policy = verify, policy
         self.cited: dict[int, Cited] = {}
         self.checked: dict[int, Checked] = {}
 
@@ -50,13 +49,22 @@ class Draft:
     def judges_as_written(self) -> bool:
         return self.verify is None or self.verify.quick
 
-    def heard(self, token: str) -> Flow[None]:
-        """The chat model has said *token*; are there more sentences than before?"""
-        self.begun += token
-        if ready := whole(self.begun):
-            self.text, self.begun = self.text + ready, self.begun[len(ready) :]
-            if (answer := self.so_far(self.text)) is not None:
-                yield from self.tell((yield from self.verify.flow(answer)) if self.verify else answer)
+    def listening(self, so_far: Callable[[str], Answer | None]) -> Callable[[str], Flow[None]]:
+        """What is to hear each token of a chat model.  *so_far* reads the whole sentences that it has written, if they can be read
+        before the end.
+        """
+        text = begun = ""
+
+        def heard(token: str) -> Flow[None]:
+            """Are there more sentences than before?"""
+            nonlocal text, begun
+            begun += token
+            if ready := whole(begun):
+                text, begun = text + ready, begun[len(ready) :]
+                if (answer := so_far(text)) is not None:
+                    yield from self.tell((yield from self.verify.flow(answer)) if self.verify else answer)
+
+        return heard
 
     def tell(self, judged: Answer) -> Flow[None]:
         """Tell of what is new in *judged*: the draft up to here, with its verdicts."""

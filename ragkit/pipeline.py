@@ -443,26 +443,31 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         if relevance.refusal:
             return policy.abstain(question, relevance.refusal, passages, round(relevance.score, 4))
         shown = yield from _refined(self.focus, question, passages)
-        answer = yield from self._written(self.generate, relevance, question, shown, passages)
+        draft = Draft(self.verify, self.policy)
+        first = yield from self._written(self.generate, draft, question, shown, passages)
+        answer = self._settled(relevance, first)
         if self.otherwise and not _answers(question, answer):
-            other = yield from self._written(self.otherwise, relevance, question, passages, passages)
+            second = yield from self._written(self.otherwise, draft, question, passages, passages)
+            other = self._settled(relevance, second)
             if answer.abstained or _answers(question, other):
                 return other
+            yield from draft.tell(first)
         return answer
 
     def _written(
-        self, generate: Generator, relevance: Relevance, question: str, shown: Sequence[Document], passages: Sequence[Document]
+        self, generate: Generator, draft: Draft, question: str, shown: Sequence[Document], passages: Sequence[Document]
     ) -> Flow[Answer]:
-        """What *generate* writes from what it is *shown* of *passages*, as the reader may see it."""
+        """What *generate* writes from what it is *shown* of *passages*, with its verdicts.
+
+        Each claim is told of (`Checked`), while the next is written if that can be.
+        """
 
         def so_far(text: str) -> Answer | None:
             answer = generate.so_far(question, text, shown)
             return answer and _over(passages, answer)
 
         def judged(writing: Flow[Answer]) -> Flow[Answer]:
-            """What is written, with its verdicts; each claim is told of (`Checked`), while the next is written if that can be."""
-            draft = Draft(self.verify, self.policy, so_far)
-            answer = _over(passages, (yield from overhear(writing, draft.heard) if draft.judges_as_written else writing))
+            answer = _over(passages, (yield from overhear(writing, draft.listening(so_far)) if draft.judges_as_written else writing))
             yield from emit(Reached("draft", answer))
             if self.verify and not answer.abstained:
                 answer = yield from self.verify.flow(answer)
@@ -472,11 +477,17 @@ class AnswerPipeline(Pipeline[Question, Answer]):
 
         answer = yield from judged(generate.flow(question, shown))
         if self.policy == "regenerate" and answer.faults:
-            answer = policy.better(answer, (yield from judged(generate.again(question, shown, answer))))
-        sure = self.gate.confirm(relevance, answer) if self.gate else Relevance(support(answer))
-        if sure.refusal and not answer.abstained:
-            return policy.abstain(question, sure.refusal, passages, round(sure.score, 4))
-        return policy.apply(self.policy, answer.model_copy(update={"confidence": round(sure.score, 4)}))
+            another = yield from judged(generate.again(question, shown, answer))
+            answer = policy.better(answer, another)
+            yield from draft.tell(answer)
+        return answer
+
+    def _settled(self, relevance: Relevance, judged: Answer) -> Answer:
+        """*judged* as the reader may see it."""
+        sure = self.gate.confirm(relevance, judged) if self.gate else Relevance(support(judged))
+        if sure.refusal and not judged.abstained:
+            return policy.abstain(judged.question, sure.refusal, judged.context, round(sure.score, 4))
+        return policy.apply(self.policy, judged.model_copy(update={"confidence": round(sure.score, 4)}))
 
     def search(self, given: Question) -> Flow[tuple[str, list[Document]]]:
         """The question as it is searched for, and every passage found for it, best first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ragkit.text import STOPWORDS, codes, is_english, names, numbers, stem, stems, words
+from ragkit.text import STOPWORDS, codes, is_english, names, numbers, quantities, stem, stems, words
 
 # --- the parts of a question
 
@@ -33,7 +33,8 @@ def parts(question: str) -> list[str]:
 def _named(text: str) -> dict[str, str]:
     """The words of *text* that name something, as keys, and as they are written."""
     found = names(f"of {text}")  # no name may be taken for the capital of a sentence
-    return {name: word.strip(".,;:?!()\"'") for word in text.split() for name in found if name in word.casefold()}
+    whole = {name: re.compile(rf"(?<!\w){re.escape(name)}(?!\w)") for name in found}
+    return {name: word.strip(".,;:?!()\"'") for word in text.split() for name in found if whole[name].search(word.casefold())}
 
 
 def _whole(part: str, first: str) -> str:
@@ -46,7 +47,11 @@ def _whole(part: str, first: str) -> str:
 
 # --- the kind of thing that is asked for
 
-_HOW = re.compile(r"\bhow (?:(many)|much|large|big|long|often|far|fast|old|high|deep|wide|heavy|tall|small)\b((?:\s+[\w-]+){0,4})", re.I)
+_HOW = re.compile(
+    r"\bhow (?:(many)|much|often|(?:large|big|long|far|fast|old|high|deep|wide|heavy|tall|small)"
+    r"(?=\s+(?:an?|are|can|could|did|do|does|has|have|is|was|were|will|would)\b|\s*[?.,]|\s*$))\b((?:\s+[\w-]+){0,4})",
+    re.I,
+)
 _WHICH = re.compile(r"\b(?:what|which|whose)(?:\s+(?:is|was|are|were)(?:\s+(?:the|an?))?)?\b((?:\s+[\w-]+){1,4})", re.I)
 _QUANTITIES = frozenset(
     "accuracy age amount auc bleu chrf cost count date decrease dose duration error f1 fid frequency gain height improvement incidence "
@@ -55,7 +60,10 @@ _QUANTITIES = frozenset(
 )
 _LETTERS = re.compile(r"\b(?:stands?|short) for\b|\babbreviat", re.IGNORECASE)
 _NAME = re.compile(r"^\s*(?:who|which|where|name|list)\b|\b(?:called|name of)\b", re.IGNORECASE)
-_CHOICE = re.compile(r"\bwhich\b", re.IGNORECASE)
+_CHOICE = re.compile(
+    r"(?:^|[,:;.?]\s*|\band\s+)(?:\w+\s+)?which\s+(?!(?:are|can|could|did|do|does|has|have|is|of|was|were|will|would)\b)[\w-]",
+    re.IGNORECASE,
+)
 _THING = re.compile(
     r"\b(?:which|what(?: (?:kind|type|sort)s? of)?)\s+((?:[\w-]+\s+){0,3}?[\w-]+)"
     r"(?=\s+(?:is|are|was|were|do|does|did|has|have|can|could|will|would|to|in|for|of|on|that|used|tested)\b|[?.,]|$)",
@@ -107,7 +115,7 @@ class Asked:
             things=frozenset(things) - {stem(w) for n in called for w in words(n)},
             thing=(stems(thing[1]) or [""])[-1] if thing else "",
             counted=counted,
-            number=bool(how) or any(word.casefold() in _QUANTITIES for word in found),
+            number=bool(how) or any(word.casefold() in _QUANTITIES for word in found[-1:]),
             name=bool(_NAME.search(question)),
             choice=bool(_CHOICE.search(question)),
             letters=frozenset(codes(question)) if _LETTERS.search(question) else frozenset(),
@@ -131,12 +139,19 @@ class Asked:
     def gives(self, text: str) -> bool:
         """Does *text* have something of the kind that is asked for, as far as its form tells?"""
         if self.number:
-            return self.gives_number(text)
+            counted = [unit for number, unit in quantities(text) if unit and number not in self.known]
+            return self.gives_number(text) or bool(numbers(text) - self.known and not counted)
         if self.letters:
             return self.defines(text) or any(_begin(code, text) for code in self.letters)
-        if self.name or self.thing or self.choice:
-            return self.gives_name(text)
+        if self.name or self.choice:
+            said = names(f"of {text}")  # an answer may begin with the name
+            one_of_them = bool(self.names & said) and not self.names <= said
+            return self.gives_name(text) or one_of_them or (len(words(text)) <= _BRIEF and bool(said - self.names))
         return bool(set(stems(text)) - self.said)
+
+
+_BRIEF = 4
+"""An answer of so many words may be the name itself."""
 
 
 def answers(question: str, text: str) -> bool:

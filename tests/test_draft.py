@@ -218,16 +218,27 @@ def test_what_is_shown_in_the_end_is_the_answer(sentences: list[str]) -> None:
 
 
 def second(said: str, question: str = QUESTION) -> Answer:
-    """The answer of a pipeline whose model says *said*, and that else quotes."""
+    """The answer of a pipeline whose model says *said*, and that else quotes; what a reader was told of last is what is in it."""
     writes, quotes = CitedGenerator(scripted_chat([said])), ExtractiveGenerator(most=1)
     pipeline = AnswerPipeline(retrieve=[], generate=writes, otherwise=quotes, verify=EvidenceVerifier())
-    return outcome(list(steps(pipeline.respond(question, passages()))))
+    happened = list(steps(pipeline.respond(question, passages())))
+    answer = outcome(happened)
+    last = {e.index: e for e in happened if isinstance(e, Checked)}
+    assert [e.claim.text for _, e in sorted(last.items()) if e.shown] == [c.text for c in answer.claims]
+    cited = {e.citation.number: e.citation.quote for e in happened if isinstance(e, Cited)}
+    assert [cited[c.number] for c in answer.citations] == [c.quote for c in answer.citations]
+    return answer
 
 
 @pytest.mark.parametrize(
     "said",
-    ["NOT IN THE SOURCES.", "They carry 50 cars [3].", "Glass bridges carry people [1]."],
-    ids=["declines", "is not supported", "does not say the number"],
+    [
+        "NOT IN THE SOURCES.",
+        "They carry 50 cars [3].",
+        "Glass bridges carry people [1].",
+        "They are tested every year [2]. Bridges carry people [1].",
+    ],
+    ids=["declines", "is not supported", "does not say the number", "says several things"],
 )
 def test_the_papers_own_sentence_answers_where_the_model_does_not(said: str) -> None:
     assert second(said, "How many people may be on a glass bridge?").text == "“On Bridges”: Glass bridges carry 40 people. [1]"
@@ -238,7 +249,8 @@ def test_an_answer_of_the_model_stays_where_it_says_what_is_asked_for() -> None:
 
 
 def test_an_answer_of_the_model_stays_where_the_papers_say_no_more() -> None:
-    assert second("Glass bridges carry people [1].", "Who has built the glass bridges?").text == "Glass bridges carry people. [1]"
+    told = "They are tested every year [2]. Glass bridges carry people [1]."
+    assert second(told, "Who has built the glass bridges?").text == "They are tested every year. [1] Glass bridges carry people. [2]"
 
 
 def test_the_model_is_shown_what_focus_leaves_and_the_verifier_sees_all() -> None:

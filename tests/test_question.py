@@ -77,3 +77,31 @@ def test_of_a_question_in_another_language_only_what_is_written_alike_is_known()
     asked = Asked.of("Mit wie vielen In-Batch-Negativen wird PEG in Berlin trainiert?")
     assert (asked.names, asked.number, asked.things) == ({"peg"}, False, frozenset())
     assert answers("Mit wie vielen Negativen wird PEG trainiert?", "PEG wird mit 80.000 Negativen trainiert.")
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("How many legal entity types are annotated?", "18."),
+        ("And how many hard negatives?", "Five per query."),
+        ("Which LLM beats AdaBoost?", "Claude 3."),
+        ("What is the purpose of ICV?", "It makes a frozen model follow the demonstrated task."),
+        ("Which is larger, BERT or GPT-4?", "GPT-4 is the larger one."),
+        ("Which model is larger, BERT or GPT-4?", "GPT-4 is the larger one."),
+        ("Which causes of error are named?", "Only Drift is."),
+        ("What are the roles into which the agent is split?", "A planner and a caller."),
+    ],
+)
+def test_a_brief_answer_is_one(question: str, text: str) -> None:
+    assert answers(question, text)
+
+
+@pytest.mark.parametrize(
+    "question", ["How do large language models store facts?", "Which length normalization is used?", "Explain how large models work."]
+)
+def test_an_adjective_asks_for_no_number(question: str) -> None:
+    assert not Asked.of(question).number
+
+
+def test_a_name_is_a_whole_word() -> None:
+    assert parts("What is AI used for in training, and what does it cost?")[1] == "AI what does it cost?"
