@@ -22,15 +22,14 @@ SECTIONS = {
     script.__name__.rpartition(".")[2]: script
     for script in (speed, encode, peers, ingest, scale, retrieval, lexical, answers, judges, hostile)
 }
-INTRODUCTION = f"""# Benchmarks
+INTRODUCTION = """# Benchmarks
 
 Written by `make bench`, a section by each script in `benchmarks/`; `python -m benchmarks NAME` measures one anew. All with the
 default configuration (all-MiniLM-L6-v2, no chat model) where nothing else is said. The collections are public test collections
 (see each script); the questions in `benchmarks/data/questions.jsonl` were written for this project, two thirds for development
 (`dev`) and one third for reporting (`test`).
-
-Measured on {os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}.
 """
+MACHINE = f"Measured on {os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}."
 MARK = "<!-- {} -->"
 
 
@@ -52,7 +51,7 @@ def main(names: list[str]) -> None:
     for name in names or SECTIONS:
         section = SECTIONS[name].main()
         print(f"{section}\n", flush=True)
-        write({**known(), name: section})
+        write({**known(), name: f"{section}\n\n{MACHINE}"})
     if not names:
         formats.main()
 

@@ -2,7 +2,8 @@
 
 python -m benchmarks.answers [--split dev|test|all] [--every N] [pipeline.yaml ...]
 
-Without pipeline files the default one answers, and, if RAGKIT_MODEL and RAGKIT_BASE_URL name a chat model, configs/small_model.yaml.
+Without pipeline files the default one answers, and, if RAGKIT_MODEL names a chat model (RAGKIT_BASE_URL its server), so does
+configs/small_model.yaml.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ SMALL = ROOT / "configs" / "small_model.yaml"
 
 
 def main(configurations: Sequence[str | Path | None] = (), split: str = "test", every: int = 1) -> str:
-    configurations = configurations or [None, *([SMALL] if "RAGKIT_MODEL" in os.environ else [])]
+    configurations = configurations or [None, *([SMALL] if os.environ.get("RAGKIT_MODEL") else [])]
     given = [Configuration(Path(path).stem if path else "default", ragkit.load(path)) for path in configurations]
     asked = questions(None if split == "all" else split)
     asked = replace(asked, cases=asked.cases[::every])

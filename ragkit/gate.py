@@ -212,7 +212,7 @@ def found_signals(question: str, passages: Sequence[Document], retriever: str = 
         "names_missing": _share(lost, asked.names - asked.codes),
         "together": float(bool(asked.names) and fewest == 0),
         "asked_missing": min(_share(asked.things - p.stems, asked.things) for p in homes),
-        "number_missing": float(asked.number and not any(p.gives_number(asked) for p in homes)),
+        "number_missing": float(asked.asks_number and not any(p.gives_number(asked) for p in homes)),
     }
 
 
@@ -290,6 +290,6 @@ def judged_signals(relevance: Relevance, answer: Answer) -> Signals:
         "support": support(answer),
         "supported": len(good) / len(answer.claims) if answer.claims else 0.0,
         "said": _share(set(stems(said)), wanted),
-        "number_unsaid": float(asked.number and not asked.gives_number(said)),
+        "number_unsaid": float(asked.asks_number and not asked.gives_number(said)),
         "written": float(any(c.verdict is Verdict.SUPPORTED and not c.quoted for c in good)),
     }

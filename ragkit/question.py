@@ -84,12 +84,11 @@ class Asked:
     """The last of them, if it is one of several: which data *set*."""
     counted: str
     """The last of them, if it is counted: how many *stories*."""
-    number: bool
-    """Is a number asked for?"""
-    name: bool
-    """Is a name asked for, and nothing else?"""
-    choice: bool
-    """Is one of several asked for?"""
+    asks_number: bool
+    asks_name: bool
+    """In so many words (*who*, *what is it called*)?"""
+    asks_choice: bool
+    """For one of several (*which model*)?"""
     letters: frozenset[str]
     """What is to be spelled out."""
     known: frozenset[str]
@@ -115,9 +114,9 @@ class Asked:
             things=frozenset(things) - {stem(w) for n in called for w in words(n)},
             thing=(stems(thing[1]) or [""])[-1] if thing else "",
             counted=counted,
-            number=bool(how) or any(word.casefold() in _QUANTITIES for word in found[-1:]),
-            name=bool(_NAME.search(question)),
-            choice=bool(_CHOICE.search(question)),
+            asks_number=bool(how) or any(word.casefold() in _QUANTITIES for word in found[-1:]),
+            asks_name=bool(_NAME.search(question)),
+            asks_choice=bool(_CHOICE.search(question)),
             letters=frozenset(codes(question)) if _LETTERS.search(question) else frozenset(),
             known=frozenset(numbers(question)),
             said=frozenset(stems(question)),
@@ -138,12 +137,12 @@ class Asked:
 
     def gives(self, text: str) -> bool:
         """Does *text* have something of the kind that is asked for, as far as its form tells?"""
-        if self.number:
+        if self.asks_number:
             counted = [unit for number, unit in quantities(text) if unit and number not in self.known]
             return self.gives_number(text) or bool(numbers(text) - self.known and not counted)
         if self.letters:
             return self.defines(text) or any(_begin(code, text) for code in self.letters)
-        if self.name or self.choice:
+        if self.asks_name or self.asks_choice:
             said = names(f"of {text}")  # an answer may begin with the name
             one_of_them = bool(self.names & said) and not self.names <= said
             return self.gives_name(text) or one_of_them or (len(words(text)) <= _BRIEF and bool(said - self.names))

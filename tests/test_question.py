@@ -67,7 +67,7 @@ def test_what_a_question_names_and_asks_for() -> None:
     asked = Asked.of("On how many stories was GPT-4 tested by Stone?")
     assert asked.names == {"gpt-4", "stone"}
     assert asked.codes == {"gpt-4"}
-    assert (asked.number, asked.counted) == (True, "stori")
+    assert (asked.asks_number, asked.counted) == (True, "stori")
     assert asked.gives_number("It read 12 stories.")
     assert not asked.gives_number("It read 12 books.")
     assert not asked.gives_number("GPT-4 read stories.")
@@ -75,7 +75,7 @@ def test_what_a_question_names_and_asks_for() -> None:
 
 def test_of_a_question_in_another_language_only_what_is_written_alike_is_known() -> None:
     asked = Asked.of("Mit wie vielen In-Batch-Negativen wird PEG in Berlin trainiert?")
-    assert (asked.names, asked.number, asked.things) == ({"peg"}, False, frozenset())
+    assert (asked.names, asked.asks_number, asked.things) == ({"peg"}, False, frozenset())
     assert answers("Mit wie vielen Negativen wird PEG trainiert?", "PEG wird mit 80.000 Negativen trainiert.")
 
 
@@ -100,7 +100,7 @@ def test_a_brief_answer_is_one(question: str, text: str) -> None:
     "question", ["How do large language models store facts?", "Which length normalization is used?", "Explain how large models work."]
 )
 def test_an_adjective_asks_for_no_number(question: str) -> None:
-    assert not Asked.of(question).number
+    assert not Asked.of(question).asks_number
 
 
 def test_a_name_is_a_whole_word() -> None:

@@ -89,7 +89,7 @@ class ExtractiveGenerator(Generator):
         rank = 0.3 * _rank(pool)
         return [_View(own + rank + _kind_bonus(text, pool), _overlap(text, pool)) for text, own in zip(asked, near, strict=True)]
 
-    def _chosen(self, pool: Sequence[Sentence], whole: _View, parts: Sequence[_View]) -> list[Sentence]:
+    def _chosen(self, pool: Sequence[Sentence], whole: _View, of_parts: Sequence[_View]) -> list[Sentence]:
         taken: list[int] = []
         said = np.zeros(whole.overlap.shape[1])
         best = 0.0
@@ -106,7 +106,7 @@ class ExtractiveGenerator(Generator):
             said = np.maximum(said, whole.overlap[top])
             return True
 
-        for part in parts[: self.most]:
+        for part in of_parts[: self.most]:
             take(part.worth, -np.inf)
         while len(taken) < min(self.most, len(pool)):
             adds = np.maximum(whole.overlap - said, 0.0).sum(axis=1) + 0.5 * np.minimum(whole.overlap, said).sum(axis=1)
@@ -171,10 +171,10 @@ def _kind_bonus(question: str, pool: Sequence[Sentence]) -> Vector:
     asked = Asked.of(question)
 
     def bonus(text: str) -> float:
-        if asked.number:
+        if asked.asks_number:
             return 0.2 * asked.gives_number(text)
         named = asked.gives_name(text)
-        kind = 0.4 * asked.defines(text) if asked.letters else 0.1 * named if asked.name else 0.0
+        kind = 0.4 * asked.defines(text) if asked.letters else 0.1 * named if asked.asks_name else 0.0
         return kind + 0.1 * (named and asked.thing in stems(text))
 
     return np.array([bonus(sentence.text) for sentence in pool])
