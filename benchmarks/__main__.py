@@ -14,14 +14,17 @@ import re
 import sys
 from collections.abc import Mapping
 
-from benchmarks import answers, encode, formats, hostile, ingest, judges, lexical, peers, retrieval, scale, speed
+from benchmarks import answers, encode, formats, hostile, ingest, judges, lexical, peers, retrieval, scale, speed, strategies
 from benchmarks.table import ROOT, SHARED
 
 REPORT = ROOT / "docs" / "benchmarks.md"
 SECTIONS = {
     script.__name__.rpartition(".")[2]: script
-    for script in (speed, encode, peers, ingest, scale, retrieval, lexical, answers, judges, hostile)
+    for script in (speed, encode, peers, ingest, scale, retrieval, lexical, answers, strategies, judges, hostile)
 }
+ASK_A_MODEL = (strategies,)
+"""Those that there is nothing to measure for without a chat model, which RAGKIT_MODEL names."""
+
 INTRODUCTION = """# Benchmarks
 
 Written by `make bench`, a section by each script in `benchmarks/`; `python -m benchmarks NAME` measures one anew. All with the
@@ -49,6 +52,9 @@ def main(names: list[str]) -> None:
     if not (SHARED / "papers").is_dir():
         sys.exit(f"the benchmarks need the shared data, and there is no '{SHARED}'")
     for name in names or SECTIONS:
+        if SECTIONS[name] in ASK_A_MODEL and not os.environ.get("RAGKIT_MODEL"):
+            print(f"{name}: left out, as RAGKIT_MODEL names no chat model\n")
+            continue
         section = SECTIONS[name].main()
         print(f"{section}\n", flush=True)
         write({**known(), name: f"{section}\n\n{MACHINE}"})

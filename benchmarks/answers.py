@@ -70,17 +70,25 @@ SMALL = ROOT / "configs" / "small_model.yaml"
 
 def main(configurations: Sequence[str | Path | None] = (), split: str = "test", every: int = 1) -> str:
     configurations = configurations or [None, *([SMALL] if os.environ.get("RAGKIT_MODEL") else [])]
-    given = [Configuration(Path(path).stem if path else "default", ragkit.load(path)) for path in configurations]
+    found = measured([Configuration(Path(path).stem if path else "default", ragkit.load(path)) for path in configurations], split, every)
+    title = f"## Answers: {len(found.runs[0].results)} questions (split: {split}) over the shared paper pages, 95 % intervals"
+    return f"{title}\n\n{report(found)}"
+
+
+def measured(configurations: Sequence[Configuration], split: str = "test", every: int = 1) -> Evaluation:
     asked = questions(None if split == "all" else split)
-    asked = replace(asked, cases=asked.cases[::every])
     with tempfile.TemporaryDirectory() as folder:
-        found = evaluate(given, [asked], Settings(papers=[SHARED / "papers"], workspace=Path(folder)))
-    parts = [f"## Answers: {len(found.runs[0].results)} questions (split: {split}) over the shared paper pages, 95 % intervals"]
+        settings = Settings(papers=[SHARED / "papers"], workspace=Path(folder))
+        return evaluate(configurations, [replace(asked, cases=asked.cases[::every])], settings)
+
+
+def report(found: Evaluation) -> str:
+    """A table a configuration, one of what each took, and where they differ."""
     header = ["kind", "questions", "right", "cites a right paper", "declined wrongly", "declined rightly"]
-    parts += [f"{run.configuration} configuration:\n\n{markdown(header, rows(run))}" for run in found.runs]
+    parts = [f"{run.configuration} configuration:\n\n{markdown(header, rows(run))}" for run in found.runs]
     taken = ["configuration", "claims", "marks a claim", "cited", "citation precision", "citation recall", "tokens read", "written", "s"]
     parts.append(markdown(taken, [costs(run) for run in found.runs]))
-    return "\n\n".join([*parts, *([_ahead(found)] if len(given) > 1 else [])])
+    return "\n\n".join([*parts, *([_ahead(found)] if len(found.runs) > 1 else [])])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,48 @@
+"""Ways of asking a chat model for an answer, compared: `cited`, `structured`, `quoted`, `notes`, each in configs/small_model.yaml.
+
+    RAGKIT_MODEL=... RAGKIT_BASE_URL=... python -m benchmarks.strategies [--split dev|test|all] [--every N]
+
+Without the papers' own words behind them, so that what is seen is the model's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+import ragkit
+from benchmarks.answers import SMALL, measured, report
+from ragkit.evaluate.run import Configuration
+
+WAYS = ("cited", "structured", "quoted", "notes")
+
+
+def configurations() -> Iterator[Configuration]:
+    pipeline = yaml.safe_load(SMALL.read_text(encoding="utf-8"))
+    llm = pipeline["answer"]["generate"]["write"]["llm"]
+    with tempfile.TemporaryDirectory() as folder:
+        for way in WAYS:
+            pipeline["answer"]["generate"] = {"type": way, "llm": llm}
+            path = Path(folder, f"{way}.yaml")
+            path.write_text(yaml.safe_dump(pipeline), encoding="utf-8")
+            yield Configuration(way, ragkit.load(path))
+
+
+def main(split: str = "all", every: int = 5) -> str:
+    found = measured(list(configurations()), split, every)
+    asked = f"{len(found.runs[0].results)} questions (split: {split}, every {every}th)"
+    title = f"## Ways of asking a chat model: {asked}, {os.environ['RAGKIT_MODEL']}, 95 % intervals"
+    return f"{title}\n\n{report(found)}"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Ways of asking a chat model, compared.")
+    parser.add_argument("--split", choices=["dev", "test", "all"], default="all")
+    parser.add_argument("--every", type=int, default=5)
+    given = parser.parse_args()
+    print(main(given.split, given.every))
