@@ -125,8 +125,13 @@ def probability(alike: Likeness) -> float:
 @functools.cache
 def _weights() -> Mapping[str, Mapping[str, float]]:
     """The weights of a logistic regression, without and with a model; the file says where they are from."""
-    found: dict[str, Mapping[str, float]] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))["weights"]
+    found: dict[str, Mapping[str, float]] = json.loads(weights())["weights"]
     return found
+
+
+def weights() -> str:
+    """The file that `probability` is from, as JSON."""
+    return Path(__file__).with_suffix(".json").read_text(encoding="utf-8")
 
 
 Sides = tuple[frozenset[str], frozenset[str]]

@@ -19,7 +19,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 
-from ragkit import model
+from ragkit import __version__, model
 from ragkit.config import identify, parts_of
 from ragkit.document import digest
 from ragkit.embed import SentenceTransformersEmbeddings, fingerprint_of
@@ -30,7 +30,9 @@ from ragkit.evaluate.measure import Values, claimed, fault, of_answer, of_rankin
 from ragkit.evaluate.outcome import DEEPEST, SEARCHES_BY, Hit, Outcome, Search, answered, ranked, searched
 from ragkit.evaluate.results import Results
 from ragkit.evaluate.verdicts import Match, Ranked, bradley_terry
+from ragkit.evidence import weights
 from ragkit.flow import Event, Finished, Progress, run
+from ragkit.gate import FOUND, FOUND_BY_WORDS, JUDGED
 from ragkit.judge import Judge, Judged, Winner
 from ragkit.plan import plan, work_of
 from ragkit.rag import Rag
@@ -479,6 +481,8 @@ def _batches(papers: Iterable[Document], size: int = 256) -> Iterator[list[Docum
 
 
 def keys_of(rag: Rag, dataset: Dataset) -> dict[str, str]:
-    """By case: what its outcome is kept under.  It changes with the question, the settings, the models and the papers."""
-    state = rag.state()
+    """By case: what its outcome is kept under.  It changes with the question, the settings, the models, the papers, and ragkit's own
+    version and weights.
+    """
+    state = digest(rag.state(), __version__, weights(), str((FOUND, FOUND_BY_WORDS, JUDGED)))
     return {c.id: digest("outcome", str(dataset.asks), state, c.question, str(list(map(dict, c.history)))) for c in dataset.cases}
