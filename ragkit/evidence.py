@@ -125,12 +125,12 @@ def probability(alike: Likeness) -> float:
 @functools.cache
 def _weights() -> Mapping[str, Mapping[str, float]]:
     """The weights of a logistic regression, without and with a model; the file says where they are from."""
-    found: dict[str, Mapping[str, float]] = json.loads(weights())["weights"]
+    found: dict[str, Mapping[str, float]] = json.loads(fitted())["weights"]
     return found
 
 
-def weights() -> str:
-    """The file that `probability` is from, as JSON."""
+def fitted() -> str:
+    """The file with the weights of `probability` and where they are from, as JSON."""
     return Path(__file__).with_suffix(".json").read_text(encoding="utf-8")
 
 
@@ -258,17 +258,6 @@ def clauses(claim: str) -> list[str]:
 _JOINED = re.compile(r"[,;]\s+(?:and|but|while|whereas)\s+|;\s+", re.IGNORECASE)
 
 
-def objection_abroad(claim: str, quote: str) -> str | None:
-    """What *claim* has that *quote*, which is in another language, lacks: a number, written in either way, or a name such as `GPT-4`."""
-    there = _read(quote)
-    swapped = claim.translate(str.maketrans(".,", ",."))
-    missing = min((_read(text).numbers - there.numbers - there.sizes(claim) for text in (claim, swapped)), key=len)
-    if missing:
-        return f"the source does not have the number {min(missing)}"
-    unknown = [code for code in codes(claim) if not _has_name(code, there.folded, there.known)]
-    return f"the source does not name '{min(unknown)}'" if unknown else None
-
-
 # --- what speaks against it
 
 
@@ -292,6 +281,17 @@ def objections(claim: str, quote: str, title: str = "", setting: Setting = Setti
         yield 0.5, "one of claim and source is negated, the other is not"
     for turned in _turned(own, near):
         yield 0.5, turned
+
+
+def objection_abroad(claim: str, quote: str) -> str | None:
+    """What *claim* has that *quote*, which is in another language, lacks: a number, written in either way, or a name such as `GPT-4`."""
+    there = _read(quote)
+    swapped = claim.translate(str.maketrans(".,", ",."))
+    missing = min((_read(text).numbers - there.numbers - there.sizes(claim) for text in (claim, swapped)), key=len)
+    if missing:
+        return f"the source does not have the number {min(missing)}"
+    unknown = [code for code in codes(claim) if not _has_name(code, there.folded, there.known)]
+    return f"the source does not name '{min(unknown)}'" if unknown else None
 
 
 def _counted(question: str) -> set[str]:

@@ -30,7 +30,7 @@ from ragkit.evaluate.measure import Values, claimed, fault, of_answer, of_rankin
 from ragkit.evaluate.outcome import DEEPEST, SEARCHES_BY, Hit, Outcome, Search, answered, ranked, searched
 from ragkit.evaluate.results import Results
 from ragkit.evaluate.verdicts import Match, Ranked, bradley_terry
-from ragkit.evidence import weights
+from ragkit.evidence import fitted
 from ragkit.flow import Event, Finished, Progress, run
 from ragkit.gate import FOUND, FOUND_BY_WORDS, JUDGED
 from ragkit.judge import Judge, Judged, Winner
@@ -484,5 +484,5 @@ def keys_of(rag: Rag, dataset: Dataset) -> dict[str, str]:
     """By case: what its outcome is kept under.  It changes with the question, the settings, the models, the papers, and ragkit's own
     version and weights.
     """
-    state = digest(rag.state(), __version__, weights(), str((FOUND, FOUND_BY_WORDS, JUDGED)))
+    state = digest(rag.state(), __version__, fitted(), str((FOUND, FOUND_BY_WORDS, JUDGED)))
     return {c.id: digest("outcome", str(dataset.asks), state, c.question, str(list(map(dict, c.history)))) for c in dataset.cases}
