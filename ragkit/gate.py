@@ -16,9 +16,10 @@ from pydantic import Field
 from ragkit.answer import Answer, Verdict
 from ragkit.document import scores_of, searchable
 from ragkit.evidence import missing_names
+from ragkit.language import is_english
 from ragkit.question import Asked
 from ragkit.registry import component, interface
-from ragkit.text import codes, is_english, sentences, stem, stems, words
+from ragkit.text import codes, sentences, stem, stems, words
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

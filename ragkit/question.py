@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ragkit.text import STOPWORDS, codes, is_english, names, numbers, quantities, stem, stems, words
+from ragkit.language import is_english
+from ragkit.text import STOPWORDS, codes, names, numbers, quantities, stem, stems, words
 
 # --- the parts of a question
 

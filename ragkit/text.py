@@ -118,40 +118,6 @@ STOPWORDS = frozenset(
     "those through to too under until up upon us use used uses using very via was wasn't we were weren't what when where whether which while "
     "who whom whose why will with within without won't would wouldn't you your yours yourself yourselves".split()
 )
-# Common words of other languages that are no English ones, to tell these languages from English.
-_OTHERS = {
-    "de": "aber als auf auch aus bei das dem den der des durch ein eine einem einen einer es für hat haben ist kann mit nach nicht oder "
-    "sich sie sind und vom von war welche welchem welchen welcher welches werden wie viel viele vielen wird wurde wurden zu zum zur über",
-    "es": "como con cual cuál cuales cuáles cuando cuánto cuántos cuántas dónde el ella en entre es esta este están fue "
-    "ha han las los más para pero por porque qué que quién se según ser sobre su sus tiene tienen un una unos",
-    "fr": "au aux avec ce ces cette combien dans elle en est il ils les leur mais ne ont où par pas pour pourquoi "
-    "quand que quel quelle quelles quels qui quoi sa se ses sont sur un une être",
-    "it": "alla anche che chi con cosa dal dalla dei del della delle di dove gli ha hanno il lo nel nella "
-    "perché più qual quale quali quando quante quanti quanto si sono sul sulla un una viene",
-    "nl": "aan bij dan dat een en er het hoe hoeveel kan naar niet om op te tot uit van voor waar waarom wat welk welke "
-    "werd wie wordt worden zijn",
-    "pt": "ao aos como com da das ela em entre foi mais não na nas nos os ou para pela pelo por porque quais qual quando "
-    "quantas quantos que quem são se sem seu sua tem têm um uma",
-}
-
-
-def is_english(text: str) -> bool:
-    """Is *text* in English, as far as its script and its commonest words tell?  What could be any language is."""
-    letters = [c for c in text if c.isalpha()]
-    if sum(c > "\u024f" for c in letters) > len(letters) / 2:
-        return False
-    said = {word.strip(_PUNCTUATION).casefold() for word in text.split()}  # `De-identified` is one word
-    others = max(len((said & known) - STOPWORDS) for known in _function_words())
-    return others < 2 or others <= len(said & STOPWORDS)
-
-
-_PUNCTUATION = ".,;:?!¿¡()[]\"'“”„«»"
-
-
-@functools.cache
-def _function_words() -> tuple[frozenset[str], ...]:
-    return tuple(frozenset(known.split()) for known in _OTHERS.values())
-
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _NUMBER_WORDS = {word: value for value, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())}

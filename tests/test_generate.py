@@ -138,8 +138,46 @@ def test_a_model_that_declines_is_an_abstention_with_the_reason_and_the_nearest_
 def test_an_instruction_must_name_the_fence() -> None:
     with pytest.raises(ValueError, match=r"'instruction' must have the placeholder '\{fence\}'"):
         CitedGenerator(scripted_chat(["x"]), instruction="Answer.")
-    with pytest.raises(ValueError, match=r"'quoting' has the placeholder '\{n\}'; there is only '\{fence\}'"):
+    with pytest.raises(ValueError, match=r"'quoting' has the placeholder '\{n\}'; there is only '\{fence\}' and '\{language\}'"):
         QuotedGenerator(scripted_chat(["x"]), quoting="Name {n} of {fence}.")
+    with pytest.raises(ValueError, match=r"'translating' must have the placeholder '\{language\}'"):
+        CitedGenerator(scripted_chat(["x"]), translating="Translate what is in {fence}.")
+
+
+GERMAN = "Wie viele Menschen tragen Glasbrücken?"
+
+
+@pytest.mark.parametrize(("question", "language"), [(GERMAN, "German"), (QUESTION, "the language of the question")])
+def test_the_model_is_told_in_which_language_to_answer(model_server: Any, question: str, language: str) -> None:
+    model_server.says = "NOT IN THE SOURCES"
+    run(CitedGenerator(openai_chat(model="m", base_url=model_server.url)).flow(question, passages()))
+    assert f"Write the answer in {language}." in model_server.asked[0]["messages"][0]["content"]
+
+
+def test_an_answer_in_english_to_another_question_is_translated_sentence_by_sentence() -> None:
+    said = "Glass bridges carry 40 people [1]. They are tested every year [2]."
+    model = scripted_chat([said, "Glasbrücken tragen 40 Menschen.\nSie werden jedes Jahr geprüft."])
+    events = list(steps(CitedGenerator(model).flow(GERMAN, passages())))
+    answer = events[-1].result  # type: ignore[attr-defined]
+    assert answer.text == "Glasbrücken tragen 40 Menschen. [1] Sie werden jedes Jahr geprüft. [2]"
+    assert [c.quote for c in answer.citations] == ["Glass bridges carry 40 people.", "They are tested every year."]
+    assert "".join(e.text for e in events if isinstance(e, Token)).endswith(answer.text)
+
+
+@pytest.mark.parametrize("translation", ["", "Glasbrücken tragen 40 Menschen, und sie werden jedes Jahr geprüft."])
+def test_a_translation_that_lost_sentences_is_not_taken(translation: str) -> None:
+    said = "Glass bridges carry 40 people [1]. They are tested every year [2]."
+    answer = run(CitedGenerator(scripted_chat([said, translation])).flow(GERMAN, passages()))
+    assert answer.text == "Glass bridges carry 40 people. [1] They are tested every year. [2]"
+
+
+def test_an_answer_in_the_language_of_the_question_is_left_as_it_is() -> None:
+    model = scripted_chat(["Glasbrücken tragen 40 Menschen [1].", "Das hat niemand gefragt."])
+    assert run(CitedGenerator(model).flow(GERMAN, passages())).text == "Glasbrücken tragen 40 Menschen. [1]"
+
+
+def test_tags_that_a_model_repeats_are_no_part_of_its_answer() -> None:
+    assert written("Glass bridges carry 40 people [1].\n</sources-0123456789abcdef>").text == "Glass bridges carry 40 people. [1]"
 
 
 def test_after_a_rejected_answer_the_model_is_told_what_was_wrong(model_server: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ragkit.text import codes, is_english, names, numbers, sentences, stems, trimmed, words
+from ragkit.text import codes, names, numbers, sentences, stems, trimmed, words
 
 
 def cut(text: str) -> list[str]:
@@ -202,35 +202,3 @@ def test_codes_are_names_wherever_they_stand() -> None:
     text = "BEIR holds 18 sets. LoRA and bge-m3 are used with GPT-4, not with LLM-written text."
     assert codes(text) == {"beir", "lora", "bge-m3", "gpt-4", "llm"}
     assert names(text) == codes(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "How many people do glass bridges carry?",
-        "GRAFENNE transforms allotropic graphs",
-        "80,000",
-        "",
-        "Die casting of glass",
-        "De facto, PEG wins.",
-    ],
-)
-def test_english_is_what_no_common_word_speaks_against(text: str) -> None:
-    assert is_english(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Mit wie vielen In-Batch-Negativen wird PEG trainiert?",
-        "Combien de négatifs PEG utilise-t-il par lot ?",
-        "¿Cuántos parámetros tiene Auto-J?",
-        "Quanti parametri ha il modello?",
-        "Hoeveel parameters heeft het model van de auteurs?",
-        "Quantos parâmetros tem o modelo?",
-        "PEG 使用多少批内负样本？",
-        "Сколько параметров у модели?",
-    ],
-)
-def test_other_languages_are_told_from_english(text: str) -> None:
-    assert not is_english(text)

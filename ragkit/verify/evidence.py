@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from ragkit.answer import Finding, Verdict
 from ragkit.evidence import SUPPORTED, Setting, objection_abroad, support
 from ragkit.flow import Flow, call
+from ragkit.language import is_english
 from ragkit.registry import component
-from ragkit.text import is_english, sentences
+from ragkit.text import sentences
 from ragkit.verify import ClaimVerifier, Pair
 
 Vectors = NDArray[np.float32]
