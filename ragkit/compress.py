@@ -16,7 +16,8 @@ from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from ragkit.cite import numbered
 from ragkit.corpus import CorpusReader
-from ragkit.document import Span, excerpt, passage, score_of, scored, scores_of, sources_of, span_of, stretches_of, title_of
+from ragkit.document import Span, excerpt, passage, score_of, scored, scores_of, searchable, sources_of, span_of, stretches_of, title_of
+from ragkit.question import Asked, Said
 from ragkit.registry import component
 from ragkit.text import Offsets, sentences, stems
 from ragkit.tokens import Counter, counter
@@ -27,14 +28,27 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 @component("top")
 class Top(BaseDocumentCompressor):
-    """The best `k`."""
+    """The best `k`.
+
+    What the question names, such as `GPT-4`, and none of them mentions brings the best of the others that does, in place of
+    the last.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     k: PositiveInt = 6
 
     def compress_documents(self, documents: Sequence[Document], query: str, callbacks: Any = None) -> Sequence[Document]:
-        return list(documents)[: self.k]
+        best, others = list(documents)[: self.k], list(documents)[self.k :]
+        called = Asked.of(query).names if others else frozenset[str]()
+        own = [Said.by(searchable(document)) for document in best] if called else []
+        brought: dict[int, Document] = {}
+        for name in sorted(called):
+            if not any(said.has(name) for said in own):
+                with_it = next((i for i, document in enumerate(others) if Said.by(searchable(document)).has(name)), None)
+                if with_it is not None and len(brought) < self.k - 1:
+                    brought[with_it] = others[with_it]
+        return [*best[: self.k - len(brought)], *(brought[i] for i in sorted(brought))]
 
 
 @component("token_budget")

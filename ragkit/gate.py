@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from ragkit.answer import Answer, Verdict
 from ragkit.document import scores_of, searchable
 from ragkit.evidence import missing_names
 from ragkit.language import is_english
-from ragkit.question import Asked
+from ragkit.question import Asked, Said
 from ragkit.registry import component, interface
-from ragkit.text import codes, sentences, stem, stems, words
+from ragkit.text import codes, sentences, stems
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -201,18 +200,18 @@ def found_signals(question: str, passages: Sequence[Document], retriever: str = 
     """`FOUND_SIGNALS` of *passages* (at least one); without `nearest` where *retriever* scored none of them."""
     every = [_Passage.of(p) for p in passages]
     asked = Asked.of(question)
-    missing = [[name for name in asked.names if not p.has(name)] for p in every]
+    missing = [[name for name in asked.names if not p.said.has(name)] for p in every]
     lost = set(missing[0]).intersection(*missing)
     fewest = min(map(len, missing))
     homes = [p for p, own in zip(every, missing, strict=True) if len(own) == fewest]
     cosines = [scores_of(p)[retriever] for p in passages if retriever in scores_of(p)]
     return {
         **({"nearest": max(cosines)} if cosines else {}),
-        "coverage": _coverage(question, [p.stems for p in every]) if is_english(question) else _NOT_TOLD,
+        "coverage": _coverage(question, [p.said.stems for p in every]) if is_english(question) else _NOT_TOLD,
         "codes_missing": _share(lost, asked.codes),
         "names_missing": _share(lost, asked.names - asked.codes),
         "together": float(bool(asked.names) and fewest == 0),
-        "asked_missing": min(_share(asked.things - p.stems, asked.things) for p in homes),
+        "asked_missing": min(_share(asked.things - p.said.stems, asked.things) for p in homes),
         "number_missing": float(asked.asks_number and not any(p.gives_number(asked) for p in homes)),
     }
 
@@ -221,7 +220,7 @@ _NOT_TOLD = 0.25
 """What counts as covered of a question in another language than English, whose words no passage may have."""
 
 
-def _coverage(question: str, texts: Sequence[set[str]]) -> float:
+def _coverage(question: str, texts: Sequence[frozenset[str]]) -> float:
     """The most that one of *texts* has of the question's words; a word weighs more the fewer of them have it."""
     weights = {w: math.log(1 + len(texts) / (1 + sum(w in text for text in texts))) for w in stems(question)}
     return max(sum(weight for w, weight in weights.items() if w in text) for text in texts) / (sum(weights.values()) or 1.0)
@@ -234,21 +233,11 @@ def _share(some: Collection[str], of: Collection[str]) -> float:
 @dataclass(frozen=True)
 class _Passage:
     text: str
-    plain: str
-    stems: set[str]
+    said: Said
 
     @classmethod
     def of(cls, passage: Document) -> _Passage:
-        text = searchable(passage)
-        return cls(passage.page_content, text.casefold(), set(stems(text)))
-
-    def has(self, name: str) -> bool:
-        """Is it called so, its parts side by side?  `Self-RAG` is `Self RAG`, and not `RAG by itself`."""
-        parts = words(name)
-        if len(parts) == 1 and stem(parts[0]) in self.stems:
-            return True
-        together = r"[\W_]{0,2}".join(map(re.escape, parts))
-        return bool(re.search(rf"(?<!\w){together}(?:e?s)?(?!\w)", self.plain))
+        return cls(passage.page_content, Said.by(searchable(passage)))
 
     def gives_number(self, asked: Asked) -> bool:
         """Does one of its sentences give the number that is *asked* for?"""
@@ -266,7 +255,7 @@ def _lack(question: str, passages: Sequence[Document], signals: Signals, likely:
         every = [_Passage.of(p) for p in passages]
         asked = Asked.of(question)
         among = asked.codes if worst == "codes_missing" else asked.names - asked.codes
-        lost = next(n for n in sorted(among, key=question.casefold().find) if not any(p.has(n) for p in every))
+        lost = next(n for n in sorted(among, key=question.casefold().find) if not any(p.said.has(n) for p in every))
         at = question.casefold().find(lost)
         return f"none of those that come near it mentions '{question[at : at + len(lost)]}'"
     if worst == "number_missing":

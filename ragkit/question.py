@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ragkit.language import is_english
 from ragkit.text import STOPWORDS, codes, names, numbers, quantities, stem, stems, words
@@ -46,6 +47,25 @@ def _whole(part: str, first: str) -> str:
     return " ".join([*(word for word in first.split() if not _named(word).keys() & about.keys()), part])
 
 
+class Said(NamedTuple):
+    """The words of a text, to look for what a question names."""
+
+    plain: str
+    stems: frozenset[str]
+
+    @classmethod
+    def by(cls, text: str) -> Said:
+        return cls(text.casefold(), frozenset(stems(text)))
+
+    def has(self, name: str) -> bool:
+        """Is it called so, its parts side by side?  `Self-RAG` is `Self RAG`, and not `RAG by itself`."""
+        parts = words(name)
+        if len(parts) == 1 and stem(parts[0]) in self.stems:
+            return True
+        together = r"[\W_]{0,2}".join(map(re.escape, parts))
+        return bool(re.search(rf"(?<!\w){together}(?:e?s)?(?!\w)", self.plain))
+
+
 # --- the kind of thing that is asked for
 
 _HOW = re.compile(
@@ -71,6 +91,15 @@ _THING = re.compile(
     re.IGNORECASE,
 )
 
+_DEFINED = re.compile(
+    r"^\W*(?:(?:what|who)(?:['’]s|\s+(?:is|are|was|were))(?:\s+meant\s+by)?|define|explain|describe|what\s+(?:does|do|did)(?=.*\s(?:mean|do)\W*$))"
+    r"\s+(?:(?:an?|the)\s+)?(.{1,60}?)(?:\s+(?:mean|do))?\W*$",
+    re.IGNORECASE,
+)
+_ARTICLE = r"(?:an?|the|our|one|any|each|those|how|when|where|which|that|to)\b"
+_INTRODUCING = r"(?<!the )\b(?:propos|introduc|present|develop|describ|defin|construct|design|creat|call|dub|nam|term|coin|formulat|build|built|devis)\w*\b[^.;]{0,120}?"
+_OF_ITS_OWN = re.compile(rf"\b(?:we|paper|work|study|article|report)\b[^.;]{{0,40}}?{_INTRODUCING}", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -92,6 +121,8 @@ class Asked:
     """For one of several (*which model*)?"""
     letters: frozenset[str]
     """What is to be spelled out."""
+    subject: str
+    """What is to be defined, as the question writes it: what is *a word-pooled tokenizer*."""
     known: frozenset[str]
     """The numbers that the question says itself."""
     said: frozenset[str]
@@ -103,7 +134,7 @@ class Asked:
         if not is_english(question):
             known, said = frozenset(numbers(question)), frozenset(stems(question))
             named = frozenset(code for code in codes(question) if _is_code(code, question))
-            return cls(named, named, frozenset(), "", "", False, False, False, frozenset(), known, said)
+            return cls(named, named, frozenset(), "", "", False, False, False, frozenset(), "", known, said)
         how, which, thing = _HOW.search(question), _WHICH.search(question), _THING.search(question)
         found = _leading(how[2] if how[1] else "") if how else _leading(which[1]) if which else []
         things = [s for word in found for s in stems(word)]
@@ -119,6 +150,7 @@ class Asked:
             asks_name=bool(_NAME.search(question)),
             asks_choice=bool(_CHOICE.search(question)),
             letters=frozenset(codes(question)) if _LETTERS.search(question) else frozenset(),
+            subject=_subject(question),
             known=frozenset(numbers(question)),
             said=frozenset(stems(question)),
         )
@@ -136,6 +168,20 @@ class Asked:
         spelled = (rf"\w[\w\s-]*\(\s*{re.escape(code)}s?\s*\)|\b{re.escape(code)}\s*\(\w" for code in self.letters)
         return any(re.search(each, text, re.IGNORECASE) for each in spelled)
 
+    def tells_what(self, text: str, title: str = "") -> bool:
+        """Does *text* say what the subject is: that it *is a* thing, or that somebody proposes it?
+
+        Where the subject heads the *title* of the paper, what the paper proposes is the subject.
+        """
+        if not self.subject:
+            return False
+        plain = r"[\s-]+".join(map(re.escape, re.split(r"[\s-]+", self.subject)))
+        named = rf"(?<![\w-])(?:{plain}(?:e?s)?(?![\w-])(?:\s*\([^()]*\))?|\([^()]*\b{plain}s?\s*\))"
+        said = (rf"{named},?\s+(?:is|are|was|were|means?|refers?\s+to|denotes?)\s+{_ARTICLE}", rf"{named}\s*(?:,|--|[—–:])\s*{_ARTICLE}")
+        if any(re.search(each, text, re.IGNORECASE) for each in (*said, _INTRODUCING + named)):
+            return True
+        return bool(re.match(rf"\W*{named}\s*[:—–]", title, re.IGNORECASE) and _OF_ITS_OWN.search(text))
+
     def gives(self, text: str) -> bool:
         """Does *text* have something of the kind that is asked for, as far as its form tells?"""
         if self.asks_number:
@@ -148,6 +194,13 @@ class Asked:
             one_of_them = bool(self.names & said) and not self.names <= said
             return self.gives_name(text) or one_of_them or (len(words(text)) <= _BRIEF and bool(said - self.names))
         return bool(set(stems(text)) - self.said)
+
+
+def _subject(question: str) -> str:
+    """What *question* wants to be defined; a relation, such as the size *of* something, is no subject."""
+    found = _DEFINED.search(question)
+    said = found[1].split() if found else []
+    return " ".join(said) if len(said) <= 6 and not any(word.casefold() in STOPWORDS for word in said) else ""
 
 
 _BRIEF = 4

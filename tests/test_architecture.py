@@ -26,7 +26,7 @@ LAYERS = [
     {"errors", "answer"},
     {"flow"},
     {"registry", "document", "where"},
-    {"text", "config", "model"},
+    {"text", "language", "config", "model"},
     {"evidence", "question", "corpus", "tokens", "openvino_models", "prompt"},
     {"cite", "index", "formats", "cross_encoder"},
     {

@@ -269,6 +269,20 @@ def test_a_passage_that_another_source_brought_whole_is_cut_to_spans_of_itself()
     assert tested.metadata == {**brought.metadata, "document_id": whole, "start": 31, "end": 56}
 
 
+# --- the best ones
+
+
+def test_the_best_make_room_for_what_the_question_names_and_none_of_them_mentions() -> None:
+    bridges = cut(paper(GLASS), *SENTENCES)
+    other = cut(paper("Wooden ones sway. BEIR has data of glass.", "q", "Wood"), (0, 17), (18, 41))
+    found = [*bridges, *other]
+    assert refined(Top(k=2), found, "What sways?") == bridges[:2]
+    assert refined(Top(k=2), found, "Does BEIR sway?") == [bridges[0], other[1]]
+    assert refined(Top(k=2), found, "Does MTEB sway?") == bridges[:2]
+    assert refined(Top(k=1), found, "Does BEIR sway?") == bridges[:1]
+    assert refined(Top(k=9), found, "Does BEIR sway?") == found
+
+
 # --- all of them
 
 REFINERS: list[BaseDocumentCompressor] = [

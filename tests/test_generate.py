@@ -334,6 +334,22 @@ def test_what_letters_stand_for_is_taken_from_where_they_are_spelled_out() -> No
     )
 
 
+def test_what_a_thing_is_is_taken_from_where_it_is_defined() -> None:
+    text = "Code for KID is on the web. KID beats GPT-2, and KID is quick. We present a way to infuse facts, KID, which reads a memory."
+    paper = Document(page_content=text, metadata={"title": "Infusing Facts"})
+    [whole] = [passage(paper, 0, len(text))]
+    answer = run(ExtractiveGenerator(most=1).flow("What is KID?", [whole]))
+    assert [c.text for c in answer.claims] == ["We present a way to infuse facts, KID, which reads a memory."]
+
+
+def test_a_paper_that_mentions_what_is_named_comes_first() -> None:
+    near = Document(page_content="Lists say what models are evaluated on.", metadata={"title": "Tasks"})
+    named = Document(page_content="Lists say what all of it is evaluated on. Here it is PEG.", metadata={"title": "Ranking"})
+    found = [scored(passage(p, 0, len(p.page_content)), score) for p, score in ((near, 1.0), (named, 1.0))]
+    answer = run(ExtractiveGenerator(most=1).flow("List what PEG is evaluated on", found))
+    assert [c.title for c in answer.citations] == ["Ranking"]
+
+
 def test_no_more_sentences_are_taken_than_most_however_much_is_asked() -> None:
     given = [*paper("Auto-J", "Auto-J has 13B parameters in all."), *paper("SFR-RAG", "SFR-RAG has 9B parameters in all.")]
     assert len(run(ExtractiveGenerator(most=1).flow("How large is Auto-J, and how large is SFR-RAG?", given)).claims) == 1

@@ -105,3 +105,59 @@ def test_an_adjective_asks_for_no_number(question: str) -> None:
 
 def test_a_name_is_a_whole_word() -> None:
     assert parts("What is AI used for in training, and what does it cost?")[1] == "AI what does it cost?"
+
+
+@pytest.mark.parametrize(
+    ("question", "subject"),
+    [
+        ("What is DPR?", "DPR"),
+        ("What's the Watermark Anything Model?", "Watermark Anything Model"),
+        ("what are P-Adapters", "P-Adapters"),
+        ("What is meant by active inheritance?", "active inheritance"),
+        ("Explain order dependency.", "order dependency"),
+        ("What does MaxSim do?", "MaxSim"),
+        ("What is the size of DPR?", ""),
+        ("What is used for training?", ""),
+        ("What does DPR train on?", ""),
+        ("Which is larger?", ""),
+        ("", ""),
+    ],
+)
+def test_a_question_may_ask_what_a_thing_is(question: str, subject: str) -> None:
+    assert Asked.of(question).subject == subject
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DPR is a retriever with two encoders.",
+        "DPR (Dense Passage Retrieval) is the first of them.",
+        "We propose Dense Passage Retrieval (DPR), which has two encoders.",
+        "Two encoders, dubbed DPR, beat BM25.",
+        "DPR -- a retriever with two encoders -- beats BM25.",
+    ],
+)
+def test_a_sentence_may_say_what_a_thing_is(text: str) -> None:
+    assert Asked.of("What is DPR?").tells_what(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DPR is competitive with BM25.",
+        "Code for DPR is available.",
+        "The proposed DPR wins.",
+        "DPR-2 is a retriever.",
+        "It is a retriever.",
+    ],
+)
+def test_a_sentence_that_only_has_the_name_does_not_say_what_it_is(text: str) -> None:
+    assert not Asked.of("What is DPR?").tells_what(text)
+
+
+def test_what_a_paper_with_the_name_in_its_title_proposes_is_the_thing() -> None:
+    asked, text = Asked.of("What is DPR?"), "We propose a retriever with two encoders."
+    assert asked.tells_what(text, "DPR: Dense Passage Retrieval")
+    assert not asked.tells_what(text, "Beyond DPR: Dense Retrieval")
+    assert not asked.tells_what("We find that the proposed retriever wins.", "DPR: Dense Passage Retrieval")
+    assert not Asked.of("Which is larger?").tells_what(text, "DPR: Dense Passage Retrieval")

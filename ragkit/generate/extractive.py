@@ -13,10 +13,10 @@ from pydantic import PositiveFloat, PositiveInt
 
 from ragkit.answer import Answer, Claim
 from ragkit.cite import cite, render
-from ragkit.document import Span, score_of, span_of, title_of
+from ragkit.document import Span, score_of, searchable, span_of, title_of
 from ragkit.flow import Flow, Token, call, emit
 from ragkit.generate import Generator
-from ragkit.question import Asked, parts
+from ragkit.question import Asked, Said, parts
 from ragkit.registry import component
 from ragkit.text import sentences, stems
 
@@ -87,7 +87,10 @@ class ExtractiveGenerator(Generator):
                 vector = yield from call("embed", self.embed.embed_query, text)
                 near[row] = np.asarray(said) @ np.asarray(vector)
         rank = 0.3 * _rank(pool)
-        return [_View(own + rank + _kind_bonus(text, pool), _overlap(text, pool)) for text, own in zip(asked, near, strict=True)]
+        return [
+            _View(own + rank + _NAMED * _named(text, pool) + _kind_bonus(text, pool), _overlap(text, pool))
+            for text, own in zip(asked, near, strict=True)
+        ]
 
     def _chosen(self, pool: Sequence[Sentence], whole: _View, of_parts: Sequence[_View]) -> list[Sentence]:
         taken: list[int] = []
@@ -164,20 +167,35 @@ def _rank(pool: Sequence[Sentence]) -> Vector:
     return (scores - scores.min()) / spread if spread > 0 else np.ones(len(pool))
 
 
+_NAMED = 0.3
+
+
+def _named(question: str, pool: Sequence[Sentence]) -> Vector:
+    """How much of what the question names the passage of each sentence mentions, as a share."""
+    called = Asked.of(question).names
+    if not called:
+        return np.zeros(len(pool))
+    said = {id(s.passage): Said.by(searchable(s.passage)) for s in pool}
+    return np.array([sum(said[id(s.passage)].has(name) for name in called) / len(called) for s in pool])
+
+
 def _kind_bonus(question: str, pool: Sequence[Sentence]) -> Vector:
     """A little more for a sentence with a number where one is asked for, with a name that the question lacks where one is,
-    with what the letters stand for, or with the thing that `which` and `what` ask for.
+    with what the letters stand for, that says what a thing is, or with the thing that `which` and `what` ask for.
     """
     asked = Asked.of(question)
 
-    def bonus(text: str) -> float:
+    def bonus(sentence: Sentence) -> float:
+        text = sentence.text
         if asked.asks_number:
             return 0.2 * asked.gives_number(text)
+        if asked.subject and not asked.letters:
+            return 0.6 * asked.tells_what(text, title_of(sentence.passage))
         named = asked.gives_name(text)
         kind = 0.4 * asked.defines(text) if asked.letters else 0.1 * named if asked.asks_name else 0.0
         return kind + 0.1 * (named and asked.thing in stems(text))
 
-    return np.array([bonus(sentence.text) for sentence in pool])
+    return np.array([bonus(sentence) for sentence in pool])
 
 
 def _same(one: str, other: str) -> bool:
