@@ -77,9 +77,13 @@ def main(configurations: Sequence[str | Path | None] = (), split: str = "test", 
 
 def measured(configurations: Sequence[Configuration], split: str = "test", every: int = 1) -> Evaluation:
     asked = questions(None if split == "all" else split)
+    return measured_on(replace(asked, cases=asked.cases[::every]), configurations)
+
+
+def measured_on(asked: Dataset, configurations: Sequence[Configuration]) -> Evaluation:
+    """Every question of *asked* answered over the shared paper pages."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(papers=[SHARED / "papers"], workspace=Path(folder))
-        return evaluate(configurations, [replace(asked, cases=asked.cases[::every])], settings)
+        return evaluate(configurations, [asked], Settings(papers=[SHARED / "papers"], workspace=Path(folder)))
 
 
 def report(found: Evaluation) -> str:
