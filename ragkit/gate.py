@@ -16,7 +16,7 @@ from ragkit.answer import Answer, Verdict
 from ragkit.document import scores_of, searchable
 from ragkit.evidence import missing_names
 from ragkit.language import is_english
-from ragkit.question import Asked, Said
+from ragkit.question import Asked, Said, parts
 from ragkit.registry import component, interface
 from ragkit.text import codes, sentences, stems
 
@@ -197,20 +197,31 @@ def _check(part: Logistic, name: str, known: Mapping[str, str]) -> None:
 
 
 def found_signals(question: str, passages: Sequence[Document], retriever: str = "dense") -> Signals:
-    """`FOUND_SIGNALS` of *passages* (at least one); without `nearest` where *retriever* scored none of them."""
+    """`FOUND_SIGNALS` of *passages* (at least one); without `nearest` where *retriever* scored none of them.
+
+    Of a question that asks several things, each is looked for by itself, and the mean is taken.
+    """
     every = [_Passage.of(p) for p in passages]
     asked = Asked.of(question)
-    missing = [[name for name in asked.names if not p.said.has(name)] for p in every]
-    lost = set(missing[0]).intersection(*missing)
-    fewest = min(map(len, missing))
-    homes = [p for p, own in zip(every, missing, strict=True) if len(own) == fewest]
+    lost = {name for name in asked.names if not any(p.said.has(name) for p in every)}
     cosines = [scores_of(p)[retriever] for p in passages if retriever in scores_of(p)]
+    told = [_told(part, every) for part in parts(question)]
     return {
         **({"nearest": max(cosines)} if cosines else {}),
-        "coverage": _coverage(question, [p.said.stems for p in every]) if is_english(question) else _NOT_TOLD,
         "codes_missing": _share(lost, asked.codes),
         "names_missing": _share(lost, asked.names - asked.codes),
-        "together": float(bool(asked.names) and fewest == 0),
+        **{name: sum(each[name] for each in told) / len(told) for name in told[0]},
+    }
+
+
+def _told(question: str, every: Sequence[_Passage]) -> Signals:
+    """What *every* passage together tells of one thing that is asked."""
+    asked = Asked.of(question)
+    missing = [sum(not p.said.has(name) for name in asked.names) for p in every]
+    homes = [p for p, own in zip(every, missing, strict=True) if own == min(missing)]
+    return {
+        "coverage": _coverage(question, [p.said.stems for p in every]) if is_english(question) else _NOT_TOLD,
+        "together": float(bool(asked.names) and min(missing) == 0),
         "asked_missing": min(_share(asked.things - p.said.stems, asked.things) for p in homes),
         "number_missing": float(asked.asks_number and not any(p.gives_number(asked) for p in homes)),
     }

@@ -12,15 +12,23 @@ from ragkit.text import STOPWORDS, codes, names, numbers, quantities, stem, stem
 # --- the parts of a question
 
 _PARTS = re.compile(r"[?;]\s+|,?\s+and\s+")
+_SIDES = (  # of a comparison: what is asked of both, the one, the other, and what more is asked of both
+    re.compile(r"^(which\b[^,:]*[,:]\s+)(.+?),?\s+or\s+([^,]+)(.*)", re.IGNORECASE),
+    re.compile(r"^(compare\s+(?:the\s+[\w\s-]{1,40}?\s+of\s+)?)(.+?)\s+(?:with|to|against|and)\s+(.+)()", re.IGNORECASE),
+    re.compile(r"^()(.+?)\s+(?:versus|vs\.?)\s+(.+)()", re.IGNORECASE),
+)
 _ASKS = re.compile(r"\b(what|which|who|whose|whom|where|when|why|how)\b", re.IGNORECASE)
 
 
 def parts(question: str) -> list[str]:
     """The things that *question* asks for, each as a question.
 
-    It is cut at `and`, `;` and `?` where a question word or another name stands behind.  A part without a name is asked
-    of the names before it; one without a question word asks what was asked before, of its own name.
+    It is cut at `and`, `;` and `?` where a question word or another name stands behind, and where it compares one name with
+    another.  A part without a name is asked of the names before it; one without a question word asks what was asked before,
+    of its own name.
     """
+    if both := _sides(question):
+        return both
     found: list[str] = []
     for piece in _PARTS.split(question):
         if not stems(piece):
@@ -30,6 +38,15 @@ def parts(question: str) -> list[str]:
         else:
             found[-1] += f" and {piece.strip(' ,')}"
     return [found[0], *(_whole(part, found[0]) for part in found[1:])] if len(found) > 1 else [question]
+
+
+def _sides(question: str) -> list[str]:
+    """What *question* asks of each of two that it compares by their names; nothing if it does not."""
+    for compared in filter(None, (form.match(question.rstrip(" ?.")) for form in _SIDES)):
+        before, one, other, behind = compared.groups()
+        if _named(one) and _named(other).keys() - _named(one).keys():
+            return [f"{before}{one}{behind}", f"{before}{other}{behind}"]
+    return []
 
 
 def _named(text: str) -> dict[str, str]:
@@ -79,6 +96,11 @@ _QUANTITIES = frozenset(
     "increase length map margin mrr ndcg number percent percentage perplexity precision prevalence price proportion rate rates ratio recall "
     "reduction rouge score scores share size speed speedup temperature time weight wer year".split()
 )
+_SIZES = re.compile(
+    r"^which\b[^,:]*\b(?:bigger|cheaper|deeper|faster|fewer|greater|higher|larger|longer|lower|more|older|quicker|shorter|slower|smaller|younger)\b"
+    r"[^,:]*[,:]\s|^compare\s+the\s+(?:\w+\s+)?(\w+)\s+of\b",
+    re.IGNORECASE,
+)
 _LETTERS = re.compile(r"\b(?:stands?|short) for\b|\babbreviat", re.IGNORECASE)
 _NAME = re.compile(r"^\s*(?:who|which|where|name|list)\b|\b(?:called|name of)\b", re.IGNORECASE)
 _CHOICE = re.compile(
@@ -115,6 +137,8 @@ class Asked:
     counted: str
     """The last of them, if it is counted: how many *stories*."""
     asks_number: bool
+    compares_numbers: bool
+    """Would a number tell, though it need not be what is asked for: which is *larger*?"""
     asks_name: bool
     """In so many words (*who*, *what is it called*)?"""
     asks_choice: bool
@@ -134,8 +158,8 @@ class Asked:
         if not is_english(question):
             known, said = frozenset(numbers(question)), frozenset(stems(question))
             named = frozenset(code for code in codes(question) if _is_code(code, question))
-            return cls(named, named, frozenset(), "", "", False, False, False, frozenset(), "", known, said)
-        how, which, thing = _HOW.search(question), _WHICH.search(question), _THING.search(question)
+            return cls(named, named, frozenset(), "", "", False, False, False, False, frozenset(), "", known, said)
+        how, which, thing, sizes = (form.search(question) for form in (_HOW, _WHICH, _THING, _SIZES))
         found = _leading(how[2] if how[1] else "") if how else _leading(which[1]) if which else []
         things = [s for word in found for s in stems(word)]
         counted = things[-1] if how and how[1] and things else ""
@@ -147,6 +171,7 @@ class Asked:
             thing=(stems(thing[1]) or [""])[-1] if thing else "",
             counted=counted,
             asks_number=bool(how) or any(word.casefold() in _QUANTITIES for word in found[-1:]),
+            compares_numbers=bool(sizes and (not sizes[1] or stem(sizes[1]) in {stem(word) for word in _QUANTITIES})),
             asks_name=bool(_NAME.search(question)),
             asks_choice=bool(_CHOICE.search(question)),
             letters=frozenset(codes(question)) if _LETTERS.search(question) else frozenset(),
@@ -208,8 +233,11 @@ _BRIEF = 4
 
 
 def answers(question: str, text: str) -> bool:
-    """Does *text* have something of the kind that each part of *question* asks for, as far as its form tells?"""
-    return all(Asked.of(part).gives(text) for part in parts(question))
+    """Does *text* have something of the kind that each part of *question* asks for, as far as its form tells?
+
+    A comparison is one question: to name the larger one is an answer.
+    """
+    return all(Asked.of(part).gives(text) for part in ([question] if _sides(question) else parts(question)))
 
 
 _BETWEEN = r"[\W_]+(?:(?:of|for|and|the|in|to)\s+)?"

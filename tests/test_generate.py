@@ -334,6 +334,21 @@ def test_what_letters_stand_for_is_taken_from_where_they_are_spelled_out() -> No
     )
 
 
+def test_what_no_passage_mentions_gets_no_sentence() -> None:
+    given = [*paper("Auto-J", "Auto-J has 13B parameters in all."), *paper("SFR-RAG", "SFR-RAG has 9B parameters in all.")]
+    answer = run(ExtractiveGenerator().flow("How large are Auto-J and ZorgNet-9?", given))
+    assert [c.text for c in answer.claims] == ["Auto-J has 13B parameters in all."]
+
+
+def test_of_two_that_are_compared_each_gets_its_number() -> None:
+    given = [
+        *paper("Auto-J", "Auto-J is better than most others. Auto-J has 13B parameters in all."),
+        *paper("SFR-RAG", "SFR-RAG is better than some others. SFR-RAG has 9B parameters in all."),
+    ]
+    answer = run(ExtractiveGenerator(most=2).flow("Which is larger, Auto-J or SFR-RAG?", given))
+    assert [c.text for c in answer.claims] == ["Auto-J has 13B parameters in all.", "SFR-RAG has 9B parameters in all."]
+
+
 def test_what_a_thing_is_is_taken_from_where_it_is_defined() -> None:
     text = "Code for KID is on the web. KID beats GPT-2, and KID is quick. We present a way to infuse facts, KID, which reads a memory."
     paper = Document(page_content=text, metadata={"title": "Infusing Facts"})

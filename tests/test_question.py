@@ -21,6 +21,16 @@ from ragkit.question import Asked, answers, parts
             "How many parameters do the judge Auto-J and the model SFR-RAG have?",
             ["How many parameters do the judge Auto-J", "How many parameters do the judge the model SFR-RAG have?"],
         ),
+        ("Which is larger, Auto-J or SFR-RAG?", ["Which is larger, Auto-J", "Which is larger, SFR-RAG"]),
+        (
+            "Which of the two, PEG or BGE, is trained on more data?",
+            ["Which of the two, PEG, is trained on more data", "Which of the two, BGE, is trained on more data"],
+        ),
+        ("Compare the sizes of Auto-J and SFR-RAG", ["Compare the sizes of Auto-J", "Compare the sizes of SFR-RAG"]),
+        ("Auto-J vs. BEIR", ["Auto-J", "BEIR"]),
+        ("Compare P-Adapters with prompt tuning", ["Compare P-Adapters with prompt tuning"]),
+        ("Does PEG use MARCO or NQ?", ["Does PEG use MARCO or NQ?"]),
+        ("Which model is better than GPT-4?", ["Which model is better than GPT-4?"]),
         ("", [""]),
     ],
 )
@@ -161,3 +171,18 @@ def test_what_a_paper_with_the_name_in_its_title_proposes_is_the_thing() -> None
     assert not asked.tells_what(text, "Beyond DPR: Dense Retrieval")
     assert not asked.tells_what("We find that the proposed retriever wins.", "DPR: Dense Passage Retrieval")
     assert not Asked.of("Which is larger?").tells_what(text, "DPR: Dense Passage Retrieval")
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("Which is larger, Auto-J", True),
+        ("Which has more parameters: Auto-J", True),
+        ("Compare the sizes of Auto-J", True),
+        ("Compare the methods of PEG", False),
+        ("Which model is larger?", False),
+        ("Is Auto-J larger?", False),
+    ],
+)
+def test_a_comparison_may_be_told_by_numbers(question: str, expected: bool) -> None:
+    assert Asked.of(question).compares_numbers is expected

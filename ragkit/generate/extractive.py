@@ -75,8 +75,8 @@ class ExtractiveGenerator(Generator):
         pool = _sentences_of(passages)
         if not pool:
             return []
-        asked = parts(question)
-        views = yield from self._views([question, *asked] if len(asked) > 1 else [question], pool)
+        asked = _known(parts(question), passages)
+        views = yield from self._views([question, *asked] if len(asked) > 1 else asked, pool)
         return self._chosen(pool, views[0], views[1:] or views)
 
     def _views(self, asked: Sequence[str], pool: Sequence[Sentence]) -> Flow[list[_View]]:
@@ -170,6 +170,14 @@ def _rank(pool: Sequence[Sentence]) -> Vector:
 _NAMED = 0.3
 
 
+def _known(asked: Sequence[str], passages: Sequence[Document]) -> list[str]:
+    """Those of the things *asked* of which *passages* mention something that they name; all, if there are none."""
+    said = [Said.by(searchable(passage)) for passage in passages]
+    called = [Asked.of(part).names for part in asked]
+    known = [part for part, own in zip(asked, called, strict=True) if not own or any(text.has(name) for name in own for text in said)]
+    return known or list(asked)
+
+
 def _named(question: str, pool: Sequence[Sentence]) -> Vector:
     """How much of what the question names the passage of each sentence mentions, as a share."""
     called = Asked.of(question).names
@@ -187,7 +195,7 @@ def _kind_bonus(question: str, pool: Sequence[Sentence]) -> Vector:
 
     def bonus(sentence: Sentence) -> float:
         text = sentence.text
-        if asked.asks_number:
+        if asked.asks_number or asked.compares_numbers:
             return 0.2 * asked.gives_number(text)
         if asked.subject and not asked.letters:
             return 0.6 * asked.tells_what(text, title_of(sentence.passage))
