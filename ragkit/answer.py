@@ -70,6 +70,8 @@ class Claim(_Value):
     text: str
     verdict: Verdict = Verdict.UNCHECKED
     citations: tuple[int, ...] = ()
+    original: str = Field(default="", exclude_if=lambda text: not text)
+    """What was written and judged, if `text` is a translation of it."""
     before: str = Field(default="", exclude=True)
     """What stands between the claim before and this one: a space, a bullet, the name of the paper that speaks."""
     findings: dict[int, Finding] = Field(default={}, exclude=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -30,8 +30,8 @@ Share = Annotated[float, Field(gt=0, le=1)]
 class Top(BaseDocumentCompressor):
     """The best `k`.
 
-    What the question names, such as `GPT-4`, and none of them mentions brings the best of the others that does, in place of
-    the last.
+    If none of these mentions something that the question names, such as `GPT-4`, a passage further down that does takes the
+    place of the last one that is not needed for a name itself.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -40,15 +40,30 @@ class Top(BaseDocumentCompressor):
 
     def compress_documents(self, documents: Sequence[Document], query: str, callbacks: Any = None) -> Sequence[Document]:
         best, others = list(documents)[: self.k], list(documents)[self.k :]
-        called = Asked.of(query).names if others else frozenset[str]()
-        own = [Said.by(searchable(document)) for document in best] if called else []
-        brought: dict[int, Document] = {}
-        for name in sorted(called):
-            if not any(said.has(name) for said in own):
-                with_it = next((i for i, document in enumerate(others) if Said.by(searchable(document)).has(name)), None)
-                if with_it is not None and len(brought) < self.k - 1:
-                    brought[with_it] = others[with_it]
-        return [*best[: self.k - len(brought)], *(brought[i] for i in sorted(brought))]
+        called = Asked.of(query).names if others else ()
+        if not called:
+            return best
+        kept = [(document, _mentioned(document, called)) for document in best]
+        if called <= set().union(*(names for _, names in kept)):
+            return best
+        further = [(document, names) for document in others if (names := _mentioned(document, called))]
+        while missing := called - set().union(*(names for _, names in kept)):
+            brought = max(further, key=lambda one: len(one[1] & missing), default=None)
+            last = next((i for i in range(len(kept) - 1, 0, -1) if _is_spare(i, [names for _, names in kept])), None)
+            if brought is None or last is None or not brought[1] & missing:
+                break
+            kept = [*kept[:last], *kept[last + 1 :], brought]
+        return [document for document, _ in kept]
+
+
+def _mentioned(document: Document, called: Collection[str]) -> set[str]:
+    said = Said.by(searchable(document))
+    return {name for name in called if said.has(name)}
+
+
+def _is_spare(i: int, mentioned: Sequence[set[str]]) -> bool:
+    """Is every name that the passage *i* mentions mentioned by another?"""
+    return mentioned[i] <= set().union(*mentioned[:i], *mentioned[i + 1 :])
 
 
 @component("token_budget")

@@ -450,9 +450,15 @@ class AnswerPipeline(Pipeline[Question, Answer]):
             second = yield from self._written(self.otherwise, draft, question, passages, passages)
             other = self._settled(relevance, second)
             if answer.abstained or _answers(question, other):
-                return other
+                return (yield from self._translated(self.otherwise, draft, other))
             yield from draft.tell(first)
-        return answer
+        return (yield from self._translated(self.generate, draft, answer))
+
+    def _translated(self, generate: Generator, draft: Draft, answer: Answer) -> Flow[Answer]:
+        translated = yield from generate.translated(answer)
+        if translated != answer:
+            yield from draft.tell(translated)
+        return translated
 
     def _written(
         self, generate: Generator, draft: Draft, question: str, shown: Sequence[Document], passages: Sequence[Document]

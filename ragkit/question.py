@@ -114,13 +114,17 @@ _THING = re.compile(
 )
 
 _DEFINED = re.compile(
-    r"^\W*(?:(?:what|who)(?:['’]s|\s+(?:is|are|was|were))(?:\s+meant\s+by)?|define|explain|describe|what\s+(?:does|do|did)(?=.*\s(?:mean|do)\W*$))"
-    r"\s+(?:(?:an?|the)\s+)?(.{1,60}?)(?:\s+(?:mean|do))?\W*$",
+    r"^\W*(?:(?:what|(who))(?:['’]s| (?:is|are|was|were))(?: meant by)?|define|explain|describe|what (?:does|do|did)(?=.* (?:mean|do)$))"
+    r" (?:(?:an?|the) )?(.{1,60}?)(?: (?:mean|do))?$",
     re.IGNORECASE,
 )
-_ARTICLE = r"(?:an?|the|our|one|any|each|those|how|when|where|which|that|to)\b"
-_INTRODUCING = r"(?<!the )\b(?:propos|introduc|present|develop|describ|defin|construct|design|creat|call|dub|nam|term|coin|formulat|build|built|devis)\w*\b[^.;]{0,120}?"
-_OF_ITS_OWN = re.compile(rf"\b(?:we|paper|work|study|article|report)\b[^.;]{{0,40}}?{_INTRODUCING}", re.IGNORECASE)
+_INTRODUCED = (
+    r"(?<!the )(?<!our )\b(?:(?:propos|introduc|describ|defin|creat|formulat|devis|nam)(?:e|es|ed|ing)|(?:present|develop|construct|design|coin)(?:s|ed|ing)?"
+    r"|(?:call|term)(?:s|ed)|dub(?:s|bed)|buil(?:d|ds|t))\b"
+)
+_NOT_OF_IT = r"(?:against|and|by|for|from|in|of|on|over|than|that|to|unlike|which|with)\b"
+_OPENING = r"(?:^\W*|[,;:]\s+|\b(?:and|that|where)\s+)(?:(?:an?|the)\s+)?"
+_OF_ITS_OWN = re.compile(rf"\b(?:we|paper|work|study|article|report)\b[^.;]{{0,40}}?{_INTRODUCED}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -200,12 +204,18 @@ class Asked:
         """
         if not self.subject:
             return False
-        plain = r"[\s-]+".join(map(re.escape, re.split(r"[\s-]+", self.subject)))
-        named = rf"(?<![\w-])(?:{plain}(?:e?s)?(?![\w-])(?:\s*\([^()]*\))?|\([^()]*\b{plain}s?\s*\))"
-        said = (rf"{named},?\s+(?:is|are|was|were|means?|refers?\s+to|denotes?)\s+{_ARTICLE}", rf"{named}\s*(?:,|--|[—–:])\s*{_ARTICLE}")
-        if any(re.search(each, text, re.IGNORECASE) for each in (*said, _INTRODUCING + named)):
+        plain = r"[\s-]+".join(map(re.escape, re.split(r"[\s-]+", re.sub(r"(?<=\w{3}[^s\W])s$", "", self.subject))))
+        name = rf"(?<![\w-]){plain}(?:e?s)?(?![\w-])"
+        said = (
+            rf"{_OPENING}{name}(?:\s*(?:\([^()]*\)|\[[^\[\]]*\]))?(?:,?\s+(?:is|are|was|were)\s+(?:\w+\s+)?|,\s+)(?:an?|the|one|any)\b",
+            rf"{_OPENING}{name}\s+(?:means?|refers?\s+to|denotes?)\b",
+            rf"{name}(?:\s*\([^()]*\))?(?:\s+(?:--|[—–])|:)\s",
+            rf"{_INTRODUCED}(?:\s+(?!{_NOT_OF_IT})[\w-]+){{0,4}}?\s+{name}",
+            rf"{_INTRODUCED}[^.;]{{0,120}}?(?:,\s+{name}(?=[,.:]|\s+(?:--|[—–])|$)|\({name}\))",
+        )
+        if any(re.search(each, text, re.IGNORECASE) for each in said):
             return True
-        return bool(re.match(rf"\W*{named}\s*[:—–]", title, re.IGNORECASE) and _OF_ITS_OWN.search(text))
+        return bool(re.match(rf"\W*{name}\s*[:—–]", title, re.IGNORECASE) and _OF_ITS_OWN.search(text))
 
     def gives(self, text: str) -> bool:
         """Does *text* have something of the kind that is asked for, as far as its form tells?"""
@@ -222,10 +232,12 @@ class Asked:
 
 
 def _subject(question: str) -> str:
-    """What *question* wants to be defined; a relation, such as the size *of* something, is no subject."""
-    found = _DEFINED.search(question)
-    said = found[1].split() if found else []
-    return " ".join(said) if len(said) <= 6 and not any(word.casefold() in STOPWORDS for word in said) else ""
+    """What *question* wants to be defined; a relation, such as the size *of* something, is no subject, nor is what is to be named."""
+    found = _DEFINED.search(" ".join(question.split()).rstrip(" ?.!"))
+    said = re.sub(r"\s*\(.*", "", found[2]).strip("\"'“”‘’«»") if found else ""
+    bare = [word.casefold() for word in said.split()]
+    called = not bare or bare[-1] in ("called", "named") or (found and found[1] and said.islower())
+    return "" if called or len(bare) > 6 or any(word in STOPWORDS for word in bare) else said
 
 
 _BRIEF = 4

@@ -165,6 +165,7 @@ _UNIT = re.compile(r"[\s-]?(%|[^\W\d_]+)")
 def quantities(text: str) -> list[tuple[str, str]]:
     """The numbers that *text* writes in digits, in order, each with the sign or word behind it, such as `%`; "" if there is none."""
     found = []
+    text = apart(text)
     for match in _NUMBER.finditer(text):
         whole, fraction, scale_word, scale_letter = match.groups()
         power = _SCALES[(scale_word or scale_letter).lower()] if scale_word or scale_letter else 0
@@ -195,4 +196,14 @@ def names(text: str) -> set[str]:
 
 def codes(text: str) -> set[str]:
     """The words with a capital or a digit inside, in lower case: `BEIR`, `GPT-4`, `bge-m3`, `LoRA`."""
-    return {word.casefold() for word in _NAME.findall(text) if any(c.isupper() or c.isdigit() for c in word[1:])}
+    return {word.casefold() for word in _NAME.findall(apart(text)) if any(c.isupper() or c.isdigit() for c in word[1:])}
+
+
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+
+
+def apart(text: str) -> str:
+    """*text* with white space around each character of a script that is written without, such as Chinese, so that names and numbers in
+    the midst of it are words of their own.
+    """
+    return text if text.isascii() else _UNSPACED.sub(r" \g<0> ", text)

@@ -283,6 +283,15 @@ def test_the_best_make_room_for_what_the_question_names_and_none_of_them_mention
     assert refined(Top(k=9), found, "Does BEIR sway?") == found
 
 
+def test_a_passage_that_is_needed_for_a_name_makes_no_room_for_another() -> None:
+    text = "Retrieval is hard. Search is slow. ColBERT is late. All is vain. BEIR has data. DPR has two encoders. BEIR and DPR are names."
+    spans = [m.span() for m in re.finditer(r"\S[^.]*\.", text)]
+    found = cut(paper(text), *spans)
+    assert refined(Top(k=3), found, "How does DPR differ from ColBERT?") == [found[0], found[2], found[5]]
+    assert refined(Top(k=2), found, "Do BEIR and DPR differ?") == [found[0], found[6]]
+    assert refined(Top(k=2), found, "Do BEIR, DPR and ColBERT differ?") == [found[0], found[6]]
+
+
 # --- all of them
 
 REFINERS: list[BaseDocumentCompressor] = [

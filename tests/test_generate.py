@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.documents import Document
+from langchain_core.language_models import FakeListChatModel
 
 import ragkit
 from ragkit.answer import Answer
 from ragkit.document import passage, scored
+from ragkit.draft import Checked
 from ragkit.flow import Token, run, steps
+from ragkit.generate import Generator
 from ragkit.generate.backed import BackedGenerator
 from ragkit.generate.chat import CitedGenerator, NotesGenerator, QuotedGenerator, StructuredGenerator, read_numbers
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.llm import openai_chat
+from ragkit.pipeline import AnswerPipeline
 from ragkit.policy import apply
 from ragkit.testing import PAPER, passages, scripted_chat
 from ragkit.text import sentences
@@ -154,26 +159,91 @@ def test_the_model_is_told_in_which_language_to_answer(model_server: Any, questi
     assert f"Write the answer in {language}." in model_server.asked[0]["messages"][0]["content"]
 
 
-def test_an_answer_in_english_to_another_question_is_translated_sentence_by_sentence() -> None:
-    said = "Glass bridges carry 40 people [1]. They are tested every year [2]."
-    model = scripted_chat([said, "Glasbrücken tragen 40 Menschen.\nSie werden jedes Jahr geprüft."])
-    events = list(steps(CitedGenerator(model).flow(GERMAN, passages())))
-    answer = events[-1].result  # type: ignore[attr-defined]
+SAID = "Glass bridges carry 40 people [1]. Glass bridges are made of cheese by old monks [2]. They are tested every year."
+SAID_IN_GERMAN = "1. Glasbrücken tragen 40 Menschen.\n2. Sie werden jedes Jahr geprüft."
+
+
+def asked_in_german(*replies: Any, deadline: float | None = None, generate: Generator | None = None) -> Answer:
+    pipeline = AnswerPipeline(
+        retrieve=[], generate=generate or CitedGenerator(scripted_chat(list(replies))), verify=EvidenceVerifier(), deadline=deadline
+    )
+    return run(pipeline.answer(GERMAN, passages()))
+
+
+def test_what_holds_of_an_answer_in_english_is_translated_and_keeps_its_verdict() -> None:
+    answer = asked_in_german(SAID, SAID_IN_GERMAN)
     assert answer.text == "Glasbrücken tragen 40 Menschen. [1] Sie werden jedes Jahr geprüft. [2]"
+    assert [c.verdict for c in answer.claims] == ["supported", "supported"]
+    assert [c.original for c in answer.claims] == ["Glass bridges carry 40 people.", "They are tested every year."]
     assert [c.quote for c in answer.citations] == ["Glass bridges carry 40 people.", "They are tested every year."]
-    assert "".join(e.text for e in events if isinstance(e, Token)).endswith(answer.text)
+    assert [claim.get("original") for claim in answer.as_json()["claims"]] == [c.original for c in answer.claims]
 
 
-@pytest.mark.parametrize("translation", ["", "Glasbrücken tragen 40 Menschen, und sie werden jedes Jahr geprüft."])
-def test_a_translation_that_lost_sentences_is_not_taken(translation: str) -> None:
-    said = "Glass bridges carry 40 people [1]. They are tested every year [2]."
-    answer = run(CitedGenerator(scripted_chat([said, translation])).flow(GERMAN, passages()))
-    assert answer.text == "Glass bridges carry 40 people. [1] They are tested every year. [2]"
+@pytest.mark.parametrize(
+    "translation",
+    [
+        "",
+        "Ich kann diesen Text leider nicht übersetzen.",
+        "Hier ist die Übersetzung: Glasbrücken tragen 40 Menschen.",
+        "1. Glasbrücken tragen 50 Menschen.",
+        "1. Glass bridges carry 40 people.",
+        "9. Glasbrücken tragen 40 Menschen.",
+    ],
+)
+def test_what_is_no_translation_is_not_taken(translation: str) -> None:
+    assert asked_in_german("Glass bridges carry 40 people [1].", translation).text == "Glass bridges carry 40 people. [1]"
+
+
+def test_a_sentence_is_translated_even_if_another_is_not() -> None:
+    translation = "1. Glasbrücken tragen viele Menschen.\n2. Sie werden jedes Jahr geprüft."
+    answer = asked_in_german(SAID, translation)
+    assert answer.text == "Glass bridges carry 40 people. [1] Sie werden jedes Jahr geprüft. [2]"
+    assert "original" not in answer.as_json()["claims"][0]
 
 
 def test_an_answer_in_the_language_of_the_question_is_left_as_it_is() -> None:
-    model = scripted_chat(["Glasbrücken tragen 40 Menschen [1].", "Das hat niemand gefragt."])
-    assert run(CitedGenerator(model).flow(GERMAN, passages())).text == "Glasbrücken tragen 40 Menschen. [1]"
+    assert (
+        asked_in_german("Glasbrücken tragen 40 Menschen [1].", "1. Das hat niemand gefragt.").text == "Glasbrücken tragen 40 Menschen. [1]"
+    )
+
+
+@pytest.mark.parametrize("reply", ["[1]", "NOT IN THE SOURCES"])
+def test_where_nothing_is_said_nothing_is_translated(model_server: Any, reply: str) -> None:
+    model_server.says = reply
+    generator = CitedGenerator(openai_chat(model="m", base_url=model_server.url))
+    answer = asked_in_german(generate=BackedGenerator(generator))
+    assert "Glass bridges carry 40 people. [1]" in answer.text
+    assert len(model_server.asked) == 1 + (reply == "[1]")  # what it points at is its own words
+
+
+class Untranslating(FakeListChatModel):
+    """Writes an answer, and fails at all that is not streamed."""
+
+    def _call(self, *_: Any, **__: Any) -> str:
+        raise RuntimeError("503 busy")
+
+
+class Slow(FakeListChatModel):
+    """Writes an answer, and takes long for all that is not streamed."""
+
+    def _call(self, *_: Any, **__: Any) -> str:
+        time.sleep(3)
+        return SAID_IN_GERMAN
+
+
+@pytest.mark.parametrize(("model", "deadline"), [(Untranslating, None), (Slow, 1.0)])
+def test_a_translation_that_fails_or_is_late_costs_no_answer(model: type[FakeListChatModel], deadline: float | None) -> None:
+    answer = asked_in_german(generate=CitedGenerator(model(responses=[SAID])), deadline=deadline)
+    assert answer.text == "Glass bridges carry 40 people. [1] They are tested every year. [2]"
+
+
+def test_what_a_reader_is_told_of_while_it_is_written_ends_with_the_translation() -> None:
+    pipeline = AnswerPipeline(retrieve=[], generate=CitedGenerator(scripted_chat([SAID, SAID_IN_GERMAN])), verify=EvidenceVerifier())
+    told = {e.index: e for e in steps(pipeline.answer(GERMAN, passages())) if isinstance(e, Checked)}
+    assert [(e.claim.text, e.shown) for _, e in sorted(told.items()) if e.shown] == [
+        ("Glasbrücken tragen 40 Menschen.", True),
+        ("Sie werden jedes Jahr geprüft.", True),
+    ]
 
 
 def test_tags_that_a_model_repeats_are_no_part_of_its_answer() -> None:

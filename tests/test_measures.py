@@ -166,6 +166,12 @@ def test_right_means_one_alternative_of_each_list_and_no_part_of_a_longer_word_o
     assert is_right(DENSE, text) is right
 
 
+def test_what_an_answer_must_say_may_stand_between_characters_without_spaces() -> None:
+    case = Case(id="1", question="?", must_include=(("13B", "130亿"), ("数据集",)))
+    assert is_right(case, "该多模态数据集有130亿个参数。")
+    assert not is_right(case, "该多模态数据集有1130亿个参数。")
+
+
 @pytest.mark.parametrize(
     ("one", "other", "f1"), [("The cat sat.", "a cat", 2 / 3), ("same words", "Same, words!", 1), ("x", "y", 0), ("", "y", 0)]
 )

@@ -126,6 +126,12 @@ def test_a_name_is_a_whole_word() -> None:
         ("What is meant by active inheritance?", "active inheritance"),
         ("Explain order dependency.", "order dependency"),
         ("What does MaxSim do?", "MaxSim"),
+        ('What is "active inheritance"?', "active inheritance"),
+        ("What is DPR (Dense Passage Retrieval)?", "DPR"),
+        ("Who is Ada Lovelace?", "Ada Lovelace"),
+        ("Who was the author?", ""),
+        ("What is the new method called?", ""),
+        ("What is x" + " " * 5000 + "y" * 70, ""),
         ("What is the size of DPR?", ""),
         ("What is used for training?", ""),
         ("What does DPR train on?", ""),
@@ -145,6 +151,11 @@ def test_a_question_may_ask_what_a_thing_is(question: str, subject: str) -> None
         "We propose Dense Passage Retrieval (DPR), which has two encoders.",
         "Two encoders, dubbed DPR, beat BM25.",
         "DPR -- a retriever with two encoders -- beats BM25.",
+        "DPR [3] is a retriever with two encoders.",
+        "DPR is perhaps the best known retriever.",
+        "We propose a retriever with two encoders, DPR, and train it.",
+        "DPR, a retriever with two encoders, beats BM25.",
+        "DPR denotes retrievers with two encoders.",
     ],
 )
 def test_a_sentence_may_say_what_a_thing_is(text: str) -> None:
@@ -157,12 +168,25 @@ def test_a_sentence_may_say_what_a_thing_is(text: str) -> None:
         "DPR is competitive with BM25.",
         "Code for DPR is available.",
         "The proposed DPR wins.",
+        "Our proposed method beats DPR.",
+        "Compared with DPR, our retriever is slow.",
+        "Unlike DPR, the others use words.",
+        "We propose a retriever that beats DPR.",
+        "We propose to compare our retriever with DPR.",
+        "In terms of DPR, results are poor.",
+        "Definitely better than DPR.",
+        "Developers like DPR.",
+        "The main drawback of DPR is the time it takes.",
         "DPR-2 is a retriever.",
         "It is a retriever.",
     ],
 )
 def test_a_sentence_that_only_has_the_name_does_not_say_what_it_is(text: str) -> None:
     assert not Asked.of("What is DPR?").tells_what(text)
+
+
+def test_one_of_many_is_what_they_are() -> None:
+    assert Asked.of("What are knowledge graphs?").tells_what("A knowledge graph is a set of triples.")
 
 
 def test_what_a_paper_with_the_name_in_its_title_proposes_is_the_thing() -> None:

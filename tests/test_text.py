@@ -202,3 +202,9 @@ def test_codes_are_names_wherever_they_stand() -> None:
     text = "BEIR holds 18 sets. LoRA and bge-m3 are used with GPT-4, not with LLM-written text."
     assert codes(text) == {"beir", "lora", "bge-m3", "gpt-4", "llm"}
     assert names(text) == codes(text)
+
+
+def test_names_and_numbers_stand_in_the_midst_of_what_is_written_without_spaces() -> None:
+    text = "玻璃桥可承载40人，由GPT-3.5和BERT生成。BEIR의 데이터 18개"
+    assert codes(text) == {"gpt-3.5", "bert", "beir"}
+    assert numbers(text) == {"40", "18"}

@@ -22,7 +22,7 @@ from ragkit.document import normalised_title
 from ragkit.evaluate.dataset import Case, Dataset
 from ragkit.evaluate.outcome import Hit, Outcome
 from ragkit.flow import run
-from ragkit.text import stems
+from ragkit.text import apart, stems
 from ragkit.verify import Verifier
 from ragkit.verify.evidence import EvidenceVerifier
 
@@ -136,12 +136,12 @@ def is_right(case: Case, text: str) -> bool:
     """Does *text* have one of the alternatives of every `must_include`?  An alternative is not cut out of a longer
     word or number; its plural counts.
     """
-    said = " ".join(spoken(text).casefold().split())
+    said = " ".join(apart(spoken(text)).casefold().split())
     return bool(case.must_include) and all(any(_says(said, a) for a in alternatives) for alternatives in case.must_include)
 
 
 def _says(said: str, wanted: str) -> bool:
-    plain = re.escape(" ".join(wanted.casefold().split()))
+    plain = re.escape(" ".join(apart(wanted).casefold().split()))
     plural = "(?:e?s)?" if plain[-1:].isalpha() else ""
     return re.search(rf"(?<!\w)(?<!\d[.,]){plain}{plural}(?!\w|[.,]\d)", said) is not None
 
@@ -200,7 +200,7 @@ def _supported(question: str, trials: Sequence[tuple[Claim, Sequence[Citation]]]
     for claim, own in trials:
         first = len(citations) + 1
         citations += [c.model_copy(update={"number": first + i, "verdict": Verdict.UNCHECKED}) for i, c in enumerate(own)]
-        claims.append(Claim(text=claim.text, citations=tuple(range(first, first + len(own)))))
+        claims.append(Claim(text=claim.original or claim.text, citations=tuple(range(first, first + len(own)))))
     judged = run(verifier.flow(Answer(question=question, text="", claims=tuple(claims), citations=tuple(citations))))
     return [claim.verdict is Verdict.SUPPORTED for claim in judged.claims]
 

@@ -30,3 +30,8 @@ class Generator(ABC):
     def so_far(self, question: str, text: str, passages: Sequence[Document]) -> Answer | None:
         """What *text*, the whole sentences that a chat model has streamed so far, claims; None if only the end can tell."""
         return None
+
+    def translated(self, answer: Answer) -> Flow[Answer]:
+        """*answer*, verified, as the reader gets it: in the language of its question; by default as it is."""
+        return answer
+        yield []

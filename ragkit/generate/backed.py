@@ -37,6 +37,9 @@ class BackedGenerator(Generator):
     def so_far(self, question: str, text: str, passages: Sequence[Document]) -> Answer | None:
         return self.write.so_far(question, text, passages)
 
+    def translated(self, answer: Answer) -> Flow[Answer]:
+        return (yield from self.write.translated(answer))
+
     def _backed(self, answer: Answer, passages: Sequence[Document]) -> Flow[Answer]:
         chosen = yield from self.quote.chosen(answer.question, passages)
         if answer.abstained:

@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from ragkit.answer import Finding, Verdict
 from ragkit.evidence import SUPPORTED, Setting, objection_abroad, support
 from ragkit.flow import Flow, call
-from ragkit.language import is_english
+from ragkit.language import language_of
 from ragkit.registry import component
 from ragkit.text import sentences
 from ragkit.verify import ClaimVerifier, Pair
 
 Vectors = NDArray[np.float32]
+
+_SURELY = 0.6
+"""How likely another language must be, so that its words are not compared."""
 
 
 class _TokenEmbeddings(Protocol):
@@ -54,7 +57,7 @@ class EvidenceVerifier(ClaimVerifier):
         return [self._found(*each) for each in zip(pairs, settings, alignments, strict=True)]
 
     def _found(self, pair: Pair, setting: Setting, nearness: float | None) -> Finding:
-        if is_english(pair.claim) != is_english(pair.quote):
+        if _is_english(pair.claim) != _is_english(pair.quote):
             if objection := objection_abroad(pair.claim, f"{pair.title}\n{pair.quote}"):
                 return Finding(verdict=Verdict.UNSUPPORTED, score=0.0, reason=objection)
             return Finding(
@@ -63,6 +66,10 @@ class EvidenceVerifier(ClaimVerifier):
         found = support(pair.claim, pair.quote, pair.title, nearness, setting)
         verdict = Verdict.SUPPORTED if found.score >= self.threshold else Verdict.UNSUPPORTED
         return Finding(verdict=verdict, score=found.score, reason=found.reason)
+
+
+def _is_english(text: str) -> bool:
+    return language_of(text, _SURELY) == "en"
 
 
 def texts_of(pairs: Sequence[Pair]) -> list[str]:
