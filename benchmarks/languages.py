@@ -18,7 +18,7 @@ from ragkit.evaluate.dataset import read
 from ragkit.evaluate.evaluation import Result
 from ragkit.evaluate.run import Configuration
 from ragkit.evaluate.statistics import interval
-from ragkit.language import LANGUAGES, language_of
+from ragkit.language import LANGUAGES, likelier
 
 QUESTIONS = Path(__file__).with_name("data") / "languages.jsonl"
 
@@ -31,7 +31,7 @@ def own_words(result: Result) -> str:
 
 def row(name: str, results: list[Result]) -> list[object]:
     said = [(result, own_words(result)) for result in results]
-    spoke = [float(language_of(text) == result.case.kind) for result, text in said if text]
+    spoke = [float(likelier(text, result.case.kind)) for result, text in said if text]
     right = [float(result.values.get("right", False)) for result in results]
     return [name, len(results), len(spoke), _share(spoke), _share(right)]
 

@@ -57,6 +57,12 @@ def is_english(text: str) -> bool:
     return language_of(text) == "en"
 
 
+def likelier(text: str, language: str, other: str = "en") -> bool:
+    """Is *text*, which is in one of two languages, likelier in *language* than in the *other*?  This can be told of few words."""
+    likely = dict(_identifier().rank(text))
+    return bool(likely.get(language, 0.0) > likely.get(other, 0.0))
+
+
 @functools.cache
 def _identifier() -> Any:
     """The model of py3langid, which counts sequences of letters; it takes a third of a second to load."""

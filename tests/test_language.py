@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ragkit.language import LANGUAGES, is_english, language_of
+from ragkit.language import LANGUAGES, is_english, language_of, likelier
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,17 @@ def test_a_short_question_tells_its_language(code: str, text: str) -> None:
 def test_every_language_has_one_code_and_one_name() -> None:
     assert len(LANGUAGES) == len(set(LANGUAGES.values()))
     assert all(len(code) == 2 and name.istitle() for code, name in LANGUAGES.items())
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [("it", "SFR-RAG ha 9B parametri."), ("de", "Auto-J hat 13B Parameter."), ("nl", "GPT-3.5 en GPT-4"), ("zh", "由 GPT-4 生成的。")],
+)
+def test_of_a_few_words_it_can_be_told_in_which_of_two_languages_they_are(code: str, text: str) -> None:
+    assert likelier(text, code)
+    assert not likelier(text, "en", code)
+
+
+@pytest.mark.parametrize(("code", "text"), [("de", "Auto-J has 13B parameters."), ("fr", "PEG beats BGE."), ("it", "SFR-RAG-9B")])
+def test_names_and_english_words_are_likelier_english(code: str, text: str) -> None:
+    assert not likelier(text, code)

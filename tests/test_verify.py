@@ -373,3 +373,16 @@ def test_a_number_may_be_written_as_the_other_language_does() -> None:
     shown = [Document(id="p", page_content="It reaches 87.5 points with 80,000 samples.", metadata={"title": "P"})]
     answer = run(EvidenceVerifier().flow(draft("Es erreicht mit 80.000 Beispielen und einem Modell 87,5 Punkte [1].", shown)))
     assert [c.verdict for c in answer.claims] == ["unchecked"]
+
+
+def test_the_question_tells_in_which_language_a_short_claim_is() -> None:
+    shown = [Document(id="p", page_content="SFR-RAG-9B has 9B parameters.", metadata={"title": "P"})]
+    for asked, verdict in (("Quanti parametri ha il modello SFR-RAG?", "unchecked"), ("How large is it?", "unsupported")):
+        answer = draft("SFR-RAG ha 9B parametri [1].", shown).model_copy(update={"question": asked})
+        assert [c.verdict for c in run(EvidenceVerifier().flow(answer)).claims] == [verdict]
+
+
+def test_an_english_claim_is_judged_whatever_the_language_of_the_question() -> None:
+    shown = [Document(id="p", page_content="Glass bridges carry 40 people.", metadata={"title": "P"})]
+    answer = draft("Glass bridges are made of cheese by old monks [1].", shown).model_copy(update={"question": "Was tragen Glasbrücken?"})
+    assert [c.verdict for c in run(EvidenceVerifier().flow(answer)).claims] == ["unsupported"]

@@ -23,7 +23,7 @@ from ragkit.cite import Context, Marked, cited, line, numbered, parse, render
 from ragkit.document import title_of
 from ragkit.flow import Flow, Token, call, emit, gather, stream
 from ragkit.generate import Generator
-from ragkit.language import LANGUAGES, is_english, language_of
+from ragkit.language import LANGUAGES, language_of, likelier
 from ragkit.prompt import Prompt, again, check, fenced, objects, said
 from ragkit.registry import component
 from ragkit.text import codes, stems
@@ -131,8 +131,10 @@ class ChatGenerator(Generator):
         lost a number or a name.
         """
         language = language_of(answer.question)
-        own = [i for i, c in enumerate(answer.claims) if not c.quoted and stems(c.text) and is_english(c.text)]
-        if language not in LANGUAGES or language == "en" or not own:
+        if language in ("", "en"):
+            return answer
+        own = [i for i, c in enumerate(answer.claims) if not c.quoted and stems(c.text) and likelier(c.text, "en", language)]
+        if not own:
             return answer
         listed = "\n".join(f"{n}. {line(answer.claims[i].text)}" for n, i in enumerate(own, 1))
         prompt = fenced(self.translating, {"sentences": listed}, language=LANGUAGES[language])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ragkit.answer import Finding, Verdict
 from ragkit.evidence import SUPPORTED, Setting, objection_abroad, support
 from ragkit.flow import Flow, call
-from ragkit.language import language_of
+from ragkit.language import language_of, likelier
 from ragkit.registry import component
 from ragkit.text import sentences
 from ragkit.verify import ClaimVerifier, Pair
@@ -57,7 +57,7 @@ class EvidenceVerifier(ClaimVerifier):
         return [self._found(*each) for each in zip(pairs, settings, alignments, strict=True)]
 
     def _found(self, pair: Pair, setting: Setting, nearness: float | None) -> Finding:
-        if _is_english(pair.claim) != _is_english(pair.quote):
+        if _abroad(pair, setting.question):
             if objection := objection_abroad(pair.claim, f"{pair.title}\n{pair.quote}"):
                 return Finding(verdict=Verdict.UNSUPPORTED, score=0.0, reason=objection)
             return Finding(
@@ -68,8 +68,11 @@ class EvidenceVerifier(ClaimVerifier):
         return Finding(verdict=verdict, score=found.score, reason=found.reason)
 
 
-def _is_english(text: str) -> bool:
-    return language_of(text, _SURELY) == "en"
+def _abroad(pair: Pair, question: str) -> bool:
+    """Is the claim in another language than the quote?  That of the question tells what a short claim is in."""
+    asked = language_of(question)
+    foreign = likelier(pair.claim, asked) if asked not in ("", "en") else language_of(pair.claim, _SURELY) != "en"
+    return foreign != (language_of(pair.quote, _SURELY) != "en")
 
 
 def texts_of(pairs: Sequence[Pair]) -> list[str]:
