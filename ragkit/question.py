@@ -41,10 +41,14 @@ def parts(question: str) -> list[str]:
 
 
 def _sides(question: str) -> list[str]:
-    """What *question* asks of each of two that it compares by their names; nothing if it does not."""
-    for compared in filter(None, (form.match(question.rstrip(" ?.")) for form in _SIDES)):
+    """What *question* asks of each of two that it compares by their names; nothing if it does more, or compares more."""
+    plain = " ".join(question.split()).rstrip(" ?.")
+    if re.search(r"[?.;]\s(?<!vs\.\s)", plain):
+        return []
+    for compared in filter(None, (form.match(plain) for form in _SIDES)):
         before, one, other, behind = compared.groups()
-        if _named(one) and _named(other).keys() - _named(one).keys():
+        named = _named(one) and _named(other).keys() - _named(one).keys() and _named(other.split()[-1])
+        if named and not ("," in one or _named(before[:1].lower() + before[1:]) or _ASKS.search(f"{one} {other}")):
             return [f"{before}{one}{behind}", f"{before}{other}{behind}"]
     return []
 
@@ -123,7 +127,8 @@ _INTRODUCED = (
     r"|(?:call|term)(?:s|ed)|dub(?:s|bed)|buil(?:d|ds|t))\b"
 )
 _NOT_OF_IT = r"(?:against|and|by|for|from|in|of|on|over|than|that|to|unlike|which|with)\b"
-_OPENING = r"(?:^\W*|[,;:]\s+|\b(?:and|that|where)\s+)(?:(?:an?|the)\s+)?"
+_KIND = r"(?:an?|the|one|any|how|what|when|where)\b"
+_OPENING = r"(?:^\W*|[,;:]\s+|\b(?:and|here|that|where)\s+)(?:(?:an?|the)\s+)?"
 _OF_ITS_OWN = re.compile(rf"\b(?:we|paper|work|study|article|report)\b[^.;]{{0,40}}?{_INTRODUCED}", re.IGNORECASE)
 
 
@@ -207,9 +212,10 @@ class Asked:
         plain = r"[\s-]+".join(map(re.escape, re.split(r"[\s-]+", re.sub(r"(?<=\w{3}[^s\W])s$", "", self.subject))))
         name = rf"(?<![\w-]){plain}(?:e?s)?(?![\w-])"
         said = (
-            rf"{_OPENING}{name}(?:\s*(?:\([^()]*\)|\[[^\[\]]*\]))?(?:,?\s+(?:is|are|was|were)\s+(?:\w+\s+)?|,\s+)(?:an?|the|one|any)\b",
+            rf"(?:{_OPENING}{name}(?:\s*(?:\([^()]*\)|\[[^\[\]]*\]))?|\({name}\)),?\s+(?:is|are|was|were)\s+(?:\w+\s+)?{_KIND}",
+            rf"{_OPENING}{name}(?:\s*\([^()]*\))?,\s+(?:an?|the|one|any|which)\b",
             rf"{_OPENING}{name}\s+(?:means?|refers?\s+to|denotes?)\b",
-            rf"{name}(?:\s*\([^()]*\))?(?:\s+(?:--|[—–])|:)\s",
+            rf"{name}(?:\s*\([^()]*\))?(?:\s+(?:--|[—–])|:)\s+(?!\d)",
             rf"{_INTRODUCED}(?:\s+(?!{_NOT_OF_IT})[\w-]+){{0,4}}?\s+{name}",
             rf"{_INTRODUCED}[^.;]{{0,120}}?(?:,\s+{name}(?=[,.:]|\s+(?:--|[—–])|$)|\({name}\))",
         )

@@ -188,6 +188,8 @@ def test_what_holds_of_an_answer_in_english_is_translated_and_keeps_its_verdict(
         "1. Glasbrücken tragen 50 Menschen.",
         "1. Glass bridges carry 40 people.",
         "9. Glasbrücken tragen 40 Menschen.",
+        "1. Glasbrücken tragen 40 Menschen und 99,9 % der GPT-4-Last.",
+        "1. Glass bridges do not carry 40 people.",
     ],
 )
 def test_what_is_no_translation_is_not_taken(translation: str) -> None:
@@ -199,6 +201,12 @@ def test_a_sentence_is_translated_even_if_another_is_not() -> None:
     answer = asked_in_german(SAID, translation)
     assert answer.text == "Glass bridges carry 40 people. [1] Sie werden jedes Jahr geprüft. [2]"
     assert "original" not in answer.as_json()["claims"][0]
+
+
+def test_of_two_translations_of_a_sentence_the_first_is_taken() -> None:
+    answer = asked_in_german("Glass bridges carry 40 people [1].", "1. Glasbrücken tragen 40 Menschen.\n1. Nur 40 Menschen tragen sie.")
+    assert answer.text == "Glasbrücken tragen 40 Menschen. [1]"
+    assert answer.claims[0].original == "Glass bridges carry 40 people."
 
 
 def test_an_answer_in_the_language_of_the_question_is_left_as_it_is() -> None:

@@ -386,3 +386,10 @@ def test_an_english_claim_is_judged_whatever_the_language_of_the_question() -> N
     shown = [Document(id="p", page_content="Glass bridges carry 40 people.", metadata={"title": "P"})]
     answer = draft("Glass bridges are made of cheese by old monks [1].", shown).model_copy(update={"question": "Was tragen Glasbrücken?"})
     assert [c.verdict for c in run(EvidenceVerifier().flow(answer)).claims] == ["unsupported"]
+
+
+@pytest.mark.parametrize(("claim", "verdict"), [("Auto-J has 13B parameters.", "supported"), ("Auto-J has no parameters.", "unsupported")])
+def test_what_has_the_words_of_its_source_is_judged_by_them(claim: str, verdict: str) -> None:
+    shown = [Document(id="p", page_content="Auto-J has 13B parameters.", metadata={"title": "P"})]
+    answer = draft(f"{claim} [1]", shown).model_copy(update={"question": "¿Cuántos parámetros tiene Auto-J?"})
+    assert [c.verdict for c in run(EvidenceVerifier().flow(answer)).claims] == [verdict]

@@ -21,12 +21,13 @@ from pydantic import PositiveInt
 from ragkit.answer import Abstention, Answer
 from ragkit.cite import Context, Marked, cited, line, numbered, parse, render
 from ragkit.document import title_of
+from ragkit.evidence import objection_abroad
 from ragkit.flow import Flow, Token, call, emit, gather, stream
 from ragkit.generate import Generator
 from ragkit.language import LANGUAGES, language_of, likelier
 from ragkit.prompt import Prompt, again, check, fenced, objects, said
 from ragkit.registry import component
-from ragkit.text import codes, stems
+from ragkit.text import stems
 
 log = logging.getLogger("ragkit")
 
@@ -98,7 +99,7 @@ class ChatGenerator(Generator):
 
     An instruction has the placeholder `{fence}`: the random ending of the tags that the texts stand between.  It may have
     `{language}`: the name of the question's language.  A model that says nothing is asked once more; one that finds no answer
-    declines; one that answers in English what was asked in another language is asked to translate what holds of it.
+    declines; one that answers in English what was asked in another language is asked to translate what is left of it.
     """
 
     llm: BaseChatModel
@@ -127,13 +128,14 @@ class ChatGenerator(Generator):
     def translated(self, answer: Answer) -> Flow[Answer]:
         """*answer*, whose claims in English are asked for in the language of its question, if that clearly is another.
 
-        A claim keeps its verdict, which is of what it was in English.  It stays so if the translation fails, comes too late, or
-        lost a number or a name.
+        A claim keeps its verdict, which is of what it was in English.  It stays so if nobody supports it, and if the translation
+        fails, comes too late, or has other numbers or other names such as `GPT-4`.
         """
         language = language_of(answer.question)
         if language in ("", "en"):
             return answer
-        own = [i for i, c in enumerate(answer.claims) if not c.quoted and stems(c.text) and likelier(c.text, "en", language)]
+        good = [i for i, claim in enumerate(answer.claims) if claim not in answer.faults and not claim.quoted and stems(claim.text)]
+        own = [i for i in good if likelier(answer.claims[i].text, "en", language)]
         if not own:
             return answer
         listed = "\n".join(f"{n}. {line(answer.claims[i].text)}" for n, i in enumerate(own, 1))
@@ -145,8 +147,9 @@ class ChatGenerator(Generator):
             return answer
         claims = list(answer.claims)
         for n, text in re.findall(r"^\W*(\d+)[.):]\s+(.+)$", reply, flags=re.MULTILINE):
-            if 1 <= int(n) <= len(own) and _translates(text, (old := claims[own[int(n) - 1]]).text):
-                claims[own[int(n) - 1]] = old.model_copy(update={"text": text.strip(), "original": old.text})
+            claim = claims[own[int(n) - 1]] if 1 <= int(n) <= len(own) else None
+            if claim and not claim.original and _translates(text.strip(), claim.text, language):
+                claims[own[int(n) - 1]] = claim.model_copy(update={"text": text.strip(), "original": claim.text})
         return answer.model_copy(update={"claims": tuple(claims), "text": render(claims)})
 
     def so_far(self, question: str, text: str, passages: Sequence[Document]) -> Answer:
@@ -164,15 +167,10 @@ class ChatGenerator(Generator):
         return []
 
 
-def _translates(text: str, original: str) -> bool:
-    """Can *text* be a translation of *original*: other words, with all its numbers and names such as `GPT-4`, of about its length?"""
-    kept = _digits(text) >= _digits(original) and all(code in text.casefold() for code in codes(original))
-    return kept and text.strip() != original and 0.2 <= len(text) / len(original) <= 4
-
-
-def _digits(text: str) -> set[str]:
-    """The numbers in *text* without their points and commas, which languages use differently."""
-    return {re.sub(r"\D", "", number) for number in re.findall(r"\d+(?:[.,\s]\d+)*", text)}
+def _translates(text: str, original: str, language: str) -> bool:
+    """Can *text* be *original* in *language*: of about its length, with the same numbers and the same names such as `GPT-4`?"""
+    alike = not objection_abroad(text, original) and not objection_abroad(original, text)
+    return alike and likelier(text, language) and 0.2 <= len(text) / len(original) <= 4
 
 
 def _text_of(sentences: Sequence[Marked]) -> str:

@@ -15,7 +15,7 @@ from ragkit.evidence import SUPPORTED, Setting, objection_abroad, support
 from ragkit.flow import Flow, call
 from ragkit.language import language_of, likelier
 from ragkit.registry import component
-from ragkit.text import sentences
+from ragkit.text import codes, numbers, sentences, stems
 from ragkit.verify import ClaimVerifier, Pair
 
 Vectors = NDArray[np.float32]
@@ -69,7 +69,13 @@ class EvidenceVerifier(ClaimVerifier):
 
 
 def _abroad(pair: Pair, question: str) -> bool:
-    """Is the claim in another language than the quote?  That of the question tells what a short claim is in."""
+    """Is the claim in another language than the quote?  That of the question tells what a short claim is in.
+
+    What has more than half of its words in the quote is in its language.
+    """
+    said = set(stems(pair.claim)) - {stem for code in codes(pair.claim) for stem in stems(code)} - numbers(pair.claim)
+    if 2 * len(said & {*stems(pair.quote), *stems(pair.title)}) > len(said):
+        return False
     asked = language_of(question)
     foreign = likelier(pair.claim, asked) if asked not in ("", "en") else language_of(pair.claim, _SURELY) != "en"
     return foreign != (language_of(pair.quote, _SURELY) != "en")
