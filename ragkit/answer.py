@@ -62,6 +62,8 @@ class Finding(_Value):
     verdict: Verdict
     score: float
     reason: str
+    in_words: bool = True
+    """Were their words compared?  Of two languages only numbers and names can be."""
 
 
 class Claim(_Value):

@@ -313,7 +313,9 @@ def _has_name(name: str, source: str, given: frozenset[str]) -> bool:
     if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", source):
         return True
     parts = [stem(w) for w in words(name)]
-    return bool(parts) and all(part in given for part in parts)
+    versions = [part for part in parts if part.isdigit()]  # the 5 of `GPT-5` is not that of `GPT-3.5`
+    whole = all(re.search(rf"(?<![\d.]){version}(?!\d|\.\d)", source) for version in versions)
+    return bool(parts) and whole and all(part in given for part in parts)
 
 
 _CLAUSE = re.compile(r"[,;:()—]\s|\s(?:but|although|though|while|whereas)\s", re.IGNORECASE)

@@ -393,3 +393,15 @@ def test_what_has_the_words_of_its_source_is_judged_by_them(claim: str, verdict:
     shown = [Document(id="p", page_content="Auto-J has 13B parameters.", metadata={"title": "P"})]
     answer = draft(f"{claim} [1]", shown).model_copy(update={"question": "¿Cuántos parámetros tiene Auto-J?"})
     assert [c.verdict for c in run(EvidenceVerifier().flow(answer)).claims] == [verdict]
+
+
+def test_what_one_of_the_sources_of_a_claim_in_another_language_lacks_another_may_have() -> None:
+    text = "TinyStories is a set of stories. It was written by GPT-3.5 and GPT-4. It has 5 parts."
+    shown = [Document(id="p", page_content=text, metadata={"title": "P"})]
+
+    def verdict(said: str) -> str:
+        answer = draft(said, shown).model_copy(update={"question": "TinyStories 是用哪些模型生成的？"})
+        return run(EvidenceVerifier().flow(answer)).claims[0].verdict
+
+    assert verdict("TinyStories 是用 GPT-3.5 和 GPT-4 生成的 [1][2]。") == "unchecked"
+    assert verdict("TinyStories 是用 GPT-5 生成的 [1][2]。") == "unsupported"

@@ -120,9 +120,13 @@ def _holds(claim: Claim, sources: Mapping[int, Citation], found: Findings) -> bo
 def _verdict(claim: Claim, sources: Mapping[int, Citation], found: Findings) -> Verdict:
     if not claim.citations:
         return Verdict.UNSUPPORTED if any(c.isalnum() for c in claim.text) else Verdict.UNCHECKED
-    verdicts = {f.verdict for f in _against(claim, sources, found)}
+    against = _against(claim, sources, found)
+    verdicts = {f.verdict for f in against}
     if not verdicts:
         return Verdict.UNRESOLVED
+    together = found.get(pair) if (pair := _together(claim, sources)) else None
+    if together and together.verdict is Verdict.UNCHECKED and not any(f.in_words for f in against):
+        return Verdict.UNCHECKED  # the numbers and names that one source lacks are in another
     return next(v for v in (Verdict.SUPPORTED, Verdict.UNSUPPORTED, Verdict.UNCHECKED) if v in verdicts)
 
 

@@ -59,10 +59,9 @@ class EvidenceVerifier(ClaimVerifier):
     def _found(self, pair: Pair, setting: Setting, nearness: float | None) -> Finding:
         if _abroad(pair, setting.question):
             if objection := objection_abroad(pair.claim, f"{pair.title}\n{pair.quote}"):
-                return Finding(verdict=Verdict.UNSUPPORTED, score=0.0, reason=objection)
-            return Finding(
-                verdict=Verdict.UNCHECKED, score=0.0, reason="the source is in another language; only numbers and names were compared"
-            )
+                return Finding(verdict=Verdict.UNSUPPORTED, score=0.0, reason=objection, in_words=False)
+            told = "the source is in another language; only numbers and names were compared"
+            return Finding(verdict=Verdict.UNCHECKED, score=0.0, reason=told, in_words=False)
         found = support(pair.claim, pair.quote, pair.title, nearness, setting)
         verdict = Verdict.SUPPORTED if found.score >= self.threshold else Verdict.UNSUPPORTED
         return Finding(verdict=verdict, score=found.score, reason=found.reason)
