@@ -17,18 +17,13 @@ _NAMES = (
 LANGUAGES = dict(each.split() for each in _NAMES.split(", "))
 """The languages that are told apart: their ISO 639-1 codes, and their names in English."""
 
+# A text is in another language than English if that is so many times as likely, and so likely at least: of three words or more, of
+# fewer.  It is named if it is so many times as likely as the next one: Danish and Norwegian are alike in a short question.
+# None of 517 queries of test collections, 322 titles and 2,809 sentences of papers in English is taken for another language; of 62
+# short texts in 23 other languages, 51 are told from English, and none is called by a wrong name.
 _CLEARLY = 5.0
-"""How many times as likely as English another language must be, so that a text is in that."""
-
 _LIKELY, _LIKELY_BRIEF = 0.36, 0.6
-"""How likely that language must be at least, of a text of three words or more, and of a briefer one."""
-
 _APART = 2.0
-"""How many times as likely as the next language it must be to be named: Danish and Norwegian are alike in a short question.
-
-Of 517 English queries, 322 titles and 2,809 sentences of papers, none is taken for another language; of 57 short questions in 23
-other languages, 50 are told from English.
-"""
 
 _ASKING = frozenset("what which how does did why whose whom where when".split())
 """A text that begins with one of these is in English; then the model need not be loaded."""
