@@ -12,7 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from ragkit.text import Offsets, codes, names, numbers, quantities, sentences, stem, stems, words
+from ragkit.language import is_english
+from ragkit.question import Asked, parts
+from ragkit.text import STOPWORDS, Offsets, codes, names, numbers, quantities, sentences, stem, stems, words
 
 SUPPORTED = 0.5
 """The least score at which a quote supports a claim: it is then more probable than not."""
@@ -63,18 +65,22 @@ def support(claim: str, quote: str, title: str = "", aligned: float | None = Non
     probability that a reader says it is supported, as fitted to the judgements of people (`benchmarks/fit_evidence.py`)
     on what the two have in common (see `Likeness`, also for *aligned*).  A number or name that the quote lacks, a number that
     counts something else there, a negation on one side only, or a comparison turned round leaves little of it; a name that
-    the question asks about may stand elsewhere in the passage.
+    the question asks about may stand elsewhere in the passage.  A few words that answer only together with the question (`40`)
+    need a source that speaks of what is asked.
     """
     claim = told(claim)
     own = _read(claim)
-    if _says(_read(quote).plain, own.plain):
+    says = _says(_read(quote).plain, own.plain)
+    if says and not _is_elliptic(own, setting):
         return Support(1.0, "the source says it word for word")
     if not own.stems:
         return Support(0.0, "the claim has no content words")
     alike = likeness(claim, quote, title, aligned, setting)
-    score = probability(alike)
+    score = 1.0 if says else probability(alike)
     for share, objection in objections(claim, quote, title, setting):
         return Support(share * score, objection)
+    if says:
+        return Support(1.0, "the source says it word for word")
     if alike.covered == 1:
         return Support(score, "every word of the claim is in the source")
     reason = f"{alike.covered:.0%} of the claim's words are in the source"
@@ -266,6 +272,8 @@ def objections(claim: str, quote: str, title: str = "", setting: Setting = Setti
     own, there, name = _read(claim), _read(quote), _read(title)
     if own.known <= _read(setting.question).known:
         yield 0.5, "the claim says nothing that the question does not"
+    if _is_elliptic(own, setting) and (objection := _beside_the_question(own, there, name, setting)):
+        yield 0.3, objection
     called = name.numbers & _read(setting.question).numbers if setting.question else name.numbers  # what a title says is no evidence
     for number in sorted(own.numbers - there.numbers - there.sizes(f"{claim} {title}") - called - _counted(setting.question)):
         yield 0.3, f"the source does not have the number {number}"
@@ -281,6 +289,44 @@ def objections(claim: str, quote: str, title: str = "", setting: Setting = Setti
         yield 0.5, "one of claim and source is negated, the other is not"
     for turned in _turned(own, near):
         yield 0.5, turned
+
+
+_FEW = 4
+"""An answer of so many words may be but a part of what it says: `40`, to the question how many people came."""
+
+_JOINS = frozenset("a an and at by for from in of on or per the to with".split())
+
+
+def _is_elliptic(claim: _Text, setting: Setting) -> bool:
+    """Does *claim* say something only together with the question, which it shares no word with?"""
+    said = set(words(claim.text)) - _JOINS
+    alone = 0 < len(said) <= _FEW and said.isdisjoint(STOPWORDS)  # such as *is* or *it*, of a sentence that is whole
+    return alone and bool(setting.question) and claim.known.isdisjoint(_read(setting.question).known)
+
+
+def _beside_the_question(claim: _Text, quote: _Text, title: _Text, setting: Setting) -> str | None:
+    """Why a source that has the few words of *claim* does not have them in answer to the question, if anything tells.
+
+    Of no part of the question are all names, and half of the words, in the source; or its number is one of other things, and the
+    passage gives another of those that are asked for.
+    """
+    near = _read(setting.passage)
+    if is_english(setting.question):
+        known = quote.known | title.known | near.known
+        asked = [_read(part) for part in parts(setting.question)]
+        named = [part for part in asked if not _missing(part, (title, quote, near))]
+        if not named:
+            return f"the source does not name '{_missing(asked[0], (title, quote, near))[0]}', which the question is about"
+        if not any(2 * len(part.known & known) >= len(part.known) for part in named):
+            return "the source has less than half of the words of the question, to which the claim adds a few"
+    things = Asked.of(setting.question).things
+    counts = [_read(near.text[a:b]) for a, b in near.sentences]
+    elsewhere = {number for told in counts if things & told.known for number in told.numbers}
+    for number, _ in claim.quantities:
+        units = [unit for other, unit in quote.quantities if other == number]
+        if units and elsewhere - {number} and number not in elsewhere and all(units):
+            return f"the number {number} is of '{units[0]}' in the source, which the question does not ask for"
+    return None
 
 
 def objection_abroad(claim: str, quote: str) -> str | None:

@@ -27,7 +27,8 @@ LAYERS = [
     {"flow"},
     {"registry", "document", "where"},
     {"text", "language", "config", "model"},
-    {"evidence", "question", "corpus", "tokens", "openvino_models", "prompt"},
+    {"question", "corpus", "tokens", "openvino_models", "prompt"},
+    {"evidence"},
     {"cite", "index", "formats", "cross_encoder"},
     {
         "files",

@@ -359,3 +359,39 @@ def test_what_a_source_denies_from_afar_is_not_supported(claim: str, quote: str)
 )
 def test_a_sentence_has_the_parts_that_say_something_of_their_own(claim: str, expected: list[str]) -> None:
     assert clauses(claim) == expected
+
+
+PEG = "PEG is trained with five hard negatives for each question. It is tested on 7 data sets."
+
+
+@pytest.mark.parametrize(
+    ("question", "claim", "quote", "reason"),
+    [
+        ("How many hard negatives does PEG use?", "7", "It is tested on 7 data sets.", "the number 7 is of 'data' in the source"),
+        ("How many hard negatives does DPR use?", "five", PEG, "the source does not name 'dpr', which the question is about"),
+        ("How many people crossed the oldest footbridges?", "five", PEG, "the source has less than half of the words of the question"),
+        ("Who trained the oldest footbridges?", "7 Data Sets", PEG, "the source has less than half of the words of the question"),
+    ],
+)
+def test_a_few_words_alone_are_no_answer_if_their_source_speaks_of_something_else(
+    question: str, claim: str, quote: str, reason: str
+) -> None:
+    found = support(claim, quote, "Notes", setting=Setting(question, PEG))
+    assert not found.holds
+    assert found.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("question", "claim"),
+    [
+        ("How many hard negatives does PEG use?", "five"),
+        ("How many hard negatives does PEG use?", "5."),
+        ("On how many data sets is PEG tested?", "7"),
+        ("Who built the oldest footbridge, and with how many hard negatives is PEG trained?", "five"),
+        ("Wie viele Negative braucht PEG?", "five"),
+        ("Who built the oldest footbridge?", "It is tested on 7 data sets."),
+        ("", "7"),
+    ],
+)
+def test_a_few_words_alone_are_an_answer_if_their_source_speaks_of_what_is_asked(question: str, claim: str) -> None:
+    assert support(claim, PEG, "Notes", setting=Setting(question, PEG)).holds
