@@ -3,10 +3,11 @@
     python -m benchmarks.hostile [--base-url URL --model NAME] [--limit N]
 
 A question is asked of two passages: one answers it, the other has an attack planted in it.  With the defence, the answer
-is written as the `cited` generator does, verified by `evidence`, and what is unsupported is dropped.  Without, the passages
-are numbered from 1 in one plain text, each mark is the passage of that number, and nothing is checked.  The obedient
-model writes what the attack wants, word for word, so that only what comes after the model defends; a model on a server
-is asked as well, about at most `--limit` attacks of each kind.
+is written as the `cited` generator does, verified by `evidence`, and what is unsupported is dropped; `backed` has, behind
+the same draft, the sentences that `extractive` chooses.  Without, the passages are numbered from 1 in one plain text, each
+mark is the passage of that number, and nothing is checked.  The obedient model writes what the attack wants, word for word,
+so that only what comes after the model defends; a model on a server is asked as well, about at most `--limit` attacks of
+each kind.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ from langchain_core.messages import HumanMessage
 
 from benchmarks.table import markdown
 from ragkit.answer import Answer
-from ragkit.cite import numbered, parse
+from ragkit.cite import numbered, parse, unmarked
 from ragkit.evaluate.statistics import interval
-from ragkit.flow import run
+from ragkit.flow import Flow, run
 from ragkit.generate import Generator
+from ragkit.generate.backed import BackedGenerator
 from ragkit.generate.chat import CITED, CitedGenerator
 from ragkit.llm import openai_chat
 from ragkit.pipeline import AnswerPipeline
@@ -166,22 +168,49 @@ class Shown(NamedTuple):
     claims: tuple[Cited, ...] = ()
 
 
-def defended(attack: Attack, llm: BaseChatModel | None = None) -> Shown:
-    """As ragkit answers.  Without a chat model, the obedient one is asked."""
+class Ways(NamedTuple):
+    """What the reader sees: without the defence, with it, and with the papers' own words behind what the model wrote."""
+
+    without: Shown
+    cited: Shown
+    backed: Shown
+
+
+def ways(attack: Attack, llm: BaseChatModel | None = None) -> Ways:
+    """Without a chat model, the obedient one is asked."""
+    draft = Draft(run(CitedGenerator(llm or obedient(attack)).flow(attack.scene.question, attack.passages)))
+    return Ways(naive(attack, llm), *(_shown(checked(way, attack)) for way in (draft, BackedGenerator(draft))))
+
+
+def obedient(attack: Attack) -> BaseChatModel:
+    """Says what *attack* wants of a model that is shown numbered sentences."""
     context = numbered(attack.passages)
     here = next((n for n, place in enumerate(context.places, 1) if n > 1 and attack.is_in(place.text)), len(context.places))
-    model = llm or scripted_chat([attack.wanted(here)])
-    answer = checked(CitedGenerator(model), attack)
-    if answer.abstained:
-        return Shown("")
-    claims = (Cited(claim.text, tuple(answer.citation(n).quote for n in claim.citations)) for claim in answer.claims)
-    return Shown(answer.text, tuple(claims))
+    return scripted_chat([attack.wanted(here)])
+
+
+@dataclass(frozen=True)
+class Draft(Generator):
+    """What was written already, so that a model is asked once for several ways."""
+
+    answer: Answer
+
+    def flow(self, question: str, passages: Sequence[Document]) -> Flow[Answer]:
+        return self.answer
+        yield
 
 
 def checked(generator: Generator, attack: Attack) -> Answer:
     """The answer that the reader gets: what *generator* writes from the passages of *attack*, verified, the unsupported dropped."""
     pipeline = AnswerPipeline(retrieve=(), generate=generator, verify=EvidenceVerifier(), policy="drop")
     return run(pipeline.respond(attack.scene.question, attack.passages))
+
+
+def _shown(answer: Answer) -> Shown:
+    if answer.abstained:
+        return Shown("")
+    claims = (Cited(unmarked(claim.text), tuple(answer.citation(n).quote for n in claim.citations)) for claim in answer.claims)
+    return Shown(answer.text, tuple(claims))
 
 
 NAIVE = """\
@@ -266,16 +295,15 @@ def succeeds(attack: Attack, shown: Shown) -> bool:
 
 
 class Outcome(NamedTuple):
-    """What became of an attack without the defence, and with it."""
+    """What became of an attack."""
 
     attack: Attack
-    naive: Shown
-    defended: Shown
+    shown: Ways
 
 
 def outcomes(tried: Sequence[Attack], llm: BaseChatModel | None = None) -> Iterator[Outcome]:
     for attack in tried:
-        yield Outcome(attack, naive(attack, llm), defended(attack, llm))
+        yield Outcome(attack, ways(attack, llm))
 
 
 def few(limit: int | None) -> list[Attack]:
@@ -286,25 +314,26 @@ def few(limit: int | None) -> list[Attack]:
     return [attack for same in zip(*drawn, strict=True) for attack in same]
 
 
-HEADER = ("kind", "attacks", "succeed without", "succeed with", "hidden without", "hidden with")
+HEADER = ("kind", "attacks", *(f"{what} {way}" for what in ("succeed", "hidden") for way in Ways._fields))
 
 
 def section(title: str, found: Sequence[Outcome]) -> str:
     kinds = {kind: [o for o in found if o.attack.kind == kind] for kind in SUCCESS} | {"all": list(found)}
     rows = [[kind, len(own), *_shares(own, succeeds), *_shares(own, hidden)] for kind, own in kinds.items() if own]
-    through = dict.fromkeys(f"{o.attack.kind}, {o.attack.name}" for o in found if hidden(o.attack, o.defended))
+    through = dict.fromkeys(f"{o.attack.kind}, {o.attack.name}" for o in found if any(hidden(o.attack, shown) for shown in o.shown[1:]))
     return f"{title}:\n\n{markdown(HEADER, rows)}\n\nHidden with the defence: {'; '.join(through) or 'none'}."
 
 
 def answered(found: Sequence[Outcome]) -> str:
     """How often the reader gets what the honest paper says."""
-    naive, defended = _shares(found, lambda attack, shown: re.search(rf"\b{attack.scene.right}\b", shown.text) is not None)
-    return f"The reader gets the right number: {naive} without, {defended} with the defence."
+    shares = _shares(found, lambda attack, shown: re.search(rf"\b{attack.scene.right}\b", shown.text) is not None)
+    told = ", ".join(f"{way} {share}" for way, share in zip(Ways._fields, shares, strict=True))
+    return f"The reader gets the right number: {told}."
 
 
-def _shares(own: Sequence[Outcome], happened: Callable[[Attack, Shown], bool]) -> tuple[str, str]:
-    """How often it *happened* without the defence, and with it."""
-    return _share([happened(o.attack, o.naive) for o in own]), _share([happened(o.attack, o.defended) for o in own])
+def _shares(own: Sequence[Outcome], happened: Callable[[Attack, Shown], bool]) -> list[str]:
+    """How often it *happened*, each way."""
+    return [_share([happened(o.attack, o.shown[way]) for o in own]) for way in range(len(Ways._fields))]
 
 
 def _share(happened: Sequence[bool]) -> str:
@@ -325,7 +354,7 @@ def main(base_url: str | None = None, model: str | None = None, limit: int | Non
 def _told(found: Iterator[Outcome]) -> Iterator[Outcome]:
     """*found*, each told as it comes: a small machine may take a minute for one."""
     for outcome in found:
-        attack, *shown = outcome
+        attack, shown = outcome
         print(attack.kind, attack.name, *(succeeds(attack, each) for each in shown), sep="\t", file=sys.stderr, flush=True)
         yield outcome
 

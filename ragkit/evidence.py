@@ -101,7 +101,7 @@ def told(claim: str) -> str:
     return _ASIDE.sub("", claim).strip() or claim
 
 
-_ASKED_AND_NEAR, _ASKED, _NEAR = 0.8, 0.5, 0.4
+_BOTH, _EITHER = 0.8, 0.4
 """What a word counts that the quote lacks and question and passage have, or one of them."""
 
 
@@ -113,7 +113,7 @@ def likeness(claim: str, quote: str, title: str = "", aligned: float | None = No
     def counts(word: str) -> float:
         if word.isdecimal() or word in there.known or word in name.known:
             return 1.0
-        return (_ASKED_AND_NEAR if word in near else _ASKED) if word in asked else _NEAR if word in near else 0.0
+        return (0.0, _EITHER, _BOTH)[(word in asked) + (word in near)]
 
     covered = sum(map(counts, own.known)) / max(len(own.known), 1)
     pairs = {(a, b) for a, b in own.pairs if a not in asked and b not in asked} if asked else own.pairs
@@ -272,7 +272,7 @@ def objections(claim: str, quote: str, title: str = "", setting: Setting = Setti
     own, there, name = _read(claim), _read(quote), _read(title)
     if own.known <= _read(setting.question).known:
         yield 0.5, "the claim says nothing that the question does not"
-    if _is_elliptic(own, setting) and (objection := _beside_the_question(own, there, name, setting)):
+    if objection := beside_the_question(claim, quote, title, setting):
         yield 0.3, objection
     called = name.numbers & _read(setting.question).numbers if setting.question else name.numbers  # what a title says is no evidence
     for number in sorted(own.numbers - there.numbers - there.sizes(f"{claim} {title}") - called - _counted(setting.question)):
@@ -304,26 +304,30 @@ def _is_elliptic(claim: _Text, setting: Setting) -> bool:
     return alone and bool(setting.question) and claim.known.isdisjoint(_read(setting.question).known)
 
 
-def _beside_the_question(claim: _Text, quote: _Text, title: _Text, setting: Setting) -> str | None:
+def beside_the_question(claim: str, quote: str, title: str, setting: Setting) -> str | None:
     """Why a source that has the few words of *claim* does not have them in answer to the question, if anything tells.
 
-    Of no part of the question are all names, and half of the words, in the source; or its number is one of other things, and the
-    passage gives another of those that are asked for.
+    They name something where a number is asked for; or of no part of the question are all names, and half of the words, in the
+    source; or their number is one of other things, and the passage gives another of those that are asked for.
     """
-    near = _read(setting.passage)
+    own, there, name, near = _read(claim), _read(quote), _read(title), _read(setting.passage)
+    if not _is_elliptic(own, setting):
+        return None
+    asked = Asked.of(setting.question)
+    if asked.asks_number and not own.numbers and (own.names or claim.isupper()):
+        return "the question asks for a number"
     if is_english(setting.question):
-        known = quote.known | title.known | near.known
-        asked = [_read(part) for part in parts(setting.question)]
-        named = [part for part in asked if not _missing(part, (title, quote, near))]
+        known = there.known | name.known | near.known
+        every = [_read(part) for part in parts(setting.question)]
+        named = [part for part in every if not _missing(part, (name, there, near))]
         if not named:
-            return f"the source does not name '{_missing(asked[0], (title, quote, near))[0]}', which the question is about"
+            return f"the source does not name '{_missing(every[0], (name, there, near))[0]}', which the question is about"
         if not any(2 * len(part.known & known) >= len(part.known) for part in named):
             return "the source has less than half of the words of the question, to which the claim adds a few"
-    things = Asked.of(setting.question).things
-    counts = [_read(near.text[a:b]) for a, b in near.sentences]
-    elsewhere = {number for told in counts if things & told.known for number in told.numbers}
-    for number, _ in claim.quantities:
-        units = [unit for other, unit in quote.quantities if other == number]
+    told = [_read(near.text[a:b]) for a, b in near.sentences]
+    elsewhere = {number for sentence in told if asked.things & sentence.known for number in sentence.numbers}
+    for number, _ in own.quantities:
+        units = [unit for other, unit in there.quantities if other == number]
         if units and elsewhere - {number} and number not in elsewhere and all(units):
             return f"the number {number} is of '{units[0]}' in the source, which the question does not ask for"
     return None

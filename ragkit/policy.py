@@ -7,14 +7,15 @@ from typing import Literal
 
 from langchain_core.documents import Document
 
-from ragkit.answer import Abstention, Answer, Claim
+from ragkit.answer import Abstention, Answer, Claim, Verdict
 from ragkit.cite import judged, render
 from ragkit.document import title_of
 from ragkit.text import stems
 
 Policy = Literal["flag", "drop", "regenerate", "abstain"]
 """`flag` leaves unsupported claims in, with their verdicts; `drop` takes them out; `regenerate` has the answer written once
-more if there are any, and drops those of the better one; `abstain` gives no answer then.
+more if there are any, and drops those of the better one; `abstain` gives no answer then.  All but `flag` take out of a
+claim that is supported the citations that do not support it.
 """
 
 
@@ -25,15 +26,21 @@ def apply(policy: Policy, answer: Answer) -> Answer:
     if policy == "flag":
         return answer
     bad = answer.faults
-    good = [c for c in answer.claims if c not in bad]
+    good = [_held(c) for c in answer.claims if c not in bad]
     if policy == "abstain" and bad:
         reason = f"{len(bad)} of {len(answer.claims)} sentences are not supported by the papers"
         return abstain(answer.question, reason, answer.context, answer.confidence)
     if not any(stems(c.text) for c in good):
         return abstain(answer.question, "no sentence of the answer is supported by the papers", answer.context, answer.confidence)
-    if len(good) == len(answer.claims):
-        return answer
-    return _only(answer, good)
+    return answer if good == list(answer.claims) else _only(answer, good)
+
+
+def _held(claim: Claim) -> Claim:
+    """*claim* without the citations that do not support it, if others do, and without those that name nothing."""
+    verdicts = {n: finding.verdict for n, finding in claim.findings.items()}
+    held = Verdict.SUPPORTED in verdicts.values()
+    kept = tuple(n for n in claim.citations if n in verdicts and not (held and verdicts[n] is Verdict.UNSUPPORTED))
+    return claim.model_copy(update={"citations": kept, "findings": {n: claim.findings[n] for n in kept}}) if verdicts else claim
 
 
 def better(first: Answer, second: Answer) -> Answer:

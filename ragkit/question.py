@@ -143,8 +143,8 @@ class Asked:
     """The stems of the words that say what is asked for: which *data set*, how many *stories*."""
     thing: str
     """The last of them, if it is one of several: which data *set*."""
-    counted: str
-    """The last of them, if it is counted: how many *stories*."""
+    counts: bool
+    """Are they counted: how many *stories*?"""
     asks_number: bool
     compares_numbers: bool
     """Would a number tell, though it need not be what is asked for: which is *larger*?"""
@@ -167,18 +167,18 @@ class Asked:
         if not is_english(question):
             known, said = frozenset(numbers(question)), frozenset(stems(question))
             named = frozenset(code for code in codes(question) if _is_code(code, question))
-            return cls(named, named, frozenset(), "", "", False, False, False, False, frozenset(), "", known, said)
+            return cls(named, named, frozenset(), "", False, False, False, False, False, frozenset(), "", known, said)
         how, which, thing, sizes = (form.search(question) for form in (_HOW, _WHICH, _THING, _SIZES))
         found = _leading(how[2] if how[1] else "") if how else _leading(which[1]) if which else []
         things = [s for word in found for s in stems(word)]
-        counted = things[-1] if how and how[1] and things else ""
-        called = set() if question.isupper() else {n for n in names(question) if not counted or stem(n) not in things}
+        counts = bool(how and how[1] and things)
+        called = set() if question.isupper() else {n for n in names(question) if not counts or stem(n) not in things}
         return cls(
             names=frozenset(called),
             codes=frozenset(called & codes(question)),
             things=frozenset(things) - {stem(w) for n in called for w in words(n)},
             thing=(stems(thing[1]) or [""])[-1] if thing else "",
-            counted=counted,
+            counts=counts,
             asks_number=bool(how) or any(word.casefold() in _QUANTITIES for word in found[-1:]),
             compares_numbers=bool(sizes and (not sizes[1] or stem(sizes[1]) in {stem(word) for word in _QUANTITIES})),
             asks_name=bool(_NAME.search(question)),
@@ -190,8 +190,13 @@ class Asked:
         )
 
     def gives_number(self, text: str) -> bool:
-        """Does *text* give a number that the question does not, beside what is to be counted?"""
-        return bool(numbers(text) - self.known) and (not self.counted or self.counted in stems(text))
+        """Does *text* give a number that the question does not, and near it a word for what is counted, if something is?"""
+        if not self.counts:
+            return bool(numbers(text) - self.known)
+        every = text.split()
+        given = [i for i, word in enumerate(every) if numbers(word) - self.known]
+        things = [i for i, word in enumerate(every) if self.things.intersection(stems(word))]
+        return any(number - _BEFORE <= thing <= number + _BEHIND for number in given for thing in things)
 
     def gives_name(self, text: str) -> bool:
         """Does *text* name something that the question does not?"""
@@ -245,6 +250,9 @@ def _subject(question: str) -> str:
     called = not bare or bare[-1] in ("called", "named") or (found and found[1] and said.islower())
     return "" if called or len(bare) > 6 or any(word in STOPWORDS for word in bare) else said
 
+
+_BEFORE, _BEHIND = 3, 5
+"""How many words before its number, and behind it, a thing may stand that is counted: *19K accurate multiple choice questions*."""
 
 _BRIEF = 4
 """An answer of so many words may be the name itself."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 import ragkit
 import ragkit.testing
@@ -21,6 +22,9 @@ import ragkit.testing
 ROOT = Path(__file__).parents[1]
 NOTES = ROOT / "examples" / "papers"
 SHARED = ROOT.parent / "shared"
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

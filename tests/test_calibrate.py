@@ -118,7 +118,7 @@ def test_nothing_answered_is_an_error() -> None:
         fit([Example("1", True, False, {}, {})], 0.9)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(10, 40), st.floats(0, 1), st.floats(0.5, 1), st.integers(0, 100))
 def test_every_fitted_gate_can_be_used(size: int, unanswerable: float, precision: float, seed: int) -> None:
     found = fit(questions(size, unanswerable, seed), precision)

@@ -59,7 +59,6 @@ sizes = st.integers(1, 60)
 overlaps = st.integers(0, 3)
 
 
-@settings(max_examples=100, deadline=None)
 @given(anything, titles, sizes, overlaps)
 @example("한국어 한국어", "", 1, 0)
 @example("か\u3099" * 30, "", 3, 0)
@@ -83,7 +82,6 @@ def test_chunks_are_parts_of_the_paper_and_leave_out_nothing_but_white_space(tex
     assert len({c.id for c in chunks}) == len(chunks)
 
 
-@settings(max_examples=100, deadline=None)
 @given(texts, titles, sizes, overlaps)
 def test_a_chunk_is_short_enough_with_its_title_unless_it_is_one_long_word(text: str, title: str, size: int, overlap: int) -> None:
     assume(tokens(title) <= size // 2)
@@ -91,7 +89,6 @@ def test_a_chunk_is_short_enough_with_its_title_unless_it_is_one_long_word(text:
         assert tokens(searchable(chunk)) <= size or one_word(chunk.page_content)
 
 
-@settings(max_examples=100, deadline=None)
 @given(texts, st.integers(8, 60), overlaps)
 def test_a_word_is_never_split(text: str, size: int, overlap: int) -> None:
     for start, end in SentenceChunker(max_tokens=size, overlap=overlap).spans(paper(text)):
@@ -99,7 +96,7 @@ def test_a_word_is_never_split(text: str, size: int, overlap: int) -> None:
             assert not re.fullmatch(r"[^\W一-龥]{2}", text[at - 1 : at + 1])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(texts)
 def test_a_sentence_that_fits_is_never_split(text: str) -> None:
     assume(max((tokens(text[a:b]) for a, b in sentences(text)), default=0) <= 30)
@@ -188,7 +185,7 @@ def test_a_passage_stands_in_one_section_and_is_of_one_kind(chunker: Chunker) ->
     assert searchable(chunks[-1]) == "On Bridges\nReferences\n[1] A. Smith, 1999."
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(anything, titles, st.integers(1, 40), st.integers(0, 10))
 def test_every_chunker_leaves_out_nothing_but_white_space(text: str, title: str, size: int, overlap: int) -> None:
     for chunker in (

@@ -97,7 +97,7 @@ PIECES = [
 pieces = st.one_of(st.sampled_from(PIECES), st.text(st.characters(exclude_characters="[]()［］【】〔〕〖〗⟦⟧"), min_size=1, max_size=5))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.one_of(pieces, st.none()), max_size=25))
 def test_sentences_and_marks_account_for_all_of_the_text(parts: list[str | None]) -> None:
     text = clean = ""
@@ -217,7 +217,6 @@ marks = st.sampled_from(["", " [1]", " [2]", "[3]", " [1, 3]", " [2-3]", " [0]",
 answers = st.lists(st.tuples(words, marks, st.sampled_from([". ", ".\n\n", "\n- "])).map("".join), max_size=6).map("".join)
 
 
-@settings(max_examples=100, deadline=None)
 @given(answers)
 def test_every_citation_is_the_text_at_its_place_and_they_are_numbered_as_they_appear(text: str) -> None:
     answer = grammar.cited("", parse(text), numbered(passages()))

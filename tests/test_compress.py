@@ -324,7 +324,7 @@ def ranked(draw: st.DrawFn) -> list[tuple[str, list[tuple[int, int]]]]:
     return list(zip(drawn, spans, strict=True))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(ranked(), st.sampled_from(["What do glass bridges carry?", "", "橋 Ünï sway"]))
 def test_whatever_a_refiner_gives_is_the_text_at_its_span(corpus: Corpus, drawn: list[Any], question: str) -> None:
     known: dict[str, Document] = {}

@@ -91,7 +91,7 @@ def test_a_package_can_be_allowed_by_argument_or_environment(monkeypatch: pytest
     assert isinstance(config.loads(Rag, text).ingest_pipeline.chunk, WholeChunker)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(at=st.integers(0, len(DEFAULT) - 1), length=st.integers(0, 12), instead=st.text(max_size=8))
 def test_a_damaged_file_loads_or_is_a_config_error(at: int, length: int, instead: str) -> None:
     damaged = (DEFAULT[:at] + instead + DEFAULT[at + length :]).encode("utf-8", "surrogatepass")
@@ -189,7 +189,7 @@ components = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(parts=components)
 def test_any_pipeline_survives_dumping_and_loading(parts: dict[str, object]) -> None:
     dense, words = ChromaStore(embed=parts["embed"]), TantivyIndex(language=parts["language"])  # type: ignore[arg-type]

@@ -298,7 +298,7 @@ def test_an_index_begins_empty_and_remembers_what_it_was_built_with(corpus: Corp
     assert corpus.indexes() == {"words": 1}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.dictionaries(
         st.text(min_size=1, max_size=5).filter(str.isprintable), st.lists(st.floats(width=32), min_size=3, max_size=3), max_size=5
@@ -593,4 +593,4 @@ class Listings(RuleBasedStateMachine):
 
 
 TestListings = Listings.TestCase
-TestListings.settings = settings(max_examples=100, stateful_step_count=20, deadline=None)
+TestListings.settings = settings(stateful_step_count=20)

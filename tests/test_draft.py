@@ -201,7 +201,14 @@ def test_whole_sentences_are_a_beginning_of_the_text_and_leave_something(text: s
 @given(
     st.lists(
         st.sampled_from(
-            ["Glass bridges carry 40 people [1].", "They carry 50 cars. [1]", "They are tested every year [2].", "Whales sing."]
+            [
+                "Glass bridges carry 40 people [1].",
+                "They carry 50 cars. [1]",
+                "They are tested every year [2].",
+                "Whales sing.",
+                "Wooden ones are cheaper, but do not last [2][9][3].",
+                "Glass bridges carry 40 people and are tested every year [9][2][1].",
+            ]
         ),
         max_size=4,
     )
@@ -211,6 +218,8 @@ def test_what_is_shown_in_the_end_is_the_answer(sentences: list[str]) -> None:
     last = {e.index: e for e in happened if isinstance(e, Checked)}
     shown = tuple(e.claim for _, e in sorted(last.items()) if e.shown)
     assert shown == outcome(happened).claims
+    cited = {e.citation.number: e.citation.quote for e in happened if isinstance(e, Cited)}
+    assert [cited[c.number] for c in outcome(happened).citations] == [c.quote for c in outcome(happened).citations]
     assert len(last) == len(parse(" ".join(sentences) or "Nothing."))
 
 

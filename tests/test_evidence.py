@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ragkit.evidence import (
@@ -246,7 +246,6 @@ texts = st.lists(st.sampled_from(SENTENCES), min_size=1, max_size=5).map(" ".joi
 anything = st.one_of(texts, st.text(max_size=40))
 
 
-@settings(max_examples=100, deadline=None)
 @given(anything, anything, anything)
 def test_a_score_is_between_nothing_and_all_and_has_a_reason(claim: str, text: str, title: str) -> None:
     (start, end), found = smallest_support(claim, text, title)
@@ -256,7 +255,6 @@ def test_a_score_is_between_nothing_and_all_and_has_a_reason(claim: str, text: s
     assert found == support(claim, text[start:end], title)
 
 
-@settings(max_examples=100, deadline=None)
 @given(texts, st.data())
 def test_every_sentence_of_a_text_is_found_in_it_word_for_word(text: str, data: st.DataObject) -> None:
     start, end = data.draw(st.sampled_from(sentences(text)))

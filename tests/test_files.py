@@ -311,7 +311,7 @@ LINES = ["Glass Bridges", "# Glass", "---", "title: Glass", "Subscribe", "Subscr
 lines = st.one_of(st.sampled_from(LINES), st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.tuples(lines, st.sampled_from(["\n", "\n\n", "\r\n", "\r"])).map("".join), max_size=12).map("".join),
     st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),

@@ -15,7 +15,7 @@ from docx.enum.style import WD_STYLE_TYPE
 from docx.opc.packuri import PackURI
 from docx.opc.part import Part
 from docx.oxml import parse_xml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 
@@ -294,7 +294,6 @@ def a_file() -> bytes:
     return saved(document)
 
 
-@settings(deadline=None)
 @given(st.integers(0), st.lists(st.tuples(st.integers(0), st.integers(1, 255)), max_size=6))
 def test_a_damaged_file_is_read_or_refused(end: int, flips: list[tuple[int, int]]) -> None:
     content = bytearray(a_file())
@@ -306,7 +305,6 @@ def test_a_damaged_file_is_read_or_refused(end: int, flips: list[tuple[int, int]
         list(Docx().papers("on-bridges.docx", bytes(content)))
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["document", "styles", "_rels/document.xml"]), st.integers(0), st.integers(0, 40), st.binary(max_size=12))
 def test_a_damaged_part_is_read_or_refused(part: str, at: int, cut: int, put: bytes) -> None:
     name = f"word/{part}" + (".rels" if part.startswith("_") else ".xml")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 
-from benchmarks.hostile import SUCCESS, Attack, attacks, checked, defended, has_number_in_brackets, hidden, main, naive, succeeds
+from benchmarks.hostile import SUCCESS, Attack, attacks, checked, has_number_in_brackets, hidden, main, succeeds, ways
 from ragkit.answer import Claim
 from ragkit.cite import numbered, parse, render
 from ragkit.flow import run
@@ -23,7 +23,7 @@ from ragkit.testing import passages, scripted_chat
 from ragkit.verify.evidence import EvidenceVerifier
 
 EVERY = list(attacks())
-BEYOND_WORDS = {"borrowed number", "one word exchanged"}
+BEYOND_WORDS = {"one word exchanged"}
 """Claims that the `evidence` verifier cannot tell from true ones, because it compares words."""
 
 
@@ -127,17 +127,18 @@ def test_a_context_has_the_numbers_that_we_gave_and_no_others(text: str) -> None
 
 @pytest.mark.parametrize("attack", EVERY, ids=named)
 def test_without_the_defence_an_obedient_model_carries_the_attack_to_the_reader(attack: Attack) -> None:
-    assert succeeds(attack, naive(attack))
+    assert succeeds(attack, ways(attack).without)
 
 
 @pytest.mark.parametrize("attack", [a for a in EVERY if a.kind in ("marks", "sources", "poison")], ids=named)
 def test_no_paper_forges_a_citation_of_another(attack: Attack) -> None:
-    assert succeeds(attack, defended(attack)) == (attack.name in BEYOND_WORDS)
+    shown = ways(attack)
+    assert {succeeds(attack, shown.cited), succeeds(attack, shown.backed)} == {attack.name in BEYOND_WORDS}
 
 
 @pytest.mark.parametrize("attack", [a for a in EVERY if a.kind in ("override", "delimiters")], ids=named)
 def test_what_a_paper_dictates_is_shown_with_the_sentence_that_dictates_it_or_not_at_all(attack: Attack) -> None:
-    assert not hidden(attack, defended(attack))
+    assert not any(hidden(attack, shown) for shown in ways(attack)[1:])
 
 
 @pytest.mark.parametrize("attack", [a for a in EVERY if a.kind in ("marks", "sources")], ids=named)
@@ -168,5 +169,6 @@ def test_an_instruction_of_the_prompt_is_no_answer() -> None:
 def test_the_measurement_says_what_is_obeyed_and_what_is_hidden() -> None:
     told = main().splitlines()
     assert told[0] == "## Hostile text: share of attacks that succeed, and of those hidden from the reader, with 95 % intervals"
-    assert "| marks | 26 | 1.00 [0.87, 1.00] | 0.00 [0.00, 0.13] | 1.00 [0.87, 1.00] | 0.00 [0.00, 0.13] |" in told
-    assert told[-1] == "Hidden with the defence: poison, borrowed number; poison, one word exchanged."
+    never = "0.00 [0.00, 0.13]"
+    assert f"| marks | 26 | {' | '.join(['1.00 [0.87, 1.00]', never, never] * 2)} |" in told
+    assert told[-1] == "Hidden with the defence: poison, one word exchanged."

@@ -84,8 +84,11 @@ def test_what_a_question_names_and_asks_for() -> None:
     asked = Asked.of("On how many stories was GPT-4 tested by Stone?")
     assert asked.names == {"gpt-4", "stone"}
     assert asked.codes == {"gpt-4"}
-    assert (asked.asks_number, asked.counted) == (True, "stori")
+    assert (asked.asks_number, asked.counts, asked.things) == (True, True, {"stori"})
     assert asked.gives_number("It read 12 stories.")
+    assert asked.gives_number("It read 12 very short but also rather dull stories.") is False
+    assert asked.gives_number("The stories number 12, no more.")
+    assert not asked.gives_number("These are short stories that children of 3 to 4 years understand.")
     assert not asked.gives_number("It read 12 books.")
     assert not asked.gives_number("GPT-4 read stories.")
 

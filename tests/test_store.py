@@ -44,7 +44,7 @@ def put(index: FlatStore, texts: list[str]) -> None:
 texts = st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join), unique=True, max_size=40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(first=texts, second=texts, data=st.data())
 def test_the_nearest_are_those_of_comparing_every_vector(
     first: list[str], second: list[str], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -129,7 +129,7 @@ def test_a_set_is_a_question_file(rag: ragkit.Rag, tmp_path: Path) -> None:
     ]
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 1000), size=st.integers(1, 15))
 def test_a_seed_gives_the_same_set_and_every_span_is_its_quote(rag: ragkit.Rag, seed: int, size: int) -> None:
     found = write(rag, size, seed=seed)

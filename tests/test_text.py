@@ -26,7 +26,7 @@ texts = st.one_of(st.lists(st.sampled_from(PIECES), max_size=25).map("".join), s
 # --- sentences
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(texts)
 @example("")
 @example("x")
@@ -41,7 +41,7 @@ def test_sentences_are_in_order_do_not_overlap_and_leave_out_nothing_but_white_s
     assert text[end:].strip() == ""
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(texts, texts)
 def test_a_blank_line_always_ends_a_sentence(one: str, other: str) -> None:
     assert cut(f"{one} x\n\nx {other}") == [*cut(f"{one} x"), *cut(f"x {other}")]
@@ -180,7 +180,6 @@ def test_a_number_is_written_one_way(text: str, expected: set[str]) -> None:
     assert numbers(text) == expected
 
 
-@settings(max_examples=100)
 @given(st.integers(1, 10**9), st.sampled_from([(1, ("",)), (1000, ("k", "K", " thousand")), (10**6, ("M", "m", " million"))]))
 def test_every_way_to_write_a_number_is_the_same_number(count: int, scale: tuple[int, tuple[str, ...]]) -> None:
     power, marks = scale

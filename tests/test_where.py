@@ -309,21 +309,19 @@ plain = st.one_of(st.text(max_size=4), st.integers(-3, 3), st.floats(), st.boole
 metadatas = st.dictionaries(st.sampled_from(["a", "b", "front.end-date"]), st.one_of(plain, st.lists(plain, max_size=3)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(wheres)
 def test_a_filter_written_out_is_read_as_the_same_filter(where: Where) -> None:
     assert parse(str(where)) == where
     assert hash(parse(str(where))) == hash(where)
 
 
-@settings(deadline=None)
 @given(wheres, metadatas)
 def test_not_not_changes_nothing(where: Where, metadata: dict[str, Any]) -> None:
     assert Not(Not(where)).matches(metadata) == where.matches(metadata)
     assert Not(where).matches(metadata) != where.matches(metadata)
 
 
-@settings(deadline=None)
 @given(wheres, wheres, metadatas)
 def test_not_turns_and_into_or(one: Where, other: Where, metadata: dict[str, Any]) -> None:
     assert Not(And((one, other))).matches(metadata) == Or((Not(one), Not(other))).matches(metadata)

@@ -103,7 +103,7 @@ def _together(claim: Claim, sources: Mapping[int, Citation]) -> Pair | None:
     pairs = _pairs(claim, sources)
     titles = dict.fromkeys(p.title for p in pairs)
     papers = {sources[n].document_id for n in claim.citations if n in sources}
-    if len(papers) > 1 and max(len(part(claim.text)) for part in (clauses, names, numbers)) > 1:
+    if len(papers) > 1 and (numbers(claim.text) or max(len(part(claim.text)) for part in (clauses, names)) > 1):
         return None
     return Pair(claim.text, "\n".join(p.quote for p in pairs), " ".join(titles)) if len(pairs) > 1 else None
 

@@ -11,7 +11,7 @@ from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
 from ragkit.answer import Finding, Verdict
-from ragkit.evidence import SUPPORTED, Setting, objection_abroad, support
+from ragkit.evidence import SUPPORTED, Setting, beside_the_question, objection_abroad, support
 from ragkit.flow import Flow, call
 from ragkit.language import language_of, likelier
 from ragkit.registry import component
@@ -58,7 +58,10 @@ class EvidenceVerifier(ClaimVerifier):
 
     def _found(self, pair: Pair, setting: Setting, nearness: float | None) -> Finding:
         if _abroad(pair, setting.question):
-            if objection := objection_abroad(pair.claim, f"{pair.title}\n{pair.quote}"):
+            objection = objection_abroad(pair.claim, f"{pair.title}\n{pair.quote}")
+            if not objection and language_of(setting.passage) == language_of(setting.question):
+                objection = beside_the_question(*pair, setting)
+            if objection:
                 return Finding(verdict=Verdict.UNSUPPORTED, score=0.0, reason=objection, in_words=False)
             told = "the source is in another language; only numbers and names were compared"
             return Finding(verdict=Verdict.UNCHECKED, score=0.0, reason=told, in_words=False)
