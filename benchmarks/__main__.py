@@ -14,13 +14,28 @@ import re
 import sys
 from collections.abc import Mapping
 
-from benchmarks import answers, encode, formats, hostile, ingest, judges, languages, lexical, peers, retrieval, scale, speed, strategies
+from benchmarks import (
+    abstention,
+    answers,
+    encode,
+    formats,
+    hostile,
+    ingest,
+    judges,
+    languages,
+    lexical,
+    peers,
+    retrieval,
+    scale,
+    speed,
+    strategies,
+)
 from benchmarks.table import ROOT, SHARED
 
 REPORT = ROOT / "docs" / "benchmarks.md"
 SECTIONS = {
     script.__name__.rpartition(".")[2]: script
-    for script in (speed, encode, peers, ingest, scale, retrieval, lexical, answers, strategies, languages, judges, hostile)
+    for script in (speed, encode, peers, ingest, scale, retrieval, lexical, answers, strategies, abstention, languages, judges, hostile)
 }
 ASK_A_MODEL = (strategies, languages)
 """Those that there is nothing to measure for without a chat model, which RAGKIT_MODEL names."""

@@ -93,6 +93,7 @@ class Answer(_Value):
     """The text, its claims and citations, and the numbered context it was written from.
 
     `confidence`, from 0 to 1, is the gate's: how likely the answer is right, by its passages and its verdicts.
+    `unmentioned` is what the question names beside what is answered, and no passage has: the answer says nothing of it.
     `usage` adds up what all calls to chat models took: `input_tokens`, `output_tokens`, and `cost` where prices are known;
     `timings_ms` has a figure for each stage and `total`.
     """
@@ -101,6 +102,7 @@ class Answer(_Value):
     text: str = Field(serialization_alias="answer")
     abstained: Abstention | None = None
     confidence: float = 1.0
+    unmentioned: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
     claims: tuple[Claim, ...] = ()
     citations: tuple[Citation, ...] = ()
     context: tuple[Document, ...] = Field(default=(), exclude=True)

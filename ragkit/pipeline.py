@@ -47,7 +47,7 @@ from ragkit.gate import Gate, Relevance, support
 from ragkit.generate import Generator
 from ragkit.index import Index, LexicalIndex, VectorIndex
 from ragkit.policy import Policy
-from ragkit.question import answers
+from ragkit.question import Said, answers, unmentioned
 from ragkit.reader import Reader
 from ragkit.retrieve import FilteredRetriever
 from ragkit.rewrite import QueryRewriter
@@ -406,7 +406,10 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         if passages is None:
             return self._late(question, found)
         answer = yield from self._in_time(begun, self.respond(question, passages))
-        return self._late(question, passages) if answer is None else answer
+        if answer is None:
+            return self._late(question, passages)
+        lost = () if answer.abstained else unmentioned(question, [Said.by(searchable(passage)) for passage in passages])
+        return answer.model_copy(update={"unmentioned": tuple(lost)})
 
     def _in_time(self, begun: float, flow: Flow[T]) -> Flow[T | None]:
         """What *flow* comes to, or None where the time of a question that was *begun* then is over before."""

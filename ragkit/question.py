@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -85,6 +86,20 @@ class Said(NamedTuple):
             return True
         together = r"[\W_]{0,2}".join(map(re.escape, parts))
         return bool(re.search(rf"(?<!\w){together}(?:e?s)?(?!\w)", self.plain))
+
+
+def mentioned(asked: str, texts: Sequence[Said]) -> bool:
+    """Does one of *texts* mention something that is named where it is *asked* for, or is nothing named?"""
+    called = Asked.of(asked).names
+    return not called or any(text.has(name) for name in called for text in texts)
+
+
+def unmentioned(question: str, texts: Sequence[Said]) -> list[str]:
+    """What *question* names in those of its parts that *texts* say nothing of, as it writes it; nothing if that is all it asks."""
+    every = parts(question)
+    known = [mentioned(part, texts) for part in every]
+    lost = [_named(part).values() for part, is_known in zip(every, known, strict=True) if not is_known]
+    return list(dict.fromkeys(name for names in lost for name in names)) if any(known) else []
 
 
 # --- the kind of thing that is asked for

@@ -79,7 +79,7 @@ class Conversation:
 
 def messages_of(answer: Answer) -> list[BaseMessage]:
     """A question and its answer as LangChain's messages; citations and verdicts are in the answer's `response_metadata`."""
-    checked = answer.model_dump(mode="json", include={"abstained", "confidence", "claims", "citations"})
+    checked = answer.model_dump(mode="json", include={"abstained", "confidence", "unmentioned", "claims", "citations"})
     return [HumanMessage(answer.question), AIMessage(answer.text, response_metadata={"ragkit": checked})]
 
 

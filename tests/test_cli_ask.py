@@ -54,6 +54,18 @@ def test_a_stream_in_json_is_one_event_a_line_and_ends_with_the_answer(command: 
     assert {**last.as_json(), "timings_ms": {}} == {"type": "answer", **whole, "timings_ms": {}}
 
 
+def test_what_the_answer_says_nothing_of_is_told(command: Command, ingested: Path) -> None:
+    both = "How many parameters does BERT-base have, and how many does ZorgNet-9 have?"
+    for options in ((), ("--stream",)):
+        told = " ".join(command("ask", both, "--corpus", ingested, *options).stdout.split())
+        assert "110 million parameters" in told
+        assert "No passage mentions ZorgNet-9." in told
+    assert json.loads(command("ask", both, "--corpus", ingested, "--json").stdout)["unmentioned"] == ["ZorgNet-9"]
+    last = command("ask", both, "--corpus", ingested, "--stream", "--json").stdout.splitlines()[-1]
+    assert events.read(last).as_json()["unmentioned"] == ["ZorgNet-9"]
+    assert "unmentioned" not in json.loads(command("ask", BERT, "--corpus", ingested, "--json").stdout)
+
+
 def test_a_stream_that_fails_ends_with_an_error(command: Command, tmp_path: Path) -> None:
     done = command("ask", BERT, "--stream", "--json")
     sentence = "there is no corpus in '.ragkit'; `ragkit ingest PATH` makes one"

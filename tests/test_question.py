@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ragkit.question import Asked, answers, parts
+from ragkit.question import Asked, Said, answers, parts, unmentioned
 
 
 @pytest.mark.parametrize(
@@ -125,6 +125,21 @@ def test_an_adjective_asks_for_no_number(question: str) -> None:
 
 def test_a_name_is_a_whole_word() -> None:
     assert parts("What is AI used for in training, and what does it cost?")[1] == "AI what does it cost?"
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("How many people do Glass Arches carry, and how large is ZorgNet-9?", ["ZorgNet-9"]),
+        ("Which is larger, GlassNet or ZorgNet-9?", ["ZorgNet-9"]),
+        ("How large is ZorgNet-9?", []),
+        ("Which is larger, BergNet or ZorgNet-9?", []),
+        ("How many people does GlassNet carry, and who built the arches?", []),
+        ("What is the size of GlassNet?", []),
+    ],
+)
+def test_what_a_question_also_names_and_no_text_mentions(question: str, expected: list[str]) -> None:
+    assert unmentioned(question, [Said.by("GlassNet has 9B parameters."), Said.by("Glass Arches carry 40 people.")]) == expected
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from ragkit.cite import cite, render
 from ragkit.document import Span, score_of, searchable, span_of, title_of
 from ragkit.flow import Flow, Token, call, emit
 from ragkit.generate import Generator
-from ragkit.question import Asked, Said, parts
+from ragkit.question import Asked, Said, mentioned, parts
 from ragkit.registry import component
 from ragkit.text import sentences, stems
 
@@ -171,11 +171,9 @@ _NAMED = 0.3
 
 
 def _known(asked: Sequence[str], passages: Sequence[Document]) -> list[str]:
-    """Those of the things *asked* of which *passages* mention something that they name; all, if there are none."""
+    """Those of the things *asked* that *passages* say something of; all, if there are none."""
     said = [Said.by(searchable(passage)) for passage in passages]
-    called = [Asked.of(part).names for part in asked]
-    known = [part for part, own in zip(asked, called, strict=True) if not own or any(text.has(name) for name in own for text in said)]
-    return known or list(asked)
+    return [part for part in asked if mentioned(part, said)] or list(asked)
 
 
 def _named(question: str, pool: Sequence[Sentence]) -> Vector:
