@@ -18,7 +18,7 @@ MODULES = sorted([p.stem for p in PACKAGE.glob("*.py")] + [p.parent.name for p i
 def sources_of(module: str) -> list[str]:
     """The source of a module, or of every file of a package."""
     single = PACKAGE / f"{module}.py"
-    return [p.read_text() for p in ([single] if single.exists() else sorted((PACKAGE / module).glob("*.py")))]
+    return [p.read_text() for p in ([single] if single.exists() else sorted((PACKAGE / module).rglob("*.py")))]
 
 
 # From the ground up: a module may import those in the rows above its own, and in its own row only where it says so.

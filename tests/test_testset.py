@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 import ragkit
 from ragkit.evaluate.dataset import read
 from ragkit.evaluate.show import reviewed
-from ragkit.evaluate.testset import KINDS, Entry, GoldSpan, Testset, Written, read_question, reads_well, write, write_events
+from ragkit.evaluate.testset import KINDS, Entry, GoldSpan, Testset, write, write_events
+from ragkit.evaluate.testset.drafts import reads_well
+from ragkit.evaluate.testset.model import Written, read_question
 from ragkit.flow import Finished, Progress
 from ragkit.testing import scripted_chat
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ragkit.text import codes, numbers, stems
 
 if TYPE_CHECKING:
-    from ragkit.evaluate.testset import Sentence
+    from ragkit.evaluate.testset.papers import Sentence
 
 _TOKEN = r"(?:[A-Z]\w*|[a-z]+[A-Z0-9]\w*)(?:[-+/.]\w+)*"
 NAME = rf"{_TOKEN}(?: (?:{_TOKEN}|\d+(?:\.\d+)?)){{0,2}}"
