@@ -79,9 +79,9 @@ class Corpora:
             rag.ingest(SHARED / "papers" if name == "papers" else NOTES / "papers")
             return rag
         collection = replace(rag.ingest_pipeline, load=BeirCorpus(str(SHARED / "data" / name)))
-        read = Rag(corpus=self.folder / name, ingest=collection, answer=rag.answer_pipeline)
-        read.ingest()
-        return read
+        filled = Rag(corpus=self.folder / name, ingest=collection, answer=rag.answer_pipeline)
+        filled.ingest()
+        return filled
 
 
 def declines(rag: Rag, case: Case, taken_away: bool) -> bool:

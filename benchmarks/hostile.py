@@ -178,7 +178,7 @@ class Ways(NamedTuple):
 
 def ways(attack: Attack, llm: BaseChatModel | None = None) -> Ways:
     """Without a chat model, the obedient one is asked."""
-    draft = Draft(run(CitedGenerator(llm or obedient(attack)).flow(attack.scene.question, attack.passages)))
+    draft = Written(run(CitedGenerator(llm or obedient(attack)).flow(attack.scene.question, attack.passages)))
     return Ways(naive(attack, llm), *(_shown(checked(way, attack)) for way in (draft, BackedGenerator(draft))))
 
 
@@ -190,7 +190,7 @@ def obedient(attack: Attack) -> BaseChatModel:
 
 
 @dataclass(frozen=True)
-class Draft(Generator):
+class Written(Generator):
     """What was written already, so that a model is asked once for several ways."""
 
     answer: Answer

@@ -154,7 +154,7 @@ def _least(items: Sequence[Labelled], nearness: Callable[[Sequence[Pair]], Seque
             pairs.append(Pair(item.claim[a:b], item.text[first:last], item.title))
     scores: dict[int, float] = {}
     for owner, pair, near in zip(owners, pairs, nearness(pairs), strict=True):
-        scores[owner] = min(scores.get(owner, 1.0), support(*pair, aligned=near).score)
+        scores[owner] = min(scores.get(owner, 1.0), support(pair.claim, pair.quote, pair.title, near).score)
     return [scores.get(owner, 0.0) for owner in range(len(items))]
 
 

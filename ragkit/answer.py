@@ -93,7 +93,7 @@ class Answer(_Value):
     """The text, its claims and citations, and the numbered context it was written from.
 
     `confidence`, from 0 to 1, is the gate's: how likely the answer is right, by its passages and its verdicts.
-    `unmentioned` is what the question names beside what is answered, and no passage has: the answer says nothing of it.
+    `unmentioned` are the names in the question that none of the passages found for it mentions, if they mention others of its names.
     `usage` adds up what all calls to chat models took: `input_tokens`, `output_tokens`, and `cost` where prices are known;
     `timings_ms` has a figure for each stage and `total`.
     """

@@ -12,9 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from ragkit.language import is_english
-from ragkit.question import Asked, parts
-from ragkit.text import STOPWORDS, Offsets, codes, names, numbers, quantities, sentences, stem, stems, words
+from ragkit.question import Asked, Said, parts
+from ragkit.text import Offsets, codes, names, numbers, quantities, sentences, stem, stems, words
 
 SUPPORTED = 0.5
 """The least score at which a quote supports a claim: it is then more probable than not."""
@@ -34,13 +33,15 @@ class Support(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """What is known beside claim and quote: the question that the claim answers, and the passage that the quote stands in.
+    """What is known beside claim and quote: the question that the claim answers, what was found of the paper that the quote is
+    of, and what of each other paper, with its title.
 
     An answer says the question's words again, and a sentence of a paper leaves out what those before it said.
     """
 
     question: str = ""
     passage: str = ""
+    others: tuple[str, ...] = ()
 
 
 class Likeness(NamedTuple):
@@ -70,17 +71,15 @@ def support(claim: str, quote: str, title: str = "", aligned: float | None = Non
     """
     claim = told(claim)
     own = _read(claim)
-    says = _says(_read(quote).plain, own.plain)
-    if says and not _is_elliptic(own, setting):
-        return Support(1.0, "the source says it word for word")
+    if _says(_read(quote).plain, own.plain):
+        beside = beside_the_question(claim, quote, title, setting)
+        return Support(_BESIDE, beside) if beside else Support(1.0, "the source says it word for word")
     if not own.stems:
         return Support(0.0, "the claim has no content words")
     alike = likeness(claim, quote, title, aligned, setting)
-    score = 1.0 if says else probability(alike)
+    score = probability(alike)
     for share, objection in objections(claim, quote, title, setting):
         return Support(share * score, objection)
-    if says:
-        return Support(1.0, "the source says it word for word")
     if alike.covered == 1:
         return Support(score, "every word of the claim is in the source")
     reason = f"{alike.covered:.0%} of the claim's words are in the source"
@@ -273,7 +272,7 @@ def objections(claim: str, quote: str, title: str = "", setting: Setting = Setti
     if own.known <= _read(setting.question).known:
         yield 0.5, "the claim says nothing that the question does not"
     if objection := beside_the_question(claim, quote, title, setting):
-        yield 0.3, objection
+        yield _BESIDE, objection
     called = name.numbers & _read(setting.question).numbers if setting.question else name.numbers  # what a title says is no evidence
     for number in sorted(own.numbers - there.numbers - there.sizes(f"{claim} {title}") - called - _counted(setting.question)):
         yield 0.3, f"the source does not have the number {number}"
@@ -291,44 +290,51 @@ def objections(claim: str, quote: str, title: str = "", setting: Setting = Setti
         yield 0.5, turned
 
 
-_FEW = 4
-"""An answer of so many words may be but a part of what it says: `40`, to the question how many people came."""
-
-_JOINS = frozenset("a an and at by for from in of on or per the to with".split())
-
-
-def _is_elliptic(claim: _Text, setting: Setting) -> bool:
-    """Does *claim* say something only together with the question, which it shares no word with?"""
-    said = set(words(claim.text)) - _JOINS
-    alone = 0 < len(said) <= _FEW and said.isdisjoint(STOPWORDS)  # such as *is* or *it*, of a sentence that is whole
-    return alone and bool(setting.question) and claim.known.isdisjoint(_read(setting.question).known)
+_FEW, _RIVAL, _BESIDE = 4, 0.5, 0.3
+"""A claim of so many content words, none of them the question's, may say something only in answer to it; another paper is the
+one that is asked about if it has so much more of the question's words; and what is left of a claim that then is beside the question.
+"""
 
 
 def beside_the_question(claim: str, quote: str, title: str, setting: Setting) -> str | None:
-    """Why a source that has the few words of *claim* does not have them in answer to the question, if anything tells.
+    """Why a source that has the few words of *claim* (`40`) does not have them in answer to the question, if anything tells.
 
-    They name something where a number is asked for; or of no part of the question are all names, and half of the words, in the
-    source; or their number is one of other things, and the passage gives another of those that are asked for.
+    Where things are counted, they are names without a number, or their number is one of other things while another stands by those.
+    Or the source is not about what is asked: it lacks a name such as `GPT-4` of each part of the question, or another paper
+    that was found has far more of its words.
     """
-    own, there, name, near = _read(claim), _read(quote), _read(title), _read(setting.passage)
-    if not _is_elliptic(own, setting):
+    own, there = _read(claim), _read(quote)
+    if not 0 < len(own.known) <= _FEW or not setting.question or not own.known.isdisjoint(_read(setting.question).known):
         return None
-    asked = Asked.of(setting.question)
-    if asked.asks_number and not own.numbers and (own.names or claim.isupper()):
-        return "the question asks for a number"
-    if is_english(setting.question):
-        known = there.known | name.known | near.known
-        every = [_read(part) for part in parts(setting.question)]
-        named = [part for part in every if not _missing(part, (name, there, near))]
-        if not named:
-            return f"the source does not name '{_missing(every[0], (name, there, near))[0]}', which the question is about"
-        if not any(2 * len(part.known & known) >= len(part.known) for part in named):
-            return "the source has less than half of the words of the question, to which the claim adds a few"
-    told = [_read(near.text[a:b]) for a, b in near.sentences]
-    elsewhere = {number for sentence in told if asked.things & sentence.known for number in sentence.numbers}
-    for number, _ in own.quantities:
-        units = [unit for other, unit in there.quantities if other == number]
-        if units and elsewhere - {number} and number not in elsewhere and all(units):
+    every = [_read(part) for part in parts(setting.question)]
+    asked = [Asked.of(part.text) for part in every]
+    if all(each.counted for each in asked):
+        if not own.numbers and all(word.isupper() or word.casefold() in codes(claim) for word in claim.strip(" .").split()):
+            return "the question asks for a number"
+        if mistaken := _mistaken_count(own, there, _read(setting.passage), asked):
+            return mistaken
+    about = Said.by(f"{title}\n{quote}\n{setting.passage}")
+    lost = [next((code for code in sorted(each.codes) if not about.has(code)), "") for each in asked]
+    if all(lost):
+        return f"the source does not name '{lost[0]}', which the question is about"
+    if any(_share_of(every, other) - _share_of(every, about.plain) >= _RIVAL for other in setting.others):
+        return "another paper has far more of the question's words, to which the claim adds a few"
+    return None
+
+
+def _share_of(questions: Sequence[_Text], text: str) -> float:
+    """The share of the words of one of *questions* that *text* has, of the one of which that is most."""
+    return max(len(each.known & _read(text).known) / max(len(each.known), 1) for each in questions)
+
+
+def _mistaken_count(claim: _Text, quote: _Text, passage: _Text, asked: Sequence[Asked]) -> str | None:
+    """What the number of *claim* counts in *quote*, if it is no word of the question, and *passage* has another for what is asked for."""
+    said = frozenset().union(*(each.said for each in asked))
+    elsewhere = {n for start, end in passage.sentences for each in asked for n in each.counts(passage.text[start:end])}
+    for number, _ in claim.quantities:
+        units = [unit for other, unit in quote.quantities if other == number]
+        others = [unit for unit in units if unit and unit not in _MEASURES and stem(unit) not in said]
+        if units and len(others) == len(units) and elsewhere and number not in elsewhere:
             return f"the number {number} is of '{units[0]}' in the source, which the question does not ask for"
     return None
 

@@ -136,7 +136,7 @@ FOUND = Logistic(
         "names_missing": -1.36,
         "together": 2.07,
         "asked_missing": -0.7,
-        "number_missing": -5.8,
+        "number_missing": -5.2,
     },
     bias=-1.68,
 )
@@ -147,7 +147,7 @@ FOUND_BY_WORDS = Logistic(
         "names_missing": -1.11,
         "together": 1.68,
         "asked_missing": -0.54,
-        "number_missing": -5.8,
+        "number_missing": -5.2,
     },
     bias=-0.37,
 )

@@ -7,15 +7,15 @@ from typing import Literal
 
 from langchain_core.documents import Document
 
-from ragkit.answer import Abstention, Answer, Claim, Verdict
+from ragkit.answer import Abstention, Answer, Claim
 from ragkit.cite import judged, render
 from ragkit.document import title_of
 from ragkit.text import stems
 
 Policy = Literal["flag", "drop", "regenerate", "abstain"]
 """`flag` leaves unsupported claims in, with their verdicts; `drop` takes them out; `regenerate` has the answer written once
-more if there are any, and drops those of the better one; `abstain` gives no answer then.  All but `flag` take out of a
-claim that is supported the citations that do not support it.
+more if there are any, and drops those of the better one; `abstain` gives no answer then.  All but `flag` take
+out the marks that name nothing.
 """
 
 
@@ -36,11 +36,9 @@ def apply(policy: Policy, answer: Answer) -> Answer:
 
 
 def _held(claim: Claim) -> Claim:
-    """*claim* without the citations that do not support it, if others do, and without those that name nothing."""
-    verdicts = {n: finding.verdict for n, finding in claim.findings.items()}
-    held = Verdict.SUPPORTED in verdicts.values()
-    kept = tuple(n for n in claim.citations if n in verdicts and not (held and verdicts[n] is Verdict.UNSUPPORTED))
-    return claim.model_copy(update={"citations": kept, "findings": {n: claim.findings[n] for n in kept}}) if verdicts else claim
+    """*claim*, judged, without the citations that name nothing."""
+    kept = tuple(n for n in claim.citations if n in claim.findings)
+    return claim.model_copy(update={"citations": kept}) if claim.findings else claim
 
 
 def better(first: Answer, second: Answer) -> Answer:

@@ -80,11 +80,12 @@ class Said(NamedTuple):
         return cls(text.casefold(), frozenset(stems(text)))
 
     def has(self, name: str) -> bool:
-        """Is it called so, its parts side by side?  `Self-RAG` is `Self RAG`, and not `RAG by itself`."""
+        """Is it called so, its parts side by side?  `Self-RAG` is `Self RAG`, and not `RAG by itself`; `GPT3` is `GPT-3`."""
         parts = words(name)
         if len(parts) == 1 and stem(parts[0]) in self.stems:
             return True
-        together = r"[\W_]{0,2}".join(map(re.escape, parts))
+        runs = [run for part in parts for run in re.findall(r"[^\W\d_]+|[^\w]+|\d+|_+", part)]
+        together = r"[\W_]{0,2}".join(map(re.escape, runs))
         return bool(re.search(rf"(?<!\w){together}(?:e?s)?(?!\w)", self.plain))
 
 
@@ -95,11 +96,19 @@ def mentioned(asked: str, texts: Sequence[Said]) -> bool:
 
 
 def unmentioned(question: str, texts: Sequence[Said]) -> list[str]:
-    """What *question* names in those of its parts that *texts* say nothing of, as it writes it; nothing if that is all it asks."""
-    every = parts(question)
-    known = [mentioned(part, texts) for part in every]
-    lost = [_named(part).values() for part, is_known in zip(every, known, strict=True) if not is_known]
-    return list(dict.fromkeys(name for names in lost for name in names)) if any(known) else []
+    """The names in *question*, as it writes them, that none of *texts* mentions; nothing if they mention none of its names.
+
+    Those such as `GPT-4`; one that has but a capital (`Mozart`) counts where they mention no other name of its part, and the
+    question is one sentence: it may be written in other words, or begin a sentence.
+    """
+    asked = [Asked.of(part) for part in parts(question)]
+    known = [any(text.has(name) for name in part.names for text in texts) for part in asked]
+    if not any(known) and all(part.names for part in asked):
+        return []
+    is_one = not re.search(r"[?.!;:]\s+\S", question)
+    wanted = {name for part, told in zip(asked, known, strict=True) for name in (part.names if is_one and not told else part.codes)}
+    lost = [written for name, written in _named(question).items() if name in wanted and not any(text.has(name) for text in texts)]
+    return list(dict.fromkeys(re.sub(r"['’]s$", "", written) for written in lost))
 
 
 # --- the kind of thing that is asked for
@@ -158,8 +167,8 @@ class Asked:
     """The stems of the words that say what is asked for: which *data set*, how many *stories*."""
     thing: str
     """The last of them, if it is one of several: which data *set*."""
-    counts: bool
-    """Are they counted: how many *stories*?"""
+    counted: str
+    """The last of them, if it is counted: how many *stories*."""
     asks_number: bool
     compares_numbers: bool
     """Would a number tell, though it need not be what is asked for: which is *larger*?"""
@@ -182,18 +191,20 @@ class Asked:
         if not is_english(question):
             known, said = frozenset(numbers(question)), frozenset(stems(question))
             named = frozenset(code for code in codes(question) if _is_code(code, question))
-            return cls(named, named, frozenset(), "", False, False, False, False, False, frozenset(), "", known, said)
+            return cls(named, named, frozenset(), "", "", False, False, False, False, frozenset(), "", known, said)
         how, which, thing, sizes = (form.search(question) for form in (_HOW, _WHICH, _THING, _SIZES))
         found = _leading(how[2] if how[1] else "") if how else _leading(which[1]) if which else []
+        if how and any(word.endswith("ed") for word in found[1:]):  # how many teams *handed in* projects
+            found = found[: next(at for at, word in enumerate(found) if at and word.endswith("ed"))]
         things = [s for word in found for s in stems(word)]
-        counts = bool(how and how[1] and things)
-        called = set() if question.isupper() else {n for n in names(question) if not counts or stem(n) not in things}
+        counted = things[-1] if how and how[1] and things else ""
+        called = set() if question.isupper() else {n for n in names(question) if not counted or stem(n) not in things}
         return cls(
             names=frozenset(called),
             codes=frozenset(called & codes(question)),
             things=frozenset(things) - {stem(w) for n in called for w in words(n)},
             thing=(stems(thing[1]) or [""])[-1] if thing else "",
-            counts=counts,
+            counted=counted,
             asks_number=bool(how) or any(word.casefold() in _QUANTITIES for word in found[-1:]),
             compares_numbers=bool(sizes and (not sizes[1] or stem(sizes[1]) in {stem(word) for word in _QUANTITIES})),
             asks_name=bool(_NAME.search(question)),
@@ -205,13 +216,23 @@ class Asked:
         )
 
     def gives_number(self, text: str) -> bool:
-        """Does *text* give a number that the question does not, and near it a word for what is counted, if something is?"""
-        if not self.counts:
+        """Does *text* give a number that the question does not, and by it what is counted, if something is?"""
+        if not self.counted:
             return bool(numbers(text) - self.known)
-        every = text.split()
-        given = [i for i, word in enumerate(every) if numbers(word) - self.known]
-        things = [i for i, word in enumerate(every) if self.things.intersection(stems(word))]
-        return any(number - _BEFORE <= thing <= number + _BEHIND for number in given for thing in things)
+        given, things = self._places(text)
+        before = _BEHIND if _NUMBER_OF.search(text) else _BEFORE
+        return any(number - before <= thing <= number + _BEHIND for number in given for thing in things)
+
+    def counts(self, text: str) -> set[str]:
+        """The numbers in *text* that stand before what is to be counted: of *five hard negatives* 5."""
+        given, things = self._places(text)
+        return {n for at, found in given.items() for n in found if any(at <= thing <= at + _BEHIND for thing in things)}
+
+    def _places(self, text: str) -> tuple[dict[int, set[str]], list[int]]:
+        """Where in *text* numbers stand that the question does not have, and where what is counted, by content words."""
+        every = [word for word in text.split() if word.strip(".,;:()").casefold() not in STOPWORDS]
+        given = {at: found for at, word in enumerate(every) if (found := numbers(word) - self.known)}
+        return given, [at for at, word in enumerate(every) if self.counted and self.counted in stems(word)]
 
     def gives_name(self, text: str) -> bool:
         """Does *text* name something that the question does not?"""
@@ -266,7 +287,8 @@ def _subject(question: str) -> str:
     return "" if called or len(bare) > 6 or any(word in STOPWORDS for word in bare) else said
 
 
-_BEFORE, _BEHIND = 3, 5
+_NUMBER_OF = re.compile(r"\bnumbers? of\b|\bcount\b", re.IGNORECASE)
+_BEFORE, _BEHIND = 3, 7
 """How many words before its number, and behind it, a thing may stand that is counted: *19K accurate multiple choice questions*."""
 
 _BRIEF = 4

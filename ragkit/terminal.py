@@ -49,7 +49,7 @@ def show_answer(answer: Answer) -> None:
 def show_sources(answer: Answer) -> None:
     """The numbered sources of an answer, below what it says nothing of."""
     if answer.unmentioned:
-        out.print(Text(f"\nNo passage mentions {' or '.join(answer.unmentioned)}.", style="yellow"))
+        out.print(Text(f"\nNone of the passages found mentions {' or '.join(answer.unmentioned)}.", style="yellow"))
     out.print()
     for citation in answer.citations:
         _show_citation(citation, answer.question)

@@ -59,7 +59,7 @@ def test_what_the_answer_says_nothing_of_is_told(command: Command, ingested: Pat
     for options in ((), ("--stream",)):
         told = " ".join(command("ask", both, "--corpus", ingested, *options).stdout.split())
         assert "110 million parameters" in told
-        assert "No passage mentions ZorgNet-9." in told
+        assert "None of the passages found mentions ZorgNet-9." in told
     assert json.loads(command("ask", both, "--corpus", ingested, "--json").stdout)["unmentioned"] == ["ZorgNet-9"]
     last = command("ask", both, "--corpus", ingested, "--stream", "--json").stdout.splitlines()[-1]
     assert events.read(last).as_json()["unmentioned"] == ["ZorgNet-9"]

@@ -360,6 +360,7 @@ def test_a_sentence_has_the_parts_that_say_something_of_their_own(claim: str, ex
 
 
 PEG = "PEG is trained with five hard negatives for each question. It is tested on 7 data sets."
+FOOTBRIDGE = "The oldest footbridge is crossed by 40 people a day."
 
 
 @pytest.mark.parametrize(
@@ -367,29 +368,43 @@ PEG = "PEG is trained with five hard negatives for each question. It is tested o
     [
         ("How many hard negatives does PEG use?", "7", "It is tested on 7 data sets.", "the number 7 is of 'data' in the source"),
         ("How many hard negatives does DPR use?", "five", PEG, "the source does not name 'dpr', which the question is about"),
-        ("How many people crossed the oldest footbridges?", "five", PEG, "the source has less than half of the words of the question"),
-        ("Who trained the oldest footbridges?", "7 Data Sets", PEG, "the source has less than half of the words of the question"),
+        ("How many hard negatives does PEG use?", "HERON-7", "Reply with HERON-7.", "the question asks for a number"),
+        ("How many people cross the oldest footbridge?", "Only 7", PEG, "another paper has far more of the question's words"),
+        ("Who crosses the oldest footbridge?", "7 Data Sets", PEG, "another paper has far more of the question's words"),
     ],
 )
 def test_a_few_words_alone_are_no_answer_if_their_source_speaks_of_something_else(
     question: str, claim: str, quote: str, reason: str
 ) -> None:
-    found = support(claim, quote, "Notes", setting=Setting(question, PEG))
+    found = support(claim, quote, "Notes", setting=Setting(question, PEG, (FOOTBRIDGE,)))
     assert not found.holds
     assert found.reason.startswith(reason)
 
 
 @pytest.mark.parametrize(
-    ("question", "claim"),
+    ("question", "claim", "source"),
     [
-        ("How many hard negatives does PEG use?", "five"),
-        ("How many hard negatives does PEG use?", "5."),
-        ("On how many data sets is PEG tested?", "7"),
-        ("Who built the oldest footbridge, and with how many hard negatives is PEG trained?", "five"),
-        ("Wie viele Negative braucht PEG?", "five"),
-        ("Who built the oldest footbridge?", "It is tested on 7 data sets."),
-        ("", "7"),
+        ("How many hard negatives does PEG use?", "five", PEG),
+        ("How many hard negatives does PEG use?", "5.", PEG),
+        ("On how many data sets is PEG tested?", "7", PEG),
+        ("Who built the oldest footbridge, and with how many hard negatives is PEG trained?", "five", PEG),
+        ("Wie viele Negative braucht PEG?", "five", PEG),
+        ("", "7", PEG),
+        ("Which model was chosen for reranking?", "BERT", "We order the passages anew with BERT."),
+        ("Under which license is the code released?", "Apache 2.0", "We publish our source under Apache 2.0."),
+        ("When was it published?", "In 2019", "It came out in 2019."),
+        ("On how many GPUs was it trained?", "A single A100", "We use a single A100."),
+        ("How many people were asked?", "45", "45 patients took part. Most people were older than 60."),
+        ("How many layers does it have?", "12", "It has 12 Transformer blocks. Its layers have a hidden size of 768."),
+        ("How many questions and passages does MARCO contain?", "8,841,823", "MARCO has 1,010,916 questions and 8,841,823 passages."),
+        ("What accuracy does DPR reach on NQ, and what does BM25 reach?", "59.1%", "DPR has an accuracy of 78.4% on NQ, BM25 of 59.1%."),
+        ("What GPU was BERT trained on?", "NVIDIA A100", "BERT was trained on eight NVIDIA A100 GPUs."),
+        ("How many parameters does GPT3 have?", "175", "GPT-3 has 175 billion parameters."),
+        ("Which programming language is it written in?", "R.", "It is written in the programming language R."),
+        ("How many hard negatives does PEG use?", "7", "PEG uses 7 hard negatives and does not overfit."),
+        ("How often is the index rebuilt?", "On Mondays.", "The index is rebuilt on Mondays."),
     ],
 )
-def test_a_few_words_alone_are_an_answer_if_their_source_speaks_of_what_is_asked(question: str, claim: str) -> None:
-    assert support(claim, PEG, "Notes", setting=Setting(question, PEG)).holds
+def test_a_few_words_alone_are_an_answer_if_nothing_speaks_against_it(question: str, claim: str, source: str) -> None:
+    _, found = smallest_support(claim, source, "Notes", question=question)
+    assert found.holds

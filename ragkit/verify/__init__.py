@@ -32,11 +32,13 @@ class Verifier(ABC):
 
 
 class Pair(NamedTuple):
-    """A claim and what is cited for it, from the paper *title*."""
+    """A claim and what is cited for it, from the paper *title* (of several papers, their titles)."""
 
     claim: str
     quote: str
     title: str
+    papers: frozenset[str] = frozenset()
+    """Their ids in the corpus."""
 
 
 Findings = Mapping[Pair, Finding]
@@ -81,17 +83,21 @@ class ClaimVerifier(Verifier):
 
     def _weighed(self, answer: Answer, pairs: Sequence[Pair]) -> Flow[dict[Pair, Finding]]:
         once = list(dict.fromkeys(pairs))
-        settings = [Setting(answer.question, _around(answer, pair)) for pair in once]
+        settings = [_setting(answer, pair) for pair in once]
         return dict(zip(once, (yield from self.weigh(once, settings)), strict=True)) if once else {}
 
 
-def _around(answer: Answer, pair: Pair) -> str:
-    """What the answer's context has of the papers that *pair* quotes."""
-    return "\n".join(p.page_content for p in answer.context if title_of(p) and title_of(p) in pair.title)
+def _setting(answer: Answer, pair: Pair) -> Setting:
+    """What the answer's context has of the papers that *pair* quotes, and of each other."""
+    found: dict[str, list[str]] = {}
+    for passage in answer.context:
+        found.setdefault(span_of(passage).document_id, [title_of(passage)]).append(passage.page_content)
+    own = [text for paper, (_, *texts) in found.items() if paper in pair.papers for text in texts]
+    return Setting(answer.question, "\n".join(own), tuple("\n".join(texts) for paper, texts in found.items() if paper not in pair.papers))
 
 
 def _pair(claim: Claim, citation: Citation) -> Pair:
-    return Pair(claim.text, citation.quote, citation.title)
+    return Pair(claim.text, citation.quote, citation.title, frozenset({str(citation.document_id)}))
 
 
 def _pairs(claim: Claim, sources: Mapping[int, Citation]) -> list[Pair]:
@@ -102,10 +108,13 @@ def _together(claim: Claim, sources: Mapping[int, Citation]) -> Pair | None:
     """The claim and all its quotes as one, if there are several; not those of several papers, where the facts of these could mix."""
     pairs = _pairs(claim, sources)
     titles = dict.fromkeys(p.title for p in pairs)
-    papers = {sources[n].document_id for n in claim.citations if n in sources}
-    if len(papers) > 1 and (numbers(claim.text) or max(len(part(claim.text)) for part in (clauses, names)) > 1):
-        return None
-    return Pair(claim.text, "\n".join(p.quote for p in pairs), " ".join(titles)) if len(pairs) > 1 else None
+    papers = frozenset[str]().union(*(p.papers for p in pairs))
+    if len(papers) > 1:
+        written = {number for word in claim.text.split() if any(map(str.isdigit, word)) for number in numbers(word)}
+        shared = frozenset(numbers(pairs[0].quote)).intersection(*(numbers(p.quote) for p in pairs))
+        if written - shared or max(len(part(claim.text)) for part in (clauses, names)) > 1:
+            return None
+    return Pair(claim.text, "\n".join(p.quote for p in pairs), " ".join(titles), papers) if len(pairs) > 1 else None
 
 
 def _against(claim: Claim, sources: Mapping[int, Citation], found: Findings) -> list[Finding]:
@@ -176,7 +185,7 @@ def _best_spans(claim: Claim, answer: Answer, cited: Sequence[Citation]) -> dict
             best = _best_span(part, answer, paper)
         if best is None:
             return {}
-        found[Pair(part, best.quote, best.title)] = best
+        found[Pair(part, best.quote, best.title, frozenset({str(best.document_id)}))] = best
         paper = best.document_id
     return found
 

@@ -60,7 +60,7 @@ class EvidenceVerifier(ClaimVerifier):
         if _abroad(pair, setting.question):
             objection = objection_abroad(pair.claim, f"{pair.title}\n{pair.quote}")
             if not objection and language_of(setting.passage) == language_of(setting.question):
-                objection = beside_the_question(*pair, setting)
+                objection = beside_the_question(pair.claim, pair.quote, pair.title, setting)
             if objection:
                 return Finding(verdict=Verdict.UNSUPPORTED, score=0.0, reason=objection, in_words=False)
             told = "the source is in another language; only numbers and names were compared"
