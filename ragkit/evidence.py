@@ -314,12 +314,16 @@ def beside_the_question(claim: str, quote: str, title: str, setting: Setting) ->
         if mistaken := _mistaken_count(own, there, _read(setting.passage), asked):
             return mistaken
     about = Said.by(f"{title}\n{quote}\n{setting.passage}")
-    lost = [next((code for code in sorted(each.codes) if not about.has(code)), "") for each in asked]
+    wanted = set(_WANTED.findall(setting.question.casefold()))  # *which LLM* is answered by the name of one
+    lost = [next((code for code in sorted(each.codes - wanted) if not about.has(code)), "") for each in asked]
     if all(lost):
         return f"the source does not name '{lost[0]}', which the question is about"
     if any(_share_of(every, other) - _share_of(every, about.plain) >= _RIVAL for other in setting.others):
         return "another paper has far more of the question's words, to which the claim adds a few"
     return None
+
+
+_WANTED = re.compile(r"\b(?:which|what|whose)\s+([\w-]+)")
 
 
 def _share_of(questions: Sequence[_Text], text: str) -> float:

@@ -398,6 +398,7 @@ def test_a_few_words_alone_are_no_answer_if_their_source_speaks_of_something_els
         ("How many layers does it have?", "12", "It has 12 Transformer blocks. Its layers have a hidden size of 768."),
         ("How many questions and passages does MARCO contain?", "8,841,823", "MARCO has 1,010,916 questions and 8,841,823 passages."),
         ("What accuracy does DPR reach on NQ, and what does BM25 reach?", "59.1%", "DPR has an accuracy of 78.4% on NQ, BM25 of 59.1%."),
+        ("Which LLM writes the data?", "GPT-4", "We have GPT-4 make the data."),
         ("What GPU was BERT trained on?", "NVIDIA A100", "BERT was trained on eight NVIDIA A100 GPUs."),
         ("How many parameters does GPT3 have?", "175", "GPT-3 has 175 billion parameters."),
         ("Which programming language is it written in?", "R.", "It is written in the programming language R."),
