@@ -12,7 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from ragkit.question import Asked, Said, parts
+from ragkit.language import language_of
+from ragkit.question import Asked, Said, asks_once, parts
 from ragkit.text import Offsets, codes, names, numbers, quantities, sentences, stem, stems, words
 
 SUPPORTED = 0.5
@@ -290,57 +291,49 @@ def objections(claim: str, quote: str, title: str = "", setting: Setting = Setti
         yield 0.5, turned
 
 
-_FEW, _RIVAL, _BESIDE = 4, 0.5, 0.3
-"""A claim of so many content words, none of them the question's, may say something only in answer to it; another paper is the
-one that is asked about if it has so much more of the question's words; and what is left of a claim that then is beside the question.
+_FEW, _BESIDE = 4, 0.3
+"""A claim of so many content words, none of them the question's, may say something only in answer to it; what is left of its score
+if it is beside the question.
 """
+_TELLING, _FAR = 5, 3
+"""A question of so many content words tells which paper it is about: the one that has so many more of them than another."""
 
 
 def beside_the_question(claim: str, quote: str, title: str, setting: Setting) -> str | None:
     """Why a source that has the few words of *claim* (`40`) does not have them in answer to the question, if anything tells.
 
-    Where things are counted, they are names without a number, or their number is one of other things while another stands by those.
-    Or the source is not about what is asked: it lacks a name such as `GPT-4` of each part of the question, or another paper
-    that was found has far more of its words.
+    They are a name where a number of things is asked for; or the source lacks a name such as `GPT-4` or `ZorgNet` of each part of
+    the question; or another paper that was found has far more of its words.
     """
-    own, there = _read(claim), _read(quote)
-    if not 0 < len(own.known) <= _FEW or not setting.question or not own.known.isdisjoint(_read(setting.question).known):
+    own, question = _read(claim), _read(setting.question)
+    if not 0 < len(own.known) <= _FEW or not question.known or not own.known.isdisjoint(question.known):
         return None
-    every = [_read(part) for part in parts(setting.question)]
-    asked = [Asked.of(part.text) for part in every]
-    if all(each.counted for each in asked):
-        if not own.numbers and all(word.isupper() or word.casefold() in codes(claim) for word in claim.strip(" .").split()):
-            return "the question asks for a number"
-        if mistaken := _mistaken_count(own, there, _read(setting.passage), asked):
-            return mistaken
-    about = Said.by(f"{title}\n{quote}\n{setting.passage}")
-    wanted = set(_WANTED.findall(setting.question.casefold()))  # *which LLM* is answered by the name of one
-    lost = [next((code for code in sorted(each.codes - wanted) if not about.has(code)), "") for each in asked]
+    every, sure = _parts_of(setting.question)
+    is_name = not own.numbers and all(word.isupper() or word.casefold() in codes(claim) for word in claim.strip(" .").split())
+    if is_name and len(every) == 1 and Asked.of(setting.question).counted and asks_once(setting.question):
+        return "the question asks for a number"
+    about = _said(f"{title}\n{setting.passage}" if quote in setting.passage else f"{title}\n{quote}\n{setting.passage}")
+    lost = [next((code for code in codes_of if not about.has(code)), "") for codes_of in sure]
     if all(lost):
         return f"the source does not name '{lost[0]}', which the question is about"
-    if any(_share_of(every, other) - _share_of(every, about.plain) >= _RIVAL for other in setting.others):
-        return "another paper has far more of the question's words, to which the claim adds a few"
+    told = [part for part in every if len(part.known) >= _TELLING]
+    if len(told) == len(every) and setting.others and language_of(setting.passage) == language_of(setting.question):
+        if any(
+            all(len(part.known & _read(other).known) - len(part.known & about.stems) >= _FAR for part in told) for other in setting.others
+        ):
+            return "another paper has far more of the question's words, to which the claim adds a few"
     return None
 
 
-_WANTED = re.compile(r"\b(?:which|what|whose)\s+([\w-]+)")
+_said = functools.lru_cache(maxsize=256)(Said.by)
 
 
-def _share_of(questions: Sequence[_Text], text: str) -> float:
-    """The share of the words of one of *questions* that *text* has, of the one of which that is most."""
-    return max(len(each.known & _read(text).known) / max(len(each.known), 1) for each in questions)
-
-
-def _mistaken_count(claim: _Text, quote: _Text, passage: _Text, asked: Sequence[Asked]) -> str | None:
-    """What the number of *claim* counts in *quote*, if it is no word of the question, and *passage* has another for what is asked for."""
-    said = frozenset().union(*(each.said for each in asked))
-    elsewhere = {n for start, end in passage.sentences for each in asked for n in each.counts(passage.text[start:end])}
-    for number, _ in claim.quantities:
-        units = [unit for other, unit in quote.quantities if other == number]
-        others = [unit for unit in units if unit and unit not in _MEASURES and stem(unit) not in said]
-        if units and len(others) == len(units) and elsewhere and number not in elsewhere:
-            return f"the number {number} is of '{units[0]}' in the source, which the question does not ask for"
-    return None
+@functools.lru_cache(maxsize=256)
+def _parts_of(question: str) -> tuple[list[_Text], list[list[str]]]:
+    """The parts of *question*, and of each the names with a digit or with capitals among small letters: no `GPU`, which may be spelled out."""
+    every = parts(question)
+    spelled = {word.casefold() for word in re.findall(r"[\w.+-]*\w", question) if word.isalpha() and word.isupper()}
+    return [_read(part) for part in every], [sorted(Asked.of(part).codes - spelled) for part in every]
 
 
 def objection_abroad(claim: str, quote: str) -> str | None:

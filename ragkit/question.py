@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from ragkit.language import is_english
-from ragkit.text import STOPWORDS, codes, names, numbers, quantities, stem, stems, words
+from ragkit.text import STOPWORDS, apart, codes, names, numbers, quantities, stem, stems, words
 
 # --- the parts of a question
 
@@ -69,6 +70,11 @@ def _whole(part: str, first: str) -> str:
     return " ".join([*(word for word in first.split() if not _named(word).keys() & about.keys()), part])
 
 
+def asks_once(question: str) -> bool:
+    """Has *question* one question word only?"""
+    return len(_ASKS.findall(question)) == 1
+
+
 class Said(NamedTuple):
     """The words of a text, to look for what a question names."""
 
@@ -77,7 +83,8 @@ class Said(NamedTuple):
 
     @classmethod
     def by(cls, text: str) -> Said:
-        return cls(text.casefold(), frozenset(stems(text)))
+        plain = apart(unicodedata.normalize("NFKC", text)).casefold()
+        return cls(plain, frozenset(stems(text)))
 
     def has(self, name: str) -> bool:
         """Is it called so, its parts side by side?  `Self-RAG` is `Self RAG`, and not `RAG by itself`; `GPT3` is `GPT-3`."""
@@ -86,7 +93,7 @@ class Said(NamedTuple):
             return True
         runs = [run for part in parts for run in re.findall(r"[^\W\d_]+|[^\w]+|\d+|_+", part)]
         together = r"[\W_]{0,2}".join(map(re.escape, runs))
-        return bool(re.search(rf"(?<!\w){together}(?:e?s)?(?!\w)", self.plain))
+        return bool(re.search(rf"(?<![^\W_]){together}(?:e?s)?(?![^\W_])(?!(?<=\d)\.\d)", self.plain))
 
 
 def mentioned(asked: str, texts: Sequence[Said]) -> bool:
@@ -107,8 +114,15 @@ def unmentioned(question: str, texts: Sequence[Said]) -> list[str]:
         return []
     is_one = not re.search(r"[?.!;:]\s+\S", question)
     wanted = {name for part, told in zip(asked, known, strict=True) for name in (part.names if is_one and not told else part.codes)}
-    lost = [written for name, written in _named(question).items() if name in wanted and not any(text.has(name) for text in texts)]
-    return list(dict.fromkeys(re.sub(r"['’]s$", "", written) for written in lost))
+    called = {name: re.sub(r"['’]s$", "", written) for name, written in _named(question).items() if name in wanted}
+    lost = [written for name, written in called.items() if not any(t.has(name) or _is_spelled_out(written, t.plain) for t in texts)]
+    return list(dict.fromkeys(lost))
+
+
+def _is_spelled_out(code: str, text: str) -> bool:
+    """Is *code*, if it is all capitals, written with dots, or do neighbouring words begin with its letters?"""
+    dotted = r"\.\s?".join(code)
+    return code.isalpha() and code.isupper() and (_begin(code, text) or bool(re.search(rf"(?<!\w){dotted}", text, re.IGNORECASE)))
 
 
 # --- the kind of thing that is asked for
@@ -190,7 +204,7 @@ class Asked:
         """What can be told of *question*; of one that is not in English, its codes and its numbers."""
         if not is_english(question):
             known, said = frozenset(numbers(question)), frozenset(stems(question))
-            named = frozenset(code for code in codes(question) if _is_code(code, question))
+            named = frozenset(filter(None, (_core(code, question) for code in codes(question))))
             return cls(named, named, frozenset(), "", "", False, False, False, False, frozenset(), "", known, said)
         how, which, thing, sizes = (form.search(question) for form in (_HOW, _WHICH, _THING, _SIZES))
         found = _leading(how[2] if how[1] else "") if how else _leading(which[1]) if which else []
@@ -219,20 +233,11 @@ class Asked:
         """Does *text* give a number that the question does not, and by it what is counted, if something is?"""
         if not self.counted:
             return bool(numbers(text) - self.known)
-        given, things = self._places(text)
+        every = [word for word in text.split() if word.strip(".,;:()").casefold() not in STOPWORDS]
+        given = [at for at, word in enumerate(every) if numbers(word) - self.known]
+        things = [at for at, word in enumerate(every) if self.counted in stems(word)]
         before = _BEHIND if _NUMBER_OF.search(text) else _BEFORE
         return any(number - before <= thing <= number + _BEHIND for number in given for thing in things)
-
-    def counts(self, text: str) -> set[str]:
-        """The numbers in *text* that stand before what is to be counted: of *five hard negatives* 5."""
-        given, things = self._places(text)
-        return {n for at, found in given.items() for n in found if any(at <= thing <= at + _BEHIND for thing in things)}
-
-    def _places(self, text: str) -> tuple[dict[int, set[str]], list[int]]:
-        """Where in *text* numbers stand that the question does not have, and where what is counted, by content words."""
-        every = [word for word in text.split() if word.strip(".,;:()").casefold() not in STOPWORDS]
-        given = {at: found for at, word in enumerate(every) if (found := numbers(word) - self.known)}
-        return given, [at for at, word in enumerate(every) if self.counted and self.counted in stems(word)]
 
     def gives_name(self, text: str) -> bool:
         """Does *text* name something that the question does not?"""
@@ -312,11 +317,12 @@ def _begin(code: str, text: str) -> bool:
     return bool(re.search(r"\b" + initials, text, re.IGNORECASE))
 
 
-def _is_code(name: str, question: str) -> bool:
-    """Is a capital or a digit inside a part of *name*, so that it is more than `In-Batch-Negativen`, nouns joined in German?"""
-    at = question.casefold().find(name)
-    parts = re.split(r"[-.+]", question[at : at + len(name)])
-    return any(len(part) == 1 or any(c.isupper() or c.isdigit() for c in part[1:]) for part in parts)
+def _core(name: str, question: str) -> str:
+    """What is a name in *name*, without nouns that are joined to it in German: of `BERT-Modell` BERT, of `In-Batch-Negativen` nothing."""
+    found = re.search(re.escape(name), question, re.IGNORECASE)
+    written = re.split(r"([-.+])", found[0] if found else name)
+    kept = [i for i in range(0, len(written), 2) if len(written[i]) == 1 or any(c.isupper() or c.isdigit() for c in written[i][1:])]
+    return "".join(written[kept[0] : kept[-1] + 1]).casefold() if kept else ""
 
 
 def _leading(text: str) -> list[str]:

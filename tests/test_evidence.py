@@ -360,17 +360,16 @@ def test_a_sentence_has_the_parts_that_say_something_of_their_own(claim: str, ex
 
 
 PEG = "PEG is trained with five hard negatives for each question. It is tested on 7 data sets."
-FOOTBRIDGE = "The oldest footbridge is crossed by 40 people a day."
+FOOTBRIDGE = "The oldest wooden footbridge is crossed by 40 people a day."
 
 
 @pytest.mark.parametrize(
     ("question", "claim", "quote", "reason"),
     [
-        ("How many hard negatives does PEG use?", "7", "It is tested on 7 data sets.", "the number 7 is of 'data' in the source"),
-        ("How many hard negatives does DPR use?", "five", PEG, "the source does not name 'dpr', which the question is about"),
+        ("How many hard negatives does ZorgNet use?", "five", PEG, "the source does not name 'zorgnet', which the question is about"),
         ("How many hard negatives does PEG use?", "HERON-7", "Reply with HERON-7.", "the question asks for a number"),
-        ("How many people cross the oldest footbridge?", "Only 7", PEG, "another paper has far more of the question's words"),
-        ("Who crosses the oldest footbridge?", "7 Data Sets", PEG, "another paper has far more of the question's words"),
+        ("How many people cross the oldest wooden footbridge?", "Only 7", PEG, "another paper has far more of the question's words"),
+        ("Who crosses the oldest wooden footbridge each day?", "Data Sets", PEG, "another paper has far more of the question's words"),
     ],
 )
 def test_a_few_words_alone_are_no_answer_if_their_source_speaks_of_something_else(
@@ -398,14 +397,22 @@ def test_a_few_words_alone_are_no_answer_if_their_source_speaks_of_something_els
         ("How many layers does it have?", "12", "It has 12 Transformer blocks. Its layers have a hidden size of 768."),
         ("How many questions and passages does MARCO contain?", "8,841,823", "MARCO has 1,010,916 questions and 8,841,823 passages."),
         ("What accuracy does DPR reach on NQ, and what does BM25 reach?", "59.1%", "DPR has an accuracy of 78.4% on NQ, BM25 of 59.1%."),
+        ("Which optimizer was used?", "Adam", "We train with Adam."),
         ("Which LLM writes the data?", "GPT-4", "We have GPT-4 make the data."),
         ("What GPU was BERT trained on?", "NVIDIA A100", "BERT was trained on eight NVIDIA A100 GPUs."),
         ("How many parameters does GPT3 have?", "175", "GPT-3 has 175 billion parameters."),
         ("Which programming language is it written in?", "R.", "It is written in the programming language R."),
         ("How many hard negatives does PEG use?", "7", "PEG uses 7 hard negatives and does not overfit."),
         ("How often is the index rebuilt?", "On Mondays.", "The index is rebuilt on Mondays."),
+        ("What kind of GPU was used?", "NVIDIA A100", "It ran on one NVIDIA A100."),
+        ("How many images are in the data set?", "12 million", "The data set has 12 million labelled images."),
+        ("How many people were enrolled?", "120", "We enrolled 120 patients. 12 people left."),
+        ("How many benchmarks are used, and which?", "BEIR, MTEB", "Two benchmarks are used: BEIR, MTEB."),
+        ("Womit wurde das BERT-Modell trainiert?", "Adam", "The BERT model is trained with Adam."),
+        ("BERT模型的研究有多少参与者？", "40", "我们使用BERT模型，共有40位参与者。"),
     ],
 )
 def test_a_few_words_alone_are_an_answer_if_nothing_speaks_against_it(question: str, claim: str, source: str) -> None:
-    _, found = smallest_support(claim, source, "Notes", question=question)
-    assert found.holds
+    [span] = [smallest_support(claim, source, "Notes", question=question)[0]]
+    setting = Setting(question, source, ("An optimizer matters, says a GPU.",))
+    assert support(claim, source[slice(*span)], "Notes", setting=setting).holds

@@ -158,11 +158,37 @@ def test_a_name_is_a_whole_word() -> None:
         ("What is GlassNet? Answer in English.", []),
         ("What is GlassNet? Thanks!", []),
         ("Does Bavaria use GlassNet?", []),
+        ("How large is GlassNet, and what is RAG?", []),
+        ("How large is GlassNet, and who works in the US?", []),
         ("Wie groß ist GlassNet? Wie viele Menschen trägt ZorgNet-9?", ["ZorgNet-9"]),
     ],
 )
 def test_what_a_question_also_names_and_no_text_mentions(question: str, expected: list[str]) -> None:
-    assert unmentioned(question, [Said.by("GlassNet has 9B parameters."), Said.by("Glass Arches carry 40 people.")]) == expected
+    assert (
+        unmentioned(
+            question,
+            [
+                Said.by("_GlassNet_ has 9B parameters."),
+                Said.by("Glass Arches carry 40 people in the U.S., say retrieval-augmented generators."),
+            ],
+        )
+        == expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "is_there"),
+    [
+        ("BERTはGoogleのモデルで", "bert", True),
+        ("_Self-RAG_ is new.", "self-rag", True),
+        ("It is GPT-3.5.", "gpt-3", False),
+        ("It is GPT-3. It", "gpt-3", True),
+        ("It is GPT-3.", "gpt3", True),
+        ("It has CO₂.", "co2", True),
+    ],
+)
+def test_a_name_is_found_as_it_may_be_written(text: str, name: str, is_there: bool) -> None:
+    assert Said.by(text).has(name) is is_there
 
 
 @pytest.mark.parametrize(

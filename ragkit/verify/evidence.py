@@ -58,10 +58,8 @@ class EvidenceVerifier(ClaimVerifier):
 
     def _found(self, pair: Pair, setting: Setting, nearness: float | None) -> Finding:
         if _abroad(pair, setting.question):
-            objection = objection_abroad(pair.claim, f"{pair.title}\n{pair.quote}")
-            if not objection and language_of(setting.passage) == language_of(setting.question):
-                objection = beside_the_question(pair.claim, pair.quote, pair.title, setting)
-            if objection:
+            lacking = objection_abroad(pair.claim, f"{pair.title}\n{pair.quote}")
+            if objection := lacking or beside_the_question(pair.claim, pair.quote, pair.title, setting):
                 return Finding(verdict=Verdict.UNSUPPORTED, score=0.0, reason=objection, in_words=False)
             told = "the source is in another language; only numbers and names were compared"
             return Finding(verdict=Verdict.UNCHECKED, score=0.0, reason=told, in_words=False)
