@@ -7,7 +7,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -306,23 +306,26 @@ def beside_the_question(claim: str, quote: str, title: str, setting: Setting) ->
     the question; or another paper that was found has far more of its words.
     """
     own, question = _read(claim), _read(setting.question)
-    if not 0 < len(own.known) <= _FEW or not question.known or not own.known.isdisjoint(question.known):
+    if not question.known or not 0 < len(own.known) <= _FEW or own.known & question.known:
         return None
     every, sure = _parts_of(setting.question)
     is_name = not own.numbers and all(word.isupper() or word.casefold() in codes(claim) for word in claim.strip(" .").split())
     if is_name and len(every) == 1 and Asked.of(setting.question).counted and asks_once(setting.question):
         return "the question asks for a number"
     about = _said(f"{title}\n{setting.passage}" if quote in setting.passage else f"{title}\n{quote}\n{setting.passage}")
-    lost = [next((code for code in codes_of if not about.has(code)), "") for codes_of in sure]
+    lost = [next((name for name in own_names if not about.has(name)), "") for own_names in sure]
     if all(lost):
         return f"the source does not name '{lost[0]}', which the question is about"
-    told = [part for part in every if len(part.known) >= _TELLING]
-    if len(told) == len(every) and setting.others and language_of(setting.passage) == language_of(setting.question):
-        if any(
-            all(len(part.known & _read(other).known) - len(part.known & about.stems) >= _FAR for part in told) for other in setting.others
-        ):
-            return "another paper has far more of the question's words, to which the claim adds a few"
+    if _is_of_another(every, about.stems, setting.others) and language_of(setting.passage) == language_of(setting.question):
+        return "another paper has far more of the question's words, to which the claim adds a few"
     return None
+
+
+def _is_of_another(asked: Sequence[_Text], known: Set[str], others: Sequence[str]) -> bool:
+    """Has one of *others* far more words than *known* of each part that is *asked*, all of which are long enough to tell?"""
+    return all(len(part.known) >= _TELLING for part in asked) and any(
+        all(len(part.known & _read(other).known) - len(part.known & known) >= _FAR for part in asked) for other in others
+    )
 
 
 _said = functools.lru_cache(maxsize=256)(Said.by)
