@@ -13,6 +13,7 @@ import subprocess
 import sys
 import termios
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,8 @@ class Terminal:
         termios.tcsetattr(its, termios.TCSANOW, settings)
         known = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "40", **environment}
         command = [sys.executable, "-m", "ragkit", *map(str, arguments)]
-        self.process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=known, start_new_session=True)
+        hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which what runs in the background of a shell does not
+        self.process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=known, start_new_session=True, preexec_fn=hears)
         os.close(its)
         self.screen, self.seen = mine, ""
 
