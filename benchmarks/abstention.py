@@ -78,7 +78,7 @@ class Corpora:
         if name in ("papers", "notes"):
             rag.ingest(SHARED / "papers" if name == "papers" else NOTES / "papers")
             return rag
-        collection = replace(rag.ingest_pipeline, load=BeirCorpus(str(SHARED / "data" / name)))
+        collection = replace(rag.ingest_pipeline, read=BeirCorpus(str(SHARED / "data" / name)))
         filled = Rag(corpus=self.folder / name, ingest=collection, answer=rag.answer_pipeline)
         filled.ingest()
         return filled

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from benchmarks.table import SHARED, markdown
-from ragkit import embed, model
-from ragkit.embed import SentenceTransformersEmbeddings
+from ragkit.models import embeddings, hub
+from ragkit.models.embeddings import SentenceTransformersEmbeddings
 
 COLLECTIONS = ("cranfield", "medline", "cisi", "pubmedqa_retrieval")
 
@@ -43,14 +43,14 @@ def raw(texts: Sequence[str], most: int) -> tuple[Callable[[], object], int]:
     """The compiled model over ready-made token batches: nothing is tokenised, sorted or put together; and how many tokens."""
     import openvino
 
-    encoder = embed._encoder(model.files("all-MiniLM-L6-v2"), "openvino", "auto")
+    encoder = embeddings._encoder(hub.files("all-MiniLM-L6-v2"), "openvino", "auto")
     encodings = encoder.tokenizer.encode_batch(list(texts), add_special_tokens=False)
     pieces = [piece for encoding in encodings for piece in encoder._pieces(encoding.ids)]
-    batches = [embed._padded([pieces[i] for i in batch], 0) for batch in embed._batches(pieces, most)]
+    batches = [embeddings._padded([pieces[i] for i in batch], 0) for batch in embeddings._batches(pieces, most)]
     core = openvino.Core()
     precision = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
-    folder = embed.folder_of(model.files("all-MiniLM-L6-v2"))
+    folder = embeddings.folder_of(hub.files("all-MiniLM-L6-v2"))
     request = core.compile_model(folder / "model.xml", "CPU", settings).create_infer_request()
 
     def run() -> None:
@@ -67,7 +67,7 @@ def main(number: int = 800) -> str:
     alone, tokens = raw(texts, ours.batch_tokens)
     alone()
     encoder, bare = seconds(lambda: ours.vectors(texts)), seconds(alone)
-    reference = embed._sentence_transformer(model.files("all-MiniLM-L6-v2"))
+    reference = embeddings._sentence_transformer(hub.files("all-MiniLM-L6-v2"))
     short = [i for i, text in enumerate(texts) if len(text) < 1000][:200]
     started = time.perf_counter()
     theirs = reference.encode([texts[i] for i in short], normalize_embeddings=True)

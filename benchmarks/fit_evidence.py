@@ -21,14 +21,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-import ragkit.evidence
 from benchmarks.judges import SETS, Labelled
 from benchmarks.table import markdown
-from ragkit.embed import SentenceTransformersEmbeddings
-from ragkit.evidence import Likeness, likeness, objections
-from ragkit.text import sentences
-from ragkit.verify import Pair
+from ragkit.models.embeddings import SentenceTransformersEmbeddings
+from ragkit.text.words import sentences
+from ragkit.verify import Pair, support
 from ragkit.verify.evidence import aligned, texts_of
+from ragkit.verify.support import Likeness, likeness, objections
 
 FITTED_ON = ("BEGIN", "QAGS, CNN/DM", "QAGS, XSum")
 FEATURES = {"words": ("covered", "paired"), "aligned": ("covered", "paired", "aligned")}
@@ -98,7 +97,7 @@ def main(write: bool = False) -> str:
     if write:
         origin = " ".join(str(__doc__).split("\n\n")[2].split())
         text = json.dumps({"origin": f"benchmarks/fit_evidence.py: {origin}", "weights": found}, indent=2)
-        Path(ragkit.evidence.__file__).with_suffix(".json").write_text(f"{text}\n", encoding="utf-8")
+        Path(support.__file__).with_suffix(".json").write_text(f"{text}\n", encoding="utf-8")
     rows: list[list[object]] = []
     for features in (("covered",), ("paired",), FEATURES["words"], ("aligned",), FEATURES["aligned"]):
         row: list[object] = [" + ".join(features)]

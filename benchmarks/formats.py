@@ -15,8 +15,8 @@ from pathlib import Path
 from benchmarks.table import ROOT, SHARED, markdown
 from ragkit.document import Span, places_of, stretches_of
 from ragkit.errors import LoadError
-from ragkit.files import Files
-from ragkit.formats.markup import decoded
+from ragkit.read.files import Files
+from ragkit.read.formats.markup import decoded
 
 KINDS = {
     "JATS XML": [SHARED / "data" / "jats"],

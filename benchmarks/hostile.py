@@ -30,15 +30,15 @@ from langchain_core.messages import HumanMessage
 
 from benchmarks.table import markdown
 from ragkit.answer import Answer
-from ragkit.cite import numbered, parse, unmarked
+from ragkit.ask import AnswerPipeline
+from ragkit.citation import numbered, parse, unmarked
 from ragkit.evaluate.statistics import interval
 from ragkit.flow import Flow, run
 from ragkit.generate import Generator
 from ragkit.generate.backed import BackedGenerator
 from ragkit.generate.chat import CITED, CitedGenerator
-from ragkit.llm import openai_chat
-from ragkit.pipeline import AnswerPipeline
-from ragkit.prompt import said
+from ragkit.models.chat import openai_chat
+from ragkit.models.prompt import said
 from ragkit.testing import scripted_chat
 from ragkit.verify.evidence import EvidenceVerifier
 

@@ -24,16 +24,16 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from benchmarks.table import SHARED, markdown
-from ragkit.embed import SentenceTransformersEmbeddings
+from ragkit.evaluate.judge import Judged, ModelJudge
 from ragkit.evaluate.statistics import Interval
 from ragkit.evaluate.verdicts import agreement, rank_correlation
-from ragkit.evidence import SUPPORTED, smallest_support, support
 from ragkit.flow import run
-from ragkit.judge import Judged, ModelJudge
-from ragkit.llm import openai_chat
-from ragkit.text import sentences, stems
+from ragkit.models.chat import openai_chat
+from ragkit.models.embeddings import SentenceTransformersEmbeddings
+from ragkit.text.words import sentences, stems
 from ragkit.verify import Pair
 from ragkit.verify.evidence import aligned, texts_of
+from ragkit.verify.support import SUPPORTED, smallest_support, support_of
 
 DATA = SHARED / "data"
 
@@ -154,7 +154,7 @@ def _least(items: Sequence[Labelled], nearness: Callable[[Sequence[Pair]], Seque
             pairs.append(Pair(item.claim[a:b], item.text[first:last], item.title))
     scores: dict[int, float] = {}
     for owner, pair, near in zip(owners, pairs, nearness(pairs), strict=True):
-        scores[owner] = min(scores.get(owner, 1.0), support(pair.claim, pair.quote, pair.title, near).score)
+        scores[owner] = min(scores.get(owner, 1.0), support_of(pair.claim, pair.quote, pair.title, near).score)
     return [scores.get(owner, 0.0) for owner in range(len(items))]
 
 

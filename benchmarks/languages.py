@@ -18,7 +18,7 @@ from ragkit.evaluate.dataset import read
 from ragkit.evaluate.evaluation import Result
 from ragkit.evaluate.run import Configuration
 from ragkit.evaluate.statistics import interval
-from ragkit.language import LANGUAGES, likelier
+from ragkit.text.language import LANGUAGES, likelier
 
 QUESTIONS = Path(__file__).with_name("data") / "languages.jsonl"
 

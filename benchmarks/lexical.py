@@ -21,20 +21,21 @@ import numpy as np
 from benchmarks.retrieval import COLLECTIONS, DEFAULT, MEASURE, configurations
 from benchmarks.table import SHARED, markdown
 from ragkit import Rag
+from ragkit.ask import AnswerPipeline
 from ragkit.chunk import SentenceChunker
 from ragkit.document import digest
-from ragkit.embed import SentenceTransformersEmbeddings
 from ragkit.evaluate.dataset import BeirCorpus, Case, Dataset, read
 from ragkit.evaluate.evaluation import Evaluation
 from ragkit.evaluate.run import Configuration, Settings, evaluate
 from ragkit.evaluate.statistics import difference
 from ragkit.fuse import MinMaxFusion
 from ragkit.generate.extractive import ExtractiveGenerator
-from ragkit.lexical import TantivyIndex
-from ragkit.pipeline import AnswerPipeline, IngestPipeline
+from ragkit.index.bm25 import TantivyIndex
+from ragkit.index.flat import FlatStore
+from ragkit.ingest import IngestPipeline
+from ragkit.models.embeddings import SentenceTransformersEmbeddings
 from ragkit.retrieve import DenseRetriever, LexicalRetriever
-from ragkit.store import FlatStore
-from ragkit.text import STOPWORDS, words
+from ragkit.text.words import STOPWORDS, words
 
 BASE = "stems, no stop words (default)"
 

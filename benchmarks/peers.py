@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.table import SHARED, markdown
-from ragkit import model
 from ragkit.evaluate.dataset import Dataset, read
 from ragkit.evaluate.measure import of_rankings
 from ragkit.evaluate.statistics import Interval, difference, holm, interval
+from ragkit.models import hub
 
 COLLECTIONS = ("cranfield", "medline", "cisi", "pubmedqa_retrieval", "vaswani")
 JUDGED = "cranfield"
@@ -308,7 +308,7 @@ def measured(name: str, tool: Tool, folder: Path, work: Work) -> Measured:
     python = environment(name, tool, folder)
 
     def child(action: str, index: str, papers: Path, questions: Path, k: int) -> dict[str, Any]:
-        given = [action, tool.distribution, model.files(MODEL), work.folder / f"{name}-{index}", papers, questions, k]
+        given = [action, tool.distribution, hub.files(MODEL), work.folder / f"{name}-{index}", papers, questions, k]
         command = [str(python), "-c", BEFORE + tool.program + AFTER, str(time.time()), *map(str, given)]
         said = _ran(command, HF_HUB_OFFLINE="1", ANONYMIZED_TELEMETRY="False", HAYSTACK_TELEMETRY_ENABLED="False")
         found: dict[str, Any] = json.loads(said.splitlines()[-1])
@@ -357,7 +357,7 @@ def table(found: dict[str, Measured | ToolFailedError], number: int, dataset: Da
 
 
 def main(number: int = 5000, tools: Sequence[str] = tuple(PEERS), folder: Path | None = None) -> str:
-    home = folder or model.cache_directory() / "peers"
+    home = folder or hub.cache_directory() / "peers"
     home.mkdir(parents=True, exist_ok=True)
     dataset = read(SHARED / "data" / JUDGED)
     found: dict[str, Measured | ToolFailedError] = {}

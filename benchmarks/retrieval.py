@@ -14,18 +14,19 @@ import numpy as np
 
 from benchmarks.table import SHARED, markdown
 from ragkit import Rag
+from ragkit.ask import AnswerPipeline
 from ragkit.chunk import SentenceChunker
-from ragkit.embed import SentenceTransformersEmbeddings
 from ragkit.evaluate.dataset import read
 from ragkit.evaluate.evaluation import Evaluation
 from ragkit.evaluate.run import Configuration, Settings, evaluate
 from ragkit.evaluate.statistics import macro
 from ragkit.fuse import Fusion, MinMaxFusion, ReciprocalRankFusion
 from ragkit.generate.extractive import ExtractiveGenerator
-from ragkit.lexical import TantivyIndex
-from ragkit.pipeline import AnswerPipeline, IngestPipeline
+from ragkit.index.bm25 import TantivyIndex
+from ragkit.index.flat import FlatStore
+from ragkit.ingest import IngestPipeline
+from ragkit.models.embeddings import SentenceTransformersEmbeddings
 from ragkit.retrieve import DenseRetriever, LexicalRetriever
-from ragkit.store import FlatStore
 
 COLLECTIONS = ("cranfield", "medline", "cisi", "vaswani")
 DEFAULT = "min-max (default)"

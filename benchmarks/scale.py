@@ -29,8 +29,9 @@ from numpy.typing import NDArray
 from benchmarks.plot import panels
 from benchmarks.table import ROOT, markdown
 from ragkit.index import Index
-from ragkit.lexical import TantivyIndex
-from ragkit.store import ChromaStore, FlatStore
+from ragkit.index.bm25 import TantivyIndex
+from ragkit.index.chroma import ChromaStore
+from ragkit.index.flat import FlatStore
 
 Vectors = NDArray[np.float32]
 

@@ -115,7 +115,7 @@ def warm(rag: ragkit.Rag, name: str) -> list[object]:
 
 def cold(rag: ragkit.Rag, folder: Path) -> list[object]:
     """`ragkit ask` from the shell, against a bare script."""
-    from ragkit import embed, model
+    from ragkit.models import embeddings, hub
 
     store, words = rag.ingest_pipeline.index
     assert isinstance(store, VectorIndex)
@@ -123,7 +123,7 @@ def cold(rag: ragkit.Rag, folder: Path) -> list[object]:
     answer = rag.ask(PEG)
     sentences = [line for p in answer.context for line in p.page_content.split(". ")]
     (folder / "texts.json").write_text(json.dumps(sentences))
-    converted = embed.folder_of(model.files("all-MiniLM-L6-v2"))
+    converted = embeddings.folder_of(hub.files("all-MiniLM-L6-v2"))
     paths = [converted, store.folder / "vectors.f32", words.folder, rag.corpus.directory / "corpus.sqlite", folder / "texts.json"]
     ask = [sys.executable, "-m", "ragkit", "ask", PEG, "--corpus", str(rag.corpus.directory)]
     bare = [sys.executable, "-c", BARE, *map(str, paths), PEG]

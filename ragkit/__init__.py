@@ -18,17 +18,17 @@ __version__ = "0.1.0"
 _HOME = {
     "Abstention": "answer",
     "Answer": "answer",
-    "AnswerPipeline": "pipeline",
+    "AnswerPipeline": "ask",
     "Citation": "answer",
     "Claim": "answer",
     "ConfigError": "errors",
-    "Conversation": "session",
+    "Conversation": "conversation",
     "Corpus": "corpus",
     "CorpusError": "errors",
-    "FileChatHistory": "session",
+    "FileChatHistory": "conversation",
     "IndexMismatch": "errors",
-    "IngestPipeline": "pipeline",
-    "IngestReport": "pipeline",
+    "IngestPipeline": "ingest",
+    "IngestReport": "ingest",
     "LoadError": "errors",
     "ModelError": "errors",
     "NoCorpus": "errors",
@@ -36,10 +36,10 @@ _HOME = {
     "RagkitError": "errors",
     "UsageError": "errors",
     "Verdict": "answer",
-    "component": "registry",
-    "dump": "main",
-    "interface": "registry",
-    "load": "main",
+    "component": "config.components",
+    "dump": "pipeline_file",
+    "interface": "config.components",
+    "load": "pipeline_file",
     "use": "config",
 }
 __all__ = [
@@ -72,14 +72,24 @@ __all__ = [
 
 if TYPE_CHECKING:
     from ragkit.answer import Abstention, Answer, Citation, Claim, Verdict
+    from ragkit.ask import AnswerPipeline
     from ragkit.config import use
+    from ragkit.config.components import component, interface
+    from ragkit.conversation import Conversation, FileChatHistory
     from ragkit.corpus import Corpus
-    from ragkit.errors import ConfigError, CorpusError, IndexMismatch, LoadError, ModelError, NoCorpus, RagkitError, UsageError
-    from ragkit.main import dump, load
-    from ragkit.pipeline import AnswerPipeline, IngestPipeline, IngestReport
+    from ragkit.errors import (
+        ConfigError,
+        CorpusError,
+        IndexMismatch,
+        LoadError,
+        ModelError,
+        NoCorpus,
+        RagkitError,
+        UsageError,
+    )
+    from ragkit.ingest import IngestPipeline, IngestReport
+    from ragkit.pipeline_file import dump, load
     from ragkit.rag import Rag
-    from ragkit.registry import component, interface
-    from ragkit.session import Conversation, FileChatHistory
 
 
 def __getattr__(name: str) -> Any:

@@ -13,10 +13,10 @@ from langchain_core.documents import BaseDocumentTransformer, Document
 from langchain_core.embeddings import Embeddings
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from ragkit import model
+from ragkit.config.components import component
 from ragkit.document import Stretch, above, passage, stretches_of, title_of
-from ragkit.registry import component
-from ragkit.text import Offsets, sentences, trimmed
+from ragkit.models import hub
+from ragkit.text.words import Offsets, sentences, trimmed
 
 
 class Chunker(BaseDocumentTransformer, ABC):
@@ -227,7 +227,7 @@ class _TokenCount:
     """How many tokens lie between two characters of a text."""
 
     def __init__(self, text: str, name: str, start: int, end: int) -> None:
-        encoded = model.tokenizer(model.files(name)).encode(text[start:end], add_special_tokens=False)
+        encoded = hub.tokenizer(hub.files(name)).encode(text[start:end], add_special_tokens=False)
         self.starts = [start + token for token, _ in encoded.offsets]
         self.all = len(self.starts)
 

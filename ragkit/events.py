@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter
 
 from ragkit.answer import Answer, Citation, Claim
-from ragkit.draft import Checked, Cited
 from ragkit.errors import RagkitError
 from ragkit.flow import Called, Event, Finished, Token
+from ragkit.verify.streaming import Checked, Cited
 
 
 class _Told(BaseModel):

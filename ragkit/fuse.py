@@ -10,8 +10,8 @@ from typing import NamedTuple
 from langchain_core.documents import Document
 from pydantic import NonNegativeFloat, PositiveInt
 
+from ragkit.config.components import component, interface
 from ragkit.document import score_of, scored
-from ragkit.registry import component, interface
 
 
 class Ranking(NamedTuple):

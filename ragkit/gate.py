@@ -13,12 +13,12 @@ from langchain_core.documents import Document
 from pydantic import Field
 
 from ragkit.answer import Answer, Verdict
+from ragkit.config.components import component, interface
 from ragkit.document import scores_of, searchable
-from ragkit.evidence import missing_names
-from ragkit.language import is_english
-from ragkit.question import Asked, Said, parts
-from ragkit.registry import component, interface
-from ragkit.text import codes, sentences, stems
+from ragkit.text.language import is_english
+from ragkit.text.question import Asked, Said, parts
+from ragkit.text.words import codes, sentences, stems
+from ragkit.verify.support import missing_names
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

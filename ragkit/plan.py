@@ -11,13 +11,13 @@ from langchain_core.documents import Document
 from pydantic import BaseModel, ConfigDict
 
 from ragkit.document import digest, paper_id, searchable
-from ragkit.embed import FingerprintedEmbeddings, fingerprint_of, tokens_of
 from ragkit.errors import LoadError, UsageError
-from ragkit.files import Files
 from ragkit.index import VectorIndex
-from ragkit.pipeline import Failure
+from ragkit.ingest import Failure
+from ragkit.models.embeddings import FingerprintedEmbeddings, fingerprint_of, tokens_of
 from ragkit.rag import Rag
-from ragkit.reader import Reader
+from ragkit.read.files import Files
+from ragkit.read.process import Reader
 
 _SAMPLE = 64  # texts that are embedded to see how fast it goes
 
@@ -50,21 +50,21 @@ class Plan(BaseModel):
 def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
     """Read and cut what is new or changed, and store nothing.  Raises `UsageError` for a path that is not there."""
     pipeline, corpus = rag.ingest_pipeline, rag.corpus
-    if not isinstance(pipeline.load, Files):
+    if not isinstance(pipeline.read, Files):
         raise UsageError("what this configuration's loader would bring cannot be told before it is asked; ingest without --dry-run")
     started = time.perf_counter()
-    found = pipeline.load.find([*pipeline.load.paths, *paths])
+    found = pipeline.read.find([*pipeline.read.paths, *paths])
     known = set(corpus.uris()) if corpus.exists() else set()
     failed: list[Failure] = []
     to_read: list[Path] = []
     for path in found:
         try:
-            content = pipeline.load.digest(path)
+            content = pipeline.read.digest(path)
             if str(path) not in known or not corpus.has_file(str(path), content, pipeline.loader):
                 to_read.append(path)
         except LoadError as error:
             failed.append(Failure(source=str(path).encode(errors="replace").decode(), error=str(error)))
-    work = work_of(rag, _read(pipeline.load, to_read, failed))
+    work = work_of(rag, _read(pipeline.read, to_read, failed))
     changed = sum(str(path) in known for path in to_read)
     return Plan(
         new=len(to_read) - changed,

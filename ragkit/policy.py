@@ -8,9 +8,9 @@ from typing import Literal
 from langchain_core.documents import Document
 
 from ragkit.answer import Abstention, Answer, Claim
-from ragkit.cite import judged, render
+from ragkit.citation import judged, render
 from ragkit.document import title_of
-from ragkit.text import stems
+from ragkit.text.words import stems
 
 Policy = Literal["flag", "drop", "regenerate", "abstain"]
 """`flag` leaves unsupported claims in, with their verdicts; `drop` takes them out; `regenerate` has the answer written once

@@ -17,9 +17,10 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.vectorstores import VectorStore
 
-from ragkit import registry
 from ragkit.answer import Answer
-from ragkit.config import Spec, identify, parts_of
+from ragkit.ask import AnswerPipeline, Question, label
+from ragkit.config import components
+from ragkit.config.spec import Spec, identify, parts_of
 from ragkit.corpus import Corpus, CorpusReader
 from ragkit.document import digest
 from ragkit.errors import IndexMismatch, UsageError
@@ -36,8 +37,8 @@ from ragkit.flow import (
     steps,
 )
 from ragkit.index import Index, LexicalIndex
-from ragkit.llm import spent
-from ragkit.pipeline import AnswerPipeline, AnyIndex, IngestPipeline, IngestReport, Question, Reading, label, made_with
+from ragkit.ingest import AnyIndex, IngestPipeline, IngestReport, Reading, made_with
+from ragkit.models.chat import spent
 from ragkit.where import Where, parse
 
 log = logging.getLogger("ragkit")
@@ -59,7 +60,7 @@ class Rag:
         filled = {ingest.name_of(index) for index in ingest.index}
         for index in _indexes_in(answer):
             if ingest.name_of(index) not in filled:
-                raise ValueError(f"answer searches a {registry.name_of(type(index))} index that ingest.index does not fill")
+                raise ValueError(f"answer searches a {components.name_of(type(index))} index that ingest.index does not fill")
         for index in [*ingest.index, *_indexes_in(answer)]:
             if isinstance(index, Index):
                 index.attach(self.corpus.directory / "indexes" / ingest.name_of(index))

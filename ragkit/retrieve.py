@@ -9,9 +9,9 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.vectorstores import VectorStore
 from pydantic import ConfigDict, PositiveInt, PrivateAttr
 
+from ragkit.config.components import component
 from ragkit.document import hit, scored
 from ragkit.index import Index, LexicalIndex, VectorIndex, widened
-from ragkit.registry import component
 
 
 class FilteredRetriever(BaseRetriever):

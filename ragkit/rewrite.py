@@ -18,10 +18,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from pydantic import PositiveInt
 
+from ragkit.config.components import component, interface
 from ragkit.flow import Flow, done, gather
-from ragkit.prompt import Prompt, check, fenced, said
-from ragkit.registry import component, interface
-from ragkit.text import STOPWORDS, names, stems
+from ragkit.models.prompt import Prompt, check, fenced, said
+from ragkit.text.words import STOPWORDS, names, stems
 
 
 @interface

@@ -29,14 +29,15 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import convert_to_messages
 from langchain_core.retrievers import BaseRetriever
 
-from ragkit import __version__, registry
+from ragkit import __version__
 from ragkit.answer import Answer
+from ragkit.config import components
 from ragkit.document import score_of, span_of
-from ragkit.embed import CachedEmbeddings
 from ragkit.errors import UsageError
 from ragkit.flow import Call, Flow, Watch, watching
 from ragkit.index import Index
-from ragkit.pipeline import IngestReport
+from ragkit.ingest import IngestReport
+from ragkit.models.embeddings import CachedEmbeddings
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -322,7 +323,7 @@ def _model(model: BaseChatModel | Embeddings) -> Attributes:
     package = type(model).__module__.partition(".")[0]
     provider = _PROVIDERS.get(package, package.removeprefix("langchain_"))
     if package == "ragkit":
-        provider = registry.name_of(type(model))
+        provider = components.name_of(type(model))
     if type(model).__name__ in ("AzureChatOpenAI", "AzureOpenAIEmbeddings"):
         provider = "azure.ai.openai"
     found: Attributes = {"gen_ai.provider.name": provider}

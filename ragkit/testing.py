@@ -27,21 +27,23 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import FakeListChatModel
 from pydantic import PositiveInt
 
-from ragkit import config, registry
+from ragkit import config
 from ragkit.answer import Answer, Citation, Claim
-from ragkit.cite import cite
+from ragkit.citation import cite
+from ragkit.config import components
+from ragkit.config.components import component
+from ragkit.config.spec import describe
 from ragkit.corpus import Corpus, CorpusReader
 from ragkit.document import Span, passage, places_of, score_of, scored, span_of
-from ragkit.embed import FingerprintedEmbeddings
 from ragkit.flow import arun, run
-from ragkit.formats import FileFormat
 from ragkit.fuse import Fusion, Ranking
 from ragkit.gate import Gate
 from ragkit.generate import Generator
 from ragkit.index import LexicalIndex, VectorIndex
-from ragkit.registry import component
+from ragkit.models.embeddings import FingerprintedEmbeddings
+from ragkit.read.formats import FileFormat
 from ragkit.rewrite import QueryRewriter
-from ragkit.text import words
+from ragkit.text.words import words
 from ragkit.verify import Verifier
 
 HEAVY = ("torch", "transformers", "sentence_transformers", "chromadb", "openai", "openvino", "tantivy")
@@ -94,7 +96,7 @@ def passages() -> list[Document]:
 # --- the contract
 
 
-def check_component(maker: registry.Maker, **arguments: Any) -> None:
+def check_component(maker: components.Maker, **arguments: Any) -> None:
     """Assert that *maker*, called with *arguments*, keeps the contract of components.
 
     Every argument is annotated and stored unchanged under its own name; making one imports nothing heavy; it can be
@@ -103,7 +105,7 @@ def check_component(maker: registry.Maker, **arguments: Any) -> None:
     """
     check_signature(maker)
     made = maker(**arguments) if inspect.isclass(maker) else config.use(maker, **arguments)
-    assert isinstance(made, registry.interfaces()), f"{maker.__qualname__} makes a {type(made).__name__}, which fits no slot"
+    assert isinstance(made, components.interfaces()), f"{maker.__qualname__} makes a {type(made).__name__}, which fits no slot"
     if inspect.isclass(maker):
         for name, value in arguments.items():
             assert getattr(made, name) is value or getattr(made, name) == value, f"argument '{name}' is not stored as it was given"
@@ -113,26 +115,26 @@ def check_component(maker: registry.Maker, **arguments: Any) -> None:
             behaves(made)
 
 
-def check_signature(maker: registry.Maker) -> None:
+def check_signature(maker: components.Maker) -> None:
     """Assert that every argument is named and annotated, and that the maker says what it makes."""
     function = maker.__init__ if inspect.isclass(maker) else maker
     for parameter in list(inspect.signature(function).parameters.values())[1 if inspect.isclass(maker) else 0 :]:
         swallows = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         pydantic_made = hasattr(maker, "model_fields")
         assert pydantic_made or not swallows, f"{maker.__qualname__} swallows arguments with *{parameter.name}"
-    for name, known in registry.parameters(maker).items():
+    for name, known in components.parameters(maker).items():
         assert known.hint not in (Any, inspect.Parameter.empty), f"argument '{name}' of {maker.__qualname__} has no annotation"
-    assert registry.summary(maker), f"{maker.__qualname__} has no docstring"
-    assert registry.is_slot(registry.makes(maker)), f"{maker.__qualname__} does not say what it makes"
+    assert components.summary(maker), f"{maker.__qualname__} has no docstring"
+    assert components.is_slot(components.makes(maker)), f"{maker.__qualname__} does not say what it makes"
 
 
 def check_describes(made: Any) -> None:
     """Assert that *made*, written as YAML and read back, is described the same."""
-    slot = next(s for s in registry.interfaces() if isinstance(made, s))
+    slot = next(s for s in components.interfaces() if isinstance(made, s))
     holder = dataclasses.make_dataclass("Holder", [("it", slot)])
-    described = config.describe(made)
+    described = describe(made)
     again: Any = config.loads(holder, yaml.safe_dump({"it": described}))
-    assert config.describe(again.it) == described, f"{type(made).__name__} is described differently once rebuilt"
+    assert describe(again.it) == described, f"{type(made).__name__} is described differently once rebuilt"
 
 
 def imports_heavy(code: str) -> list[str]:

@@ -12,12 +12,20 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 
-from ragkit import model
-from ragkit.chunk import Chunker, RecursiveChunker, SectionChunker, SemanticChunker, SentenceChunker, TokenChunker, WholeChunker
+from ragkit.chunk import (
+    Chunker,
+    RecursiveChunker,
+    SectionChunker,
+    SemanticChunker,
+    SentenceChunker,
+    TokenChunker,
+    WholeChunker,
+)
 from ragkit.document import searchable, span_of, title_of
-from ragkit.formats.builder import PaperBuilder
+from ragkit.models import hub
+from ragkit.read.formats.builder import PaperBuilder
 from ragkit.testing import HashedEmbeddings
-from ragkit.text import sentences
+from ragkit.text.words import sentences
 
 
 def paper(text: str, title: str = "") -> Document:
@@ -25,7 +33,7 @@ def paper(text: str, title: str = "") -> Document:
 
 
 def tokens(text: str) -> int:
-    return len(model.tokenizer(model.files("all-MiniLM-L6-v2")).encode(text, add_special_tokens=False).ids)
+    return len(hub.tokenizer(hub.files("all-MiniLM-L6-v2")).encode(text, add_special_tokens=False).ids)
 
 
 def cut(chunker: Chunker, text: str, title: str = "") -> list[str]:

@@ -482,7 +482,7 @@ def test_a_reader_that_looks_whether_there_is_a_writer_keeps_none_out(tmp_path: 
     assert refused == 0
 
 
-@pytest.mark.parametrize("stage", ["load", "chunk", "index"])
+@pytest.mark.parametrize("stage", ["read", "chunk", "index"])
 def test_a_killed_writers_lock_is_taken_over_at_once(tmp_path: Path, stage: str) -> None:
     pipeline, papers = save_pipeline(tmp_path), write(tmp_path / "papers", range(300))
     with started(writer, pipeline, papers, stage) as first:

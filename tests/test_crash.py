@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import ragkit
+from ragkit.ask import AnswerPipeline
 from ragkit.chunk import SentenceChunker
 from ragkit.doctor import examine
-from ragkit.files import Files
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.index import Index
-from ragkit.lexical import TantivyIndex
-from ragkit.pipeline import AnswerPipeline, IngestPipeline
+from ragkit.index.bm25 import TantivyIndex
+from ragkit.index.chroma import ChromaStore
+from ragkit.ingest import IngestPipeline
+from ragkit.read.files import Files
 from ragkit.retrieve import DenseRetriever, LexicalRetriever
-from ragkit.store import ChromaStore
 from ragkit.testing import HashedEmbeddings
 
 RANDOM_KILLS = 50
@@ -48,7 +49,7 @@ class ReadHere(Files):
 def pipeline(directory: Path) -> ragkit.Rag:
     dense, words = ChromaStore(embed=HashedEmbeddings()), TantivyIndex()
     retrieve = [DenseRetriever(store=dense, k=5), LexicalRetriever(index=words, k=5)]
-    ingest = IngestPipeline(load=ReadHere(), chunk=SentenceChunker(max_tokens=40), index=[dense, words])
+    ingest = IngestPipeline(read=ReadHere(), chunk=SentenceChunker(max_tokens=40), index=[dense, words])
     return ragkit.Rag(corpus=directory, ingest=ingest, answer=AnswerPipeline(retrieve=retrieve, generate=ExtractiveGenerator()))
 
 

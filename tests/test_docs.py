@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 import ragkit
 
@@ -75,7 +75,7 @@ def test_the_chatbot_answers_and_follows_up(ingested: Path, tmp_path: Path) -> N
 
 
 def test_the_demo_corpus_has_at_least_forty_notes_with_true_front_matter() -> None:
-    from ragkit.files import Files
+    from ragkit.read.files import Files
 
     notes = [papers for path in Files().find([ROOT / "examples" / "papers"]) for papers in [Files().read(path)[1]]]
     assert len(notes) >= 40

@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 import ragkit
 from ragkit import events
 from ragkit.answer import Abstention, Answer, Citation, Claim, Verdict
-from ragkit.draft import Checked, Cited
 from ragkit.flow import Called, Event, Finished, Progress, Reached, Token
+from ragkit.verify.streaming import Checked, Cited
 
 CLAIM = Claim(text="Glass bridges carry 40 people.", verdict=Verdict.SUPPORTED, citations=(1,), before=" ")
 CITATION = Citation(
@@ -67,7 +67,7 @@ def test_an_event_is_a_line_of_json_with_its_type_first_and_is_read_back(event: 
     assert events.read(found.model_dump_json()) == found
 
 
-@pytest.mark.parametrize("event", [Progress("load", 1, 2), Reached("draft", ANSWER), Finished(3)])
+@pytest.mark.parametrize("event", [Progress("read", 1, 2), Reached("draft", ANSWER), Finished(3)])
 def test_what_is_of_no_use_outside_is_not_told(event: Event) -> None:
     assert events.of(event) is None
 

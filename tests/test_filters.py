@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 import ragkit
+from ragkit.ask import AnswerPipeline
 from ragkit.chunk import SentenceChunker
 from ragkit.document import facts_of, score_of, searchable, title_of
 from ragkit.errors import UsageError
 from ragkit.generate.extractive import ExtractiveGenerator
-from ragkit.lexical import TantivyIndex
-from ragkit.pipeline import AnswerPipeline, IngestPipeline
+from ragkit.index.bm25 import TantivyIndex
+from ragkit.index.chroma import ChromaStore
+from ragkit.ingest import IngestPipeline
 from ragkit.retrieve import DenseRetriever, LexicalRetriever
-from ragkit.store import ChromaStore
 from ragkit.testing import HashedEmbeddings
 from ragkit.where import parse
 
@@ -140,7 +141,7 @@ def test_the_command_line_filters(ingested: Path, command: Callable[..., Any]) -
 
 
 def test_small_to_big_reads_the_section_of_a_sentence_that_is_found(tmp_path: Path) -> None:
-    from ragkit.compress import WholeSection
+    from ragkit.refine.context import WholeSection
 
     (tmp_path / "a.md").write_text(
         "# On Bridges\n\n## Glass\n\nGlass bridges carry people. They were tested in 1999. They sway.\n\n## Steel\n\nSteel ones carry trains.\n"

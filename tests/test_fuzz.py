@@ -17,8 +17,8 @@ from langchain_core.documents import Document
 
 from ragkit.document import Span, places_of
 from ragkit.errors import LoadError
-from ragkit.files import Files
-from ragkit.reader import Reader
+from ragkit.read.files import Files
+from ragkit.read.process import Reader
 
 MARKDOWN = b"---\ntitle: On Bridges\nyear: 2020\n---\n# On Bridges\n\n## Results\n\nGlass bridges carry **40** people.\n\n## References\n\nA. Smith.\n"
 PLAIN = "On Bridges\n\nGlass bridges carry 40 people – and more: “sway”.\r\n\r\nThey hold. 知识检索。\n".encode()

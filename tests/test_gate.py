@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import pytest
-from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.documents import Document
+from support import ROOT
 
 import ragkit
-from ragkit import config, main
+from ragkit import config, pipeline_file
 from ragkit.answer import Answer, Citation, Claim, Verdict
 from ragkit.document import scored
 from ragkit.errors import ConfigError
 from ragkit.flow import run
-from ragkit.gate import CalibratedGate, Gate, Logistic, Relevance, RelevanceGate, found_signals, judged_signals, support
+from ragkit.gate import (
+    CalibratedGate,
+    Gate,
+    Logistic,
+    Relevance,
+    RelevanceGate,
+    found_signals,
+    judged_signals,
+    support,
+)
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.testing import check_component, passages
 from ragkit.verify.evidence import EvidenceVerifier
@@ -220,13 +229,13 @@ def test_support_is_the_mean_of_the_claims_best_citations_and_whole_where_none_w
 
 def default_with(gate: str) -> ragkit.Rag:
     text = (ROOT / "configs" / "default.yaml").read_text()
-    return config.loads(main.Rag, text.replace("gate: calibrated", f"gate: {gate}"))
+    return config.loads(pipeline_file.Rag, text.replace("gate: calibrated", f"gate: {gate}"))
 
 
 def test_the_numbers_are_plain_in_a_pipeline_file() -> None:
     rag = default_with("{type: calibrated, found: {weights: {nearest: 6, coverage: 2}, bias: -3, threshold: 0.4}}")
     assert rag.answer_pipeline.gate == CalibratedGate(found=Logistic({"nearest": 6.0, "coverage": 2.0}, -3.0, 0.4))
-    assert config.loads(main.Rag, ragkit.dump(rag)).answer_pipeline.gate == rag.answer_pipeline.gate
+    assert config.loads(pipeline_file.Rag, ragkit.dump(rag)).answer_pipeline.gate == rag.answer_pipeline.gate
 
 
 def test_a_signal_that_there_is_not_is_an_error_with_the_nearest_name() -> None:

@@ -11,14 +11,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 
-from benchmarks.hostile import SUCCESS, Attack, attacks, checked, has_number_in_brackets, hidden, main, succeeds, ways
+from benchmarks.hostile import (
+    SUCCESS,
+    Attack,
+    attacks,
+    checked,
+    has_number_in_brackets,
+    hidden,
+    main,
+    succeeds,
+    ways,
+)
 from ragkit.answer import Claim
-from ragkit.cite import numbered, parse, render
+from ragkit.citation import numbered, parse, render
 from ragkit.flow import run
-from ragkit.generate.chat import CITED, CitedGenerator, NotesGenerator, QuotedGenerator, StructuredGenerator, Task
-from ragkit.llm import openai_chat
+from ragkit.generate.chat import (
+    CITED,
+    CitedGenerator,
+    NotesGenerator,
+    QuotedGenerator,
+    StructuredGenerator,
+    Task,
+)
+from ragkit.models.chat import openai_chat
+from ragkit.models.prompt import fenced
 from ragkit.policy import apply
-from ragkit.prompt import fenced
 from ragkit.testing import passages, scripted_chat
 from ragkit.verify.evidence import EvidenceVerifier
 

@@ -15,10 +15,11 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.retrievers import BaseRetriever
 
 import ragkit
+from ragkit.ask import AnswerPipeline
 from ragkit.doctor import examine, repair
 from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
 from ragkit.flow import Called, Event, Finished, Token
-from ragkit.pipeline import AnswerPipeline, IngestPipeline
+from ragkit.ingest import IngestPipeline
 from ragkit.testing import HashedEmbeddings
 
 BERT = "How many parameters do BERT-base and BERT-large have?"
@@ -29,9 +30,9 @@ def small(directory: Path) -> ragkit.Rag:
     """A pipeline without a model, for tests of the bookkeeping."""
     from ragkit.chunk import WholeChunker
     from ragkit.generate.extractive import ExtractiveGenerator
-    from ragkit.lexical import TantivyIndex
+    from ragkit.index.bm25 import TantivyIndex
+    from ragkit.index.chroma import ChromaStore
     from ragkit.retrieve import DenseRetriever, LexicalRetriever
-    from ragkit.store import ChromaStore
     from ragkit.verify.evidence import EvidenceVerifier
 
     dense, words = ChromaStore(embed=HashedEmbeddings()), TantivyIndex()
@@ -334,7 +335,7 @@ answer:
 
 
 def test_an_index_that_ingest_does_not_fill_is_refused(tmp_path: Path) -> None:
-    from ragkit.lexical import TantivyIndex
+    from ragkit.index.bm25 import TantivyIndex
     from ragkit.retrieve import LexicalRetriever
 
     rag = small(tmp_path)

@@ -85,6 +85,6 @@ def test_a_loader_that_is_not_ours_cannot_be_planned(tmp_path: Path) -> None:
             return []
 
     rag = small(tmp_path / "corpus")
-    object.__setattr__(rag.ingest_pipeline, "load", Nothing())
+    object.__setattr__(rag.ingest_pipeline, "read", Nothing())
     with pytest.raises(ragkit.UsageError, match="ingest without --dry-run"):
         plan(rag)

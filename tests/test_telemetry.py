@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from conftest import ModelServer
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessageChunk, HumanMessage
 from opentelemetry import trace
@@ -25,22 +24,24 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from support import ModelServer
 
 import ragkit
 from ragkit import telemetry
+from ragkit.ask import AnswerPipeline
 from ragkit.chunk import WholeChunker
 from ragkit.document import score_of
-from ragkit.embed import SentenceTransformersEmbeddings
 from ragkit.errors import UsageError
 from ragkit.flow import Event, Flow, Token, arun, asteps, call, gather, run, steps, stream, watching
 from ragkit.generate import Generator
 from ragkit.generate.chat import CitedGenerator
 from ragkit.generate.extractive import ExtractiveGenerator
-from ragkit.lexical import TantivyIndex
-from ragkit.llm import openai_chat
-from ragkit.pipeline import AnswerPipeline, IngestPipeline
+from ragkit.index.bm25 import TantivyIndex
+from ragkit.index.chroma import ChromaStore
+from ragkit.ingest import IngestPipeline
+from ragkit.models.chat import openai_chat
+from ragkit.models.embeddings import SentenceTransformersEmbeddings
 from ragkit.retrieve import DenseRetriever, LexicalRetriever
-from ragkit.store import ChromaStore
 from ragkit.testing import HashedEmbeddings
 from ragkit.verify.evidence import EvidenceVerifier
 
@@ -161,7 +162,7 @@ def test_a_search_is_a_span_of_its_own(tmp_path: Path, collector: Collector) -> 
 def test_an_ingest_is_a_span_that_says_what_was_done(tmp_path: Path, collector: Collector) -> None:
     with telemetry.tracing(collector.provider):
         bridges(tmp_path, ExtractiveGenerator())
-    assert set(collector.paths()) == {"ragkit.ingest", *(f"ragkit.ingest > {stage}" for stage in ("load", "chunk", "index"))}
+    assert set(collector.paths()) == {"ragkit.ingest", *(f"ragkit.ingest > {stage}" for stage in ("read", "chunk", "index"))}
     assert attributes(collector.named("chunk")) == {
         "ragkit.component": "WholeChunker",
         "ragkit.documents.given": 2,

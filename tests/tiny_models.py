@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ragkit.openvino_models import quietly
+from ragkit.models.openvino import quietly
 
 WORDS = "glass bridge bridges carry people wooden test tested year what how many do are every ones cheaper last not on they but . ?".split()
 

@@ -80,7 +80,7 @@ def ingest(
     allow_import: AllowImport = [],  # noqa: B006
 ) -> None:
     """Read papers into the corpus and index them.  Unchanged files are not read again."""
-    from ragkit import terminal
+    from ragkit.cli import terminal
     from ragkit.flow import Finished, Progress
 
     gc.enable()  # this may run for long
@@ -120,7 +120,7 @@ def search(
     allow_import: AllowImport = [],  # noqa: B006
 ) -> None:
     """Find passages, best first."""
-    from ragkit import terminal
+    from ragkit.cli import terminal
 
     hits = _load(config, corpus, allow_import).search(query, k, where)
     if as_json:
@@ -141,7 +141,7 @@ def document(
     allow_import: AllowImport = [],  # noqa: B006
 ) -> None:
     """Show one paper: title, text, what is known about it, and the files that list it."""
-    from ragkit import terminal
+    from ragkit.cli import terminal
     from ragkit.document import Span, places_of, title_of
     from ragkit.errors import UsageError
 
@@ -173,7 +173,7 @@ def doctor(
     allow_import: AllowImport = [],  # noqa: B006
 ) -> None:
     """Count what the corpus holds and check that every index holds it too.  Exit status 1 if something is wrong."""
-    from ragkit import terminal
+    from ragkit.cli import terminal
     from ragkit.doctor import examine, repair
 
     rag = _load(config, corpus, allow_import)
@@ -196,7 +196,7 @@ app.command()(_traced(calibrate.calibrate))
 @config_app.command("check")
 def config_check(file: Annotated[Path | None, typer.Argument()] = None, allow_import: AllowImport = []) -> None:  # noqa: B006
     """Report every mistake in a pipeline file, with its place."""
-    from ragkit.main import find, load
+    from ragkit.pipeline_file import find, load
 
     load(file, allow_import=allow_import)
     typer.echo(f"{find(file)}: no problems")
@@ -205,7 +205,7 @@ def config_check(file: Annotated[Path | None, typer.Argument()] = None, allow_im
 @config_app.command("show")
 def config_show(file: Annotated[Path | None, typer.Argument()] = None, allow_import: AllowImport = []) -> None:  # noqa: B006
     """Print a pipeline file with every default written out: something to start from."""
-    from ragkit.main import dump, load
+    from ragkit.pipeline_file import dump, load
 
     typer.echo(dump(load(file, allow_import=allow_import), defaults=True), nl=False)
 
@@ -213,7 +213,7 @@ def config_show(file: Annotated[Path | None, typer.Argument()] = None, allow_imp
 @config_app.command("schema")
 def config_schema() -> None:
     """Print the JSON Schema of pipeline files, for editors."""
-    from ragkit.main import schema
+    from ragkit.pipeline_file import schema
 
     print_json(schema())
 
@@ -223,8 +223,9 @@ def components(
     name: Annotated[str | None, typer.Argument(help="One component, to see its arguments.")] = None, as_json: AsJson = False
 ) -> None:
     """List what a pipeline file can name, or the arguments of one component."""
-    from ragkit import terminal
-    from ragkit.main import catalogue
+    import ragkit.evaluate.judge  # noqa: F401  (a component that no pipeline file names)
+    from ragkit.cli import terminal
+    from ragkit.pipeline_file import catalogue
 
     found = catalogue(name)
     if as_json:
@@ -263,7 +264,7 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(error, RagkitError):
             typer.echo(str(error), err=True)
             sys.exit(error.exit_status)
-        from ragkit.llm import explained
+        from ragkit.models.chat import explained
 
         if sentence := explained(error):
             typer.echo(sentence, err=True)
@@ -281,7 +282,7 @@ def _leave() -> NoReturn:
 
 
 def _load(config: Path | None, corpus: Path | None, allow_import: list[str]) -> Rag:
-    from ragkit.main import load
+    from ragkit.pipeline_file import load
 
     return load(config, corpus=corpus, allow_import=allow_import)
 

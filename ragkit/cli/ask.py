@@ -13,8 +13,8 @@ import typer
 from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, Where, print_json
 
 if TYPE_CHECKING:
+    from ragkit.conversation import Conversation
     from ragkit.flow import Event
-    from ragkit.session import Conversation
 
 
 def ask(
@@ -30,9 +30,10 @@ def ask(
     allow_import: AllowImport = [],  # noqa: B006
 ) -> None:
     """Answer a question from the corpus, with citations that have been checked."""
-    from ragkit import events, terminal
+    from ragkit import events
+    from ragkit.cli import terminal
     from ragkit.flow import result_of
-    from ragkit.main import load
+    from ragkit.pipeline_file import load
 
     def happening() -> Iterator[Event]:
         for event in load(config, corpus=corpus, allow_import=allow_import).stream(question, where=where):
@@ -73,10 +74,10 @@ def chat(
     allow_import: AllowImport = [],  # noqa: B006
 ) -> None:
     """Ask one question after another; later ones may lean on earlier ones."""
-    from ragkit import terminal
+    from ragkit.cli import terminal
+    from ragkit.conversation import Conversation, FileChatHistory
     from ragkit.errors import RagkitError
-    from ragkit.main import load
-    from ragkit.session import Conversation, FileChatHistory
+    from ragkit.pipeline_file import load
 
     gc.enable()  # this may run for long
     conversation = Conversation(load(config, corpus=corpus, allow_import=allow_import), FileChatHistory(session) if session else None)
@@ -114,7 +115,7 @@ def _next_line(interactive: bool) -> str | None:
 
 
 def _reply(conversation: Conversation, said: str, where: str | None) -> None:
-    from ragkit import terminal
+    from ragkit.cli import terminal
     from ragkit.errors import UsageError
 
     match said.split(maxsplit=1):

@@ -34,8 +34,7 @@ def calibrate(
     allow_import: AllowImport = [],  # noqa: B006
 ) -> None:
     """Fit the gate to questions, so that as many are answered as can be while the target share of the answers is right."""
-    from ragkit import terminal
-    from ragkit.evaluate import show
+    from ragkit.cli import show, terminal
     from ragkit.evaluate.calibrate import calibrate_events, lines, svg
     from ragkit.evaluate.dataset import read
     from ragkit.evaluate.run import Settings
@@ -60,7 +59,7 @@ def _file(config: Path | None, gate: CalibratedGate, allow_import: list[str]) ->
 
     from ragkit.config import loads
     from ragkit.evaluate.calibrate import written
-    from ragkit.main import dump, find, load
+    from ragkit.pipeline_file import dump, find, load
     from ragkit.rag import Rag
 
     file = find(config)

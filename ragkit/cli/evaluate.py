@@ -75,8 +75,7 @@ def eval_(
 
     What was asked before is not asked again, and an interrupted run goes on where it stopped.
     """
-    from ragkit import terminal
-    from ragkit.evaluate import show
+    from ragkit.cli import show, terminal
     from ragkit.evaluate.dataset import read
     from ragkit.evaluate.evaluation import Requirement, regressions
     from ragkit.evaluate.run import Budget, Settings, estimate, evaluate_events, with_runs
@@ -127,7 +126,7 @@ def probe(
     allow_import: AllowImport = [],  # noqa: B006
 ) -> None:
     """Ask again with gold papers missing, numbers changed, passages shuffled, hard negatives added, small talk before."""
-    from ragkit.evaluate import show
+    from ragkit.cli import show
     from ragkit.evaluate.dataset import read
     from ragkit.evaluate.probe import probe_events
     from ragkit.evaluate.run import Settings
@@ -162,7 +161,7 @@ def tune(
     allow_import: AllowImport = [],  # noqa: B006
 ) -> None:
     """Find the best way to fill in a pipeline file: many candidates on few questions, the best of them on more."""
-    from ragkit import terminal
+    from ragkit.cli import terminal
     from ragkit.evaluate.dataset import read
     from ragkit.evaluate.run import Budget, Settings
     from ragkit.evaluate.tune import Space, Tuned, tune_events
@@ -205,11 +204,11 @@ def write_testset(
     allow_import: AllowImport = [],  # noqa: B006
 ) -> None:
     """Write questions with answers, gold papers and spans from the papers of the corpus; some that nothing answers."""
+    from ragkit.cli import show
     from ragkit.config import load as load_part
     from ragkit.errors import UsageError
-    from ragkit.evaluate import show
     from ragkit.evaluate.testset import KINDS, ChatModel, Testset, write_events, written_as_beir
-    from ragkit.main import load
+    from ragkit.pipeline_file import load
 
     gc.enable()
     if unknown := [kind for kind in kinds or () if kind not in KINDS]:
@@ -231,8 +230,8 @@ def write_testset(
 
 def watched(events: Iterator[Event]) -> Any:
     """The result of *events*, their progress shown on a terminal."""
+    from ragkit.cli.terminal import progress_bar
     from ragkit.flow import Finished, Progress
-    from ragkit.terminal import progress_bar
 
     result = None
     with progress_bar() as bar:
@@ -247,7 +246,7 @@ def watched(events: Iterator[Event]) -> Any:
 def configurations(paths: list[Path] | None, corpus: Path | None, allow_import: list[str]) -> list[Configuration]:
     """What the files describe, each under its name; where names are the same, under its path."""
     from ragkit.evaluate.run import Configuration
-    from ragkit.main import find, load
+    from ragkit.pipeline_file import find, load
 
     files = list(map(find, paths)) if paths else [find(None)]
     stems = [file.stem for file in files]
@@ -256,7 +255,7 @@ def configurations(paths: list[Path] | None, corpus: Path | None, allow_import: 
 
 
 def assessors(path: Path | None, allow_import: list[str]) -> Assessors:
-    from ragkit import main  # noqa: F401  (which makes the components known)
+    from ragkit import pipeline_file  # noqa: F401
     from ragkit.config import load
     from ragkit.evaluate.run import Assessors
 

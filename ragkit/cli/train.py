@@ -31,9 +31,9 @@ def reranker(
     allow_import: AllowImport = [],  # noqa: B006
 ) -> None:
     """Fine-tune a cross-encoder and say, on questions it was not trained on, whether it is worth using."""
-    from ragkit import terminal
-    from ragkit.main import load
-    from ragkit.train import Recipe, TrainingReport, train_events
+    from ragkit.cli import terminal
+    from ragkit.evaluate.train import Recipe, TrainingReport, train_events
+    from ragkit.pipeline_file import load
 
     gc.enable()
     rag = load(config, corpus=corpus, allow_import=allow_import)

@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from ragkit.config import describe
+from ragkit.config.spec import describe
 from ragkit.errors import UsageError
 from ragkit.evaluate.dataset import Case, Dataset
 from ragkit.evaluate.measure import is_right
@@ -27,7 +27,17 @@ from ragkit.evaluate.outcome import SEARCHES_BY, Outcome
 from ragkit.evaluate.run import Configuration, Session, Settings
 from ragkit.evaluate.statistics import Coverage, Interval, interval, risk_coverage
 from ragkit.flow import Event, Finished, Progress, run
-from ragkit.gate import FOUND, FOUND_BY_WORDS, JUDGED, CalibratedGate, Logistic, Relevance, RelevanceGate, found_signals, judged_signals
+from ragkit.gate import (
+    FOUND,
+    FOUND_BY_WORDS,
+    JUDGED,
+    CalibratedGate,
+    Logistic,
+    Relevance,
+    RelevanceGate,
+    found_signals,
+    judged_signals,
+)
 from ragkit.rag import Rag
 
 Vector = NDArray[np.float64]

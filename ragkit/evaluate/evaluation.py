@@ -18,7 +18,17 @@ from ragkit.errors import UsageError
 from ragkit.evaluate.dataset import Case, Dataset, write_qrels, write_run
 from ragkit.evaluate.measure import MEASURES, Fault, Measure, Values, ranking
 from ragkit.evaluate.outcome import Outcome
-from ragkit.evaluate.statistics import Coverage, Difference, Interval, area, difference, holm, interval, resampled, risk_coverage
+from ragkit.evaluate.statistics import (
+    Coverage,
+    Difference,
+    Interval,
+    area,
+    difference,
+    holm,
+    interval,
+    resampled,
+    risk_coverage,
+)
 from ragkit.evaluate.verdicts import Ranked
 
 

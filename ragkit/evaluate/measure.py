@@ -17,12 +17,12 @@ from typing import Literal
 from langchain_core.embeddings import Embeddings
 
 from ragkit.answer import Answer, Citation, Claim, Verdict
-from ragkit.cite import parse
+from ragkit.citation import parse
 from ragkit.document import normalised_title
 from ragkit.evaluate.dataset import Case, Dataset
 from ragkit.evaluate.outcome import Hit, Outcome
 from ragkit.flow import run
-from ragkit.text import apart, stems
+from ragkit.text.words import apart, stems
 from ragkit.verify import Verifier
 from ragkit.verify.evidence import EvidenceVerifier
 

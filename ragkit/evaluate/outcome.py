@@ -13,12 +13,12 @@ from langchain_core.messages import BaseMessage
 from pydantic import BaseModel, ConfigDict
 
 from ragkit.answer import Answer
+from ragkit.ask import read
 from ragkit.corpus import Corpus
 from ragkit.document import hit, score_of, scored, scores_of, sources_of, span_of, title_of
 from ragkit.evaluate.dataset import Case
 from ragkit.flow import Called, Event, Finished, Reached, steps
-from ragkit.llm import spent
-from ragkit.pipeline import read
+from ragkit.models.chat import spent
 from ragkit.rag import Rag
 
 DEEPEST = 100

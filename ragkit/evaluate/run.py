@@ -19,25 +19,26 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 
-from ragkit import __version__, model
-from ragkit.config import identify, parts_of
+from ragkit import __version__
+from ragkit.config.spec import identify, parts_of
 from ragkit.document import digest
-from ragkit.embed import SentenceTransformersEmbeddings, fingerprint_of
 from ragkit.errors import IndexMismatch, NoCorpus, RagkitError, UsageError
 from ragkit.evaluate.dataset import BeirCorpus, Case, Dataset, read_run
 from ragkit.evaluate.evaluation import Evaluation, Result, Run
+from ragkit.evaluate.judge import Judge, Judged, Winner
 from ragkit.evaluate.measure import Values, claimed, fault, of_answer, of_rankings, ranking, similarities
 from ragkit.evaluate.outcome import DEEPEST, SEARCHES_BY, Hit, Outcome, Search, answered, ranked, searched
 from ragkit.evaluate.results import Results
 from ragkit.evaluate.verdicts import Match, Ranked, bradley_terry
-from ragkit.evidence import fitted
 from ragkit.flow import Event, Finished, Progress, run
 from ragkit.gate import FOUND, FOUND_BY_WORDS, JUDGED
-from ragkit.judge import Judge, Judged, Winner
+from ragkit.models import hub
+from ragkit.models.embeddings import SentenceTransformersEmbeddings, fingerprint_of
 from ragkit.plan import plan, work_of
 from ragkit.rag import Rag
 from ragkit.verify import Verifier
 from ragkit.verify.evidence import EvidenceVerifier
+from ragkit.verify.support import fitted
 
 _ERRORS_IN_A_ROW = 5
 """After so many a run stops: the model server is gone."""
@@ -88,7 +89,7 @@ class Settings:
 
     @property
     def folder(self) -> Path:
-        return self.workspace or model.cache_directory() / "evaluate"
+        return self.workspace or hub.cache_directory() / "evaluate"
 
 
 def evaluate(configurations: Sequence[Configuration], datasets: Sequence[Dataset], settings: Settings = Settings()) -> Evaluation:
@@ -402,7 +403,7 @@ def placed(rag: Rag, dataset: Dataset, settings: Settings) -> Rag:
     """*rag* over the corpus that *dataset* asks: a collection's, the papers', or its own."""
     corpora = settings.folder / "corpora"
     if dataset.folder is not None:
-        ingest = replace(rag.ingest_pipeline, load=BeirCorpus(str(dataset.folder)))
+        ingest = replace(rag.ingest_pipeline, read=BeirCorpus(str(dataset.folder)))
         return Rag(corpus=corpora / dataset.corpus, ingest=ingest, answer=rag.answer_pipeline)
     if settings.papers:
         return rag.moved(corpora / digest(*sorted(str(Path(path).resolve()) for path in settings.papers)))
@@ -451,7 +452,7 @@ def _estimate(configuration: Configuration, dataset: Dataset, settings: Settings
         known = [Outcome.model_validate_json(kept) for key in keys.values() if results and (kept := results.get(key))]
     except (NoCorpus, IndexMismatch):
         if dataset.folder is not None:
-            work = work_of(rag, _batches(rag.ingest_pipeline.load.lazy_load()))
+            work = work_of(rag, _batches(rag.ingest_pipeline.read.lazy_load()))
             papers, encode, spent = work.papers, work.encode, work.seconds
         elif settings.papers:
             planned = plan(rag, *settings.papers)

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ragkit import config, main  # noqa: F401  (main makes the components known)
+from ragkit import config, pipeline_file  # noqa: F401
+from ragkit.config.checker import DEFINITIONS
 from ragkit.document import digest
 from ragkit.errors import UsageError
 from ragkit.evaluate.dataset import Dataset
@@ -96,7 +97,7 @@ class Space:
     def text(self, chosen: Assignment) -> str:
         """The same as YAML, without the place for anchors."""
         data = self.filled(chosen)
-        kept = {key: value for key, value in data.items() if key != config.DEFINITIONS} if isinstance(data, dict) else data
+        kept = {key: value for key, value in data.items() if key != DEFINITIONS} if isinstance(data, dict) else data
         return str(yaml.dump(kept, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
 
     def rag(self, chosen: Assignment) -> Rag:
@@ -145,7 +146,7 @@ def _collect(value: Value, path: str, found: dict[int, Open], name: str, inside:
                     _collect(option, path, found, name, inside=True)
             return
         for key, inner in value.items():
-            _collect(inner, "" if path == "" and key == config.DEFINITIONS else f"{path}.{key}".lstrip("."), found, name, inside)
+            _collect(inner, "" if path == "" and key == DEFINITIONS else f"{path}.{key}".lstrip("."), found, name, inside)
     elif isinstance(value, list):
         for number, inner in enumerate(value):
             _collect(inner, f"{path}[{number}]", found, name, inside)

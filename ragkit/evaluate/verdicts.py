@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
 
 from ragkit.errors import UsageError
+from ragkit.evaluate.judge import Winner
 from ragkit.evaluate.statistics import Interval, wilson
-from ragkit.judge import Winner
 
 Floats = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from langchain_core.documents import Document
 
 from ragkit.answer import Answer
+from ragkit.config.components import interface
 from ragkit.flow import Flow
-from ragkit.registry import interface
 
 
 @interface

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from langchain_core.documents import Document
 
 from ragkit.answer import Answer
-from ragkit.cite import render
-from ragkit.evidence import told
+from ragkit.citation import render
+from ragkit.config.components import component
 from ragkit.flow import Flow, Token, emit
 from ragkit.generate import Generator
 from ragkit.generate.extractive import ExtractiveGenerator, added
-from ragkit.registry import component
+from ragkit.verify.support import told
 
 
 @component("backed")

@@ -19,15 +19,16 @@ from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import PositiveInt
 
 from ragkit.answer import Abstention, Answer
-from ragkit.cite import Context, Marked, cited, line, numbered, parse, render
+from ragkit.citation import Context, Marked, line, numbered, parse, render
+from ragkit.config.components import component
 from ragkit.document import title_of
-from ragkit.evidence import objection_abroad
 from ragkit.flow import Flow, Token, call, emit, gather, stream
 from ragkit.generate import Generator
-from ragkit.language import LANGUAGES, language_of, likelier
-from ragkit.prompt import Prompt, again, check, fenced, objects, said
-from ragkit.registry import component
-from ragkit.text import stems
+from ragkit.models.prompt import Prompt, again, check, fenced, objects, said
+from ragkit.text.language import LANGUAGES, language_of, likelier
+from ragkit.text.words import stems
+from ragkit.verify.attribution import cited
+from ragkit.verify.support import objection_abroad
 
 log = logging.getLogger("ragkit")
 

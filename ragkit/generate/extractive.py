@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
 
 from ragkit.answer import Answer, Claim
-from ragkit.cite import cite, render
+from ragkit.citation import cite, render
+from ragkit.config.components import component
 from ragkit.document import Span, score_of, searchable, span_of, title_of
 from ragkit.flow import Flow, Token, call, emit
 from ragkit.generate import Generator
-from ragkit.question import Asked, Said, mentioned, parts
-from ragkit.registry import component
-from ragkit.text import sentences, stems
+from ragkit.text.question import Asked, Said, mentioned, parts
+from ragkit.text.words import sentences, stems
 
 Vector = NDArray[np.float64]
 

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 from ragkit.answer import Answer, Citation, Claim, Finding, Verdict
-from ragkit.cite import cite, judged, render
+from ragkit.citation import cite, judged, render
+from ragkit.config.components import interface
 from ragkit.document import Span, span_of, title_of
-from ragkit.evidence import Setting, clauses, smallest_support, support
 from ragkit.flow import Flow
-from ragkit.registry import interface
-from ragkit.text import names, numbers, stems
+from ragkit.text.words import names, numbers, stems
+from ragkit.verify.support import Setting, clauses, smallest_support, support_of
 
 
 @interface
@@ -179,7 +179,7 @@ def _best_spans(claim: Claim, answer: Answer, cited: Sequence[Citation]) -> dict
     paper: str | None = None
     for part in parts if len(parts) > 1 else ():
         here = [c for c in cited if paper is None or c.document_id == paper or _is_about(part, c.title, answer.question)]
-        best = next((c for c in here if support(part, c.quote, c.title, setting=Setting(answer.question)).holds), None)
+        best = next((c for c in here if support_of(part, c.quote, c.title, setting=Setting(answer.question)).holds), None)
         best = best or _best_span(part, answer)
         if best is not None and paper not in (None, best.document_id) and not _is_about(part, best.title, answer.question):
             best = _best_span(part, answer, paper)

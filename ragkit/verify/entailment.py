@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
-from ragkit import model
 from ragkit.answer import Finding, Verdict
-from ragkit.cross_encoder import Backend, labels, logits
+from ragkit.config.components import component
 from ragkit.errors import ModelError
-from ragkit.evidence import Setting
 from ragkit.flow import Flow, call
-from ragkit.openvino_models import Precision
-from ragkit.registry import component
+from ragkit.models import hub
+from ragkit.models.cross_encoders import Backend, labels, logits
+from ragkit.models.openvino import Precision
 from ragkit.verify import ClaimVerifier, Pair
+from ragkit.verify.support import Setting
 
 
 @component("entailment")
@@ -43,7 +43,7 @@ class EntailmentVerifier(ClaimVerifier):
 
     def judged(self, pairs: Sequence[Pair]) -> list[Finding]:
         """What the model finds.  Raises `ModelError` if it is nowhere to be had, or has several labels and none for entailment."""
-        directory = model.files(self.model)
+        directory = hub.files(self.model)
         texts = [(f"{pair.title}\n{pair.quote}".strip(), pair.claim) for pair in pairs]
         found = logits(directory, texts, self.backend, self.precision, self.batch_size).astype(np.float64)
         if found.shape[1] == 1:

@@ -11,12 +11,12 @@ from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
 from ragkit.answer import Finding, Verdict
-from ragkit.evidence import SUPPORTED, Setting, beside_the_question, objection_abroad, support
+from ragkit.config.components import component
 from ragkit.flow import Flow, call
-from ragkit.language import language_of, likelier
-from ragkit.registry import component
-from ragkit.text import codes, numbers, sentences, stems
+from ragkit.text.language import language_of, likelier
+from ragkit.text.words import codes, numbers, sentences, stems
 from ragkit.verify import ClaimVerifier, Pair
+from ragkit.verify.support import SUPPORTED, Setting, beside_the_question, objection_abroad, support_of
 
 Vectors = NDArray[np.float32]
 
@@ -35,7 +35,7 @@ class EvidenceVerifier(ClaimVerifier):
 
     What is in another language than its quote is left `unchecked`, unless a number or a name is missing.
 
-    A quote supports a claim if its score, a probability, is at least `threshold`; see `ragkit.evidence`.  With `embed`, a model
+    A quote supports a claim if its score, a probability, is at least `threshold`; see `ragkit.verify.support`.  With `embed`, a model
     that gives a vector for each token, a word of the claim may also be met by one of like meaning.
     """
 
@@ -63,7 +63,7 @@ class EvidenceVerifier(ClaimVerifier):
                 return Finding(verdict=Verdict.UNSUPPORTED, score=0.0, reason=objection, in_words=False)
             told = "the source is in another language; only numbers and names were compared"
             return Finding(verdict=Verdict.UNCHECKED, score=0.0, reason=told, in_words=False)
-        found = support(pair.claim, pair.quote, pair.title, nearness, setting)
+        found = support_of(pair.claim, pair.quote, pair.title, nearness, setting)
         verdict = Verdict.SUPPORTED if found.score >= self.threshold else Verdict.UNSUPPORTED
         return Finding(verdict=verdict, score=found.score, reason=found.reason)
 

@@ -17,7 +17,7 @@ from ragkit.evaluate.measure import is_right
 from ragkit.evaluate.testset.entries import Entry, GoldSpan, Kind
 from ragkit.evaluate.testset.papers import DEPTH, Paper, Pool, Sentence
 from ragkit.rag import Rag
-from ragkit.text import STOPWORDS, numbers, sentences, stems, words
+from ragkit.text.words import STOPWORDS, numbers, sentences, stems, words
 
 
 @dataclass(frozen=True)

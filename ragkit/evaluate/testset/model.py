@@ -16,8 +16,8 @@ from ragkit.evaluate.testset.entries import Kind
 from ragkit.evaluate.testset.papers import Paper, Pool
 from ragkit.evaluate.testset.phrase import ways_to_write
 from ragkit.evaluate.testset.plain import Writer
-from ragkit.prompt import Prompt, again, fenced, objects, said
-from ragkit.text import numbers
+from ragkit.models.prompt import Prompt, again, fenced, objects, said
+from ragkit.text.words import numbers
 
 _ASKED: dict[str, str] = {
     "number": "Write one question whose answer is a number that one sentence of the passage states.",

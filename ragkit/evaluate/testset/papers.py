@@ -30,7 +30,7 @@ from ragkit.evaluate.testset.phrase import (
     things,
 )
 from ragkit.rag import Rag
-from ragkit.text import STOPWORDS, names, sentences, stems, words
+from ragkit.text.words import STOPWORDS, names, sentences, stems, words
 
 DEPTH = 10
 """Among how many passages a question's own papers must be found."""

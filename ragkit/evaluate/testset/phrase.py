@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from ragkit.text import codes, numbers, stems
+from ragkit.text.words import codes, numbers, stems
 
 if TYPE_CHECKING:
     from ragkit.evaluate.testset.papers import Sentence

@@ -28,7 +28,7 @@ from ragkit.evaluate.testset.phrase import (
     things,
     ways_to_write,
 )
-from ragkit.text import STOPWORDS, codes
+from ragkit.text.words import STOPWORDS, codes
 
 
 class Writer:

@@ -1,0 +1,307 @@
+"""How things look on a terminal: answers, search results, traces, progress, tables.  In a pipe, the same without colour."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.documents import Document
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ragkit.answer import Answer, Citation, Claim, Source, Verdict
+from ragkit.citation import unmarked, whole
+from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
+from ragkit.flow import Called, Event, Progress, Reached, Token, result_of
+from ragkit.text.words import STOPWORDS, stem, words
+from ragkit.verify.streaming import Checked
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+    from ragkit.doctor import Diagnosis
+    from ragkit.ingest import Failure, IngestReport
+    from ragkit.plan import Plan
+
+out = Console(highlight=False, soft_wrap=False)
+err = Console(stderr=True, highlight=False)
+
+_STYLE = {Verdict.SUPPORTED: "green", Verdict.UNSUPPORTED: "red", Verdict.UNRESOLVED: "red", Verdict.UNCHECKED: "yellow"}
+
+
+def show_answer(answer: Answer) -> None:
+    """The answer, then its numbered sources with title, file and quote, the question's words highlighted."""
+    if answer.abstained:
+        out.print(Text(f"I cannot answer this from the papers: {answer.abstained.reason}."))
+        for title in answer.abstained.nearest:
+            out.print(Text(f"  nearest: {title}", style="dim"))
+        return
+    out.print(_answer_text(answer.claims))
+    show_sources(answer)
+
+
+def show_sources(answer: Answer) -> None:
+    """The numbered sources of an answer, below what it says nothing of."""
+    if answer.unmentioned:
+        out.print(Text(f"\nNone of the passages found mentions {' or '.join(answer.unmentioned)}.", style="yellow"))
+    out.print()
+    for citation in answer.citations:
+        _show_citation(citation, answer.question)
+
+
+def show_as_written(events: Iterable[Event]) -> None:
+    """An answer while it is written: each sentence once it is checked, and then the answer as it stands, with its sources.
+
+    On a terminal the sentence that is being written is there too, dimmed, until it is checked.
+    """
+    page = _Page()
+    if out.is_terminal:
+        from rich.live import Live
+
+        with Live(console=out, transient=True, refresh_per_second=12) as live:
+            answer: Answer = result_of(page.noting(events, lambda: live.update(page.text().append(page.unchecked, style="dim"))))
+        show_answer(answer)
+        return
+    answer = result_of(page.noting(events, page.print_more))
+    if page.printed and page.printed == _answer_text(answer.claims).plain:
+        out.print()
+        show_sources(answer)
+    else:
+        out.print("\n\nAfter checking the whole answer:\n" if page.printed else "", end="")
+        show_answer(answer)
+
+
+class _Page:
+    """What may be shown of an answer that is being written, and what of it nobody has checked yet."""
+
+    def __init__(self) -> None:
+        self.claims: dict[int, Checked] = {}
+        self.unchecked = self.printed = ""
+
+    def noting(self, events: Iterable[Event], changed: Callable[[], None]) -> Iterator[Event]:
+        for event in events:
+            match event:
+                case Token():
+                    self.unchecked += event.text
+                case Checked():
+                    self.unchecked = self.unchecked[len(whole(self.unchecked)) :]
+                    self.claims[event.index] = event
+                case Reached(state="judged"):
+                    self.unchecked = ""
+            changed()
+            yield event
+
+    def text(self) -> Text:
+        return _answer_text([checked.claim for _, checked in sorted(self.claims.items()) if checked.shown])
+
+    def print_more(self) -> None:
+        """Print what is new, unless something printed has changed."""
+        text = self.text().plain
+        if text != self.printed and text.startswith(self.printed):
+            out.file.write(text[len(self.printed) :])
+            out.file.flush()
+            self.printed = text
+
+
+def show_history(answers: Sequence[Answer]) -> None:
+    """What was asked and answered."""
+    for answer in answers:
+        out.print(Text(f"> {answer.question}", style="bold"))
+        out.print(Text(f"{answer.text}\n"))
+
+
+def _answer_text(claims: Sequence[Claim]) -> Text:
+    text = Text()
+    for claim in claims:
+        before = unmarked(claim.before if text else claim.before.lstrip())
+        text.append(before, style="bold" if before.strip() else "")
+        text.append(unmarked(claim.text), style="" if claim.verdict in (Verdict.SUPPORTED, Verdict.UNCHECKED) else "red")
+        text.append("".join(f" [{n}]" for n in claim.citations), style="cyan")
+        if claim.verdict in (Verdict.UNSUPPORTED, Verdict.UNRESOLVED):
+            text.append(f" ({claim.verdict})", style="red")
+    return text
+
+
+def _show_citation(citation: Citation, question: str) -> None:
+    head = Text().append(f"[{citation.number}] ", style="cyan")
+    head.append(citation.title or citation.reason, style="bold")
+    head.append(f"  {citation.verdict}", style=_STYLE[citation.verdict])
+    out.print(head)
+    for source in citation.sources:
+        out.print(Padding(Text(_where(source), style="dim"), (0, 0, 0, 4)))
+    if citation.quote:
+        out.print(Padding(_highlighted(f"“{citation.quote}”", question), (0, 0, 0, 4)))
+
+
+def _where(source: Source) -> str:
+    page = f", page {source.page}" if source.page is not None else ""
+    place = f":{source.start}-{source.end}" if source.start is not None else ""
+    return f"{nearby(source.uri)}{place}{page}"
+
+
+def nearby(uri: str) -> str:
+    """A path as seen from here, if it lies below."""
+    try:
+        return str(Path(uri).relative_to(Path.cwd()))
+    except ValueError:
+        return uri
+
+
+def _highlighted(text: str, question: str) -> Text:
+    """*text*, with the words that it shares with *question* set off."""
+    wanted = {stem(w) for w in words(question) if w not in STOPWORDS}
+    shown = Text(" ".join(text.split()), style="italic")
+    for word in {w for w in words(text) if w not in STOPWORDS and stem(w) in wanted}:
+        shown.highlight_words([word], style="bold yellow", case_sensitive=False)
+    return shown
+
+
+def show_hits(hits: Sequence[Document], query: str) -> None:
+    """Search results: title, scores, file, and the passage."""
+    if not hits:
+        out.print("nothing found")
+    for number, hit in enumerate(hits, 1):
+        own = ", ".join(f"{name} {score:.3f}" for name, score in scores_of(hit).items())
+        span = span_of(hit)
+        head = (
+            Text()
+            .append(f"{number}. ", style="cyan")
+            .append(title_of(hit), style="bold")
+            .append(f"  {score_of(hit):.3f} ({own})", style="dim")
+        )
+        out.print(head)
+        files = ", ".join(nearby(str(s["uri"])) for s in sources_of(hit))
+        out.print(Padding(Text(f"{span.document_id}:{span.start}-{span.end}  {files}", style="dim"), (0, 0, 0, 3)))
+        out.print(Padding(_highlighted(_shortened(hit.page_content), query), (0, 0, 1, 3)))
+
+
+def _shortened(text: str, most: int = 400) -> str:
+    return text if len(text) <= most else text[:most].rsplit(" ", 1)[0] + " …"
+
+
+def show_trace(event: Event) -> None:
+    """One line on standard error for each call: the stage, its component, its time, what it returned."""
+    if isinstance(event, Called):
+        err.print(
+            Text(f"{event.stage:<9}{event.component:<26}{1000 * event.seconds:9.1f} ms  {_outcome(event.result)}", style="dim"),
+            soft_wrap=True,
+        )
+
+
+def _outcome(result: Any) -> str:
+    if result is None:
+        return "nothing"
+    if isinstance(result, Sequence) and not isinstance(result, str):
+        first = next(iter(result), None)
+        if isinstance(first, Document):
+            best = title_of(first) or f"score {score_of(first):.3f}"
+            return f"{len(result)} passages, first: {best}"
+        return f"{len(result)} numbers" if isinstance(first, float) else f"{len(result)} items"
+    text = str(getattr(result, "content", result))
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
+def show_report(report: IngestReport) -> None:
+    """What an ingest did; the files that failed are named on standard error."""
+    pruned = f", forgot {_many(report.pruned, 'file')}" if report.pruned else ""
+    described = f", {_many(report.descriptions, 'bibliography reference')}" if report.descriptions else ""
+    out.print(
+        f"{_many(report.documents, 'paper')} in the corpus ({_many(report.chunks, 'passage')}); read {_many(report.files, 'file')} listing"
+        f" {_many(report.entries, 'paper')}: {_many(report.duplicates, 'duplicate')}, {_many(report.variants, 'variant')}"
+        f"{described}{pruned};"
+        f" embedded {_many(report.encoded, 'text')} in {report.seconds:.1f} s"
+    )
+    _show_failures(report.failed)
+
+
+def show_plan(plan: Plan) -> None:
+    """What an ingest would do."""
+    forgotten = f", forget {_many(plan.gone, 'file')} that {'is' if plan.gone == 1 else 'are'} gone" if plan.gone else ""
+    out.print(
+        f"would read {plan.new} new and {_many(plan.changed, 'changed file')} ({plan.unchanged} unchanged){forgotten}:"
+        f" {_many(plan.papers, 'paper')}, {_many(plan.passages, 'passage')};"
+        f" embed {_many(plan.encode, 'text')} of {plan.tokens:,} tokens; about {plan.seconds:,.0f} s"
+    )
+    _show_failures(plan.failed)
+
+
+def _show_failures(failed: Sequence[Failure]) -> None:
+    for failure in failed:
+        err.print(Text(f"failed: {nearby(failure.source)}: {failure.error}", style="red"))
+
+
+def _many(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def show_diagnosis(diagnosis: Diagnosis) -> None:
+    """Counts, a row for each index, and every problem."""
+    counts = diagnosis.counts
+    out.print(f"corpus {diagnosis.corpus}: " + ", ".join(f"{n} {what}" for what, n in counts.items()))
+    table = Table("index", "wanted", "tracked", "present", box=None, pad_edge=False)
+    for index in diagnosis.indexes:
+        table.add_row(index.name, str(index.wanted), str(index.tracked), "unknown" if index.present is None else str(index.present))
+    out.print(table)
+    for done in diagnosis.repaired:
+        out.print(f"repaired: {done}")
+    for problem in diagnosis.problems:
+        out.print(Text(f"problem: {problem}", style="red"))
+    if not diagnosis.problems:
+        out.print(Text("no problems", style="green"))
+
+
+def show_table(title: str, rows: Iterable[Sequence[str]]) -> None:
+    table = Table(
+        *["" for _ in range(2)], title=title, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False
+    )
+    for row in rows:
+        table.add_row(Text(row[0], style="cyan"), *row[1:])
+    out.print(table)
+    out.print()
+
+
+@contextmanager
+def progress_bar() -> Iterator[_ProgressBar | None]:
+    """A progress bar on a terminal; None in a pipe."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description:<7}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[what]}"),
+    )
+    with Bar(*columns, console=err, transient=True) as bar:
+        yield _ProgressBar(bar)
+
+
+class _ProgressBar:
+    """One line for each stage, advanced by the stage's `Progress` events."""
+
+    def __init__(self, bar: Bar) -> None:
+        self.bar = bar
+        self.tasks: dict[tuple[str, str], Any] = {}
+        self.begun: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def __call__(self, event: Progress) -> None:
+        key = (event.stage, event.what if event.stage == "index" else "")
+        if key not in self.tasks:
+            self.tasks[key] = self.bar.add_task(event.stage, total=event.total, what=event.what, rate="")
+            self.begun[key] = time.monotonic(), event.done
+        began, at = self.begun[key]
+        passed, come = time.monotonic() - began, event.found or event.done - at
+        rate = f"{come / passed:,.0f}/s" if passed > 0.5 and come else ""
+        what = f"{_many(event.found, 'paper')}  {event.what}" if event.found else event.what
+        self.bar.update(self.tasks[key], completed=event.done, total=event.total, what=what, rate=rate)

@@ -1,0 +1,85 @@
+"""YAML in, objects out, and back again.
+
+    load(Rag, "configs/default.yaml")     file -> Spec -> objects
+    dump(rag)                             objects -> Spec -> YAML
+
+A pipeline file is a constructor call written in YAML: each mapping names the arguments of one class, and `type`
+picks the class where several would fit.  Checking and building are separate, so `check` reports every mistake of a
+file at once, with its place, and loads no model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from ragkit.config import components
+from ragkit.config.checker import Checker
+from ragkit.config.spec import Refused, Spec, build, describe, remember
+from ragkit.errors import ConfigError, UsageError
+
+T = TypeVar("T")
+
+
+def load(cls: type[T], path: str | Path, allow: Collection[str] = ()) -> T:
+    """Check the file, then build the *cls* it describes.  *allow* names packages whose import is trusted.
+
+    Raises `ConfigError` with every problem of the file, `UsageError` if there is no such file.
+    """
+    return loads(cls, _read(path), str(path), allow)
+
+
+def loads(cls: type[T], text: str | bytes, name: str = "(text)", allow: Collection[str] = ()) -> T:
+    """Like `load`, of a text; *name* stands for the file in messages."""
+    checker = Checker(name, text, allow)
+    spec = checker.root(cls)
+    try:
+        return build(spec)  # type: ignore[no-any-return]
+    except Refused as refused:
+        checker.at(refused.place, refused.message)
+        raise ConfigError(name, checker.problems) from refused.__cause__
+
+
+def check(cls: type, path: str | Path, allow: Collection[str] = ()) -> Spec:
+    """Read and validate a file without building anything; raise one `ConfigError` that lists every problem."""
+    return Checker(str(path), _read(path), allow).root(cls)
+
+
+def _read(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise UsageError(f"there is no file '{path}'; `ragkit config show` prints a configuration to start from") from None
+    except IsADirectoryError:
+        raise UsageError(f"'{path}' is a directory; name the YAML file in it") from None
+    except OSError as error:
+        raise UsageError(f"cannot read '{path}': {error.strerror}") from None
+
+
+def use(cls: Callable[..., T], **arguments: Any) -> T:
+    """Make *cls* and remember the arguments, so that a pipeline that holds it can be dumped."""
+    instance = cls(**arguments)
+    remember(instance, Spec(cls, arguments, components.name_of(cls)))
+    return instance
+
+
+# --- and back
+
+
+def dump(value: Any, defaults: bool = False) -> str:
+    """The YAML that `load` would turn back into *value*; with *defaults*, every argument is written out."""
+    return str(yaml.dump(describe(value, defaults=defaults), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Escapes the line breaks that YAML would fold: all but `\\n`."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style='"' if re.search("[\r\x85\u2028\u2029]", text) else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)

@@ -1,0 +1,216 @@
+"""Specs: checked constructor calls not made yet; building them, and describing objects as specs again."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, PydanticUserError, SecretStr, TypeAdapter, ValidationError
+
+from ragkit.config import components
+from ragkit.where import Where
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """A checked constructor call that has not been made yet."""
+
+    maker: components.Maker
+    arguments: dict[str, Any]
+    name: str
+    place: Place | None = dataclasses.field(default=None, compare=False, repr=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Late:
+    """A value that names environment variables: kept as written, so that a dump holds no secret."""
+
+    written: Any
+    hint: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where in a file something stands; `line` and `column` count from 0."""
+
+    line: int
+    column: int
+    path: str
+
+
+# --- from specs to objects
+
+
+class Refused(Exception):
+    """A constructor did not accept its arguments together."""
+
+    def __init__(self, place: Place, message: str) -> None:
+        self.place, self.message = place, message
+
+
+def build(value: Any, made: list[tuple[Spec, Any]] | None = None) -> Any:
+    """Make the calls a Spec describes, innermost first; equal specs share one object."""
+    made = [] if made is None else made
+    if isinstance(value, list):
+        return [build(v, made) for v in value]
+    if isinstance(value, Late):
+        return validated(value.hint, value.written)
+    if not isinstance(value, Spec):
+        return value
+    for spec, existing in made:
+        if spec == value:
+            return existing
+    arguments = {name: build(v, made) for name, v in value.arguments.items()}
+    try:
+        instance = value.maker(**arguments)
+    except (ValueError, TypeError, ImportError) as error:  # pydantic's ValidationError is a ValueError
+        if value.place is None:
+            raise
+        label = "" if components.is_part(value.maker) or value.name.startswith("ragkit.") else f"{value.name}: "
+        raise Refused(value.place, f"{label}{_first_line(error)}") from error
+    remember(instance, value)
+    made.append((value, instance))
+    return instance
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(str(e["msg"]).removeprefix("Value error, ") for e in error.errors())
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def remember(instance: Any, spec: Spec) -> None:
+    object.__setattr__(instance, "_ragkit_spec", spec)
+
+
+def describe(value: Any, path: str = "", defaults: bool = False) -> Any:
+    """*value* as plain data: the constructor arguments that differ from their defaults (or all of them)."""
+    if isinstance(value, Late):
+        return value.written
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, Path | Where):
+        return str(value)
+    if isinstance(value, SecretStr):
+        if value.get_secret_value():
+            raise TypeError(f"{path or 'value'}: a secret is not written to YAML; let the file take it from the environment: ${{NAME}}")
+        return ""
+    if isinstance(value, list | tuple):
+        return [describe(v, f"{path}[{i}]", defaults) for i, v in enumerate(value)]
+    if isinstance(value, Mapping):
+        return {k: describe(v, joined(path, k), defaults) for k, v in value.items()}
+    if isinstance(value, BaseModel) and not components.is_ours(type(value)) and not hasattr(value, "_ragkit_spec"):
+        raise TypeError(_cannot_write(value, path))
+    spec = value if isinstance(value, Spec) else getattr(value, "_ragkit_spec", None) or _read_back(value, path)
+    written = dict(spec.arguments)
+    if defaults and components.is_ours(spec.maker):
+        written = {n: spec.arguments.get(n, p.default) for n, p in components.parameters(spec.maker).items()}
+    else:
+        known = components.parameters(spec.maker)
+        written = {n: v for n, v in written.items() if n not in known or known[n].required or not _same(v, known[n].default)}
+    arguments = {name: describe(v, joined(path, name), defaults) for name, v in written.items()}
+    return {"type": spec.name, **arguments} if components.is_slot(components.makes(spec.maker)) else arguments
+
+
+def identify(value: Any) -> str:
+    """A text that is the same for the same settings, also of objects that no YAML describes; those that do not tell their
+    settings are told apart by where they are in memory.
+    """
+    try:
+        return repr(describe(value))
+    except TypeError:
+        if isinstance(value, list | tuple):
+            return f"[{', '.join(map(identify, value))}]"
+        maker: components.Maker = type(value)
+        if components.is_ours(maker):
+            arguments = [f"{name}={identify(getattr(value, name))}" for name in components.parameters(maker)]
+            return f"{type(value).__qualname__}({', '.join(arguments)})"
+        return f"{type(value).__qualname__}: {value!r}"
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Is *value*, built or not, what the argument has anyway?"""
+    try:
+        return bool(describe(value) == describe(default))
+    except TypeError:  # one of them cannot be described
+        return bool(value == default)
+
+
+def _read_back(value: Any, path: str) -> Spec:
+    """scikit-learn's rule: a component stores each constructor argument under its own name."""
+    maker: components.Maker = type(value)
+    if not components.is_ours(maker):
+        raise TypeError(_cannot_write(value, path))
+    return Spec(maker, {name: getattr(value, name) for name in components.parameters(maker)}, components.name_of(maker))
+
+
+def _cannot_write(value: Any, path: str) -> str:
+    return f"{path or 'value'}: cannot write a {type(value).__name__} to YAML; make it with ragkit.use({type(value).__name__}, ...)"
+
+
+# --- values
+
+
+def validated(hint: Any, written: Any) -> Any:
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticUserError:  # the hint brings its own config
+        adapter = TypeAdapter(hint)
+    return adapter.validate_python(_expand(written))
+
+
+class Unset(Exception):
+    """The name of an environment variable without a value."""
+
+
+class Unclosed(Exception):
+    """A `${` without its `}`."""
+
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+def _expand(value: Any) -> Any:
+    """Replace `${NAME}` and `${NAME:-default}` by environment variables."""
+    if isinstance(value, dict):
+        return {k: _expand(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_expand(v) for v in value]
+    if not isinstance(value, str):
+        return value
+    if "${" in _VARIABLE.sub("", value):
+        raise Unclosed(value)
+    return _VARIABLE.sub(_variable, value)
+
+
+def _variable(match: re.Match[str]) -> str:
+    name, default = match.groups()
+    found = os.environ.get(name)
+    if default is not None:
+        return found or default
+    if found is None:
+        raise Unset(name)
+    return found
+
+
+def joined(path: str, word: str) -> str:
+    return f"{path}.{word}" if path else word
+
+
+def parts_of(value: Any) -> Iterator[Any]:
+    """*value* and every component inside it, outermost first, each once."""
+    waiting, seen = [value], set()
+    while waiting:
+        each = waiting.pop(0)
+        if isinstance(each, list | tuple):
+            waiting = [*each, *waiting]
+            continue
+        maker: components.Maker = type(each)
+        if id(each) not in seen and (components.is_ours(maker) or components.is_slot(maker)):
+            seen.add(id(each))
+            yield each
+            waiting = [*(getattr(each, name, None) for name in components.parameters(maker)), *waiting]

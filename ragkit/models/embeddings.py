@@ -1,0 +1,380 @@
+"""Text to vectors: sentence-transformers models (through OpenVINO or torch), static models, OpenAI-compatible servers.
+
+A sentence-transformers model is converted once to OpenVINO's format and kept in the cache directory, so that later
+starts import neither torch nor sentence-transformers.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from langchain_core.embeddings import Embeddings
+from numpy.typing import NDArray
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
+
+from ragkit.config.components import component, interface
+from ragkit.corpus import Corpus, Vectors
+from ragkit.document import digest
+from ragkit.errors import ModelError
+from ragkit.models import hub
+from ragkit.models.openvino import Precision, compiled, converted, quietly, save
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_STEP = 8  # lengths are rounded up to a multiple of it: a shape that the model has seen before runs at once
+_WHOLE = "sentence_embedding"  # the output of a sentence-transformers model that is one vector a text
+
+
+@interface
+class FingerprintedEmbeddings(Embeddings, ABC):
+    """Embeddings whose vectors can be kept: the same fingerprint and text always give the same vector."""
+
+    computes: ClassVar[bool] = True
+    """Are they made by this process, rather than by a server?"""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """What identifies the model and every setting that changes its vectors."""
+
+
+@component("sentence_transformers")
+@dataclass(frozen=True)
+class SentenceTransformersEmbeddings(FingerprintedEmbeddings):
+    """A sentence-transformers model: a directory, an installed model package, or a name on the hub.
+
+    `backend`: `openvino` computes in bfloat16 where the processor has it (`precision: auto`), with a cosine of at
+    least 0.999 to the reference; `torch` runs any model that sentence-transformers can load, in float32.
+    A text longer than the model reads is embedded in pieces whose vectors are averaged, so nothing is cut off.
+    `dimensions` keeps the first so many, for models trained to be cut ("Matryoshka Representation Learning").
+    Texts of a length are embedded together, `batch_tokens` at a time.
+    """
+
+    model: str = "all-MiniLM-L6-v2"
+    backend: Literal["openvino", "torch"] = "openvino"
+    precision: Precision = "auto"
+    dimensions: PositiveInt | None = None
+    batch_tokens: PositiveInt = 2048
+
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """One normalised row a document."""
+        return self._shortened(self._encoder().encode(texts, "document", self.batch_tokens))
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return self.vectors(texts).tolist()  # type: ignore[no-any-return]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self._shortened(self._encoder().encode([text], "query", self.batch_tokens))[0].tolist()  # type: ignore[no-any-return]
+
+    def token_vectors(self, texts: Sequence[str]) -> list[Vectors]:
+        """A normalised row a token, for each text; the special tokens, and what exceeds the model's window, are left out."""
+        return _token_encoder(hub.files(self.model), self.precision).tokens(texts, self.batch_tokens)
+
+    def fingerprint(self) -> str:
+        short = [] if self.dimensions is None else [str(self.dimensions)]
+        return digest(hub.fingerprint(hub.files(self.model)), self.backend, self.precision, *short)
+
+    def _shortened(self, vectors: Vectors) -> Vectors:
+        if self.dimensions is None or not len(vectors):
+            return vectors
+        if self.dimensions > vectors.shape[1]:
+            raise ModelError(f"'{self.model}' has {vectors.shape[1]} dimensions, so dimensions: {self.dimensions} cannot be had")
+        return _normalised(vectors[:, : self.dimensions])
+
+    def _encoder(self) -> _Encoder:
+        return _encoder(hub.files(self.model), self.backend, self.precision)
+
+
+@component("static")
+@dataclass(frozen=True)
+class StaticEmbeddings(FingerprintedEmbeddings):
+    """A static model (the format of model2vec): the mean of its tokens' vectors, hundreds of times as fast as a transformer.
+
+    `model` is a directory with `model.safetensors` (a table of vectors, a row a token) and `tokenizer.json`, or a name on
+    the hub, such as `minishlab/potion-retrieval-32M`.
+    """
+
+    model: str
+    dimensions: PositiveInt | None = None
+
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """One normalised row a text; a text without known tokens is all zeros."""
+        table, tokenizer = _static(hub.files(self.model))
+        table = table[:, : self.dimensions]
+        rows = np.zeros((len(texts), table.shape[1]), dtype=np.float32)
+        for i, encoding in enumerate(tokenizer.encode_batch(list(texts), add_special_tokens=False)):
+            if encoding.ids:
+                rows[i] = table[encoding.ids].mean(axis=0)
+        return _normalised(rows)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return self.vectors(texts).tolist()  # type: ignore[no-any-return]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.vectors([text])[0].tolist()  # type: ignore[no-any-return]
+
+    def fingerprint(self) -> str:
+        return digest(hub.fingerprint(hub.files(self.model)), str(self.dimensions))
+
+
+@functools.cache
+def _static(directory: Path) -> tuple[Vectors, Tokenizer]:
+    from safetensors.numpy import load_file
+
+    tables = [t for t in load_file(directory / "model.safetensors").values() if t.ndim == 2]
+    tokenizer = hub.tokenizer(directory)
+    if len(tables) != 1 or len(tables[0]) < tokenizer.get_vocab_size():
+        raise ModelError(f"'{directory}' is no static model: its weights are not one table with a row for each token")
+    return tables[0].astype(np.float32), tokenizer
+
+
+@component("openai")
+def openai_embeddings(
+    model: str,
+    base_url: str | None = None,
+    api_key: SecretStr = SecretStr(""),
+    dimensions: PositiveInt | None = None,
+    batch_size: PositiveInt = 64,
+    timeout: PositiveFloat = 60.0,
+    max_retries: NonNegativeInt = 5,
+) -> Embeddings:
+    """A model behind an OpenAI-compatible `/embeddings` endpoint, asked `batch_size` texts at a time.
+
+    `timeout` is in seconds, for each request; one that is refused for the moment (429), fails on the server (5xx) or loses its
+    connection is made again, up to `max_retries` times, after waits that double.
+    """
+    from langchain_openai import OpenAIEmbeddings
+
+    key = api_key if api_key.get_secret_value() or base_url is None else SecretStr("none")
+    given: dict[str, Any] = {"api_key": key} if key.get_secret_value() else {}  # else OPENAI_API_KEY, as everywhere
+    return OpenAIEmbeddings(
+        model=model,
+        base_url=base_url,
+        dimensions=dimensions,
+        chunk_size=batch_size,
+        check_embedding_ctx_length=False,
+        timeout=timeout,
+        max_retries=max_retries,
+        **given,
+    )
+
+
+def tokens_of(embed: Embeddings, texts: Sequence[str]) -> int:
+    """How many tokens *texts* have for the model of *embed*; about one for four characters where that cannot be told."""
+    if isinstance(embed, SentenceTransformersEmbeddings):
+        tokenizer = hub.tokenizer(hub.files(embed.model))
+        return sum(len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts), add_special_tokens=False))
+    return sum(len(text) for text in texts) // 4
+
+
+def fingerprint_of(embed: Embeddings) -> str:
+    """What identifies the vectors of *embed*; for one that does not say, the class and its model's name."""
+    if isinstance(embed, FingerprintedEmbeddings):
+        return embed.fingerprint()
+    return digest(type(embed).__name__, str(getattr(embed, "model", "")), str(getattr(embed, "dimensions", "")))
+
+
+class CachedEmbeddings(Embeddings):
+    """*embed*, but a text whose vector is in *corpus* is not embedded again."""
+
+    def __init__(self, embed: Embeddings, corpus: Corpus) -> None:
+        self.embed, self.corpus = embed, corpus
+        self.encoded = 0
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return self.vectors(texts).tolist()  # type: ignore[no-any-return]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.embed.embed_query(text)
+
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """One row a text."""
+        name = fingerprint_of(self.embed)
+        keys = [digest(text) for text in texts]
+        known = self.corpus.vectors(name, keys)
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        if new:
+            made = _vectors(self.embed, list(new.values()))
+            self.corpus.put_vectors(name, list(new), made)
+            self.encoded += len(new)
+            known.update(zip(new, made, strict=True))
+        return np.stack([known[key] for key in keys])
+
+
+def _vectors(embed: Embeddings, texts: list[str]) -> Vectors:
+    if isinstance(embed, SentenceTransformersEmbeddings | StaticEmbeddings):
+        return embed.vectors(texts)  # not by way of lists of numbers
+    return np.asarray(embed.embed_documents(texts), dtype=np.float32)
+
+
+# --- running a model
+
+
+class _Encoder:
+    """A loaded model: token ids and attention mask in, one vector a row out."""
+
+    def __init__(self, tokenizer: Tokenizer, run: Callable[[Any, Any], Any], longest: int, prompts: dict[str, str]) -> None:
+        self.tokenizer, self.run, self.longest, self.prompts = tokenizer, run, longest, prompts
+
+    def encode(self, texts: Sequence[str], purpose: Literal["query", "document"], batch_tokens: int) -> Vectors:
+        """One normalised row a text, in the order given."""
+        if not texts:
+            return np.zeros((0, 0), dtype=np.float32)
+        prompt = self.prompts.get(purpose, "")
+        pieces, owners = [], []
+        for number, encoding in enumerate(self.tokenizer.encode_batch([prompt + t for t in texts], add_special_tokens=False)):
+            for piece in self._pieces(encoding.ids):
+                pieces.append(piece)
+                owners.append(number)
+        rows: Vectors | None = None
+        for batch in _batches(pieces, batch_tokens):
+            found = self.run(*_padded([pieces[i] for i in batch], self._pad))
+            if rows is None:
+                rows = np.empty((len(pieces), found.shape[1]), dtype=np.float32)
+            rows[batch] = found
+        assert rows is not None
+        if len(pieces) == len(texts):
+            return rows
+        total = np.zeros((len(texts), rows.shape[1]), dtype=np.float32)
+        np.add.at(total, owners, rows * np.asarray([[len(piece)] for piece in pieces], dtype=np.float32))
+        return _normalised(total)
+
+    def tokens(self, texts: Sequence[str], batch_tokens: int) -> list[Vectors]:
+        """For each text a normalised row a token, of a model that was converted to give them."""
+        before, after = self._special
+        pieces = [self._pieces(encoding.ids)[0] for encoding in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        rows: list[Vectors] = [np.empty((0, 0), dtype=np.float32)] * len(pieces)
+        for batch in _batches(pieces, batch_tokens):
+            found = self.run(*_padded([pieces[i] for i in batch], self._pad))
+            for i, row in zip(batch, found, strict=True):
+                rows[i] = _normalised(np.asarray(row[len(before) : len(pieces[i]) - len(after)], dtype=np.float32))
+        return rows
+
+    def _pieces(self, ids: list[int]) -> list[list[int]]:
+        before, after = self._special
+        room = self.longest - len(before) - len(after)
+        return [[*before, *ids[at : at + room], *after] for at in range(0, max(len(ids), 1), room)]
+
+    @functools.cached_property
+    def _special(self) -> tuple[list[int], list[int]]:
+        """The tokens that the model wants before and after a text."""
+        bare = self.tokenizer.encode("a", add_special_tokens=False).ids
+        dressed = self.tokenizer.encode("a").ids
+        at = dressed.index(bare[0])
+        return dressed[:at], dressed[at + len(bare) :]
+
+    @functools.cached_property
+    def _pad(self) -> int:
+        for token in ("[PAD]", "<pad>", "<|endoftext|>", "</s>"):
+            if (found := self.tokenizer.token_to_id(token)) is not None:
+                return int(found)
+        return 0
+
+
+def _batches(pieces: Sequence[list[int]], most: int) -> Iterator[list[int]]:
+    """The numbers of pieces that are embedded together: of like length, so that little is padded, and *most* tokens in all."""
+    batch: list[int] = []
+    for i in sorted(range(len(pieces)), key=lambda i: len(pieces[i])):
+        if batch and (len(batch) + 1) * len(pieces[i]) > most:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def _normalised(vectors: Vectors) -> Vectors:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(length, 1e-12), dtype=np.float32)
+
+
+def _padded(rows: Sequence[list[int]], pad: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    width = -(-max(map(len, rows)) // _STEP) * _STEP
+    ids = np.full((len(rows), width), pad, dtype=np.int64)
+    mask = np.zeros((len(rows), width), dtype=np.int64)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = row
+        mask[i, : len(row)] = 1
+    return ids, mask
+
+
+@functools.cache
+def _encoder(directory: Path, backend: str, precision: Precision) -> _Encoder:
+    """The model, loaded once a process however many components name it."""
+    return _openvino(directory, precision) if backend == "openvino" else _torch(directory)
+
+
+@functools.cache
+def _token_encoder(directory: Path, precision: Precision) -> _Encoder:
+    """The same model, giving a vector for each token."""
+    return _openvino(directory, precision, "token_embeddings")
+
+
+def _openvino(directory: Path, precision: Precision, output: str = _WHOLE) -> _Encoder:
+    folder = folder_of(directory, output)
+    run = compiled(folder, precision)
+    notes = json.loads((folder / "notes.json").read_text())
+    return _Encoder(
+        hub.tokenizer(folder), lambda ids, mask: run({"input_ids": ids, "attention_mask": mask}), notes["longest"], notes["prompts"]
+    )
+
+
+def folder_of(directory: Path, output: str = _WHOLE) -> Path:
+    """Where the model in *directory* is kept in OpenVINO's format, made on first use; *output* is what it gives."""
+    return converted(f"{hub.fingerprint(directory)} {output}", lambda folder: _convert(directory, folder, output))
+
+
+def _convert(directory: Path, folder: Path, output: str) -> None:
+    import torch
+
+    loaded = _sentence_transformer(directory)
+
+    class Whole(torch.nn.Module):  # type: ignore[misc]
+        """Every module of the pipeline (transformer, pooling, normalisation), as one graph."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.stages = torch.nn.ModuleList(loaded)
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            features = {"input_ids": input_ids, "attention_mask": attention_mask}
+            for stage in self.stages:
+                features = stage(features)
+            return features[output]
+
+    save(Whole(), ("input_ids", "attention_mask"), folder)
+    loaded.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "notes.json").write_text(json.dumps(_notes(loaded)))
+
+
+def _torch(directory: Path) -> _Encoder:
+    import torch
+
+    loaded = _sentence_transformer(directory)
+
+    def run(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Any:
+        with torch.inference_mode():
+            return loaded({"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)})["sentence_embedding"].numpy()
+
+    notes = _notes(loaded)
+    return _Encoder(hub.tokenizer(directory), run, notes["longest"], notes["prompts"])
+
+
+def _notes(loaded: Any) -> dict[str, Any]:
+    longest = loaded.max_seq_length or 512
+    prompts = {name: text for name, text in (loaded.prompts or {}).items() if text}
+    return {"longest": longest, "prompts": prompts}
+
+
+def _sentence_transformer(directory: Path) -> Any:
+    with quietly():
+        from sentence_transformers import SentenceTransformer
+
+        return SentenceTransformer(str(directory), device="cpu", local_files_only=True).eval()

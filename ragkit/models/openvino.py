@@ -1,0 +1,121 @@
+"""Models in OpenVINO's format: converted once, kept in the cache directory, run with the precision that the processor is good at."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ragkit.document import digest
+from ragkit.errors import ModelError
+from ragkit.models.hub import cache_directory
+
+Precision = Literal["auto", "bf16", "f32"]
+"""`auto` is bfloat16 where the processor computes in it, else float32."""
+
+Run = Callable[[Mapping[str, NDArray[np.int64]]], NDArray[np.float32]]
+"""The first output for inputs by their names."""
+
+_DONE = "notes.json"
+
+
+def converted(identity: str, convert: Callable[[Path], None]) -> Path:
+    """The folder of the model called *identity*, which *convert* fills on first use; `notes.json` is the last that it writes."""
+    import openvino
+
+    folder = cache_directory() / "models" / digest(identity, openvino.__version__)
+    if (folder / _DONE).exists():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix="converting-", dir=folder.parent))
+    except OSError as error:
+        raise ModelError(
+            f"cannot write to '{folder.parent}': {error.strerror}; set RAGKIT_CACHE to a directory that can be written"
+        ) from None
+    try:
+        convert(made)
+        try:
+            made.rename(folder)
+        except OSError:  # another process was quicker
+            if not (folder / _DONE).exists():
+                raise
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return folder
+
+
+def save(module: Any, names: Sequence[str], folder: Path) -> None:
+    """Write a torch module as `model.xml`; it takes token ids and what goes with them by *names*, rows of any number and length."""
+    import openvino
+    import torch
+
+    example = {name: torch.ones(2, 9, dtype=torch.long) for name in names}
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the tracer warns of every Python branch it follows
+        graph = openvino.convert_model(module.eval(), example_input=example)
+    openvino.save_model(graph, folder / "model.xml", compress_to_fp16=False)
+
+
+def compiled(folder: Path, precision: Precision) -> Run:
+    """The model in *folder*, ready to run, also from several threads."""
+    import openvino
+
+    core = openvino.Core()
+    if precision == "auto":
+        precision = "bf16" if computes_bf16() else "f32"
+    settings = {"CACHE_DIR": str(folder / "compiled"), "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+    try:
+        model = core.compile_model(folder / "model.xml", "CPU", settings)
+    except RuntimeError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise ModelError(
+            f"the converted model in '{folder}' could not be loaded and was removed; run the command again ({error})"
+        ) from None
+
+    idle: list[Any] = []  # requests, which threads must not share
+
+    def run(inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        try:
+            request = idle.pop()
+        except IndexError:
+            request = model.create_infer_request()
+        found = np.array(request.infer(dict(inputs))[0], dtype=np.float32)  # a copy: the request is used again
+        idle.append(request)
+        return found
+
+    return run
+
+
+def computes_bf16() -> bool:
+    """Is the processor quicker in bfloat16?"""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Import and load torch models without their warnings and progress bars.
+
+    Raises `ModelError` if sentence-transformers is not installed.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            import sentence_transformers  # noqa: F401
+        except ImportError as error:
+            raise ModelError(f"loading a model needs sentence-transformers and torch: {error}; pip install sentence-transformers") from None
+        from transformers.utils import logging as noise
+
+        noise.disable_progress_bar()
+        logging.getLogger("transformers").setLevel(logging.ERROR)
+        yield

@@ -1,0 +1,107 @@
+"""How many tokens a text has for a chat model, counted without the network.
+
+OpenAI's models are counted exactly, with the tables that the package bpe-openai carries (byte for byte those that tiktoken
+downloads) or that tiktoken once cached; any other model with its `tokenizer.json`, where that is on this machine.
+Else a token is taken to be four bytes of UTF-8, which a warning says once.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from ragkit.models import hub as models
+
+Counter = Callable[[str], int]
+
+log = logging.getLogger("ragkit")
+
+# What tiktoken's tables hash to; with another file in its cache it would go and download.
+_TABLES = {
+    "cl100k_base": "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+    "o200k_base": "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+}
+_AT_ONCE = 50_000  # characters, so that no piece can reach bpe-openai's limit of 200,000 tokens
+
+
+@functools.cache
+def counter(model: str) -> Counter:
+    """What counts a text's tokens as *model* does: the name of a model of OpenAI's, of an encoding (`o200k_base`), of a
+    model in the Hugging Face cache, or a directory with a `tokenizer.json`.
+
+    Special tokens (`<|endoftext|>`) count as the text that they are.  A text of more than 50,000 characters is counted
+    in pieces, which can make a token or two more.
+    """
+    encoding = _encoding_of(model)
+    found = (_bundled(encoding) or _cached(encoding)) if encoding else _own(model)
+    if found:
+        return found
+    log.warning("no tokenizer of '%s' is on this machine: its tokens are estimated, four bytes of text each", model)
+    return _estimate
+
+
+def _encoding_of(model: str) -> str:
+    """The name of the encoding of a model of OpenAI's; empty for any other."""
+    from tiktoken import encoding_name_for_model
+
+    name = model.removeprefix("openai/").removesuffix(":latest")
+    try:
+        encoding = name if name in _TABLES else encoding_name_for_model(name)
+    except KeyError:
+        return ""
+    return "o200k_base" if encoding == "o200k_harmony" else encoding  # which adds special tokens only
+
+
+def _bundled(encoding: str) -> Counter | None:
+    if encoding not in _TABLES:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of how it opens its tables
+            import bpe_openai
+    except ImportError:  # there is no wheel for this platform
+        return None
+    encode = bpe_openai.get_encoding(encoding).encode_ordinary
+    return lambda text: sum(len(encode(text[at : at + _AT_ONCE])) for at in range(0, len(text), _AT_ONCE))
+
+
+def _cached(encoding: str) -> Counter | None:
+    """tiktoken's own, if its table is where tiktoken looks for it first."""
+    default = str(Path(tempfile.gettempdir()) / "data-gym-cache")
+    folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR", default))
+    url = f"https://openaipublic.blob.core.windows.net/encodings/{encoding}.tiktoken"
+    table = Path(folder) / hashlib.sha1(url.encode()).hexdigest()
+    if not folder or not table.is_file() or hashlib.sha256(table.read_bytes()).hexdigest() != _TABLES.get(encoding):
+        return None
+    import tiktoken
+
+    encode = tiktoken.get_encoding(encoding).encode_ordinary
+    return lambda text: len(encode(text))
+
+
+def _own(model: str) -> Counter | None:
+    """The tokenizer that comes with a model, if it is in the directory *model* or in the Hugging Face cache."""
+    directory = Path(model).expanduser()
+    if not (directory / "tokenizer.json").is_file():
+        from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError
+
+        try:
+            found = try_to_load_from_cache(model, "tokenizer.json")
+        except HFValidationError:
+            return None
+        if not isinstance(found, str):
+            return None
+        directory = Path(found).parent
+    tokenizer = models.tokenizer(directory)
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _estimate(text: str) -> int:
+    return -(-len(text.encode("utf-8", "surrogatepass")) // 4)

@@ -1,0 +1,174 @@
+"""Files to papers: which files there are, and which format reads each."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+
+from langchain_core.document_loaders import BaseLoader
+from langchain_core.documents import Document
+from pydantic import PositiveFloat, PositiveInt
+
+from ragkit.config.components import component
+from ragkit.errors import LoadError, UsageError
+from ragkit.read.formats import HEAD, FileFormat, ProjectFormat
+from ragkit.read.formats.bibliography import BibTex, Ris
+from ragkit.read.formats.docx import Docx
+from ragkit.read.formats.html import Html
+from ragkit.read.formats.jats import Jats
+from ragkit.read.formats.latex import Latex
+from ragkit.read.formats.markdown import Markdown
+from ragkit.read.formats.page import PaperPage
+from ragkit.read.formats.pdf import Pdf
+from ragkit.read.formats.plain import PlainText
+from ragkit.read.formats.records import Csv, JsonLines
+
+_PROJECTS = (".tex", ".ltx", ".latex")  # what a file that takes in others is called
+_COMPANIONS = 500  # files that one paper takes in
+
+
+@component("files")
+@dataclass(frozen=True)
+class Files(BaseLoader):
+    """Files and the folders they are in, each read by the first of `formats` that recognises its content.
+
+    Hidden files and folders are passed over.  `paths` are read by every ingest, before those named in the call.  An
+    ingest reads in a process of its own: a file from which no paper comes for `seconds_a_file`, or which takes more than
+    `megabytes_a_file` of memory, fails.
+    """
+
+    paths: Sequence[str] = ()
+    formats: Sequence[FileFormat] = (
+        Pdf(),
+        PaperPage(),
+        Jats(),
+        Html(),
+        Docx(),
+        JsonLines(),
+        Csv(),
+        BibTex(),
+        Ris(),
+        Latex(),
+        Markdown(),
+        PlainText(),
+    )
+    seconds_a_file: PositiveFloat = 120.0
+    megabytes_a_file: PositiveInt = 4000
+
+    def lazy_load(self) -> Iterator[Document]:
+        for path in self.find(self.paths):
+            yield from self.read(path)[1]
+
+    def find(self, paths: Sequence[str | Path]) -> list[Path]:
+        """Every file under *paths*, absolute, each once, in order.  Raises `UsageError` for a path that is not there."""
+        found: dict[Path, None] = {}
+        for path in map(Path, paths):
+            if path.is_dir():
+                found.update(dict.fromkeys(_walk(path)))
+            elif path.exists():
+                found[path.resolve()] = None
+            else:
+                raise UsageError(f"there is no file or folder '{path}'")
+        parts = {part for path in found if path.suffix.lower() in _PROJECTS for part in self._parts(path)}
+        return [path for path in found if path not in parts]
+
+    def digest(self, path: Path) -> str:
+        """What a file's content is known by, that of the files which it takes in included.  Raises `LoadError`."""
+        if path.suffix.lower() in _PROJECTS:
+            content = self.content(path)
+            return self._digest(content, self._companions(path, content))
+        with self._opened(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def read(self, path: Path) -> tuple[str, list[Document]]:
+        """The digest of a file's content and the papers that it lists.  Raises `LoadError` with the reason."""
+        return self.digest(path), list(self.each(path))
+
+    def each(self, path: Path) -> Iterator[Document]:
+        """The papers that a file lists, one after another.  Raises `LoadError` with the reason."""
+        content = self.content(path)
+        if not content.removeprefix(codecs.BOM_UTF8).strip():
+            raise LoadError("it is empty")
+        try:
+            form = self._format(path, content)
+            if form is None:
+                raise LoadError("none of the configured formats recognises it")
+            if isinstance(form, ProjectFormat):
+                texts = {name: form.decoded(part) for name, part in self._companions(path, content).items()}
+                papers = form.papers_with(path.name, form.decoded(content), texts)
+            else:
+                papers = form.papers(path.name, content)
+            for each in papers:
+                for source in each.metadata["sources"]:
+                    source["uri"] = str(path)
+                yield each
+        except (LoadError, MemoryError):
+            raise
+        except RecursionError:
+            raise LoadError("it is nested too deeply to be read") from None
+        except Exception as error:  # a format's mistake costs the file, not the run
+            reason = " ".join(str(error).split())[:200]
+            raise LoadError(f"it cannot be read: {type(error).__name__}{': ' if reason else ''}{reason}") from error
+
+    def _format(self, path: Path, content: bytes) -> FileFormat | None:
+        return next((f for f in self.formats if f.recognises(path.name, content[:HEAD])), None)
+
+    def _companions(self, path: Path, content: bytes) -> dict[str, bytes]:
+        """The files that a paper's file takes in, and those that they take in: all under its own folder, those that there are."""
+        form = self._format(path, content) if path.suffix.lower() in _PROJECTS else None
+        if not isinstance(form, ProjectFormat):
+            return {}
+        found: dict[str, bytes] = {}
+        waiting = form.companions(path.name, form.decoded(content), whole=True)
+        while waiting and len(found) < _COMPANIONS:
+            name = waiting.pop(0)
+            part = (path.parent / name).resolve()
+            if name not in found and part != path and part.is_relative_to(path.parent) and part.is_file():
+                found[name] = self.content(part)
+                waiting += form.companions(path.name, form.decoded(found[name]), whole=False)
+        return found
+
+    def _parts(self, path: Path) -> list[Path]:
+        try:
+            return [(path.parent / name).resolve() for name in self._companions(path, self.content(path))]
+        except LoadError:
+            return []  # what is wrong is said where the file is read
+
+    @staticmethod
+    def _digest(content: bytes, companions: Mapping[str, bytes]) -> str:
+        whole = hashlib.sha256(content)
+        for name, part in sorted(companions.items()):
+            whole.update(name.encode() + b"\0" + hashlib.sha256(part).digest())
+        return whole.hexdigest()
+
+    def content(self, path: Path) -> bytes:
+        with self._opened(path) as file:
+            return file.read()
+
+    @contextmanager
+    def _opened(self, path: Path) -> Iterator[BufferedReader]:
+        try:
+            str(path).encode()
+            if not path.is_file():
+                raise LoadError("it is a folder that cannot be opened" if path.is_dir() else "it is not a regular file")
+            with path.open("rb") as file:
+                yield file
+        except UnicodeEncodeError:
+            raise LoadError("its name is not UTF-8; rename it") from None
+        except OSError as error:
+            raise LoadError(f"it cannot be read: {error.strerror}") from None
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """The files under *folder*; a folder that cannot be opened comes as one, to fail where it is read."""
+    unopened: list[Path] = []
+    for directory, folders, names in os.walk(folder.resolve(), onerror=lambda error: unopened.append(Path(error.filename))):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        yield from (Path(directory) / name for name in sorted(names) if not name.startswith("."))
+    yield from unopened

@@ -1,0 +1,112 @@
+"""Kinds of file that papers come in: what tells them apart, and how the text of a paper is taken from each.
+
+A format cleans as it reads, and keeps for every piece of text where in the file it stood: see `PaperBuilder`.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from langchain_core.document_loaders import BaseBlobParser, Blob
+from langchain_core.documents import Document
+
+from ragkit.config.components import interface
+from ragkit.errors import LoadError
+from ragkit.text.words import trimmed
+
+HEAD = 65_536
+"""How many bytes of a file a format is told by."""
+
+
+@interface
+class FileFormat(BaseBlobParser, ABC):
+    """One kind of file, told by its content."""
+
+    @abstractmethod
+    def recognises(self, name: str, head: bytes) -> bool:
+        """Is this file of this kind?  *head* is its first `HEAD` bytes; *name* its own name, where the content says too little."""
+
+    @abstractmethod
+    def papers(self, name: str, content: bytes) -> Iterator[Document]:
+        """The papers that the file lists, in order.  Raises `LoadError` with the reason if it cannot be read."""
+
+    def lazy_parse(self, blob: Blob) -> Iterator[Document]:
+        return self.papers(Path(str(blob.source or "")).name, blob.as_bytes())
+
+
+class TextFormat(FileFormat):
+    """A kind of text file: it is told and read once its bytes are decoded."""
+
+    def recognises(self, name: str, head: bytes) -> bool:
+        try:
+            return self.recognises_text(name, self.decoded(head, partial=len(head) >= HEAD))
+        except LoadError:
+            return False
+
+    def papers(self, name: str, content: bytes) -> Iterator[Document]:
+        return self.papers_in(name, self.decoded(content))
+
+    def decoded(self, content: bytes, partial: bool = False) -> str:
+        """The text of a file, or of its beginning.  Raises `LoadError`."""
+        return decode(content, partial)
+
+    @abstractmethod
+    def recognises_text(self, name: str, text: str) -> bool:
+        """Is a file that begins with *text* of this kind?"""
+
+    @abstractmethod
+    def papers_in(self, name: str, text: str) -> Iterator[Document]:
+        """The papers that *text* lists, in order; offsets are characters of *text*."""
+
+
+class ProjectFormat(TextFormat):
+    """A kind of text file whose paper may be spread over several files."""
+
+    def papers_in(self, name: str, text: str) -> Iterator[Document]:
+        return self.papers_with(name, text, {})
+
+    @abstractmethod
+    def companions(self, name: str, text: str, whole: bool) -> list[str]:
+        """The files that *text* takes in, by their path from the folder of the paper.
+
+        *name* is the paper's own file; with *whole*, *text* is that file's, and may turn out to be no paper by itself.
+        """
+
+    @abstractmethod
+    def papers_with(self, name: str, text: str, companions: Mapping[str, str]) -> Iterator[Document]:
+        """The papers of a file and of what it takes in, as far as it is there."""
+
+
+def paper(text: str, start: int, end: int, /, title: str, **metadata: Any) -> Document:
+    """A paper whose text is `text[start:end]` of its file, without the white space around it."""
+    start, end = trimmed(text, start, end)
+    known = {name: value for name, value in metadata.items() if value not in (None, "", [])}
+    return Document(
+        page_content=text[start:end], metadata={**known, "title": " ".join(title.split()), "sources": [{"start": start, "end": end}]}
+    )
+
+
+def title_from_name(name: str) -> str:
+    return re.sub(r"[-_\s]+", " ", Path(name).stem).strip() or name
+
+
+def decode(content: bytes, partial: bool = False) -> str:
+    """The text of a file, line ends and all, so that offsets in it are offsets in the file (a byte order mark is not counted).
+
+    UTF-16 is told by its byte order mark; everything else must be UTF-8.  With *partial*, the last character may be cut.
+    """
+    if content.startswith(b"%PDF-"):
+        raise LoadError("it is a PDF, which none of the configured formats reads")
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    if encoding != "utf-16" and b"\x00" in content:
+        raise LoadError("it is not a text file: it has NUL bytes")
+    for cut in range(4 if partial else 1):
+        try:
+            return content[: len(content) - cut].decode(encoding)
+        except UnicodeDecodeError as error:
+            at = error.start
+    raise LoadError(f"it is not {encoding.upper().removesuffix('-SIG')}: byte {at} cannot be decoded; save it as UTF-8")

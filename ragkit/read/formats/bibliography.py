@@ -1,0 +1,349 @@
+"""Bibliographies, BibTeX and RIS: a paper an entry, of which it says who wrote it, where and when, and at times the abstract.
+
+An entry only describes a paper, and says so: its metadata have `bibliography`.  A file is read whole or not at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from langchain_core.documents import Document
+
+from ragkit.config.components import component
+from ragkit.errors import LoadError
+from ragkit.read.formats import TextFormat, title_from_name
+from ragkit.read.formats.builder import PaperBuilder
+from ragkit.read.formats.latex import Latex
+
+_ARXIV_ID = r"((?:\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v\d+)?)(?!\d)"
+_ARXIV = re.compile(_ARXIV_ID, re.IGNORECASE)
+# What a field says of its own paper stands at the field's beginning; an address is told by its site.
+_ON_ARXIV = re.compile(r"(?:arxiv|corr|abs)\b(?:[\s,:/]|arxiv|abs|e-?prints?|preprint)*" + _ARXIV_ID, re.IGNORECASE)
+_ARXIV_ADDRESS = re.compile(r"arxiv(?:\.org/\w+/|\.)" + _ARXIV_ID, re.IGNORECASE)
+_DOI = re.compile(r"\A(?:https?://)?(?:dx\.|www\.)?doi\.org/|doi:\s*", re.IGNORECASE)
+
+_VENUE = ("journal", "journaltitle", "booktitle")
+_AS_WRITTEN = ("publisher", "volume", "number", "url")
+_READ = (*_VENUE, *_AS_WRITTEN, *"title year date doi archiveprefix eprinttype eprint note howpublished pages keywords".split())
+
+
+def _described(said: Mapping[str, str], key: str, name: str) -> dict[str, Any]:
+    """What the fields of an entry, in plain text under the names of BibTeX, say of its paper."""
+    venue = next((said[field] for field in _VENUE if said.get(field)), "")
+    doi = said.get("doi") or (said["url"] if _DOI.match(said.get("url", "")) else "")
+    written = said.get("year") or said.get("date", "")
+    year = re.match(r"(\d{4})(?:[-/].*)?\Z", written)
+    known = {field: said.get(field, "") for field in _AS_WRITTEN} | {
+        "year": int(year[1]) if year else written,
+        "doi": _DOI.sub("", doi),
+        "arxiv": _arxiv(said, venue),
+        "venue": venue,
+        "pages": re.sub(r"\s*(?:-+|[–—])\s*", "-", said.get("pages", "")),
+        "keywords": [word for part in re.split(r"[,;\n]", said.get("keywords", "")) if (word := part.strip())],
+        "key": key,
+    }
+    title = {"title": said["title"]} if said.get("title") else {"title": key or title_from_name(name), "title_guessed": True}
+    return {**{field: value for field, value in known.items() if value not in ("", [])}, **title, "bibliography": True}
+
+
+def _arxiv(said: Mapping[str, str], venue: str) -> str:
+    archive = (said.get("archiveprefix") or said.get("eprinttype") or "").casefold()
+    eprint = re.sub(r"^arxiv:\s*", "", said.get("eprint", ""), flags=re.IGNORECASE)
+    if archive in ("", "arxiv") and (found := _ARXIV.fullmatch(eprint)):
+        return found[1]
+    for say in (f"{venue} {said.get('volume', '')}", said.get("note", ""), said.get("howpublished", "")):
+        if found := _ON_ARXIV.match(say):
+            return found[1]
+    found = _ARXIV_ADDRESS.search(" ".join(said.get(field, "") for field in ("url", "doi", "howpublished")))
+    return found[1] if found else ""
+
+
+def _paper(text: str, words: str, rows: list[list[int]], start: int, metadata: dict[str, Any]) -> Document:
+    """The entry at *start*: its abstract, and for each piece of it a row with its place in the file."""
+    source: dict[str, Any] = {"map": rows}
+    if not words:
+        source = {"start": start, "end": start}
+    elif len(rows) == 1 and text.startswith(words, rows[0][1]) and rows[0] == [0, rows[0][1], len(words), len(words)]:
+        source = {"start": rows[0][1], "end": rows[0][1] + len(words)}
+    return Document(page_content=words, metadata={**metadata, "title": " ".join(metadata["title"].split()), "sources": [source]})
+
+
+def _broken(line: int, problem: str) -> LoadError:
+    return LoadError(f"line {line}: {problem}; nothing was read from this file")
+
+
+# --- BibTeX
+
+_COMMENTS = re.compile(r"\s*(?:%[^\n]*(?:\n\s*|\Z))*@")
+_ENTRY = re.compile(
+    r"^[ \t]*@(?!(?:comment|string|preamble)\b)\w++\s*+[{(]\s*+[^\s,{}()\"=#%]*+\s*+,\s*+[\w:.+-]++\s*+=", re.MULTILINE | re.IGNORECASE
+)
+_SETTINGS = ("control", "ieeetranbstctl", "xdata", "set")  # entries that are no papers
+_OUTSIDE = re.compile(r"\A,\s*[\w-]+\s*=|^[ \t]*@(?!comment)\w+", re.MULTILINE | re.IGNORECASE)  # no comment, whatever stands around it
+_SPACE = re.compile(r"\s*")
+_PART = re.compile(r"\s*([{\"]|[^\s{}\"#]+)")
+_JOINT = re.compile(r"\s*(#|\Z)")
+_TEX = re.compile(r"[\\{}$~`]|--|''|\s\s|[^\S ]")  # what may not print as it is written
+_MARK = re.compile(r"(?<!\\)[{}\"]")
+
+logging.getLogger("bibtexparser").addHandler(logging.NullHandler())  # what it warns of is raised here
+
+
+class _Piece(NamedTuple):
+    """A piece of a value: what stands at `file[start:end]`, or the text of an abbreviation that stands there."""
+
+    text: str
+    start: int
+    end: int
+
+
+_Fields = dict[str, list[_Piece]]
+
+
+@component("bibtex")
+@dataclass(frozen=True)
+class BibTex(TextFormat):
+    """One paper an entry of a BibTeX file."""
+
+    def recognises_text(self, name: str, text: str) -> bool:
+        return bool((name.lower().endswith(".bib") or _COMMENTS.match(text)) and _ENTRY.search(text))
+
+    def papers_in(self, name: str, text: str) -> Iterator[Document]:
+        for start, key, fields in list(_entries(text)):  # so that what is broken is found before any paper is listed
+            words, rows = _placed(fields.pop("abstract", []))
+            said = {field: "".join(piece.text for piece in pieces) for field, pieces in fields.items()}
+            authors = [_author(one) for one in _split(said.pop("author", ""), r"(?<!\s)\s++and\s")]
+            addresses = {field: _address(said[field]) for field in ("url", "doi", "eprint") if field in said}
+            metadata = _described({field: _printed(said[field])[0] for field in _READ if field in said} | addresses, key, name)
+            if names := [author for author in authors if author and author != "others"]:
+                metadata["authors"] = names
+            yield _paper(text, words, rows, start, metadata)
+
+
+def _entries(text: str) -> Iterator[tuple[int, str, _Fields]]:
+    """Of each entry where it starts, its key, and its fields by their names in lower case.  Raises `LoadError`."""
+    from bibtexparser import model
+    from bibtexparser.entrypoint import parse_string
+
+    abbreviations: dict[str, str] = {}
+    end = 0
+    for block in parse_string(text, parse_stack=[]).blocks:
+        line, raw = (block.start_line or 0) + 1, block.raw or ""
+        start = _past_space(text, end)  # between blocks there is nothing else
+        end = start + len(raw)
+        if isinstance(block, model.ParsingFailedBlock):
+            if raw[:8].lower() == "@comment":
+                continue  # it need not be closed
+            if not block.ignore_error_block:
+                raise _failed(line, raw, getattr(block.error, "abort_reason", ""))
+            block = block.ignore_error_block  # a key, of an entry or of a field, that was there before
+        if isinstance(block, model.ImplicitComment) and (outside := _OUTSIDE.search(raw)):
+            raise _broken(line + raw.count("\n", 0, outside.start()), "this belongs to no entry, for the braces around it do not match")
+        if isinstance(block, model.String):
+            value = _past_space(text, text.index("=", start) + 1)
+            pieces = _pieces(text, value, value + len(block.value), abbreviations, line)
+            abbreviations[block.key.lower()] = "".join(piece.text for piece in pieces)
+        if isinstance(block, model.Entry) and not _commented(text, start, end):
+            fields = _fields(text, start, block, abbreviations)
+            if block.entry_type not in _SETTINGS:
+                yield start, block.key, fields
+
+
+def _failed(line: int, raw: str, why: str) -> LoadError:
+    if re.search("Unexpected|found `@", why):
+        return _broken(line, "the entry is not closed")
+    if why.startswith("Expected comma"):
+        return _broken(line, "the comma after the key of the entry is missing")
+    return _broken(line + raw.count("\n"), "an equals sign is missing")
+
+
+def _past_space(text: str, at: int) -> int:
+    return _SPACE.match(text, at).end()  # type: ignore[union-attr]
+
+
+def _commented(text: str, start: int, end: int) -> bool:
+    """Do all lines of an entry begin with a percent sign?"""
+    first = _past_space(text, text.rfind("\n", 0, start) + 1)
+    return text.startswith("%", first) and all(line.lstrip().startswith("%") for line in text[first:end].split("\n"))
+
+
+def _fields(text: str, start: int, entry: Any, abbreviations: Mapping[str, str]) -> _Fields:
+    """The first field of each name; that they stand one behind another gives each its place."""
+    fields: _Fields = {}
+    at = _past_space(text, re.compile(r"@\w*[ \t]*[{(]").match(text, start).end()) + len(entry.key)  # type: ignore[union-attr]
+    for field in entry.fields:
+        at = _past_space(text, _past_space(text, at) + 1) + len(field.key)  # past the comma
+        at = _past_space(text, _past_space(text, at) + 1)  # past the equals sign
+        name = field.key.rpartition("\n")[2].strip()  # behind comments, if need be
+        if not re.fullmatch(r"%.*|\S+", name):
+            raise _broken(field.start_line + 1, f"'{name}' is no name of a field; the comma before it may be missing")
+        pieces = _pieces(text, at, at + len(field.value), abbreviations, field.start_line + 1)
+        fields.setdefault(name.lower(), pieces)
+        at += len(field.value)
+    return fields
+
+
+def _pieces(text: str, start: int, end: int, abbreviations: Mapping[str, str], line: int) -> list[_Piece]:
+    """The parts of a value, which `#` joins: in braces, in quotation marks, numbers and abbreviations."""
+    pieces: list[_Piece] = []
+    at = start
+    while start < end:
+        part = _PART.match(text, at, end)
+        at = _closing(text, part.start(1), end) if part and part[1] in '{"' else part.end() if part else -1
+        joint = _JOINT.match(text, at, end) if at > 0 else None
+        if not part or not joint:
+            raise _broken(line, "the value that begins here is broken, or the comma after it is missing")
+        if part[1] in '{"':
+            pieces.append(_Piece(text[part.start(1) + 1 : at - 1], part.start(1) + 1, at - 1))
+        else:
+            pieces.append(_Piece(abbreviations.get(part[1].lower(), part[1]), *part.span(1)))
+        at = joint.end()
+        if not joint[1]:
+            break
+    return pieces
+
+
+def _closing(text: str, start: int, end: int) -> int:
+    """Where the part in braces or quotation marks ends that begins at *start*; -1 if nowhere."""
+    depth = 0
+    for mark in _MARK.finditer(text, start + 1, end):
+        if depth == 0 and mark[0] == {"{": "}", '"': '"'}[text[start]]:
+            return mark.end()
+        depth = max(depth + {"{": 1, "}": -1, '"': 0}[mark[0]], 0)
+    return -1
+
+
+def _split(value: str, at: str) -> list[str]:
+    """What stands between the matches of *at* that are not in braces."""
+    parts, depth, start = [], 0, 0
+    for mark in re.finditer(rf"\\.|([{{}}])|{at}", value, re.IGNORECASE | re.DOTALL):
+        if mark[1]:
+            depth = max(depth + (1 if mark[1] == "{" else -1), 0)
+        elif depth == 0 and mark[0][0] != "\\":
+            parts.append(value[start : mark.start()])
+            start = mark.end()
+    return [*parts, value[start:]]
+
+
+def _author(name: str) -> str:
+    """`Family, Given` or `Family, Jr, Given` the way it is spoken."""
+    family, *rest = (_printed(part)[0] for part in _split(name, ","))
+    return " ".join(part for part in (*rest[-1:], family, *rest[:-1]) if part)
+
+
+def _address(value: str) -> str:
+    return re.sub(r"\\url\b|[{}]|\\(?=[_%&#~])|\s", "", value)
+
+
+def _placed(pieces: Sequence[_Piece]) -> tuple[str, list[list[int]]]:
+    """An abstract as it prints, and a row for each piece of it with its place in the file."""
+    words, rows = "", list[list[int]]()
+    for number, (text, start, end) in enumerate(pieces):
+        printed, places = _printed(text)
+        spaced = text[:1].isspace() or (number and pieces[number - 1].text[-1:].isspace())
+        words += " " if words and printed and spaced else ""
+        if len(text) == end - start:
+            rows += [[len(words) + place, start + at, *lengths] for place, at, *lengths in places]
+        elif printed:
+            rows.append([len(words), start, len(printed), end - start])
+        words += printed
+    return words, rows
+
+
+def _printed(value: str) -> tuple[str, list[list[int]]]:
+    """A value as LaTeX prints it, and the rows of its map; but % and & are what they are, as nearly all who write them mean."""
+    bare = value.strip()
+    as_written = bare, [[0, value.index(bare), len(bare), len(bare)]] if bare else []
+    if not _TEX.search(value):
+        return as_written
+    used = set(value)
+    free = (chr(number) for number in range(0xE000, 0x110000) if chr(number) not in used)
+    stand_ins = {"%": next(free), "&": next(free)}
+    masked = re.sub(r"(\\[\s\S])|[%&]", lambda m: m[1] or stand_ins[m[0]], value)
+    try:
+        [printed] = Latex().papers_in("", masked)
+    except LoadError:  # it prints nothing
+        return "", []
+    except RecursionError:
+        return as_written
+    words = printed.page_content.translate({ord(stand_in): sign for sign, stand_in in stand_ins.items()})
+    return words, printed.metadata["sources"][0].get("map", [])
+
+
+# --- RIS
+
+_TAG = re.compile(r"([A-Z][A-Z0-9])  -(?: |\Z)")
+_LINE = re.compile(r"[^\r\n]+")
+_GAP = re.compile(r"(?:\r\n?|\n)[ \t]*(?:\r\n?|\n)\s*")
+
+# The tags for each field, the best first.
+_TAGS = {
+    "title": "TI T1 CT BT", "author": "AU A1", "year": "PY Y1 DA", "doi": "DO", "journal": "JF T2 BT JO JA", "publisher": "PB", "volume": "VL",
+    "number": "IS", "url": "UR L1 L2", "keywords": "KW", "abstract": "AB N2", "note": "N1", "key": "ID", "from": "SP", "to": "EP",
+}  # fmt: skip
+
+
+@component("ris")
+@dataclass(frozen=True)
+class Ris(TextFormat):
+    """One paper an entry of a RIS file."""
+
+    def recognises_text(self, name: str, text: str) -> bool:
+        return bool(re.match(r"\s*^TY  - ", text, re.MULTILINE))
+
+    def papers_in(self, name: str, text: str) -> Iterator[Document]:
+        for start, tags in list(_ris_entries(text)):
+            spans = {field: next((tags[tag] for tag in order.split() if tags.get(tag)), []) for field, order in _TAGS.items()}
+            said = {field: [" ".join(text[slice(*span)].split()) for span in found] for field, found in spans.items()}
+            builder = PaperBuilder()
+            for place, end in spans["abstract"]:
+                for stop in [*_GAP.finditer(text, place, end), None]:
+                    builder.paragraph()
+                    builder.prose(text[place : stop.start() if stop else end], place)
+                    place = stop.end() if stop else end
+            plain = {field: found[0] for field, found in said.items() if found}
+            plain["keywords"] = ";".join(said["keywords"])
+            plain["pages"] = "-".join(part for part in (plain.get("from"), plain.get("to")) if part)
+            if plain.get("journal") == plain.get("title"):
+                plain.pop("journal", None)  # the book itself
+            metadata = _described(plain, plain.get("key", ""), name)
+            if names := [spoken for one in said["author"] if (spoken := _spoken(one))]:
+                metadata["authors"] = names
+            yield _paper(text, "".join(builder.parts), builder.map, start, metadata)
+
+
+def _spoken(name: str) -> str:
+    """`Family, Given` or `Family, Given, Jr` the way it is spoken."""
+    family, given, *rest = [*(part.strip() for part in name.split(",")), ""]
+    return " ".join(part for part in (given, family, *rest) if part)
+
+
+def _ris_entries(text: str) -> Iterator[tuple[int, dict[str, list[tuple[int, int]]]]]:
+    """Of each entry where it starts, and the characters of every value of each tag.  Raises `LoadError`."""
+    tags: dict[str, list[tuple[int, int]]] = {}
+    start, tag, opened = 0, "", 0
+    number, counted = 1, 0
+    for line in _LINE.finditer(text):
+        found = _TAG.match(line[0])
+        if not found and tag:
+            tags[tag][-1] = tags[tag][-1][0], line.end()  # it goes on from the line before
+        if not found:
+            continue
+        number, counted = number + len(re.findall(r"\r\n?|\n", text[counted : line.start()])), line.start()
+        if found[1] == "TY":
+            if opened:
+                break
+            start, opened = line.start(), number
+        elif not opened:
+            raise _broken(number, f"{found[1]} stands in no entry")
+        tag = found[1]
+        tags.setdefault(tag, []).append((line.start() + found.end(), line.end()))
+        if tag == "ER":
+            yield start, {name: [span for span in spans if text[slice(*span)].strip()] for name, spans in tags.items()}
+            tags, tag, opened = {}, "", 0
+    if opened:
+        raise _broken(opened, "the entry is not closed")

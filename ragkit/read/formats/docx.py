@@ -1,0 +1,256 @@
+"""Word documents (.docx): a paper a file."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any, NamedTuple
+
+from langchain_core.documents import Document
+
+from ragkit.config.components import component
+from ragkit.errors import LoadError
+from ragkit.read.formats import FileFormat, title_from_name
+from ragkit.read.formats.builder import Kind, PaperBuilder
+
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_UNPACKED, _LARGE, _RATIO = 200_000_000, 10_000_000, 200  # what a file may unpack to; what a part over 10 MB may be packed by
+
+_NO_TITLE = re.compile(
+    r"(?:microsoft word - .*|word document|untitled.*|document\d*|manuscript|title|abstract|introduction|\S+\.(?:docx?|tex|pdf))?", re.I
+)
+_NO_AUTHOR = re.compile(r"(?:python-docx|microsoft office user|microsoft|windows user|user|author|admin|administrator)?", re.I)
+_DOI = re.compile(r"(?:doi:\s*|https?://(?:dx\.)?doi\.org/)(10\.\d{4,9}/[^\s\"<>]+)", re.I)
+_ARXIV = re.compile(r"arxiv:\s*(\d{4}\.\d{4,5}(?:v\d+)?)", re.I)
+_FIRST_PAGE = 3000  # characters
+
+_STYLED: dict[str, Kind] = {"abstract": "abstract", "bibliography": "references", "references": "references", "caption": "caption"}
+
+_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
+_MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
+_SAID = {f"{_W}tab": " ", f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}noBreakHyphen": "-"}
+_UP, _DOWN = "\x02", "\x03"  # no XML can have these
+# Without these marks 10² would read 102.
+_MARKS = {f"{_M}{n}": mark for n, mark in {"sup": "^", "sub": "_", "lim": "_", "num": "", "den": "/", "d": ""}.items()}
+# What was deleted or moved away, and what stands beside the text: pictures, text boxes, readings.
+_UNSAID = frozenset(f"{_W}{n}" for n in "del moveFrom pPr rPr drawing pict object rt".split()) | {f"{_MC}AlternateContent"}
+_BLOCKS = (f"{_W}p", f"{_W}tbl")
+_AROUND = frozenset(f"{_W}{n}" for n in "sdt sdtContent customXml ins moveTo smartTag".split())
+
+
+class Block(NamedTuple):
+    """A paragraph or a table, and the notes that it cites."""
+
+    lines: list[str]
+    kind: Kind = "body"
+    style: str = ""
+    level: int = 0
+    item: bool = False
+    notes: Sequence[str] = ()
+
+
+@component("docx")
+@dataclass(frozen=True)
+class Docx(FileFormat):
+    """One paper, its title and authors in the file's properties, or the title in the style Title or the only Heading 1."""
+
+    def recognises(self, name: str, head: bytes) -> bool:
+        named = name.lower().endswith(".docx")
+        if head.startswith(b"PK\x03\x04"):
+            return b"\x00word/" in head or (named and b"[Content_Types].xml" in head)  # a name follows the length of what follows it
+        return named and head.startswith(_OLE)
+
+    def papers(self, name: str, content: bytes) -> Iterator[Document]:
+        if content.startswith(_OLE):
+            raise LoadError("it is encrypted or in the old Word format; save it as .docx without a password")
+        try:
+            _check(content)
+            blocks, known = _read(content)
+        except LoadError:
+            raise
+        except zipfile.BadZipFile:
+            raise LoadError("it is not a Word document: it is no zip file, or is damaged or cut short") from None
+        # What is broken inside shows as whatever zipfile, zlib, lxml and python-docx come to raise: KeyError, ValueError,
+        # AttributeError, XMLSyntaxError, zlib.error, NotImplementedError, RuntimeError, EOFError, RecursionError ...
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise LoadError(f"it is not a Word document that can be read: {reason}") from None
+        yield _paper(name, blocks, known)
+
+
+def _check(content: bytes) -> None:
+    """Raises `LoadError` for a file that is unsafe to unpack or parse."""
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        parts = file.infolist()
+        if not any(re.fullmatch(r"word/document\d*\.xml", p.filename) for p in parts):
+            raise LoadError("it is not a Word document: it has no word/document.xml")
+        unpacked = sum(p.file_size for p in parts)
+        if unpacked > _UNPACKED or any(p.file_size > max(_LARGE, _RATIO * p.compress_size) for p in parts):
+            raise LoadError(f"it is not a Word document that is safe to read: it would unpack to {unpacked // 1_000_000} MB")
+        if any(p.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for p in parts):
+            raise LoadError("it is not a Word document: it is packed as none is")  # and could unpack to more than it says
+        for part in parts:
+            if part.filename.lower().endswith((".xml", ".rels")):
+                if re.search(rb"<!(?:DOCTYPE|ENTITY)", file.read(part).replace(b"\x00", b"")):  # UTF-16 too
+                    raise LoadError(f"it is not a Word document: {part.filename} declares entities")
+
+
+def _read(content: bytes) -> tuple[list[Block], dict[str, Any]]:
+    """The blocks of a document in order, and what its properties say."""
+    import docx
+    from docx.oxml import parse_xml
+
+    document = docx.Document(io.BytesIO(content))
+    styles = _styles(document.styles.element)
+    notes: dict[tuple[str, str], str] = {}
+    for relation in document.part.rels.values():
+        if relation.reltype.endswith(("/footnotes", "/endnotes")) and not relation.is_external:
+            for note in parse_xml(relation.target_part.blob).iterchildren(f"{_W}footnote", f"{_W}endnote"):
+                notes[f"{note.tag}Reference", note.get(f"{_W}id", "")] = _flat(note)
+    blocks = [_block(e, styles, notes) for e in _elements(document.element.body, *_BLOCKS)]
+    said = document.core_properties
+    return [b for b in blocks if b.lines], {
+        "title": " ".join(said.title.split()),
+        "authors": [a for a in map(str.strip, re.split(r";|\sand\s", said.author)) if not _NO_AUTHOR.fullmatch(a)],
+        "keywords": [k for k in map(str.strip, re.split(r"[;,]", said.keywords)) if k],
+    }
+
+
+def _styles(root: Any) -> dict[str, tuple[str, int]]:
+    """Of each style its name, in lower case, and its level as a heading, which it may have from the style it is based on; 0 if none."""
+    elements = {style.get(f"{_W}styleId", ""): style for style in root.iter(f"{_W}style")}
+    found = {}
+    for key, style in elements.items():
+        level, base, steps = -1, style, 0
+        while base is not None and level < 0 and steps < 16:  # a style may be based on itself
+            heading = re.fullmatch(r"heading ([1-9])", _value(base, "name"), re.I)
+            level = _outline(base, int(heading[1]) if heading else -1)
+            base, steps = elements.get(_value(base, "basedOn")), steps + 1
+        found[key] = (_value(style, "name").casefold(), max(level, 0))
+    return found
+
+
+def _value(element: Any, *path: str) -> str:
+    found = element.find("/".join(_W + name for name in path))
+    return "" if found is None else found.get(f"{_W}val", "")
+
+
+def _outline(element: Any, default: int) -> int:
+    """The level (from 1) that a paragraph or style says it is outlined at; 0 is body text."""
+    outline = _value(element, "pPr", "outlineLvl")
+    return int(outline) + 1 if outline in tuple("012345678") else 0 if outline else default
+
+
+def _elements(parent: Any, *tags: str) -> Iterator[Any]:
+    """What *parent* holds of these, in order, that in content controls too; a table of contents is left out."""
+    for child in parent:
+        if child.tag in tags:
+            yield child
+        elif child.tag in _AROUND and _value(child, "sdtPr", "docPartObj", "docPartGallery") != "Table of Contents":
+            yield from _elements(child, *tags)
+
+
+def _block(element: Any, styles: dict[str, tuple[str, int]], notes: dict[tuple[str, str], str]) -> Block:
+    cited = [(ref.tag, ref.get(f"{_W}id", "")) for ref in element.iter(f"{_W}footnoteReference", f"{_W}endnoteReference")]
+    said = [notes[c] for c in cited if notes.get(c)]
+    if element.tag == f"{_W}tbl":
+        return Block(list(_rows(element)), "table", notes=said)
+    style, level = styles.get(_value(element, "pPr", "pStyle"), ("", 0))
+    level = _outline(element, level)
+    lines = [words for line in _read_out(element).split("\n") if (words := " ".join(line.split()))]
+    if re.match(r"toc\b|table of figures", style):
+        return Block([])
+    if level and lines:
+        return Block([" ".join(lines)], "heading", style, level, notes=said)
+    kind: Kind = next((kind for ending, kind in _STYLED.items() if style.endswith(ending)), "body")
+    item = style.startswith("list") or element.find(f"{_W}pPr/{_W}numPr") is not None
+    return Block(lines, kind, style, item=item, notes=said)
+
+
+def _rows(table: Any) -> Iterator[str]:
+    """The rows of a table; the text of merged cells stands where they begin."""
+    for row in _elements(table, f"{_W}tr"):
+        if row.find(f"{_W}trPr/{_W}del") is None:
+            cells = [_flat(cell) if _begins(cell) else "" for cell in _elements(row, f"{_W}tc")]
+            if any(cells):
+                yield " ".join(" | ".join(cells).split())
+
+
+def _begins(cell: Any) -> bool:
+    merged = cell.find(f"{_W}tcPr/{_W}vMerge")
+    return merged is None or merged.get(f"{_W}val") == "restart"
+
+
+def _flat(parent: Any) -> str:
+    """The text of paragraphs and tables in one line."""
+    said = (" ".join(_rows(e)) if e.tag == f"{_W}tbl" else _read_out(e) for e in _elements(parent, *_BLOCKS))
+    return " ".join(" ".join(said).split())
+
+
+def _read_out(paragraph: Any) -> str:
+    """The text of a paragraph, with a mark where a number stands raised behind a word or number."""
+    said = _text(paragraph).replace(_DOWN + _UP, "")
+    return re.sub(f"[{_UP}{_DOWN}]", "", re.sub(rf"(?<=[\w)\]]){_UP}(?=[-+−–]?\d)", "^", said))
+
+
+def _text(element: Any) -> str:
+    if element.tag in _UNSAID:
+        return ""
+    if element.tag in (f"{_W}t", f"{_M}t"):
+        return element.text or ""
+    said = _SAID.get(element.tag) or "".join(map(_text, element))
+    if element.tag == f"{_W}r" and _value(element, "rPr", "vertAlign") == "superscript":
+        return _UP + said + _DOWN
+    if element.tag == f"{_M}nary":
+        sign = element.find(f"{_M}naryPr/{_M}chr")
+        return ("∫" if sign is None else sign.get(f"{_M}val", "")) + said
+    if said and element.tag in _MARKS:
+        bare = len(said) == 1 or said.isdecimal()
+        return _MARKS[element.tag] + (said if bare and element.tag != f"{_M}d" else f"({said})")
+    return said
+
+
+def _title(name: str, blocks: Sequence[Block], given: str) -> tuple[str, bool, Block | None]:
+    """The title, whether it is only guessed, and the block that it stands in."""
+    styled = next((b for b in blocks if b.style == "title"), None)
+    if not _NO_TITLE.fullmatch(given):
+        same = (b for b in (styled, *blocks[:1]) if b and " ".join(b.lines).casefold() == given.casefold())
+        return given, False, next(same, None)
+    top = [b for b in blocks if b.level == 1]
+    found = styled or (top[0] if len(top) == 1 and top == blocks[:1] else None)
+    if found and not _NO_TITLE.fullmatch(" ".join(found.lines)):
+        return " ".join(found.lines), False, found
+    return title_from_name(name), True, None
+
+
+def _paper(name: str, blocks: Sequence[Block], known: dict[str, Any]) -> Document:
+    title, guessed, stands_in = _title(name, blocks, known.pop("title"))
+    blocks = [b for b in blocks if b is not stands_in]
+    opening = "\n".join(line for b in takewhile(lambda b: not b.level, blocks) for line in b.lines)[:_FIRST_PAGE]
+    for key, pattern in (("doi", _DOI), ("arxiv", _ARXIV)):
+        found = {said.rstrip(".,;:)]").casefold() for said in pattern.findall(opening)}
+        known[key] = found.pop() if len(found) == 1 else None  # of two, one is another paper's
+    builder, item = PaperBuilder(), False
+    for block in blocks:
+        if not (item and block.item):
+            builder.paragraph()
+        item = block.item
+        as_what = builder.heading(block.lines[0], block.level) if block.level else builder.aside(block.kind)
+        with nullcontext() if block.kind == "body" else as_what:
+            for line in block.lines:
+                builder.add(line)
+                builder.line()
+        for note in block.notes:
+            builder.paragraph()
+            builder.add(note)
+            item = False
+    paper = builder.paper(title, **known, title_guessed=guessed or None)
+    if not paper.page_content:
+        raise LoadError("it has no text")
+    return paper

@@ -1,0 +1,106 @@
+"""Markdown: a paper a file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import yaml
+from langchain_core.documents import Document
+
+from ragkit.config.components import component
+from ragkit.document import IDENTIFIERS
+from ragkit.errors import LoadError
+from ragkit.read.formats import TextFormat, paper, title_from_name
+from ragkit.read.formats.builder import Sections
+from ragkit.text.words import trimmed
+
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
+_HEADING = re.compile(r"\A\s*#[ \t]+(?!#+[ \t]*[\r\n])(\S[^\r\n]*?)(?:[ \t]+#+)?[ \t]*(?:\r?\n|\Z)")
+_SETEXT_HEADING = re.compile(r"\A\s*(\S[^\r\n]*)\r?\n=+[ \t]*(?:\r?\n|\Z)")
+
+
+@component("markdown")
+@dataclass(frozen=True)
+class Markdown(TextFormat):
+    """One paper, its title and the rest of what is known about it in YAML front matter, or the title in a heading."""
+
+    def recognises_text(self, name: str, text: str) -> bool:
+        return bool(_FRONT_MATTER.match(text) or _HEADING.match(text)) or name.lower().endswith((".md", ".markdown"))
+
+    def papers_in(self, name: str, text: str) -> Iterator[Document]:
+        metadata: dict[str, Any] = {}
+        start = 0
+        if front := _FRONT_MATTER.match(text):
+            metadata, start = _front_matter(front[1]), front.end()
+        title = str(metadata.pop("title", "") or "")
+        if heading := _HEADING.match(text[start:]) or _SETEXT_HEADING.match(text[start:]):
+            if not title or " ".join(heading[1].split()).casefold() == " ".join(title.split()).casefold():
+                title, start = heading[1], start + heading.end()
+        guessed = {} if title else {"title_guessed": True}
+        found = paper(text, start, len(text), **{**metadata, **guessed, "title": title or title_from_name(name)})
+        if sections := _sections(found.page_content):
+            found.metadata["sections"] = sections
+        yield found
+
+
+_SECTION = re.compile(
+    r"^ {0,3}(#{1,6})[ \t]+(?!#+[ \t]*\r?$)(\S[^\r\n]*?)(?:[ \t]+#+)?[ \t]*$|^(?:```|~~~).*?(?:^(?:```|~~~)[ \t]*\r?$|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def _sections(text: str) -> list[dict[str, Any]]:
+    """What stands under which headings, which are those of ATX (`## Results`); none in a text that has none."""
+    rows: list[dict[str, Any]] = []
+    sections = Sections()
+    at = 0
+
+    def body(end: int) -> None:
+        start, end = trimmed(text, at, end)
+        if start < end:
+            rows.append({"start": start, "end": end, "path": sections.path, "kind": sections.kind})
+
+    for found in _SECTION.finditer(text):
+        if found[1]:
+            body(found.start())
+            sections.begin(found[2], len(found[1]))
+            start, at = trimmed(text, *found.span())
+            rows.append({"start": start, "end": at, "path": sections.path, "kind": "heading"})
+    body(len(text))
+    return rows if any(row["path"] for row in rows) else []
+
+
+def _front_matter(text: str) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(text)
+        as_written = yaml.load(text, Loader=yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 2}" if mark else ""
+        raise LoadError(f"its front matter is not YAML{where}: {getattr(error, 'problem', error)}") from None
+    except Exception as error:  # what reads a value, such as `2024-02-30`, raises what it likes
+        raise LoadError(f"its front matter has a value that YAML cannot read: {error}") from None
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise LoadError("its front matter is not a YAML mapping such as `title: ...`")
+    # These are no numbers, whatever they look like: arXiv 2301.10140 is not 2301.1014.
+    verbatim = {k: as_written[k] for k in ("title", *IDENTIFIERS) if k in as_written and isinstance(found[k], bool | int | float | date)}
+    return {str(k): _plain(v) for k, v in {**found, **verbatim}.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A YAML value as JSON has it."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(v) for v in value]
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()  # an escape can write half of a character
+    if isinstance(value, date):
+        return value.isoformat()
+    return value if isinstance(value, bool | int | float | None) else str(value)

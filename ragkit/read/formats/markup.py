@@ -1,0 +1,252 @@
+"""XML and HTML as a tree whose every piece of text knows where in the file it stands."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any, NamedTuple
+
+from ragkit.errors import LoadError
+from ragkit.read.formats import decode
+from ragkit.read.formats.builder import PaperBuilder
+
+_DEPTH = 150  # what is nested deeper stands beside its parent: no paper needs more, and no visitor runs out of stack
+
+
+class Piece(NamedTuple):
+    """Text that stands for `file[at:at+size]`; the same characters unless it was written as an entity."""
+
+    text: str
+    at: int
+    size: int
+
+
+@dataclass
+class Element:
+    """A tag (without namespace), what is in it, and where it begins."""
+
+    tag: str
+    attributes: dict[str, str] = field(default_factory=dict)
+    at: int = 0
+    children: list[Element | Piece] = field(default_factory=list)
+
+    def elements(self, *tags: str) -> Iterator[Element]:
+        """The child elements with one of these tags; all if none is given."""
+        return (c for c in self.children if isinstance(c, Element) and (not tags or c.tag in tags))
+
+    def find(self, *path: str) -> Element | None:
+        """The first element at the end of a path of tags."""
+        if not path:
+            return self
+        return next((found for child in self.elements(path[0]) if (found := child.find(*path[1:]))), None)
+
+    def every(self, *tags: str) -> Iterator[Element]:
+        """The elements with one of these tags anywhere below, in the file's order; not those within one another."""
+        for child in self.elements():
+            if child.tag in tags:
+                yield child
+            else:
+                yield from child.every(*tags)
+
+    def pieces(self) -> Iterator[Piece]:
+        for child in self.children:
+            if isinstance(child, Piece):
+                yield child
+            else:
+                yield from child.pieces()
+
+    def text(self) -> str:
+        """All text below, white space of any length as one space."""
+        return " ".join("".join(piece.text for piece in self.pieces()).split())
+
+
+def write(builder: PaperBuilder, piece: Piece) -> None:
+    """Add a piece of running text."""
+    if piece.size == len(piece.text):
+        builder.prose(piece.text, piece.at)
+    else:
+        builder.add(piece.text, piece.at, piece.size)
+
+
+def raised(builder: PaperBuilder, superscript: Element) -> bool:
+    """Is a superscript that follows what is written an exponent?  10<sup>3</sup> is 10^3, not 103."""
+    return builder.ends_in_word and bool(re.match(r"[-+−–]?\d", superscript.text()))
+
+
+def decoded(content: bytes, partial: bool = False) -> str:
+    """The text of a file of markup, in the encoding that it declares; else as `decode` reads it."""
+    declared = re.search(
+        rb"""<\?xml[^>]{0,80}?encoding=["']([\w.-]+)|<meta[^>]{0,200}?charset=["']?([\w.-]+)""", content[:2048], re.IGNORECASE
+    )
+    if not declared or content.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
+        return decode(content, partial)
+    name = (declared[1] or declared[2]).decode("ascii").lower()
+    if name in ("utf-8", "utf8", "utf-16", "ascii", "us-ascii"):
+        return decode(content, partial)
+    try:
+        return content.decode("cp1252" if name in ("iso-8859-1", "latin-1", "latin1") else name, errors="strict")
+    except (LookupError, UnicodeError):
+        return decode(content, partial)
+
+
+def xml_tree(text: str) -> Element:
+    """The root element of an XML file.  Raises `LoadError` for what is not well formed, and for entities that it defines."""
+    from xml.parsers.expat import ExpatError, errors
+
+    from defusedxml.common import DefusedXmlException
+    from defusedxml.ElementTree import DefusedXMLParser
+
+    grown = _XmlTarget(text)
+    try:
+        parser = DefusedXMLParser(target=grown, encoding="utf-8")
+        grown.expat = parser.parser
+        parser.parser.buffer_text = False  # else a piece would not know where it begins
+        parser.entity.update({name.removesuffix(";"): value for name, value in html.entities.html5.items()})
+        parser.feed(grown.content)
+        parser.close()
+    except DefusedXmlException as error:
+        raise LoadError(f"its XML defines entities, which is not safe to read: {type(error).__name__}") from None
+    except (ExpatError, SyntaxError) as error:  # xml.etree's ParseError is a SyntaxError
+        line = getattr(error, "lineno", None) or getattr(error, "position", (0,))[0]
+        reason = errors.messages.get(getattr(error, "code", 0), str(error))
+        raise LoadError(f"its XML is broken in line {line}: {reason}") from None
+    root = next(grown.root.elements(), None)
+    if root is None:
+        raise LoadError("its XML has no element")
+    return root
+
+
+class _Tree:
+    """A tree while it grows."""
+
+    def __init__(self) -> None:
+        self.root = Element("")
+        self.open = [self.root]
+
+    @property
+    def here(self) -> Element:
+        return self.open[min(len(self.open) - 1, _DEPTH)]
+
+    def begin(self, tag: str, attributes: dict[str, str], at: int) -> None:
+        element = Element(tag, attributes, at)
+        self.here.children.append(element)
+        self.open.append(element)
+
+
+class _XmlTarget(_Tree):
+    """What expat calls; its places are bytes, ours are characters."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.file = text
+        self.content = text.encode(errors="replace")
+        self.is_ascii = len(self.content) == len(text)
+        self.expat: Any = None
+        self.seen = (0, 0)
+
+    def place(self) -> int:
+        byte: int = self.expat.CurrentByteIndex
+        if self.is_ascii:
+            return byte
+        last, character = self.seen
+        if byte < last:
+            last, character = 0, 0
+        self.seen = byte, character + len(self.content[last:byte].decode(errors="replace"))
+        return self.seen[1]
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self.begin(_local(tag), {_local(name): value for name, value in attributes.items()}, self.place())
+
+    def end(self, tag: str) -> None:
+        self.open.pop()
+
+    def data(self, text: str) -> None:
+        at = self.place()
+        self.here.children.append(Piece(text, at, _written(self.file, text, at)))
+
+
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]
+
+
+def _written(file: str, text: str, at: int) -> int:
+    """How many characters of the file *text* stands for."""
+    if file.startswith(text, at):
+        return len(text)
+    if file.startswith("&", at):
+        return file.find(";", at) + 1 - at
+    return 2 if file.startswith("\r\n", at) else len(text)
+
+
+_VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
+_ENDED_BY = {
+    "p": frozenset(
+        "p div ul ol dl table section article aside nav header footer main h1 h2 h3 h4 h5 h6 pre blockquote figure form hr li td th tr".split()
+    ),
+    "li": frozenset({"li"}),
+    "dt": frozenset({"dt", "dd"}),
+    "dd": frozenset({"dt", "dd"}),
+    "td": frozenset({"td", "th", "tr", "tbody", "tfoot"}),
+    "th": frozenset({"td", "th", "tr", "tbody", "tfoot"}),
+    "tr": frozenset({"tr", "tbody", "tfoot"}),
+    "option": frozenset({"option", "optgroup"}),
+}
+"""Elements whose end may be left out, and the tags that end them."""
+
+
+def html_tree(text: str) -> Element:
+    """The tree of an HTML page, however it is written; its root has no tag."""
+    parser = _HtmlParser(text)
+    parser.feed(text)
+    parser.close()
+    return parser.tree.root
+
+
+class _HtmlParser(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=False)
+        self.tree = _Tree()
+        self.file = text
+        self.lines = [0, *(found.end() for found in re.finditer("\n", text))]
+
+    def place(self) -> int:
+        line, column = self.getpos()
+        return self.lines[line - 1] + column
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        while len(self.tree.open) > 1 and tag in _ENDED_BY.get(self.tree.open[-1].tag, ()):
+            self.tree.open.pop()
+        self.tree.begin(tag, {name: value or "" for name, value in attributes}, self.place())
+        if tag in _VOID:
+            self.tree.open.pop()
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attributes)
+        if tag not in _VOID:
+            self.tree.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        for depth in range(len(self.tree.open) - 1, max(len(self.tree.open) - _DEPTH, 0), -1):
+            if self.tree.open[depth].tag == tag:
+                del self.tree.open[depth:]
+                return
+
+    def handle_data(self, text: str) -> None:
+        at = self.place()
+        self.tree.here.children.append(Piece(text, at, len(text)))
+
+    def handle_entityref(self, name: str) -> None:
+        self._reference(f"&{name}")
+
+    def handle_charref(self, name: str) -> None:
+        self._reference(f"&#{name}")
+
+    def _reference(self, written: str) -> None:
+        at = self.place()
+        whole = written + ";" if self.file.startswith(written + ";", at) else written
+        stands_for = html.unescape(whole)
+        # A browser leaves what is no entity as it is, and so does unescape.
+        self.tree.here.children.append(Piece(stands_for, at, len(whole)))

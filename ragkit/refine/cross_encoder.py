@@ -1,0 +1,63 @@
+"""Passages reranked by a model that reads question and passage together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from langchain_core.documents import BaseDocumentCompressor, Document
+from pydantic import ConfigDict, PositiveInt
+
+from ragkit.config.components import component
+from ragkit.document import searchable
+from ragkit.errors import ModelError
+from ragkit.models import hub
+from ragkit.models.cross_encoders import Backend, Logits, logits
+from ragkit.models.openvino import Precision
+from ragkit.refine import Share, reranked
+
+# --- cross-encoders
+
+
+@component("cross_encoder")
+class CrossEncoderReranker(BaseDocumentCompressor):
+    """The best `top_k` of the first `depth` by a model that reads question and passage together: a sentence-transformers CrossEncoder.
+
+    `model`: a directory, such as one that `ragkit train reranker` made, an installed model package, or a name on the hub.
+    Scores are probabilities; `blend` is the weight of the score that a passage came with, both then scaled to 0..1.
+    `backend`: `openvino` runs models that classify sequences; `torch` whatever CrossEncoder loads.  What is longer than the
+    model reads is cut off at the end of the longer text.
+    """
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    model: str
+    backend: Backend = "openvino"
+    precision: Precision = "auto"
+    depth: PositiveInt = 50
+    top_k: PositiveInt = 10
+    batch_size: PositiveInt = 16
+    blend: Share = 0.0
+
+    def compress_documents(self, documents: Sequence[Document], query: str, callbacks: Any = None) -> Sequence[Document]:
+        if not documents:
+            return []
+        read = list(documents)[: self.depth]
+        return reranked(read, self.scores(query, [searchable(d) for d in read]), self.blend, self.top_k)
+
+    def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+        """How probably each of *texts* answers *query*.  Raises `ModelError` if the model is nowhere to be had, or is no reranker."""
+        files = hub.files(self.model)
+        if not texts:
+            return []
+        found = logits(files, [(query, text) for text in texts], self.backend, self.precision, self.batch_size)
+        if found.shape[1] > 2:
+            raise ModelError(f"the model in '{files}' tells {found.shape[1]} labels apart; a reranker has one, or no and yes")
+        return _probabilities(found)
+
+
+def _probabilities(logits: Logits) -> list[float]:
+    if logits.shape[1] == 2:  # no and yes
+        logits = logits[:, 1:] - logits[:, :1]
+    return [float(p) for p in 1 / (1 + np.exp(-logits[:, 0].astype(np.float64)))]

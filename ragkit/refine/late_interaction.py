@@ -1,0 +1,127 @@
+"""Passages reranked by how well each token of the question is met in them."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
+
+import numpy as np
+from langchain_core.documents import BaseDocumentCompressor, Document
+from langchain_core.embeddings import Embeddings
+from numpy.typing import NDArray
+from pydantic import ConfigDict, NonNegativeInt, PositiveInt, field_validator
+
+from ragkit.config.components import component
+from ragkit.document import digest, searchable
+from ragkit.refine import Share, reranked
+
+Vectors = NDArray[np.float32]
+
+
+# --- late interaction
+
+
+class TokenEmbeddings(Protocol):
+    """Embeddings that give a vector a token, too: one array (tokens x dimensions) a text, rows of length 1."""
+
+    def token_vectors(self, texts: Sequence[str]) -> list[Vectors]: ...
+
+
+@component("late_interaction")
+class LateInteraction(BaseDocumentCompressor):
+    """The best `top_k` of the first `depth` by how well each word of the question is met somewhere in the passage.
+
+    The score is the mean over the question's tokens of their best cosine with a token of the passage (MaxSim, from "ColBERT:
+    Efficient and Effective Passage Search via Contextualized Late Interaction over BERT"), with the model of dense retrieval.
+    `pool`: passages are kept at one vector for so many tokens, clustered by Ward's method as in "Reducing the Footprint of
+    Multi-Vector Retrieval with Minimal Performance Impact via Token Pooling".  Up to `cache_megabytes` of passages' vectors
+    stay in memory.  `blend` is the weight of the score that a passage came with, both then scaled to 0..1; a model that was not
+    trained for late interaction, as most are not, ranks worse without it.
+    """
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True, ignored_types=(functools.cached_property,))
+
+    embed: Embeddings
+    depth: PositiveInt = 50
+    top_k: PositiveInt = 10
+    blend: Share = 0.5
+    pool: PositiveInt = 1
+    cache_megabytes: NonNegativeInt = 256
+
+    @field_validator("embed")
+    @classmethod
+    def _gives_tokens(cls, embed: Embeddings) -> Embeddings:
+        if not hasattr(embed, "token_vectors"):
+            raise ValueError(f"late interaction needs a vector for each token, which {type(embed).__name__} does not give")
+        return embed
+
+    def compress_documents(self, documents: Sequence[Document], query: str, callbacks: Any = None) -> Sequence[Document]:
+        if not documents:
+            return []
+        read = list(documents)[: self.depth]
+        return reranked(read, self.scores(query, [searchable(d) for d in read]), self.blend, self.top_k)
+
+    def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+        """The mean best cosine of each text; 0 for one without a token."""
+        [asked] = self._tokens.token_vectors([query])
+        return [float((asked @ text.T).max(axis=1).mean()) if len(asked) and len(text) else 0.0 for text in self._vectors(texts)]
+
+    def _vectors(self, texts: Sequence[str]) -> list[Vectors]:
+        keys = [digest(text) for text in texts]
+        found = self._kept.get(keys)
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+        if new:
+            made = [pooled(v, self.pool).astype(np.float16) for v in self._tokens.token_vectors(list(new.values()))]
+            self._kept.put(dict(zip(new, made, strict=True)))
+            found |= dict(zip(new, made, strict=True))
+        return [found[key].astype(np.float32) for key in keys]
+
+    @property
+    def _tokens(self) -> TokenEmbeddings:
+        return cast(TokenEmbeddings, self.embed)
+
+    @functools.cached_property
+    def _kept(self) -> Kept:
+        return Kept(self.cache_megabytes * 1_000_000)
+
+
+def pooled(vectors: Vectors, factor: int) -> Vectors:
+    """One vector for about *factor* alike ones: the mean of each of Ward's clusters, of length 1."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    wanted = -(-len(vectors) // factor)
+    if wanted >= len(vectors):
+        return vectors
+    clusters = fcluster(linkage(vectors, "ward"), wanted, "maxclust")
+    means = np.stack([vectors[clusters == c].mean(axis=0) for c in np.unique(clusters)])
+    return np.asarray(means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+
+
+class Kept:
+    """Arrays by key, up to so many bytes; those unused for longest go first.  Safe to share between threads."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.bytes = most, 0
+        self._arrays: OrderedDict[str, NDArray[np.float16]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, keys: Sequence[str]) -> dict[str, NDArray[np.float16]]:
+        """Those that there are."""
+        with self._lock:
+            there = [key for key in keys if key in self._arrays]
+            for key in there:
+                self._arrays.move_to_end(key)
+            return {key: self._arrays[key] for key in there}
+
+    def put(self, arrays: Mapping[str, NDArray[np.float16]]) -> None:
+        with self._lock:
+            for key, array in arrays.items():
+                if key not in self._arrays:
+                    self._arrays[key] = array
+                    self.bytes += array.nbytes
+            while self.bytes > self.most:
+                _, oldest = self._arrays.popitem(last=False)
+                self.bytes -= oldest.nbytes

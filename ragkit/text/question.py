@@ -1,0 +1,335 @@
+"""What a question asks: its parts, what it names, and the kind of thing that would answer it.  Pure functions."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ragkit.text.language import is_english
+from ragkit.text.words import STOPWORDS, apart, codes, names, numbers, quantities, stem, stems, words
+
+# --- the parts of a question
+
+_PARTS = re.compile(r"[?;]\s+|,?\s+and\s+")
+_SIDES = (  # of a comparison: what is asked of both, the one, the other, and what more is asked of both
+    re.compile(r"^(which\b[^,:]*[,:]\s+)(.+?),?\s+or\s+([^,]+)(.*)", re.IGNORECASE),
+    re.compile(r"^(compare\s+(?:the\s+[\w\s-]{1,40}?\s+of\s+)?)(.+?)\s+(?:with|to|against|and)\s+(.+)()", re.IGNORECASE),
+    re.compile(r"^()(.+?)\s+(?:versus|vs\.?)\s+(.+)()", re.IGNORECASE),
+)
+_ASKS = re.compile(r"\b(what|which|who|whose|whom|where|when|why|how)\b", re.IGNORECASE)
+
+
+def parts(question: str) -> list[str]:
+    """The things that *question* asks for, each as a question.
+
+    It is cut at `and`, `;` and `?` where a question word or another name stands behind, and where it compares one name with
+    another.  A part without a name is asked of the names before it; one without a question word asks what was asked before,
+    of its own name.
+    """
+    if both := _sides(question):
+        return both
+    found: list[str] = []
+    for piece in _PARTS.split(question):
+        if not stems(piece):
+            continue
+        if not found or _ASKS.search(piece) or _named(piece).keys() - _named(found[-1]).keys():
+            found.append(piece.strip(" ,"))
+        else:
+            found[-1] += f" and {piece.strip(' ,')}"
+    return [found[0], *(_whole(part, found[0]) for part in found[1:])] if len(found) > 1 else [question]
+
+
+def _sides(question: str) -> list[str]:
+    """What *question* asks of each of two that it compares by their names; nothing if it does more, or compares more."""
+    plain = " ".join(question.split()).rstrip(" ?.")
+    if re.search(r"[?.;]\s(?<!vs\.\s)", plain):
+        return []
+    for compared in filter(None, (form.match(plain) for form in _SIDES)):
+        before, one, other, behind = compared.groups()
+        named = _named(one) and _named(other).keys() - _named(one).keys() and _named(other.split()[-1])
+        if named and not ("," in one or _named(before[:1].lower() + before[1:]) or _ASKS.search(f"{one} {other}")):
+            return [f"{before}{one}{behind}", f"{before}{other}{behind}"]
+    return []
+
+
+def _named(text: str) -> dict[str, str]:
+    """The words of *text* that name something, as keys, and as they are written."""
+    found = names(f"of {text}")  # no name may be taken for the capital of a sentence
+    whole = {name: re.compile(rf"(?<!\w){re.escape(name)}(?!\w)") for name in found}
+    return {name: word.strip(".,;:?!()\"'") for word in text.split() for name in found if whole[name].search(word.casefold())}
+
+
+def _whole(part: str, first: str) -> str:
+    """What *part* asks, with what it leaves out because *first* stands before it."""
+    about = _named(first)
+    if _ASKS.search(part):
+        return part if _named(part) else " ".join([*about.values(), part])
+    return " ".join([*(word for word in first.split() if not _named(word).keys() & about.keys()), part])
+
+
+def asks_once(question: str) -> bool:
+    """Has *question* one question word only?"""
+    return len(_ASKS.findall(question)) == 1
+
+
+class Said(NamedTuple):
+    """The words of a text, to look for what a question names."""
+
+    plain: str
+    stems: frozenset[str]
+
+    @classmethod
+    def by(cls, text: str) -> Said:
+        plain = apart(unicodedata.normalize("NFKC", text)).casefold()
+        return cls(plain, frozenset(stems(text)))
+
+    def has(self, name: str) -> bool:
+        """Is it called so, its parts side by side?  `Self-RAG` is `Self RAG`, and not `RAG by itself`; `GPT3` is `GPT-3`."""
+        parts = words(name)
+        if len(parts) == 1 and stem(parts[0]) in self.stems:
+            return True
+        runs = [run for part in parts for run in re.findall(r"[^\W\d_]+|[^\w]+|\d+|_+", part)]
+        together = r"[\W_]{0,2}".join(map(re.escape, runs))
+        return bool(re.search(rf"(?<![^\W_]){together}(?:e?s)?(?![^\W_])(?!(?<=\d)\.\d)", self.plain))
+
+
+def mentioned(asked: str, texts: Sequence[Said]) -> bool:
+    """Does one of *texts* mention something that is named where it is *asked* for, or is nothing named?"""
+    called = Asked.of(asked).names
+    return not called or any(text.has(name) for name in called for text in texts)
+
+
+def unmentioned(question: str, texts: Sequence[Said]) -> list[str]:
+    """The names in *question*, as it writes them, that none of *texts* mentions; nothing if they mention none of its names.
+
+    Those such as `GPT-4`; one that has but a capital (`Mozart`) counts where they mention no other name of its part, and the
+    question is one sentence: it may be written in other words, or begin a sentence.
+    """
+    asked = [Asked.of(part) for part in parts(question)]
+    known = [any(text.has(name) for name in part.names for text in texts) for part in asked]
+    if not any(known) and all(part.names for part in asked):
+        return []
+    is_one = not re.search(r"[?.!;:]\s+\S", question)
+    wanted = {name for part, told in zip(asked, known, strict=True) for name in (part.names if is_one and not told else part.codes)}
+    called = {name: re.sub(r"['’]s$", "", written) for name, written in _named(question).items() if name in wanted}
+    lost = [written for name, written in called.items() if not any(t.has(name) or _is_spelled_out(written, t.plain) for t in texts)]
+    return list(dict.fromkeys(lost))
+
+
+def _is_spelled_out(code: str, text: str) -> bool:
+    """Is *code*, if it is all capitals, written with dots, or do neighbouring words begin with its letters?"""
+    dotted = r"\.\s?".join(code)
+    return code.isalpha() and code.isupper() and (_begin(code, text) or bool(re.search(rf"(?<!\w){dotted}", text, re.IGNORECASE)))
+
+
+# --- the kind of thing that is asked for
+
+_HOW = re.compile(
+    r"\bhow (?:(many)|much|often|(?:large|big|long|far|fast|old|high|deep|wide|heavy|tall|small)"
+    r"(?=\s+(?:an?|are|can|could|did|do|does|has|have|is|was|were|will|would)\b|\s*[?.,]|\s*$))\b((?:\s+[\w-]+){0,4})",
+    re.I,
+)
+_WHICH = re.compile(r"\b(?:what|which|whose)(?:\s+(?:is|was|are|were)(?:\s+(?:the|an?))?)?\b((?:\s+[\w-]+){1,4})", re.I)
+_QUANTITIES = frozenset(
+    "accuracy age amount auc bleu chrf cost count date decrease dose duration error f1 fid frequency gain height improvement incidence "
+    "increase length map margin mrr ndcg number percent percentage perplexity precision prevalence price proportion rate rates ratio recall "
+    "reduction rouge score scores share size speed speedup temperature time weight wer year".split()
+)
+_SIZES = re.compile(
+    r"^which\b[^,:]*\b(?:bigger|cheaper|deeper|faster|fewer|greater|higher|larger|longer|lower|more|older|quicker|shorter|slower|smaller|younger)\b"
+    r"[^,:]*[,:]\s|^compare\s+the\s+(?:\w+\s+)?(\w+)\s+of\b",
+    re.IGNORECASE,
+)
+_LETTERS = re.compile(r"\b(?:stands?|short) for\b|\babbreviat", re.IGNORECASE)
+_NAME = re.compile(r"^\s*(?:who|which|where|name|list)\b|\b(?:called|name of)\b", re.IGNORECASE)
+_CHOICE = re.compile(
+    r"(?:^|[,:;.?]\s*|\band\s+)(?:\w+\s+)?which\s+(?!(?:are|can|could|did|do|does|has|have|is|of|was|were|will|would)\b)[\w-]",
+    re.IGNORECASE,
+)
+_THING = re.compile(
+    r"\b(?:which|what(?: (?:kind|type|sort)s? of)?)\s+((?:[\w-]+\s+){0,3}?[\w-]+)"
+    r"(?=\s+(?:is|are|was|were|do|does|did|has|have|can|could|will|would|to|in|for|of|on|that|used|tested)\b|[?.,]|$)",
+    re.IGNORECASE,
+)
+
+_DEFINED = re.compile(
+    r"^\W*(?:(?:what|(who))(?:['’]s| (?:is|are|was|were))(?: meant by)?|define|explain|describe|what (?:does|do|did)(?=.* (?:mean|do)$))"
+    r" (?:(?:an?|the) )?(.{1,60}?)(?: (?:mean|do))?$",
+    re.IGNORECASE,
+)
+_INTRODUCED = (
+    r"(?<!the )(?<!our )\b(?:(?:propos|introduc|describ|defin|creat|formulat|devis|nam)(?:e|es|ed|ing)|(?:present|develop|construct|design|coin)(?:s|ed|ing)?"
+    r"|(?:call|term)(?:s|ed)|dub(?:s|bed)|buil(?:d|ds|t))\b"
+)
+_NOT_OF_IT = r"(?:against|and|by|for|from|in|of|on|over|than|that|to|unlike|which|with)\b"
+_KIND = r"(?:an?|the|one|any|how|what|when|where)\b"
+_OPENING = r"(?:^\W*|[,;:]\s+|\b(?:and|here|that|where)\s+)(?:(?:an?|the)\s+)?"
+_OF_ITS_OWN = re.compile(rf"\b(?:we|paper|work|study|article|report)\b[^.;]{{0,40}}?{_INTRODUCED}", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a question names, and what would answer it."""
+
+    names: frozenset[str]
+    codes: frozenset[str]
+    """Those of its names that can be nothing else, such as `GPT-4`."""
+    things: frozenset[str]
+    """The stems of the words that say what is asked for: which *data set*, how many *stories*."""
+    thing: str
+    """The last of them, if it is one of several: which data *set*."""
+    counted: str
+    """The last of them, if it is counted: how many *stories*."""
+    asks_number: bool
+    compares_numbers: bool
+    """Would a number tell, though it need not be what is asked for: which is *larger*?"""
+    asks_name: bool
+    """In so many words (*who*, *what is it called*)?"""
+    asks_choice: bool
+    """For one of several (*which model*)?"""
+    letters: frozenset[str]
+    """What is to be spelled out."""
+    subject: str
+    """What is to be defined, as the question writes it: what is *a word-pooled tokenizer*."""
+    known: frozenset[str]
+    """The numbers that the question says itself."""
+    said: frozenset[str]
+    """The stems of its words."""
+
+    @classmethod
+    def of(cls, question: str) -> Asked:
+        """What can be told of *question*; of one that is not in English, its codes and its numbers."""
+        if not is_english(question):
+            known, said = frozenset(numbers(question)), frozenset(stems(question))
+            named = frozenset(filter(None, (_core(code, question) for code in codes(question))))
+            return cls(named, named, frozenset(), "", "", False, False, False, False, frozenset(), "", known, said)
+        how, which, thing, sizes = (form.search(question) for form in (_HOW, _WHICH, _THING, _SIZES))
+        found = _leading(how[2] if how[1] else "") if how else _leading(which[1]) if which else []
+        if how and any(word.endswith("ed") for word in found[1:]):  # how many teams *handed in* projects
+            found = found[: next(at for at, word in enumerate(found) if at and word.endswith("ed"))]
+        things = [s for word in found for s in stems(word)]
+        counted = things[-1] if how and how[1] and things else ""
+        called = set() if question.isupper() else {n for n in names(question) if not counted or stem(n) not in things}
+        return cls(
+            names=frozenset(called),
+            codes=frozenset(called & codes(question)),
+            things=frozenset(things) - {stem(w) for n in called for w in words(n)},
+            thing=(stems(thing[1]) or [""])[-1] if thing else "",
+            counted=counted,
+            asks_number=bool(how) or any(word.casefold() in _QUANTITIES for word in found[-1:]),
+            compares_numbers=bool(sizes and (not sizes[1] or stem(sizes[1]) in {stem(word) for word in _QUANTITIES})),
+            asks_name=bool(_NAME.search(question)),
+            asks_choice=bool(_CHOICE.search(question)),
+            letters=frozenset(codes(question)) if _LETTERS.search(question) else frozenset(),
+            subject=_subject(question),
+            known=frozenset(numbers(question)),
+            said=frozenset(stems(question)),
+        )
+
+    def gives_number(self, text: str) -> bool:
+        """Does *text* give a number that the question does not, and by it what is counted, if something is?"""
+        if not self.counted:
+            return bool(numbers(text) - self.known)
+        every = [word for word in text.split() if word.strip(".,;:()").casefold() not in STOPWORDS]
+        given = [at for at, word in enumerate(every) if numbers(word) - self.known]
+        things = [at for at, word in enumerate(every) if self.counted in stems(word)]
+        before = _BEHIND if _NUMBER_OF.search(text) else _BEFORE
+        return any(number - before <= thing <= number + _BEHIND for number in given for thing in things)
+
+    def gives_name(self, text: str) -> bool:
+        """Does *text* name something that the question does not?"""
+        return bool(names(text) - self.names)
+
+    def defines(self, text: str) -> bool:
+        """Does *text* have the letters in brackets behind other words, or other words in brackets behind them?"""
+        spelled = (rf"\w[\w\s-]*\(\s*{re.escape(code)}s?\s*\)|\b{re.escape(code)}\s*\(\w" for code in self.letters)
+        return any(re.search(each, text, re.IGNORECASE) for each in spelled)
+
+    def tells_what(self, text: str, title: str = "") -> bool:
+        """Does *text* say what the subject is: that it *is a* thing, or that somebody proposes it?
+
+        Where the subject heads the *title* of the paper, what the paper proposes is the subject.
+        """
+        if not self.subject:
+            return False
+        plain = r"[\s-]+".join(map(re.escape, re.split(r"[\s-]+", re.sub(r"(?<=\w{3}[^s\W])s$", "", self.subject))))
+        name = rf"(?<![\w-]){plain}(?:e?s)?(?![\w-])"
+        said = (
+            rf"(?:{_OPENING}{name}(?:\s*(?:\([^()]*\)|\[[^\[\]]*\]))?|\({name}\)),?\s+(?:is|are|was|were)\s+(?:\w+\s+)?{_KIND}",
+            rf"{_OPENING}{name}(?:\s*\([^()]*\))?,\s+(?:an?|the|one|any|which)\b",
+            rf"{_OPENING}{name}\s+(?:means?|refers?\s+to|denotes?)\b",
+            rf"{name}(?:\s*\([^()]*\))?(?:\s+(?:--|[—–])|:)\s+(?!\d)",
+            rf"{_INTRODUCED}(?:\s+(?!{_NOT_OF_IT})[\w-]+){{0,4}}?\s+{name}",
+            rf"{_INTRODUCED}[^.;]{{0,120}}?(?:,\s+{name}(?=[,.:]|\s+(?:--|[—–])|$)|\({name}\))",
+        )
+        if any(re.search(each, text, re.IGNORECASE) for each in said):
+            return True
+        return bool(re.match(rf"\W*{name}\s*[:—–]", title, re.IGNORECASE) and _OF_ITS_OWN.search(text))
+
+    def gives(self, text: str) -> bool:
+        """Does *text* have something of the kind that is asked for, as far as its form tells?"""
+        if self.asks_number:
+            counted = [unit for number, unit in quantities(text) if unit and number not in self.known]
+            return self.gives_number(text) or bool(numbers(text) - self.known and not counted)
+        if self.letters:
+            return self.defines(text) or any(_begin(code, text) for code in self.letters)
+        if self.asks_name or self.asks_choice:
+            said = names(f"of {text}")  # an answer may begin with the name
+            one_of_them = bool(self.names & said) and not self.names <= said
+            return self.gives_name(text) or one_of_them or (len(words(text)) <= _BRIEF and bool(said - self.names))
+        return bool(set(stems(text)) - self.said)
+
+
+def _subject(question: str) -> str:
+    """What *question* wants to be defined; a relation, such as the size *of* something, is no subject, nor is what is to be named."""
+    found = _DEFINED.search(" ".join(question.split()).rstrip(" ?.!"))
+    said = re.sub(r"\s*\(.*", "", found[2]).strip("\"'“”‘’«»") if found else ""
+    bare = [word.casefold() for word in said.split()]
+    called = not bare or bare[-1] in ("called", "named") or (found and found[1] and said.islower())
+    return "" if called or len(bare) > 6 or any(word in STOPWORDS for word in bare) else said
+
+
+_NUMBER_OF = re.compile(r"\bnumbers? of\b|\bcount\b", re.IGNORECASE)
+_BEFORE, _BEHIND = 3, 7
+"""How many words before its number, and behind it, a thing may stand that is counted: *19K accurate multiple choice questions*."""
+
+_BRIEF = 4
+"""An answer of so many words may be the name itself."""
+
+
+def answers(question: str, text: str) -> bool:
+    """Does *text* have something of the kind that each part of *question* asks for, as far as its form tells?
+
+    A comparison is one question: to name the larger one is an answer.
+    """
+    return all(Asked.of(part).gives(text) for part in ([question] if _sides(question) else parts(question)))
+
+
+_BETWEEN = r"[\W_]+(?:(?:of|for|and|the|in|to)\s+)?"
+
+
+def _begin(code: str, text: str) -> bool:
+    """Do neighbouring words of *text* begin with the letters of *code*?"""
+    initials = _BETWEEN.join(rf"{letter}[^\W\d_]+" for letter in code if letter.isalpha())
+    return bool(re.search(r"\b" + initials, text, re.IGNORECASE))
+
+
+def _core(name: str, question: str) -> str:
+    """What is a name in *name*, without nouns that are joined to it in German: of `BERT-Modell` BERT, of `In-Batch-Negativen` nothing."""
+    found = re.search(re.escape(name), question, re.IGNORECASE)
+    written = re.split(r"([-.+])", found[0] if found else name)
+    kept = [i for i in range(0, len(written), 2) if len(written[i]) == 1 or any(c.isupper() or c.isdigit() for c in written[i][1:])]
+    return "".join(written[kept[0] : kept[-1] + 1]).casefold() if kept else ""
+
+
+def _leading(text: str) -> list[str]:
+    """The first words of *text*, at most three, up to one that says nothing of its own."""
+    found: list[str] = []
+    for word in text.split()[:3]:
+        if word.casefold() in STOPWORDS:
+            break
+        found.append(word)
+    return found

@@ -1,0 +1,111 @@
+"""Every registered component keeps the contract that `ragkit.testing.check_component` states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from langchain_core.documents import Document
+from support import static_model
+from tiny_models import tiny_cross_encoder
+
+import ragkit.evaluate.judge
+import ragkit.pipeline_file
+from ragkit.config import components
+from ragkit.fuse import Fusion, Ranking
+from ragkit.generate.chat import CitedGenerator
+from ragkit.index.bm25 import TantivyIndex
+from ragkit.index.chroma import ChromaStore
+from ragkit.models.embeddings import SentenceTransformersEmbeddings
+from ragkit.testing import HashedEmbeddings, check_component, check_signature, imports_heavy, scripted_chat
+
+# What the components that cannot be made without arguments are made with.
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "chroma": {"embed": HashedEmbeddings()},
+    "flat": {"embed": HashedEmbeddings()},
+    "semantic": {"embed": HashedEmbeddings()},
+    "dense": {"store": ChromaStore(embed=HashedEmbeddings())},
+    "lexical": {"index": TantivyIndex()},
+    "cited": {"llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])},
+    "structured": {"llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])},
+    "quoted": {"llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])},
+    "notes": {"llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])},
+    "backed": {
+        "write": ragkit.use(CitedGenerator, llm=ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."]))
+    },
+    "llm": {"llm": ragkit.use(scripted_chat, responses=['{"score": 4, "reason": "right"}'])},
+    "judge": {"llm": ragkit.use(scripted_chat, responses=['{"reason": "it says so", "verdict": "supported"}'])},
+    "late_interaction": {"embed": SentenceTransformersEmbeddings()},
+    "mmr": {"embed": HashedEmbeddings()},
+    "scripted": {"responses": ["yes"]},
+    "fallback": {"models": [ragkit.use(scripted_chat, responses=["yes"])]},
+    "condense": {"llm": ragkit.use(scripted_chat, responses=["How many people do glass bridges carry?"])},
+    "multi_query": {"llm": ragkit.use(scripted_chat, responses=["1. What are bridges?\n2. What does bridge mean?"]), "n": 2},
+    "decompose": {"llm": ragkit.use(scripted_chat, responses=["What is a bridge?"])},
+    "hyde": {"llm": ragkit.use(scripted_chat, responses=["A bridge is a way over water."])},
+    "think": {"llm": ragkit.use(scripted_chat, responses=["It would name kinds of bridges."])},
+    "llm_pointwise": {"llm": ragkit.use(scripted_chat, responses=["7"]), "blend": 0.5},
+    "llm_pairwise": {"llm": ragkit.use(scripted_chat, responses=["A"]), "passes": 1},
+    "llm_listwise": {"llm": ragkit.use(scripted_chat, responses=["[2] > [1]"]), "top_k": 2},
+}
+
+
+@pytest.mark.parametrize(("name", "maker"), components.registered(), ids=lambda v: v if isinstance(v, str) else v.__name__)
+def test_every_component_keeps_the_contract(name: str, maker: components.Maker, model_server: Any, tmp_path: Path) -> None:
+    made_here = {
+        "openai": lambda: {"model": "m", "base_url": model_server.url},
+        "static": lambda: {"model": static_model(tmp_path, np.eye(4, 3))},
+        "cross_encoder": lambda: {"model": str(tiny_cross_encoder(tmp_path))},
+        "entailment": lambda: {"model": str(tiny_cross_encoder(tmp_path)), "threshold": 0.0},
+    }
+    check_component(maker, **(made_here[name]() if name in made_here else ARGUMENTS.get(name, {})))
+
+
+def test_the_extractive_generator_keeps_the_contract_with_an_embedder_too() -> None:
+    from ragkit.generate.extractive import ExtractiveGenerator
+
+    check_component(ExtractiveGenerator, embed=HashedEmbeddings(), most=2)
+
+
+def test_every_slot_of_our_own_has_a_component() -> None:
+    ours = [slot for slot in components.interfaces() if slot.__module__.startswith("ragkit")]
+    assert [slot.__name__ for slot in ours if not components.names(slot)] == []
+
+
+def test_making_the_default_pipeline_imports_nothing_heavy() -> None:
+    assert imports_heavy("import ragkit; ragkit.load()") == []
+
+
+def test_a_component_that_swallows_arguments_is_refused() -> None:
+    class Greedy(Fusion):
+        """Takes anything."""
+
+        def __init__(self, **settings: int) -> None: ...
+
+        def worths(self, ranking: Ranking) -> list[float]:
+            return [0.0 for _ in ranking.documents]
+
+    with pytest.raises(AssertionError, match=r"Greedy swallows arguments with \*settings"):
+        check_signature(Greedy)
+
+
+def test_a_component_that_loses_documents_is_refused() -> None:
+    @dataclass(frozen=True)
+    class First(Fusion):
+        """Keeps one."""
+
+        def fuse(self, rankings: Any) -> list[Document]:
+            return [d for r in rankings for d in r.documents][:1]
+
+        def worths(self, ranking: Ranking) -> list[float]:
+            return []
+
+    components.component("first_only")(First)
+    try:
+        with pytest.raises(AssertionError, match="a document is lost or there twice"):
+            check_component(First)
+    finally:
+        components._components.remove(("first_only", First))

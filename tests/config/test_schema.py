@@ -1,0 +1,42 @@
+"""The JSON Schema that editors check pipeline files with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+from support import ROOT
+
+from ragkit.pipeline_file import schema
+
+VALIDATOR = Draft202012Validator(schema())
+
+
+def problems(text: str) -> list[str]:
+    return [error.json_path for error in VALIDATOR.iter_errors(yaml.safe_load(text))]
+
+
+def test_the_schema_is_a_schema() -> None:
+    Draft202012Validator.check_schema(schema())
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
+def test_it_accepts_every_configuration(path: Path) -> None:
+    assert problems(path.read_text()) == []
+
+
+def test_it_rejects_a_typo_in_a_key_in_a_type_and_in_an_argument() -> None:
+    right = "ingest: {chunk: {type: sentence, overlap: 2}, index: bm25}\nanswer: {retrieve: [], generate: extractive}\n"
+    assert problems(right) == []
+    assert problems(right.replace("ingest", "ingets")) == ["$", "$"]
+    assert problems(right.replace("sentence", "sentense")) == ["$.ingest.chunk"]
+    assert problems(right.replace("overlap", "overlpa")) == ["$.ingest.chunk"]
+
+
+def test_every_component_is_described() -> None:
+    chunkers = schema()["$defs"]["BaseDocumentTransformer"]["anyOf"]
+    [sentence] = [c for c in chunkers if c.get("properties", {}).get("type") == {"const": "sentence"}]
+    assert sentence["description"].startswith("As many whole sentences as fit into `max_tokens` of `model`")
+    assert sentence["properties"]["max_tokens"] == {"exclusiveMinimum": 0, "type": "integer", "default": 200}

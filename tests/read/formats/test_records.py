@@ -1,0 +1,74 @@
+"""Papers as records: JSON lines and tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import SHARED
+
+from ragkit.document import Span, places_of
+from ragkit.errors import LoadError
+from ragkit.read.files import Files
+from ragkit.read.formats.records import Csv, JsonLines
+
+
+def test_a_line_of_json_is_a_paper() -> None:
+    line = '{"_id": "7", "title": "On Bridges", "text": "Glass bridges carry 40 people.", "year": 2020, "authors": ["A. Smith"]}\n'
+    [paper] = JsonLines().papers("corpus.jsonl", line.encode())
+    assert paper.page_content == "Glass bridges carry 40 people."
+    assert {k: v for k, v in paper.metadata.items() if k != "sources"} == {
+        "id": "7",
+        "title": "On Bridges",
+        "year": 2020,
+        "authors": ["A. Smith"],
+    }
+
+
+def test_other_field_names_can_be_mapped() -> None:
+    line = '{"name": "On Bridges", "summary": "They carry people."}\n'
+    [paper] = JsonLines(title=["name"], text=["summary"]).papers("x", line.encode())
+    assert (paper.metadata["title"], paper.page_content) == ("On Bridges", "They carry people.")
+
+
+def test_a_row_of_a_table_is_a_paper() -> None:
+    table = 'title;abstract;year\n"On ""glass"" bridges";"They carry; people.";2020\nOn ropes;They sway.;2021\n'
+    assert Csv().recognises("papers.csv", table.encode())
+    assert [(p.metadata["title"], p.page_content, p.metadata["year"]) for p in Csv().papers("papers.csv", table.encode())] == [
+        ('On "glass" bridges', "They carry; people.", "2020"),
+        ("On ropes", "They sway.", "2021"),
+    ]
+
+
+def test_a_broken_line_is_named() -> None:
+    with pytest.raises(LoadError, match="line 2"):
+        list(JsonLines().papers("x", b'{"title": "a", "text": "b"}\n{"title": \n'))
+
+
+def test_files_tells_records_by_their_content(tmp_path: Path) -> None:
+    (tmp_path / "papers.txt").write_text(
+        '{"title": "On Bridges", "text": "They carry people."}\n{"title": "On Ropes", "text": "They sway."}\n'
+    )
+    _, papers = Files().read(tmp_path / "papers.txt")
+    assert [p.metadata["title"] for p in papers] == ["On Bridges", "On Ropes"]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip), st.booleans())
+def test_a_text_keeps_its_place_whatever_is_escaped(text: str, ascii_only: bool) -> None:
+    """Reading the place in the file as JSON gives the text again."""
+    file = json.dumps({"title": "On Bridges", "text": text}, ensure_ascii=ascii_only) + "\n"
+    [paper] = JsonLines().papers("x", file.encode())
+    paper.metadata["sources"][0]["uri"] = "x"
+    [place] = places_of(paper, Span("x", 0, len(paper.page_content)))
+    assert paper.page_content == text.strip()
+    assert json.loads(f'"{file[place["start"] : place["end"]]}"') == text.strip()
+
+
+def test_real_collections_load_whole() -> None:
+    if not SHARED.is_dir():
+        pytest.skip("the shared collections are not beside this checkout")
+    content = (SHARED / "data" / "cranfield" / "corpus.jsonl").read_bytes()
+    assert len(list(JsonLines().papers("corpus.jsonl", content))) == 1398  # of 1,400 documents, two are empty

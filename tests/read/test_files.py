@@ -1,0 +1,464 @@
+"""Files to papers: what kind of file it is, what papers it lists, and where in the file their text stands."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from langchain_core.documents import Document
+
+from ragkit.document import normalised_title, sources_of, title_of
+from ragkit.errors import LoadError, UsageError
+from ragkit.read.files import Files
+
+GLASS = (
+    "Bridges of glass carry people over deep valleys and show them the ground below. In this work we measure how many people a"
+    " glass bridge carries before it bends. We find that forty people are no problem, and that sixty are one when they jump."
+)
+STEEL = "We weigh trains on bridges of steel. None of them was too heavy."
+WOOD = "Wooden bridges rot where the rain cannot run off, and a roof of slate makes them last four times as long."
+
+
+def read(folder: Path, content: str | bytes, name: str = "page.txt") -> list[Document]:
+    """What a file with this content lists; the text of each paper is that of the file at its offsets."""
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    _, papers = Files().read(path)
+    text = path.read_bytes().decode("utf-16" if path.read_bytes().startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+    for paper in papers:
+        [source] = sources_of(paper)
+        assert source["uri"] == str(path)
+        assert text[source["start"] : source["end"]] == paper.page_content
+    return papers
+
+
+def listed(folder: Path, content: str | bytes, name: str = "page.txt") -> list[tuple[str, str]]:
+    return [(title_of(p), p.page_content) for p in read(folder, content, name)]
+
+
+def known(paper: Document) -> dict[str, Any]:
+    return {k: v for k, v in paper.metadata.items() if k != "sources"}
+
+
+def refusal(folder: Path, content: str | bytes, name: str = "page.txt") -> str:
+    with pytest.raises(LoadError) as error:
+        read(folder, content, name)
+    return str(error.value)
+
+
+# --- paper pages
+
+SPACED = f"""new
+
+Get trending papers in your email inbox!
+
+Subscribe
+
+byAK and the research community
+
+Mar 17
+
+How Many People Does a Glass Bridge Carry?
+
+{GLASS}
+
+Trains on Steel
+
+{STEEL}
+
+Roofs Over Bridges: Wood, Rain and "Slate"
+
+{WOOD}
+"""
+GLUED = f"""Get trending papers in your email inbox once a day!
+Get trending papers in your email inbox!
+SubscribeHow Many People Does a Glass Bridge Carry?
+{GLASS}
+Trains on Steel
+{STEEL}
+Roofs Over Bridges: Wood, Rain and "Slate"
+{WOOD}
+"""
+THREE = [
+    ("How Many People Does a Glass Bridge Carry?", GLASS),
+    ("Trains on Steel", STEEL),
+    ('Roofs Over Bridges: Wood, Rain and "Slate"', WOOD),
+]
+
+
+@pytest.mark.parametrize("page", [SPACED, GLUED])
+@pytest.mark.parametrize("name", ["page.txt", "page.html", "readme.md", "page"])
+def test_a_paper_page_is_told_by_its_content_and_lists_its_papers(tmp_path: Path, page: str, name: str) -> None:
+    assert listed(tmp_path, page, name) == THREE
+
+
+@pytest.mark.parametrize("page", [SPACED, GLUED])
+def test_a_paper_page_may_have_other_line_ends_a_byte_order_mark_or_utf_16(tmp_path: Path, page: str) -> None:
+    crlf = page.replace("\n", "\r\n")
+    assert listed(tmp_path, crlf) == THREE
+    assert listed(tmp_path, codecs.BOM_UTF8 + crlf.encode()) == THREE
+    assert listed(tmp_path, page.encode("utf-16")) == THREE
+
+
+@pytest.mark.parametrize("title", ["“Glass” or Death", "(In)stability of Glass", "iGlass: Small Bridges", "$\\mu$Bridge", "Glass"])
+def test_the_first_title_is_freed_from_the_word_it_is_glued_to(tmp_path: Path, title: str) -> None:
+    page = GLUED.replace("How Many People Does a Glass Bridge Carry?", title)
+    assert listed(tmp_path, page) == [(title, GLASS), *THREE[1:]]
+
+
+def test_only_the_first_title_is_freed(tmp_path: Path) -> None:
+    page = SPACED.replace("Trains on Steel", "Subscribers on Steel")
+    assert listed(tmp_path, page)[1] == ("Subscribers on Steel", STEEL)
+
+
+@pytest.mark.parametrize("page", [SPACED, GLUED])
+def test_a_title_without_an_abstract_is_a_paper_without_text(tmp_path: Path, page: str) -> None:
+    assert listed(tmp_path, page.replace(STEEL, "").replace(WOOD, "")) == [THREE[0], ("Trains on Steel", ""), (THREE[2][0], "")]
+
+
+@pytest.mark.parametrize("page", [SPACED, GLUED])
+@pytest.mark.parametrize("newline", ["\n", "\n\n", "\r\n"])
+def test_an_abstract_of_several_lines_is_one_text(tmp_path: Path, page: str, newline: str) -> None:
+    broken = GLASS.replace("below. In", f"below.{newline}In")
+    assert listed(tmp_path, page.replace(GLASS, broken)) == [(THREE[0][0], broken), *THREE[1:]]
+
+
+@pytest.mark.parametrize(
+    "abstract",
+    [
+        "Short abstracts have two sentences. Some of them are very short.",
+        "An abstract of a single sentence says that bridges of glass break.",
+        "We ask whether “a bridge of glass is a bridge”. We say that it “is.”",
+        "Do bridges of glass break at night? Nobody knows, and nobody will!",
+    ],
+)
+def test_an_abstract_may_be_short(tmp_path: Path, abstract: str) -> None:
+    assert listed(tmp_path, GLUED.replace(STEEL, abstract))[1] == ("Trains on Steel", abstract)
+
+
+def test_a_long_title_that_asks_is_a_title(tmp_path: Path) -> None:
+    title = "What Do We Know of Bridges That Are Made of Glass and Carry People Over Deep Valleys?"
+    assert listed(tmp_path, GLUED.replace("Trains on Steel", title))[1] == (title, STEEL)
+
+
+def test_a_page_about_subscribing_that_lists_nothing_is_a_text(tmp_path: Path) -> None:
+    text = "Subscribe\n\nGet trending papers in your email inbox!\n"
+    assert listed(tmp_path, text) == [("Subscribe", "Get trending papers in your email inbox!")]
+
+
+def test_the_shared_pages_list_what_their_readme_says(real_papers: Path) -> None:
+    titles = []
+    for path in Files().find([real_papers]):
+        text = path.read_bytes().decode()
+        for paper in Files().read(path)[1]:
+            [source] = sources_of(paper)
+            assert text[source["start"] : source["end"]] == paper.page_content
+            assert len(paper.page_content) > 250
+            titles.append(normalised_title(title_of(paper)))
+    assert (len(titles), len(set(titles))) == (392, 322)
+
+
+# --- Markdown
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+def test_front_matter_says_what_is_known_about_a_paper(tmp_path: Path, newline: str, mark: bytes) -> None:
+    text = """---
+title: "Glass:  Bridges"
+authors: [Ann Lee, Bo Ek]
+published: 2024-02-29
+at: 2024-02-29 10:00:00
+doi: 10.1/abc
+pages: 12
+open: yes
+notes:
+venue: {name: Bridges, days: [2024-03-01]}
+---
+
+# Glass: Bridges
+
+They carry people.
+
+They last.
+"""
+    [paper] = read(tmp_path, mark + text.replace("\n", newline).encode(), "note.md")
+    assert paper.page_content == f"They carry people.{newline}{newline}They last."
+    assert known(paper) == {
+        "title": "Glass: Bridges",
+        "authors": ["Ann Lee", "Bo Ek"],
+        "published": "2024-02-29",
+        "at": "2024-02-29T10:00:00",
+        "doi": "10.1/abc",
+        "pages": 12,
+        "open": True,
+        "venue": {"name": "Bridges", "days": ["2024-03-01"]},
+    }
+
+
+def test_titles_and_identifiers_are_read_as_they_are_written(tmp_path: Path) -> None:
+    [paper] = read(tmp_path, "---\ntitle: 1.10\ndoi: 10.10\narxiv: 2301.10140\n---\nText.", "note.md")
+    assert known(paper) == {"title": "1.10", "doi": "10.10", "arxiv": "2301.10140"}
+    [paper] = read(tmp_path, "---\ntitle: No\ndoi: null\narxiv: ~\n---\nText.", "note.md")
+    assert known(paper) == {"title": "No"}
+
+
+def test_front_matter_may_use_any_name_and_any_value(tmp_path: Path) -> None:
+    front = (
+        'title: Glass\ntext: 1\nstart: 2\nend: 3\nname: 4\nsources: 5\n1: {2: x, y: {z: !!set {a}}}\nhalf: "\\ud800"\nraw: !!binary YQ=='
+    )
+    [paper] = read(tmp_path, f"---\n{front}\n---\nThey carry people.", "note.md")
+    assert paper.page_content == "They carry people."
+    assert known(paper) == {
+        "title": "Glass",
+        "text": 1,
+        "start": 2,
+        "end": 3,
+        "name": 4,
+        "1": {"2": "x", "y": {"z": ["a"]}},
+        "half": "?",
+        "raw": "b'a'",
+    }
+
+
+@pytest.mark.parametrize(
+    ("front", "message"),
+    [
+        ("title: [a", "its front matter is not YAML in line 3: expected ',' or ']', but got '<stream end>'"),
+        ("title: a\nb: c: d", "its front matter is not YAML in line 3: mapping values are not allowed here"),
+        ("just a sentence", "its front matter is not a YAML mapping such as `title: ...`"),
+        ("published: 2024-02-30", "its front matter has a value that YAML cannot read: day is out of range for month"),
+        ("title: !!python/object:os.system x", None),
+        ("a: &a [*a]", None),
+        ("a: " + "[" * 5000, None),
+    ],
+)
+def test_front_matter_that_is_not_yaml_is_one_sentence(tmp_path: Path, front: str, message: str | None) -> None:
+    said = refusal(tmp_path, f"---\n{front}\n---\nText.", "note.md")
+    assert said.startswith("its front matter ")
+    assert said == (message or said)
+
+
+def test_front_matter_may_be_empty(tmp_path: Path) -> None:
+    assert listed(tmp_path, "---\n---\n# Glass\n\nText.", "note.md") == [("Glass", "Text.")]
+
+
+@pytest.mark.parametrize(
+    ("text", "title", "rest"),
+    [
+        ("# Glass Bridges\n\nText.", "Glass Bridges", "Text."),
+        ("\n\n#   Glass \t Bridges  ##  \r\n\r\nText.", "Glass Bridges", "Text."),
+        ("# Learning C#\nText.", "Learning C#", "Text."),
+        ("Glass Bridges\n=====\n\nText.", "Glass Bridges", "Text."),
+        ("---\ntitle: Glass\n---\n# Introduction\nText.", "Glass", "# Introduction\nText."),
+        ("# Glass\n", "Glass", ""),
+    ],
+)
+def test_a_heading_is_the_title_and_no_part_of_the_text(tmp_path: Path, text: str, title: str, rest: str) -> None:
+    assert listed(tmp_path, text, "note.md") == [(title, rest)]
+
+
+@pytest.mark.parametrize("text", ["#\n\nText.", "#  \n\nText.", "# ##\n\nText.", "\n  \n===\nText.", "## Part\n\nText.", "Text."])
+def test_a_title_that_is_missing_is_guessed_from_the_name(tmp_path: Path, text: str) -> None:
+    [paper] = read(tmp_path, text, "glass-bridges_v2.md")
+    paper.metadata.pop("sections", None)
+    assert known(paper) == {"title": "glass bridges v2", "title_guessed": True}
+
+
+def test_a_heading_or_front_matter_makes_a_file_of_any_name_markdown(tmp_path: Path) -> None:
+    assert listed(tmp_path, "# Glass\n\nText.", "glass") == [("Glass", "Text.")]
+    assert listed(tmp_path, "---\ntitle: Glass\n---\nText.", "glass.txt") == [("Glass", "Text.")]
+
+
+# --- text
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_the_first_line_of_a_text_is_its_title_where_a_blank_line_follows(tmp_path: Path, newline: str) -> None:
+    text = "\n  Glass   Bridges \n \t\n They carry people.\nThey last.\n".replace("\n", newline)
+    assert listed(tmp_path, text) == [("Glass Bridges", f"They carry people.{newline}They last.")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Glass bridges\ncarry people.",
+        "They carry people.\n\nThey last.",
+        "Glass bridges,\n\nsteel ones.",
+        "Glass bridges carry people",
+        "Glass bridges carry people\n\n",
+        "\n   \n\nGlass bridges carry people",
+        f"{GLASS}\n\n{STEEL}",
+    ],
+)
+def test_a_text_without_a_title_line_is_called_after_its_file(tmp_path: Path, text: str) -> None:
+    [paper] = read(tmp_path, text, "glass-bridges.txt")
+    assert paper.page_content == text.strip()
+    assert known(paper) == {"title": "glass bridges", "title_guessed": True}
+
+
+# --- every kind
+
+LINES = ["Glass Bridges", "# Glass", "---", "title: Glass", "Subscribe", "SubscribeGlass", "in your email inbox!", GLASS, STEEL, "===", ""]
+lines = st.one_of(st.sampled_from(LINES), st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20))
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.tuples(lines, st.sampled_from(["\n", "\n\n", "\r\n", "\r"])).map("".join), max_size=12).map("".join),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    st.sampled_from(["glass.txt", "glass.md", "glass"]),
+)
+def test_a_papers_text_is_that_of_the_file_at_its_offsets(text: str, encoding: str, name: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            papers = read(Path(folder), text.encode(encoding), name)
+        except LoadError as error:
+            assert str(error).startswith(("its front matter", "it is empty"))
+        else:
+            assert papers
+            for paper in papers:
+                assert title_of(paper).strip()
+                assert paper.page_content == paper.page_content.strip()
+
+
+def test_an_emoji_is_one_character_of_the_file(tmp_path: Path) -> None:
+    [paper] = read(tmp_path, codecs.BOM_UTF8 + "# 😀\n\n日本語 e\u0301.".encode(), "note.md")
+    assert sources_of(paper)[0]["start"] == 5
+
+
+# --- files that cannot be read
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "it is empty"),
+        (b" \r\n\t", "it is empty"),
+        (codecs.BOM_UTF8, "it is empty"),
+        ("Größe".encode("latin-1"), "it is not UTF-8: byte 2 cannot be decoded; save it as UTF-8"),
+        (codecs.BOM_UTF16_LE + b"a", "it is not UTF-16: byte 2 cannot be decoded; save it as UTF-8"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_one_sentence(tmp_path: Path, content: bytes, message: str) -> None:
+    assert refusal(tmp_path, content) == message
+
+
+def test_a_binary_file_is_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path, b"\x7fELF\x00\x01", "page.txt").startswith("it is not a text file")
+
+
+def test_no_configured_format_may_recognise_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Text.")
+    with pytest.raises(LoadError, match="none of the configured formats recognises it"):
+        Files(formats=()).read(tmp_path / "a.txt")
+
+
+def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    for name in ("pipe", "nowhere"):
+        with pytest.raises(LoadError, match="it is not a regular file"):
+            Files().read(tmp_path / name)
+
+
+def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"gl\xe4ser.txt")
+    path.write_text("Text.")
+    assert Files().find([tmp_path]) == [path]
+    with pytest.raises(LoadError, match="its name is not UTF-8; rename it"):
+        Files().read(path)
+
+
+@contextmanager
+def open_to_others() -> Iterator[Path]:
+    """A folder, and no rights in it but those that everybody has."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        folder.chmod(0o777)
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            if root:
+                os.seteuid(0)
+            for path in folder.rglob("*"):
+                path.chmod(0o700)
+
+
+def test_what_one_may_not_read_is_refused_and_never_passed_over() -> None:
+    with open_to_others() as folder:
+        for name in ("closed", "blind"):
+            (folder / name).mkdir()
+            (folder / name / "a.txt").write_text("Text.")
+        (folder / "b.txt").write_text("Text.")
+        (folder / "b.txt").chmod(0o000)
+        (folder / "blind").chmod(0o444)
+        (folder / "closed").chmod(0o000)
+        refused = {}
+        for path in Files().find([folder]):
+            with pytest.raises(LoadError) as error:
+                Files().read(path)
+            refused[str(path.relative_to(folder))] = str(error.value)
+    assert refused == {
+        "b.txt": "it cannot be read: Permission denied",
+        "blind/a.txt": "it cannot be read: Permission denied",
+        "closed": "it is a folder that cannot be opened",
+    }
+
+
+# --- finding files
+
+
+def test_a_path_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"there is no file or folder '{tmp_path}/none'"):
+        Files().find([tmp_path, tmp_path / "none"])
+
+
+def test_files_are_found_in_order_each_once_and_hidden_ones_are_passed_over(tmp_path: Path) -> None:
+    for name in ("b/c.txt", "b/a.txt", ".hidden/x.txt", "b/.x.txt", "a.txt", "z.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("Text.")
+    every = [tmp_path / name for name in ("a.txt", "z.txt", "b/a.txt", "b/c.txt")]
+    assert Files().find([tmp_path]) == every
+    assert Files().find([tmp_path / "z.txt", tmp_path / "b", tmp_path, tmp_path / "b" / ".." / "z.txt"]) == [every[1], *every[2:], every[0]]
+    assert Files().find([tmp_path / "b" / ".x.txt", tmp_path / ".hidden"]) == [tmp_path / "b" / ".x.txt", tmp_path / ".hidden" / "x.txt"]
+    assert Files().find([]) == []
+
+
+def test_a_folder_that_is_linked_into_itself_ends(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Text.")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "self").symlink_to(tmp_path / "self")
+    assert Files().find([tmp_path]) == [tmp_path / "a.txt", tmp_path / "self"]
+
+
+def test_paths_may_be_relative_and_are_found_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.txt").write_text("Text.")
+    monkeypatch.chdir(tmp_path)
+    assert Files().find(["a.txt"]) == Files().find(["."]) == [tmp_path / "a.txt"]
+
+
+def test_the_configured_paths_are_loaded(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# Glass\n\nThey carry people.")
+    (tmp_path / "b.txt").write_text(GLUED)
+    loaded = Files(paths=[str(tmp_path)]).load()
+    assert [(title_of(p), p.page_content) for p in loaded] == [("Glass", "They carry people."), *THREE]
+
+
+def test_the_digest_of_a_file_changes_with_its_content(tmp_path: Path) -> None:
+    digests = []
+    for text in ("Text.", "Text. ", "Text."):
+        (tmp_path / "a.txt").write_text(text)
+        digests.append(Files().read(tmp_path / "a.txt")[0])
+    assert digests[0] == digests[2] != digests[1]

@@ -1,0 +1,137 @@
+"""A file that crashes its reader, hangs or swells costs itself and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from langchain_core.documents import Document
+
+from ragkit.errors import LoadError
+from ragkit.read.files import Files
+from ragkit.read.formats import FileFormat, paper
+from ragkit.read.formats.plain import PlainText
+from ragkit.read.process import Reader
+
+
+@dataclass(frozen=True)
+class Malicious(FileFormat):
+    """Does what the file says."""
+
+    def recognises(self, name: str, head: bytes) -> bool:
+        return name.endswith(".evil")
+
+    def papers(self, name: str, content: bytes) -> Iterator[Document]:
+        match content.decode():
+            case "crash":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "leave":
+                os._exit(3)
+            case "hang":
+                time.sleep(600)
+            case "swell":
+                yield paper("x" * 3_000_000_000, 0, 1, title="never")
+            case "dig":
+                self.papers_below(0)
+            case "fail":
+                raise KeyError("nothing\nhere")
+            case "print":
+                print("noise on standard output", flush=True)
+                yield paper("It prints.", 0, 10, title="Print")
+            case "stop in between":
+                yield from (paper("Text.", 0, 5, title=f"Paper {n}") for n in range(250))
+                raise LoadError("line 251 is broken")
+
+    def papers_below(self, depth: int) -> None:
+        self.papers_below(depth + 1)
+
+
+FILES = Files(formats=[Malicious(), PlainText()], seconds_a_file=5, megabytes_a_file=500)
+
+
+def read(folder: Path, what: str, reader: Reader) -> list[Document]:
+    file = folder / f"{what[:5].strip()}.evil"
+    file.write_text(what)
+    return [each for some in reader.papers(file) for each in some]
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("crash", "it crashed the process that read it (SIGSEGV); it is damaged, or made to do so"),
+        ("leave", "it crashed the process that read it (status 3); it is damaged, or made to do so"),
+        ("swell", "reading it takes more than 500 MB of memory (`megabytes_a_file` of the loader)"),
+        ("dig", "it is nested too deeply to be read"),
+        ("fail", "it cannot be read: KeyError: 'nothing\\nhere'"),
+        ("stop in between", "line 251 is broken"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_why_and_the_next_one_is_read(tmp_path: Path, what: str, reason: str) -> None:
+    (tmp_path / "good.txt").write_text("Glass bridges carry people.")
+    with Reader(FILES) as reader:
+        with pytest.raises(LoadError) as error:
+            read(tmp_path, what, reader)
+        assert str(error.value) == reason
+        [[good]] = reader.papers(tmp_path / "good.txt")
+        assert good.page_content == "Glass bridges carry people."
+        assert good.metadata["sources"] == [{"start": 0, "end": 27, "uri": str(tmp_path / "good.txt")}]
+
+
+def test_a_file_that_hangs_is_given_up(tmp_path: Path) -> None:
+    with Reader(Files(formats=[Malicious()], seconds_a_file=0.5)) as reader:
+        with pytest.raises(LoadError, match="reading it took longer than 0.5 s"):
+            read(tmp_path, "hang", reader)
+        assert [p.metadata["title"] for p in read(tmp_path, "print", reader)] == ["Print"]
+
+
+def test_what_a_library_prints_is_not_taken_for_a_paper(tmp_path: Path) -> None:
+    with Reader(FILES) as reader:
+        assert [p.page_content for p in read(tmp_path, "print", reader)] == ["It prints."]
+
+
+def test_papers_come_while_the_file_is_still_being_read(tmp_path: Path) -> None:
+    with Reader(FILES) as reader:
+        file = tmp_path / "many.evil"
+        file.write_text("stop in between")
+        batches = reader.papers(file)
+        assert len(next(batches)) == 100
+        batches.close()
+        assert [p.metadata["title"] for p in read(tmp_path, "print", reader)] == ["Print"]
+
+
+def test_the_process_ends_when_the_one_that_asks_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "good.txt").write_text("Glass bridges carry people.")
+    asks = f"""
+import os, signal
+from pathlib import Path
+from ragkit.read.files import Files
+from ragkit.read.process import Reader
+reader = Reader(Files())
+list(reader.papers(Path({str(tmp_path / "good.txt")!r})))
+print(reader._process.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{int(done.stdout)}").exists() and time.monotonic() < deadline:
+        if Path(f"/proc/{int(done.stdout)}/stat").read_text().split()[2] == "Z":
+            return  # ended, and nobody has asked for its status yet
+        time.sleep(0.05)
+    assert time.monotonic() < deadline
+
+
+def test_the_process_is_gone_when_the_reader_is_closed(tmp_path: Path) -> None:
+    with Reader(FILES) as reader:
+        read(tmp_path, "print", reader)
+        process = reader._process
+        assert process is not None
+        assert process.poll() is None
+    assert process.poll() is not None
