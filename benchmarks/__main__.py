@@ -35,7 +35,21 @@ from benchmarks.table import ROOT, SHARED
 REPORT = ROOT / "docs" / "benchmarks.md"
 SECTIONS = {
     script.__name__.rpartition(".")[2]: script
-    for script in (speed, encode, peers, ingest, scale, retrieval, lexical, answers, strategies, abstention, languages, judges, hostile)
+    for script in (
+        speed,
+        encode,
+        peers,
+        ingest,
+        scale,
+        retrieval,
+        lexical,
+        answers,
+        strategies,
+        abstention,
+        languages,
+        judges,
+        hostile,
+    )
 }
 ASK_A_MODEL = (strategies, languages)
 """Those that there is nothing to measure for without a chat model, which RAGKIT_MODEL names."""
@@ -79,7 +93,9 @@ def main(names: list[str]) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure, and write docs/benchmarks.md.")
-    parser.add_argument("sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)} (default: all)")
+    parser.add_argument(
+        "sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)} (default: all)"
+    )
     given = parser.parse_args().sections
     if unknown := [name for name in given if name not in SECTIONS]:
         parser.error(f"there is no section '{unknown[0]}'; there are {', '.join(SECTIONS)}")

@@ -85,17 +85,26 @@ class Corpora:
 
 
 def declines(rag: Rag, case: Case, taken_away: bool) -> bool:
-    return rag.ask(case.question, case.history, _without(rag, case.relevant) if taken_away else None).abstained is not None
+    return (
+        rag.ask(case.question, case.history, _without(rag, case.relevant) if taken_away else None).abstained
+        is not None
+    )
 
 
 def _without(rag: Rag, papers: Collection[str]) -> str:
     """The filter that passes all but *papers*, which are named by their titles."""
-    titles = {str(paper.metadata["title"]) for paper in rag.corpus.documents(rag.corpus.document_ids()).values()}
+    titles = {
+        str(paper.metadata["title"]) for paper in rag.corpus.documents(rag.corpus.document_ids()).values()
+    }
     return f"title not in ({', '.join(json.dumps(t, ensure_ascii=False) for t in titles if normalised_title(t) in papers)})"
 
 
 def share(rag: Rag, gate: Gate, questions: Asked) -> str:
-    gated = Rag(corpus=rag.corpus.directory, ingest=rag.ingest_pipeline, answer=replace(rag.answer_pipeline, gate=gate))
+    gated = Rag(
+        corpus=rag.corpus.directory,
+        ingest=rag.ingest_pipeline,
+        answer=replace(rag.answer_pipeline, gate=gate),
+    )
     found = interval([declines(gated, case, questions.taken_away) for case in questions.cases], binary=True)
     return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
@@ -103,7 +112,14 @@ def share(rag: Rag, gate: Gate, questions: Asked) -> str:
 def main() -> str:
     with tempfile.TemporaryDirectory() as folder:
         corpora = Corpora(Path(folder))
-        rows = [[each.what, len(each.cases), *(share(corpora[each.corpus], gate, each) for gate in GATES.values())] for each in asked()]
+        rows = [
+            [
+                each.what,
+                len(each.cases),
+                *(share(corpora[each.corpus], gate, each) for gate in GATES.values()),
+            ]
+            for each in asked()
+        ]
     title = "## Abstention: share of questions declined, without a chat model, with 95 % intervals"
     return f"{title}\n\n{markdown(['questions', '', *GATES], rows)}"
 

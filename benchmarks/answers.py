@@ -33,7 +33,10 @@ def questions(split: str | None) -> Dataset:
 def rows(run: Run) -> list[list[object]]:
     """A row a kind of question, and one for all."""
     kinds = [*dict.fromkeys(result.case.kind for result in run.results), None]
-    return [[kind or "all", len(run.values("ms", kind)), *(_share(run, measure, kind) for measure in MEASURES)] for kind in kinds]
+    return [
+        [kind or "all", len(run.values("ms", kind)), *(_share(run, measure, kind) for measure in MEASURES)]
+        for kind in kinds
+    ]
 
 
 def _share(run: Run, measure: str, kind: str | None) -> str:
@@ -51,10 +54,19 @@ def costs(run: Run) -> list[object]:
     """Of all answers of a configuration: how well they are cited, and what they took."""
     claims = [claim for result in run.results if (answer := result.outcome.answer) for claim in answer.claims]
     marks = f"{sum(len(claim.citations) for claim in claims) / len(claims):.2f}" if claims else ""
-    means = [interval(list(run.values(measure).values())) if run.values(measure) else None for measure in COSTS]
+    means = [
+        interval(list(run.values(measure).values())) if run.values(measure) else None for measure in COSTS
+    ]
     shares = [f"{m.value:.2f} [{m.low:.2f}, {m.high:.2f}]" if m else "" for m in means[:3]]
     tokens = [f"{m.value:.0f}" if m else "" for m in means[3:5]]
-    return [run.configuration, len(claims), marks, *shares, *tokens, f"{means[5].value / 1000:.2f}" if means[5] else ""]
+    return [
+        run.configuration,
+        len(claims),
+        marks,
+        *shares,
+        *tokens,
+        f"{means[5].value / 1000:.2f}" if means[5] else "",
+    ]
 
 
 def _ahead(found: Evaluation) -> str:
@@ -70,7 +82,11 @@ SMALL = ROOT / "configs" / "small_model.yaml"
 
 def main(configurations: Sequence[str | Path | None] = (), split: str = "test", every: int = 1) -> str:
     configurations = configurations or [None, *([SMALL] if os.environ.get("RAGKIT_MODEL") else [])]
-    found = measured([Configuration(Path(path).stem if path else "default", ragkit.load(path)) for path in configurations], split, every)
+    found = measured(
+        [Configuration(Path(path).stem if path else "default", ragkit.load(path)) for path in configurations],
+        split,
+        every,
+    )
     title = f"## Answers: {len(found.runs[0].results)} questions (split: {split}) over the shared paper pages, 95 % intervals"
     return f"{title}\n\n{report(found)}"
 
@@ -90,7 +106,17 @@ def report(found: Evaluation) -> str:
     """A table a configuration, one of what each took, and where they differ."""
     header = ["kind", "questions", "right", "cites a right paper", "declined wrongly", "declined rightly"]
     parts = [f"{run.configuration} configuration:\n\n{markdown(header, rows(run))}" for run in found.runs]
-    taken = ["configuration", "claims", "marks a claim", "cited", "citation precision", "citation recall", "tokens read", "written", "s"]
+    taken = [
+        "configuration",
+        "claims",
+        "marks a claim",
+        "cited",
+        "citation precision",
+        "citation recall",
+        "tokens read",
+        "written",
+        "s",
+    ]
     parts.append(markdown(taken, [costs(run) for run in found.runs]))
     return "\n\n".join([*parts, *([_ahead(found)] if len(found.runs) > 1 else [])])
 
@@ -98,7 +124,9 @@ def report(found: Evaluation) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Answers over the shared paper pages.")
     parser.add_argument(
-        "configurations", nargs="*", help="pipeline files (default: the default one, and with RAGKIT_MODEL set the one for small models)"
+        "configurations",
+        nargs="*",
+        help="pipeline files (default: the default one, and with RAGKIT_MODEL set the one for small models)",
     )
     parser.add_argument("--split", choices=["dev", "test", "all"], default="test")
     parser.add_argument("--every", type=int, default=1, help="ask only every so many questions")

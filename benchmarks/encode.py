@@ -26,7 +26,9 @@ def abstracts(number: int) -> list[str]:
     for name in COLLECTIONS:
         with (SHARED / "data" / name / "corpus.jsonl").open(encoding="utf-8") as lines:
             rows = [json.loads(line) for line in lines]
-        found += [f"{row.get('title', '')}\n{row['text']}" for row in rows if len(row["text"]) > 100][: number // len(COLLECTIONS)]
+        found += [f"{row.get('title', '')}\n{row['text']}" for row in rows if len(row["text"]) > 100][
+            : number // len(COLLECTIONS)
+        ]
     return found
 
 
@@ -46,7 +48,9 @@ def raw(texts: Sequence[str], most: int) -> tuple[Callable[[], object], int]:
     encoder = embeddings._encoder(hub.files("all-MiniLM-L6-v2"), "openvino", "auto")
     encodings = encoder.tokenizer.encode_batch(list(texts), add_special_tokens=False)
     pieces = [piece for encoding in encodings for piece in encoder._pieces(encoding.ids)]
-    batches = [embeddings._padded([pieces[i] for i in batch], 0) for batch in embeddings._batches(pieces, most)]
+    batches = [
+        embeddings._padded([pieces[i] for i in batch], 0) for batch in embeddings._batches(pieces, most)
+    ]
     core = openvino.Core()
     precision = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
@@ -76,7 +80,12 @@ def main(number: int = 800) -> str:
     cosine = (vectors[short] * np.asarray(theirs)).sum(axis=1)
     table = [
         ["compiled model alone", f"{len(texts) / bare:.0f}", f"{tokens / bare:,.0f}", "1"],
-        ["encoder: texts in, vectors out", f"{len(texts) / encoder:.0f}", f"{tokens / encoder:,.0f}", f"{bare / encoder:.2f}"],
+        [
+            "encoder: texts in, vectors out",
+            f"{len(texts) / encoder:.0f}",
+            f"{tokens / encoder:,.0f}",
+            f"{bare / encoder:.2f}",
+        ],
     ]
     return (
         f"## Encoder: {len(texts)} abstracts, {tokens / len(texts):.0f} tokens each\n\n"

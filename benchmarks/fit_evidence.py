@@ -52,7 +52,9 @@ def best(every: Sequence[Sequence[Likeness]], weights: Weights) -> list[int]:
     return [max(range(len(alike)), key=lambda i: value(weights, alike[i])) for alike in every]
 
 
-def fitted(alike: Mapping[str, Sequence[Likeness]], labels: Mapping[str, Sequence[bool]], features: Sequence[str]) -> dict[str, float]:
+def fitted(
+    alike: Mapping[str, Sequence[Likeness]], labels: Mapping[str, Sequence[bool]], features: Sequence[str]
+) -> dict[str, float]:
     """The weights from the sets in *alike*."""
     from sklearn.linear_model import LogisticRegression
 
@@ -71,7 +73,11 @@ def _balanced(labels: Sequence[bool]) -> Floats:
 
 
 def _unobjected(items: Sequence[Labelled], quoted: Sequence[str]) -> list[int]:
-    return [i for i, (item, quote) in enumerate(zip(items, quoted, strict=True)) if not any(objections(item.claim, quote, item.title))]
+    return [
+        i
+        for i, (item, quote) in enumerate(zip(items, quoted, strict=True))
+        if not any(objections(item.claim, quote, item.title))
+    ]
 
 
 def main(write: bool = False) -> str:
@@ -79,7 +85,12 @@ def main(write: bool = False) -> str:
 
     items = {name: [i for i in SETS[name]() if i.is_for_choosing] for name in FITTED_ON}
     parts = {name: [spans(i) for i in items[name]] for name in items}
-    every = {name: [[likeness(i.claim, s, i.title) for s in p] for i, p in zip(items[name], parts[name], strict=True)] for name in items}
+    every = {
+        name: [
+            [likeness(i.claim, s, i.title) for s in p] for i, p in zip(items[name], parts[name], strict=True)
+        ]
+        for name in items
+    }
     weights: Weights = {"covered": 1.0, "paired": 1.0}
     for _ in range(ROUNDS):
         chosen = {name: best(every[name], weights) for name in items}
@@ -91,7 +102,9 @@ def main(write: bool = False) -> str:
     embed = SentenceTransformersEmbeddings()
     for name in items:
         pairs = [Pair(items[name][i].claim, quoted[name][i], items[name][i].title) for i in kept[name]]
-        nearness = aligned(pairs, dict(zip(texts := texts_of(pairs), embed.token_vectors(texts), strict=True)))
+        nearness = aligned(
+            pairs, dict(zip(texts := texts_of(pairs), embed.token_vectors(texts), strict=True))
+        )
         alike[name] = [a._replace(aligned=n) for a, n in zip(alike[name], nearness, strict=True)]
     found = {model: fitted(alike, labels, features) for model, features in FEATURES.items()}
     if write:

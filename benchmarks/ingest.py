@@ -32,7 +32,16 @@ def write(path: Path, papers: int, words: int) -> None:
     with path.open("w", encoding="utf-8") as file:
         for number in range(papers):
             text = " ".join(chance.choices(WORDS, k=words)).capitalize() + "."
-            file.write(json.dumps({"title": f"Paper {number} on {chance.choice(WORDS)}", "text": text, "year": 1990 + number % 35}) + "\n")
+            file.write(
+                json.dumps(
+                    {
+                        "title": f"Paper {number} on {chance.choice(WORDS)}",
+                        "text": text,
+                        "year": 1990 + number % 35,
+                    }
+                )
+                + "\n"
+            )
 
 
 class Resident(threading.Thread):
@@ -66,7 +75,16 @@ def main(papers: int = 50_000, words: int = 60) -> str:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "papers.jsonl"
         write(source, papers, words)
-        command = [sys.executable, "-m", "ragkit", "ingest", str(source), "--corpus", f"{folder}/corpus", "--json"]
+        command = [
+            sys.executable,
+            "-m",
+            "ragkit",
+            "ingest",
+            str(source),
+            "--corpus",
+            f"{folder}/corpus",
+            "--json",
+        ]
         rows = []
         for what in ("ingest", "again, unchanged"):
             started = time.perf_counter()
@@ -78,7 +96,16 @@ def main(papers: int = 50_000, words: int = 60) -> str:
             process.wait()
             watch.join()
             spent = time.perf_counter() - started
-            rows.append([what, report["documents"], report["encoded"], f"{spent:.1f} s", f"{papers / spent:,.0f}", f"{watch.peak:,.0f} MB"])
+            rows.append(
+                [
+                    what,
+                    report["documents"],
+                    report["encoded"],
+                    f"{spent:.1f} s",
+                    f"{papers / spent:,.0f}",
+                    f"{watch.peak:,.0f} MB",
+                ]
+            )
         size = sum(p.stat().st_size for p in Path(folder, "corpus").rglob("*") if p.is_file()) / 1e6
     header = ["", "papers", "embedded", "time", "papers/s", "peak resident memory"]
     return f"## Ingest of {papers:,} papers of {words} words\n\n{markdown(header, rows)}\n\nThe corpus and its indexes take {size:,.0f} MB on disk."

@@ -101,7 +101,9 @@ def climate_fever() -> Iterator[Labelled]:
         for found in row["evidences"]:
             votes = [vote == "SUPPORTS" for vote in found["votes"] if vote is not None]
             supported = found["evidence_label"] == "SUPPORTS"
-            yield Labelled(row["claim"], found["evidence"], found["article"], supported, sum(votes) / len(votes))
+            yield Labelled(
+                row["claim"], found["evidence"], found["article"], supported, sum(votes) / len(votes)
+            )
 
 
 def acl(part: Literal["sentences", "passages"]) -> Iterator[Labelled]:
@@ -112,7 +114,9 @@ def acl(part: Literal["sentences", "passages"]) -> Iterator[Labelled]:
         for start, end in sentences(text) if part == "sentences" else [(0, len(text))]:
             marked = sum(max(0, min(end, b) - max(start, a)) for a, b in gold)
             supported = 2 * marked >= end - start if part == "sentences" else bool(gold)
-            yield Labelled(row["query"], text[start:end], row["title"], supported, float(supported), row["query"])
+            yield Labelled(
+                row["query"], text[start:end], row["title"], supported, float(supported), row["query"]
+            )
 
 
 SETS: dict[str, Callable[[], Iterator[Labelled]]] = {
@@ -140,7 +144,9 @@ def aligned_evidence(items: Sequence[Labelled]) -> Scores:
 
     def nearness(pairs: Sequence[Pair]) -> list[float]:
         texts = texts_of(pairs)
-        return aligned(pairs, dict(zip(texts, SentenceTransformersEmbeddings().token_vectors(texts), strict=True)))
+        return aligned(
+            pairs, dict(zip(texts, SentenceTransformersEmbeddings().token_vectors(texts), strict=True))
+        )
 
     return _least(items, nearness)
 
@@ -154,7 +160,9 @@ def _least(items: Sequence[Labelled], nearness: Callable[[Sequence[Pair]], Seque
             pairs.append(Pair(item.claim[a:b], item.text[first:last], item.title))
     scores: dict[int, float] = {}
     for owner, pair, near in zip(owners, pairs, nearness(pairs), strict=True):
-        scores[owner] = min(scores.get(owner, 1.0), support_of(pair.claim, pair.quote, pair.title, near).score)
+        scores[owner] = min(
+            scores.get(owner, 1.0), support_of(pair.claim, pair.quote, pair.title, near).score
+        )
     return [scores.get(owner, 0.0) for owner in range(len(items))]
 
 
@@ -170,13 +178,20 @@ def _share_of(wanted: set[str], given: set[str]) -> float:
 def cosine(items: Sequence[Labelled]) -> Scores:
     """The cosine of the claim and the sentence of the text that is nearest to it."""
     parts = {i.text: [i.text[a:b] for a, b in sentences(i.text)] or [i.text] for i in items}
-    texts = list(dict.fromkeys([i.claim for i in items] + [sentence for found in parts.values() for sentence in found]))
-    vectors = dict(zip(texts, np.asarray(SentenceTransformersEmbeddings().embed_documents(texts)), strict=True))
+    texts = list(
+        dict.fromkeys([i.claim for i in items] + [sentence for found in parts.values() for sentence in found])
+    )
+    vectors = dict(
+        zip(texts, np.asarray(SentenceTransformersEmbeddings().embed_documents(texts)), strict=True)
+    )
     return [max(float(vectors[i.claim] @ vectors[sentence]) for sentence in parts[i.text]) for i in items]
 
 
 def chat(judge: ModelJudge, items: Sequence[Labelled]) -> Scores:
-    return [run(judge.grade(Judged("Does the reference support the answer?", i.claim, i.text))).score for i in items]
+    return [
+        run(judge.grade(Judged("Does the reference support the answer?", i.claim, i.text))).score
+        for i in items
+    ]
 
 
 JUDGES: dict[str, Callable[[Sequence[Labelled]], Scores]] = {
@@ -204,7 +219,9 @@ def best_threshold(scores: Sequence[float | None], labels: Sequence[bool]) -> fl
     return float(max(candidates, key=lambda c: cohen_kappa_score(known >= c, labels)))
 
 
-def columns(items: Sequence[Labelled], measured: Sequence[Labelled], judge: ModelJudge | None) -> list[Column]:
+def columns(
+    items: Sequence[Labelled], measured: Sequence[Labelled], judge: ModelJudge | None
+) -> list[Column]:
     choosing = [i for i in items if i.is_for_choosing]
     labels = [i.supported for i in choosing]
     found = []
@@ -232,14 +249,21 @@ def _shown(interval: Interval | None) -> str:
 
 
 def main(base_url: str | None = None, model: str | None = None, limit: int | None = None) -> str:
-    judge = ModelJudge(openai_chat(model, base_url, max_tokens=100, timeout=300), grading=GRADING) if model else None
+    judge = (
+        ModelJudge(openai_chat(model, base_url, max_tokens=100, timeout=300), grading=GRADING)
+        if model
+        else None
+    )
     rows: list[list[object]] = []
     for name, read in SETS.items():
         items = list(read())
         held_out = [i for i in items if not i.is_for_choosing]
         measured = held_out if limit is None else random.Random(0).sample(held_out, min(limit, len(held_out)))
         supported = sum(i.supported for i in measured) / len(measured)
-        rows += [[f"{name} ({supported:.0%} supported)", *_row(column, measured)] for column in columns(items, measured, judge)]
+        rows += [
+            [f"{name} ({supported:.0%} supported)", *_row(column, measured)]
+            for column in columns(items, measured, judge)
+        ]
     header = ["set", "judge", "threshold", "judged", "accuracy", "kappa", "precision", "recall", "Spearman"]
     return f"## Judges of support against people, 95 % intervals\n\n{markdown(header, rows)}"
 

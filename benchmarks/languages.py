@@ -48,7 +48,13 @@ def main(pipeline: str | Path = SMALL) -> str:
     results = list(found.runs[0].results)
     kinds = dict.fromkeys(result.case.kind for result in results)
     table = [row(LANGUAGES[kind], [r for r in results if r.case.kind == kind]) for kind in kinds]
-    header = ["language", "questions", "answered in its own words", "of these in the question's language", "right"]
+    header = [
+        "language",
+        "questions",
+        "answered in its own words",
+        "of these in the question's language",
+        "right",
+    ]
     title = f"## Questions in other languages: {len(results)}, over the shared paper pages, {os.environ['RAGKIT_MODEL']}, 95 % intervals"
     return f"{title}\n\n{markdown(header, [*table, row('all', results)])}"
 

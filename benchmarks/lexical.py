@@ -73,7 +73,10 @@ def variants() -> list[Configuration]:
     for name, index in VARIANTS.items():
         ingest = IngestPipeline(chunk=SentenceChunker(), index=[dense, index])
         lexical = LexicalRetriever(index=index, k=100)
-        for way, retrievers in (("alone", [lexical]), ("fused", [DenseRetriever(store=dense, k=100), lexical])):
+        for way, retrievers in (
+            ("alone", [lexical]),
+            ("fused", [DenseRetriever(store=dense, k=100), lexical]),
+        ):
             fuse = fusion if way == "fused" else MinMaxFusion()
             answer = AnswerPipeline(retrieve=retrievers, fuse=fuse, generate=ExtractiveGenerator())
             found.append(Configuration(f"{name}: {way}", Rag(ingest=ingest, answer=answer)))
@@ -84,7 +87,9 @@ def forms(dataset: Dataset) -> list[Dataset]:
     """The queries as they are asked, their content words only, and the three rarest of these."""
     assert dataset.folder is not None
     texts = BeirCorpus(str(dataset.folder)).lazy_load()
-    frequency = Counter(word for paper in texts for word in set(words(f"{paper.metadata['title']} {paper.page_content}")))
+    frequency = Counter(
+        word for paper in texts for word in set(words(f"{paper.metadata['title']} {paper.page_content}"))
+    )
 
     def keywords(query: str) -> list[str]:
         return list(dict.fromkeys(word for word in words(query) if word not in STOPWORDS)) or [query]
@@ -94,13 +99,23 @@ def forms(dataset: Dataset) -> list[Dataset]:
         return [word for word in keywords(query) if word in known]
 
     def asked(name: str, rewrite: Callable[[str], list[str]]) -> Dataset:
-        return named(dataset, name, [replace(case, question=" ".join(rewrite(case.question))) for case in dataset.cases])
+        return named(
+            dataset,
+            name,
+            [replace(case, question=" ".join(rewrite(case.question))) for case in dataset.cases],
+        )
 
-    return [asked("as asked", lambda query: [query]), asked("keywords", keywords), asked("three words", rarest)]
+    return [
+        asked("as asked", lambda query: [query]),
+        asked("keywords", keywords),
+        asked("three words", rarest),
+    ]
 
 
 def named(dataset: Dataset, name: str, cases: Sequence[Case]) -> Dataset:
-    return replace(dataset, name=f"{dataset.name}, {name}", cases=tuple(cases), digest=digest(dataset.digest, name))
+    return replace(
+        dataset, name=f"{dataset.name}, {name}", cases=tuple(cases), digest=digest(dataset.digest, name)
+    )
 
 
 def halves(dataset: Dataset) -> list[Dataset]:
@@ -120,7 +135,10 @@ def variant_rows(found: Evaluation, collections: Sequence[str]) -> list[list[obj
             for half in ("choosing", "reporting"):
                 each = [values(found, f"{c}, {half}", f"{name}: {way}") for c in collections]
                 row.append(f"{np.mean([np.mean(v) for v in each]):.3f}")
-            own, base = ([x for c in collections for x in values(found, f"{c}, reporting", f"{n}: {way}")] for n in (name, BASE))
+            own, base = (
+                [x for c in collections for x in values(found, f"{c}, reporting", f"{n}: {way}")]
+                for n in (name, BASE)
+            )
             d = difference(own, base)
             row.append("" if name == BASE else f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]")
         rows.append(row)
@@ -134,7 +152,9 @@ def form_rows(found: Evaluation) -> list[list[object]]:
     rows: list[list[object]] = [[name, *(f"{means[name, way]:.3f}" for way in ways)] for name in names]
     for form in dict.fromkeys(name.partition(", ")[2] for name in names):
         same = [name for name in names if name.endswith(f", {form}")]
-        rows.append([f"mean, {form}", *(f"{np.mean([means[name, way] for name in same]):.3f}" for way in ways)])
+        rows.append(
+            [f"mean, {form}", *(f"{np.mean([means[name, way] for name in same]):.3f}" for way in ways)]
+        )
     return rows
 
 
@@ -143,10 +163,16 @@ def main(collections: Sequence[str] = COLLECTIONS) -> str:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(workspace=Path(folder))
         varied = evaluate(variants(), [half for dataset in datasets for half in halves(dataset)], settings)
-        formed = evaluate(configurations(), [form for dataset in datasets for form in forms(dataset)], settings)
+        formed = evaluate(
+            configurations(), [form for dataset in datasets for form in forms(dataset)], settings
+        )
     header = [
         "lexical part",
-        *(f"{way}, {what}" for way in ("alone", "fused") for what in ("choosing", "reporting", "against the default")),
+        *(
+            f"{way}, {what}"
+            for way in ("alone", "fused")
+            for what in ("choosing", "reporting", "against the default")
+        ),
     ]
     ways = list(dict.fromkeys(run.configuration for run in formed.runs))
     return (

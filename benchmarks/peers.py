@@ -206,9 +206,17 @@ class Tool:
 OURS = Tool("ragkit", "ragkit", RAGKIT)
 PEERS = {
     "langchain": Tool(
-        "LangChain", "langchain", LANGCHAIN, ("langchain", "langchain-text-splitters", "langchain-chroma", "langchain-huggingface[full]")
+        "LangChain",
+        "langchain",
+        LANGCHAIN,
+        ("langchain", "langchain-text-splitters", "langchain-chroma", "langchain-huggingface[full]"),
     ),
-    "llama_index": Tool("LlamaIndex", "llama-index-core", LLAMA_INDEX, ("llama-index-core", "llama-index-embeddings-huggingface")),
+    "llama_index": Tool(
+        "LlamaIndex",
+        "llama-index-core",
+        LLAMA_INDEX,
+        ("llama-index-core", "llama-index-embeddings-huggingface"),
+    ),
     "haystack": Tool("Haystack", "haystack-ai", HAYSTACK, ("haystack-ai", "sentence-transformers-haystack")),
     "txtai": Tool("txtai", "txtai", TXTAI, ("txtai",)),
 }
@@ -252,7 +260,9 @@ def _ran(command: Sequence[str], **variables: str) -> str:
     """What a process prints.  Raises `ToolFailedError` if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **variables})
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"{shlex.join(command[:4])} ended with {done.returncode}"]
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or [
+            f"{shlex.join(command[:4])} ended with {done.returncode}"
+        ]
         errors = [line for line in lines if line.startswith("ERROR")] or lines
         raise ToolFailedError(errors[-1].strip().replace("|", "/")[:200])
     return done.stdout
@@ -295,7 +305,13 @@ class Work:
 
 def prepared(number: int, dataset: Dataset, folder: Path) -> Work:
     questions = {case.id: case.question for case in dataset.cases}
-    work = Work(folder, folder / "papers.jsonl", folder / "asked.json", folder / "judged.jsonl", folder / "queries.json")
+    work = Work(
+        folder,
+        folder / "papers.jsonl",
+        folder / "asked.json",
+        folder / "judged.jsonl",
+        folder / "queries.json",
+    )
     _written(work.papers, documents(number))
     _written(work.judged, list(_papers(JUDGED)))
     work.asked.write_text(json.dumps(dict(islice(questions.items(), QUERIES))), encoding="utf-8")
@@ -308,9 +324,19 @@ def measured(name: str, tool: Tool, folder: Path, work: Work) -> Measured:
     python = environment(name, tool, folder)
 
     def child(action: str, index: str, papers: Path, questions: Path, k: int) -> dict[str, Any]:
-        given = [action, tool.distribution, hub.files(MODEL), work.folder / f"{name}-{index}", papers, questions, k]
+        given = [
+            action,
+            tool.distribution,
+            hub.files(MODEL),
+            work.folder / f"{name}-{index}",
+            papers,
+            questions,
+            k,
+        ]
         command = [str(python), "-c", BEFORE + tool.program + AFTER, str(time.time()), *map(str, given)]
-        said = _ran(command, HF_HUB_OFFLINE="1", ANONYMIZED_TELEMETRY="False", HAYSTACK_TELEMETRY_ENABLED="False")
+        said = _ran(
+            command, HF_HUB_OFFLINE="1", ANONYMIZED_TELEMETRY="False", HAYSTACK_TELEMETRY_ENABLED="False"
+        )
         found: dict[str, Any] = json.loads(said.splitlines()[-1])
         return found
 
@@ -330,7 +356,10 @@ def measured(name: str, tool: Tool, folder: Path, work: Work) -> Measured:
 def gains(dataset: Dataset, rankings: dict[str, list[str]]) -> list[float]:
     """nDCG@10 of each case, in their order."""
     left_out = {case.id: case.left_out for case in dataset.cases}
-    kept = {case: [paper for paper in dict.fromkeys(found) if paper not in left_out[case]] for case, found in rankings.items()}
+    kept = {
+        case: [paper for paper in dict.fromkeys(found) if paper not in left_out[case]]
+        for case, found in rankings.items()
+    }
     values = of_rankings(dataset, kept)
     return [values[case.id][MEASURE] for case in dataset.cases]
 
@@ -340,7 +369,11 @@ def table(found: dict[str, Measured | ToolFailedError], number: int, dataset: Da
     ran = {name: it for name, it in found.items() if isinstance(it, Measured)}
     values = {name: gains(dataset, it.rankings) for name, it in ran.items()}
     ours = ran.get(OURS.name)
-    apart = {name: difference(values[OURS.name], theirs) for name, theirs in values.items() if ours and name != OURS.name}
+    apart = {
+        name: difference(values[OURS.name], theirs)
+        for name, theirs in values.items()
+        if ours and name != OURS.name
+    }
     p = holm({name: d.p for name, d in apart.items()})
     rows: list[list[object]] = []
     for name, it in found.items():
@@ -369,7 +402,16 @@ def main(number: int = 5000, tools: Sequence[str] = tuple(PEERS), folder: Path |
             except ToolFailedError as error:
                 found[tool.name] = error
         number = len(work.papers.read_text(encoding="utf-8").splitlines())
-    header = ["tool", "version", "documents/s", "ratio to ragkit", "start, s", "warm query, ms", "nDCG@10", "ragkit ahead by"]
+    header = [
+        "tool",
+        "version",
+        "documents/s",
+        "ratio to ragkit",
+        "start, s",
+        "warm query, ms",
+        "nDCG@10",
+        "ragkit ahead by",
+    ]
     return (
         f"## Peers: {number:,} titles and abstracts, {MODEL}, {TORCH}\n\n"
         + markdown(header, table(found, number, dataset))
@@ -380,9 +422,15 @@ def main(number: int = 5000, tools: Sequence[str] = tuple(PEERS), folder: Path |
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="ragkit against other tools, each as its quick start has it.")
+    parser = argparse.ArgumentParser(
+        description="ragkit against other tools, each as its quick start has it."
+    )
     parser.add_argument("--documents", type=int, default=5000)
     parser.add_argument("--tools", nargs="+", choices=PEERS, default=list(PEERS))
-    parser.add_argument("--folder", type=Path, help="where the environments are kept (default: `peers` in the cache directory)")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="where the environments are kept (default: `peers` in the cache directory)",
+    )
     given = parser.parse_args()
     print(main(given.documents, given.tools, given.folder))

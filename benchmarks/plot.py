@@ -16,7 +16,9 @@ def panels(curves: Mapping[str, Mapping[str, Curve]], x_label: str) -> str:
     """A panel a title, in it a line a name, through points (x, y), both above 0."""
     names = list(dict.fromkeys(name for panel in curves.values() for name in panel))
     colour = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
-    drawn = [_panel(title, panel, colour, i * WIDTH, x_label) for i, (title, panel) in enumerate(curves.items())]
+    drawn = [
+        _panel(title, panel, colour, i * WIDTH, x_label) for i, (title, panel) in enumerate(curves.items())
+    ]
     legend = "".join(
         f'<g transform="translate({LEFT + 110 * i},{HEIGHT + 4})"><rect y="-8" width="14" height="3" fill="{colour[name]}"/>'
         f'<text x="20" y="-3">{escape(name)}</text></g>'
@@ -29,7 +31,9 @@ def panels(curves: Mapping[str, Mapping[str, Curve]], x_label: str) -> str:
     )
 
 
-def _panel(title: str, curves: Mapping[str, Curve], colour: Mapping[str, str], offset: int, x_label: str) -> str:
+def _panel(
+    title: str, curves: Mapping[str, Curve], colour: Mapping[str, str], offset: int, x_label: str
+) -> str:
     points = [point for curve in curves.values() for point in curve]
     low_x, high_x = _decades(x for x, _ in points)
     low_y, high_y = _decades(y for _, y in points)
@@ -47,7 +51,9 @@ def _panel(title: str, curves: Mapping[str, Curve], colour: Mapping[str, str], o
     for decade in range(low_x, high_x + 1):
         x, y = place(10.0**decade, 10.0**low_y)
         parts.append(f'<text x="{x:.1f}" y="{y + 16:.1f}" text-anchor="middle">{_written(decade)}</text>')
-    parts.append(f'<text x="{offset + (LEFT + WIDTH) / 2:.1f}" y="{HEIGHT - 14}" text-anchor="middle" fill="#666">{escape(x_label)}</text>')
+    parts.append(
+        f'<text x="{offset + (LEFT + WIDTH) / 2:.1f}" y="{HEIGHT - 14}" text-anchor="middle" fill="#666">{escape(x_label)}</text>'
+    )
     for name, curve in curves.items():
         places = [place(x, y) for x, y in sorted(curve)]
         parts.append(

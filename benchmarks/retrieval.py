@@ -44,7 +44,13 @@ def configurations() -> list[Configuration]:
         DEFAULT: ([by_dense, by_words], MinMaxFusion(weights={"dense": 0.6, "lexical": 0.4})),
     }
     return [
-        Configuration(name, Rag(ingest=ingest, answer=AnswerPipeline(retrieve=retrievers, fuse=fusion, generate=ExtractiveGenerator())))
+        Configuration(
+            name,
+            Rag(
+                ingest=ingest,
+                answer=AnswerPipeline(retrieve=retrievers, fuse=fusion, generate=ExtractiveGenerator()),
+            ),
+        )
         for name, (retrievers, fusion) in ways.items()
     ]
 
@@ -52,22 +58,42 @@ def configurations() -> list[Configuration]:
 def rows(found: Evaluation) -> list[list[object]]:
     """A row a collection: each way's mean, and how far the default is ahead of each; then the mean over the collections."""
     means = {(f.dataset, f.configuration): f.interval for f in found.figures() if f.measure == MEASURE}
-    apart = {(c.dataset, c.first): c.difference for c in found.comparisons() if c.measure == MEASURE and c.second == DEFAULT}
+    apart = {
+        (c.dataset, c.first): c.difference
+        for c in found.comparisons()
+        if c.measure == MEASURE and c.second == DEFAULT
+    }
     ways = list(dict.fromkeys(run.configuration for run in found.runs))
     table: list[list[object]] = []
     for name in dict.fromkeys(run.dataset.name for run in found.runs):
         ahead = [apart[name, way] for way in ways if way != DEFAULT]
-        differences = [f"{-d.value:+.3f} [{-d.high:+.3f}, {-d.low:+.3f}]{'' if d.is_chance else ' *'}" for d in ahead]
-        table.append([name, means[name, DEFAULT].cases, *(f"{means[name, way].value:.3f}" for way in ways), *differences])
-    average = [f"{np.mean([i.value for (_, way), i in means.items() if way == wanted]):.3f}" for wanted in ways]
-    return [*table, ["mean", "", *average, *(_ahead_on_the_mean(found, way) for way in ways if way != DEFAULT)]]
+        differences = [
+            f"{-d.value:+.3f} [{-d.high:+.3f}, {-d.low:+.3f}]{'' if d.is_chance else ' *'}" for d in ahead
+        ]
+        table.append(
+            [
+                name,
+                means[name, DEFAULT].cases,
+                *(f"{means[name, way].value:.3f}" for way in ways),
+                *differences,
+            ]
+        )
+    average = [
+        f"{np.mean([i.value for (_, way), i in means.items() if way == wanted]):.3f}" for wanted in ways
+    ]
+    return [
+        *table,
+        ["mean", "", *average, *(_ahead_on_the_mean(found, way) for way in ways if way != DEFAULT)],
+    ]
 
 
 def _ahead_on_the_mean(found: Evaluation, way: str) -> str:
     """How far the default is ahead of *way*, every collection counting the same."""
     gains = {(run.dataset.name, run.configuration): run.values(MEASURE) for run in found.runs}
     names = dict.fromkeys(run.dataset.name for run in found.runs)
-    d = macro([[gain - gains[name, way][case] for case, gain in gains[name, DEFAULT].items()] for name in names])
+    d = macro(
+        [[gain - gains[name, way][case] for case, gain in gains[name, DEFAULT].items()] for name in names]
+    )
     return f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
 
 
@@ -77,9 +103,7 @@ def main(collections: Sequence[str] = COLLECTIONS) -> str:
         found = evaluate(configurations(), datasets, Settings(workspace=Path(folder)))
     ways = list(dict.fromkeys(run.configuration for run in found.runs))
     header = ["collection", "queries", *ways, *(f"default − {way}" for way in ways if way != DEFAULT)]
-    title = (
-        "## Retrieval: nDCG@10, all-MiniLM-L6-v2, differences paired by query with 95 % intervals (* could not be chance, p < .05 by Holm)"
-    )
+    title = "## Retrieval: nDCG@10, all-MiniLM-L6-v2, differences paired by query with 95 % intervals (* could not be chance, p < .05 by Holm)"
     return f"{title}\n\n{markdown(header, rows(found))}"
 
 

@@ -63,10 +63,16 @@ def batches(size: int) -> Iterator[tuple[list[Document], Vectors]]:
     words = np.array([f"word{i}" for i in range(50_000)])
     for first in range(0, size, BATCH):
         number = min(BATCH, size - first)
-        vectors = centres[chance.integers(0, len(centres), number)] + 0.9 * chance.standard_normal((number, DIMENSIONS), dtype=np.float32)
+        vectors = centres[chance.integers(0, len(centres), number)] + 0.9 * chance.standard_normal(
+            (number, DIMENSIONS), dtype=np.float32
+        )
         drawn = words[np.minimum(chance.zipf(1.2, (number, 60)) - 1, len(words) - 1)]
         passages = [
-            Document(id=f"{first + i:020d}", page_content=" ".join(row), metadata={"document_id": f"p{first + i}", "start": 0, "end": 1})
+            Document(
+                id=f"{first + i:020d}",
+                page_content=" ".join(row),
+                metadata={"document_id": f"p{first + i}", "start": 0, "end": 1},
+            )
             for i, row in enumerate(drawn)
         ]
         yield passages, vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -77,14 +83,20 @@ def measure(name: str, size: int, folder: Path) -> dict[str, Any]:
     chance = np.random.default_rng(1)
     queries = np.empty((QUERIES, DIMENSIONS), dtype=np.float32)
     words: list[str] = []
-    index: Any = {"flat": FlatStore, "chroma": ChromaStore}[name](embed=Prepared(queries)) if name != "bm25" else TantivyIndex()
+    index: Any = (
+        {"flat": FlatStore, "chroma": ChromaStore}[name](embed=Prepared(queries))
+        if name != "bm25"
+        else TantivyIndex()
+    )
     index.attach(folder)
     index.begin(1, of_this=False)
     spent = 0.0
     for number, (passages, vectors) in enumerate(batches(size)):
         if number == 0:
             asked = chance.integers(0, len(passages), QUERIES)
-            queries[:] = vectors[asked] + 0.02 * chance.standard_normal((QUERIES, DIMENSIONS), dtype=np.float32)
+            queries[:] = vectors[asked] + 0.02 * chance.standard_normal(
+                (QUERIES, DIMENSIONS), dtype=np.float32
+            )
             queries /= np.linalg.norm(queries, axis=1, keepdims=True)
             words = [" ".join(passages[int(i)].page_content.split()[:8]) for i in asked]
         started = time.perf_counter()
@@ -134,7 +146,9 @@ def _recall(size: int, queries: Vectors, found: list[list[str]]) -> float:
         scores = vectors @ queries.T
         for q, column in enumerate(scores.T):
             top = np.argsort(-column)[:10]
-            best[q] = sorted([*best[q], *((float(column[i]), str(passages[i].id)) for i in top)], reverse=True)[:10]
+            best[q] = sorted(
+                [*best[q], *((float(column[i]), str(passages[i].id)) for i in top)], reverse=True
+            )[:10]
     shared = [len({i for _, i in exact} & set(own[:10])) / 10 for exact, own in zip(best, found, strict=True)]
     return statistics.mean(shared)
 
@@ -148,7 +162,14 @@ def main(sizes: tuple[int, ...] = SIZES, stores: tuple[str, ...] = ("flat", "chr
                 command = [sys.executable, "-m", "benchmarks.scale", "--one", store, str(size), folder]
                 done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
             if done.returncode:
-                rows.append([store, f"{size:,}", f"failed: {(done.stderr.strip().splitlines() or ['killed'])[-1][:120]}", *[""] * 7])
+                rows.append(
+                    [
+                        store,
+                        f"{size:,}",
+                        f"failed: {(done.stderr.strip().splitlines() or ['killed'])[-1][:120]}",
+                        *[""] * 7,
+                    ]
+                )
                 continue
             found = json.loads(done.stdout.splitlines()[-1])
             every.append(found)
@@ -186,15 +207,22 @@ def plot(every: Sequence[Mapping[str, Any]]) -> str:
     shown = {"query, ms (median)": "p50", "peak memory, MB": "memory", "disk, MB": "disk"}
     names = list(dict.fromkeys(one["store"] for one in every))
     return panels(
-        {what: {name: [(one["size"], one[key]) for one in every if one["store"] == name] for name in names} for what, key in shown.items()},
+        {
+            what: {name: [(one["size"], one[key]) for one in every if one["store"] == name] for name in names}
+            for what, key in shown.items()
+        },
         "passages",
     )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="How indexing, memory, disk and queries grow with the number of passages.")
+    parser = argparse.ArgumentParser(
+        description="How indexing, memory, disk and queries grow with the number of passages."
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
-    parser.add_argument("--stores", nargs="+", default=["flat", "chroma", "bm25"], choices=["flat", "chroma", "bm25"])
+    parser.add_argument(
+        "--stores", nargs="+", default=["flat", "chroma", "bm25"], choices=["flat", "chroma", "bm25"]
+    )
     parser.add_argument("--one", nargs=3, metavar=("STORE", "SIZE", "FOLDER"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:

@@ -110,7 +110,12 @@ def warm(rag: ragkit.Rag, name: str) -> list[object]:
         matching.append(seconds(partial(words.search, question, 100)))
         whole.append(seconds(partial(rag.search, question)))
     raw, found = statistics.median(nearest) + statistics.median(matching), statistics.median(whole)
-    return [f"warm search, {name}", f"{1000 * found:.1f} ms", f"encode + {name} + tantivy {1000 * raw:.1f} ms", f"{found / raw:.2f}"]
+    return [
+        f"warm search, {name}",
+        f"{1000 * found:.1f} ms",
+        f"encode + {name} + tantivy {1000 * raw:.1f} ms",
+        f"{found / raw:.2f}",
+    ]
 
 
 def cold(rag: ragkit.Rag, folder: Path) -> list[object]:
@@ -124,7 +129,13 @@ def cold(rag: ragkit.Rag, folder: Path) -> list[object]:
     sentences = [line for p in answer.context for line in p.page_content.split(". ")]
     (folder / "texts.json").write_text(json.dumps(sentences))
     converted = embeddings.folder_of(hub.files("all-MiniLM-L6-v2"))
-    paths = [converted, store.folder / "vectors.f32", words.folder, rag.corpus.directory / "corpus.sqlite", folder / "texts.json"]
+    paths = [
+        converted,
+        store.folder / "vectors.f32",
+        words.folder,
+        rag.corpus.directory / "corpus.sqlite",
+        folder / "texts.json",
+    ]
     ask = [sys.executable, "-m", "ragkit", "ask", PEG, "--corpus", str(rag.corpus.directory)]
     bare = [sys.executable, "-c", BARE, *map(str, paths), PEG]
     ours, theirs = [], []
@@ -144,7 +155,10 @@ def main(papers: int = 5000) -> str:
         over_chroma = ragkit.load(ROOT / "configs" / "chroma.yaml", corpus=folder / "corpus")
         over_chroma.ingest()
         rows += [warm(rag, "flat"), warm(over_chroma, "Chroma"), cold(rag, folder)]
-    help_ = seconds(lambda: subprocess.run([sys.executable, "-m", "ragkit", "--help"], check=True, capture_output=True), times=5)
+    help_ = seconds(
+        lambda: subprocess.run([sys.executable, "-m", "ragkit", "--help"], check=True, capture_output=True),
+        times=5,
+    )
     rows.append(["`ragkit --help`", f"{help_:.2f} s", "", ""])
     return "## Speed: medians\n\n" + markdown(["what", "time", "against", "ratio"], rows)
 

@@ -18,7 +18,9 @@ from ragkit.events import AnswerEvent, ClaimEvent, of
 def main() -> None:
     # One YAML file is the whole system.  Without a name, ./ragkit.yaml or the packaged default: no key, no server.
     rag = ragkit.load(sys.argv[1] if len(sys.argv) > 1 else None)
-    chat = ragkit.Conversation(rag)  # Conversation(rag, ragkit.FileChatHistory("talk.jsonl")) remembers it tomorrow too
+    chat = ragkit.Conversation(
+        rag
+    )  # Conversation(rag, ragkit.FileChatHistory("talk.jsonl")) remembers it tomorrow too
     while question := ask_user():
         print_answer(chat, question)
 
@@ -39,7 +41,9 @@ def print_answer(chat: ragkit.Conversation, question: str) -> None:
             print(sentence if shown else sentence.lstrip(), end="", flush=True)
             shown += sentence
         elif isinstance(event, AnswerEvent):
-            if shown.strip() != event.text:  # nothing is in the papers, or checking the whole changed something
+            if (
+                shown.strip() != event.text
+            ):  # nothing is in the papers, or checking the whole changed something
                 print(f"\n\nafter checking> {event.text}" if shown else event.text, end="")
             print()
             print_sources(event)
@@ -48,7 +52,9 @@ def print_answer(chat: ragkit.Conversation, question: str) -> None:
 def print_sources(answer: ragkit.Answer) -> None:
     """Each citation is exact: `quote` is `text[start:end]` of the paper."""
     for citation in answer.citations:
-        print(f"  [{citation.number}] {citation.title}, characters {citation.start}-{citation.end}: {citation.verdict}")
+        print(
+            f"  [{citation.number}] {citation.title}, characters {citation.start}-{citation.end}: {citation.verdict}"
+        )
 
 
 if __name__ == "__main__":

@@ -87,7 +87,11 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         answer = yield from self._in_time(begun, self.respond(question, passages))
         if answer is None:
             return self._late(question, passages)
-        lost = () if answer.abstained else unmentioned(question, [Said.by(searchable(passage)) for passage in passages])
+        lost = (
+            ()
+            if answer.abstained
+            else unmentioned(question, [Said.by(searchable(passage)) for passage in passages])
+        )
         return answer.model_copy(update={"unmentioned": tuple(lost)})
 
     def _in_time(self, begun: float, flow: Flow[T]) -> Flow[T | None]:
@@ -100,7 +104,9 @@ class AnswerPipeline(Pipeline[Question, Answer]):
             return None
 
     def _late(self, question: str, passages: Sequence[Document]) -> Answer:
-        return policy.abstain(question, f"the {self.deadline:g} seconds that a question may take were over", passages)
+        return policy.abstain(
+            question, f"the {self.deadline:g} seconds that a question may take were over", passages
+        )
 
     def refined(self, question: str, found: Sequence[Document]) -> Flow[Sequence[Document]]:
         """The passages that an answer is written from."""
@@ -112,16 +118,22 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         refined = yield from self.refined(question, found)
         spans = {span_of(passage): passage for passage in found}
         ranked: dict[Span, Document] = {}
-        for kept in sorted(refined, key=score_of, reverse=True):  # a refiner may order what it keeps for the generator
+        for kept in sorted(
+            refined, key=score_of, reverse=True
+        ):  # a refiner may order what it keeps for the generator
             own = span_of(kept)
             for span in [own] if own in spans else [s for s in spans if own.holds(s) or s.holds(own)]:
                 ranked.setdefault(span, scored(spans[span], score_of(kept)))
-        return list((ranked | {span: passage for span, passage in spans.items() if span not in ranked}).values())
+        return list(
+            (ranked | {span: passage for span, passage in spans.items() if span not in ranked}).values()
+        )
 
     def respond(self, question: str, passages: Sequence[Document]) -> Flow[Answer]:
         """The answer to *question* from *passages* and nothing else."""
         yield from emit(Reached("context", passages))
-        relevance = (yield from call("gate", self.gate.weigh, question, passages)) if self.gate else Relevance()
+        relevance = (
+            (yield from call("gate", self.gate.weigh, question, passages)) if self.gate else Relevance()
+        )
         if relevance.refusal:
             return policy.abstain(question, relevance.refusal, passages, round(relevance.score, 4))
         shown = yield from _refined(self.focus, question, passages)
@@ -143,7 +155,12 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         return translated
 
     def _written(
-        self, generate: Generator, draft: Draft, question: str, shown: Sequence[Document], passages: Sequence[Document]
+        self,
+        generate: Generator,
+        draft: Draft,
+        question: str,
+        shown: Sequence[Document],
+        passages: Sequence[Document],
     ) -> Flow[Answer]:
         """What *generate* writes from what it is *shown* of *passages*, with its verdicts.
 
@@ -155,7 +172,14 @@ class AnswerPipeline(Pipeline[Question, Answer]):
             return answer and _over(passages, answer)
 
         def judged(writing: Flow[Answer]) -> Flow[Answer]:
-            answer = _over(passages, (yield from overhear(writing, draft.listening(so_far)) if draft.judges_as_written else writing))
+            answer = _over(
+                passages,
+                (
+                    yield from overhear(writing, draft.listening(so_far))
+                    if draft.judges_as_written
+                    else writing
+                ),
+            )
             yield from emit(Reached("draft", answer))
             if self.verify and not answer.abstained:
                 answer = yield from self.verify.flow(answer)
@@ -187,7 +211,10 @@ class AnswerPipeline(Pipeline[Question, Answer]):
             retrievers = [_kept_to(among, retriever) for retriever in self.retrieve]
         asked = [(retriever, query) for query in queries for retriever in retrievers]
         found = yield from _found(asked)
-        rankings = [Ranking(label(retriever), documents) for (retriever, _), documents in zip(asked, found, strict=True)]
+        rankings = [
+            Ranking(label(retriever), documents)
+            for (retriever, _), documents in zip(asked, found, strict=True)
+        ]
         fused = yield from call("fuse", self.fuse.fuse, rankings)
         passages = yield from call("read", read, given.corpus, fused)
         if len(passages) < len(fused) and given.refresh():  # of a paper that was replaced meanwhile
@@ -198,7 +225,9 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         return queries[0], passages
 
 
-def _refined(refiners: Sequence[BaseDocumentCompressor], question: str, passages: Sequence[Document]) -> Flow[Sequence[Document]]:
+def _refined(
+    refiners: Sequence[BaseDocumentCompressor], question: str, passages: Sequence[Document]
+) -> Flow[Sequence[Document]]:
     for refiner in refiners:
         passages = yield from call("refine", refiner.compress_documents, passages, question)
     return passages
@@ -217,7 +246,11 @@ def _answers(question: str, answer: Answer) -> bool:
 def _found(asked: Sequence[tuple[BaseRetriever, str]]) -> Flow[list[list[Document]]]:
     """What each retriever finds for its query, in the order asked; those that wait for a server do so at the same time."""
     computes = [isinstance(retriever, FilteredRetriever) and retriever.computes for retriever, _ in asked]
-    waiting = [(retriever.invoke, query) for (retriever, query), here in zip(asked, computes, strict=True) if not here]
+    waiting = [
+        (retriever.invoke, query)
+        for (retriever, query), here in zip(asked, computes, strict=True)
+        if not here
+    ]
     heard = iter((yield from gather("retrieve", waiting)) if waiting else [])
     found = []
     for (retriever, query), here in zip(asked, computes, strict=True):

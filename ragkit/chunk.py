@@ -33,7 +33,11 @@ class Chunker(BaseDocumentTransformer, ABC):
     def transform_documents(self, documents: Sequence[Document], **kwargs: Any) -> Sequence[Document]:
         return [
             passage(
-                paper, start, end, **({"section": list(part.section)} if part.section else {}), **({"kind": part.kind} if part.kind else {})
+                paper,
+                start,
+                end,
+                **({"section": list(part.section)} if part.section else {}),
+                **({"kind": part.kind} if part.kind else {}),
             )
             for paper in documents
             for part in stretches_of(paper)
@@ -92,7 +96,11 @@ class SentenceChunker(Chunker):
         text = paper.page_content
         count = _TokenCount(text, self.model, part.start, part.end)
         room = _room(paper, part, self.max_tokens, self.model)
-        units = [piece for start, end in _sentences(text, part) for piece in _fitting(text, start, end, room, count)]
+        units = [
+            piece
+            for start, end in _sentences(text, part)
+            for piece in _fitting(text, start, end, room, count)
+        ]
         return _packed(units, room, count, self.overlap)
 
 
@@ -115,7 +123,11 @@ class TokenChunker(Chunker):
         step = max(room - self.overlap, 1)
         start, end = trimmed(text, part.start, part.end)
         units = (
-            [piece for piece in _fitting(text, start, end, max(min(step, room) // 8, 1), count) if piece[0] < piece[1]]
+            [
+                piece
+                for piece in _fitting(text, start, end, max(min(step, room) // 8, 1), count)
+                if piece[0] < piece[1]
+            ]
             if start < end
             else []
         )
@@ -189,7 +201,9 @@ class SemanticChunker(Chunker):
             runs[-1].append(span)
         found: list[Offsets] = []
         for run in runs:
-            found += _packed([piece for span in run for piece in _fitting(text, *span, room, count)], room, count)
+            found += _packed(
+                [piece for span in run for piece in _fitting(text, *span, room, count)], room, count
+            )
         return found
 
 
@@ -203,7 +217,9 @@ def _room(paper: Document, part: Stretch, most: int, model_name: str) -> int:
     return max(most - _TokenCount(heading, model_name, 0, len(heading)).all, most // 2, 1)
 
 
-def _packed(units: Sequence[Offsets], room: int, count: _TokenCount, overlap: int = 0, overlap_tokens: int = 0) -> list[Offsets]:
+def _packed(
+    units: Sequence[Offsets], room: int, count: _TokenCount, overlap: int = 0, overlap_tokens: int = 0
+) -> list[Offsets]:
     """As many neighbouring *units* as fit into *room* tokens each; a pack repeats the last of the one before."""
     found: list[Offsets] = []
     first = 0
@@ -215,7 +231,11 @@ def _packed(units: Sequence[Offsets], room: int, count: _TokenCount, overlap: in
         if last == len(units):
             break
         again = last - overlap
-        while overlap_tokens and again > first + 1 and count(units[again - 1][0], units[last - 1][1]) <= overlap_tokens:
+        while (
+            overlap_tokens
+            and again > first + 1
+            and count(units[again - 1][0], units[last - 1][1]) <= overlap_tokens
+        ):
             again -= 1
         first = max(first + 1, again)
         while first < last and count(units[first][0], units[last][1]) > room:

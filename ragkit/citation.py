@@ -15,11 +15,18 @@ from ragkit.document import Span, places_of, span_of, title_of
 from ragkit.text.words import sentences
 
 # Brackets and digits that a reader takes for a mark, and what may stand between them, seen or not.
-_OPEN, _CLOSE, _DIGIT, _THIN = r"[\[［【〔〖⟦]", r"[\]］】〕〗⟧]", r"[\d⁰¹²³⁴-⁹]", r"\s^\u00ad\u200b-\u200f\u2060-\u2064\ufeff"
+_OPEN, _CLOSE, _DIGIT, _THIN = (
+    r"[\[［【〔〖⟦]",
+    r"[\]］】〕〗⟧]",
+    r"[\d⁰¹²³⁴-⁹]",
+    r"\s^\u00ad\u200b-\u200f\u2060-\u2064\ufeff",
+)
 
 
 _GAP = rf"[{_THIN}]{{0,4}}"
-_MARK = re.compile(rf"(?<![ \t])[ \t]*{_OPEN}{_GAP}({_DIGIT}{{1,4}}(?:{_GAP}(?:,|;|-|–|and){_GAP}{_DIGIT}{{1,4}})*){_GAP}{_CLOSE}(?!\()")
+_MARK = re.compile(
+    rf"(?<![ \t])[ \t]*{_OPEN}{_GAP}({_DIGIT}{{1,4}}(?:{_GAP}(?:,|;|-|–|and){_GAP}{_DIGIT}{{1,4}})*){_GAP}{_CLOSE}(?!\()"
+)
 _BRACKETED = re.compile(rf"{_OPEN}({_GAP}{_DIGIT}(?:{_DIGIT}|[{_THIN},;–-]|and)*){_CLOSE}")
 
 
@@ -51,10 +58,17 @@ class Context(NamedTuple):
 
     def text(self, only: Collection[int] | None = None) -> str:
         """The sentences with their numbers (those *only*, if given), a line each, under the titles of their papers."""
-        shown = ((number, place) for number, place in enumerate(self.places, 1) if only is None or number in only)
+        shown = (
+            (number, place) for number, place in enumerate(self.places, 1) if only is None or number in only
+        )
         papers = groupby(shown, key=lambda pair: (title_of(pair[1].passage), pair[1].span.document_id))
         return "\n\n".join(
-            "\n".join([*([f"“{line(title)}”"] if title else []), *(f"[{number}] {line(place.text)}" for number, place in own)])
+            "\n".join(
+                [
+                    *([f"“{line(title)}”"] if title else []),
+                    *(f"[{number}] {line(place.text)}" for number, place in own),
+                ]
+            )
             for (title, _), own in papers
         )
 
@@ -95,7 +109,11 @@ def parse(text: str) -> list[Marked]:
     marks: list[list[int]] = [[] for _ in spans]
     for place, numbers in found:
         owner = max((i for i, (start, _) in enumerate(spans) if start < place), default=0)
-        if owner + 1 < len(spans) and "\n" in clean[spans[owner][1] : place] and "\n" not in clean[place : spans[owner + 1][0]]:
+        if (
+            owner + 1 < len(spans)
+            and "\n" in clean[spans[owner][1] : place]
+            and "\n" not in clean[place : spans[owner + 1][0]]
+        ):
             owner += 1  # the mark opens a line
         if spans:
             marks[owner] += [n for n in numbers if n not in marks[owner]]
@@ -148,16 +166,24 @@ def judged(citations: Iterable[Citation], claims: Sequence[Claim]) -> tuple[Cita
         of_it = [claim.findings[citation.number] for claim in claims if citation.number in claim.findings]
         if of_it:
             least = min(of_it, key=lambda finding: finding.score)
-            citation = citation.model_copy(update={"verdict": least.verdict, "score": round(least.score, 4), "reason": least.reason})
+            citation = citation.model_copy(
+                update={"verdict": least.verdict, "score": round(least.score, 4), "reason": least.reason}
+            )
         found.append(citation)
     return tuple(found)
 
 
 def unresolved(number: int, mark: int) -> Citation:
-    return Citation(number=number, verdict=Verdict.UNRESOLVED, reason=f"the mark [{mark}] names no sentence of the sources")
+    return Citation(
+        number=number,
+        verdict=Verdict.UNRESOLVED,
+        reason=f"the mark [{mark}] names no sentence of the sources",
+    )
 
 
 def render(claims: Iterable[Claim]) -> str:
     """The text of an answer: each claim behind what stands before it, its marks after it; no other mark stands in it."""
-    written = "".join(f"{unmarked(c.before + c.text)}{''.join(f' [{n}]' for n in c.citations)}" for c in claims)
+    written = "".join(
+        f"{unmarked(c.before + c.text)}{''.join(f' [{n}]' for n in c.citations)}" for c in claims
+    )
     return written.strip()

@@ -79,7 +79,9 @@ class Conversation:
 
 def messages_of(answer: Answer) -> list[BaseMessage]:
     """A question and its answer as LangChain's messages; citations and verdicts are in the answer's `response_metadata`."""
-    checked = answer.model_dump(mode="json", include={"abstained", "confidence", "unmentioned", "claims", "citations"})
+    checked = answer.model_dump(
+        mode="json", include={"abstained", "confidence", "unmentioned", "claims", "citations"}
+    )
     return [HumanMessage(answer.question), AIMessage(answer.text, response_metadata={"ragkit": checked})]
 
 
@@ -89,7 +91,9 @@ def answer_of(turn: Sequence[BaseMessage]) -> Answer:
     said = [m for m in turn if isinstance(m, AIMessage)]
     plain = Answer(question=" ".join(asked), text="\n\n".join(str(m.text) for m in said))
     try:
-        checked = Answer.model_validate({**(said[-1].response_metadata["ragkit"] if said else {}), "question": "", "text": ""})
+        checked = Answer.model_validate(
+            {**(said[-1].response_metadata["ragkit"] if said else {}), "question": "", "text": ""}
+        )
     except (KeyError, TypeError, ValidationError):  # of another program's
         return plain
     return checked.model_copy(update={"question": plain.question, "text": plain.text})
@@ -129,7 +133,9 @@ class FileChatHistory(BaseChatMessageHistory):
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         kept = self._read()[1]
-        line = json.dumps([_brief(message_to_dict(m)) for m in messages], ensure_ascii=False).encode(errors="replace")
+        line = json.dumps([_brief(message_to_dict(m)) for m in messages], ensure_ascii=False).encode(
+            errors="replace"
+        )
         try:
             with self.path.open("ab") as file:
                 file.truncate(len(kept))

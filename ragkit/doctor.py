@@ -44,7 +44,9 @@ def examine(rag: Rag) -> Diagnosis:
     counts = asdict(rag.corpus.counts())
     indexes = tuple(_examine_index(rag, index) for index in rag.ingest_pipeline.index)
     problems = [*rag.corpus.problems(), *(f"{i.name}: {i.problem}" for i in indexes if i.problem)]
-    return Diagnosis(corpus=str(rag.corpus.directory), counts=counts, indexes=indexes, problems=tuple(problems))
+    return Diagnosis(
+        corpus=str(rag.corpus.directory), counts=counts, indexes=indexes, problems=tuple(problems)
+    )
 
 
 def repair(rag: Rag) -> Diagnosis:
@@ -60,13 +62,23 @@ def _examine_index(rag: Rag, index: VectorStore | Index) -> IndexHealth:
     waiting, surplus = pipeline.backlog(rag.corpus, index)
     wanted = len(tracked) + len(waiting) - len(surplus)
     if rag.corpus.index_fingerprint(name) is None:
-        return IndexHealth(name=name, wanted=wanted, tracked=0, present=0, problem="not built for this configuration; run `ragkit ingest`")
+        return IndexHealth(
+            name=name,
+            wanted=wanted,
+            tracked=0,
+            present=0,
+            problem="not built for this configuration; run `ragkit ingest`",
+        )
     if not isinstance(index, Index):
         return IndexHealth(name=name, wanted=wanted, tracked=len(tracked), present=None)
     index.use(rag.corpus.published()[name][1])
     if not index.is_sound():
         return IndexHealth(
-            name=name, wanted=wanted, tracked=len(tracked), present=0, problem="its files are damaged; run `ragkit doctor --repair`"
+            name=name,
+            wanted=wanted,
+            tracked=len(tracked),
+            present=0,
+            problem="its files are damaged; run `ragkit doctor --repair`",
         )
     try:
         present = index.ids()
@@ -77,7 +89,5 @@ def _examine_index(rag: Rag, index: VectorStore | Index) -> IndexHealth:
     if present != tracked:
         problem = f"{len(tracked - present)} passages lost, {len(present - tracked)} unknown; run `ragkit doctor --repair`"
     elif waiting or surplus:
-        problem = (
-            f"an ingest was cut short: {len(waiting)} passages to add, {len(surplus)} to drop; run `ragkit ingest` (no path is needed)"
-        )
+        problem = f"an ingest was cut short: {len(waiting)} passages to add, {len(surplus)} to drop; run `ragkit ingest` (no path is needed)"
     return IndexHealth(name=name, wanted=wanted, tracked=len(tracked), present=len(present), problem=problem)

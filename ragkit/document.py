@@ -71,7 +71,11 @@ def stretches_of(paper: Document) -> list[Stretch]:
     rows = paper.metadata.get("sections")
     if not rows:
         return [Stretch(0, len(paper.page_content))]
-    return [Stretch(row["start"], row["end"], tuple(row["path"]), row["kind"]) for row in rows if row["kind"] != "heading"]
+    return [
+        Stretch(row["start"], row["end"], tuple(row["path"]), row["kind"])
+        for row in rows
+        if row["kind"] != "heading"
+    ]
 
 
 def sources_of(document: Document) -> list[dict[str, Any]]:
@@ -132,13 +136,19 @@ def _in_file(row: Sequence[int], place: int, at_end: bool) -> int:
     return file_start + (taken if at_end else 0)  # a piece that stands for something else is taken whole
 
 
-def page_of(pages: Sequence[Sequence[int]], start: int, end: int) -> tuple[int, tuple[int, ...] | None] | tuple[None, None]:
+def page_of(
+    pages: Sequence[Sequence[int]], start: int, end: int
+) -> tuple[int, tuple[int, ...] | None] | tuple[None, None]:
     """The page (from 1) on which `text[start:end]` begins, and the box that its lines there fill."""
     at = bisect_right(pages, start, key=itemgetter(0)) - 1
     if at < 0:
         return None, None
     page = pages[at][1]
-    boxes = [row[2:] for row in pages[at : bisect_right(pages, max(end - 1, start), key=itemgetter(0))] if row[1] == page and len(row) > 2]
+    boxes = [
+        row[2:]
+        for row in pages[at : bisect_right(pages, max(end - 1, start), key=itemgetter(0))]
+        if row[1] == page and len(row) > 2
+    ]
     lefts, tops, rights, bottoms = zip(*boxes, strict=True) if boxes else ((), (), (), ())
     return page, (min(lefts), min(tops), max(rights), max(bottoms)) if boxes else None
 
@@ -180,12 +190,18 @@ def searchable(passage: Document) -> str:
 
 def above(passage: Document) -> str:
     """The title and the headings that a passage stands under."""
-    return "\n".join(part for part in (title_of(passage), " > ".join(passage.metadata.get("section", ()))) if part)
+    return "\n".join(
+        part for part in (title_of(passage), " > ".join(passage.metadata.get("section", ()))) if part
+    )
 
 
 def entry(passage: Document) -> Document:
     """A passage as an index of another make holds it: what is searched, and the id of its paper."""
-    return Document(id=passage.id, page_content=searchable(passage), metadata={"document_id": passage.metadata["document_id"]})
+    return Document(
+        id=passage.id,
+        page_content=searchable(passage),
+        metadata={"document_id": passage.metadata["document_id"]},
+    )
 
 
 def hit(identity: str, score: float) -> Document:
@@ -225,7 +241,11 @@ def identity_keys(paper: Document) -> list[str]:
     A title that the loader only guessed from the file's name (`title_guessed`) identifies nothing; a paper with neither
     identifier nor title is known by its text.
     """
-    keys = [f"{name}:{_normalised_identifier(str(value))}" for name in IDENTIFIERS if (value := paper.metadata.get(name))]
+    keys = [
+        f"{name}:{_normalised_identifier(str(value))}"
+        for name in IDENTIFIERS
+        if (value := paper.metadata.get(name))
+    ]
     title = normalised_title(title_of(paper))
     if title and not paper.metadata.get("title_guessed"):
         keys.append(f"title:{title}")
@@ -239,5 +259,9 @@ def contradict(one: Sequence[str], other: Sequence[str]) -> bool:
 
 
 def _normalised_identifier(value: str) -> str:
-    value = re.sub(r"^(https?://)?(dx\.|www\.)?(doi\.org/|arxiv\.org/(abs|pdf|html)/)|^(doi|arxiv):\s*", "", value.strip().casefold())
+    value = re.sub(
+        r"^(https?://)?(dx\.|www\.)?(doi\.org/|arxiv\.org/(abs|pdf|html)/)|^(doi|arxiv):\s*",
+        "",
+        value.strip().casefold(),
+    )
     return re.sub(r"((?<=\d)v\d+)?(\.pdf)?$", "", value)

@@ -94,7 +94,13 @@ def of(event: Event) -> AnyEvent | None:
             return CitationEvent(**event.citation.model_dump())
         case Checked():
             claim = event.claim
-            return ClaimEvent(**claim.model_dump(), before=claim.before, index=event.index, shown=event.shown, reason=event.reason)
+            return ClaimEvent(
+                **claim.model_dump(),
+                before=claim.before,
+                index=event.index,
+                shown=event.shown,
+                reason=event.reason,
+            )
         case Finished(result=Answer() as answer):
             return AnswerEvent(**answer.as_json())
     return None
@@ -102,7 +108,9 @@ def of(event: Event) -> AnyEvent | None:
 
 def failed(error: Exception) -> ErrorEvent:
     """What ends a stream in place of an answer."""
-    return ErrorEvent(message=str(error) if isinstance(error, RagkitError) else f"{type(error).__name__}: {error}")
+    return ErrorEvent(
+        message=str(error) if isinstance(error, RagkitError) else f"{type(error).__name__}: {error}"
+    )
 
 
 def read(line: str) -> AnyEvent:

@@ -36,7 +36,9 @@ class Fusion(ABC):
                 documents.setdefault(key, document)
                 total[key] = total.get(key, 0.0) + worth
                 scores = own.setdefault(key, {})
-                scores[ranking.retriever] = max(score_of(document), scores.get(ranking.retriever, float("-inf")))
+                scores[ranking.retriever] = max(
+                    score_of(document), scores.get(ranking.retriever, float("-inf"))
+                )
         best = sorted(documents, key=lambda key: (-total[key], key))
         return [scored(documents[key], total[key], own[key]) for key in best]
 

@@ -176,13 +176,19 @@ class CalibratedGate(Gate):
         if not passages:
             return Relevance(0.0, "nothing was found")
         signals = found_signals(question, passages, self.retriever)
-        likely = FOUND_BY_WORDS if "nearest" in self.found.weights and "nearest" not in signals else self.found
+        likely = (
+            FOUND_BY_WORDS if "nearest" in self.found.weights and "nearest" not in signals else self.found
+        )
         score = likely(signals)
-        return Relevance(score, _lack(question, passages, signals, likely) if score < likely.threshold else None)
+        return Relevance(
+            score, _lack(question, passages, signals, likely) if score < likely.threshold else None
+        )
 
     def confirm(self, relevance: Relevance, answer: Answer) -> Relevance:
         score = self.judged(judged_signals(relevance, answer))
-        return Relevance(score, "what they say does not answer it surely enough" if score < self.judged.threshold else None)
+        return Relevance(
+            score, "what they say does not answer it surely enough" if score < self.judged.threshold else None
+        )
 
 
 def _check(part: Logistic, name: str, known: Mapping[str, str]) -> None:
@@ -234,7 +240,9 @@ _NOT_TOLD = 0.25
 def _coverage(question: str, texts: Sequence[frozenset[str]]) -> float:
     """The most that one of *texts* has of the question's words; a word weighs more the fewer of them have it."""
     weights = {w: math.log(1 + len(texts) / (1 + sum(w in text for text in texts))) for w in stems(question)}
-    return max(sum(weight for w, weight in weights.items() if w in text) for text in texts) / (sum(weights.values()) or 1.0)
+    return max(sum(weight for w, weight in weights.items() if w in text) for text in texts) / (
+        sum(weights.values()) or 1.0
+    )
 
 
 def _share(some: Collection[str], of: Collection[str]) -> float:
@@ -255,18 +263,27 @@ class _Passage:
         return any(asked.gives_number(self.text[start:end]) for start, end in sentences(self.text))
 
 
-_CLEAR = {"nearest": 0.6, "coverage": 0.5}  # what the passages of a question that has an answer tell; of all else, nothing is missing
+_CLEAR = {
+    "nearest": 0.6,
+    "coverage": 0.5,
+}  # what the passages of a question that has an answer tell; of all else, nothing is missing
 
 
 def _lack(question: str, passages: Sequence[Document], signals: Signals, likely: Logistic) -> str:
     """Why the passages do not answer: what speaks most against it."""
-    lacking = {name: likely.weights.get(name, 0.0) * (signals[name] - _CLEAR.get(name, 0.0)) for name in signals if name != "together"}
+    lacking = {
+        name: likely.weights.get(name, 0.0) * (signals[name] - _CLEAR.get(name, 0.0))
+        for name in signals
+        if name != "together"
+    }
     worst = min(lacking, key=lambda name: lacking[name])
     if worst in ("codes_missing", "names_missing"):
         every = [_Passage.of(p) for p in passages]
         asked = Asked.of(question)
         among = asked.codes if worst == "codes_missing" else asked.names - asked.codes
-        lost = next(n for n in sorted(among, key=question.casefold().find) if not any(p.said.has(n) for p in every))
+        lost = next(
+            n for n in sorted(among, key=question.casefold().find) if not any(p.said.has(n) for p in every)
+        )
         at = question.casefold().find(lost)
         return f"none of those that come near it mentions '{question[at : at + len(lost)]}'"
     if worst == "number_missing":

@@ -120,7 +120,11 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
         if not isinstance(self.read, Files):
             return []
         within = [Path(path).resolve() for path in paths]
-        return [u for u in corpus.uris() if not Path(u).exists() and (not within or any(Path(u).is_relative_to(w) for w in within))]
+        return [
+            u
+            for u in corpus.uris()
+            if not Path(u).exists() and (not within or any(Path(u).is_relative_to(w) for w in within))
+        ]
 
     def _read(self, corpus: Corpus, paths: Sequence[str | Path]) -> Flow[tuple[list[str], list[Failure]]]:
         """Read what is new or changed; one file that cannot be read costs only itself."""
@@ -148,7 +152,9 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
         yield from emit(Progress("read", len(found), len(found), "", papers))
         return uris, failed
 
-    def _read_all(self, corpus: Corpus, loader: BaseLoader, paths: Sequence[str | Path]) -> Flow[tuple[list[str], list[Failure]]]:
+    def _read_all(
+        self, corpus: Corpus, loader: BaseLoader, paths: Sequence[str | Path]
+    ) -> Flow[tuple[list[str], list[Failure]]]:
         """Read everything that a LangChain loader brings, as one source after another."""
         if paths:
             raise UsageError(
@@ -156,7 +162,9 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
             )
         by_uri: dict[str, list[Document]] = {}
         for document in (yield from call("read", loader.load)):
-            by_uri.setdefault(str(document.metadata.get("source", type(loader).__name__)), []).append(document)
+            by_uri.setdefault(str(document.metadata.get("source", type(loader).__name__)), []).append(
+                document
+            )
         for uri, documents in by_uri.items():
             content = digest(*(d.page_content for d in documents))
             if not corpus.has_file(uri, content, self.loader):
@@ -210,15 +218,23 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
         except _BrokenIndex as broken:
             index.sweep(keep=[generation])
             if anew or _is_out_of_space(broken.__cause__):
-                raise CorpusError(f"index {name} cannot be written: {broken.__cause__}; what was there before is intact") from None
-            log.warning("index %s could not be written (%s) and is built anew from the corpus", name, broken.__cause__)
+                raise CorpusError(
+                    f"index {name} cannot be written: {broken.__cause__}; what was there before is intact"
+                ) from None
+            log.warning(
+                "index %s could not be written (%s) and is built anew from the corpus", name, broken.__cause__
+            )
         try:
             return (yield from self._fill(corpus, index, generation, anew=True))
         except _BrokenIndex as broken:
             index.sweep(keep=[generation])
-            raise CorpusError(f"index {name} cannot be written: {broken.__cause__}; what was there before is intact") from None
+            raise CorpusError(
+                f"index {name} cannot be written: {broken.__cause__}; what was there before is intact"
+            ) from None
 
-    def _fill(self, corpus: Corpus, index: Index, generation: int, anew: bool) -> Flow[tuple[IndexState, int]]:
+    def _fill(
+        self, corpus: Corpus, index: Index, generation: int, anew: bool
+    ) -> Flow[tuple[IndexState, int]]:
         name = self.name_of(index)
         missing = corpus.missing("" if anew else name, self._chunker)
         surplus = [] if anew else corpus.surplus(name)

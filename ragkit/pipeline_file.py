@@ -35,7 +35,9 @@ from ragkit.rag import Rag
 DEFAULT = Path(__file__).with_name("default.yaml")
 
 
-def load(path: str | Path | None = None, *, corpus: str | Path | None = None, allow_import: Collection[str] = ()) -> Rag:
+def load(
+    path: str | Path | None = None, *, corpus: str | Path | None = None, allow_import: Collection[str] = ()
+) -> Rag:
     """The pipelines that a YAML file describes; without a *path*, `./ragkit.yaml` if there is one, else the default.
 
     *corpus* is used instead of the directory that the file names.  *allow_import* names packages whose import paths
@@ -76,7 +78,12 @@ def catalogue(name: str | None = None) -> list[dict[str, Any]]:
     Raises `UsageError` if none is called so.
     """
     found = [
-        {"slot": slot.__name__, "name": known, "summary": components.summary(maker), "arguments": _arguments(maker)}
+        {
+            "slot": slot.__name__,
+            "name": known,
+            "summary": components.summary(maker),
+            "arguments": _arguments(maker),
+        }
         for slot in components.interfaces()
         for known, maker in sorted(components.names(slot).items())
         if name in (None, known)
@@ -88,7 +95,11 @@ def catalogue(name: str | None = None) -> list[dict[str, Any]]:
 
 def _arguments(maker: components.Maker) -> list[dict[str, str]]:
     return [
-        {"name": word, "type": _type_name(p.hint), "default": "" if p.required else json.dumps(describe(p.default), default=str)}
+        {
+            "name": word,
+            "type": _type_name(p.hint),
+            "default": "" if p.required else json.dumps(describe(p.default), default=str),
+        }
         for word, p in components.parameters(maker).items()
     ]
 
@@ -96,4 +107,9 @@ def _arguments(maker: components.Maker) -> list[dict[str, str]]:
 def _type_name(hint: Any) -> str:
     if isinstance(hint, type):
         return hint.__name__
-    return re.sub(r"[\w.]+\.(\w+)", r"\1", str(hint)).replace("Annotated[", "").split(", Gt(")[0].split(", Ge(")[0]
+    return (
+        re.sub(r"[\w.]+\.(\w+)", r"\1", str(hint))
+        .replace("Annotated[", "")
+        .split(", Gt(")[0]
+        .split(", Ge(")[0]
+    )

@@ -51,7 +51,9 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
     """Read and cut what is new or changed, and store nothing.  Raises `UsageError` for a path that is not there."""
     pipeline, corpus = rag.ingest_pipeline, rag.corpus
     if not isinstance(pipeline.read, Files):
-        raise UsageError("what this configuration's loader would bring cannot be told before it is asked; ingest without --dry-run")
+        raise UsageError(
+            "what this configuration's loader would bring cannot be told before it is asked; ingest without --dry-run"
+        )
     started = time.perf_counter()
     found = pipeline.read.find([*pipeline.read.paths, *paths])
     known = set(corpus.uris()) if corpus.exists() else set()

@@ -31,7 +31,12 @@ def apply(policy: Policy, answer: Answer) -> Answer:
         reason = f"{len(bad)} of {len(answer.claims)} sentences are not supported by the papers"
         return abstain(answer.question, reason, answer.context, answer.confidence)
     if not any(stems(c.text) for c in good):
-        return abstain(answer.question, "no sentence of the answer is supported by the papers", answer.context, answer.confidence)
+        return abstain(
+            answer.question,
+            "no sentence of the answer is supported by the papers",
+            answer.context,
+            answer.confidence,
+        )
     return answer if good == list(answer.claims) else _only(answer, good)
 
 
@@ -55,14 +60,20 @@ def _only(answer: Answer, claims: Sequence[Claim]) -> Answer:
     number = {old: new for new, old in enumerate(dict.fromkeys(n for c in claims for n in c.citations), 1)}
     kept = [
         c.model_copy(
-            update={"citations": tuple(number[n] for n in c.citations), "findings": {number[n]: f for n, f in c.findings.items()}},
+            update={
+                "citations": tuple(number[n] for n in c.citations),
+                "findings": {number[n]: f for n, f in c.findings.items()},
+            },
         )
         for c in claims
     ]
     citations = sorted(
-        (c.model_copy(update={"number": number[c.number]}) for c in answer.citations if c.number in number), key=lambda c: c.number
+        (c.model_copy(update={"number": number[c.number]}) for c in answer.citations if c.number in number),
+        key=lambda c: c.number,
     )
-    return answer.model_copy(update={"text": render(kept), "claims": tuple(kept), "citations": judged(citations, kept)})
+    return answer.model_copy(
+        update={"text": render(kept), "claims": tuple(kept), "citations": judged(citations, kept)}
+    )
 
 
 def abstain(question: str, reason: str, passages: Sequence[Document], confidence: float = 0.0) -> Answer:
@@ -72,7 +83,9 @@ def abstain(question: str, reason: str, passages: Sequence[Document], confidence
     if nearest:
         text += " Nearest: " + "; ".join(nearest) + "."
     refusal = Abstention(reason=reason, nearest=nearest)
-    return Answer(question=question, text=text, abstained=refusal, confidence=confidence, context=tuple(passages))
+    return Answer(
+        question=question, text=text, abstained=refusal, confidence=confidence, context=tuple(passages)
+    )
 
 
 def settled(policy: Policy, judged: Answer) -> Answer:

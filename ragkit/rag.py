@@ -51,7 +51,9 @@ class Rag:
     before it is needed.  Raises `ValueError` where *ingest* and *answer* do not fit together.
     """
 
-    def __init__(self, *, corpus: Path = Path(".ragkit"), ingest: IngestPipeline, answer: AnswerPipeline) -> None:
+    def __init__(
+        self, *, corpus: Path = Path(".ragkit"), ingest: IngestPipeline, answer: AnswerPipeline
+    ) -> None:
         self.corpus = Corpus(corpus)
         self.ingest_pipeline, self.answer_pipeline = ingest, answer
         self._opened: dict[str, int] = {}
@@ -60,7 +62,9 @@ class Rag:
         filled = {ingest.name_of(index) for index in ingest.index}
         for index in _indexes_in(answer):
             if ingest.name_of(index) not in filled:
-                raise ValueError(f"answer searches a {components.name_of(type(index))} index that ingest.index does not fill")
+                raise ValueError(
+                    f"answer searches a {components.name_of(type(index))} index that ingest.index does not fill"
+                )
         for index in [*ingest.index, *_indexes_in(answer)]:
             if isinstance(index, Index):
                 index.attach(self.corpus.directory / "indexes" / ingest.name_of(index))
@@ -69,7 +73,9 @@ class Rag:
                 part.attach_corpus(self.corpus)
         labels = {label(retriever) for retriever in answer.retrieve}
         if unknown := [name for name in getattr(answer.fuse, "weights", {}) if name not in labels]:
-            raise ValueError(f"answer.fuse weighs '{unknown[0]}', but the retrievers are called {', '.join(sorted(labels))}")
+            raise ValueError(
+                f"answer.fuse weighs '{unknown[0]}', but the retrievers are called {', '.join(sorted(labels))}"
+            )
 
     def moved(self, corpus: Path) -> Rag:
         """The same pipelines over another corpus."""
@@ -96,7 +102,11 @@ class Rag:
     def repair(self) -> list[str]:
         """Rebuild every index that is not what the ledger says, from the corpus; say what was done."""
         with self.corpus.writing():
-            damaged = [name for name, index in self._named.items() if isinstance(index, Index) and not self._holds(index.twin())]
+            damaged = [
+                name
+                for name, index in self._named.items()
+                if isinstance(index, Index) and not self._holds(index.twin())
+            ]
             run(self.ingest_pipeline.fill(self.corpus, damaged))
         return [f"rebuilt {name}" for name in damaged]
 
@@ -118,7 +128,12 @@ class Rag:
         """
         return run(self.answer_pipeline.ranking(self.question(query, where=where)))[:k]
 
-    def ask(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None) -> Answer:
+    def ask(
+        self,
+        question: str,
+        history: Sequence[BaseMessage | Mapping[str, str]] = (),
+        where: str | Where | None = None,
+    ) -> Answer:
         """The answer, its citations checked.  *history*: earlier messages, oldest first, LangChain's or
         `{"role": "user" | "assistant", "content": ...}`.  *where* filters what is answered from, as in `search`.
         """
@@ -126,13 +141,21 @@ class Rag:
         return answer
 
     async def aask(
-        self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None
+        self,
+        question: str,
+        history: Sequence[BaseMessage | Mapping[str, str]] = (),
+        where: str | Where | None = None,
     ) -> Answer:
         """`ask`, without blocking."""
         answer: Answer = await aresult_of(self.astream(question, history, where))
         return answer
 
-    def stream(self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None) -> Events:
+    def stream(
+        self,
+        question: str,
+        history: Sequence[BaseMessage | Mapping[str, str]] = (),
+        where: str | Where | None = None,
+    ) -> Events:
         """What happens while a question is answered: `Called`, `Token`, `Cited` and `Checked`, and at last `Finished(answer)`.
 
         Claims are checked while a chat model still writes, if the verifier is quick.  Closing the iterator ends the
@@ -145,7 +168,10 @@ class Rag:
                 yield account(event)
 
     async def astream(
-        self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None
+        self,
+        question: str,
+        history: Sequence[BaseMessage | Mapping[str, str]] = (),
+        where: str | Where | None = None,
     ) -> AsyncEvents:
         """`stream`, without blocking."""
         asked = self.question(question, history, where)
@@ -156,23 +182,34 @@ class Rag:
 
     def as_runnable(self) -> Runnable[str, Answer]:
         """A langchain-core Runnable: question in, `Answer` out."""
-        return RunnableLambda(lambda question: self.ask(question), afunc=lambda question: self.aask(question), name="ragkit")
+        return RunnableLambda(
+            lambda question: self.ask(question), afunc=lambda question: self.aask(question), name="ragkit"
+        )
 
     def state(self, *parts: str) -> str:
         """What identifies the answers to come: the settings of the answer part (or of those *parts* of it, such as `retrieve`),
         the models' weights, the passages indexed.
         """
         self._ready()
-        indexes = [(name, self._fingerprints[name], sorted(self.corpus.held(name))) for name in sorted(self._named)]
-        settings = [identify(getattr(self.answer_pipeline, part)) for part in parts] or [identify(self.answer_pipeline)]
+        indexes = [
+            (name, self._fingerprints[name], sorted(self.corpus.held(name))) for name in sorted(self._named)
+        ]
+        settings = [identify(getattr(self.answer_pipeline, part)) for part in parts] or [
+            identify(self.answer_pipeline)
+        ]
         return digest(*settings, str(indexes))
 
     def question(
-        self, question: str, history: Sequence[BaseMessage | Mapping[str, str]] = (), where: str | Where | None = None
+        self,
+        question: str,
+        history: Sequence[BaseMessage | Mapping[str, str]] = (),
+        where: str | Where | None = None,
     ) -> Question:
         """What the answer pipeline takes, with every index opened at its published state; arguments as of `ask`."""
         wanted = parse(where) if isinstance(where, str) else where
-        asked = Question(self.corpus, _asked(question), tuple(map(_message, history)), wanted, self._ready, self._opening)
+        asked = Question(
+            self.corpus, _asked(question), tuple(map(_message, history)), wanted, self._ready, self._opening
+        )
         self._ready()
         return asked
 
@@ -200,7 +237,9 @@ class Rag:
                     index.use(published[name][1])
                     stale.append((name, index))
             damaged = [name for name, index in stale if not index.is_sound()]
-            if damaged and self.corpus.published() == published:  # else a writer published, and swept away what was to be opened
+            if (
+                damaged and self.corpus.published() == published
+            ):  # else a writer published, and swept away what was to be opened
                 log.warning("index %s is damaged and is built anew from the corpus", " and ".join(damaged))
                 self.repair()
             if damaged:
@@ -212,7 +251,9 @@ class Rag:
     def _warm(self, indexes: Sequence[Index]) -> None:
         """Open indexes and load their models side by side."""
         with ThreadPoolExecutor(1) as pool:
-            for embed in {id(i.embeddings): i.embeddings for i in indexes if isinstance(i, VectorStore)}.values():
+            for embed in {
+                id(i.embeddings): i.embeddings for i in indexes if isinstance(i, VectorStore)
+            }.values():
                 if embed:
                     pool.submit(embed.embed_query, "")
             for index in indexes:
@@ -238,7 +279,9 @@ class _Account:
     def __call__(self, event: Event) -> Event:
         if isinstance(event, Called):
             self.seconds[event.stage] = self.seconds.get(event.stage, 0.0) + event.seconds
-            for what, amount in chain.from_iterable(spent(called.owner, called.result).items() for called in event.whole()):
+            for what, amount in chain.from_iterable(
+                spent(called.owner, called.result).items() for called in event.whole()
+            ):
                 self.usage[what] = self.usage.get(what, 0) + amount
         if not isinstance(event, Finished):
             return event
@@ -249,7 +292,9 @@ class _Account:
 
 def _asked(question: str) -> str:
     if not question.strip():
-        raise UsageError("the question is empty; ask something, such as `ragkit ask 'What is dense retrieval?'`")
+        raise UsageError(
+            "the question is empty; ask something, such as `ragkit ask 'What is dense retrieval?'`"
+        )
     return question.strip()
 
 

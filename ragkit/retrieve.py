@@ -21,7 +21,11 @@ class FilteredRetriever(BaseRetriever):
 
     def within(self, among: frozenset[str] | None) -> Self:
         """The same retriever over its indexes as they are open now, which finds only the passages with these ids; any, if None."""
-        views = {name: value.view() for name in type(self).model_fields if isinstance(value := getattr(self, name), Index)}
+        views = {
+            name: value.view()
+            for name in type(self).model_fields
+            if isinstance(value := getattr(self, name), Index)
+        }
         kept = self.model_copy(update=views)
         kept._among = among
         return kept
@@ -44,7 +48,9 @@ class DenseRetriever(FilteredRetriever):
 
     def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
         if isinstance(self.store, VectorIndex):
-            return [hit(identity, score) for identity, score in self.store.nearest(query, self.k, self._among)]
+            return [
+                hit(identity, score) for identity, score in self.store.nearest(query, self.k, self._among)
+            ]
 
         def best(wanted: int) -> list[tuple[Document, float]]:
             return self.store.similarity_search_with_relevance_scores(query, k=wanted)

@@ -37,9 +37,13 @@ class QueryRewriter(ABC):
 
 _OPENS = re.compile(r"^\s*(and|but|also|what about|how about|so)\b", re.IGNORECASE)
 _JOINS = re.compile(r"^\s*(and|but|also|so)\b[\s,]*(?=\w)", re.IGNORECASE)
-_ASKS = re.compile(r"(what|which|who|whose|when|where|why|how|is|are|was|were|do|does|did|can|could|has|have)\b", re.IGNORECASE)
+_ASKS = re.compile(
+    r"(what|which|who|whose|when|where|why|how|is|are|was|were|do|does|did|can|could|has|have)\b",
+    re.IGNORECASE,
+)
 _POINTS_BACK = re.compile(
-    r"\b(it|its|they|their|them|this|that|these|those|he|she|his|her|the (paper|method|model|authors))\b", re.IGNORECASE
+    r"\b(it|its|they|their|them|this|that|these|those|he|she|his|her|the (paper|method|model|authors))\b",
+    re.IGNORECASE,
 )
 
 
@@ -143,8 +147,12 @@ class ChatRewriter(QueryRewriter):
 
     def flow(self, queries: Sequence[str], history: Sequence[BaseMessage]) -> Flow[list[str]]:
         asked = queries[: self.max_calls]
-        replies = yield from gather("rewrite", [(self.llm.invoke, self._prompt(question=query)) for query in asked])
-        added = [new for query, reply in zip(asked, replies, strict=True) for new in self.read(said(reply), query)]
+        replies = yield from gather(
+            "rewrite", [(self.llm.invoke, self._prompt(question=query)) for query in asked]
+        )
+        added = [
+            new for query, reply in zip(asked, replies, strict=True) for new in self.read(said(reply), query)
+        ]
         return _distinct([*queries, *added])
 
     @abstractmethod
@@ -185,13 +193,16 @@ class CondenseRewriter(ChatRewriter):
 
     def read(self, reply: str, query: str) -> list[str]:
         found = [line for line in lines_of(reply) if len(line.split()) <= _LONGEST]
-        return [line for line in found if line.endswith(("?", "？"))][:1] or (found if len(found) == 1 else [])
+        return [line for line in found if line.endswith(("?", "？"))][:1] or (
+            found if len(found) == 1 else []
+        )
 
     def _transcript(self, history: Sequence[BaseMessage]) -> str:
         spoken = [m for m in history if isinstance(m, HumanMessage | AIMessage)]
         starts = [i for i, m in enumerate(spoken) if isinstance(m, HumanMessage)][-self.turns :]
         return "\n".join(
-            f"{'User' if isinstance(m, HumanMessage) else 'Assistant'}: {_cut(str(m.text), self.max_words)}" for m in spoken[starts[0] :]
+            f"{'User' if isinstance(m, HumanMessage) else 'Assistant'}: {_cut(str(m.text), self.max_words)}"
+            for m in spoken[starts[0] :]
         )
 
 

@@ -100,7 +100,9 @@ def from_environment() -> Iterator[None]:
         processors = [_PROCESSORS[name]() for name in wanted]
     except ImportError:
         raise _not_installed() from None
-    named = Resource.create({"service.name": "ragkit", "service.version": __version__}).merge(OTELResourceDetector().detect())
+    named = Resource.create({"service.name": "ragkit", "service.version": __version__}).merge(
+        OTELResourceDetector().detect()
+    )
     provider = TracerProvider(resource=named, shutdown_on_exit=False)
     for processor in processors:
         provider.add_span_processor(processor)
@@ -113,19 +115,31 @@ def from_environment() -> Iterator[None]:
             sent.start()
             sent.join(_PATIENCE)
             if sent.is_alive() or heard:
-                log.warning("not all traces could be sent to %s: %s", _endpoint(), heard[-1] if heard else "no answer in time")
+                log.warning(
+                    "not all traces could be sent to %s: %s",
+                    _endpoint(),
+                    heard[-1] if heard else "no answer in time",
+                )
 
 
 def _exporters_wanted() -> list[str]:
     """The names of the exporters, if there are to be any."""
     said = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
-    addressed = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    addressed = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get(
+        "OTEL_EXPORTER_OTLP_ENDPOINT"
+    )
     wanted = [name.strip() for name in said.split(",")] if said else ["otlp"] if addressed else []
     if wanted == ["none"] or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return []
     if unknown := [name for name in wanted if name not in _PROCESSORS]:
-        raise UsageError(f"OTEL_TRACES_EXPORTER is '{said}', but ragkit knows no '{unknown[0]}'; set it to otlp, console or none")
-    protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
+        raise UsageError(
+            f"OTEL_TRACES_EXPORTER is '{said}', but ragkit knows no '{unknown[0]}'; set it to otlp, console or none"
+        )
+    protocol = (
+        os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+        or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+        or "http/protobuf"
+    )
     if "otlp" in wanted and protocol != "http/protobuf":
         raise UsageError(
             f"OTEL_EXPORTER_OTLP_PROTOCOL is '{protocol}', but ragkit sends http/protobuf; set it so (collectors take that on"
@@ -157,7 +171,9 @@ _PROCESSORS: dict[str, Callable[[], SpanProcessor]] = {"otlp": _otlp, "console":
 
 
 def _not_installed() -> UsageError:
-    return UsageError("traces need OpenTelemetry's SDK and its OTLP exporter, which are not installed; pip install 'ragkit[otel]'")
+    return UsageError(
+        "traces need OpenTelemetry's SDK and its OTLP exporter, which are not installed; pip install 'ragkit[otel]'"
+    )
 
 
 @contextmanager
@@ -193,7 +209,12 @@ class _Tracing(Watch):
 
     def begin(self, what: Flow[Any] | Call) -> Watch:
         if isinstance(what, Call):
-            return _Span(self, what.stage, _asked(what, self.contents), lambda result: _said(what, result, self.contents))
+            return _Span(
+                self,
+                what.stage,
+                _asked(what, self.contents),
+                lambda result: _said(what, result, self.contents),
+            )
         name = _ROOTS.get(getattr(what, "__qualname__", ""))
         return _Span(self, name, {}, _outcome) if name else self
 
@@ -201,7 +222,9 @@ class _Tracing(Watch):
 class _Span(_Tracing):
     """A span from here on; current while `working`."""
 
-    def __init__(self, outer: _Tracing, name: str, attributes: Attributes, told: Callable[[Any], Attributes]) -> None:
+    def __init__(
+        self, outer: _Tracing, name: str, attributes: Attributes, told: Callable[[Any], Attributes]
+    ) -> None:
         from opentelemetry import trace
 
         kind = trace.SpanKind.CLIENT if "gen_ai.operation.name" in attributes else trace.SpanKind.INTERNAL
@@ -224,7 +247,9 @@ class _Span(_Tracing):
         if self.span.is_recording():
             self.span.set_attributes(self.told(result))
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         from opentelemetry.trace import Status, StatusCode
 
         if isinstance(error, Exception):  # any other, such as GeneratorExit, is no failure
@@ -245,16 +270,27 @@ def _asked(made: Call, contents: bool) -> Attributes:
     if given := [argument for argument in made.arguments if _are_documents(argument)]:
         found["ragkit.documents.given"] = len(given[0])
     if isinstance(owner, BaseChatModel):
-        found |= {"gen_ai.operation.name": "chat", **_model(owner)} | ({"gen_ai.request.stream": True} if made.streaming else {})
-        for name, attribute in (("temperature", "gen_ai.request.temperature"), ("max_tokens", "gen_ai.request.max_tokens")):
+        found |= {"gen_ai.operation.name": "chat", **_model(owner)} | (
+            {"gen_ai.request.stream": True} if made.streaming else {}
+        )
+        for name, attribute in (
+            ("temperature", "gen_ai.request.temperature"),
+            ("max_tokens", "gen_ai.request.max_tokens"),
+        ):
             if isinstance(value := getattr(owner, name, None), int | float):
                 found[attribute] = value
         if contents:
-            found["gen_ai.input.messages"] = json.dumps([_message(m) for m in _messages(made.arguments[0])], ensure_ascii=False)
+            found["gen_ai.input.messages"] = json.dumps(
+                [_message(m) for m in _messages(made.arguments[0])], ensure_ascii=False
+            )
     if isinstance(owner, Embeddings):
         embed = owner.embed if isinstance(owner, CachedEmbeddings) else owner
         texts = made.arguments[0]
-        found |= {"gen_ai.operation.name": "embeddings", **_model(embed), "ragkit.texts": 1 if isinstance(texts, str) else len(texts)}
+        found |= {
+            "gen_ai.operation.name": "embeddings",
+            **_model(embed),
+            "ragkit.texts": 1 if isinstance(texts, str) else len(texts),
+        }
     if isinstance(owner, BaseRetriever):
         found["gen_ai.operation.name"] = "retrieval"
         for index in [value for _, value in owner if isinstance(value, Index)]:
@@ -292,7 +328,9 @@ def _outcome(result: Any) -> Attributes:
             "ragkit.answer.abstained": result.abstained is not None,
         }
     if isinstance(result, IngestReport):
-        counts = {name: value for name, value in result if isinstance(value, int)} | {"failed": len(result.failed)}
+        counts = {name: value for name, value in result if isinstance(value, int)} | {
+            "failed": len(result.failed)
+        }
         return {f"ragkit.ingest.{name}": value for name, value in counts.items()}
     return {"ragkit.documents.returned": len(result)} if _are_documents(result) else {}
 
@@ -303,7 +341,9 @@ def _are_documents(value: object) -> TypeGuard[Sequence[Document]]:
 
 def _ranking(documents: Sequence[Document]) -> str:
     """The ids and scores of the best documents, as the conventions' JSON."""
-    return json.dumps([{"id": str(d.id or span_of(d).document_id), "score": score_of(d)} for d in documents[:_MOST]])
+    return json.dumps(
+        [{"id": str(d.id or span_of(d).document_id), "score": score_of(d)} for d in documents[:_MOST]]
+    )
 
 
 _PROVIDERS = {
@@ -376,4 +416,7 @@ _ROLES: Mapping[str, str] = {"human": "user", "ai": "assistant", "AIMessageChunk
 
 def _message(message: BaseMessage) -> dict[str, Any]:
     """A message in the form of the conventions."""
-    return {"role": _ROLES.get(message.type, message.type), "parts": [{"type": "text", "content": str(message.text)}]}
+    return {
+        "role": _ROLES.get(message.type, message.type),
+        "parts": [{"type": "text", "content": str(message.text)}],
+    }

@@ -105,10 +105,14 @@ def check_component(maker: components.Maker, **arguments: Any) -> None:
     """
     check_signature(maker)
     made = maker(**arguments) if inspect.isclass(maker) else config.use(maker, **arguments)
-    assert isinstance(made, components.interfaces()), f"{maker.__qualname__} makes a {type(made).__name__}, which fits no slot"
+    assert isinstance(made, components.interfaces()), (
+        f"{maker.__qualname__} makes a {type(made).__name__}, which fits no slot"
+    )
     if inspect.isclass(maker):
         for name, value in arguments.items():
-            assert getattr(made, name) is value or getattr(made, name) == value, f"argument '{name}' is not stored as it was given"
+            assert getattr(made, name) is value or getattr(made, name) == value, (
+                f"argument '{name}' is not stored as it was given"
+            )
     check_describes(made)
     for interface, behaves in _BEHAVIOURS.items():
         if isinstance(made, interface):
@@ -118,12 +122,18 @@ def check_component(maker: components.Maker, **arguments: Any) -> None:
 def check_signature(maker: components.Maker) -> None:
     """Assert that every argument is named and annotated, and that the maker says what it makes."""
     function = maker.__init__ if inspect.isclass(maker) else maker
-    for parameter in list(inspect.signature(function).parameters.values())[1 if inspect.isclass(maker) else 0 :]:
+    for parameter in list(inspect.signature(function).parameters.values())[
+        1 if inspect.isclass(maker) else 0 :
+    ]:
         swallows = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         pydantic_made = hasattr(maker, "model_fields")
-        assert pydantic_made or not swallows, f"{maker.__qualname__} swallows arguments with *{parameter.name}"
+        assert pydantic_made or not swallows, (
+            f"{maker.__qualname__} swallows arguments with *{parameter.name}"
+        )
     for name, known in components.parameters(maker).items():
-        assert known.hint not in (Any, inspect.Parameter.empty), f"argument '{name}' of {maker.__qualname__} has no annotation"
+        assert known.hint not in (Any, inspect.Parameter.empty), (
+            f"argument '{name}' of {maker.__qualname__} has no annotation"
+        )
     assert components.summary(maker), f"{maker.__qualname__} has no docstring"
     assert components.is_slot(components.makes(maker)), f"{maker.__qualname__} does not say what it makes"
 
@@ -152,7 +162,9 @@ def _check_chunker(chunker: BaseDocumentTransformer) -> None:
     assert chunks == list(asyncio.run(chunker.atransform_documents([paper])))
     for chunk in chunks:
         span = span_of(chunk)
-        assert PAPER.page_content[span.start : span.end] == chunk.page_content, "a chunk is not the text at its span"
+        assert PAPER.page_content[span.start : span.end] == chunk.page_content, (
+            "a chunk is not the text at its span"
+        )
 
 
 def _check_embeddings(embed: Embeddings) -> None:
@@ -168,14 +180,22 @@ def _check_vector_index(store: VectorIndex) -> None:
         assert store.similarity_search_with_relevance_scores("bridge", k=3) == []
         given = passages()
         assert store.embeddings is not None
-        store.add_vectors(given, np.asarray(store.embeddings.embed_documents([p.page_content for p in given]), dtype=np.float32))
-        store.add_vectors(given[:1], np.asarray(store.embeddings.embed_documents([given[0].page_content]), dtype=np.float32))
+        store.add_vectors(
+            given,
+            np.asarray(store.embeddings.embed_documents([p.page_content for p in given]), dtype=np.float32),
+        )
+        store.add_vectors(
+            given[:1], np.asarray(store.embeddings.embed_documents([given[0].page_content]), dtype=np.float32)
+        )
         assert store.ids() == {str(p.id) for p in given}, "adding a passage again is not a replacement"
         found = store.similarity_search_with_relevance_scores(given[1].page_content, k=2)
         assert found[0][0].id == given[1].id
-        assert [d.id for d, _ in asyncio.run(store.asimilarity_search_with_relevance_scores(given[1].page_content, k=2))] == [
-            d.id for d, _ in found
-        ]
+        assert [
+            d.id
+            for d, _ in asyncio.run(
+                store.asimilarity_search_with_relevance_scores(given[1].page_content, k=2)
+            )
+        ] == [d.id for d, _ in found]
         store.remove([str(given[1].id), "never there"])
         assert store.ids() == {str(given[0].id), str(given[2].id)}
         store.clear()
@@ -215,7 +235,9 @@ def _check_refiner(refiner: BaseDocumentCompressor) -> None:
     given = passages()
     kept = list(refiner.compress_documents(given, "How many people do glass bridges carry?"))
     assert given == passages(), "the refiner changed the passages it was given"
-    assert kept == list(asyncio.run(refiner.acompress_documents(given, "How many people do glass bridges carry?")))
+    assert kept == list(
+        asyncio.run(refiner.acompress_documents(given, "How many people do glass bridges carry?"))
+    )
     assert {span_of(p).document_id for p in kept} <= {"p1"}
 
 
@@ -224,7 +246,9 @@ def _check_fusion(fusion: Fusion) -> None:
     assert fusion.fuse([Ranking("dense", [])]) == []
     one, two, three = passages()
     fused = fusion.fuse([Ranking("dense", [one, two]), Ranking("lexical", [two, three])])
-    assert sorted(str(p.id) for p in fused) == sorted(str(p.id) for p in passages()), "a document is lost or there twice"
+    assert sorted(str(p.id) for p in fused) == sorted(str(p.id) for p in passages()), (
+        "a document is lost or there twice"
+    )
     assert [score_of(p) for p in fused] == sorted((score_of(p) for p in fused), reverse=True)
 
 
@@ -269,18 +293,25 @@ def _check_gate(gate: Gate) -> None:
 
 def _check_rewriter(rewriter: QueryRewriter) -> None:
     assert run(rewriter.flow(["What is a bridge?"], []))
-    assert run(rewriter.flow(["What is a bridge?"], [])) == asyncio.run(arun(rewriter.flow(["What is a bridge?"], [])))
+    assert run(rewriter.flow(["What is a bridge?"], [])) == asyncio.run(
+        arun(rewriter.flow(["What is a bridge?"], []))
+    )
 
 
 def _check_format(form: FileFormat) -> None:
-    samples = ("# On Bridges\n\nGlass bridges carry 40 people.\n", '{"title": "On Bridges", "text": "Glass bridges carry 40 people."}\n')
+    samples = (
+        "# On Bridges\n\nGlass bridges carry 40 people.\n",
+        '{"title": "On Bridges", "text": "Glass bridges carry 40 people."}\n',
+    )
     for text in samples:
         if form.recognises("bridges.txt", text.encode()):
             for paper in form.papers("bridges.txt", text.encode()):
                 paper.metadata["sources"][0]["uri"] = "bridges.txt"
                 [place] = places_of(paper, Span("", 0, len(paper.page_content)))
                 if place["start"] is not None:
-                    assert text[place["start"] : place["end"]] == paper.page_content, "a paper's text is not that of the file at its place"
+                    assert text[place["start"] : place["end"]] == paper.page_content, (
+                        "a paper's text is not that of the file at its place"
+                    )
 
 
 def _check_loader(loader: BaseLoader) -> None:

@@ -38,7 +38,12 @@ from ragkit.errors import UsageError
 _LONGEST = 10_000
 _DEEPEST = 100
 
-_ORDERS: dict[str, Callable[[Any, Any], bool]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_ORDERS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 _NEGATED = ("!=", "not in")
 _WITH_ONE = ("=", "!=", *_ORDERS, "contains")
 _WITH_LIST = ("in", "not in")
@@ -104,7 +109,10 @@ class Comparison(Where):
     def __post_init__(self) -> None:
         count = len(self.values)
         usual = self.operator in _WITH_ONE and count == 1
-        if not ({"exists": count == 0, "in": count > 0, "not in": count > 0}.get(self.operator, usual) and _is_field(self.field)):
+        if not (
+            {"exists": count == 0, "in": count > 0, "not in": count > 0}.get(self.operator, usual)
+            and _is_field(self.field)
+        ):
             raise UsageError(f"{self!r} is no comparison; one reads Comparison('year', '>=', ('2023',))")
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
@@ -145,7 +153,9 @@ class _Joined(Where):
 
     def __post_init__(self) -> None:
         if len(self.parts) < 2:
-            raise UsageError(f"{type(self).__name__} joins two filters or more, not {len(self.parts)}; a single one stands for itself")
+            raise UsageError(
+                f"{type(self).__name__} joins two filters or more, not {len(self.parts)}; a single one stands for itself"
+            )
 
     def fields(self) -> frozenset[str]:
         return frozenset().union(*[part.fields() for part in self.parts])
@@ -264,7 +274,9 @@ def _unreadable(text: str, at: int) -> UsageError:
         return UsageError(
             f"at column {column}: the quotation that begins here has no end; close it with {rest[0]}, or put the whole value in other quotes"
         )
-    return UsageError(f"at column {column}: {_shown(rest[0])} has no meaning here; a value that holds it goes in quotes")
+    return UsageError(
+        f"at column {column}: {_shown(rest[0])} has no meaning here; a value that holds it goes in quotes"
+    )
 
 
 def _shown(text: str) -> str:
@@ -305,7 +317,9 @@ class _Parser:
             return self.comparison()
         self.depth += 1
         if self.depth > _DEEPEST:
-            raise UsageError(f"at column {opening.column}: nested more than {_DEEPEST} deep; leave out needless parentheses and 'not'")
+            raise UsageError(
+                f"at column {opening.column}: nested more than {_DEEPEST} deep; leave out needless parentheses and 'not'"
+            )
         if opening.text == "not":
             found: Where = Not(self.one())
         else:

@@ -33,16 +33,37 @@ class _ModelServerHandler(BaseHTTPRequestHandler):
         if self.server.status != 200:
             self._send("application/json", json.dumps({"error": {"message": "no"}}), self.server.status)
         elif self.path.endswith("/embeddings"):
-            rows = [{"object": "embedding", "index": i, "embedding": [float(len(t)), 1.0]} for i, t in enumerate(body["input"])]
+            rows = [
+                {"object": "embedding", "index": i, "embedding": [float(len(t)), 1.0]}
+                for i, t in enumerate(body["input"])
+            ]
             self._send(
                 "application/json",
-                json.dumps({"object": "list", "data": rows, "model": "m", "usage": {"prompt_tokens": 1, "total_tokens": 1}}),
+                json.dumps(
+                    {
+                        "object": "list",
+                        "data": rows,
+                        "model": "m",
+                        "usage": {"prompt_tokens": 1, "total_tokens": 1},
+                    }
+                ),
             )
         elif not body.get("stream"):
             words = len(re.findall(r"\S+\s*", self.server.says))
-            choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": self.server.says}}
+            choice = {
+                "index": 0,
+                "finish_reason": "stop",
+                "message": {"role": "assistant", "content": self.server.says},
+            }
             usage = {"prompt_tokens": 11, "completion_tokens": words, "total_tokens": 11 + words}
-            whole = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
+            whole = {
+                "id": "x",
+                "object": "chat.completion",
+                "created": 0,
+                "model": "m",
+                "choices": [choice],
+                "usage": usage,
+            }
             self._send("application/json", json.dumps(whole))
         else:
             said = [{"delta": {"content": piece}} for piece in re.findall(r"\S+\s*", self.server.says)]
@@ -50,9 +71,20 @@ class _ModelServerHandler(BaseHTTPRequestHandler):
             lines = [{**whole, "choices": [{"index": 0, "finish_reason": None, **s}]} for s in said]
             lines.append({**whole, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
             lines.append(
-                {**whole, "choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": len(said), "total_tokens": 11 + len(said)}}
+                {
+                    **whole,
+                    "choices": [],
+                    "usage": {
+                        "prompt_tokens": 11,
+                        "completion_tokens": len(said),
+                        "total_tokens": 11 + len(said),
+                    },
+                }
             )
-            self._send("text/event-stream", "".join(f"data: {json.dumps(line)}\n\n" for line in lines) + "data: [DONE]\n\n")
+            self._send(
+                "text/event-stream",
+                "".join(f"data: {json.dumps(line)}\n\n" for line in lines) + "data: [DONE]\n\n",
+            )
 
     def _send(self, kind: str, text: str, status: int = 200) -> None:
         self.send_response(status)

@@ -84,7 +84,10 @@ def imports_of(module: str) -> frozenset[str]:
     """The modules of ragkit that *module* imports wherever it does, type-checking imports left out."""
     tree = ast.parse(MODULES[module].read_text())
     hidden = {
-        inner for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) for inner in ast.walk(node)
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for inner in ast.walk(node)
     }
     found = set()
     for node in ast.walk(tree):
@@ -96,7 +99,9 @@ def imports_of(module: str) -> frozenset[str]:
                 inner = f"{home}.{alias.name}".strip(".")
                 found |= {inner} if inner in MODULES else {home} if home else set()
         elif isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[2] for alias in node.names if alias.name.startswith("ragkit.")}
+            found |= {
+                alias.name.partition(".")[2] for alias in node.names if alias.name.startswith("ragkit.")
+            }
     return frozenset(found - {module, ""})
 
 
@@ -148,13 +153,17 @@ def item_hint(hint: object) -> object:
     return item_of(hint) or hint
 
 
-@pytest.mark.parametrize(("name", "maker"), components.registered(), ids=lambda v: v if isinstance(v, str) else v.__name__)
+@pytest.mark.parametrize(
+    ("name", "maker"), components.registered(), ids=lambda v: v if isinstance(v, str) else v.__name__
+)
 def test_each_component_lives_in_the_room_of_its_slot(name: str, maker: components.Maker) -> None:
     made = components.makes(maker)
     home = maker.__module__.removeprefix("ragkit.")
     if home == "testing":
         return
-    assert room_of(home) in {room for slot, room in ROOMS.items() if issubclass(made, slot)}, f"'{name}' is in {home}"
+    assert room_of(home) in {room for slot, room in ROOMS.items() if issubclass(made, slot)}, (
+        f"'{name}' is in {home}"
+    )
 
 
 def test_private_names_are_never_imported() -> None:
@@ -173,7 +182,9 @@ TOO_LONG = {"read.formats.pdf", "flow", "read.formats.latex", "corpus"}
 
 
 def test_no_module_is_too_long_to_be_read_at_once() -> None:
-    assert {module: n for module, path in MODULES.items() if (n := path.read_text().count("\n")) > 500}.keys() == TOO_LONG
+    assert {
+        module: n for module, path in MODULES.items() if (n := path.read_text().count("\n")) > 500
+    }.keys() == TOO_LONG
 
 
 def test_the_public_names_are_sorted_and_all_there() -> None:
@@ -199,7 +210,9 @@ def test_only_the_document_module_spells_its_metadata_keys() -> None:
     """Others may pass whole metadata on; `corpus` stores it and `read` makes it."""
     spelled = re.compile(r"metadata(?:\.get\(|\[)\"(?:document_id|start|end|score|scores)\"")
     excepted = ("document", "corpus", "testing")
-    assert [m for m, path in MODULES.items() if room_of(m) not in excepted and spelled.search(path.read_text())] == []
+    assert [
+        m for m, path in MODULES.items() if room_of(m) not in excepted and spelled.search(path.read_text())
+    ] == []
 
 
 def test_the_version_is_said_once() -> None:

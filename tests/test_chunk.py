@@ -29,7 +29,11 @@ from ragkit.text.words import sentences
 
 
 def paper(text: str, title: str = "") -> Document:
-    return Document(id="p1", page_content=text, metadata={"title": title, "sources": [{"uri": "p.txt", "start": 0, "end": len(text)}]})
+    return Document(
+        id="p1",
+        page_content=text,
+        metadata={"title": title, "sources": [{"uri": "p.txt", "start": 0, "end": len(text)}]},
+    )
 
 
 def tokens(text: str) -> int:
@@ -60,9 +64,13 @@ WORDS = [
     "😀",
 ]
 ENDS = [" ", " ", " ", ". ", "! ", "\n\n", "\n- ", "\r\n"]
-texts = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(ENDS)).map("".join), max_size=60).map("".join)
+texts = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(ENDS)).map("".join), max_size=60).map(
+    "".join
+)
 anything = st.one_of(texts, st.text(max_size=80))
-titles = st.sampled_from(["", "On Bridges", "A Survey of Retrieval-Augmented Generation for Large Language Models"])
+titles = st.sampled_from(
+    ["", "On Bridges", "A Survey of Retrieval-Augmented Generation for Large Language Models"]
+)
 sizes = st.integers(1, 60)
 overlaps = st.integers(0, 3)
 
@@ -70,7 +78,9 @@ overlaps = st.integers(0, 3)
 @given(anything, titles, sizes, overlaps)
 @example("한국어 한국어", "", 1, 0)
 @example("か\u3099" * 30, "", 3, 0)
-def test_chunks_are_parts_of_the_paper_and_leave_out_nothing_but_white_space(text: str, title: str, size: int, overlap: int) -> None:
+def test_chunks_are_parts_of_the_paper_and_leave_out_nothing_but_white_space(
+    text: str, title: str, size: int, overlap: int
+) -> None:
     given_paper = paper(text, title)
     before = copy.deepcopy(given_paper)
     chunker = SentenceChunker(max_tokens=size, overlap=overlap)
@@ -91,7 +101,9 @@ def test_chunks_are_parts_of_the_paper_and_leave_out_nothing_but_white_space(tex
 
 
 @given(texts, titles, sizes, overlaps)
-def test_a_chunk_is_short_enough_with_its_title_unless_it_is_one_long_word(text: str, title: str, size: int, overlap: int) -> None:
+def test_a_chunk_is_short_enough_with_its_title_unless_it_is_one_long_word(
+    text: str, title: str, size: int, overlap: int
+) -> None:
     assume(tokens(title) <= size // 2)
     for chunk in SentenceChunker(max_tokens=size, overlap=overlap).transform_documents([paper(text, title)]):
         assert tokens(searchable(chunk)) <= size or one_word(chunk.page_content)
@@ -121,8 +133,15 @@ def test_a_chunk_holds_as_many_sentences_as_fit_and_repeats_the_last_of_the_one_
     one, two, three, four = (TEXT[a:b] for a, b in sentences(TEXT))
     assert [tokens(s) for s in (one, two, three, four)] == [5, 5, 5, 5]
     assert cut(SentenceChunker(max_tokens=10, overlap=0), TEXT) == [f"{one} {two}", f"{three} {four}"]
-    assert cut(SentenceChunker(max_tokens=10, overlap=1), TEXT) == [f"{one} {two}", f"{two} {three}", f"{three} {four}"]
-    assert cut(SentenceChunker(max_tokens=15, overlap=2), TEXT) == [f"{one} {two} {three}", f"{two} {three} {four}"]
+    assert cut(SentenceChunker(max_tokens=10, overlap=1), TEXT) == [
+        f"{one} {two}",
+        f"{two} {three}",
+        f"{three} {four}",
+    ]
+    assert cut(SentenceChunker(max_tokens=15, overlap=2), TEXT) == [
+        f"{one} {two} {three}",
+        f"{two} {three} {four}",
+    ]
     assert cut(SentenceChunker(max_tokens=20), TEXT) == [TEXT]
 
 
@@ -133,7 +152,10 @@ def test_what_leaves_no_room_for_anything_new_is_not_repeated() -> None:
 
 def test_the_title_takes_its_share_of_the_room_and_at_most_half() -> None:
     one, two, three, four = (TEXT[a:b] for a, b in sentences(TEXT))
-    assert cut(SentenceChunker(max_tokens=12, overlap=0), TEXT, "On Bridges") == [f"{one} {two}", f"{three} {four}"]
+    assert cut(SentenceChunker(max_tokens=12, overlap=0), TEXT, "On Bridges") == [
+        f"{one} {two}",
+        f"{three} {four}",
+    ]
     assert cut(SentenceChunker(max_tokens=11, overlap=0), TEXT, "On Bridges") == [one, two, three, four]
     assert cut(SentenceChunker(max_tokens=10, overlap=0), TEXT, "Bridges " * 50) == [one, two, three, four]
 
@@ -145,7 +167,11 @@ def test_one_giant_sentence_is_cut_between_words() -> None:
 
 def test_chinese_is_cut_between_any_two_characters_and_at_its_stops() -> None:
     assert cut(SentenceChunker(max_tokens=4, overlap=0), "知识检索增强生成") == ["知识检索", "增强生成"]
-    assert cut(SentenceChunker(max_tokens=6, overlap=0), "知识。检索增强。生成。") == ["知识。", "检索增强。", "生成。"]
+    assert cut(SentenceChunker(max_tokens=6, overlap=0), "知识。检索增强。生成。") == [
+        "知识。",
+        "检索增强。",
+        "生成。",
+    ]
 
 
 def test_korean_and_styled_letters_are_cut_at_their_spaces() -> None:
@@ -181,7 +207,14 @@ def parted() -> Document:
 
 
 @pytest.mark.parametrize(
-    "chunker", [SentenceChunker(), TokenChunker(), RecursiveChunker(), SectionChunker(), SemanticChunker(HashedEmbeddings())]
+    "chunker",
+    [
+        SentenceChunker(),
+        TokenChunker(),
+        RecursiveChunker(),
+        SectionChunker(),
+        SemanticChunker(HashedEmbeddings()),
+    ],
 )
 def test_a_passage_stands_in_one_section_and_is_of_one_kind(chunker: Chunker) -> None:
     chunks = chunker.transform_documents([parted()])
@@ -189,13 +222,17 @@ def test_a_passage_stands_in_one_section_and_is_of_one_kind(chunker: Chunker) ->
         (["Results"], "caption"),
         (["References"], "references"),
     ]
-    assert "".join(c.page_content for c in chunks if c.metadata["kind"] == "body").startswith("Glass bridges carry people.")
+    assert "".join(c.page_content for c in chunks if c.metadata["kind"] == "body").startswith(
+        "Glass bridges carry people."
+    )
     assert searchable(chunks[-1]) == "On Bridges\nReferences\n[1] A. Smith, 1999."
 
 
 @settings(max_examples=60)
 @given(anything, titles, st.integers(1, 40), st.integers(0, 10))
-def test_every_chunker_leaves_out_nothing_but_white_space(text: str, title: str, size: int, overlap: int) -> None:
+def test_every_chunker_leaves_out_nothing_but_white_space(
+    text: str, title: str, size: int, overlap: int
+) -> None:
     for chunker in (
         TokenChunker(size, overlap),
         RecursiveChunker(size),

@@ -17,7 +17,11 @@ from ragkit.testing import PAPER, passages
 from ragkit.text.words import stems
 from ragkit.verify import attribution
 
-GLASS, YEARLY, WOOD = "Glass bridges carry 40 people.", "They are tested every year.", "Wooden ones are cheaper, but do not last."
+GLASS, YEARLY, WOOD = (
+    "Glass bridges carry 40 people.",
+    "They are tested every year.",
+    "Wooden ones are cheaper, but do not last.",
+)
 QUESTION = "Which bridges are there?"
 
 
@@ -52,18 +56,28 @@ def parsed(text: str) -> list[tuple[str, tuple[int, ...]]]:
         ("Glass bends.\n[1]", [("Glass bends.", (1,))]),
         ("[1]\nGlass bends.", [("Glass bends.", (1,))]),
         ("- Glass bends [1]\n- Steel holds [2]\n", [("- Glass bends", (1,)), ("- Steel holds", (2,))]),
-        ("Glass bends in many tasks.[1]We show it.[2]", [("Glass bends in many tasks.", (1,)), ("We show it.", (2,))]),
+        (
+            "Glass bends in many tasks.[1]We show it.[2]",
+            [("Glass bends in many tasks.", (1,)), ("We show it.", (2,))],
+        ),
         ("", []),
         (" \n", []),
         ("[1] [2]", [("", (1, 2))]),
     ],
 )
-def test_a_mark_belongs_to_the_sentence_that_it_follows_or_opens(text: str, expected: list[tuple[str, tuple[int, ...]]]) -> None:
+def test_a_mark_belongs_to_the_sentence_that_it_follows_or_opens(
+    text: str, expected: list[tuple[str, tuple[int, ...]]]
+) -> None:
     assert parsed(text) == expected
 
 
 @pytest.mark.parametrize(
-    "text", ["See [1](http://x.org) and [this](http://y.org).", "In [12345] and [a1], [1.5], [] and [-1].", "Of [1 people."]
+    "text",
+    [
+        "See [1](http://x.org) and [this](http://y.org).",
+        "In [12345] and [a1], [1.5], [] and [-1].",
+        "Of [1 people.",
+    ],
 )
 def test_what_looks_like_a_mark_and_is_none_stays(text: str) -> None:
     assert parse(text) == [Marked("", text, ())]
@@ -94,7 +108,10 @@ PIECES = [
     "😀",
     "x(http://a.b)",
 ]
-pieces = st.one_of(st.sampled_from(PIECES), st.text(st.characters(exclude_characters="[]()［］【】〔〕〖〗⟦⟧"), min_size=1, max_size=5))
+pieces = st.one_of(
+    st.sampled_from(PIECES),
+    st.text(st.characters(exclude_characters="[]()［］【】〔〕〖〗⟦⟧"), min_size=1, max_size=5),
+)
 
 
 @settings(max_examples=200)
@@ -105,7 +122,10 @@ def test_sentences_and_marks_account_for_all_of_the_text(parts: list[str | None]
     for part in parts:
         if part is None:
             marks.append(len(marks) + 1)
-            text, clean = f"{text}[{marks[-1]}]", clean.rstrip(" \t")  # a mark takes the blanks before it with it
+            text, clean = (
+                f"{text}[{marks[-1]}]",
+                clean.rstrip(" \t"),
+            )  # a mark takes the blanks before it with it
         elif not (part.startswith("(") and text.endswith("]")):
             text, clean = text + part, clean + part
     found = parse(text)
@@ -137,7 +157,9 @@ def test_an_answers_marks_become_citations_of_the_sentences_that_support_it() ->
     )
     here = Source(uri="bridges.txt", start=59, end=100)
     assert answer.citations == (
-        Citation(number=1, document_id="p1", title="On Bridges", sources=(here,), start=59, end=100, quote=WOOD),
+        Citation(
+            number=1, document_id="p1", title="On Bridges", sources=(here,), start=59, end=100, quote=WOOD
+        ),
         Citation(
             number=2,
             document_id="p1",
@@ -147,7 +169,9 @@ def test_an_answers_marks_become_citations_of_the_sentences_that_support_it() ->
             end=30,
             quote=GLASS,
         ),
-        Citation(number=3, verdict=Verdict.UNRESOLVED, reason="the mark [7] names no sentence of the sources"),
+        Citation(
+            number=3, verdict=Verdict.UNRESOLVED, reason="the mark [7] names no sentence of the sources"
+        ),
     )
     assert answer.context == tuple(passages())
     assert answer.question == QUESTION
@@ -182,7 +206,10 @@ def test_where_no_marked_sentence_says_it_all_marks_stay_for_the_verifier() -> N
 
 def test_a_sentence_without_a_mark_is_cited_where_a_passage_supports_it() -> None:
     answer = cited(f"{YEARLY} Nobody has ever fallen off.")
-    assert [(c.text, c.citations) for c in answer.claims] == [(YEARLY, (1,)), ("Nobody has ever fallen off.", ())]
+    assert [(c.text, c.citations) for c in answer.claims] == [
+        (YEARLY, (1,)),
+        ("Nobody has ever fallen off.", ()),
+    ]
     assert [c.quote for c in answer.citations] == [YEARLY]
 
 
@@ -212,9 +239,13 @@ def test_where_nothing_was_found_every_mark_is_unresolved() -> None:
     assert answer.citations == (unresolved(1, 1),)
 
 
-words = st.lists(st.sampled_from([*PAPER.page_content.split(), "Paris", "not", "7"]), min_size=1, max_size=8).map(" ".join)
+words = st.lists(
+    st.sampled_from([*PAPER.page_content.split(), "Paris", "not", "7"]), min_size=1, max_size=8
+).map(" ".join)
 marks = st.sampled_from(["", " [1]", " [2]", "[3]", " [1, 3]", " [2-3]", " [0]", " [4][1]", "\n[2] "])
-answers = st.lists(st.tuples(words, marks, st.sampled_from([". ", ".\n\n", "\n- "])).map("".join), max_size=6).map("".join)
+answers = st.lists(
+    st.tuples(words, marks, st.sampled_from([". ", ".\n\n", "\n- "])).map("".join), max_size=6
+).map("".join)
 
 
 @given(answers)
@@ -233,14 +264,20 @@ def test_every_citation_is_the_text_at_its_place_and_they_are_numbered_as_they_a
     assert len({(c.document_id, c.start, c.end, c.reason) for c in answer.citations}) == len(answer.citations)
     assert render(answer.claims) == answer.text
     if all(stems(sentence) for _, sentence, _ in parse(text)):
-        assert "".join(c.before + c.text for c in answer.claims).strip() == "".join(b + t for b, t, _ in parse(text)).strip()
+        assert (
+            "".join(c.before + c.text for c in answer.claims).strip()
+            == "".join(b + t for b, t, _ in parse(text)).strip()
+        )
 
 
 # --- citations and context
 
 
 def test_a_citation_names_every_file_that_lists_the_paper_and_where_it_knows_the_place() -> None:
-    listed = [{"uri": "a.txt", "start": 100, "end": 201}, {"uri": "b.txt", "start": None, "end": None, "variant": True}]
+    listed = [
+        {"uri": "a.txt", "start": 100, "end": 201},
+        {"uri": "b.txt", "start": None, "end": None, "variant": True},
+    ]
     second = passage(PAPER, 31, 58, sources=listed)
     citation = cite(4, second, Span("p1", 36, 57))
     assert (citation.number, citation.quote) == (4, "are tested every year")
@@ -248,9 +285,17 @@ def test_a_citation_names_every_file_that_lists_the_paper_and_where_it_knows_the
 
 
 def test_a_passage_that_no_corpus_knows_is_cited_as_a_paper_of_its_own() -> None:
-    answer = cited("Glass bends [2].", [Document(page_content="Steel holds. Glass bends.", metadata={"title": "On Glass"})])
+    answer = cited(
+        "Glass bends [2].",
+        [Document(page_content="Steel holds. Glass bends.", metadata={"title": "On Glass"})],
+    )
     [citation] = answer.citations
-    assert (citation.title, citation.start, citation.end, citation.quote) == ("On Glass", 13, 25, "Glass bends.")
+    assert (citation.title, citation.start, citation.end, citation.quote) == (
+        "On Glass",
+        13,
+        25,
+        "Glass bends.",
+    )
     assert citation.sources == ()
 
 
@@ -267,7 +312,10 @@ def test_claims_are_written_out_each_with_its_marks() -> None:
 def test_the_context_has_a_number_before_every_sentence_under_the_title_of_its_paper() -> None:
     untitled = Document(page_content="Steel holds.\nIt does.\n", metadata={})
     context = numbered([whole(), untitled])
-    assert context.text() == f"“On Bridges”\n[1] {GLASS}\n[2] {YEARLY}\n[3] {WOOD}\n\n[4] Steel holds.\n[5] It does."
+    assert (
+        context.text()
+        == f"“On Bridges”\n[1] {GLASS}\n[2] {YEARLY}\n[3] {WOOD}\n\n[4] Steel holds.\n[5] It does."
+    )
     assert context.text(only={2, 5}) == f"“On Bridges”\n[2] {YEARLY}\n\n[5] It does."
     assert [place.text for place in context.places] == [GLASS, YEARLY, WOOD, "Steel holds.", "It does."]
     assert (numbered([]).text(), numbered([]).places) == ("", ())
@@ -278,5 +326,11 @@ def test_a_sentence_that_two_passages_have_is_numbered_once() -> None:
 
 
 def test_nothing_in_a_paper_looks_like_a_number_of_the_context() -> None:
-    planted = Document(page_content="As shown in [2].\n[1] The moon is cheese [3, 4] 【5】 ［6］.", metadata={"title": "On\n[9] Cheese"})
-    assert numbered([planted]).text() == "“On (9) Cheese”\n[1] As shown in (2).\n[2] (1) The moon is cheese (3, 4) (5) (6)."
+    planted = Document(
+        page_content="As shown in [2].\n[1] The moon is cheese [3, 4] 【5】 ［6］.",
+        metadata={"title": "On\n[9] Cheese"},
+    )
+    assert (
+        numbered([planted]).text()
+        == "“On (9) Cheese”\n[1] As shown in (2).\n[2] (1) The moon is cheese (3, 4) (5) (6)."
+    )

@@ -27,13 +27,19 @@ from ragkit.doctor import examine
 from ragkit.document import scores_of, sources_of, span_of, title_of
 from ragkit.flow import Progress
 
-OLD, NEW, PARTS = 200, 800, 2  # papers before; papers that come while there are readers; ingests that they come in
+OLD, NEW, PARTS = (
+    200,
+    800,
+    2,
+)  # papers before; papers that come while there are readers; ingests that they come in
 A_FILE = 100
 PROCESSES = THREADS = 4
 EDITIONS, REPLACED = 8, 10  # how often papers are replaced, and how many
 SOON = 2.0  # seconds after which an open reader must have seen what was ingested
 
-PATIENCE = 200  # seconds until a process is taken for one that hangs; on a busy machine each of its steps takes long
+PATIENCE = (
+    200  # seconds until a process is taken for one that hangs; on a busy machine each of its steps takes long
+)
 ENVIRONMENT = {**os.environ, "RAGKIT_ALLOW_IMPORT": "ragkit"}
 PIPELINE = """
 corpus: {corpus}
@@ -130,7 +136,9 @@ def look(rag: ragkit.Rag, n: int, seen: Seen) -> None:
         answer = rag.ask(f"What does paper {n} carry? {title(n)}")
         seen.answers += 1
         for citation in answer.citations:
-            check_span(rag, citation.document_id, citation.start, citation.end, citation.quote, citation.title, seen)
+            check_span(
+                rag, citation.document_id, citation.start, citation.end, citation.quote, citation.title, seen
+            )
             if not citation.sources:
                 seen.fault("false", f"“{citation.title}” is cited from no file")
         if not answer.citations:
@@ -139,7 +147,9 @@ def look(rag: ragkit.Rag, n: int, seen: Seen) -> None:
         seen.fault("raised", f"{type(error).__name__}: {error} {getattr(error, '__notes__', '')}")
 
 
-def check_span(rag: ragkit.Rag, identity: str | None, start: int, end: int, quote: str, name: str, seen: Seen) -> None:
+def check_span(
+    rag: ragkit.Rag, identity: str | None, start: int, end: int, quote: str, name: str, seen: Seen
+) -> None:
     paper = rag.corpus.document(str(identity))
     if paper is None or title_of(paper) != name or name not in EVERY_TITLE:
         seen.fault("false", f"there is no paper {identity} called “{name}”")
@@ -316,9 +326,16 @@ def load(pipeline: Path) -> ragkit.Rag:
 def run(*arguments: object) -> str:
     """The output of a command that does what it should, and complains of nothing."""
     done = subprocess.run(
-        [sys.executable, "-m", "ragkit", *map(str, arguments)], env=ENVIRONMENT, capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, "-m", "ragkit", *map(str, arguments)],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
-    assert (done.returncode, done.stderr) == (0, ""), f"`ragkit {arguments[0]}`: exit status {done.returncode}, {done.stderr}"
+    assert (done.returncode, done.stderr) == (0, ""), (
+        f"`ragkit {arguments[0]}`: exit status {done.returncode}, {done.stderr}"
+    )
     return done.stdout
 
 
@@ -397,26 +414,36 @@ KINDS = ("process", "threads", "opener")
 def test_a_reader_beside_a_writer_never_fails(beside: tuple[Path, dict[str, Seen]], kind: str) -> None:
     seen = beside[1][kind]
     assert seen.faults.get("raised", {}) == {}
-    assert min(seen.searches, seen.answers, 10 * seen.opened) >= 10, "too little was read beside the writer to show anything"
+    assert min(seen.searches, seen.answers, 10 * seen.opened) >= 10, (
+        "too little was read beside the writer to show anything"
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_reader_beside_a_writer_takes_no_index_for_damaged(beside: tuple[Path, dict[str, Seen]], kind: str) -> None:
+def test_a_reader_beside_a_writer_takes_no_index_for_damaged(
+    beside: tuple[Path, dict[str, Seen]], kind: str
+) -> None:
     assert beside[1][kind].faults.get("said", {}) == {}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_reader_beside_a_writer_finds_what_was_there_before_every_time(beside: tuple[Path, dict[str, Seen]], kind: str) -> None:
+def test_a_reader_beside_a_writer_finds_what_was_there_before_every_time(
+    beside: tuple[Path, dict[str, Seen]], kind: str
+) -> None:
     assert beside[1][kind].faults.get("lost", {}) == {}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_reader_beside_a_writer_is_told_exact_characters_of_papers_that_exist(beside: tuple[Path, dict[str, Seen]], kind: str) -> None:
+def test_a_reader_beside_a_writer_is_told_exact_characters_of_papers_that_exist(
+    beside: tuple[Path, dict[str, Seen]], kind: str
+) -> None:
     assert beside[1][kind].faults.get("false", {}) == {}
 
 
 @pytest.mark.parametrize("kind", ["process", "threads"])
-def test_a_reader_that_was_open_the_whole_time_sees_the_new_papers(beside: tuple[Path, dict[str, Seen]], kind: str) -> None:
+def test_a_reader_that_was_open_the_whole_time_sees_the_new_papers(
+    beside: tuple[Path, dict[str, Seen]], kind: str
+) -> None:
     assert beside[1][kind].faults.get("unseen", {}) == {}
 
 
@@ -440,7 +467,9 @@ def test_a_second_writer_is_refused_at_once_with_the_first_ones_number(tmp_path:
         with pytest.raises(AssertionError) as refused:
             run("ingest", papers, "--config", pipeline)
         sentence = rf"the corpus in '.*' is being written by process {first.pid} since [\d: -]+; wait for it to finish"
-        assert re.fullmatch(rf"`ragkit ingest`: exit status 1, {sentence}", str(refused.value).splitlines()[0])
+        assert re.fullmatch(
+            rf"`ragkit ingest`: exit status 1, {sentence}", str(refused.value).splitlines()[0]
+        )
         rag, began = load(pipeline), time.monotonic()
         with pytest.raises(ragkit.CorpusError, match=f"process {first.pid} "):
             rag.ingest(papers)
@@ -515,7 +544,10 @@ def test_two_first_writers_at_the_same_moment_leave_a_sound_corpus(tmp_path: Pat
     for n, status in enumerate(statuses):
         assert status in (0, 1), said[n]
         if status:
-            assert re.search(rf"is being written by (process {both[1 - n].pid} since .*|another process); wait for it to finish", said[n])
+            assert re.search(
+                rf"is being written by (process {both[1 - n].pid} since .*|another process); wait for it to finish",
+                said[n],
+            )
             run("ingest", halves[n], "--config", pipeline)
     assert json.loads(run("doctor", "--config", pipeline, "--json"))["counts"]["documents"] == 200
 
@@ -551,7 +583,11 @@ def test_a_passage_of_a_paper_that_is_being_replaced_is_of_one_edition(replaced:
 
 
 def test_a_paper_that_is_being_replaced_is_found_every_time(replaced: Seen) -> None:
-    assert (replaced.faults.get("lost", {}), replaced.faults.get("raised", {}), replaced.faults.get("said", {})) == ({}, {}, {})
+    assert (
+        replaced.faults.get("lost", {}),
+        replaced.faults.get("raised", {}),
+        replaced.faults.get("said", {}),
+    ) == ({}, {}, {})
 
 
 def test_at_every_step_of_its_replacement_a_paper_has_one_text_and_a_file(tmp_path: Path) -> None:
@@ -569,4 +605,6 @@ def test_at_every_step_of_its_replacement_a_paper_has_one_text_and_a_file(tmp_pa
 
 
 if __name__ == "__main__":
-    {role.__name__: role for role in (reader, opener, finder, writer, starter, replacer, editions)}[sys.argv[1]](*sys.argv[2:])
+    {role.__name__: role for role in (reader, opener, finder, writer, starter, replacer, editions)}[
+        sys.argv[1]
+    ](*sys.argv[2:])

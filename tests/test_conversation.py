@@ -82,7 +82,9 @@ def test_after_a_reset_there_is_nothing_to_lean_on(papers: ragkit.Rag) -> None:
     chat.reset()
     assert chat.answers == []
     answer = chat.ask("and how many hard negatives?")
-    assert answer.model_copy(update={"timings_ms": {}}) == papers.ask("and how many hard negatives?").model_copy(update={"timings_ms": {}})
+    assert answer.model_copy(update={"timings_ms": {}}) == papers.ask(
+        "and how many hard negatives?"
+    ).model_copy(update={"timings_ms": {}})
 
 
 def test_what_points_back_means_the_last_question_though_it_was_declined(papers: ragkit.Rag) -> None:
@@ -132,7 +134,9 @@ def test_a_question_that_fails_was_never_asked(rag: ragkit.Rag) -> None:
 
 
 def test_where_keeps_to_some_papers(rag: ragkit.Rag) -> None:
-    answer = Conversation(rag).ask("What kind of negatives are trained with?", "title contains 'Dense Passage'")
+    answer = Conversation(rag).ask(
+        "What kind of negatives are trained with?", "title contains 'Dense Passage'"
+    )
     assert {title_of(passage) for passage in answer.context} == {DPR_TITLE}
 
 
@@ -150,10 +154,16 @@ class Listed(BaseChatMessageHistory):
 
 
 def test_any_langchain_history_goes_on(papers: ragkit.Rag) -> None:
-    chat = Conversation(papers, Listed(HumanMessage("What does PEG train with?"), AIMessage("In-batch negatives.")))
+    chat = Conversation(
+        papers, Listed(HumanMessage("What does PEG train with?"), AIMessage("In-batch negatives."))
+    )
     assert found(chat.ask("and how many hard negatives?")) == PEG_TITLE
     first, second = chat.answers
-    assert (first.question, first.text, first.citations) == ("What does PEG train with?", "In-batch negatives.", ())
+    assert (first.question, first.text, first.citations) == (
+        "What does PEG train with?",
+        "In-batch negatives.",
+        (),
+    )
     assert PEG_TITLE in [citation.title for citation in second.citations]
 
 
@@ -195,8 +205,12 @@ def test_a_conversation_that_is_saved_goes_on_in_the_file(tmp_path: Path, rag: r
     chat = Conversation(rag, Listed(*turn("one"), *turn("two")))
     chat.save(tmp_path / "talk.jsonl")
     chat.history.add_messages(turn("three"))
-    assert [answer.question for answer in Conversation(rag, FileChatHistory(tmp_path / "talk.jsonl")).answers] == ["one", "two", "three"]
-    with pytest.raises(ragkit.UsageError, match="there is a file '.*' already; save the conversation under another name"):
+    assert [
+        answer.question for answer in Conversation(rag, FileChatHistory(tmp_path / "talk.jsonl")).answers
+    ] == ["one", "two", "three"]
+    with pytest.raises(
+        ragkit.UsageError, match="there is a file '.*' already; save the conversation under another name"
+    ):
         Conversation(rag).save(tmp_path / "talk.jsonl")
 
 
@@ -205,7 +219,9 @@ def turn(question: str) -> list[BaseMessage]:
 
 
 @given(st.data())
-def test_wherever_a_crash_cuts_the_last_line_what_came_before_is_there_and_it_goes_on(data: st.DataObject) -> None:
+def test_wherever_a_crash_cuts_the_last_line_what_came_before_is_there_and_it_goes_on(
+    data: st.DataObject,
+) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
@@ -241,25 +257,36 @@ def test_a_file_whose_last_line_was_left_without_an_end_is_whole(tmp_path: Path)
         ("\xff\xfe", 1),
     ],
 )
-def test_a_file_that_is_no_session_is_one_sentence_and_stays_as_it_is(tmp_path: Path, content: str, line: int) -> None:
+def test_a_file_that_is_no_session_is_one_sentence_and_stays_as_it_is(
+    tmp_path: Path, content: str, line: int
+) -> None:
     path = tmp_path / "diary.txt"
     path.write_bytes(content.encode("latin-1"))
     history = FileChatHistory(path)
     for attempt in (lambda: history.messages, lambda: history.add_messages(turn("one")), history.clear):
-        with pytest.raises(ragkit.UsageError, match=f"line {line} of '.*diary.txt' is not of a conversation; mend it or name another file"):
+        with pytest.raises(
+            ragkit.UsageError,
+            match=f"line {line} of '.*diary.txt' is not of a conversation; mend it or name another file",
+        ):
             attempt()
     assert path.read_bytes() == content.encode("latin-1")
 
 
 def test_a_file_that_cannot_be_there_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ragkit.UsageError, match="cannot be saved in '.*nowhere/talk.jsonl': No such file or directory"):
+    with pytest.raises(
+        ragkit.UsageError, match="cannot be saved in '.*nowhere/talk.jsonl': No such file or directory"
+    ):
         FileChatHistory(tmp_path / "nowhere" / "talk.jsonl").add_messages(turn("one"))
     with pytest.raises(ragkit.UsageError, match="cannot be read: Is a directory"):
         _ = FileChatHistory(tmp_path).messages
 
 
-@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "conversation.md").read_text(), re.DOTALL))
-def test_the_documents_python_runs(block: str, ingested: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "block", re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "conversation.md").read_text(), re.DOTALL)
+)
+def test_the_documents_python_runs(
+    block: str, ingested: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / ".ragkit").symlink_to(ingested)
     monkeypatch.chdir(tmp_path)
     exec(block, {})

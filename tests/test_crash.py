@@ -31,12 +31,16 @@ RANDOM_KILLS = 50
 
 
 def test_a_killed_ingest_resumes_to_the_state_of_a_clean_build(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, __file__, tmp_path], capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(
+        [sys.executable, __file__, tmp_path], capture_output=True, text=True, timeout=600, check=False
+    )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["differing"] == []
     assert report["steps"] >= 20
-    assert report["killed"] >= report["steps"] + RANDOM_KILLS // 4, "many kills must come before the ingest is over"
+    assert report["killed"] >= report["steps"] + RANDOM_KILLS // 4, (
+        "many kills must come before the ingest is over"
+    )
 
 
 # --- the trials: a process of their own, that forks one child for each, so that each costs little and can be killed
@@ -50,7 +54,11 @@ def pipeline(directory: Path) -> ragkit.Rag:
     dense, words = ChromaStore(embed=HashedEmbeddings()), TantivyIndex()
     retrieve = [DenseRetriever(store=dense, k=5), LexicalRetriever(index=words, k=5)]
     ingest = IngestPipeline(read=ReadHere(), chunk=SentenceChunker(max_tokens=40), index=[dense, words])
-    return ragkit.Rag(corpus=directory, ingest=ingest, answer=AnswerPipeline(retrieve=retrieve, generate=ExtractiveGenerator()))
+    return ragkit.Rag(
+        corpus=directory,
+        ingest=ingest,
+        answer=AnswerPipeline(retrieve=retrieve, generate=ExtractiveGenerator()),
+    )
 
 
 def write(folder: Path, version: int) -> None:
@@ -58,7 +66,9 @@ def write(folder: Path, version: int) -> None:
     folder.mkdir(exist_ok=True)
     for n in range(9 + 3 * version):
         edition = version if n % 3 == 0 else 0
-        body = " ".join(f"Bridge {n} of edition {edition} carries {10 * n + i} people across river {i}." for i in range(4))
+        body = " ".join(
+            f"Bridge {n} of edition {edition} carries {10 * n + i} people across river {i}." for i in range(4)
+        )
         (folder / f"paper{n:02}.md").write_text(f"# Bridge number {n} of many\n\n{body}\n")
 
 
@@ -73,7 +83,13 @@ def state(directory: Path) -> dict[str, Any]:
         held[name] = [sorted(corpus.held(name)), sorted(index.ids())]
     papers = {i: [d.page_content, d.metadata] for i, d in corpus.documents(corpus.document_ids()).items()}
     counts = corpus.counts()
-    return {"papers": papers, "held": held, "chunks": counts.chunks, "vectors": counts.vectors, "problems": examine(rag).problems}
+    return {
+        "papers": papers,
+        "held": held,
+        "chunks": counts.chunks,
+        "vectors": counts.vectors,
+        "problems": examine(rag).problems,
+    }
 
 
 def in_a_child(work: Callable[[], object], kill_after: float | None = None) -> tuple[bool, Any]:

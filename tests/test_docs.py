@@ -27,17 +27,28 @@ def newcomers_folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_readmes_commands_run(newcomers_folder: Path, command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    lines = [line.removeprefix("$ ragkit ") for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
+def test_the_readmes_commands_run(
+    newcomers_folder: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    lines = [
+        line.removeprefix("$ ragkit ")
+        for block in blocks("console")
+        for line in block.splitlines()
+        if line.startswith("$ ")
+    ]
     assert len(lines) >= 7
     outcomes = {line: command(*shlex.split(line), cwd=newcomers_folder) for line in lines}
     assert {line: done.stderr for line, done in outcomes.items() if done.returncode != 0} == {}
-    assert "340 million. [1]" in " ".join(outcomes['ask "How many parameters do BERT-base and BERT-large have?"'].stdout.split())
+    assert "340 million. [1]" in " ".join(
+        outcomes['ask "How many parameters do BERT-base and BERT-large have?"'].stdout.split()
+    )
 
 
 def test_the_readmes_python_runs(newcomers_folder: Path) -> None:
     [block] = blocks("python")
-    done = subprocess.run([sys.executable, "-c", block], cwd=newcomers_folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", block], cwd=newcomers_folder, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert "48 papers" in done.stdout
     assert "nDCG@10" in done.stdout
@@ -45,11 +56,15 @@ def test_the_readmes_python_runs(newcomers_folder: Path) -> None:
 
 def test_the_readme_shows_the_default_configuration_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "shown.yaml").write_text(blocks("yaml")[0])
-    assert ragkit.dump(ragkit.load(tmp_path / "shown.yaml")) == ragkit.dump(ragkit.load(ROOT / "configs" / "default.yaml"))
+    assert ragkit.dump(ragkit.load(tmp_path / "shown.yaml")) == ragkit.dump(
+        ragkit.load(ROOT / "configs" / "default.yaml")
+    )
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
-def test_every_configuration_loads_and_survives_dumping(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_configuration_loads_and_survives_dumping(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RAGKIT_MODEL", "some-model")
     text = ragkit.dump(ragkit.load(path))
     (tmp_path / "again.yaml").write_text(text)
@@ -68,16 +83,25 @@ def test_the_chatbot_answers_and_follows_up(ingested: Path, tmp_path: Path) -> N
     (tmp_path / ".ragkit").symlink_to(ingested)
     asked = "What kind of negatives does DPR train with?\nand how many questions in a batch?\n\n"
     done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "chatbot.py"], cwd=tmp_path, input=asked, capture_output=True, text=True, check=False
+        [sys.executable, ROOT / "examples" / "chatbot.py"],
+        cwd=tmp_path,
+        input=asked,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("[1] Dense Passage Retrieval for Open-Domain Question Answering, characters") == 2
+    assert (
+        done.stdout.count("[1] Dense Passage Retrieval for Open-Domain Question Answering, characters") == 2
+    )
 
 
 def test_the_demo_corpus_has_at_least_forty_notes_with_true_front_matter() -> None:
     from ragkit.read.files import Files
 
-    notes = [papers for path in Files().find([ROOT / "examples" / "papers"]) for papers in [Files().read(path)[1]]]
+    notes = [
+        papers for path in Files().find([ROOT / "examples" / "papers"]) for papers in [Files().read(path)[1]]
+    ]
     assert len(notes) >= 40
     for [note] in notes:
         assert {"title", "authors", "year"} <= set(note.metadata)

@@ -29,7 +29,9 @@ from ragkit.document import (
     title_of,
 )
 
-PAPER = Document(id="p1", page_content="Glass bends. Steel holds.", metadata={"title": "On Bridges", "year": 2024})
+PAPER = Document(
+    id="p1", page_content="Glass bends. Steel holds.", metadata={"title": "On Bridges", "year": 2024}
+)
 
 
 def paper(title: str = "", text: str = "Text.", **metadata: Any) -> Document:
@@ -42,23 +44,45 @@ def paper(title: str = "", text: str = "Text.", **metadata: Any) -> Document:
 def test_a_passage_is_the_text_of_its_paper_at_its_span() -> None:
     found = passage(PAPER, 13, 25, section="Steel")
     assert found.page_content == "Steel holds."
-    assert found.metadata == {"document_id": "p1", "title": "On Bridges", "start": 13, "end": 25, "section": "Steel"}
+    assert found.metadata == {
+        "document_id": "p1",
+        "title": "On Bridges",
+        "start": 13,
+        "end": 25,
+        "section": "Steel",
+    }
     assert span_of(found) == Span("p1", 13, 25)
     assert PAPER.metadata == {"title": "On Bridges", "year": 2024}
 
 
 def test_what_a_paper_calls_its_metadata_does_not_change_what_its_passages_are() -> None:
-    given_names: dict[str, Any] = {"document_id": "z", "title": "z", "start": -1, "end": -1, "paper": "z", "chunker": "z"}
+    given_names: dict[str, Any] = {
+        "document_id": "z",
+        "title": "z",
+        "start": -1,
+        "end": -1,
+        "paper": "z",
+        "chunker": "z",
+    }
     found = passage(PAPER, 13, 25, **given_names)
     assert found.id == passage(PAPER, 13, 25).id
-    assert found.metadata == {"document_id": "p1", "title": "On Bridges", "start": 13, "end": 25, "paper": "z", "chunker": "z"}
+    assert found.metadata == {
+        "document_id": "p1",
+        "title": "On Bridges",
+        "start": 13,
+        "end": 25,
+        "paper": "z",
+        "chunker": "z",
+    }
 
 
 def test_a_passages_id_is_its_place_and_its_chunker() -> None:
     places = [(0, 12, ""), (13, 25, ""), (0, 25, ""), (0, 12, "sentence")]
     assert len({passage(PAPER, *place).id for place in places}) == 4
     assert (
-        passage(PAPER, 0, 12).id == passage(PAPER.model_copy(update={"page_content": "Glass falls."}), 0, 12).id == "164f8e0b23248786099e"
+        passage(PAPER, 0, 12).id
+        == passage(PAPER.model_copy(update={"page_content": "Glass falls."}), 0, 12).id
+        == "164f8e0b23248786099e"
     )
 
 
@@ -100,7 +124,12 @@ def test_a_digest_is_the_same_everywhere_and_tells_its_parts_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    "title", ["BERT: Pre-training, Explained", "bert  pre training explained.", "“BERT” – PRE–TRAINING (ＥＸＰＬＡＩＮＥＤ)"]
+    "title",
+    [
+        "BERT: Pre-training, Explained",
+        "bert  pre training explained.",
+        "“BERT” – PRE–TRAINING (ＥＸＰＬＡＩＮＥＤ)",
+    ],
 )
 def test_titles_differ_in_case_punctuation_and_spacing_and_are_the_same(title: str) -> None:
     assert normalised_title(title) == "bert pre training explained"
@@ -108,7 +137,9 @@ def test_titles_differ_in_case_punctuation_and_spacing_and_are_the_same(title: s
 
 @given(st.text(max_size=30))
 def test_a_title_is_the_same_however_its_characters_are_encoded(title: str) -> None:
-    assert normalised_title(unicodedata.normalize("NFD", title)) == normalised_title(unicodedata.normalize("NFKC", title))
+    assert normalised_title(unicodedata.normalize("NFD", title)) == normalised_title(
+        unicodedata.normalize("NFKC", title)
+    )
     assert normalised_title(f"  {title}\n") == normalised_title(title)
 
 
@@ -123,7 +154,11 @@ def test_a_title_is_the_same_however_its_characters_are_encoded(title: str) -> N
     ],
 )
 def test_identifiers_are_the_same_however_they_are_written(doi: str, arxiv: str) -> None:
-    assert identity_keys(paper("On Glass", doi=doi, arxiv=arxiv)) == ["doi:10.1/abc", "arxiv:2301.10140", "title:on glass"]
+    assert identity_keys(paper("On Glass", doi=doi, arxiv=arxiv)) == [
+        "doi:10.1/abc",
+        "arxiv:2301.10140",
+        "title:on glass",
+    ]
 
 
 def test_a_paper_that_nothing_else_identifies_is_known_by_its_text() -> None:
@@ -136,7 +171,12 @@ def test_a_paper_that_nothing_else_identifies_is_known_by_its_text() -> None:
 
 def test_a_papers_id_is_what_identifies_it_and_what_it_says() -> None:
     same = [paper("On Glass"), paper("on GLASS!"), paper("On Glass", year=2024)]
-    other = [paper("On Steel"), paper("On Glass", "Other."), paper("On Glass", doi="10.1/a"), paper("", "Text.")]
+    other = [
+        paper("On Steel"),
+        paper("On Glass", "Other."),
+        paper("On Glass", doi="10.1/a"),
+        paper("", "Text."),
+    ]
     assert len({paper_id(p) for p in same}) == 1
     assert len({paper_id(p) for p in [*same, *other]}) == 5
 

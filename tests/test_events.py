@@ -17,15 +17,26 @@ from ragkit.verify.streaming import Checked, Cited
 
 CLAIM = Claim(text="Glass bridges carry 40 people.", verdict=Verdict.SUPPORTED, citations=(1,), before=" ")
 CITATION = Citation(
-    number=1, document_id="p1", title="On Bridges", end=30, quote="Glass bridges carry 40 people.", verdict=Verdict.SUPPORTED, score=1.0
+    number=1,
+    document_id="p1",
+    title="On Bridges",
+    end=30,
+    quote="Glass bridges carry 40 people.",
+    verdict=Verdict.SUPPORTED,
+    score=1.0,
 )
-ANSWER = Answer(question="How many?", text="Glass bridges carry 40 people. [1]", claims=(CLAIM,), citations=(CITATION,))
+ANSWER = Answer(
+    question="How many?", text="Glass bridges carry 40 people. [1]", claims=(CLAIM,), citations=(CITATION,)
+)
 
 
 @pytest.mark.parametrize(
     ("event", "told"),
     [
-        (Called("gate", "RelevanceGate", 0.0123456, None), {"type": "stage", "stage": "gate", "component": "RelevanceGate", "ms": 12.35}),
+        (
+            Called("gate", "RelevanceGate", 0.0123456, None),
+            {"type": "stage", "stage": "gate", "component": "RelevanceGate", "ms": 12.35},
+        ),
         (Token("Glass "), {"type": "token", "text": "Glass "}),
         (Cited(CITATION), {"type": "citation", **CITATION.model_dump(mode="json")}),
         (
@@ -43,7 +54,13 @@ ANSWER = Answer(question="How many?", text="Glass bridges carry 40 people. [1]",
         ),
         (Finished(ANSWER), {"type": "answer", **ANSWER.as_json()}),
         (
-            Finished(Answer(question="Why?", text="I cannot.", abstained=Abstention(reason="nothing was found", nearest=("On Bridges",)))),
+            Finished(
+                Answer(
+                    question="Why?",
+                    text="I cannot.",
+                    abstained=Abstention(reason="nothing was found", nearest=("On Bridges",)),
+                )
+            ),
             {
                 "type": "answer",
                 "question": "Why?",
@@ -59,7 +76,9 @@ ANSWER = Answer(question="How many?", text="Glass bridges carry 40 people. [1]",
     ],
     ids=lambda given: type(given).__name__,
 )
-def test_an_event_is_a_line_of_json_with_its_type_first_and_is_read_back(event: Event, told: dict[str, object]) -> None:
+def test_an_event_is_a_line_of_json_with_its_type_first_and_is_read_back(
+    event: Event, told: dict[str, object]
+) -> None:
     found = events.of(event)
     assert found is not None
     assert found.as_json() == json.loads(found.model_dump_json()) == told
@@ -73,7 +92,10 @@ def test_what_is_of_no_use_outside_is_not_told(event: Event) -> None:
 
 
 def test_a_failure_is_one_sentence() -> None:
-    assert events.failed(ragkit.ModelError("the model is away")).as_json() == {"type": "error", "message": "the model is away"}
+    assert events.failed(ragkit.ModelError("the model is away")).as_json() == {
+        "type": "error",
+        "message": "the model is away",
+    }
     assert events.failed(KeyError("boom")).as_json() == {"type": "error", "message": "KeyError: 'boom'"}
 
 
@@ -83,19 +105,36 @@ def test_a_line_that_is_no_event_is_a_value_error() -> None:
 
 
 def test_the_schema_names_every_type() -> None:
-    assert set(events.schema()["discriminator"]["mapping"]) == {"stage", "token", "citation", "claim", "answer", "error"}
+    assert set(events.schema()["discriminator"]["mapping"]) == {
+        "stage",
+        "token",
+        "citation",
+        "claim",
+        "answer",
+        "error",
+    }
 
 
-def test_a_question_tells_its_stages_the_citations_before_their_claims_and_at_last_the_answer(rag: ragkit.Rag) -> None:
-    told = [event for event in map(events.of, rag.stream("How many parameters do BERT-base and BERT-large have?")) if event]
+def test_a_question_tells_its_stages_the_citations_before_their_claims_and_at_last_the_answer(
+    rag: ragkit.Rag,
+) -> None:
+    told = [
+        event
+        for event in map(events.of, rag.stream("How many parameters do BERT-base and BERT-large have?"))
+        if event
+    ]
     kinds = [event.type for event in told if event.type != "stage"]
     assert kinds[0] == "token"
     assert kinds[-1] == "answer"
     assert kinds.index("citation") < kinds.index("claim")
     last = told[-1]
     assert isinstance(last, events.AnswerEvent)
-    assert [c.number for c in told if isinstance(c, events.CitationEvent)] == [c.number for c in last.citations]
-    assert [c.text for c in told if isinstance(c, events.ClaimEvent) and c.shown] == [c.text for c in last.claims]
+    assert [c.number for c in told if isinstance(c, events.CitationEvent)] == [
+        c.number for c in last.citations
+    ]
+    assert [c.text for c in told if isinstance(c, events.ClaimEvent) and c.shown] == [
+        c.text for c in last.claims
+    ]
 
 
 DOCUMENT = (ROOT / "docs" / "streaming.md").read_text()

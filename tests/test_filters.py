@@ -32,7 +32,9 @@ def pipelines(directory: Path, **answer: Any) -> ragkit.Rag:
         corpus=directory,
         ingest=IngestPipeline(chunk=SentenceChunker(), index=[dense, words]),
         answer=AnswerPipeline(
-            retrieve=[DenseRetriever(store=dense, k=5), LexicalRetriever(index=words, k=5)], generate=ExtractiveGenerator(), **answer
+            retrieve=[DenseRetriever(store=dense, k=5), LexicalRetriever(index=words, k=5)],
+            generate=ExtractiveGenerator(),
+            **answer,
         ),
     )
 
@@ -45,8 +47,15 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ragkit.Rag:
     with (folder / "papers.jsonl").open("w") as file:
         for number in range(3000):
             text = " ".join(random.choice(WORDS, 8)).capitalize() + f" {number}."
-            paper = {"title": f"Paper {number}", "text": text, "year": 1990 + number % 35, "venue": "ACL" if number % 400 == 0 else "EMNLP"}
-            file.write(json.dumps({**paper, "tags": ["even"] if number % 2 == 0 else ["odd", "strange"]}) + "\n")
+            paper = {
+                "title": f"Paper {number}",
+                "text": text,
+                "year": 1990 + number % 35,
+                "venue": "ACL" if number % 400 == 0 else "EMNLP",
+            }
+            file.write(
+                json.dumps({**paper, "tags": ["even"] if number % 2 == 0 else ["odd", "strange"]}) + "\n"
+            )
     rag = pipelines(folder / "corpus")
     rag.ingest(folder / "papers.jsonl")
     assert rag.search("glass")  # opens the indexes
@@ -54,12 +63,23 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ragkit.Rag:
 
 
 @pytest.mark.parametrize(
-    "where", ["year >= 2023", "venue = acl", "tags = strange", "not title contains 9", "title = 'paper 7'", "year >= 1990", "year > 2100"]
+    "where",
+    [
+        "year >= 2023",
+        "venue = acl",
+        "tags = strange",
+        "not title contains 9",
+        "title = 'paper 7'",
+        "year >= 1990",
+        "year > 2100",
+    ],
 )
 def test_the_best_of_those_that_pass_are_found_however_many_pass(library: ragkit.Rag, where: str) -> None:
     """Each retriever's answer is that of comparing every passage that passes."""
     question = "Which glass bridge carries people over the river?"
-    every = library.corpus.passages(library.corpus.held(library.ingest_pipeline.name_of(library.ingest_pipeline.index[0])))
+    every = library.corpus.passages(
+        library.corpus.held(library.ingest_pipeline.name_of(library.ingest_pipeline.index[0]))
+    )
     passing = {i for i, p in every.items() if parse(where).matches(facts_of(p.metadata))}
     among = library.corpus.matching(parse(where))
     assert passing == (set(every) if among is None else among)
@@ -68,7 +88,9 @@ def test_the_best_of_those_that_pass_are_found_however_many_pass(library: ragkit
     assert isinstance(words, TantivyIndex)
     embed = HashedEmbeddings(size=32)
     asked = np.asarray(embed.embed_query(question))
-    alike = sorted((float(asked @ np.asarray(embed.embed_query(searchable(every[i])))) for i in passing), reverse=True)
+    alike = sorted(
+        (float(asked @ np.asarray(embed.embed_query(searchable(every[i])))) for i in passing), reverse=True
+    )
     found = dense.nearest(question, 5, among)
     assert np.allclose([score for _, score in found], alike[:5], atol=1e-5)
     assert {i for i, _ in found} <= passing
@@ -99,9 +121,7 @@ def test_a_filter_sees_what_is_ingested_later(tmp_path: Path) -> None:
     assert sorted(title_of(h) for h in rag.search("bridges", where="year = 2020")) == ["Glass", "Steel"]
 
 
-REFERENCES = (
-    "# On Bridges\n\n## Results\n\nGlass bridges carry people.\n\n## References\n\nA. Smith. Glass bridges carry trains and people. 1999.\n"
-)
+REFERENCES = "# On Bridges\n\n## Results\n\nGlass bridges carry people.\n\n## References\n\nA. Smith. Glass bridges carry trains and people. 1999.\n"
 
 
 def test_references_are_found_but_not_answered_from(tmp_path: Path) -> None:
@@ -109,8 +129,13 @@ def test_references_are_found_but_not_answered_from(tmp_path: Path) -> None:
     rag = pipelines(tmp_path / "corpus")
     rag.ingest(tmp_path / "a.md")
     found = rag.search("glass bridges carry trains")
-    assert {(h.metadata["kind"], tuple(h.metadata["section"])) for h in found} == {("body", ("Results",)), ("references", ("References",))}
-    assert [c.text for c in rag.ask("What do glass bridges carry, trains?").claims] == ["Glass bridges carry people."]
+    assert {(h.metadata["kind"], tuple(h.metadata["section"])) for h in found} == {
+        ("body", ("Results",)),
+        ("references", ("References",)),
+    }
+    assert [c.text for c in rag.ask("What do glass bridges carry, trains?").claims] == [
+        "Glass bridges carry people."
+    ]
     rag = pipelines(tmp_path / "corpus", where=None)
     assert "trains" in rag.ask("What do glass bridges carry, trains?").text
 
@@ -132,7 +157,9 @@ def test_a_filter_that_cannot_be_read_says_where(library: ragkit.Rag) -> None:
 
 
 def test_the_command_line_filters(ingested: Path, command: Callable[..., Any]) -> None:
-    found = command("search", "language models", "--where", "title contains bert", "--json", "--corpus", str(ingested))
+    found = command(
+        "search", "language models", "--where", "title contains bert", "--json", "--corpus", str(ingested)
+    )
     assert found.returncode == 0
     assert all("bert" in r["title"].lower() for r in json.loads(found.stdout)["results"])
     wrong = command("ask", "What?", "--where", "year >", "--corpus", str(ingested))
@@ -150,7 +177,9 @@ def test_small_to_big_reads_the_section_of_a_sentence_that_is_found(tmp_path: Pa
     rag = ragkit.Rag(
         corpus=tmp_path / "corpus",
         ingest=IngestPipeline(chunk=SentenceChunker(max_tokens=10, overlap=0), index=[dense, words]),
-        answer=AnswerPipeline(retrieve=[LexicalRetriever(index=words)], refine=[WholeSection()], generate=ExtractiveGenerator()),
+        answer=AnswerPipeline(
+            retrieve=[LexicalRetriever(index=words)], refine=[WholeSection()], generate=ExtractiveGenerator()
+        ),
     )
     rag.ingest(tmp_path / "a.md")
     assert [h.page_content for h in rag.search("tested")] == ["They were tested in 1999."]
@@ -162,7 +191,9 @@ def test_small_to_big_reads_the_section_of_a_sentence_that_is_found(tmp_path: Pa
             corpus=tmp_path / "corpus",
             ingest=rag.ingest_pipeline,
             answer=AnswerPipeline(
-                retrieve=[LexicalRetriever(index=words)], refine=[WholeSection(max_characters=60)], generate=ExtractiveGenerator()
+                retrieve=[LexicalRetriever(index=words)],
+                refine=[WholeSection(max_characters=60)],
+                generate=ExtractiveGenerator(),
             ),
         )
         .ask("When were glass bridges tested?")

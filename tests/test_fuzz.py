@@ -21,14 +21,18 @@ from ragkit.read.files import Files
 from ragkit.read.process import Reader
 
 MARKDOWN = b"---\ntitle: On Bridges\nyear: 2020\n---\n# On Bridges\n\n## Results\n\nGlass bridges carry **40** people.\n\n## References\n\nA. Smith.\n"
-PLAIN = "On Bridges\n\nGlass bridges carry 40 people – and more: “sway”.\r\n\r\nThey hold. 知识检索。\n".encode()
+PLAIN = (
+    "On Bridges\n\nGlass bridges carry 40 people – and more: “sway”.\r\n\r\nThey hold. 知识检索。\n".encode()
+)
 JSONL = b'{"_id": "1", "title": "On Bridges", "text": "They \\"carry\\" \\u00e9 people.", "year": 2020}\n' * 3
 CSV = b'title,abstract,year\n"On ""Bridges""","They carry, people.",2020\nSteel,Trains.,2021\n'
 BIBTEX = (
     b'@article{s20,\n  title = {Glass {B}ridges},\n  author = {Smith, Anna and M{\\"u}ller, Jo},\n  year = 2020,\n  abstract = {They carry.}\n}\n'
     * 2
 )
-RIS = b"TY  - JOUR\nTI  - Glass Bridges\nAU  - Smith, Anna\nPY  - 2020\nAB  - They carry people.\nER  - \n" * 2
+RIS = (
+    b"TY  - JOUR\nTI  - Glass Bridges\nAU  - Smith, Anna\nPY  - 2020\nAB  - They carry people.\nER  - \n" * 2
+)
 LATEX = (
     b"\\documentclass{article}\\newcommand{\\model}{BERT\\xspace}\\title{On Bridges}\\author{A. Smith \\and B. Jones}\n\\begin{document}\\maketitle\n"
     b"\\begin{abstract}We test $x^{2}$ bridges.\\end{abstract}\n\\section{Results}\\label{r} \\model carries 40\\% of people~\\cite{a}.\n"
@@ -45,7 +49,11 @@ HTML = (
     b"<!doctype html><html><head><title>On Bridges</title><meta name='citation_author' content='Smith, Anna'></head><body><nav>menu</nav><main>"
     b"<h1>On Bridges</h1><p>They carry 10<sup>3</sup> people &amp; carts.<h2>Results</h2><ul><li>One<li>Two</ul><table><tr><td>a<td>b</table></main></body></html>"
 )
-PAGE = b"Subscribe\nGet the papers into your email inbox\n\nOn Bridges\n\n" + b"Glass bridges carry people over rivers. " * 12 + b"\n"
+PAGE = (
+    b"Subscribe\nGet the papers into your email inbox\n\nOn Bridges\n\n"
+    + b"Glass bridges carry people over rivers. " * 12
+    + b"\n"
+)
 
 
 def docx() -> bytes:
@@ -72,7 +80,9 @@ def pdf() -> bytes:
         "1 Results",
         "They hold 40 people.",
     ]
-    text = b"BT /F1 12 Tf 14 TL 72 720 Td " + b" ".join(b"(%s) Tj T*" % line.encode() for line in lines) + b" ET"
+    text = (
+        b"BT /F1 12 Tf 14 TL 72 720 Td " + b" ".join(b"(%s) Tj T*" % line.encode() for line in lines) + b" ET"
+    )
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
         b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
@@ -85,7 +95,11 @@ def pdf() -> bytes:
         places.append(len(out))
         out += b"%d 0 obj\n%s\nendobj\n" % (number, each)
     table = b"".join(b"%010d 00000 n \n" % place for place in places)
-    return out + b"xref\n0 6\n0000000000 65535 f \n%strailer << /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (table, len(out))
+    return (
+        out
+        + b"xref\n0 6\n0000000000 65535 f \n%strailer << /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n"
+        % (table, len(out))
+    )
 
 
 SEEDS = {
@@ -208,6 +222,9 @@ def test_a_hostile_file_costs_itself_and_no_more(what: str, tmp_path: Path) -> N
 
 def test_the_seeds_are_what_they_are_called() -> None:
     assert next(csv.reader(io.StringIO(CSV.decode()))) == ["title", "abstract", "year"]
-    assert {type(f).__name__ for kind, seed in SEEDS.items() for f in Files().formats if f.recognises(f"x.{kind}", seed)} == {
-        type(f).__name__ for f in Files().formats
-    }
+    assert {
+        type(f).__name__
+        for kind, seed in SEEDS.items()
+        for f in Files().formats
+        if f.recognises(f"x.{kind}", seed)
+    } == {type(f).__name__ for f in Files().formats}

@@ -32,7 +32,11 @@ BRIDGES = "How many people do glass bridges carry?"
 
 
 def found(text: str, cosine: float | None = 0.6, title: str = "") -> Document:
-    return scored(Document(page_content=text, metadata={"title": title}), 1.0, {} if cosine is None else {"dense": cosine})
+    return scored(
+        Document(page_content=text, metadata={"title": title}),
+        1.0,
+        {} if cosine is None else {"dense": cosine},
+    )
 
 
 def said(*claims: tuple[str, Verdict, float], question: str = BRIDGES) -> Answer:
@@ -40,8 +44,14 @@ def said(*claims: tuple[str, Verdict, float], question: str = BRIDGES) -> Answer
     return Answer(
         question=question,
         text=" ".join(text for text, _, _ in claims),
-        claims=tuple(Claim(text=text, verdict=verdict, citations=(n,)) for n, (text, verdict, _) in enumerate(claims, 1)),
-        citations=tuple(Citation(number=n, verdict=verdict, score=score) for n, (_, verdict, score) in enumerate(claims, 1)),
+        claims=tuple(
+            Claim(text=text, verdict=verdict, citations=(n,))
+            for n, (text, verdict, _) in enumerate(claims, 1)
+        ),
+        citations=tuple(
+            Citation(number=n, verdict=verdict, score=score)
+            for n, (_, verdict, score) in enumerate(claims, 1)
+        ),
     )
 
 
@@ -53,7 +63,9 @@ def test_the_calibrated_gate_is_a_component() -> None:
 
 
 def test_the_signals_of_passages_that_answer() -> None:
-    assert found_signals("How many people does GlassNet-2 carry?", [found("GlassNet-2 carries 40 people.")]) == {
+    assert found_signals(
+        "How many people does GlassNet-2 carry?", [found("GlassNet-2 carries 40 people.")]
+    ) == {
         "nearest": 0.6,
         "coverage": 1.0,
         "codes_missing": 0.0,
@@ -66,7 +78,8 @@ def test_the_signals_of_passages_that_answer() -> None:
 
 def test_the_signals_of_passages_that_do_not() -> None:
     signals = found_signals(
-        "How many tourists did GlassNet-2 and Oslo count?", [found("Wooden bridges rot."), found("They carry 12.", 0.1)]
+        "How many tourists did GlassNet-2 and Oslo count?",
+        [found("Wooden bridges rot."), found("They carry 12.", 0.1)],
     )
     assert signals == {
         "nearest": 0.6,
@@ -119,7 +132,10 @@ def test_a_number_that_is_asked_for_must_be_there(question: str, text: str, miss
 
 def test_what_is_asked_for_must_stand_where_the_names_do() -> None:
     question = "Under which license is Dolma released?"
-    assert found_signals(question, [found("Dolma is released."), found("The license is free.")])["asked_missing"] == 1.0
+    assert (
+        found_signals(question, [found("Dolma is released."), found("The license is free.")])["asked_missing"]
+        == 1.0
+    )
     assert found_signals(question, [found("Dolma has a free license.")])["asked_missing"] == 0.0
 
 
@@ -146,10 +162,16 @@ def test_a_question_that_its_passages_answer_passes() -> None:
             "none of those that come near it mentions 'ZorgNet-9'",
         ),
         ("In what year was Mozart born?", found("In 1990 it was born.", 0.1), "none of them is about it"),
-        ("How many bridges rot?", found("Wooden bridges rot.", 0.5), "none of those that come near it gives the number asked for"),
+        (
+            "How many bridges rot?",
+            found("Wooden bridges rot.", 0.5),
+            "none of those that come near it gives the number asked for",
+        ),
     ],
 )
-def test_a_question_is_declined_for_what_speaks_most_against_it(question: str, passage: Document, reason: str) -> None:
+def test_a_question_is_declined_for_what_speaks_most_against_it(
+    question: str, passage: Document, reason: str
+) -> None:
     assert CalibratedGate().weigh(question, [passage]).refusal == reason
 
 
@@ -173,7 +195,10 @@ def test_a_probability_is_the_logistic_function_of_the_weighed_signals() -> None
 
 
 def test_the_signals_of_a_judged_answer() -> None:
-    answer = said(("Glass bridges carry 40 people.", Verdict.SUPPORTED, 1.0), ("Many cross them.", Verdict.UNSUPPORTED, 0.5))
+    answer = said(
+        ("Glass bridges carry 40 people.", Verdict.SUPPORTED, 1.0),
+        ("Many cross them.", Verdict.UNSUPPORTED, 0.5),
+    )
     assert judged_signals(Relevance(0.5), answer) == {
         "found": 0.0,
         "support": 0.75,
@@ -185,18 +210,28 @@ def test_the_signals_of_a_judged_answer() -> None:
 
 
 def test_what_is_only_quoted_is_not_written() -> None:
-    quoted = run(EvidenceVerifier().flow(run(ExtractiveGenerator(most=1).flow("How many people do glass bridges carry?", passages()))))
+    quoted = run(
+        EvidenceVerifier().flow(
+            run(ExtractiveGenerator(most=1).flow("How many people do glass bridges carry?", passages()))
+        )
+    )
     assert judged_signals(Relevance(0.5), quoted)["written"] == 0.0
 
 
 def test_a_number_that_only_an_unsupported_claim_gives_is_not_said() -> None:
-    answer = said(("Glass bridges carry people.", Verdict.SUPPORTED, 1.0), ("They carry 40 people.", Verdict.UNSUPPORTED, 0.2))
+    answer = said(
+        ("Glass bridges carry people.", Verdict.SUPPORTED, 1.0),
+        ("They carry 40 people.", Verdict.UNSUPPORTED, 0.2),
+    )
     assert judged_signals(Relevance(0.5), answer)["number_unsaid"] == 1.0
 
 
 def test_an_answer_is_surer_the_better_its_citations_support_it() -> None:
     gate = CalibratedGate()
-    good, bad = (gate.confirm(Relevance(0.9), said(("Glass bridges carry 40 people.", Verdict.SUPPORTED, score))) for score in (1.0, 0.2))
+    good, bad = (
+        gate.confirm(Relevance(0.9), said(("Glass bridges carry 40 people.", Verdict.SUPPORTED, score)))
+        for score in (1.0, 0.2)
+    )
     assert good.score > bad.score
     assert (good.refusal, bad.refusal) == (None, None)
 
@@ -233,13 +268,19 @@ def default_with(gate: str) -> ragkit.Rag:
 
 
 def test_the_numbers_are_plain_in_a_pipeline_file() -> None:
-    rag = default_with("{type: calibrated, found: {weights: {nearest: 6, coverage: 2}, bias: -3, threshold: 0.4}}")
-    assert rag.answer_pipeline.gate == CalibratedGate(found=Logistic({"nearest": 6.0, "coverage": 2.0}, -3.0, 0.4))
+    rag = default_with(
+        "{type: calibrated, found: {weights: {nearest: 6, coverage: 2}, bias: -3, threshold: 0.4}}"
+    )
+    assert rag.answer_pipeline.gate == CalibratedGate(
+        found=Logistic({"nearest": 6.0, "coverage": 2.0}, -3.0, 0.4)
+    )
     assert config.loads(pipeline_file.Rag, ragkit.dump(rag)).answer_pipeline.gate == rag.answer_pipeline.gate
 
 
 def test_a_signal_that_there_is_not_is_an_error_with_the_nearest_name() -> None:
-    with pytest.raises(ConfigError, match=r"there is no signal 'nearset' to weigh in found \(did you mean 'nearest'\?\)"):
+    with pytest.raises(
+        ConfigError, match=r"there is no signal 'nearset' to weigh in found \(did you mean 'nearest'\?\)"
+    ):
         default_with("{type: calibrated, found: {weights: {nearset: 6}, bias: -3}}")
 
 

@@ -65,7 +65,10 @@ def test_an_answer_quotes_the_papers_exact_characters(rag: ragkit.Rag) -> None:
     answer = rag.ask(BERT)
     first = answer.citations[0]
     assert first.title == "BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding"
-    assert first.quote == "BERT-base has 12 layers and 110 million parameters; BERT-large has 24 layers and 340 million."
+    assert (
+        first.quote
+        == "BERT-base has 12 layers and 110 million parameters; BERT-large has 24 layers and 340 million."
+    )
     assert (first.verdict, first.score) == ("supported", 1.0)
     paper = rag.corpus.document(str(first.document_id))
     assert paper is not None
@@ -98,7 +101,12 @@ def test_sync_async_and_streamed_answers_are_the_same(rag: ragkit.Rag) -> None:
     last, last_async = events[-1], asyncio.run(streamed())[-1]
     assert isinstance(last, Finished)
     assert isinstance(last_async, Finished)
-    assert untimed(rag.ask(BERT)) == untimed(asyncio.run(rag.aask(BERT))) == untimed(last.result) == untimed(last_async.result)
+    assert (
+        untimed(rag.ask(BERT))
+        == untimed(asyncio.run(rag.aask(BERT)))
+        == untimed(last.result)
+        == untimed(last_async.result)
+    )
     assert "".join(e.text for e in events if isinstance(e, Token)) == last.result.text
     assert [e.stage for e in events if isinstance(e, Called)] == [
         "filter",
@@ -124,7 +132,10 @@ def test_it_is_a_langchain_runnable(rag: ragkit.Rag) -> None:
 
 def test_a_follow_up_finds_the_paper_that_was_spoken_of(rag: ragkit.Rag) -> None:
     before = [HumanMessage("What does DPR train with?"), AIMessage("With in-batch negatives.")]
-    dicts = [{"role": "user", "content": "What does DPR train with?"}, {"role": "assistant", "content": "With in-batch negatives."}]
+    dicts = [
+        {"role": "user", "content": "What does DPR train with?"},
+        {"role": "assistant", "content": "With in-batch negatives."},
+    ]
     answer = rag.ask("and how many questions in a batch?", before)
     assert answer.citations[0].title == "Dense Passage Retrieval for Open-Domain Question Answering"
     assert answer.question == "and how many questions in a batch?"
@@ -156,13 +167,24 @@ def test_ingesting_again_changes_nothing_and_encodes_nothing(tmp_path: Path) -> 
     papers = write(tmp_path / "papers", glass="Glass bridges carry 40 people.", rope="Rope bridges sway.")
     first = small(tmp_path / "corpus").ingest(papers)
     again = small(tmp_path / "corpus").ingest(papers)
-    assert (first.files, first.entries, first.documents, first.chunks, first.encoded, first.failed) == (2, 2, 2, 2, 2, ())
-    assert again.model_copy(update={"seconds": 0.0, "encoded": 2}) == first.model_copy(update={"seconds": 0.0})
+    assert (first.files, first.entries, first.documents, first.chunks, first.encoded, first.failed) == (
+        2,
+        2,
+        2,
+        2,
+        2,
+        (),
+    )
+    assert again.model_copy(update={"seconds": 0.0, "encoded": 2}) == first.model_copy(
+        update={"seconds": 0.0}
+    )
     assert again.encoded == 0
 
 
 def test_a_changed_file_replaces_its_paper_in_every_index(tmp_path: Path) -> None:
-    papers = write(tmp_path / "papers", glass="Glass bridges carry 40 people.", rope="Rope bridges sway in the wind.")
+    papers = write(
+        tmp_path / "papers", glass="Glass bridges carry 40 people.", rope="Rope bridges sway in the wind."
+    )
     rag = small(tmp_path / "corpus")
     rag.ingest(papers)
     write(papers, glass="Crystal walkways carry 55 visitors.")
@@ -185,7 +207,14 @@ def test_a_file_that_cannot_be_read_costs_only_itself(tmp_path: Path) -> None:
 
 def test_the_five_real_pages_list_392_entries_of_322_papers(real_papers: Path, tmp_path: Path) -> None:
     report = small(tmp_path / "corpus").ingest(real_papers)
-    assert (report.files, report.entries, report.documents, report.duplicates, report.variants, report.failed) == (5, 392, 322, 69, 1, ())
+    assert (
+        report.files,
+        report.entries,
+        report.documents,
+        report.duplicates,
+        report.variants,
+        report.failed,
+    ) == (5, 392, 322, 69, 1, ())
 
 
 def test_the_real_pages_answer_with_the_exact_span(real_papers: Path, tmp_path: Path) -> None:
@@ -223,7 +252,12 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("indexed")
     with (folder / "papers.jsonl").open("w") as file:
         for number in range(1300):
-            file.write(json.dumps({"title": f"Paper {number}", "text": f"Bridge {number} carries {number * 7} people."}) + "\n")
+            file.write(
+                json.dumps(
+                    {"title": f"Paper {number}", "text": f"Bridge {number} carries {number * 7} people."}
+                )
+                + "\n"
+            )
     small(folder / "corpus").ingest(folder / "papers.jsonl")
     return folder / "corpus"
 
@@ -237,7 +271,11 @@ def test_any_damaged_file_of_an_index_is_noticed_said_and_rebuilt_without_encodi
     assert "539 people" in right
     shutil.copytree(indexed, tmp_path / "corpus")
     assert small(tmp_path / "corpus").ask(asked).text == right
-    names = sorted(p.relative_to(tmp_path / "corpus") for p in (tmp_path / "corpus" / "indexes").rglob("*") if p.is_file())
+    names = sorted(
+        p.relative_to(tmp_path / "corpus")
+        for p in (tmp_path / "corpus" / "indexes").rglob("*")
+        if p.is_file()
+    )
     assert {"data_level0.bin", "chroma.sqlite3", "meta.json"} <= {n.name for n in names}
     for name in names:
         if name.suffix == ".lock":
@@ -249,12 +287,16 @@ def test_any_damaged_file_of_an_index_is_noticed_said_and_rebuilt_without_encodi
         if harm == "delete":
             harmed.unlink()
         else:
-            harmed.write_bytes(content[: len(content) // 2] if harm == "truncate" else bytes(b ^ 90 for b in content))
+            harmed.write_bytes(
+                content[: len(content) // 2] if harm == "truncate" else bytes(b ^ 90 for b in content)
+            )
         caplog.clear()
         rag = small(tmp_path / "corpus")
         assert rag.ask(asked).text == right, f"{harm} {name}"
         said = [record.getMessage() for record in caplog.records if record.name == "ragkit"]
-        assert said == [f"index {name.parts[1]} is damaged and is built anew from the corpus"], f"{harm} {name}"
+        assert said == [f"index {name.parts[1]} is damaged and is built anew from the corpus"], (
+            f"{harm} {name}"
+        )
         assert rag.corpus.counts().vectors == 1300
         assert examine(rag).problems == ()
 
@@ -306,11 +348,18 @@ def test_where_there_is_no_corpus_a_sentence_says_how_to_make_one(tmp_path: Path
 def test_any_langchain_retriever_takes_part_and_brings_its_own_passages(tmp_path: Path) -> None:
     class Encyclopedia(BaseRetriever):
         def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
-            return [Document(page_content="Glass bridges were first built in 1998.", metadata={"title": "Encyclopedia", "score": 1.0})]
+            return [
+                Document(
+                    page_content="Glass bridges were first built in 1998.",
+                    metadata={"title": "Encyclopedia", "score": 1.0},
+                )
+            ]
 
     rag = small(tmp_path / "corpus")
     rag.ingest(write(tmp_path / "papers", rope="Rope bridges sway."))
-    answering = dataclasses.replace(rag.answer_pipeline, retrieve=[*rag.answer_pipeline.retrieve, Encyclopedia(name="encyclopedia")])
+    answering = dataclasses.replace(
+        rag.answer_pipeline, retrieve=[*rag.answer_pipeline.retrieve, Encyclopedia(name="encyclopedia")]
+    )
     both = ragkit.Rag(corpus=tmp_path / "corpus", ingest=rag.ingest_pipeline, answer=answering)
     answer = both.ask("When were glass bridges first built?")
     assert answer.citations[0].title == "Encyclopedia"
@@ -328,7 +377,11 @@ answer:
   generate: extractive
 """)
     rag = ragkit.load(tmp_path / "chroma.yaml")
-    rag.ingest(write(tmp_path / "papers", glass="Glass bridges carry 40 people.", rope="Rope bridges sway in the wind."))
+    rag.ingest(
+        write(
+            tmp_path / "papers", glass="Glass bridges carry 40 people.", rope="Rope bridges sway in the wind."
+        )
+    )
     answer = rag.ask("How many people do glass bridges carry?")
     assert answer.citations[0].quote == "Glass bridges carry 40 people."
     assert ragkit.load(tmp_path / "chroma.yaml").ingest(tmp_path / "papers").encoded == 0
@@ -339,7 +392,9 @@ def test_an_index_that_ingest_does_not_fill_is_refused(tmp_path: Path) -> None:
     from ragkit.retrieve import LexicalRetriever
 
     rag = small(tmp_path)
-    answering = dataclasses.replace(rag.answer_pipeline, retrieve=[LexicalRetriever(index=TantivyIndex(language="german"))])
+    answering = dataclasses.replace(
+        rag.answer_pipeline, retrieve=[LexicalRetriever(index=TantivyIndex(language="german"))]
+    )
     with pytest.raises(ValueError, match=r"answer searches a bm25 index that ingest.index does not fill"):
         ragkit.Rag(corpus=tmp_path, ingest=rag.ingest_pipeline, answer=answering)
 
@@ -354,7 +409,9 @@ def test_a_bibliography_adds_to_what_is_known_of_a_paper_whichever_comes_first(t
         (folder / "refs.bib").write_text(BIB % "")
         rag = small(folder / ".corpus")
         reports = [rag.ingest(folder / name) for name in order]
-        assert [(r.entries, r.descriptions) for r in reports] == [(0, 1) if n == "refs.bib" else (1, 0) for n in order]
+        assert [(r.entries, r.descriptions) for r in reports] == [
+            (0, 1) if n == "refs.bib" else (1, 0) for n in order
+        ]
         [hit] = rag.search("people", where="year = 2020 and venue contains letters")
         assert hit.metadata["authors"] == ["Anna Smith"]
         assert [s["uri"] for s in sources_of(hit)] == [str(folder / "glass.md")]
@@ -373,4 +430,7 @@ def test_an_abstract_in_a_bibliography_is_a_paper_until_the_paper_is_there(tmp_p
     report = rag.ingest(tmp_path / "papers")
     assert (report.documents, report.variants) == (1, 0)
     [hit] = small(tmp_path / ".corpus").search("people")
-    assert (hit.page_content, hit.metadata["year"]) == ("They carry forty people and are tested every year.", 2020)
+    assert (hit.page_content, hit.metadata["year"]) == (
+        "They carry forty people and are tested every year.",
+        2020,
+    )

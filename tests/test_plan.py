@@ -45,7 +45,10 @@ def test_prune_forgets_the_papers_whose_files_are_gone_and_nothing_else(tmp_path
     assert rag.corpus.counts().documents == 3
     report = rag.ingest(one, prune=True)
     assert (report.pruned, report.documents, report.encoded) == (2, 2, 0)
-    assert sorted({title_of(h) for h in rag.search("they carry rust sway")}) == ["Glass Bridges", "Iron Bridges"]
+    assert sorted({title_of(h) for h in rag.search("they carry rust sway")}) == [
+        "Glass Bridges",
+        "Iron Bridges",
+    ]
     assert rag.ingest(prune=True).pruned == 1
     assert sorted({title_of(h) for h in rag.search("they carry rust sway")}) == ["Glass Bridges"]
 

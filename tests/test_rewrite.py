@@ -38,7 +38,9 @@ class Says(BaseChatModel):
     def _llm_type(self) -> str:
         return "says"
 
-    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **_: Any) -> ChatResult:
+    def _generate(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **_: Any
+    ) -> ChatResult:
         self._asked.append(messages)
         return ChatResult(generations=[ChatGeneration(message=AIMessage(self.text))])
 
@@ -86,7 +88,10 @@ def test_a_made_up_passage_is_searched_for_too() -> None:
 
 
 def test_a_thought_is_searched_for_behind_the_question() -> None:
-    assert queries(ThinkRewriter(llm=Says(text="It would name loads."))) == [QUESTION, f"{QUESTION} It would name loads."]
+    assert queries(ThinkRewriter(llm=Says(text="It would name loads."))) == [
+        QUESTION,
+        f"{QUESTION} It would name loads.",
+    ]
 
 
 def test_without_a_history_nothing_is_asked() -> None:
@@ -131,8 +136,13 @@ def test_a_question_that_points_back_takes_along_what_the_last_was_about() -> No
         ("Does ColBERT need more memory than BM25 does?", "Does ColBERT need more memory than BM25 does?"),
     ],
 )
-def test_what_is_taken_along_are_names_and_content_words_that_the_question_lacks(question: str, carried: str) -> None:
-    history: list[BaseMessage] = [HumanMessage("How many in-batch negatives does PEG use?"), AIMessage("80,000.")]
+def test_what_is_taken_along_are_names_and_content_words_that_the_question_lacks(
+    question: str, carried: str
+) -> None:
+    history: list[BaseMessage] = [
+        HumanMessage("How many in-batch negatives does PEG use?"),
+        AIMessage("80,000."),
+    ]
     assert queries(FollowUpRewriter(), question, history=history) == [carried]
 
 
@@ -149,7 +159,9 @@ def test_a_question_that_leans_on_one_that_leans_takes_along_what_both_were_abou
 
 
 def test_what_a_model_thought_aloud_is_no_query() -> None:
-    assert queries(MultiQueryRewriter(llm=Says(text="<think>\n1. Is it steel?\n</think>\n1. What do they bear?"))) == [
+    assert queries(
+        MultiQueryRewriter(llm=Says(text="<think>\n1. Is it steel?\n</think>\n1. What do they bear?"))
+    ) == [
         QUESTION,
         "What do they bear?",
     ]
@@ -159,7 +171,12 @@ def test_what_a_model_thought_aloud_is_no_query() -> None:
 def test_rewriters_chain_and_the_question_stays_first() -> None:
     split = DecomposeRewriter(llm=Says(text="How heavy are people?\nHow strong is glass?"))
     made_up = HydeRewriter(llm=Says(text="Glass is strong."), max_calls=1)
-    assert queries(made_up, *queries(split)) == [QUESTION, "How heavy are people?", "How strong is glass?", "Glass is strong."]
+    assert queries(made_up, *queries(split)) == [
+        QUESTION,
+        "How heavy are people?",
+        "How strong is glass?",
+        "Glass is strong.",
+    ]
 
 
 @given(st.text())
@@ -174,7 +191,12 @@ def test_no_reply_breaks_a_rewriter(reply: str) -> None:
 
 def test_no_more_than_max_calls_are_made() -> None:
     llm = Says(text="Something else?")
-    assert queries(MultiQueryRewriter(llm=llm, max_calls=2), "a?", "b?", "c?") == ["a?", "b?", "c?", "Something else?"]
+    assert queries(MultiQueryRewriter(llm=llm, max_calls=2), "a?", "b?", "c?") == [
+        "a?",
+        "b?",
+        "c?",
+        "Something else?",
+    ]
     assert len(llm._asked) == 2 * 2  # sync and async
 
 
@@ -189,7 +211,10 @@ def test_what_stands_in_a_question_cannot_close_its_tag() -> None:
 @pytest.mark.parametrize(
     ("instruction", "message"),
     [
-        ("Ask {fence} in {language}.", r"'instruction' has the placeholder '\{language\}'; there is only '\{fence\}' and '\{n\}'"),
+        (
+            "Ask {fence} in {language}.",
+            r"'instruction' has the placeholder '\{language\}'; there is only '\{fence\}' and '\{n\}'",
+        ),
         ("Ask it {n} times.", r"'instruction' must have the placeholder '\{fence\}'"),
     ],
 )

@@ -91,7 +91,9 @@ def bridges(folder: Path, generate: Generator) -> ragkit.Rag:
     rag = ragkit.Rag(
         corpus=folder / "corpus",
         ingest=IngestPipeline(chunk=WholeChunker(), index=[words]),
-        answer=AnswerPipeline(retrieve=[LexicalRetriever(index=words, k=5)], generate=generate, verify=EvidenceVerifier()),
+        answer=AnswerPipeline(
+            retrieve=[LexicalRetriever(index=words, k=5)], generate=generate, verify=EvidenceVerifier()
+        ),
     )
     rag.ingest(folder / "papers")
     return rag
@@ -142,7 +144,10 @@ def test_a_question_asked_without_blocking_has_the_same_spans(tmp_path: Path, co
     with telemetry.tracing(collector.provider):
         rag.ask(QUESTION)
         asyncio.run(rag.aask(QUESTION))
-    one, other = collector.paths()[: len(collector.spans) // 2], collector.paths()[len(collector.spans) // 2 :]
+    one, other = (
+        collector.paths()[: len(collector.spans) // 2],
+        collector.paths()[len(collector.spans) // 2 :],
+    )
     assert one == other
     assert len({span.context.trace_id for span in collector.spans if span.context}) == 2
 
@@ -162,7 +167,10 @@ def test_a_search_is_a_span_of_its_own(tmp_path: Path, collector: Collector) -> 
 def test_an_ingest_is_a_span_that_says_what_was_done(tmp_path: Path, collector: Collector) -> None:
     with telemetry.tracing(collector.provider):
         bridges(tmp_path, ExtractiveGenerator())
-    assert set(collector.paths()) == {"ragkit.ingest", *(f"ragkit.ingest > {stage}" for stage in ("read", "chunk", "index"))}
+    assert set(collector.paths()) == {
+        "ragkit.ingest",
+        *(f"ragkit.ingest > {stage}" for stage in ("read", "chunk", "index")),
+    }
     assert attributes(collector.named("chunk")) == {
         "ragkit.component": "WholeChunker",
         "ragkit.documents.given": 2,
@@ -212,7 +220,9 @@ def test_a_retrieval_names_what_it_found_and_not_what_was_asked(tmp_path: Path, 
         "ragkit.component": "function",
         "ragkit.documents.given": 2,
         "ragkit.documents.returned": 2,
-        "ragkit.documents.best": json.dumps([{"id": passage.id, "score": score_of(passage)} for passage in found]),
+        "ragkit.documents.best": json.dumps(
+            [{"id": passage.id, "score": score_of(passage)} for passage in found]
+        ),
     }
     assert collector.named("retrieve").kind is trace.SpanKind.CLIENT
     assert collector.named("read").kind is trace.SpanKind.INTERNAL
@@ -308,7 +318,13 @@ def test_words_are_recorded_where_the_environment_says_so(
     with telemetry.tracing(collector.provider):
         run(stream("generate", chat.stream, [HumanMessage(QUESTION)]))
     asked = [{"role": "user", "parts": [{"type": "text", "content": QUESTION}]}]
-    said = [{"role": "assistant", "parts": [{"type": "text", "content": "They carry 40 people. [1]"}], "finish_reason": "stop"}]
+    said = [
+        {
+            "role": "assistant",
+            "parts": [{"type": "text", "content": "They carry 40 people. [1]"}],
+            "finish_reason": "stop",
+        }
+    ]
     assert attributes(collector.named("generate")) == {
         **chat_attributes(model_server),
         "gen_ai.input.messages": json.dumps(asked),
@@ -316,7 +332,9 @@ def test_words_are_recorded_where_the_environment_says_so(
     }
 
 
-def test_a_query_is_recorded_where_the_environment_says_so(tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_query_is_recorded_where_the_environment_says_so(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "true")
     rag = bridges(tmp_path, ExtractiveGenerator())
     with telemetry.tracing(collector.provider):
@@ -324,7 +342,9 @@ def test_a_query_is_recorded_where_the_environment_says_so(tmp_path: Path, colle
     assert attributes(collector.named("retrieve"))["gen_ai.retrieval.query.text"] == "wooden bridges"
 
 
-def test_an_error_is_recorded_in_the_span_of_the_call_and_of_the_question(tmp_path: Path, collector: Collector) -> None:
+def test_an_error_is_recorded_in_the_span_of_the_call_and_of_the_question(
+    tmp_path: Path, collector: Collector
+) -> None:
     class Failing(Generator):
         def flow(self, question: str, passages: object) -> Flow[ragkit.Answer]:
             return (yield from call("generate", self.write, question))
@@ -337,11 +357,19 @@ def test_an_error_is_recorded_in_the_span_of_the_call_and_of_the_question(tmp_pa
         rag.ask(QUESTION)
     for name in ("generate", "ragkit.ask"):
         span = collector.named(name)
-        assert (span.status.status_code, span.status.description) == (trace.StatusCode.ERROR, "KeyError: 'boom'")
+        assert (span.status.status_code, span.status.description) == (
+            trace.StatusCode.ERROR,
+            "KeyError: 'boom'",
+        )
         assert attributes(span)["error.type"] == "KeyError"
         [event] = span.events
         assert (event.name, dict(event.attributes or {})["exception.message"]) == ("exception", "'boom'")
-    assert {span.name for span in collector.spans if span.status.is_ok} == {"filter", "retrieve", "fuse", "read"}
+    assert {span.name for span in collector.spans if span.status.is_ok} == {
+        "filter",
+        "retrieve",
+        "fuse",
+        "read",
+    }
 
 
 # --- nesting
@@ -397,17 +425,24 @@ def test_the_span_of_a_stream_lasts_until_its_end_and_is_not_its_readers(collect
         speaker = Speaker()
         with telemetry.tracing(collector.provider):
             go(stream("speak", speaker.speak, ["glass ", "bridge"]))
-        assert [inside.get_span_context() for inside in speaker.inside] == [collector.named("speak").context] * 2
+        assert [inside.get_span_context() for inside in speaker.inside] == [
+            collector.named("speak").context
+        ] * 2
         assert between == [(trace.INVALID_SPAN, 0)] * 2
 
 
-def test_a_question_that_nobody_waits_for_is_no_error(tmp_path: Path, collector: Collector, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_question_that_nobody_waits_for_is_no_error(
+    tmp_path: Path, collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
     rag = bridges(tmp_path, ExtractiveGenerator())
     with telemetry.tracing(collector.provider):
         events = rag.stream(QUESTION)
         next(events)
         contextvars.Context().run(cast(PyGenerator[Event, None, None], events).close)
-    assert [(span.name, span.status.is_ok) for span in collector.spans] == [("filter", True), ("ragkit.ask", True)]
+    assert [(span.name, span.status.is_ok) for span in collector.spans] == [
+        ("filter", True),
+        ("ragkit.ask", True),
+    ]
     assert caplog.messages == []
 
 
@@ -416,7 +451,10 @@ def test_a_question_that_nobody_waits_for_is_no_error(tmp_path: Path, collector:
 
 def test_running_a_flow_imports_no_tracer() -> None:
     code = "import sys; from ragkit import flow; flow.run(flow.call('count', len, [])); print('opentelemetry' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "False\n"
+    )
 
 
 def test_without_a_word_in_the_environment_nothing_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -490,7 +528,10 @@ def test_an_environment_that_cannot_be_served_is_told_in_a_sentence(
 def test_the_commands_trace_and_their_output_stays_as_it_is(
     ingested: Path, command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    for arguments, root in ((["search", "BERT", "--json"], "ragkit.search"), (["ask", "What is BERT?", "--json"], "ragkit.ask")):
+    for arguments, root in (
+        (["search", "BERT", "--json"], "ragkit.search"),
+        (["ask", "What is BERT?", "--json"], "ragkit.ask"),
+    ):
         done = command(*arguments, "--corpus", ingested, OTEL_TRACES_EXPORTER="console")
         assert done.returncode == 0
         assert json.loads(done.stdout)
@@ -528,14 +569,23 @@ def collector_server() -> Iterator[CollectorServer]:
 
 
 def test_a_collector_has_all_spans_when_the_command_is_over(
-    ingested: Path, command: Callable[..., subprocess.CompletedProcess[str]], collector_server: CollectorServer
+    ingested: Path,
+    command: Callable[..., subprocess.CompletedProcess[str]],
+    collector_server: CollectorServer,
 ) -> None:
-    done = command("ask", "What is BERT?", "--corpus", ingested, OTEL_EXPORTER_OTLP_ENDPOINT=collector_server.url)
+    done = command(
+        "ask", "What is BERT?", "--corpus", ingested, OTEL_EXPORTER_OTLP_ENDPOINT=collector_server.url
+    )
     assert (done.returncode, done.stderr) == (0, "")
     [(path, body)] = collector_server.received
     assert path == "/v1/traces"
     sent = ExportTraceServiceRequest.FromString(body)
-    names = [span.name for resource in sent.resource_spans for scope in resource.scope_spans for span in scope.spans]
+    names = [
+        span.name
+        for resource in sent.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
     assert (names[-1], names.count("retrieve")) == ("ragkit.ask", 2)
 
 

@@ -111,7 +111,10 @@ def test_a_filter_that_is_false_of_a_paper_does_not_match_it(text: str) -> None:
 
 @pytest.mark.parametrize("field", ["missing", "nothing", "none"])
 def test_null_and_the_empty_list_are_as_good_as_missing(field: str) -> None:
-    told = {operator: parse(f"{field} {operator}").matches(PAPER) for operator in ("= 1", "!= 1", "in (1)", "not in (1)", "exists")}
+    told = {
+        operator: parse(f"{field} {operator}").matches(PAPER)
+        for operator in ("= 1", "!= 1", "in (1)", "not in (1)", "exists")
+    }
     assert told == {"= 1": False, "!= 1": True, "in (1)": False, "not in (1)": True, "exists": False}
 
 
@@ -121,7 +124,10 @@ def test_a_null_in_a_list_is_no_element_of_it() -> None:
 
 
 def test_a_year_may_be_a_number_or_a_text() -> None:
-    assert [accepts("year >= 2023", year=year) for year in (2024, "2024", 2024.5, ["1999", "2024"], 999, "999", "soon")] == [
+    assert [
+        accepts("year >= 2023", year=year)
+        for year in (2024, "2024", 2024.5, ["1999", "2024"], 999, "999", "soon")
+    ] == [
         *(True, True, True, True),
         *(False, False, False),
     ]
@@ -166,7 +172,11 @@ def test_a_keyword_in_quotes_is_a_value() -> None:
 
 
 def test_fields_are_the_keys_a_filter_looks_at() -> None:
-    assert parse("year > 1 and not (front.end-date exists or _x in (a)) or year < 0").fields() == {"year", "front.end-date", "_x"}
+    assert parse("year > 1 and not (front.end-date exists or _x in (a)) or year < 0").fields() == {
+        "year",
+        "front.end-date",
+        "_x",
+    }
 
 
 def test_filters_are_frozen_values() -> None:
@@ -191,9 +201,18 @@ def test_filters_are_frozen_values() -> None:
         ("year", "at column 5: expected a comparison such as = or >= after 'year', found the end"),
         ("year >=", "at column 8: expected a value after '>=', found the end"),
         ("year = and", "at column 8: expected a value after '=', found 'and'; a keyword goes in quotes"),
-        ("2023 <= year", "at column 1: expected a field such as year, found '2023'; a comparison reads year >= 2023"),
-        ("not and", "at column 5: expected a field such as year after 'not', found 'and'; a comparison reads year >= 2023"),
-        ("'year' = 1", "at column 1: expected a field such as year, found \"'year'\"; a comparison reads year >= 2023"),
+        (
+            "2023 <= year",
+            "at column 1: expected a field such as year, found '2023'; a comparison reads year >= 2023",
+        ),
+        (
+            "not and",
+            "at column 5: expected a field such as year after 'not', found 'and'; a comparison reads year >= 2023",
+        ),
+        (
+            "'year' = 1",
+            "at column 1: expected a field such as year, found \"'year'\"; a comparison reads year >= 2023",
+        ),
         ("year not 3", "at column 10: expected 'in' after 'not', found '3'"),
         ("year in 3", "at column 9: expected values such as (a, b) after 'in', found '3'"),
         ("year in ()", "at column 10: expected a value after '(', found ')'"),
@@ -211,7 +230,10 @@ def test_filters_are_frozen_values() -> None:
             "title = 'x",
             "at column 9: the quotation that begins here has no end; close it with ', or put the whole value in other quotes",
         ),
-        (f"year {'x' * 50}", f"at column 6: expected a comparison such as = or >= after 'year', found '{'x' * 40}…'"),
+        (
+            f"year {'x' * 50}",
+            f"at column 6: expected a comparison such as = or >= after 'year', found '{'x' * 40}…'",
+        ),
         ("(" * 101, "at column 101: nested more than 100 deep; leave out needless parentheses and 'not'"),
         ("not " * 101, "at column 401: nested more than 100 deep; leave out needless parentheses and 'not'"),
         (
@@ -238,7 +260,9 @@ def test_a_filter_may_be_as_deep_and_as_long_as_the_bounds() -> None:
 
 
 def test_a_filter_that_is_too_long_once_written_out_is_too_long() -> None:
-    assert refusal(" or ".join(["a=b"] * 1_400)).startswith("at column 10001: a filter has at most 10,000 characters, this one 12,596;")
+    assert refusal(" or ".join(["a=b"] * 1_400)).startswith(
+        "at column 10001: a filter has at most 10,000 characters, this one 12,596;"
+    )
 
 
 @pytest.mark.parametrize(
@@ -255,14 +279,18 @@ def test_a_filter_that_is_too_long_once_written_out_is_too_long() -> None:
         ("a", "exists", ("1",)),
     ],
 )
-def test_a_comparison_that_cannot_be_written_cannot_be_made(field: str, operator: str, values: tuple[str, ...]) -> None:
+def test_a_comparison_that_cannot_be_written_cannot_be_made(
+    field: str, operator: str, values: tuple[str, ...]
+) -> None:
     with pytest.raises(UsageError, match="is no comparison; one reads Comparison"):
         Comparison(field, operator, values)
 
 
 @pytest.mark.parametrize("node", [And, Or])
 def test_and_and_or_join_two_filters_or_more(node: type[And | Or]) -> None:
-    with pytest.raises(UsageError, match=f"{node.__name__} joins two filters or more, not 1; a single one stands for itself"):
+    with pytest.raises(
+        UsageError, match=f"{node.__name__} joins two filters or more, not 1; a single one stands for itself"
+    ):
         node((parse("a = 1"),))
 
 
@@ -270,7 +298,11 @@ def test_and_and_or_join_two_filters_or_more(node: type[And | Or]) -> None:
 @given(
     st.one_of(
         st.text(),
-        st.lists(st.sampled_from([*KEYWORDS, "a", "7", "(", ")", ",", "=", ">=", "'x'", '"', "'", "\\", "%", " ", "\n"])).map(" ".join),
+        st.lists(
+            st.sampled_from(
+                [*KEYWORDS, "a", "7", "(", ")", ",", "=", ">=", "'x'", '"', "'", "\\", "%", " ", "\n"]
+            )
+        ).map(" ".join),
     )
 )
 @example("\ud800 = \udfff")
@@ -291,10 +323,23 @@ fields = st.one_of(
     st.sampled_from(["a", "b", "front.end-date"]),
     st.from_regex(r"[A-Za-z_][\w.-]*", fullmatch=True).filter(lambda name: name.lower() not in KEYWORDS),
 )
-values = st.one_of(st.text(max_size=8), st.sampled_from(["1", "1.0", "-2", "x", "X", "true", "and", "2021-03-04", "a 'b' \"c\" \\"]))
+values = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(["1", "1.0", "-2", "x", "X", "true", "and", "2021-03-04", "a 'b' \"c\" \\"]),
+)
 leaves = st.one_of(
-    st.builds(Comparison, fields, st.sampled_from(["=", "!=", "<", "<=", ">", ">=", "contains"]), values.map(lambda value: (value,))),
-    st.builds(Comparison, fields, st.sampled_from(["in", "not in"]), st.lists(values, min_size=1, max_size=3).map(tuple)),
+    st.builds(
+        Comparison,
+        fields,
+        st.sampled_from(["=", "!=", "<", "<=", ">", ">=", "contains"]),
+        values.map(lambda value: (value,)),
+    ),
+    st.builds(
+        Comparison,
+        fields,
+        st.sampled_from(["in", "not in"]),
+        st.lists(values, min_size=1, max_size=3).map(tuple),
+    ),
     st.builds(Comparison, fields, st.just("exists")),
 )
 
@@ -305,8 +350,17 @@ def joined(inner: st.SearchStrategy[Where]) -> st.SearchStrategy[Where]:
 
 
 wheres: st.SearchStrategy[Where] = st.recursive(leaves, joined, max_leaves=8)
-plain = st.one_of(st.text(max_size=4), st.integers(-3, 3), st.floats(), st.booleans(), st.none(), st.sampled_from(["1", "1.0", "x"]))
-metadatas = st.dictionaries(st.sampled_from(["a", "b", "front.end-date"]), st.one_of(plain, st.lists(plain, max_size=3)))
+plain = st.one_of(
+    st.text(max_size=4),
+    st.integers(-3, 3),
+    st.floats(),
+    st.booleans(),
+    st.none(),
+    st.sampled_from(["1", "1.0", "x"]),
+)
+metadatas = st.dictionaries(
+    st.sampled_from(["a", "b", "front.end-date"]), st.one_of(plain, st.lists(plain, max_size=3))
+)
 
 
 @settings(max_examples=300)
@@ -334,12 +388,16 @@ def test_unequal_is_not_equal_and_not_in_is_not_in(value: str, metadata: dict[st
     assert unequal.matches(metadata) == (not equal.matches(metadata))
     within, without = Comparison("a", "in", (value, "x")), Comparison("a", "not in", (value, "x"))
     assert without.matches(metadata) == (not within.matches(metadata))
-    assert within.matches(metadata) == (equal.matches(metadata) or Comparison("a", "=", ("x",)).matches(metadata))
+    assert within.matches(metadata) == (
+        equal.matches(metadata) or Comparison("a", "=", ("x",)).matches(metadata)
+    )
 
 
 @given(wheres, metadatas)
 def test_only_the_fields_named_matter(where: Where, metadata: dict[str, Any]) -> None:
-    assert where.matches({k: v for k, v in metadata.items() if k in where.fields()}) == where.matches(metadata)
+    assert where.matches({k: v for k, v in metadata.items() if k in where.fields()}) == where.matches(
+        metadata
+    )
 
 
 # --- as an argument
@@ -359,7 +417,9 @@ def test_an_argument_takes_a_filter_or_its_text() -> None:
 
 @pytest.mark.parametrize("mode", ["validation", "serialization"])
 def test_an_argument_is_a_text_to_an_editor(mode: Any) -> None:
-    assert TypeAdapter(Where | None).json_schema(mode=mode) == {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    assert TypeAdapter(Where | None).json_schema(mode=mode) == {
+        "anyOf": [{"type": "string"}, {"type": "null"}]
+    }
 
 
 def test_an_argument_that_is_no_filter_is_refused_with_the_reason() -> None:
@@ -368,6 +428,9 @@ def test_an_argument_that_is_no_filter_is_refused_with_the_reason() -> None:
         adapter.validate_python("year 20")
     [problem] = error.value.errors()
     assert problem["loc"] == ()
-    assert problem["msg"] == "Value error, at column 6: expected a comparison such as = or >= after 'year', found '20'"
+    assert (
+        problem["msg"]
+        == "Value error, at column 6: expected a comparison such as = or >= after 'year', found '20'"
+    )
     with pytest.raises(ValidationError, match="a filter is a text such as 'year >= 2023'"):
         adapter.validate_python(2023)

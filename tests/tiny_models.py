@@ -10,7 +10,9 @@ from ragkit.models.openvino import quietly
 WORDS = "glass bridge bridges carry people wooden test tested year what how many do are every ones cheaper last not on they but . ?".split()
 
 
-def tiny_cross_encoder(directory: Path, labels: int = 1, spread: float = 0.4, words: Sequence[str] = WORDS) -> Path:
+def tiny_cross_encoder(
+    directory: Path, labels: int = 1, spread: float = 0.4, words: Sequence[str] = WORDS
+) -> Path:
     """A BERT of two small layers with weights of standard deviation *spread*, as `transformers` saves it."""
     with quietly():
         import torch
@@ -22,9 +24,13 @@ def tiny_cross_encoder(directory: Path, labels: int = 1, spread: float = 0.4, wo
         tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
         tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
         tokenizer.post_processor = processors.TemplateProcessing(
-            single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
         )
-        names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
+        names = dict(
+            zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True)
+        )
         fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=48, **names)
         shape = BertConfig(
             vocab_size=len(vocabulary),

@@ -63,7 +63,10 @@ def _say_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which version this is.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Say which version this is."),
+    ] = False,
 ) -> None:
     pass
 
@@ -71,11 +74,17 @@ def _options(
 @app.command()
 @_traced
 def ingest(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Files and folders; without any, the indexes are brought up to date.")] = None,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Files and folders; without any, the indexes are brought up to date."),
+    ] = None,
     config: Config = None,
     corpus: CorpusDirectory = None,
     prune: Annotated[bool, typer.Option("--prune", help="Forget the papers of files that are gone.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and how long it would take; change nothing.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be done, and how long it would take; change nothing."),
+    ] = False,
     as_json: AsJson = False,
     allow_import: AllowImport = [],  # noqa: B006
 ) -> None:
@@ -134,7 +143,9 @@ app.command()(_traced(ask.chat))
 
 @app.command()
 def document(
-    identity: Annotated[str, typer.Argument(metavar="ID", help="A document's id, or as much of its beginning as is unique.")],
+    identity: Annotated[
+        str, typer.Argument(metavar="ID", help="A document's id, or as much of its beginning as is unique.")
+    ],
     config: Config = None,
     corpus: CorpusDirectory = None,
     as_json: AsJson = False,
@@ -148,19 +159,33 @@ def document(
     store = _load(config, corpus, allow_import).corpus
     found = store.find_documents(identity)
     if len(found) != 1:
-        raise UsageError(f"{len(found) or 'no'} documents have an id that begins with '{identity}'; `ragkit search` shows ids")
+        raise UsageError(
+            f"{len(found) or 'no'} documents have an id that begins with '{identity}'; `ragkit search` shows ids"
+        )
     paper = store.document(found[0])
     assert paper is not None
     sources = places_of(paper, Span(found[0], 0, len(paper.page_content)))
     metadata = {k: v for k, v in paper.metadata.items() if k not in ("title", "sources")}
     if as_json:
-        print_json({"id": paper.id, "title": title_of(paper), "text": paper.page_content, "metadata": metadata, "sources": sources})
+        print_json(
+            {
+                "id": paper.id,
+                "title": title_of(paper),
+                "text": paper.page_content,
+                "metadata": metadata,
+                "sources": sources,
+            }
+        )
         return
     terminal.out.print(title_of(paper), style="bold", markup=False)
     for source in sources:
         terminal.out.print(terminal.nearby(source["uri"]), style="dim", markup=False)
     for name, value in metadata.items():
-        terminal.out.print(f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}", style="dim", markup=False)
+        terminal.out.print(
+            f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}",
+            style="dim",
+            markup=False,
+        )
     terminal.out.print(f"\n{paper.page_content}", markup=False)
 
 
@@ -169,7 +194,9 @@ def doctor(
     config: Config = None,
     corpus: CorpusDirectory = None,
     as_json: AsJson = False,
-    mend: Annotated[bool, typer.Option("--repair", help="Rebuild what is not as it should be, from the corpus.")] = False,
+    mend: Annotated[
+        bool, typer.Option("--repair", help="Rebuild what is not as it should be, from the corpus.")
+    ] = False,
     allow_import: AllowImport = [],  # noqa: B006
 ) -> None:
     """Count what the corpus holds and check that every index holds it too.  Exit status 1 if something is wrong."""
@@ -194,7 +221,9 @@ app.command()(_traced(calibrate.calibrate))
 
 
 @config_app.command("check")
-def config_check(file: Annotated[Path | None, typer.Argument()] = None, allow_import: AllowImport = []) -> None:  # noqa: B006
+def config_check(
+    file: Annotated[Path | None, typer.Argument()] = None, allow_import: AllowImport = []
+) -> None:  # noqa: B006
     """Report every mistake in a pipeline file, with its place."""
     from ragkit.pipeline_file import find, load
 
@@ -203,7 +232,9 @@ def config_check(file: Annotated[Path | None, typer.Argument()] = None, allow_im
 
 
 @config_app.command("show")
-def config_show(file: Annotated[Path | None, typer.Argument()] = None, allow_import: AllowImport = []) -> None:  # noqa: B006
+def config_show(
+    file: Annotated[Path | None, typer.Argument()] = None, allow_import: AllowImport = []
+) -> None:  # noqa: B006
     """Print a pipeline file with every default written out: something to start from."""
     from ragkit.pipeline_file import dump, load
 
@@ -220,7 +251,8 @@ def config_schema() -> None:
 
 @app.command()
 def components(
-    name: Annotated[str | None, typer.Argument(help="One component, to see its arguments.")] = None, as_json: AsJson = False
+    name: Annotated[str | None, typer.Argument(help="One component, to see its arguments.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """List what a pipeline file can name, or the arguments of one component."""
     import ragkit.evaluate.judge  # noqa: F401  (a component that no pipeline file names)
@@ -236,7 +268,11 @@ def components(
         terminal.show_table(slot, [(entry["name"], entry["summary"]) for entry in entries])
         for entry in entries if name else []:
             terminal.show_table(
-                "arguments", [(a["name"], f"{a['type']}{' = ' + a['default'] if a['default'] else ''}") for a in entry["arguments"]]
+                "arguments",
+                [
+                    (a["name"], f"{a['type']}{' = ' + a['default'] if a['default'] else ''}")
+                    for a in entry["arguments"]
+                ],
             )
 
 
@@ -270,7 +306,9 @@ def main(arguments: list[str] | None = None) -> None:
             typer.echo(sentence, err=True)
             sys.exit(1)
         notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-        typer.echo(f"ragkit failed: {type(error).__name__}: {error}{notes}; --debug shows the traceback", err=True)
+        typer.echo(
+            f"ragkit failed: {type(error).__name__}: {error}{notes}; --debug shows the traceback", err=True
+        )
         sys.exit(1)
 
 

@@ -23,10 +23,15 @@ def ask(
     corpus: CorpusDirectory = None,
     as_json: AsJson = False,
     stream: Annotated[
-        bool, typer.Option("--stream", help="Show each sentence once it is checked (with --json: one event a line).")
+        bool,
+        typer.Option(
+            "--stream", help="Show each sentence once it is checked (with --json: one event a line)."
+        ),
     ] = False,
     where: Where = None,
-    trace: Annotated[bool, typer.Option("--trace", help="Show each stage, its time and what it returned.")] = False,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Show each stage, its time and what it returned.")
+    ] = False,
     allow_import: AllowImport = [],  # noqa: B006
 ) -> None:
     """Answer a question from the corpus, with citations that have been checked."""
@@ -68,7 +73,12 @@ def chat(
     config: Config = None,
     corpus: CorpusDirectory = None,
     session: Annotated[
-        Path | None, typer.Option("--session", help="File that keeps the conversation; if there is one, it goes on.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--session",
+            help="File that keeps the conversation; if there is one, it goes on.",
+            show_default=False,
+        ),
     ] = None,
     where: Where = None,
     allow_import: AllowImport = [],  # noqa: B006
@@ -80,12 +90,16 @@ def chat(
     from ragkit.pipeline_file import load
 
     gc.enable()  # this may run for long
-    conversation = Conversation(load(config, corpus=corpus, allow_import=allow_import), FileChatHistory(session) if session else None)
+    conversation = Conversation(
+        load(config, corpus=corpus, allow_import=allow_import), FileChatHistory(session) if session else None
+    )
     interactive = sys.stdin.isatty()
     if session:
         terminal.err.print(_welcome(conversation, session), style="dim", markup=False, soft_wrap=True)
     if interactive:
-        terminal.out.print("Ask about the papers.  /help lists what else you can say, /quit ends.", style="dim")
+        terminal.out.print(
+            "Ask about the papers.  /help lists what else you can say, /quit ends.", style="dim"
+        )
     while (said := _next_line(interactive)) not in (None, "/quit", "/exit"):
         try:
             _reply(conversation, str(said), where)
@@ -128,7 +142,9 @@ def _reply(conversation: Conversation, said: str, where: str | None) -> None:
             terminal.err.print("forgotten", style="dim")
         case ["/save", file]:
             conversation.save(file)
-            terminal.err.print(f"saved in '{file}', from now on too", style="dim", markup=False, soft_wrap=True)
+            terminal.err.print(
+                f"saved in '{file}', from now on too", style="dim", markup=False, soft_wrap=True
+            )
         case ["/history"]:
             terminal.show_history(conversation.answers)
         case ["/sources"]:

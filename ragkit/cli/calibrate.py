@@ -22,12 +22,23 @@ def calibrate(
     corpus: CorpusDirectory = None,
     papers: Papers = None,
     split: Split = None,
-    precision: Annotated[float, typer.Option("--precision", min=0, max=1, help="Share of the answers given that should be right.")] = 0.9,
+    precision: Annotated[
+        float,
+        typer.Option("--precision", min=0, max=1, help="Share of the answers given that should be right."),
+    ] = 0.9,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="Write the pipeline file with the fitted gate; else its lines are shown."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Write the pipeline file with the fitted gate; else its lines are shown.",
+        ),
     ] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Write the risk-coverage curve as an SVG picture.")] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Write the risk-coverage curve as an SVG picture."),
+    ] = None,
     jobs: Jobs = 1,
     workspace: Workspace = None,
     as_json: AsJson = False,
@@ -50,7 +61,11 @@ def calibrate(
         return
     show.calibration(found)
     if out is None:
-        terminal.out.print(f"\nto use it, in the pipeline file under `answer`:\n\n{lines(found.gate)}", markup=False, highlight=False)
+        terminal.out.print(
+            f"\nto use it, in the pipeline file under `answer`:\n\n{lines(found.gate)}",
+            markup=False,
+            highlight=False,
+        )
 
 
 def _file(config: Path | None, gate: CalibratedGate, allow_import: list[str]) -> str:
@@ -64,6 +79,12 @@ def _file(config: Path | None, gate: CalibratedGate, allow_import: list[str]) ->
 
     file = find(config)
     rag = load(file, allow_import=allow_import)
-    wanted = dump(Rag(corpus=rag.corpus.directory, ingest=rag.ingest_pipeline, answer=replace(rag.answer_pipeline, gate=gate)))
+    wanted = dump(
+        Rag(
+            corpus=rag.corpus.directory,
+            ingest=rag.ingest_pipeline,
+            answer=replace(rag.answer_pipeline, gate=gate),
+        )
+    )
     text = written(file.read_text(encoding="utf-8-sig"), gate)
     return text if text and dump(loads(Rag, text, str(file), allow_import)) == wanted else wanted

@@ -23,52 +23,102 @@ Configurations = Annotated[
 ]
 Papers = Annotated[
     list[Path] | None,
-    typer.Option("--papers", help="Read these papers into a corpus of the run's own, instead of asking the configuration's."),
+    typer.Option(
+        "--papers",
+        help="Read these papers into a corpus of the run's own, instead of asking the configuration's.",
+    ),
 ]
 Workspace = Annotated[
-    Path | None, typer.Option("--workspace", help="Folder that keeps corpora and results (default: in the cache).", show_default=False)
+    Path | None,
+    typer.Option(
+        "--workspace",
+        help="Folder that keeps corpora and results (default: in the cache).",
+        show_default=False,
+    ),
 ]
 JudgeFile = Annotated[
-    Path | None, typer.Option("--judge", metavar="FILE", help="YAML file with `judge:` (a chat model that grades answers) and `verify:`.")
+    Path | None,
+    typer.Option(
+        "--judge",
+        metavar="FILE",
+        help="YAML file with `judge:` (a chat model that grades answers) and `verify:`.",
+    ),
 ]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, help="How many questions are asked at a time.")]
 Questions = Annotated[Path, typer.Argument(metavar="QUESTIONS", help="A file of questions (JSON lines).")]
 Split = Annotated[str | None, typer.Option("--split", help="Judgements of this split, or questions with it.")]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first questions of each dataset.")]
-MaxCalls = Annotated[int | None, typer.Option("--max-calls", help="Stop after so many calls to chat models.", show_default=False)]
-MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Stop after so many of their tokens.", show_default=False)]
-MaxSeconds = Annotated[float | None, typer.Option("--max-seconds", help="Stop after so much time.", show_default=False)]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Only the first questions of each dataset.")
+]
+MaxCalls = Annotated[
+    int | None,
+    typer.Option("--max-calls", help="Stop after so many calls to chat models.", show_default=False),
+]
+MaxTokens = Annotated[
+    int | None, typer.Option("--max-tokens", help="Stop after so many of their tokens.", show_default=False)
+]
+MaxSeconds = Annotated[
+    float | None, typer.Option("--max-seconds", help="Stop after so much time.", show_default=False)
+]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.")]
 
 
 def eval_(
-    datasets: Annotated[list[Path], typer.Argument(metavar="DATASET...", help="Folders in BEIR's layout, or files of questions.")],
+    datasets: Annotated[
+        list[Path],
+        typer.Argument(metavar="DATASET...", help="Folders in BEIR's layout, or files of questions."),
+    ],
     config: Configurations = None,
     corpus: CorpusDirectory = None,
     papers: Papers = None,
     split: Split = None,
     limit: Limit = None,
-    report: Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write one self-contained HTML page.")] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write one self-contained HTML page.")
+    ] = None,
     as_json: AsJson = False,
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
-    require: Annotated[list[str] | None, typer.Option("--require", help="Exit with 1 unless it holds, such as 'right >= 0.8'.")] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option("--require", help="Exit with 1 unless it holds, such as 'right >= 0.8'."),
+    ] = None,
     baseline: Annotated[
-        Path | None, typer.Option("--baseline", metavar="FILE", help="Exit with 1 if worse than this earlier --json by more than chance.")
+        Path | None,
+        typer.Option(
+            "--baseline",
+            metavar="FILE",
+            help="Exit with 1 if worse than this earlier --json by more than chance.",
+        ),
     ] = None,
     judge: JudgeFile = None,
-    pairwise: Annotated[bool, typer.Option("--pairwise", help="Let the judge compare the configurations' answers, and rank them.")] = False,
+    pairwise: Annotated[
+        bool,
+        typer.Option("--pairwise", help="Let the judge compare the configurations' answers, and rank them."),
+    ] = False,
     max_calls: MaxCalls = None,
     max_tokens: MaxTokens = None,
     max_seconds: MaxSeconds = None,
     jobs: Jobs = 1,
     price: Annotated[
-        list[str] | None, typer.Option("--price", metavar="MODEL=IN/OUT", help="Price of a million tokens read and written.")
+        list[str] | None,
+        typer.Option("--price", metavar="MODEL=IN/OUT", help="Price of a million tokens read and written."),
     ] = None,
     workspace: Workspace = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked and about what it would take.")] = False,
-    trec: Annotated[Path | None, typer.Option("--trec", metavar="FOLDER", help="Write the rankings as TREC runs and qrels.")] = None,
-    ranked: Annotated[list[Path] | None, typer.Option("--run", metavar="FILE", help="A TREC run to compare with; repeatable.")] = None,
-    samples: Annotated[Path | None, typer.Option("--samples", metavar="FILE", help="Write the answers for ragas and deepeval.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be asked and about what it would take.")
+    ] = False,
+    trec: Annotated[
+        Path | None,
+        typer.Option("--trec", metavar="FOLDER", help="Write the rankings as TREC runs and qrels."),
+    ] = None,
+    ranked: Annotated[
+        list[Path] | None,
+        typer.Option("--run", metavar="FILE", help="A TREC run to compare with; repeatable."),
+    ] = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option("--samples", metavar="FILE", help="Write the answers for ragas and deepeval."),
+    ] = None,
     allow_import: AllowImport = [],  # noqa: B006
 ) -> None:
     """Measure retrieval and answers, compare configurations pair by pair, and say whether a difference could be chance.
@@ -98,7 +148,9 @@ def eval_(
         print_json({"runs": [vars(each) for each in planned]}) if as_json else show.estimate(planned)
         return
     found: Evaluation = with_runs(watched(evaluate_events(compared, given, settings)), given, ranked or ())
-    unmet = [problem for each in wanted for problem in each.unmet(found)] + (regressions(found, baseline) if baseline else [])
+    unmet = [problem for each in wanted for problem in each.unmet(found)] + (
+        regressions(found, baseline) if baseline else []
+    )
     data = found.as_json() | {"unmet": unmet}
     print_json(data) if as_json else show.evaluation(found)
     write(report, lambda: _html(data))
@@ -139,18 +191,36 @@ def probe(
 
 
 def tune(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Pipeline file with {choice: [...]} and {range: [low, high]} in it.")],
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A file of questions, or a folder in BEIR's layout.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Pipeline file with {choice: [...]} and {range: [low, high]} in it."
+        ),
+    ],
+    dataset: Annotated[
+        Path, typer.Argument(metavar="DATASET", help="A file of questions, or a folder in BEIR's layout.")
+    ],
     corpus: CorpusDirectory = None,
     papers: Papers = None,
     split: Split = None,
-    measure: Annotated[str, typer.Option("--measure", help="What is to be best (default: good, or ndcg@10 of a collection).")] = "",
-    candidates: Annotated[int, typer.Option("--candidates", min=2, help="How many ways to fill in the file are tried at most.")] = 32,
+    measure: Annotated[
+        str, typer.Option("--measure", help="What is to be best (default: good, or ndcg@10 of a collection).")
+    ] = "",
+    candidates: Annotated[
+        int, typer.Option("--candidates", min=2, help="How many ways to fill in the file are tried at most.")
+    ] = 32,
     held_out: Annotated[
-        float, typer.Option("--held-out", min=0, max=0.9, help="Share of the questions kept for the last comparison.")
+        float,
+        typer.Option(
+            "--held-out", min=0, max=0.9, help="Share of the questions kept for the last comparison."
+        ),
     ] = 0.3,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the winning pipeline file.")] = None,
-    report: Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write what mattered, as Markdown.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the winning pipeline file.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write what mattered, as Markdown.")
+    ] = None,
     judge: JudgeFile = None,
     max_calls: MaxCalls = None,
     max_tokens: MaxTokens = None,
@@ -175,7 +245,13 @@ def tune(
         jobs=jobs,
     )
     space = Space.read(file, allow_import)
-    options: dict[str, Any] = {"corpus": corpus, "measure": measure, "most": candidates, "held_out": held_out, "seed": seed}
+    options: dict[str, Any] = {
+        "corpus": corpus,
+        "measure": measure,
+        "most": candidates,
+        "held_out": held_out,
+        "seed": seed,
+    }
     found: Tuned = watched(tune_events(space, read(dataset, split), settings, **options))
     terminal.out.print(found.markdown(), markup=False, soft_wrap=True)
     write(output, lambda: found.yaml)
@@ -185,19 +261,32 @@ def tune(
 def write_testset(
     config: Config = None,
     corpus: CorpusDirectory = None,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file of questions to write.")] = Path("testset.jsonl"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The file of questions to write.")
+    ] = Path("testset.jsonl"),
     size: Annotated[int, typer.Option("--size", min=1, help="How many questions.")] = 50,
     kinds: Annotated[
-        list[str] | None, typer.Option("--kind", help="number, definition, fact, two_papers or unanswerable; repeatable.")
+        list[str] | None,
+        typer.Option("--kind", help="number, definition, fact, two_papers or unanswerable; repeatable."),
     ] = None,
-    unanswerable: Annotated[float, typer.Option("--unanswerable", min=0, max=1, help="Share of questions that nothing answers.")] = 0.2,
+    unanswerable: Annotated[
+        float, typer.Option("--unanswerable", min=0, max=1, help="Share of questions that nothing answers.")
+    ] = 0.2,
     llm: Annotated[
-        Path | None, typer.Option("--llm", metavar="FILE", help="YAML file with `llm:`, a chat model that writes them; else templates do.")
+        Path | None,
+        typer.Option(
+            "--llm",
+            metavar="FILE",
+            help="YAML file with `llm:`, a chat model that writes them; else templates do.",
+        ),
     ] = None,
     sample: Annotated[int, typer.Option("--sample", min=0, help="How many questions to show.")] = 10,
-    review: Annotated[bool, typer.Option("--review", help="Show every question and ask whether to keep it.")] = False,
+    review: Annotated[
+        bool, typer.Option("--review", help="Show every question and ask whether to keep it.")
+    ] = False,
     beir: Annotated[
-        Path | None, typer.Option("--beir", metavar="FOLDER", help="Write the papers and questions in BEIR's layout too.")
+        Path | None,
+        typer.Option("--beir", metavar="FOLDER", help="Write the papers and questions in BEIR's layout too."),
     ] = None,
     as_json: AsJson = False,
     seed: Seed = 0,
@@ -219,7 +308,10 @@ def write_testset(
     found: Testset = watched(write_events(rag, size, wanted, model, unanswerable, seed))
     if review:
         found = found.model_copy(update={"entries": tuple(show.reviewed(found.entries))})
-    write(output, lambda: "".join(json.dumps(entry.as_json(), ensure_ascii=False) + "\n" for entry in found.entries))
+    write(
+        output,
+        lambda: "".join(json.dumps(entry.as_json(), ensure_ascii=False) + "\n" for entry in found.entries),
+    )
     if beir:
         written_as_beir(beir, rag, found.entries)
     if as_json:
@@ -243,15 +335,23 @@ def watched(events: Iterator[Event]) -> Any:
     return result
 
 
-def configurations(paths: list[Path] | None, corpus: Path | None, allow_import: list[str]) -> list[Configuration]:
+def configurations(
+    paths: list[Path] | None, corpus: Path | None, allow_import: list[str]
+) -> list[Configuration]:
     """What the files describe, each under its name; where names are the same, under its path."""
     from ragkit.evaluate.run import Configuration
     from ragkit.pipeline_file import find, load
 
     files = list(map(find, paths)) if paths else [find(None)]
     stems = [file.stem for file in files]
-    names = [stem if stems.count(stem) == 1 else str(file.with_suffix("")) for stem, file in zip(stems, files, strict=True)]
-    return [Configuration(name, load(file, corpus=corpus, allow_import=allow_import)) for name, file in zip(names, files, strict=True)]
+    names = [
+        stem if stems.count(stem) == 1 else str(file.with_suffix(""))
+        for stem, file in zip(stems, files, strict=True)
+    ]
+    return [
+        Configuration(name, load(file, corpus=corpus, allow_import=allow_import))
+        for name, file in zip(names, files, strict=True)
+    ]
 
 
 def assessors(path: Path | None, allow_import: list[str]) -> Assessors:
@@ -275,7 +375,9 @@ def _price(text: str) -> tuple[str, tuple[float, float]]:
     try:
         read, written = map(float, prices.split("/"))
     except ValueError:
-        raise UsageError(f"'{text}' is no price; write one such as gpt-4o-mini=0.15/0.60, for a million tokens read and written") from None
+        raise UsageError(
+            f"'{text}' is no price; write one such as gpt-4o-mini=0.15/0.60, for a million tokens read and written"
+        ) from None
     return model, (read, written)
 
 

@@ -10,16 +10,30 @@ import typer
 
 Config = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="Pipeline file; without it, ./ragkit.yaml if there is one, else the default.", show_default=False),
+    typer.Option(
+        "--config",
+        "-c",
+        help="Pipeline file; without it, ./ragkit.yaml if there is one, else the default.",
+        show_default=False,
+    ),
 ]
 CorpusDirectory = Annotated[
-    Path | None, typer.Option("--corpus", help="Directory of the corpus, instead of the file's.", show_default=False)
+    Path | None,
+    typer.Option("--corpus", help="Directory of the corpus, instead of the file's.", show_default=False),
 ]
 AllowImport = Annotated[
-    list[str], typer.Option("--allow-import", help="Package whose import paths the file may use; repeatable.", show_default=False)
+    list[str],
+    typer.Option(
+        "--allow-import", help="Package whose import paths the file may use; repeatable.", show_default=False
+    ),
 ]
 Where = Annotated[
-    str | None, typer.Option("--where", metavar="FILTER", help="Only of passages such as 'year >= 2023 and section contains results'.")
+    str | None,
+    typer.Option(
+        "--where",
+        metavar="FILTER",
+        help="Only of passages such as 'year >= 2023 and section contains results'.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 

@@ -28,7 +28,10 @@ def evaluation(found: Evaluation) -> None:
         _kinds(own)
         _comparisons([c for c in comparisons if c.dataset == dataset])
         if order := found.preferred.get(dataset):
-            out.print("preferred by the judge: " + ", ".join(f"{r.rank}. {r.name} ({r.strength:+.2f})" for r in order))
+            out.print(
+                "preferred by the judge: "
+                + ", ".join(f"{r.rank}. {r.name} ({r.strength:+.2f})" for r in order)
+            )
         out.print()
     for note in found.notes:
         out.print(note, style="dim", markup=False)
@@ -39,7 +42,9 @@ def evaluation(found: Evaluation) -> None:
 def _table(dataset: str, figures: Sequence[Figure]) -> None:
     names = list(dict.fromkeys(f.configuration for f in figures))
     cells = {(f.measure, f.configuration): _cell(f) for f in figures}
-    table = Table("", *names, title=dataset, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(
+        "", *names, title=dataset, title_justify="left", title_style="bold", box=None, pad_edge=False
+    )
     for measure in [*MEASURES, *SUMMARIES]:
         if any((measure, name) in cells for name in names) and not _is_nothing(measure, figures):
             table.add_row(Text(measure, style="cyan"), *(cells.get((measure, name), "") for name in names))
@@ -48,7 +53,9 @@ def _table(dataset: str, figures: Sequence[Figure]) -> None:
 
 def _is_nothing(measure: str, figures: Sequence[Figure]) -> bool:
     """Errors and calls that there were none of need no row."""
-    return measure in ("failed", "calls") and all(f.interval.value == 0 for f in figures if f.measure == measure)
+    return measure in ("failed", "calls") and all(
+        f.interval.value == 0 for f in figures if f.measure == measure
+    )
 
 
 def _cell(figure: Figure) -> Text:
@@ -74,7 +81,9 @@ def _kinds(figures: Sequence[Figure]) -> None:
         for kind in dict.fromkeys(f.kind for f in rows):
             own = {f.configuration: f for f in rows if f.kind == kind}
             cases = max(f.interval.cases for f in own.values())
-            table.add_row(Text(str(kind), style="cyan"), str(cases), *(_cell(own[n]) if n in own else "" for n in names))
+            table.add_row(
+                Text(str(kind), style="cyan"), str(cases), *(_cell(own[n]) if n in own else "" for n in names)
+            )
         out.print()
         out.print(table)
 
@@ -86,12 +95,19 @@ def _comparisons(comparisons: Sequence[Comparison]) -> None:
     for c in sure:
         d = c.difference
         digits = 3 if MEASURES[c.measure].unit == "share" else 4 if c.measure == "cost" else 0
-        line = Text(f"{c.measure}: {c.first} − {c.second} = {d.value:+.{digits}f} [{d.low:+.{digits}f}, {d.high:+.{digits}f}], ")
-        out.print(line.append(f"p = {d.p:.2g}, {d.cases} questions: ", style="dim").append(c.verdict, style="bold"), soft_wrap=True)
+        line = Text(
+            f"{c.measure}: {c.first} − {c.second} = {d.value:+.{digits}f} [{d.low:+.{digits}f}, {d.high:+.{digits}f}], "
+        )
+        out.print(
+            line.append(f"p = {d.p:.2g}, {d.cases} questions: ", style="dim").append(c.verdict, style="bold"),
+            soft_wrap=True,
+        )
     chance = list(dict.fromkeys(c.measure for c in comparisons if c.difference.is_chance))
     if chance:
         out.print(
-            f"could be chance: differences in {', '.join(chance)}" + (" between other pairs" if sure else ""), style="dim", soft_wrap=True
+            f"could be chance: differences in {', '.join(chance)}" + (" between other pairs" if sure else ""),
+            style="dim",
+            soft_wrap=True,
         )
 
 
@@ -102,11 +118,19 @@ def probes(rows: Sequence[Row]) -> None:
         measures = list(dict.fromkeys(name for row in own for name in row.values))
         header = ["", "asked", *measures, "right, to as_found"]
         table = Table(
-            *header, title=configuration, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0)
+            *header,
+            title=configuration,
+            title_justify="left",
+            title_style="bold",
+            box=None,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
         )
         for row in own:
             cells = [_probed(name, row.values[name]) if name in row.values else Text() for name in measures]
-            table.add_row(Text(row.probe, style="cyan", no_wrap=True), str(row.questions), *cells, _apart(row.against))
+            table.add_row(
+                Text(row.probe, style="cyan", no_wrap=True), str(row.questions), *cells, _apart(row.against)
+            )
         out.print(table)
         out.print()
 
@@ -114,7 +138,11 @@ def probes(rows: Sequence[Row]) -> None:
 def _probed(name: str, found: Interval) -> Text:
     """The share; with its interval where it is what the probe is about."""
     text = Text(f"{found.value:.2f}", no_wrap=True)
-    return text.append(f" [{_short(found.low)}, {_short(found.high)}]", style="dim") if name in ("right", "declined") else text
+    return (
+        text.append(f" [{_short(found.low)}, {_short(found.high)}]", style="dim")
+        if name in ("right", "declined")
+        else text
+    )
 
 
 def _apart(found: Difference | None) -> Text:
@@ -140,7 +168,9 @@ def calibration(found: Calibration) -> None:
     for wanted in (0.2, 0.4, 0.6, 0.8, 1.0):
         if reached := [point for point in found.curve if point.coverage <= wanted]:
             last = reached[-1]
-            curve.add_row(f"{last.coverage:.0%}", f"{1 - last.risk:.0%}", str(round(last.coverage * found.questions)))
+            curve.add_row(
+                f"{last.coverage:.0%}", f"{1 - last.risk:.0%}", str(round(last.coverage * found.questions))
+            )
     out.print()
     out.print(curve)
     for warning in found.warnings:
@@ -156,7 +186,11 @@ def testset(found: Testset, path: Path, sample: int, seed: int) -> None:
     kinds = ", ".join(f"{number} {kind}" for kind, number in Counter(e.kind for e in found.entries).items())
     out.print(f"{len(found.entries)} questions in {path}: {kinds}", markup=False)
     if found.rejected:
-        out.print("dropped: " + ", ".join(f"{number} {reason}" for reason, number in found.rejected.items()), style="dim", soft_wrap=True)
+        out.print(
+            "dropped: " + ", ".join(f"{number} {reason}" for reason, number in found.rejected.items()),
+            style="dim",
+            soft_wrap=True,
+        )
     for entry in found.sample(sample, seed) if sample else ():
         _entry(entry)
 
@@ -187,7 +221,16 @@ def _entry(entry: Entry) -> None:
 def estimate(planned: Sequence[Estimate]) -> None:
     """What a run would take: a row for each dataset and configuration."""
     table = Table(
-        "dataset", "configuration", "questions", "known", "papers to ingest", "texts to embed", "calls", "tokens", "seconds", box=None
+        "dataset",
+        "configuration",
+        "questions",
+        "known",
+        "papers to ingest",
+        "texts to embed",
+        "calls",
+        "tokens",
+        "seconds",
+        box=None,
     )
     for e in planned:
         table.add_row(

@@ -32,7 +32,12 @@ if TYPE_CHECKING:
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
 
-_STYLE = {Verdict.SUPPORTED: "green", Verdict.UNSUPPORTED: "red", Verdict.UNRESOLVED: "red", Verdict.UNCHECKED: "yellow"}
+_STYLE = {
+    Verdict.SUPPORTED: "green",
+    Verdict.UNSUPPORTED: "red",
+    Verdict.UNRESOLVED: "red",
+    Verdict.UNCHECKED: "yellow",
+}
 
 
 def show_answer(answer: Answer) -> None:
@@ -49,7 +54,9 @@ def show_answer(answer: Answer) -> None:
 def show_sources(answer: Answer) -> None:
     """The numbered sources of an answer, below what it says nothing of."""
     if answer.unmentioned:
-        out.print(Text(f"\nNone of the passages found mentions {' or '.join(answer.unmentioned)}.", style="yellow"))
+        out.print(
+            Text(f"\nNone of the passages found mentions {' or '.join(answer.unmentioned)}.", style="yellow")
+        )
     out.print()
     for citation in answer.citations:
         _show_citation(citation, answer.question)
@@ -65,7 +72,9 @@ def show_as_written(events: Iterable[Event]) -> None:
         from rich.live import Live
 
         with Live(console=out, transient=True, refresh_per_second=12) as live:
-            answer: Answer = result_of(page.noting(events, lambda: live.update(page.text().append(page.unchecked, style="dim"))))
+            answer: Answer = result_of(
+                page.noting(events, lambda: live.update(page.text().append(page.unchecked, style="dim")))
+            )
         show_answer(answer)
         return
     answer = result_of(page.noting(events, page.print_more))
@@ -121,7 +130,10 @@ def _answer_text(claims: Sequence[Claim]) -> Text:
     for claim in claims:
         before = unmarked(claim.before if text else claim.before.lstrip())
         text.append(before, style="bold" if before.strip() else "")
-        text.append(unmarked(claim.text), style="" if claim.verdict in (Verdict.SUPPORTED, Verdict.UNCHECKED) else "red")
+        text.append(
+            unmarked(claim.text),
+            style="" if claim.verdict in (Verdict.SUPPORTED, Verdict.UNCHECKED) else "red",
+        )
         text.append("".join(f" [{n}]" for n in claim.citations), style="cyan")
         if claim.verdict in (Verdict.UNSUPPORTED, Verdict.UNRESOLVED):
             text.append(f" ({claim.verdict})", style="red")
@@ -177,7 +189,9 @@ def show_hits(hits: Sequence[Document], query: str) -> None:
         )
         out.print(head)
         files = ", ".join(nearby(str(s["uri"])) for s in sources_of(hit))
-        out.print(Padding(Text(f"{span.document_id}:{span.start}-{span.end}  {files}", style="dim"), (0, 0, 0, 3)))
+        out.print(
+            Padding(Text(f"{span.document_id}:{span.start}-{span.end}  {files}", style="dim"), (0, 0, 0, 3))
+        )
         out.print(Padding(_highlighted(_shortened(hit.page_content), query), (0, 0, 1, 3)))
 
 
@@ -189,7 +203,10 @@ def show_trace(event: Event) -> None:
     """One line on standard error for each call: the stage, its component, its time, what it returned."""
     if isinstance(event, Called):
         err.print(
-            Text(f"{event.stage:<9}{event.component:<26}{1000 * event.seconds:9.1f} ms  {_outcome(event.result)}", style="dim"),
+            Text(
+                f"{event.stage:<9}{event.component:<26}{1000 * event.seconds:9.1f} ms  {_outcome(event.result)}",
+                style="dim",
+            ),
             soft_wrap=True,
         )
 
@@ -222,7 +239,11 @@ def show_report(report: IngestReport) -> None:
 
 def show_plan(plan: Plan) -> None:
     """What an ingest would do."""
-    forgotten = f", forget {_many(plan.gone, 'file')} that {'is' if plan.gone == 1 else 'are'} gone" if plan.gone else ""
+    forgotten = (
+        f", forget {_many(plan.gone, 'file')} that {'is' if plan.gone == 1 else 'are'} gone"
+        if plan.gone
+        else ""
+    )
     out.print(
         f"would read {plan.new} new and {_many(plan.changed, 'changed file')} ({plan.unchanged} unchanged){forgotten}:"
         f" {_many(plan.papers, 'paper')}, {_many(plan.passages, 'passage')};"
@@ -246,7 +267,12 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
     out.print(f"corpus {diagnosis.corpus}: " + ", ".join(f"{n} {what}" for what, n in counts.items()))
     table = Table("index", "wanted", "tracked", "present", box=None, pad_edge=False)
     for index in diagnosis.indexes:
-        table.add_row(index.name, str(index.wanted), str(index.tracked), "unknown" if index.present is None else str(index.present))
+        table.add_row(
+            index.name,
+            str(index.wanted),
+            str(index.tracked),
+            "unknown" if index.present is None else str(index.present),
+        )
     out.print(table)
     for done in diagnosis.repaired:
         out.print(f"repaired: {done}")
@@ -258,7 +284,13 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
 
 def show_table(title: str, rows: Iterable[Sequence[str]]) -> None:
     table = Table(
-        *["" for _ in range(2)], title=title, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False
+        *["" for _ in range(2)],
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        show_header=False,
+        box=None,
+        pad_edge=False,
     )
     for row in rows:
         table.add_row(Text(row[0], style="cyan"), *row[1:])

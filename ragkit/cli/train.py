@@ -18,10 +18,21 @@ app = typer.Typer(no_args_is_help=True, help="Train models on questions about th
 def reranker(
     output: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write the model; a new folder.")],
     questions: Annotated[
-        Path | None, typer.Option("--questions", metavar="FILE", help="A file of questions; else the papers' own sentences stand for them.")
+        Path | None,
+        typer.Option(
+            "--questions",
+            metavar="FILE",
+            help="A file of questions; else the papers' own sentences stand for them.",
+        ),
     ] = None,
     base: Annotated[
-        str | None, typer.Option("--base", metavar="MODEL", help="What to start from (default: the embedding model).", show_default=False)
+        str | None,
+        typer.Option(
+            "--base",
+            metavar="MODEL",
+            help="What to start from (default: the embedding model).",
+            show_default=False,
+        ),
     ] = None,
     steps: Annotated[int, typer.Option("--steps", min=1, help="How many steps of training.")] = 200,
     config: Config = None,
@@ -37,7 +48,9 @@ def reranker(
 
     gc.enable()
     rag = load(config, corpus=corpus, allow_import=allow_import)
-    report: TrainingReport = watched(train_events(rag, questions, output, base, Recipe(steps=steps, seed=seed)))
+    report: TrainingReport = watched(
+        train_events(rag, questions, output, base, Recipe(steps=steps, seed=seed))
+    )
     if as_json:
         print_json(report.as_json())
         return

@@ -53,7 +53,9 @@ def _read(path: str | Path) -> bytes:
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
-        raise UsageError(f"there is no file '{path}'; `ragkit config show` prints a configuration to start from") from None
+        raise UsageError(
+            f"there is no file '{path}'; `ragkit config show` prints a configuration to start from"
+        ) from None
     except IsADirectoryError:
         raise UsageError(f"'{path}' is a directory; name the YAML file in it") from None
     except OSError as error:
@@ -72,14 +74,20 @@ def use(cls: Callable[..., T], **arguments: Any) -> T:
 
 def dump(value: Any, defaults: bool = False) -> str:
     """The YAML that `load` would turn back into *value*; with *defaults*, every argument is written out."""
-    return str(yaml.dump(describe(value, defaults=defaults), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+    return str(
+        yaml.dump(
+            describe(value, defaults=defaults), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120
+        )
+    )
 
 
 class _Dumper(yaml.SafeDumper):
     """Escapes the line breaks that YAML would fold: all but `\\n`."""
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
-        return self.represent_scalar("tag:yaml.org,2002:str", text, style='"' if re.search("[\r\x85\u2028\u2029]", text) else None)
+        return self.represent_scalar(
+            "tag:yaml.org,2002:str", text, style='"' if re.search("[\r\x85\u2028\u2029]", text) else None
+        )
 
 
 _Dumper.add_representer(str, _Dumper.represent_text)

@@ -59,7 +59,10 @@ class Checker:
         except UnicodeDecodeError as error:
             before = self.bytes[: error.start]
             column = len(before[before.rfind(b"\n") + 1 :])
-            self.at(Place(before.count(b"\n"), column, ""), f"byte 0x{self.bytes[error.start]:02x} is not UTF-8; save the file as UTF-8")
+            self.at(
+                Place(before.count(b"\n"), column, ""),
+                f"byte 0x{self.bytes[error.start]:02x} is not UTF-8; save the file as UTF-8",
+            )
             raise _Stop from None
         try:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -69,20 +72,30 @@ class Checker:
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position)
             column = error.position - (text.rfind("\n", 0, error.position) + 1)
-            self.at(Place(line, column, ""), f"character U+{_codepoint(error.character):04X} is not allowed in YAML")
+            self.at(
+                Place(line, column, ""),
+                f"character U+{_codepoint(error.character):04X} is not allowed in YAML",
+            )
             raise _Stop from None
         except RecursionError:
             self.at(Place(0, 0, ""), "nested too deeply")
             raise _Stop from None
         if node is None or (isinstance(node, yaml.ScalarNode) and node.value == "" and node.style is None):
-            self.at(Place(0, 0, ""), "the file is empty; `ragkit config show` prints a configuration to start from")
+            self.at(
+                Place(0, 0, ""),
+                "the file is empty; `ragkit config show` prints a configuration to start from",
+            )
             raise _Stop
         return node
 
     def syntax(self, error: yaml.MarkedYAMLError, text: str) -> str:
         problem = error.problem or "cannot be read as YAML"
         mark = error.problem_mark
-        if mark is not None and mark.line < len(self.lines) and "\t" in self.lines[mark.line][: mark.column + 1]:
+        if (
+            mark is not None
+            and mark.line < len(self.lines)
+            and "\t" in self.lines[mark.line][: mark.column + 1]
+        ):
             return "a tab cannot indent YAML; use spaces"
         if undefined := re.match(r"found undefined alias '?([^' ]+)'?", problem):
             anchors = re.findall(r"&([\w-]+)", text)
@@ -112,13 +125,19 @@ class Checker:
                 if not isinstance(key, yaml.ScalarNode):
                     continue
                 if key.value in first and key.value != "<<":
-                    self.problem(key, joined(path, key.value), f"written twice; first in line {first[key.value].start_mark.line + 1}")
+                    self.problem(
+                        key,
+                        joined(path, key.value),
+                        f"written twice; first in line {first[key.value].start_mark.line + 1}",
+                    )
                 first.setdefault(key.value, key)
                 waiting.append((value, joined(path, key.value), depth + 1))
 
     # --- from nodes to specs
 
-    def call(self, maker: components.Maker, node: yaml.Node, path: str, ignore: set[str], name: str = "") -> Spec:
+    def call(
+        self, maker: components.Maker, node: yaml.Node, path: str, ignore: set[str], name: str = ""
+    ) -> Spec:
         """Check that *node* holds the arguments of *maker*."""
         self.count(node, path)
         self.above.append(id(node))
@@ -130,9 +149,13 @@ class Checker:
                 arguments[word] = self.value(parameters[word].hint, value, joined(path, word))
             elif word not in ignore:
                 meant |= set(_close(word, parameters))
-                hint = _did_you_mean(word, parameters) or (f" (known: {', '.join(parameters)})" if parameters else "")
+                hint = _did_you_mean(word, parameters) or (
+                    f" (known: {', '.join(parameters)})" if parameters else ""
+                )
                 self.problem(
-                    key, joined(path, word), (f"{name} has no argument '{word}'" if name else f"there is no key '{word}' here") + hint
+                    key,
+                    joined(path, word),
+                    (f"{name} has no argument '{word}'" if name else f"there is no key '{word}' here") + hint,
                 )
         for word, parameter in parameters.items():
             if parameter.required and word not in {*arguments, *meant} and isinstance(node, yaml.MappingNode):
@@ -193,16 +216,28 @@ class Checker:
         except yaml.YAMLError as error:
             return self.problem(node, path, str(getattr(error, "problem", error)))
         except (RecursionError, ValueError) as error:
-            return self.problem(node, path, str(error) if isinstance(error, ValueError) else "contains itself")
+            return self.problem(
+                node, path, str(error) if isinstance(error, ValueError) else "contains itself"
+            )
         try:
             value = validated(hint, written)
         except Unset as error:
-            return self.problem(node, path, f"environment variable '{error}' is not set; `${{{error}:-default}}` gives a default")
+            return self.problem(
+                node,
+                path,
+                f"environment variable '{error}' is not set; `${{{error}:-default}}` gives a default",
+            )
         except Unclosed as error:
-            return self.problem(node, path, f"'${{' in '{error}' is not closed; a variable is written ${{NAME}} or ${{NAME:-default}}")
+            return self.problem(
+                node,
+                path,
+                f"'${{' in '{error}' is not closed; a variable is written ${{NAME}} or ${{NAME:-default}}",
+            )
         except ValidationError as error:
             for e in error.errors():
-                at = path + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in e["loc"] if not _is_branch(p))
+                at = path + "".join(
+                    f"[{p}]" if isinstance(p, int) else f".{p}" for p in e["loc"] if not _is_branch(p)
+                )
                 self.problem(_descend(node, e["loc"]), at, _worded(e))
             return None
         if isinstance(written, bool) and not isinstance(value, bool):
@@ -218,7 +253,9 @@ class Checker:
         try:
             yaml.SafeLoader("").flatten_mapping(node)
         except yaml.MarkedYAMLError:
-            self.problem(merged[0], path, f"`<<` merges a mapping into another, and {_shown(merged[0])} is none")
+            self.problem(
+                merged[0], path, f"`<<` merges a mapping into another, and {_shown(merged[0])} is none"
+            )
         except RecursionError:
             self.problem(node, path, "contains itself")
             raise _Stop from None
@@ -245,7 +282,10 @@ class Checker:
         source = self.lines[place.line] if place.line < len(self.lines) else ""
         path = place.path if len(place.path) < 100 else f"{place.path[:40]}..."
         problem = Problem(place.line + 1, place.column + 1, path or "(file)", message, source)
-        if not any((p.line, p.column, p.message) == (problem.line, problem.column, problem.message) for p in self.problems):
+        if not any(
+            (p.line, p.column, p.message) == (problem.line, problem.column, problem.message)
+            for p in self.problems
+        ):
             self.problems.append(problem)  # once, however many aliases lead to it
 
 
@@ -264,7 +304,9 @@ def item_of(hint: Any) -> Any:
 def _worded(error: Any) -> str:
     message, value = str(error["msg"]), error["input"]
     message = message.removeprefix("Value error, ").partition(", unable to parse")[0]
-    message = f"{message[0].lower()}{message[1:]}".replace("input is not a valid path for <class 'pathlib.Path'>", "input should be a path")
+    message = f"{message[0].lower()}{message[1:]}".replace(
+        "input is not a valid path for <class 'pathlib.Path'>", "input should be a path"
+    )
     shown = repr(value) if len(repr(value)) < 80 else f"{repr(value)[:80]}..."
     expected = re.findall(r"'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
     return f"{message}, got {shown}{_did_you_mean(str(value), expected)}"
@@ -272,7 +314,9 @@ def _worded(error: Any) -> str:
 
 def _is_branch(part: Any) -> bool:
     """pydantic puts the tried type into the location of an error in a union, such as `constrained-int`."""
-    return isinstance(part, str) and bool(re.search(r"[\[(]|^(str|int|float|bool|constrained-\w+|none)$", part))
+    return isinstance(part, str) and bool(
+        re.search(r"[\[(]|^(str|int|float|bool|constrained-\w+|none)$", part)
+    )
 
 
 def _descend(node: yaml.Node, location: Iterable[Any]) -> yaml.Node:

@@ -145,7 +145,9 @@ def find(name: str, slots: tuple[type, ...], allow: typing.Collection[str] = ())
     package = name.partition(".")[0]
     allowed = {*allow, *os.environ.get("RAGKIT_ALLOW_IMPORT", "").replace(",", " ").split()}
     if not package.startswith("langchain_") and package not in allowed:
-        raise NotFound(f"importing '{package}' is not allowed; if you trust it, pass --allow-import {package}")
+        raise NotFound(
+            f"importing '{package}' is not allowed; if you trust it, pass --allow-import {package}"
+        )
     module, _, attribute = name.rpartition(".")
     try:
         maker: Maker = getattr(importlib.import_module(module), attribute)
@@ -182,7 +184,11 @@ class Parameter(NamedTuple):
 def parameters(maker: Maker) -> dict[str, Parameter]:
     """The arguments of *maker*, from its pydantic fields or its signature."""
     if hasattr(maker, "model_fields"):
-        return {field.alias or name: _from_field(field) for name, field in maker.model_fields.items() if name not in _RUNNABLE}
+        return {
+            field.alias or name: _from_field(field)
+            for name, field in maker.model_fields.items()
+            if name not in _RUNNABLE
+        }
     if dataclasses.is_dataclass(maker):
         hints = hints_of(maker)
         return {f.name: Parameter(hints[f.name], _default_of(f)) for f in dataclasses.fields(maker) if f.init}
@@ -200,13 +206,24 @@ def parameters(maker: Maker) -> dict[str, Parameter]:
 
 
 # Fields that every LangChain runnable has and that no pipeline file sets.
-_RUNNABLE = {"callbacks", "callback_manager", "tags", "metadata", "custom_get_token_ids", "cache", "rate_limiter"}
+_RUNNABLE = {
+    "callbacks",
+    "callback_manager",
+    "tags",
+    "metadata",
+    "custom_get_token_ids",
+    "cache",
+    "rate_limiter",
+}
 
 
 def _from_field(field: FieldInfo) -> Parameter:
     hint = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
     return Parameter(
-        hint, inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True, validated_data={})
+        hint,
+        inspect.Parameter.empty
+        if field.is_required()
+        else field.get_default(call_default_factory=True, validated_data={}),
     )
 
 
@@ -231,7 +248,12 @@ def summary(maker: Maker) -> str:
 
 def described(name: str) -> list[tuple[type, Maker]]:
     """The (slot, maker) pairs that *name* stands for; raises `UsageError` if there is none."""
-    found = [(slot, maker) for slot in interfaces() for n, maker in registered() if n == name and issubclass(makes(maker), slot)]
+    found = [
+        (slot, maker)
+        for slot in interfaces()
+        for n, maker in registered()
+        if n == name and issubclass(makes(maker), slot)
+    ]
     if not found:
         raise UsageError(f"no component is called '{name}'; `ragkit components` lists them all")
     return found

@@ -18,7 +18,12 @@ def json_schema(root: components.Maker) -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     schema = _call(root, definitions)
     schema["properties"][DEFINITIONS] = {"description": "a place for anchors; its value is not used"}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "ragkit pipeline", **schema, "$defs": definitions}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "ragkit pipeline",
+        **schema,
+        "$defs": definitions,
+    }
 
 
 def _call(maker: components.Maker, definitions: dict[str, Any], name: str = "") -> dict[str, Any]:
@@ -51,12 +56,22 @@ def _value(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 
 def _slot(slot: type, definitions: dict[str, Any]) -> str:
     if slot.__name__ not in definitions:
-        definitions[slot.__name__] = {}  # in place before it is filled: a component may hold another of its kind
+        definitions[
+            slot.__name__
+        ] = {}  # in place before it is filled: a component may hold another of its kind
         named = sorted(components.names(slot).items())
-        bare = [name for name, maker in named if not any(p.required for p in components.parameters(maker).values())]
+        bare = [
+            name
+            for name, maker in named
+            if not any(p.required for p in components.parameters(maker).values())
+        ]
         choices: list[dict[str, Any]] = [{"enum": bare}] if bare else []
         choices += [_call(maker, definitions, name) for name, maker in named]
-        imported = {"type": "object", "properties": {"type": {"type": "string", "pattern": r"\."}}, "required": ["type"]}
+        imported = {
+            "type": "object",
+            "properties": {"type": {"type": "string", "pattern": r"\."}},
+            "required": ["type"],
+        }
         definitions[slot.__name__] = {"anyOf": [*choices, imported]}
     return slot.__name__
 

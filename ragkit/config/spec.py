@@ -70,7 +70,9 @@ def build(value: Any, made: list[tuple[Spec, Any]] | None = None) -> Any:
     except (ValueError, TypeError, ImportError) as error:  # pydantic's ValidationError is a ValueError
         if value.place is None:
             raise
-        label = "" if components.is_part(value.maker) or value.name.startswith("ragkit.") else f"{value.name}: "
+        label = (
+            "" if components.is_part(value.maker) or value.name.startswith("ragkit.") else f"{value.name}: "
+        )
         raise Refused(value.place, f"{label}{_first_line(error)}") from error
     remember(instance, value)
     made.append((value, instance))
@@ -97,21 +99,33 @@ def describe(value: Any, path: str = "", defaults: bool = False) -> Any:
         return str(value)
     if isinstance(value, SecretStr):
         if value.get_secret_value():
-            raise TypeError(f"{path or 'value'}: a secret is not written to YAML; let the file take it from the environment: ${{NAME}}")
+            raise TypeError(
+                f"{path or 'value'}: a secret is not written to YAML; let the file take it from the environment: ${{NAME}}"
+            )
         return ""
     if isinstance(value, list | tuple):
         return [describe(v, f"{path}[{i}]", defaults) for i, v in enumerate(value)]
     if isinstance(value, Mapping):
         return {k: describe(v, joined(path, k), defaults) for k, v in value.items()}
-    if isinstance(value, BaseModel) and not components.is_ours(type(value)) and not hasattr(value, "_ragkit_spec"):
+    if (
+        isinstance(value, BaseModel)
+        and not components.is_ours(type(value))
+        and not hasattr(value, "_ragkit_spec")
+    ):
         raise TypeError(_cannot_write(value, path))
-    spec = value if isinstance(value, Spec) else getattr(value, "_ragkit_spec", None) or _read_back(value, path)
+    spec = (
+        value if isinstance(value, Spec) else getattr(value, "_ragkit_spec", None) or _read_back(value, path)
+    )
     written = dict(spec.arguments)
     if defaults and components.is_ours(spec.maker):
         written = {n: spec.arguments.get(n, p.default) for n, p in components.parameters(spec.maker).items()}
     else:
         known = components.parameters(spec.maker)
-        written = {n: v for n, v in written.items() if n not in known or known[n].required or not _same(v, known[n].default)}
+        written = {
+            n: v
+            for n, v in written.items()
+            if n not in known or known[n].required or not _same(v, known[n].default)
+        }
     arguments = {name: describe(v, joined(path, name), defaults) for name, v in written.items()}
     return {"type": spec.name, **arguments} if components.is_slot(components.makes(spec.maker)) else arguments
 
@@ -145,7 +159,11 @@ def _read_back(value: Any, path: str) -> Spec:
     maker: components.Maker = type(value)
     if not components.is_ours(maker):
         raise TypeError(_cannot_write(value, path))
-    return Spec(maker, {name: getattr(value, name) for name in components.parameters(maker)}, components.name_of(maker))
+    return Spec(
+        maker,
+        {name: getattr(value, name) for name in components.parameters(maker)},
+        components.name_of(maker),
+    )
 
 
 def _cannot_write(value: Any, path: str) -> str:

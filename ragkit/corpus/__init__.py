@@ -165,7 +165,9 @@ class Corpus:
     def _connect(cls, path: Path) -> sqlite3.Connection:
         with ExitStack() as opened:
             try:
-                connection = opened.enter_context(closing(sqlite3.connect(path, timeout=30, isolation_level=None)))
+                connection = opened.enter_context(
+                    closing(sqlite3.connect(path, timeout=30, isolation_level=None))
+                )
                 connection.execute("PRAGMA foreign_keys = ON")
                 connection.execute("PRAGMA synchronous = NORMAL")
                 version = _version(connection)
@@ -173,16 +175,22 @@ class Corpus:
                     connection.execute("PRAGMA journal_mode = WAL")
                     cls._migrate(connection)
             except sqlite3.DatabaseError as error:
-                raise CorpusError(f"'{path}' cannot be opened as a corpus: {error}; restore it, or ingest into another --corpus") from None
+                raise CorpusError(
+                    f"'{path}' cannot be opened as a corpus: {error}; restore it, or ingest into another --corpus"
+                ) from None
             if version > len(_MIGRATIONS):
-                raise CorpusError(f"'{path}' was written by a newer ragkit (schema {version}); upgrade ragkit to read it")
+                raise CorpusError(
+                    f"'{path}' was written by a newer ragkit (schema {version}); upgrade ragkit to read it"
+                )
             opened.pop_all()  # keep it
         return connection
 
     @staticmethod
     def _migrate(connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
-        for number in range(_version(connection), len(_MIGRATIONS)):  # read again: another process may have been quicker
+        for number in range(
+            _version(connection), len(_MIGRATIONS)
+        ):  # read again: another process may have been quicker
             for statement in _MIGRATIONS[number].split(";"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {number + 1}")
@@ -195,7 +203,9 @@ class Corpus:
             self.directory.mkdir(parents=True, exist_ok=True)
             lock = (self.directory / "lock").open("a+")
         except OSError as error:
-            raise CorpusError(f"cannot write to the corpus in '{self.directory}': {error.strerror}; choose another --corpus") from None
+            raise CorpusError(
+                f"cannot write to the corpus in '{self.directory}': {error.strerror}; choose another --corpus"
+            ) from None
         with closing(lock):
             if not _locked(lock):
                 lock.seek(0)
@@ -230,7 +240,9 @@ class Corpus:
             connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
             self._roll_back(connection)
-            raise CorpusError(f"cannot write to '{self.path}': {error}; what was there before is intact") from None
+            raise CorpusError(
+                f"cannot write to '{self.path}': {error}; what was there before is intact"
+            ) from None
         except BaseException:
             self._roll_back(connection)
             raise
@@ -250,7 +262,9 @@ class Corpus:
 
     def has_file(self, uri: str, digest: str, loader: str) -> bool:
         """Was this very content read by this very loader?"""
-        row = self._db.execute("SELECT 1 FROM files WHERE uri = ? AND digest = ? AND loader = ?", (uri, digest, loader)).fetchone()
+        row = self._db.execute(
+            "SELECT 1 FROM files WHERE uri = ? AND digest = ? AND loader = ?", (uri, digest, loader)
+        ).fetchone()
         return row is not None
 
     def put_file(self, uri: str, digest: str, loader: str, entries: Sequence[Document]) -> None:
@@ -301,7 +315,9 @@ class Corpus:
         keys = identity_keys(entry)
         described = bool(entry.metadata.get("bibliography"))
         if described:
-            rows = [(uri, position, key, _metadata(entry.metadata)) for key in keys if not key.startswith("text:")]
+            rows = [
+                (uri, position, key, _metadata(entry.metadata)) for key in keys if not key.startswith("text:")
+            ]
             db.executemany("INSERT INTO descriptions VALUES (?, ?, ?, ?)", rows)
         known = self._known_as(db, keys)
         if described and (known or not text):
@@ -314,13 +330,17 @@ class Corpus:
         files = json.dumps(where["files"]) if "files" in where else None
         places = _packed(where.get("map", ()), _MAP), _packed(where.get("pages", ()), _PAGES), files
         db.execute(
-            "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (uri, position, identity, where.get("start"), where.get("end"), *places)
+            "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (uri, position, identity, where.get("start"), where.get("end"), *places),
         )
         if known:
             db.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?)", [(key, known) for key in keys])
             [kept] = db.execute("SELECT text FROM documents WHERE id = ?", (known,)).fetchone()
             if kept != text:
-                db.execute("INSERT INTO variants VALUES (?, ?, ?, ?, ?)", (uri, position, title, text, _metadata(entry.metadata)))
+                db.execute(
+                    "INSERT INTO variants VALUES (?, ?, ?, ?, ?)",
+                    (uri, position, title, text, _metadata(entry.metadata)),
+                )
 
     @staticmethod
     def _is_described_only(db: sqlite3.Connection, document: str) -> bool:
@@ -348,7 +368,9 @@ class Corpus:
             "INSERT INTO documents VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET title = excluded.title, metadata = excluded.metadata",
             (identity, title_of(paper), paper.page_content, _metadata(paper.metadata)),
         )
-        db.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?)", [(key, identity) for key in identity_keys(paper)])
+        db.executemany(
+            "INSERT OR IGNORE INTO keys VALUES (?, ?)", [(key, identity) for key in identity_keys(paper)]
+        )
         return identity
 
     def _promote_variants(self, db: sqlite3.Connection) -> None:
@@ -364,8 +386,12 @@ class Corpus:
             if document not in heirs:
                 heirs[document] = (self._put_document(db, paper), text)
             heir, heir_text = heirs[document]
-            db.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?)", [(key, heir) for key in identity_keys(paper)])
-            db.execute("UPDATE sources SET document = ? WHERE uri = ? AND position = ?", (heir, uri, position))
+            db.executemany(
+                "INSERT OR IGNORE INTO keys VALUES (?, ?)", [(key, heir) for key in identity_keys(paper)]
+            )
+            db.execute(
+                "UPDATE sources SET document = ? WHERE uri = ? AND position = ?", (heir, uri, position)
+            )
             if text == heir_text:
                 db.execute("DELETE FROM variants WHERE uri = ? AND position = ?", (uri, position))
 
@@ -373,7 +399,9 @@ class Corpus:
         """Delete the documents, with their chunks, that no file lists; say how many there were."""
         with self._transaction() as db:
             db.execute("DELETE FROM former")
-            return db.execute("DELETE FROM documents WHERE NOT EXISTS (SELECT 1 FROM sources WHERE document = documents.id)").rowcount
+            return db.execute(
+                "DELETE FROM documents WHERE NOT EXISTS (SELECT 1 FROM sources WHERE document = documents.id)"
+            ).rowcount
 
     def document(self, identity: str) -> Document | None:
         """The paper with this id, its text whole, or None."""
@@ -385,7 +413,9 @@ class Corpus:
         sources = self._sources(every)
         return {
             identity: Document(
-                id=identity, page_content=text, metadata={**known, "sources": [s.within(None) for s in sources.get(identity, ())]}
+                id=identity,
+                page_content=text,
+                metadata={**known, "sources": [s.within(None) for s in sources.get(identity, ())]},
             )
             for identity, text, known in self._texts(every)
         }
@@ -394,16 +424,23 @@ class Corpus:
         """Of each document its id, its text, and what is known of it."""
         for some in _batches(identities):
             said = self._descriptions(f"WHERE document IN ({_marks(some)})", some)
-            for identity, title, text, metadata in self._db.execute(f"SELECT * FROM documents WHERE id IN ({_marks(some)})", some):
+            for identity, title, text, metadata in self._db.execute(
+                f"SELECT * FROM documents WHERE id IN ({_marks(some)})", some
+            ):
                 yield identity, text, {**said.get(identity, {}), **json.loads(metadata), "title": title}
 
     def _descriptions(self, condition: str = "", parameters: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
         """What bibliographies say of each document; of several, the first by path counts."""
         found: dict[str, dict[str, Any]] = {}
         for document, metadata in self._db.execute(
-            f"SELECT document, metadata FROM descriptions JOIN keys USING (key) {condition} ORDER BY document, uri, position", parameters
+            f"SELECT document, metadata FROM descriptions JOIN keys USING (key) {condition} ORDER BY document, uri, position",
+            parameters,
         ):
-            said = {name: value for name, value in json.loads(metadata).items() if name not in ("bibliography", "title_guessed", "key")}
+            said = {
+                name: value
+                for name, value in json.loads(metadata).items()
+                if name not in ("bibliography", "title_guessed", "key")
+            }
             found[document] = {**said, **found.get(document, {})}
         return found
 
@@ -430,7 +467,12 @@ class Corpus:
 
     def find_documents(self, beginning: str) -> list[str]:
         """The ids that begin so: a user may shorten an id as long as it is unique."""
-        return [i for [i] in self._db.execute("SELECT id FROM documents WHERE id GLOB ? || '*' ORDER BY id", (_no_glob(beginning),))]
+        return [
+            i
+            for [i] in self._db.execute(
+                "SELECT id FROM documents WHERE id GLOB ? || '*' ORDER BY id", (_no_glob(beginning),)
+            )
+        ]
 
     def uris(self) -> list[str]:
         return [u for [u] in self._db.execute("SELECT uri FROM files ORDER BY uri")]
@@ -457,11 +499,17 @@ class Corpus:
             document, start, end = m["document_id"], m["start"], m["end"]
             if texts[document][start:end] != chunk.page_content:
                 raise ValueError(f"chunk {start}:{end} of document {document} is not the text at that place")
-            added = {k: v for k, v in m.items() if k not in ("document_id", "title", "start", "end", "sources")}
-            rows.append((chunk_id(document, chunker, start, end), document, chunker, start, end, json.dumps(added)))
+            added = {
+                k: v for k, v in m.items() if k not in ("document_id", "title", "start", "end", "sources")
+            }
+            rows.append(
+                (chunk_id(document, chunker, start, end), document, chunker, start, end, json.dumps(added))
+            )
         with self._transaction() as db:
             db.executemany("INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?, ?)", rows)
-            db.executemany("INSERT OR IGNORE INTO chunked VALUES (?, ?)", [(identity, chunker) for identity in texts])
+            db.executemany(
+                "INSERT OR IGNORE INTO chunked VALUES (?, ?)", [(identity, chunker) for identity in texts]
+            )
 
     def passages(self, identities: Iterable[str]) -> dict[str, Document]:
         """The chunks with these ids, with text, title and sources; those that there are.
@@ -485,7 +533,8 @@ class Corpus:
         rows = []
         for some in _batches(wanted):
             rows += self._db.execute(
-                f'SELECT id, document, chunker, start, "end", metadata FROM chunks WHERE id IN ({_marks(some)})', some
+                f'SELECT id, document, chunker, start, "end", metadata FROM chunks WHERE id IN ({_marks(some)})',
+                some,
             ).fetchall()
         documents = list(dict.fromkeys(row[1] for row in rows))
         sources = self._sources(documents)
@@ -498,7 +547,9 @@ class Corpus:
             known = {k: v for k, v in known.items() if k not in ("title", "sections")}
             places = [source.within((start, end)) for source in sources.get(document, ())]
             paper = Document(id=document, page_content=text, metadata={"title": papers[document][1]["title"]})
-            found[identity] = passage(paper, start, end, chunker, **{**known, "sources": places, **json.loads(metadata)})
+            found[identity] = passage(
+                paper, start, end, chunker, **{**known, "sources": places, **json.loads(metadata)}
+            )
         return found
 
     def matching(self, where: Where) -> frozenset[str] | None:
@@ -514,7 +565,12 @@ class Corpus:
         if not where.fields() <= {"section", "kind"}:
             said = self._descriptions()
             for identity, title, metadata in db.execute("SELECT id, title, metadata FROM documents"):
-                papers[identity] = {**said.get(identity, {}), **json.loads(metadata), "title": title, "uri": []}
+                papers[identity] = {
+                    **said.get(identity, {}),
+                    **json.loads(metadata),
+                    "title": title,
+                    "uri": [],
+                }
             for identity, uri in db.execute("SELECT document, uri FROM sources"):
                 papers[identity]["uri"].append(uri)
         passes: dict[tuple[str, str], bool] = {}  # few chunks of a paper differ in their metadata
@@ -536,13 +592,17 @@ class Corpus:
         found = {}
         for some in _batches(texts):
             for text, blob in self._db.execute(
-                f"SELECT text, vector FROM vectors WHERE model = ? AND text IN ({_marks(some)})", (model, *some)
+                f"SELECT text, vector FROM vectors WHERE model = ? AND text IN ({_marks(some)})",
+                (model, *some),
             ):
                 found[text] = np.frombuffer(blob, dtype=np.float32)
         return found
 
     def put_vectors(self, model: str, texts: Sequence[str], vectors: Vectors) -> None:
-        rows = [(model, text, np.asarray(v, dtype=np.float32).tobytes()) for text, v in zip(texts, vectors, strict=True)]
+        rows = [
+            (model, text, np.asarray(v, dtype=np.float32).tobytes())
+            for text, v in zip(texts, vectors, strict=True)
+        ]
         with self._transaction() as db:
             db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
 
@@ -572,7 +632,10 @@ class Corpus:
 
     def held(self, index: str) -> list[str]:
         """The chunks that *index* holds, by the ledger."""
-        return [i for [i] in self._db.execute('SELECT chunk FROM ledger WHERE "index" = ? ORDER BY chunk', (index,))]
+        return [
+            i
+            for [i] in self._db.execute('SELECT chunk FROM ledger WHERE "index" = ? ORDER BY chunk', (index,))
+        ]
 
     def mark(self, index: str, chunks: Iterable[str]) -> None:
         with self._transaction() as db:
@@ -580,7 +643,9 @@ class Corpus:
 
     def unmark(self, index: str, chunks: Iterable[str]) -> None:
         with self._transaction() as db:
-            db.executemany('DELETE FROM ledger WHERE "index" = ? AND chunk = ?', [(index, chunk) for chunk in chunks])
+            db.executemany(
+                'DELETE FROM ledger WHERE "index" = ? AND chunk = ?', [(index, chunk) for chunk in chunks]
+            )
 
     def begin_index(self, index: str, fingerprint: str) -> None:
         """Note that *index* exists, holds nothing, and is built with what *fingerprint* stands for."""
@@ -599,12 +664,20 @@ class Corpus:
                     " generation = excluded.generation",
                     (new.index, new.fingerprint, new.generation),
                 )
-                db.executemany('DELETE FROM ledger WHERE "index" = ? AND chunk = ?', [(new.index, chunk) for chunk in new.removed])
-                db.executemany("INSERT OR IGNORE INTO ledger VALUES (?, ?)", [(new.index, chunk) for chunk in new.added])
+                db.executemany(
+                    'DELETE FROM ledger WHERE "index" = ? AND chunk = ?',
+                    [(new.index, chunk) for chunk in new.removed],
+                )
+                db.executemany(
+                    "INSERT OR IGNORE INTO ledger VALUES (?, ?)", [(new.index, chunk) for chunk in new.added]
+                )
 
     def published(self) -> dict[str, tuple[str, int]]:
         """Of each index what it was built with and which of its generations is searched."""
-        return {name: (built, number) for name, built, number in self._db.execute("SELECT name, fingerprint, generation FROM indexes")}
+        return {
+            name: (built, number)
+            for name, built, number in self._db.execute("SELECT name, fingerprint, generation FROM indexes")
+        }
 
     def index_fingerprint(self, index: str) -> str | None:
         """What *index* was built with; None if there is no such index."""
@@ -613,7 +686,11 @@ class Corpus:
 
     def indexes(self) -> dict[str, int]:
         """The number of chunks in each index, by the ledger."""
-        return dict(self._db.execute('SELECT name, count(chunk) FROM indexes LEFT JOIN ledger ON "index" = name GROUP BY name').fetchall())
+        return dict(
+            self._db.execute(
+                'SELECT name, count(chunk) FROM indexes LEFT JOIN ledger ON "index" = name GROUP BY name'
+            ).fetchall()
+        )
 
     # --- counting and checking
 
@@ -650,9 +727,18 @@ class Corpus:
         """What is wrong with the database itself, one sentence each; empty when it is sound."""
         found: list[str] = []
         try:
-            self._db.create_function("characters", 1, len, deterministic=True)  # SQLite's own length() ends at a NUL
-            found += [f"the database is damaged: {row}" for [row] in self._db.execute("PRAGMA integrity_check") if row != "ok"]
-            found += [f"table {row[0]} points at a missing {row[2]}" for row in self._db.execute("PRAGMA foreign_key_check")]
+            self._db.create_function(
+                "characters", 1, len, deterministic=True
+            )  # SQLite's own length() ends at a NUL
+            found += [
+                f"the database is damaged: {row}"
+                for [row] in self._db.execute("PRAGMA integrity_check")
+                if row != "ok"
+            ]
+            found += [
+                f"table {row[0]} points at a missing {row[2]}"
+                for row in self._db.execute("PRAGMA foreign_key_check")
+            ]
             [outside] = self._db.execute(
                 "SELECT count(*) FROM chunks JOIN documents ON documents.id = document"
                 ' WHERE start < 0 OR start >= "end" OR "end" > characters(text)'
@@ -727,7 +813,9 @@ class CorpusReader:
     def corpus(self) -> Corpus:
         corpus: Corpus | None = self.__dict__.get("_corpus")
         if corpus is None:
-            raise UsageError(f"this {type(self).__name__} has no corpus yet: make a Rag with it, or call attach_corpus(corpus)")
+            raise UsageError(
+                f"this {type(self).__name__} has no corpus yet: make a Rag with it, or call attach_corpus(corpus)"
+            )
         return corpus
 
 

@@ -100,7 +100,9 @@ class Calibration:
         }
 
 
-def calibrate(configuration: Configuration, dataset: Dataset, settings: Settings = Settings(), precision: float = 0.9) -> Calibration:
+def calibrate(
+    configuration: Configuration, dataset: Dataset, settings: Settings = Settings(), precision: float = 0.9
+) -> Calibration:
     """Ask every question with the gate open, and fit the gate.  Raises `UsageError` if there is too little to fit it to."""
     for event in calibrate_events(configuration, dataset, settings, precision):
         last = event
@@ -113,8 +115,14 @@ def calibrate_events(
 ) -> Iterator[Event]:
     """The same, as a stream of `Progress` that ends with `Finished(calibration)`."""
     if not dataset.asks:
-        raise UsageError(f"'{dataset.name}' has rankings only; a gate is fitted to a file of questions (JSON lines) with their answers")
-    retriever = gate.retriever if isinstance(gate := configuration.rag.answer_pipeline.gate, CalibratedGate | RelevanceGate) else "dense"
+        raise UsageError(
+            f"'{dataset.name}' has rankings only; a gate is fitted to a file of questions (JSON lines) with their answers"
+        )
+    retriever = (
+        gate.retriever
+        if isinstance(gate := configuration.rag.answer_pipeline.gate, CalibratedGate | RelevanceGate)
+        else "dense"
+    )
     with Session(settings) as session:
         rag = yield from session.prepared(replace(configuration, rag=_ungated(configuration.rag)), dataset)
         outcomes = yield from session.ask(rag, configuration, dataset)
@@ -131,20 +139,30 @@ def calibrate_events(
 
 
 def _ungated(rag: Rag) -> Rag:
-    return Rag(corpus=rag.corpus.directory, ingest=rag.ingest_pipeline, answer=replace(rag.answer_pipeline, gate=None))
+    return Rag(
+        corpus=rag.corpus.directory,
+        ingest=rag.ingest_pipeline,
+        answer=replace(rag.answer_pipeline, gate=None),
+    )
 
 
 def _example(session: Session, rag: Rag, case: Case, outcome: Outcome, state: str, retriever: str) -> Example:
     search, found = session.search(rag, case, state)
     passages = run(rag.answer_pipeline.refined(search.query, found))
     answered = outcome.answer is not None and not outcome.answer.abstained
-    right = answered and case.answerable and (not case.must_include or is_right(case, outcome.answer.text if outcome.answer else ""))
+    right = (
+        answered
+        and case.answerable
+        and (not case.must_include or is_right(case, outcome.answer.text if outcome.answer else ""))
+    )
     return Example(
         case=case.id,
         answerable=case.answerable,
         right=right,
         found=found_signals(search.query, passages, retriever) if passages else {},
-        judged=judged_signals(Relevance(), outcome.judged) if passages and answered and outcome.judged else {},
+        judged=judged_signals(Relevance(), outcome.judged)
+        if passages and answered and outcome.judged
+        else {},
     )
 
 
@@ -154,14 +172,18 @@ def _example(session: Session, rag: Rag, case: Case, outcome: Outcome, state: st
 def fit(examples: Sequence[Example], precision: float, retriever: str = "dense") -> Calibration:
     """The gate that answers as many of *examples* as it can while *precision* of the answers are right."""
     if not any(e.judged for e in examples):
-        raise UsageError("no question got an answer to calibrate with; `ragkit doctor` says what the corpus holds")
+        raise UsageError(
+            "no question got an answer to calibrate with; `ragkit doctor` says what the corpus holds"
+        )
     given = [e for e in examples if e.judged]
     folds = _folds(given)
     sure, likely, answered = np.zeros(len(given)), np.zeros(len(given)), np.zeros(len(given), dtype=bool)
     for fold in range(_FOLDS):
         if (held := folds == fold).any():
             models = _models([e for e, out in zip(given, held, strict=True) if not out])
-            likely[held], sure[held] = _confidences(models, [e for e, out in zip(given, held, strict=True) if out])
+            likely[held], sure[held] = _confidences(
+                models, [e for e, out in zip(given, held, strict=True) if out]
+            )
     right = np.array([e.right for e in given])
     for fold in range(_FOLDS):
         held = folds == fold
@@ -171,7 +193,9 @@ def fit(examples: Sequence[Example], precision: float, retriever: str = "dense")
     found, judged = _models(given)
     by_case = {e.case for e, yes in zip(given, answered, strict=True) if yes}
     return Calibration(
-        gate=CalibratedGate(retriever, _rounded(replace(found, threshold=early)), _rounded(replace(judged, threshold=late))),
+        gate=CalibratedGate(
+            retriever, _rounded(replace(found, threshold=early)), _rounded(replace(judged, threshold=late))
+        ),
         target=precision,
         questions=len(examples),
         precision=_share(e.right for e in examples if e.case in by_case),
@@ -191,7 +215,9 @@ def _share(flags: Iterable[bool]) -> Interval | None:
 def _folds(examples: Sequence[Example]) -> NDArray[np.int_]:
     """A fold for each example, each with its part of the right, the wrong and the unanswerable."""
     generator = np.random.default_rng(_SEED)
-    order = sorted(range(len(examples)), key=lambda i: (examples[i].answerable, examples[i].right, generator.random()))
+    order = sorted(
+        range(len(examples)), key=lambda i: (examples[i].answerable, examples[i].right, generator.random())
+    )
     folds = np.zeros(len(examples), dtype=int)
     folds[order] = np.arange(len(examples)) % _FOLDS
     return folds
@@ -201,7 +227,9 @@ def _models(examples: Sequence[Example]) -> tuple[Logistic, Logistic]:
     """That the passages answer, and that the answer is right; ragkit's own where there is too little to fit them to."""
     prior = FOUND if any("nearest" in e.found for e in examples) else FOUND_BY_WORDS
     found = _logistic([e.found for e in examples], [e.answerable for e in examples], prior)
-    differs = len({e.judged.get("written", 0.0) for e in examples}) > 1  # verbatim answers are all alike in this
+    differs = (
+        len({e.judged.get("written", 0.0) for e in examples}) > 1
+    )  # verbatim answers are all alike in this
     judged = replace(JUDGED, weights={**JUDGED.weights, "written": 0.0}) if differs else JUDGED
     return found, _logistic([_with(found, e) for e in examples], [e.right for e in examples], judged)
 
@@ -210,7 +238,9 @@ def _with(found: Logistic, example: Example) -> Mapping[str, float]:
     return {**example.judged, "found": found.log_odds(example.found)}
 
 
-def _confidences(models: tuple[Logistic, Logistic], examples: Sequence[Example]) -> tuple[list[float], list[float]]:
+def _confidences(
+    models: tuple[Logistic, Logistic], examples: Sequence[Example]
+) -> tuple[list[float], list[float]]:
     found, judged = models
     return [found(e.found) for e in examples], [judged(_with(found, e)) for e in examples]
 
@@ -225,7 +255,10 @@ def _logistic(signals: Sequence[Mapping[str, float]], truth: Sequence[bool], pri
     folds = np.random.default_rng(_SEED).permutation(len(y)) % _FOLDS
 
     def loss(penalty: float) -> float:
-        held = [_log_loss(_ridge(x[folds != k], y[folds != k], towards, penalty), x[folds == k], y[folds == k]) for k in range(_FOLDS)]
+        held = [
+            _log_loss(_ridge(x[folds != k], y[folds != k], towards, penalty), x[folds == k], y[folds == k])
+            for k in range(_FOLDS)
+        ]
         return float(np.concatenate(held).mean())
 
     bias, *weights = _ridge(x, y, towards, min(_PENALTIES, key=loss))
@@ -268,7 +301,9 @@ def _thresholds(likely: Vector, sure: Vector, right: Flags, precision: float) ->
     passed = likely >= early
     curve = risk_coverage(sure[passed].tolist(), (~right[passed]).tolist(), len(sure)) or [Coverage(0.0, 1.0)]
     enough = [point for point in curve if 1 - point.risk >= precision]
-    best = max(enough, key=lambda p: p.coverage) if enough else min(curve, key=lambda p: (p.risk, -p.coverage))
+    best = (
+        max(enough, key=lambda p: p.coverage) if enough else min(curve, key=lambda p: (p.risk, -p.coverage))
+    )
     ranked = np.sort(sure[passed])[::-1]
     return early, float(ranked[max(round(best.coverage * len(sure)) - 1, 0)]) if len(ranked) else 1.0
 
@@ -290,7 +325,10 @@ def _warnings(examples: Sequence[Example], sure: Vector, right: Flags, precision
         yield f"{unanswerable} unanswerable questions are too few to learn from; what the passages must tell is weighed as by default"
     if min(wrong, len(examples) - wrong) < _LEAST:
         yield "too few answers are right or wrong to learn from; what the answer must tell is weighed as by default"
-    if not any(1 - point.risk >= precision for point in risk_coverage(sure.tolist(), (~right).tolist(), len(examples))):
+    if not any(
+        1 - point.risk >= precision
+        for point in risk_coverage(sure.tolist(), (~right).tolist(), len(examples))
+    ):
         yield f"no threshold reaches a precision of {precision:g}; the one that comes nearest was taken"
 
 
@@ -349,9 +387,14 @@ def svg(found: Calibration) -> str:
     left, right, top, bottom = 64, 500, 36, 290
 
     def at(coverage: float, risk: float) -> tuple[str, str]:
-        return f"{left + coverage * (right - left):.1f}", f"{bottom - min(risk / highest, 1) * (bottom - top):.1f}"
+        return (
+            f"{left + coverage * (right - left):.1f}",
+            f"{bottom - min(risk / highest, 1) * (bottom - top):.1f}",
+        )
 
-    shapes = [f'<text x="{left}" y="20" class="head">Risk by coverage, cross-validated over {found.questions} questions</text>']
+    shapes = [
+        f'<text x="{left}" y="20" class="head">Risk by coverage, cross-validated over {found.questions} questions</text>'
+    ]
     for tick in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
         x, y = at(tick, tick * highest)
         shapes += [
@@ -369,7 +412,17 @@ def svg(found: Calibration) -> str:
     ]
     if found.precision:
         (x, y), (_, low), (_, high) = (at(found.coverage.value, 1 - share) for share in found.precision[:3])
-        shapes += [f'<line x1="{x}" y1="{low}" x2="{x}" y2="{high}" class="whisker"/>', f'<circle cx="{x}" cy="{y}" r="4.5" class="gate"/>']
-    opening = '<svg xmlns="http://www.w3.org/2000/svg" width="520" height="340" viewBox="0 0 520 340" role="img">'
-    drawn = ["<title>Risk by coverage</title>", f"<style>{_STYLE}</style>", '<rect width="520" height="340" fill="#fff"/>', *shapes]
+        shapes += [
+            f'<line x1="{x}" y1="{low}" x2="{x}" y2="{high}" class="whisker"/>',
+            f'<circle cx="{x}" cy="{y}" r="4.5" class="gate"/>',
+        ]
+    opening = (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="520" height="340" viewBox="0 0 520 340" role="img">'
+    )
+    drawn = [
+        "<title>Risk by coverage</title>",
+        f"<style>{_STYLE}</style>",
+        '<rect width="520" height="340" fill="#fff"/>',
+        *shapes,
+    ]
     return "\n".join([opening, *drawn, "</svg>", ""])

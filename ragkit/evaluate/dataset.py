@@ -74,7 +74,9 @@ def read(path: str | Path, split: str | None = None) -> Dataset:
     if path.is_dir():
         return _beir(path, split)
     if not path.exists():
-        raise UsageError(f"there is no '{path}'; name a folder in BEIR's layout or a file of questions (JSON lines)")
+        raise UsageError(
+            f"there is no '{path}'; name a folder in BEIR's layout or a file of questions (JSON lines)"
+        )
     return _questions(path, split)
 
 
@@ -97,7 +99,9 @@ class _Row(BaseModel):
 
     @property
     def answerable(self) -> bool:
-        return bool(self.gold_titles) if self.gold_titles is not None else bool(self.must_include or self.answer)
+        return (
+            bool(self.gold_titles) if self.gold_titles is not None else bool(self.must_include or self.answer)
+        )
 
 
 def _questions(path: Path, split: str | None) -> Dataset:
@@ -133,7 +137,9 @@ def _rows(path: Path, model: type[R]) -> Iterator[R]:
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
-            raise UsageError(f"{path}:{number}: {place + ': ' if place else ''}{first['msg'].lower()}") from None
+            raise UsageError(
+                f"{path}:{number}: {place + ': ' if place else ''}{first['msg'].lower()}"
+            ) from None
 
 
 def _dataset(path: Path, name: str, cases: Sequence[Case], folder: Path | None) -> Dataset:
@@ -161,14 +167,21 @@ class _Text(BaseModel):
 def _beir(folder: Path, split: str | None) -> Dataset:
     for name in ("corpus.jsonl", "queries.jsonl"):
         if not (folder / name).is_file():
-            raise UsageError(f"'{folder}' has no {name}; a BEIR folder holds corpus.jsonl, queries.jsonl, and qrels.tsv or qrels/*.tsv")
+            raise UsageError(
+                f"'{folder}' has no {name}; a BEIR folder holds corpus.jsonl, queries.jsonl, and qrels.tsv or qrels/*.tsv"
+            )
     relevant = read_qrels(_qrels(folder, split))
     left_out: dict[str, set[str]] = {}
     if (folder / LEFT_OUT).is_file():
         for query, paper, *_ in _table(folder / LEFT_OUT):
             left_out.setdefault(query, set()).add(paper)
     cases = [
-        Case(id=row.id, question=row.text, relevant=relevant[row.id], left_out=frozenset(left_out.get(row.id, ())))
+        Case(
+            id=row.id,
+            question=row.text,
+            relevant=relevant[row.id],
+            left_out=frozenset(left_out.get(row.id, ())),
+        )
         for row in _rows(folder / "queries.jsonl", _Text)
         if any(grade > 0 for grade in relevant.get(row.id, {}).values())
     ]
@@ -202,7 +215,9 @@ def read_qrels(path: str | Path) -> dict[str, dict[str, float]]:
             found.setdefault(row[0], {})[paper] = float(grade)
         except ValueError:
             if number > 1:  # else it is the header
-                raise UsageError(f"{path}:{number}: '{' '.join(row)}' is no judgement; a line is query, paper, grade") from None
+                raise UsageError(
+                    f"{path}:{number}: '{' '.join(row)}' is no judgement; a line is query, paper, grade"
+                ) from None
     return {query: papers for query, papers in found.items() if papers}
 
 
@@ -228,10 +243,14 @@ def write_beir(folder: str | Path, papers: Iterable[tuple[str, str, str]], cases
     """A collection in BEIR's layout: *papers* as (id, title, text), and the cases that have relevant ones."""
     folder = Path(folder)
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
-    _write_lines(folder / "corpus.jsonl", ({"_id": i, "title": title, "text": text} for i, title, text in papers))
+    _write_lines(
+        folder / "corpus.jsonl", ({"_id": i, "title": title, "text": text} for i, title, text in papers)
+    )
     _write_lines(folder / "queries.jsonl", ({"_id": case.id, "text": case.question} for case in cases))
     judged = [f"{case.id}\t{paper}\t{grade:g}\n" for case in cases for paper, grade in case.relevant.items()]
-    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(judged), encoding="utf-8")
+    (folder / "qrels" / "test.tsv").write_text(
+        "query-id\tcorpus-id\tscore\n" + "".join(judged), encoding="utf-8"
+    )
 
 
 def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -250,7 +269,9 @@ def read_run(path: str | Path) -> dict[str, list[tuple[str, float]]]:
             query, _, paper, _, score, *_ = row
             found.setdefault(query, []).append((paper, float(score)))
         except ValueError:
-            raise UsageError(f"{path}:{number}: '{' '.join(row)}' is no line of a TREC run (query Q0 paper rank score tag)") from None
+            raise UsageError(
+                f"{path}:{number}: '{' '.join(row)}' is no line of a TREC run (query Q0 paper rank score tag)"
+            ) from None
     return {query: sorted(ranking, key=lambda item: -item[1]) for query, ranking in found.items()}
 
 
@@ -266,7 +287,11 @@ def write_run(path: str | Path, rankings: Mapping[str, Sequence[str]], tag: str)
 
 def write_qrels(path: str | Path, cases: Sequence[Case]) -> None:
     """TREC judgements: `query 0 paper grade` a line."""
-    lines = [f"{_word(case.id)} 0 {_word(paper)} {grade:g}\n" for case in cases for paper, grade in case.relevant.items()]
+    lines = [
+        f"{_word(case.id)} 0 {_word(paper)} {grade:g}\n"
+        for case in cases
+        for paper, grade in case.relevant.items()
+    ]
     Path(path).write_text("".join(lines), encoding="utf-8")
 
 

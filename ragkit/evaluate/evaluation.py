@@ -52,7 +52,11 @@ class Run:
 
     def values(self, measure: str, kind: str | None = None) -> dict[str, float]:
         """By case: the value of a measure, where it applies."""
-        return {r.case.id: r.values[measure] for r in self.results if measure in r.values and kind in (None, r.case.kind)}
+        return {
+            r.case.id: r.values[measure]
+            for r in self.results
+            if measure in r.values and kind in (None, r.case.kind)
+        }
 
     def coverage(self) -> list[Coverage]:
         """Risk by coverage: of all questions, those answered with at least some confidence, and how many of them wrongly."""
@@ -61,7 +65,11 @@ class Run:
 
 
 def _coverage(judged: Sequence[Result]) -> list[Coverage]:
-    answered = [(r.outcome.answer.confidence, not r.values["good"]) for r in judged if r.outcome.answer and not r.outcome.answer.abstained]
+    answered = [
+        (r.outcome.answer.confidence, not r.values["good"])
+        for r in judged
+        if r.outcome.answer and not r.outcome.answer.abstained
+    ]
     return risk_coverage([c for c, _ in answered], [wrong for _, wrong in answered], len(judged))
 
 
@@ -118,7 +126,9 @@ class Evaluation:
                 pairs = {}
                 for one, other in itertools.combinations(runs, 2):
                     if paired := _paired(one.values(name), other.values(name)):
-                        pairs[one.configuration, other.configuration] = difference(*paired, binary=measure.binary)
+                        pairs[one.configuration, other.configuration] = difference(
+                            *paired, binary=measure.binary
+                        )
                 for (first, second), apart in _adjusted(pairs).items():
                     found.append(Comparison(dataset, name, first, second, apart))
         return found
@@ -131,11 +141,18 @@ class Evaluation:
                 for d in {run.dataset.name: run.dataset for run in self.runs}.values()
             ],
             "configurations": list(dict.fromkeys(run.configuration for run in self.runs)),
-            "measures": {name: {"about": m.about, "better": m.better, "unit": m.unit} for name, m in (MEASURES | SUMMARIES).items()},
+            "measures": {
+                name: {"about": m.about, "better": m.better, "unit": m.unit}
+                for name, m in (MEASURES | SUMMARIES).items()
+            },
             "figures": [_figure_json(figure) for figure in self.figures()],
             "comparisons": [_comparison_json(comparison) for comparison in self.comparisons()],
             "coverage": [
-                {"dataset": run.dataset.name, "configuration": run.configuration, "curve": [list(map(_rounded, p)) for p in run.coverage()]}
+                {
+                    "dataset": run.dataset.name,
+                    "configuration": run.configuration,
+                    "curve": [list(map(_rounded, p)) for p in run.coverage()],
+                }
                 for run in self.runs
                 if run.dataset.asks
             ],
@@ -149,13 +166,28 @@ class Evaluation:
         """JUnit XML: a suite for each run with a case for each question, and one for the requirements, *failed* named."""
         suites = ElementTree.Element("testsuites", name="ragkit eval")
         for run in self.runs:
-            suite = _suite(suites, f"{run.dataset.name} {run.configuration}", len(run.results), sum(bool(r.fault) for r in run.results))
+            suite = _suite(
+                suites,
+                f"{run.dataset.name} {run.configuration}",
+                len(run.results),
+                sum(bool(r.fault) for r in run.results),
+            )
             for result in run.results:
                 seconds = f"{result.outcome.seconds:.3f}"
-                case = ElementTree.SubElement(suite, "testcase", classname=suite.get("name", ""), name=_legal(result.case.id), time=seconds)
+                case = ElementTree.SubElement(
+                    suite,
+                    "testcase",
+                    classname=suite.get("name", ""),
+                    name=_legal(result.case.id),
+                    time=seconds,
+                )
                 if result.fault:
-                    said = result.outcome.error or (result.outcome.answer.text if result.outcome.answer else "")
-                    ElementTree.SubElement(case, "failure", message=result.fault).text = _legal(f"{result.case.question}\n{said}")
+                    said = result.outcome.error or (
+                        result.outcome.answer.text if result.outcome.answer else ""
+                    )
+                    ElementTree.SubElement(case, "failure", message=result.fault).text = _legal(
+                        f"{result.case.question}\n{said}"
+                    )
         suite = _suite(suites, "requirements", max(len(failed), 1), len(failed))
         for name in failed or ["all hold"]:
             case = ElementTree.SubElement(suite, "testcase", classname="requirements", name=_legal(name))
@@ -184,13 +216,31 @@ class Evaluation:
 def _sample(run: Run, result: Result) -> dict[str, Any]:
     case, said = result.case, result.outcome.answer.text if result.outcome.answer else ""
     passages = [hit.text for hit in result.outcome.context]
-    ragas = {"user_input": case.question, "retrieved_contexts": passages, "response": said, "reference": case.answer}
-    deepeval = {"input": case.question, "actual_output": said, "expected_output": case.answer, "retrieval_context": passages}
-    return {"id": case.id, "dataset": run.dataset.name, "configuration": run.configuration, **ragas, **deepeval}
+    ragas = {
+        "user_input": case.question,
+        "retrieved_contexts": passages,
+        "response": said,
+        "reference": case.answer,
+    }
+    deepeval = {
+        "input": case.question,
+        "actual_output": said,
+        "expected_output": case.answer,
+        "retrieval_context": passages,
+    }
+    return {
+        "id": case.id,
+        "dataset": run.dataset.name,
+        "configuration": run.configuration,
+        **ragas,
+        **deepeval,
+    }
 
 
 def _suite(suites: ElementTree.Element, name: str, tests: int, failures: int) -> ElementTree.Element:
-    return ElementTree.SubElement(suites, "testsuite", name=_legal(name), tests=str(tests), failures=str(failures))
+    return ElementTree.SubElement(
+        suites, "testsuite", name=_legal(name), tests=str(tests), failures=str(failures)
+    )
 
 
 def _legal(text: str) -> str:
@@ -206,7 +256,12 @@ SUMMARIES = {
     for m in (
         Measure("ms_p50", "median milliseconds a question", "ms", "less"),
         Measure("ms_p95", "milliseconds that 95 % of the questions stay under", "ms", "less"),
-        Measure("aurc", "mean risk (share wrong) over the coverages that a threshold on the confidence can reach", "share", "less"),
+        Measure(
+            "aurc",
+            "mean risk (share wrong) over the coverages that a threshold on the confidence can reach",
+            "share",
+            "less",
+        ),
     )
 }
 
@@ -216,13 +271,19 @@ def _figures(run: Run) -> Iterator[Figure]:
     for kind in [None, *kinds]:
         for name, measure in MEASURES.items():
             if values := list(run.values(name, kind).values()):
-                yield Figure(run.dataset.name, run.configuration, name, interval(values, measure.binary), kind)
+                yield Figure(
+                    run.dataset.name, run.configuration, name, interval(values, measure.binary), kind
+                )
     if spent := list(run.values("ms").values()):
         for name, q in (("ms_p50", 50.0), ("ms_p95", 95.0)):
-            yield Figure(run.dataset.name, run.configuration, name, resampled(spent, partial(_percentile, q=q)))
+            yield Figure(
+                run.dataset.name, run.configuration, name, resampled(spent, partial(_percentile, q=q))
+            )
     judged = [r for r in run.results if "good" in r.values and r.outcome.answer is not None]
     if any(r.outcome.answer and not r.outcome.answer.abstained for r in judged):
-        yield Figure(run.dataset.name, run.configuration, "aurc", resampled(judged, lambda some: area(_coverage(some))))
+        yield Figure(
+            run.dataset.name, run.configuration, "aurc", resampled(judged, lambda some: area(_coverage(some)))
+        )
 
 
 def _percentile(values: Sequence[float], q: float) -> float:
@@ -262,7 +323,15 @@ def _comparison_json(comparison: Comparison) -> dict[str, Any]:
     apart = comparison.difference
     return {
         **{name: getattr(comparison, name) for name in ("dataset", "measure", "first", "second")},
-        **{name: _rounded(v) for name, v in (("difference", apart.value), ("low", apart.low), ("high", apart.high), ("p", apart.p))},
+        **{
+            name: _rounded(v)
+            for name, v in (
+                ("difference", apart.value),
+                ("low", apart.low),
+                ("high", apart.high),
+                ("p", apart.p),
+            )
+        },
         "cases": apart.cases,
         "test": apart.test,
         "verdict": comparison.verdict,
@@ -321,7 +390,9 @@ class Requirement:
         found = re.fullmatch(r"\s*([\w@]+)\s*(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?)\s*", text)
         known = {**MEASURES, **SUMMARIES}
         if not found or found[1] not in known:
-            raise UsageError(f"'{text}' is no requirement; write one such as 'right >= 0.8' (measures: {', '.join(known)})")
+            raise UsageError(
+                f"'{text}' is no requirement; write one such as 'right >= 0.8' (measures: {', '.join(known)})"
+            )
         return cls(found[1], found[2], float(found[3]))
 
     def unmet(self, evaluation: Evaluation) -> list[str]:
@@ -357,16 +428,24 @@ def regressions(evaluation: Evaluation, baseline: Path) -> list[str]:
         raise UsageError(f"'{baseline}' is no result of `ragkit eval --json`: {error}") from None
     if not any((run.dataset.name, run.configuration) in before for run in evaluation.runs):
         known = ", ".join(f"{dataset} with {configuration}" for dataset, configuration in before)
-        raise UsageError(f"'{baseline}' has no run of these datasets and configurations to compare with; it has {known or 'none'}")
+        raise UsageError(
+            f"'{baseline}' has no run of these datasets and configurations to compare with; it has {known or 'none'}"
+        )
     found: dict[str, tuple[str, Difference]] = {}
     for run in evaluation.runs:
         old = before.get((run.dataset.name, run.configuration), {})
         for name, measure in MEASURES.items():
             if measure.unit != "share":
                 continue
-            if paired := _paired(run.values(name), {case: values[name] for case, values in old.items() if name in values}):
+            if paired := _paired(
+                run.values(name), {case: values[name] for case, values in old.items() if name in values}
+            ):
                 apart = difference(*paired, binary=measure.binary)
                 if apart.value and (apart.value < 0) == (measure.better == "more"):
                     found[f"{run.dataset.name}, {run.configuration}: {name}"] = (f"{apart.value:+.3f}", apart)
     adjusted = holm({name: apart.p for name, (_, apart) in found.items()})
-    return [f"{name} changed by {said} (p = {adjusted[name]:.3g})" for name, (said, _) in found.items() if adjusted[name] < 0.05]
+    return [
+        f"{name} changed by {said} (p = {adjusted[name]:.3g})"
+        for name, (said, _) in found.items()
+        if adjusted[name] < 0.05
+    ]

@@ -112,21 +112,37 @@ class ModelJudge(Judge):
         check(self.comparing, "comparing")
 
     def grade(self, judged: Judged) -> Flow[Grade]:
-        asked = _prompt(self.grading, question=judged.question, reference=judged.reference, answer=judged.answer)
+        asked = _prompt(
+            self.grading, question=judged.question, reference=judged.reference, answer=judged.answer
+        )
         [heard] = yield from self._ask([asked], read_grade)
         score = None if heard.value is None else (float(heard.value) - 1) / 4
         return Grade(score, heard.reason, heard.input_tokens, heard.output_tokens)
 
     def prefer(self, judged: Judged, other: str) -> Flow[Preference]:
         orders = [
-            _prompt(self.comparing, question=judged.question, reference=judged.reference, first_answer=first, second_answer=second)
+            _prompt(
+                self.comparing,
+                question=judged.question,
+                reference=judged.reference,
+                first_answer=first,
+                second_answer=second,
+            )
             for first, second in ((judged.answer, other), (other, judged.answer))
         ]
         one, two = yield from self._ask(orders, read_preference)
         outcome, reason, steady = _agreed(one, two)
-        return Preference(outcome, reason, steady, one.input_tokens + two.input_tokens, one.output_tokens + two.output_tokens)
+        return Preference(
+            outcome,
+            reason,
+            steady,
+            one.input_tokens + two.input_tokens,
+            one.output_tokens + two.output_tokens,
+        )
 
-    def _ask(self, prompts: Sequence[Prompt], read: Callable[[str], tuple[str, str] | None]) -> Flow[list[_Verdict]]:
+    def _ask(
+        self, prompts: Sequence[Prompt], read: Callable[[str], tuple[str, str] | None]
+    ) -> Flow[list[_Verdict]]:
         """What the model says to each of *prompts*, as *read*."""
         replies = yield from self._replies(prompts)
         unread = [i for i, reply in enumerate(replies) if read(said(reply)) is None]
@@ -151,7 +167,12 @@ def _verdict(messages: Sequence[BaseMessage], read: Callable[[str], tuple[str, s
     return _Verdict(value, reason, counted.get("input_tokens", 0), counted.get("output_tokens", 0))
 
 
-_MEANS: dict[str | None, Winner] = {"first": "first", "1": "first", "second": "second", "2": "second"}  # all else is a tie
+_MEANS: dict[str | None, Winner] = {
+    "first": "first",
+    "1": "first",
+    "second": "second",
+    "2": "second",
+}  # all else is a tie
 _OTHER_WAY: dict[Winner, Winner] = {"first": "second", "second": "first", "tie": "tie"}
 
 
@@ -162,7 +183,11 @@ def _agreed(one: _Verdict, two: _Verdict) -> tuple[Winner | None, str, bool]:
     here, there = _MEANS.get(one.value, "tie"), _OTHER_WAY[_MEANS.get(two.value, "tie")]
     if here == there:
         return here, one.reason, True
-    return "tie", f"the order of the answers decides: read first, '{one.reason}'; read second, '{two.reason}'", False
+    return (
+        "tie",
+        f"the order of the answers decides: read first, '{one.reason}'; read second, '{two.reason}'",
+        False,
+    )
 
 
 # --- reading a judge's reply
@@ -190,7 +215,12 @@ def _read(reply: str, key: str, wanted: str) -> tuple[str, str] | None:
         if value := re.fullmatch(wanted, str(found[key]).strip(), re.IGNORECASE):
             return value["value"].lower(), shortened(str(found.get("reason", "")), 500)
     ends = r"(?![\w/]|[-–.]\d|\s*(?:/|or\b|out of))"
-    given = {m["value"].lower() for m in re.finditer(rf"\b{key}[\"'*\s]{{0,4}}[:=][\"'*\s]{{0,4}}{wanted}{ends}", reply, re.IGNORECASE)}
+    given = {
+        m["value"].lower()
+        for m in re.finditer(
+            rf"\b{key}[\"'*\s]{{0,4}}[:=][\"'*\s]{{0,4}}{wanted}{ends}", reply, re.IGNORECASE
+        )
+    }
     if not given and (bare := re.fullmatch(rf"[^\w.-]*{wanted}[^\w%]*", reply, re.IGNORECASE)):
         given = {bare["value"].lower()}
     return (given.pop(), "") if len(given) == 1 else None

@@ -44,31 +44,60 @@ class Measure:
 MEASURES = {
     m.name: m
     for m in (
-        Measure("ndcg@10", "normalised discounted cumulative gain of the first 10 papers, gains linear in the grade"),
+        Measure(
+            "ndcg@10",
+            "normalised discounted cumulative gain of the first 10 papers, gains linear in the grade",
+        ),
         Measure("recall@10", "share of the relevant papers among the first 10"),
         Measure("recall@100", "share of the relevant papers among the first 100"),
         Measure("mrr", "1 / rank of the first relevant paper"),
         Measure("map", "mean over the relevant papers of the precision at their rank"),
         Measure("in_context", "a gold paper is among what the answer was written from", binary=True),
-        Measure("right", "answered, with one of the alternatives of every `must_include`; of the answerable questions", binary=True),
-        Measure("f1", "overlap of the answer's words with the reference's (token F1); of the answerable questions"),
+        Measure(
+            "right",
+            "answered, with one of the alternatives of every `must_include`; of the answerable questions",
+            binary=True,
+        ),
+        Measure(
+            "f1", "overlap of the answer's words with the reference's (token F1); of the answerable questions"
+        ),
         Measure("similarity", "cosine of answer and reference; of the answerable questions"),
         Measure("grade", "the judge's grade of the answer, from 0 to 1; of the answerable questions"),
-        Measure("cites_gold", "answered, and one of the citations is of a gold paper; of the answerable questions", binary=True),
+        Measure(
+            "cites_gold",
+            "answered, and one of the citations is of a gold paper; of the answerable questions",
+            binary=True,
+        ),
         Measure("cited", "share of the claims that have a citation"),
         Measure("citation_recall", "share of the claims that their own citations support"),
         Measure("citation_precision", "share of the citations that a supported claim needs"),
         Measure("faithful", "share of the claims that the passages shown to the generator support"),
-        Measure("declined_rightly", "of the unanswerable questions, the share that was declined (recall of abstention)", binary=True),
-        Measure("decline_precision", "of the declined questions, the share that was unanswerable", binary=True),
-        Measure("declined_wrongly", "of the answerable questions, the share that was declined", better="less", binary=True),
+        Measure(
+            "declined_rightly",
+            "of the unanswerable questions, the share that was declined (recall of abstention)",
+            binary=True,
+        ),
+        Measure(
+            "decline_precision", "of the declined questions, the share that was unanswerable", binary=True
+        ),
+        Measure(
+            "declined_wrongly",
+            "of the answerable questions, the share that was declined",
+            better="less",
+            binary=True,
+        ),
         Measure("good", "right, or rightly declined; of all questions", binary=True),
         Measure("failed", "no answer because of an error", better="less", binary=True),
         Measure("ms", "milliseconds a question", unit="ms", better="less"),
         Measure("calls", "calls to chat models a question", unit="count", better="less"),
         Measure("input_tokens", "tokens read by chat models a question", unit="count", better="less"),
         Measure("output_tokens", "tokens written by chat models a question", unit="count", better="less"),
-        Measure("cost", "price of the tokens of a question, in the currency of the prices given", unit="count", better="less"),
+        Measure(
+            "cost",
+            "price of the tokens of a question, in the currency of the prices given",
+            unit="count",
+            better="less",
+        ),
     )
 }
 
@@ -85,11 +114,21 @@ def of_rankings(dataset: Dataset, rankings: Mapping[str, Sequence[str]]) -> dict
     from ir_measures import AP, RR, R, nDCG
 
     named = {nDCG @ 10: "ndcg@10", R @ 10: "recall@10", R @ 100: "recall@100", RR: "mrr", AP: "map"}
-    judged = {case.id: {p: int(grade) for p, grade in case.relevant.items()} for case in dataset.cases if case.relevant}
+    judged = {
+        case.id: {p: int(grade) for p, grade in case.relevant.items()}
+        for case in dataset.cases
+        if case.relevant
+    }
     if not judged:
         return {}
-    scores = {q: {p: float(len(ranking) - i) for i, p in enumerate(ranking)} for q, ranking in rankings.items() if q in judged}
-    found: dict[str, Values] = {case: dict.fromkeys(named.values(), 0.0) for case in judged if case in rankings}
+    scores = {
+        q: {p: float(len(ranking) - i) for i, p in enumerate(ranking)}
+        for q, ranking in rankings.items()
+        if q in judged
+    }
+    found: dict[str, Values] = {
+        case: dict.fromkeys(named.values(), 0.0) for case in judged if case in rankings
+    }
     for metric in ir_measures.iter_calc(list(named), judged, scores):
         if metric.query_id in found:
             found[metric.query_id][named[metric.measure]] = float(metric.value)
@@ -112,7 +151,10 @@ def of_answer(dataset: Dataset, case: Case, outcome: Outcome, verifier: Verifier
         if case.relevant:
             context = {name for hit in outcome.context for name in dataset.paper(hit.uris, hit.title)}
             values["in_context"] = float(bool(context & set(case.relevant)))
-            values["cites_gold"] = float(answer is not None and any(normalised_title(c.title) in case.relevant for c in answer.citations))
+            values["cites_gold"] = float(
+                answer is not None
+                and any(normalised_title(c.title) in case.relevant for c in answer.citations)
+            )
     else:
         values["declined_rightly"] = float(declined)
     if declined:
@@ -137,7 +179,9 @@ def is_right(case: Case, text: str) -> bool:
     word or number; its plural counts.
     """
     said = " ".join(apart(spoken(text)).casefold().split())
-    return bool(case.must_include) and all(any(_says(said, a) for a in alternatives) for alternatives in case.must_include)
+    return bool(case.must_include) and all(
+        any(_says(said, a) for a in alternatives) for alternatives in case.must_include
+    )
 
 
 def _says(said: str, wanted: str) -> bool:
@@ -154,14 +198,18 @@ def token_f1(said: str, reference: str) -> float:
 
 
 def _tokens(text: str) -> list[str]:
-    return [word for word in re.sub(r"[^\w\s]", "", text.casefold()).split() if word not in ("a", "an", "the")]
+    return [
+        word for word in re.sub(r"[^\w\s]", "", text.casefold()).split() if word not in ("a", "an", "the")
+    ]
 
 
 def similarities(embed: Embeddings, pairs: Sequence[tuple[str, str]]) -> list[float]:
     """The cosine of each pair of texts."""
     import numpy as np
 
-    vectors = np.asarray(embed.embed_documents([text for pair in pairs for text in pair])).reshape(len(pairs), 2, -1)
+    vectors = np.asarray(embed.embed_documents([text for pair in pairs for text in pair])).reshape(
+        len(pairs), 2, -1
+    )
     lengths = np.linalg.norm(vectors, axis=2).prod(axis=1)
     return [float(v) for v in (vectors[:, 0] * vectors[:, 1]).sum(axis=1) / np.maximum(lengths, 1e-12)]
 
@@ -174,7 +222,10 @@ def _of_claims(answer: Answer, context: Sequence[Hit], verifier: Verifier) -> Va
     if not claims:
         return {}
     known = {c.number: c for c in answer.citations}
-    shown = [Citation(number=i, document_id=hit.document_id, title=hit.title, quote=hit.text) for i, hit in enumerate(context, 1)]
+    shown = [
+        Citation(number=i, document_id=hit.document_id, title=hit.title, quote=hit.text)
+        for i, hit in enumerate(context, 1)
+    ]
     trials: list[tuple[Claim, Sequence[Citation]]] = []
     for claim in claims:
         own = [known[n] for n in claim.citations]
@@ -189,19 +240,32 @@ def _of_claims(answer: Answer, context: Sequence[Hit], verifier: Verifier) -> Va
         recalled.append(whole)
         faithful.append(in_context)
         precise += [whole and (one or not rest) for one, rest in zip(alone, without, strict=True)]
-    values = {"cited": _share([bool(c.citations) for c in claims]), "citation_recall": _share(recalled), "faithful": _share(faithful)}
+    values = {
+        "cited": _share([bool(c.citations) for c in claims]),
+        "citation_recall": _share(recalled),
+        "faithful": _share(faithful),
+    }
     return values | ({"citation_precision": _share(precise)} if precise else {})
 
 
-def _supported(question: str, trials: Sequence[tuple[Claim, Sequence[Citation]]], verifier: Verifier) -> list[bool]:
+def _supported(
+    question: str, trials: Sequence[tuple[Claim, Sequence[Citation]]], verifier: Verifier
+) -> list[bool]:
     """Does each claim hold by these citations?  All are asked at once, as the claims of one answer to *question*."""
     claims: list[Claim] = []
     citations: list[Citation] = []
     for claim, own in trials:
         first = len(citations) + 1
-        citations += [c.model_copy(update={"number": first + i, "verdict": Verdict.UNCHECKED}) for i, c in enumerate(own)]
-        claims.append(Claim(text=claim.original or claim.text, citations=tuple(range(first, first + len(own)))))
-    judged = run(verifier.flow(Answer(question=question, text="", claims=tuple(claims), citations=tuple(citations))))
+        citations += [
+            c.model_copy(update={"number": first + i, "verdict": Verdict.UNCHECKED})
+            for i, c in enumerate(own)
+        ]
+        claims.append(
+            Claim(text=claim.original or claim.text, citations=tuple(range(first, first + len(own))))
+        )
+    judged = run(
+        verifier.flow(Answer(question=question, text="", claims=tuple(claims), citations=tuple(citations)))
+    )
     return [claim.verdict is Verdict.SUPPORTED for claim in judged.claims]
 
 
@@ -212,7 +276,16 @@ def _share(held: Sequence[bool]) -> float:
 # --- where it went wrong
 
 
-Fault = Literal["retrieval missed", "refiner dropped", "gate declined", "generator ignored", "verifier erred", "answered", "error", ""]
+Fault = Literal[
+    "retrieval missed",
+    "refiner dropped",
+    "gate declined",
+    "generator ignored",
+    "verifier erred",
+    "answered",
+    "error",
+    "",
+]
 
 
 def fault(dataset: Dataset, case: Case, outcome: Outcome) -> Fault:

@@ -84,7 +84,9 @@ class Search(BaseModel):
     usage: dict[str, int | float] = {}
 
     def passages(self, corpus: Corpus) -> list[Document]:
-        return read(corpus, [scored(hit(identity, score), score, scores) for identity, score, scores in self.hits])
+        return read(
+            corpus, [scored(hit(identity, score), score, scores) for identity, score, scores in self.hits]
+        )
 
 
 SEARCHES_BY = ("where", "rewrite", "retrieve", "fuse")
@@ -97,7 +99,9 @@ def searched(rag: Rag, case: Case) -> tuple[Search, list[Document]]:
     watched = _Watched(steps(rag.answer_pipeline.search(replace(asked, where=rag.answer_pipeline.where))))
     query, passages = watched.result
     hits = tuple((str(p.id), score_of(p), scores_of(p)) for p in passages)
-    return Search(query=query, hits=hits, seconds=watched.seconds, calls=watched.calls, usage=watched.usage), passages
+    return Search(
+        query=query, hits=hits, seconds=watched.seconds, calls=watched.calls, usage=watched.usage
+    ), passages
 
 
 def answered(rag: Rag, search: Search, found: Sequence[Document]) -> Outcome:

@@ -75,11 +75,23 @@ class Row:
     def as_json(self) -> dict[str, Any]:
         shown = {name: {"value": i.value, "low": i.low, "high": i.high} for name, i in self.values.items()}
         apart = self.against
-        against = None if apart is None else {"difference": apart.value, "low": apart.low, "high": apart.high, "p": apart.p}
-        return {"configuration": self.configuration, "probe": self.probe, "questions": self.questions, **shown, "against": against}
+        against = (
+            None
+            if apart is None
+            else {"difference": apart.value, "low": apart.low, "high": apart.high, "p": apart.p}
+        )
+        return {
+            "configuration": self.configuration,
+            "probe": self.probe,
+            "questions": self.questions,
+            **shown,
+            "against": against,
+        }
 
 
-def probe(configurations: Sequence[Configuration], dataset: Dataset, settings: Settings = Settings(), seed: int = 0) -> list[Row]:
+def probe(
+    configurations: Sequence[Configuration], dataset: Dataset, settings: Settings = Settings(), seed: int = 0
+) -> list[Row]:
     """Every probe with every configuration."""
     for event in probe_events(configurations, dataset, settings, seed):
         last = event
@@ -131,7 +143,9 @@ class _Prober:
             **{f"negatives_{k}": partial(self.negatives, k=k) for k in NEGATIVES},
             **{f"filler_{n}": partial(self.filler, turns=n) for n in FILLER},
         }
-        cases = [case for case in self.dataset.cases if case.answerable and case.must_include and case.relevant]
+        cases = [
+            case for case in self.dataset.cases if case.answerable and case.must_include and case.relevant
+        ]
         trials: dict[str, list[Trial]] = {probe: [] for probe in probes}
         for number, case in enumerate(cases):
             yield Progress("probe", number, len(cases), name)
@@ -144,7 +158,9 @@ class _Prober:
 
     def find(self, case: Case) -> _Found:
         search, passages = searched(self.rag, case)
-        gold = [p for p in passages if any(name in case.relevant for name in self.dataset.paper((), title_of(p)))]
+        gold = [
+            p for p in passages if any(name in case.relevant for name in self.dataset.paper((), title_of(p)))
+        ]
         return _Found(case, search.query, passages[:_DEPTH], gold)
 
     # --- the probes
@@ -158,15 +174,23 @@ class _Prober:
 
     def counterfactual(self, found: _Found) -> list[Trial]:
         context = self.refined(found, found.passages)
-        number = _number_in(found.case, [p for p in context if any(title_of(p) == title_of(g) for g in found.gold)])
-        other = number and _another(number, "\n".join(p.page_content for p in context), self.chance("counterfactual", found.case))
+        number = _number_in(
+            found.case, [p for p in context if any(title_of(p) == title_of(g) for g in found.gold)]
+        )
+        other = number and _another(
+            number, "\n".join(p.page_content for p in context), self.chance("counterfactual", found.case)
+        )
         if not number or not other:
             return []
-        changed = [p.model_copy(update={"page_content": _replaced(p.page_content, number, other)}) for p in context]
+        changed = [
+            p.model_copy(update={"page_content": _replaced(p.page_content, number, other)}) for p in context
+        ]
         wanted = replace(found.case, must_include=((other,),))
         outcome = self.respond("counterfactual", found, changed)
         trial = self.tried(wanted, outcome)
-        kept = not trial.values["declined"] and is_right(replace(found.case, must_include=((number,),)), _text(outcome))
+        kept = not trial.values["declined"] and is_right(
+            replace(found.case, must_include=((number,),)), _text(outcome)
+        )
         return [replace(trial, values=trial.values | {"kept": float(kept)})]
 
     def shuffled(self, found: _Found) -> list[Trial]:
@@ -190,9 +214,15 @@ class _Prober:
     def filler(self, found: _Found, turns: int) -> list[Trial]:
         chosen = self.chance(f"filler {turns}", found.case).choice(len(_SMALL_TALK), turns, replace=False)
         said = [_SMALL_TALK[int(i)] for i in chosen]
-        before = [{"role": role, "content": text} for turn in said for role, text in zip(("user", "assistant"), turn, strict=True)]
+        before = [
+            {"role": role, "content": text}
+            for turn in said
+            for role, text in zip(("user", "assistant"), turn, strict=True)
+        ]
         history = [*before, *found.case.history]
-        outcome = self.kept(f"filler {turns}", found.case, lambda: observed(self.rag.stream(found.case.question, history)))
+        outcome = self.kept(
+            f"filler {turns}", found.case, lambda: observed(self.rag.stream(found.case.question, history))
+        )
         return [self.tried(found.case, outcome)]
 
     # --- asking
@@ -201,10 +231,22 @@ class _Prober:
         return list(run(self.rag.answer_pipeline.refined(found.query, passages)))
 
     def respond(self, probe: str, found: _Found, passages: Sequence[Document]) -> Outcome:
-        return self.kept(probe, found.case, lambda: observed(steps(self.rag.answer_pipeline.respond(found.query, passages))))
+        return self.kept(
+            probe,
+            found.case,
+            lambda: observed(steps(self.rag.answer_pipeline.respond(found.query, passages))),
+        )
 
     def kept(self, probe: str, case: Case, ask: Callable[[], Outcome]) -> Outcome:
-        key = digest("probe", self.state, probe, str(self.seed), case.question, str(list(map(dict, case.history))), str(case.must_include))
+        key = digest(
+            "probe",
+            self.state,
+            probe,
+            str(self.seed),
+            case.question,
+            str(list(map(dict, case.history))),
+            str(case.must_include),
+        )
         if known := self.results.get(key):
             return Outcome.model_validate_json(known)
         outcome = ask()
@@ -239,7 +281,10 @@ def _number_in(case: Case, gold: Sequence[Document]) -> str | None:
 def _another(number: str, taken: str, chance: np.random.Generator, tries: int = 100) -> str | None:
     """A number that looks like *number* (as many digits, the same marks) and that *taken* does not have, if one is found."""
     for _ in range(tries):
-        digits = [c if not c.isdigit() else str(chance.integers(1 if i == 0 else 0, 10)) for i, c in enumerate(number)]
+        digits = [
+            c if not c.isdigit() else str(chance.integers(1 if i == 0 else 0, 10))
+            for i, c in enumerate(number)
+        ]
         if (other := "".join(digits)) not in _NUMBER.findall(taken):
             return other
     return None
@@ -258,7 +303,13 @@ def _rows(configuration: str, trials: Mapping[str, Sequence[Trial]]) -> Iterator
         if own:
             measures = dict.fromkeys(measure for t in own for measure in t.values)
             binary = name != "shuffled"
-            values = {m: interval([t.values[m] for t in own], binary=binary or m == "flipped") for m in measures}
+            values = {
+                m: interval([t.values[m] for t in own], binary=binary or m == "flipped") for m in measures
+            }
             pairs = [(t.values["right"], before[t.case.id]) for t in own]
-            against = None if name == "as_found" else difference([a for a, _ in pairs], [b for _, b in pairs], binary=binary)
+            against = (
+                None
+                if name == "as_found"
+                else difference([a for a, _ in pairs], [b for _, b in pairs], binary=binary)
+            )
             yield Row(configuration, name, len(own), values, against)

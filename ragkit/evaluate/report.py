@@ -18,4 +18,6 @@ def html(data: dict[str, Any], title: str = "ragkit evaluation") -> str:
     holds them, and the page puts them in as text only.
     """
     parts = {"title": escape(title), "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")}
-    return re.sub(r"\{\{(title|data)\}\}", lambda found: parts[found[1]], TEMPLATE.read_text(encoding="utf-8"))
+    return re.sub(
+        r"\{\{(title|data)\}\}", lambda found: parts[found[1]], TEMPLATE.read_text(encoding="utf-8")
+    )

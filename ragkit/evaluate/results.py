@@ -25,10 +25,15 @@ class Results:
             self._database.execute("PRAGMA synchronous=NORMAL")
             self._database.execute(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
-            raise CorpusError(f"cannot keep results in '{path}': {error}; name another folder with --workspace") from None
+            raise CorpusError(
+                f"cannot keep results in '{path}': {error}; name another folder with --workspace"
+            ) from None
 
     def get(self, key: str) -> str | None:
-        with self._lock, closing(self._database.execute("SELECT value FROM results WHERE key = ?", (key,))) as rows:
+        with (
+            self._lock,
+            closing(self._database.execute("SELECT value FROM results WHERE key = ?", (key,))) as rows,
+        ):
             row = rows.fetchone()
         return None if row is None else str(row[0])
 

@@ -92,7 +92,9 @@ class Settings:
         return self.workspace or hub.cache_directory() / "evaluate"
 
 
-def evaluate(configurations: Sequence[Configuration], datasets: Sequence[Dataset], settings: Settings = Settings()) -> Evaluation:
+def evaluate(
+    configurations: Sequence[Configuration], datasets: Sequence[Dataset], settings: Settings = Settings()
+) -> Evaluation:
     """Every dataset with every configuration.  Raises `UsageError` if two have the same name."""
     for event in evaluate_events(configurations, datasets, settings):
         last = event
@@ -126,11 +128,18 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.results.close()
 
-    def evaluate(self, configurations: Sequence[Configuration], datasets: Sequence[Dataset]) -> Iterator[Event]:
+    def evaluate(
+        self, configurations: Sequence[Configuration], datasets: Sequence[Dataset]
+    ) -> Iterator[Event]:
         """Every dataset with every configuration; ends with `Finished(evaluation)`."""
-        for kind, names in (("configurations", [c.name for c in configurations]), ("datasets", [d.name for d in datasets])):
+        for kind, names in (
+            ("configurations", [c.name for c in configurations]),
+            ("datasets", [d.name for d in datasets]),
+        ):
             if twice := next((name for name in names if names.count(name) > 1), None):
-                raise UsageError(f"two {kind} are called '{twice}'; rename one, so that the table can tell them apart")
+                raise UsageError(
+                    f"two {kind} are called '{twice}'; rename one, so that the table can tell them apart"
+                )
         if self.settings.pairwise and self.settings.assessors.judge is None:
             raise UsageError("a pairwise comparison needs a judge; name one with --judge FILE")
         runs: list[Run] = []
@@ -147,7 +156,9 @@ class Session:
 
     # --- asking
 
-    def ask(self, rag: Rag, configuration: Configuration, dataset: Dataset) -> Generator[Event, None, dict[str, Outcome]]:
+    def ask(
+        self, rag: Rag, configuration: Configuration, dataset: Dataset
+    ) -> Generator[Event, None, dict[str, Outcome]]:
         """The outcome of each case, from what is kept where possible; of fewer, if the run stops."""
         outcomes: dict[str, Outcome] = {}
         keys = keys_of(rag, dataset)
@@ -167,7 +178,9 @@ class Session:
                 failed += 1
                 if failed == _ERRORS_IN_A_ROW:
                     self.failed = True
-                    self.stopped = f"{failed} questions in a row failed with {what}; the last: {outcome.error}"
+                    self.stopped = (
+                        f"{failed} questions in a row failed with {what}; the last: {outcome.error}"
+                    )
             else:
                 failed = 0
                 self.results.put(keys[case.id], outcome.model_dump_json())
@@ -233,7 +246,11 @@ class Session:
     def exhausted(self) -> bool:
         """Is a limit reached?  Then `stopped` says which."""
         budget, seconds = self.settings.budget, time.monotonic() - self.started
-        spent = (("calls", self.calls, budget.calls), ("tokens", self.tokens, budget.tokens), ("seconds", seconds, budget.seconds))
+        spent = (
+            ("calls", self.calls, budget.calls),
+            ("tokens", self.tokens, budget.tokens),
+            ("seconds", seconds, budget.seconds),
+        )
         for unit, used, most in spent:
             if most is not None and used >= most and not self.stopped:
                 self.stopped = f"the budget of {most:,g} {unit} is spent; run again to go on from here"
@@ -241,10 +258,14 @@ class Session:
 
     # --- judging
 
-    def run(self, rag: Rag, configuration: Configuration, dataset: Dataset, outcomes: Mapping[str, Outcome]) -> Run:
+    def run(
+        self, rag: Rag, configuration: Configuration, dataset: Dataset, outcomes: Mapping[str, Outcome]
+    ) -> Run:
         """The measured results of one configuration, in the order of the cases."""
         cases = [case for case in dataset.cases if case.id in outcomes]
-        rankings = {c.id: ranking(dataset, c, outcomes[c.id].found) for c in cases if not outcomes[c.id].error}
+        rankings = {
+            c.id: ranking(dataset, c, outcomes[c.id].found) for c in cases if not outcomes[c.id].error
+        }
         values: dict[str, Values] = of_rankings(dataset, rankings)
         for case in cases:
             own = (
@@ -257,18 +278,30 @@ class Session:
             self._compare(cases, outcomes, values)
             self._grade(cases, outcomes, values)
         faults = {c.id: fault(dataset, c, outcomes[c.id]) for c in cases}
-        return Run(configuration.name, dataset, tuple(Result(c, outcomes[c.id], values[c.id], faults[c.id]) for c in cases))
+        return Run(
+            configuration.name,
+            dataset,
+            tuple(Result(c, outcomes[c.id], values[c.id], faults[c.id]) for c in cases),
+        )
 
     def _cost(self, rag: Rag, outcome: Outcome) -> Values:
-        names = [_model_name(part) for part in parts_of(rag.answer_pipeline) if isinstance(part, BaseChatModel)]
+        names = [
+            _model_name(part) for part in parts_of(rag.answer_pipeline) if isinstance(part, BaseChatModel)
+        ]
         price = next((self.settings.prices[name] for name in names if name in self.settings.prices), None)
         if price is None or not outcome.tokens:
             return {}
         return {
-            "cost": sum(each * outcome.usage.get(way, 0) for each, way in zip(price, ("input_tokens", "output_tokens"), strict=True)) / 1e6
+            "cost": sum(
+                each * outcome.usage.get(way, 0)
+                for each, way in zip(price, ("input_tokens", "output_tokens"), strict=True)
+            )
+            / 1e6
         }
 
-    def _compare(self, cases: Sequence[Case], outcomes: Mapping[str, Outcome], values: dict[str, Values]) -> None:
+    def _compare(
+        self, cases: Sequence[Case], outcomes: Mapping[str, Outcome], values: dict[str, Values]
+    ) -> None:
         """Put the cosine to the reference beside the other values."""
         embed = self.settings.assessors.embed
         name = fingerprint_of(embed)
@@ -281,7 +314,9 @@ class Session:
         for case, (said, _) in pairs.items():
             values[case]["similarity"] = float(self.results.get(keys[case]) or 0.0) if said else 0.0
 
-    def _grade(self, cases: Sequence[Case], outcomes: Mapping[str, Outcome], values: dict[str, Values]) -> None:
+    def _grade(
+        self, cases: Sequence[Case], outcomes: Mapping[str, Outcome], values: dict[str, Values]
+    ) -> None:
         """Put the judge's grade beside the other values; a declined question that has an answer gets 0."""
         judge = self.settings.assessors.judge
         if judge is None:
@@ -311,10 +346,17 @@ class Session:
         judge = self.settings.assessors.judge
         assert judge is not None
         by_case = [{r.case.id: r for r in run.results if r.case.answerable} for run in runs]
-        pairs = [(i, j, case) for i, j in combinations(range(len(runs)), 2) for case in by_case[i] if case in by_case[j]]
+        pairs = [
+            (i, j, case)
+            for i, j in combinations(range(len(runs)), 2)
+            for case in by_case[i]
+            if case in by_case[j]
+        ]
         matches = []
         for number, (i, j, case) in enumerate(pairs):
-            yield Progress("judge", number, len(pairs), f"{runs[i].configuration} against {runs[j].configuration}")
+            yield Progress(
+                "judge", number, len(pairs), f"{runs[i].configuration} against {runs[j].configuration}"
+            )
             one, other = by_case[i][case], by_case[j][case]
             if winner := self._preferred(judge, one.case, _said(one.outcome), _said(other.outcome)):
                 matches.append(Match(case, runs[i].configuration, runs[j].configuration, winner))
@@ -327,7 +369,9 @@ class Session:
         key = digest("prefer", identify(judge), case.question, said, other, case.answer)
         kept = self.results.get(key)
         if kept is None and not self.exhausted():
-            preference = run(judge.prefer(Judged(case.question, said or _NO_ANSWER, case.answer), other or _NO_ANSWER))
+            preference = run(
+                judge.prefer(Judged(case.question, said or _NO_ANSWER, case.answer), other or _NO_ANSWER)
+            )
             self.spend(2, preference.input_tokens + preference.output_tokens)
             kept = preference.outcome
             if kept is not None:
@@ -373,10 +417,17 @@ def with_runs(evaluation: Evaluation, datasets: Sequence[Dataset], files: Sequen
 
 
 def _foreign(name: str, dataset: Dataset, rankings: Mapping[str, Sequence[tuple[str, float]]]) -> Run:
-    found = {c.id: [paper for paper, _ in rankings.get(c.id, ()) if paper not in c.left_out] for c in dataset.cases}
+    found = {
+        c.id: [paper for paper, _ in rankings.get(c.id, ()) if paper not in c.left_out] for c in dataset.cases
+    }
     values = of_rankings(dataset, found)
     outcomes = {
-        c.id: Outcome(found=tuple(Hit(document_id=p, title=p, uris=(p,), score=score) for p, score in rankings.get(c.id, ())[:DEEPEST]))
+        c.id: Outcome(
+            found=tuple(
+                Hit(document_id=p, title=p, uris=(p,), score=score)
+                for p, score in rankings.get(c.id, ())[:DEEPEST]
+            )
+        )
         for c in dataset.cases
     }
     return Run(name, dataset, tuple(Result(c, outcomes[c.id], values.get(c.id, {})) for c in dataset.cases))
@@ -427,7 +478,9 @@ class Estimate:
     seconds: float | None
 
 
-def estimate(configurations: Sequence[Configuration], datasets: Sequence[Dataset], settings: Settings = Settings()) -> list[Estimate]:
+def estimate(
+    configurations: Sequence[Configuration], datasets: Sequence[Dataset], settings: Settings = Settings()
+) -> list[Estimate]:
     """What a run would take; asks nothing and changes nothing.
 
     Calls, tokens and time of a question are those of the questions known from earlier runs; without any, a call for each
@@ -442,14 +495,20 @@ def estimate(configurations: Sequence[Configuration], datasets: Sequence[Dataset
         results.close()
 
 
-def _estimate(configuration: Configuration, dataset: Dataset, settings: Settings, results: Results | None) -> Estimate:
+def _estimate(
+    configuration: Configuration, dataset: Dataset, settings: Settings, results: Results | None
+) -> Estimate:
     rag = placed(configuration.rag, dataset, settings)
     papers = encode = 0
     spent = 0.0
     known: list[Outcome] = []
     try:
         keys = keys_of(rag, dataset)
-        known = [Outcome.model_validate_json(kept) for key in keys.values() if results and (kept := results.get(key))]
+        known = [
+            Outcome.model_validate_json(kept)
+            for key in keys.values()
+            if results and (kept := results.get(key))
+        ]
     except (NoCorpus, IndexMismatch):
         if dataset.folder is not None:
             work = work_of(rag, _batches(rag.ingest_pipeline.read.lazy_load()))
@@ -458,7 +517,11 @@ def _estimate(configuration: Configuration, dataset: Dataset, settings: Settings
             planned = plan(rag, *settings.papers)
             papers, encode, spent = planned.papers, planned.encode, planned.seconds
     left = len(dataset.cases) - len(known)
-    models = len({id(part) for part in parts_of(rag.answer_pipeline) if isinstance(part, BaseChatModel)}) if dataset.asks else 0
+    models = (
+        len({id(part) for part in parts_of(rag.answer_pipeline) if isinstance(part, BaseChatModel)})
+        if dataset.asks
+        else 0
+    )
     calls = sum(o.calls for o in known) / len(known) if known else models
     tokens = sum(o.tokens for o in known) / len(known) if known else None if models else 0.0
     seconds = sum(o.seconds for o in known) / len(known) if known else None
@@ -486,4 +549,7 @@ def keys_of(rag: Rag, dataset: Dataset) -> dict[str, str]:
     version and weights.
     """
     state = digest(rag.state(), __version__, fitted(), str((FOUND, FOUND_BY_WORDS, JUDGED)))
-    return {c.id: digest("outcome", str(dataset.asks), state, c.question, str(list(map(dict, c.history)))) for c in dataset.cases}
+    return {
+        c.id: digest("outcome", str(dataset.asks), state, c.question, str(list(map(dict, c.history))))
+        for c in dataset.cases
+    }

@@ -60,7 +60,9 @@ def macro(groups: Sequence[Sequence[float]]) -> Interval:
     given = [np.asarray(values, dtype=np.float64) for values in groups]
     means = np.mean([_resampled(values, seed) for seed, values in enumerate(given)], axis=0)
     low, high = np.percentile(means, [2.5, 97.5])
-    return Interval(float(np.mean([values.mean() for values in given])), float(low), float(high), sum(map(len, given)))
+    return Interval(
+        float(np.mean([values.mean() for values in given])), float(low), float(high), sum(map(len, given))
+    )
 
 
 def _resampled(values: Vector, seed: int = _SEED) -> Vector:
@@ -99,7 +101,9 @@ def difference(ours: Sequence[float], theirs: Sequence[float], binary: bool = Fa
     apart = np.asarray(ours, dtype=np.float64) - np.asarray(theirs, dtype=np.float64)
     low, high = np.percentile(_resampled(apart), [2.5, 97.5])
     p = _mcnemar(apart) if binary else _randomisation(apart)
-    return Difference(float(apart.mean()), float(low), float(high), len(apart), p, "McNemar" if binary else "randomisation")
+    return Difference(
+        float(apart.mean()), float(low), float(high), len(apart), p, "McNemar" if binary else "randomisation"
+    )
 
 
 def _mcnemar(apart: Vector) -> float:

@@ -133,7 +133,11 @@ class TrainingReport(BaseModel):
 
 
 def train_reranker(
-    rag: Rag, questions_file: Path | None, output_dir: Path, base_model: str | None = None, recipe: Recipe = Recipe()
+    rag: Rag,
+    questions_file: Path | None,
+    output_dir: Path,
+    base_model: str | None = None,
+    recipe: Recipe = Recipe(),
 ) -> TrainingReport:
     """`train_events`, without the events."""
     for event in train_events(rag, questions_file, output_dir, base_model, recipe):
@@ -143,7 +147,11 @@ def train_reranker(
 
 
 def train_events(
-    rag: Rag, questions_file: Path | None, output_dir: Path, base_model: str | None = None, recipe: Recipe = Recipe()
+    rag: Rag,
+    questions_file: Path | None,
+    output_dir: Path,
+    base_model: str | None = None,
+    recipe: Recipe = Recipe(),
 ) -> Iterator[Event]:
     """Train a cross-encoder and write it to *output_dir*: `Progress` of searching, training and measuring, then `Finished(report)`.
 
@@ -159,10 +167,17 @@ def train_events(
     if not base:
         raise UsageError("the pipeline has no sentence-transformers model to start from; name a base model")
     directory = hub.files(base)
-    examples = yield from _examples_of_file(rag, questions_file, recipe) if questions_file else _examples_of_papers(rag, recipe)
+    examples = (
+        yield from _examples_of_file(rag, questions_file, recipe)
+        if questions_file
+        else _examples_of_papers(rag, recipe)
+    )
     training, choosing, measuring = _split(examples, recipe)
     if questions_file is None:
-        choosing, measuring = [_by_cosine(embed, e) for e in choosing], [_by_cosine(embed, e) for e in measuring]
+        choosing, measuring = (
+            [_by_cosine(embed, e) for e in choosing],
+            [_by_cosine(embed, e) for e in measuring],
+        )
     network = _Network(directory, recipe)
     before = yield from _scores(network, measuring, "measure before")
     loss = yield from _trained(network, training, recipe)
@@ -207,7 +222,11 @@ class Example:
 
     @property
     def wrong(self) -> list[str]:
-        return [c.text for c in self.candidates if not any(self.case.relevant.get(paper, 0) > 0 for paper in c.papers)]
+        return [
+            c.text
+            for c in self.candidates
+            if not any(self.case.relevant.get(paper, 0) > 0 for paper in c.papers)
+        ]
 
     @property
     def teaches(self) -> bool:
@@ -223,7 +242,11 @@ def _examples_of_file(rag: Rag, path: Path, recipe: Recipe) -> Generator[Event, 
     for number, case in enumerate(cases[: recipe.questions]):
         yield Progress("search", number, min(len(cases), recipe.questions))
         found = [
-            Candidate(searchable(p), tuple(dataset.paper([str(s["uri"]) for s in sources_of(p)], title_of(p))), score_of(p))
+            Candidate(
+                searchable(p),
+                tuple(dataset.paper([str(s["uri"]) for s in sources_of(p)], title_of(p))),
+                score_of(p),
+            )
             for p in searched(rag, case)[1]
         ]
         found = [c for c in found if not case.left_out.intersection(c.papers)]
@@ -232,7 +255,9 @@ def _examples_of_file(rag: Rag, path: Path, recipe: Recipe) -> Generator[Event, 
             for paper in candidate.papers:
                 if case.relevant.get(paper, 0) > 0:
                     right.setdefault(paper, candidate.text)
-        examples.append(Example(case, dataset, tuple(found[: recipe.depth]), tuple(dict.fromkeys(right.values()))))
+        examples.append(
+            Example(case, dataset, tuple(found[: recipe.depth]), tuple(dict.fromkeys(right.values())))
+        )
     return examples
 
 
@@ -261,7 +286,11 @@ def _examples_of_papers(rag: Rag, recipe: Recipe) -> Generator[Event, None, list
         candidates, right = [], []
         for found in searched(rag, case)[1]:
             own = span_of(found).document_id == identity
-            text = found.page_content if by_title else _without(found, question if own else _sentence_of(found.page_content, chance))
+            text = (
+                found.page_content
+                if by_title
+                else _without(found, question if own else _sentence_of(found.page_content, chance))
+            )
             if not words(text):
                 continue
             candidates.append(Candidate(text, (span_of(found).document_id,), score_of(found)))
@@ -287,13 +316,17 @@ def _by_cosine(embed: Embeddings, example: Example) -> Example:
     """*example*, its candidates ranked by what the embeddings make of their texts as they are now."""
     question = np.asarray(embed.embed_query(example.case.question))
     vectors = np.asarray(embed.embed_documents([c.text for c in example.candidates]))
-    cosines = vectors @ question / np.maximum(np.linalg.norm(vectors, axis=1) * np.linalg.norm(question), 1e-12)
+    cosines = (
+        vectors @ question / np.maximum(np.linalg.norm(vectors, axis=1) * np.linalg.norm(question), 1e-12)
+    )
     again = [c._replace(score=float(cosine)) for c, cosine in zip(example.candidates, cosines, strict=True)]
     return replace(example, candidates=tuple(sorted(again, key=lambda c: -c.score)))
 
 
 def _embeddings(rag: Rag) -> Embeddings:
-    found = [part for part in parts_of([rag.ingest_pipeline, rag.answer_pipeline]) if isinstance(part, Embeddings)]
+    found = [
+        part for part in parts_of([rag.ingest_pipeline, rag.answer_pipeline]) if isinstance(part, Embeddings)
+    ]
     ours = [part for part in found if isinstance(part, SentenceTransformersEmbeddings)]
     return (ours or found or [SentenceTransformersEmbeddings()])[0]
 
@@ -303,7 +336,11 @@ def _split(examples: Sequence[Example], recipe: Recipe) -> tuple[list[Example], 
     order = list(examples)
     random.Random(recipe.seed + 1).shuffle(order)
     held = min(recipe.most_held_out, round(recipe.held_out * len(order)))
-    choosing, measuring, training = order[: held // 3], order[held // 3 : held], [e for e in order[held:] if e.teaches]
+    choosing, measuring, training = (
+        order[: held // 3],
+        order[held // 3 : held],
+        [e for e in order[held:] if e.teaches],
+    )
     if len(training) < _LEAST or not choosing or not measuring:
         raise UsageError(
             f"{len(examples)} questions leave {len(training)} to train on, which is too few (the least is {_LEAST});"
@@ -328,7 +365,11 @@ class _Network:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(recipe.seed)
                 loaded = AutoModelForSequenceClassification.from_pretrained(
-                    directory, num_labels=1, local_files_only=True, ignore_mismatched_sizes=True, dtype=torch.float32
+                    directory,
+                    num_labels=1,
+                    local_files_only=True,
+                    ignore_mismatched_sizes=True,
+                    dtype=torch.float32,
                 )
             self.tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
         window = getattr(loaded.config, "max_position_embeddings", None) or recipe.longest
@@ -340,7 +381,12 @@ class _Network:
         import torch
 
         read = self.tokenizer(
-            [q for q, _ in pairs], [p for _, p in pairs], truncation=True, max_length=self.longest, padding=True, return_tensors="pt"
+            [q for q, _ in pairs],
+            [p for _, p in pairs],
+            truncation=True,
+            max_length=self.longest,
+            padding=True,
+            return_tensors="pt",
         )
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.halved):
             return self.model(**read.to(self.device)).logits.float().reshape(len(pairs))
@@ -355,7 +401,11 @@ class _Network:
         with torch.inference_mode():
             for at in range(0, len(order), 16):
                 some = order[at : at + 16]
-                for i, score in zip(some, torch.sigmoid(self.logits([(question, texts[i]) for i in some])).tolist(), strict=True):
+                for i, score in zip(
+                    some,
+                    torch.sigmoid(self.logits([(question, texts[i]) for i in some])).tolist(),
+                    strict=True,
+                ):
                     found[i] = score
         return found
 
@@ -392,7 +442,11 @@ def _trained(network: _Network, examples: Sequence[Example], recipe: Recipe) -> 
         while len(waiting) < recipe.batch:
             waiting += chance.sample(examples, len(examples))
         groups, waiting = waiting[: recipe.batch], waiting[recipe.batch :]
-        pairs = [(e.case.question, text) for e in groups for text in (chance.choice(e.right), *_drawn(e.wrong, recipe.negatives, chance))]
+        pairs = [
+            (e.case.question, text)
+            for e in groups
+            for text in (chance.choice(e.right), *_drawn(e.wrong, recipe.negatives, chance))
+        ]
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * _pace(step, recipe.steps)
         network.model.train()
@@ -429,7 +483,9 @@ Scores = Sequence[Sequence[float]]
 """One for each candidate of each example."""
 
 
-def _scores(network: _Network, examples: Sequence[Example], stage: str) -> Generator[Event, None, list[list[float]]]:
+def _scores(
+    network: _Network, examples: Sequence[Example], stage: str
+) -> Generator[Event, None, list[list[float]]]:
     found = []
     for number, example in enumerate(examples):
         yield Progress(stage, number, len(examples))
@@ -439,7 +495,9 @@ def _scores(network: _Network, examples: Sequence[Example], stage: str) -> Gener
 
 
 def _mixed(examples: Sequence[Example], scores: Scores, blend: float) -> list[list[float]]:
-    return [blended(own, [c.score for c in e.candidates], blend) for e, own in zip(examples, scores, strict=True)]
+    return [
+        blended(own, [c.score for c in e.candidates], blend) for e, own in zip(examples, scores, strict=True)
+    ]
 
 
 def _values(examples: Sequence[Example], scores: Scores, measure: Measured) -> list[float]:
@@ -447,7 +505,9 @@ def _values(examples: Sequence[Example], scores: Scores, measure: Measured) -> l
     rankings: dict[str, list[str]] = {}
     for example, own in zip(examples, scores, strict=True):
         order = sorted(range(len(own)), key=lambda i: -own[i])
-        rankings[example.case.id] = list(dict.fromkeys(paper for i in order for paper in example.candidates[i].papers))
+        rankings[example.case.id] = list(
+            dict.fromkeys(paper for i in order for paper in example.candidates[i].papers)
+        )
     dataset = replace(examples[0].dataset, cases=tuple(e.case for e in examples))
     found = of_rankings(dataset, rankings)
     return [found[e.case.id][measure] for e in examples]
@@ -455,7 +515,10 @@ def _values(examples: Sequence[Example], scores: Scores, measure: Measured) -> l
 
 def _best_blend(examples: Sequence[Example], scores: Scores) -> float:
     """The weight of the first stage that ranks best; the least of equals."""
-    return max(_BLENDS, key=lambda blend: (np.mean(_values(examples, _mixed(examples, scores, blend), "ndcg@10")), -blend))
+    return max(
+        _BLENDS,
+        key=lambda blend: (np.mean(_values(examples, _mixed(examples, scores, blend), "ndcg@10")), -blend),
+    )
 
 
 def _worth(examples: Sequence[Example], before: Scores, after: Scores, blend: float) -> dict[Measured, Worth]:
@@ -481,4 +544,6 @@ def _mean(values: Sequence[float]) -> float:
 
 def _gain(ours: Sequence[float], theirs: Sequence[float]) -> Gain:
     apart = difference(ours, theirs)
-    return Gain(value=round(apart.value, 4), low=round(apart.low, 4), high=round(apart.high, 4), p=round(apart.p, 4))
+    return Gain(
+        value=round(apart.value, 4), low=round(apart.low, 4), high=round(apart.high, 4), p=round(apart.p, 4)
+    )

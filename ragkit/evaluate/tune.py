@@ -80,7 +80,9 @@ class Space:
         try:
             return cls(path.read_text(encoding="utf-8-sig"), str(path), allow_import)
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read '{path}': {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from None
+            raise UsageError(
+                f"cannot read '{path}': {getattr(error, 'strerror', None) or 'it is not UTF-8'}"
+            ) from None
 
     @cached_property
     def size(self) -> int:
@@ -92,23 +94,36 @@ class Space:
         return _filled(self._data, self._values(chosen), {})
 
     def _values(self, chosen: Assignment) -> dict[int, Value]:
-        return {key: place.options[number] for key, place, number in zip(self._places, self.open, chosen, strict=True)}
+        return {
+            key: place.options[number]
+            for key, place, number in zip(self._places, self.open, chosen, strict=True)
+        }
 
     def text(self, chosen: Assignment) -> str:
         """The same as YAML, without the place for anchors."""
         data = self.filled(chosen)
-        kept = {key: value for key, value in data.items() if key != DEFINITIONS} if isinstance(data, dict) else data
+        kept = (
+            {key: value for key, value in data.items() if key != DEFINITIONS}
+            if isinstance(data, dict)
+            else data
+        )
         return str(yaml.dump(kept, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
 
     def rag(self, chosen: Assignment) -> Rag:
         """Raises `ConfigError`, which names the options, if they do not make a pipeline."""
-        return config.loads(Rag, self.text(chosen), f"{self.name} with {self.describe(chosen)}", self.allow_import)
+        return config.loads(
+            Rag, self.text(chosen), f"{self.name} with {self.describe(chosen)}", self.allow_import
+        )
 
     def describe(self, chosen: Assignment) -> str:
         """The options taken, by place, with what stands in them."""
         values = self._values(chosen)
         told = zip(self.open, self._places, strict=True)
-        return ", ".join(f"{place.path}: {_shown(_filled(values[key], values, {}))}" for place, key in told if not place.inside)
+        return ", ".join(
+            f"{place.path}: {_shown(_filled(values[key], values, {}))}"
+            for place, key in told
+            if not place.inside
+        )
 
     def matters(self, place: Open, chosen: Assignment) -> bool:
         """Does *place* stand in what *chosen* makes?"""
@@ -146,7 +161,13 @@ def _collect(value: Value, path: str, found: dict[int, Open], name: str, inside:
                     _collect(option, path, found, name, inside=True)
             return
         for key, inner in value.items():
-            _collect(inner, "" if path == "" and key == DEFINITIONS else f"{path}.{key}".lstrip("."), found, name, inside)
+            _collect(
+                inner,
+                "" if path == "" and key == DEFINITIONS else f"{path}.{key}".lstrip("."),
+                found,
+                name,
+                inside,
+            )
     elif isinstance(value, list):
         for number, inner in enumerate(value):
             _collect(inner, f"{path}[{number}]", found, name, inside)
@@ -155,13 +176,24 @@ def _collect(value: Value, path: str, found: dict[int, Open], name: str, inside:
 def _options(value: Mapping[str, Value], path: str, name: str) -> tuple[Value, ...]:
     if "choice" in value:
         if set(value) != {"choice"} or not isinstance(value["choice"], list) or len(value["choice"]) < 2:
-            raise UsageError(f"'{name}': {path}: a choice is a list of two or more values, such as {{choice: [rrf, minmax]}}")
+            raise UsageError(
+                f"'{name}': {path}: a choice is a list of two or more values, such as {{choice: [rrf, minmax]}}"
+            )
         return tuple(value["choice"])
     ends, step, log = value["range"], value.get("step"), value.get("log", False)
-    if not (isinstance(ends, list) and len(ends) == 2 and all(type(e) in (int, float) for e in ends) and ends[0] < ends[1]):
-        raise UsageError(f"'{name}': {path}: a range is [low, high] with low < high, such as {{range: [0.1, 0.9]}}")
+    if not (
+        isinstance(ends, list)
+        and len(ends) == 2
+        and all(type(e) in (int, float) for e in ends)
+        and ends[0] < ends[1]
+    ):
+        raise UsageError(
+            f"'{name}': {path}: a range is [low, high] with low < high, such as {{range: [0.1, 0.9]}}"
+        )
     if (log and ends[0] <= 0) or (step is not None and not (type(step) in (int, float) and step > 0)):
-        raise UsageError(f"'{name}': {path}: a step is a number above 0, and a range with `log` begins above 0")
+        raise UsageError(
+            f"'{name}': {path}: a step is a number above 0, and a range with `log` begins above 0"
+        )
     low, high = ends
     if step is not None:
         points = [low + i * step for i in range(int((high - low) / step + 1e-9) + 1)]
@@ -172,7 +204,9 @@ def _options(value: Mapping[str, Value], path: str, name: str) -> tuple[Value, .
     return tuple(dict.fromkeys(round(p) if whole else round(p, 10) for p in points))
 
 
-def _filled(value: Value, values: Mapping[int, Value], made: dict[int, Value], used: dict[int, Value] | None = None) -> Value:
+def _filled(
+    value: Value, values: Mapping[int, Value], made: dict[int, Value], used: dict[int, Value] | None = None
+) -> Value:
     """*value* with its open places filled; what was shared is shared again.  *used* gets the places that were filled."""
     if id(value) in values:
         if used is not None:
@@ -189,15 +223,26 @@ def _filled(value: Value, values: Mapping[int, Value], made: dict[int, Value], u
 
 
 def _shown(value: Value) -> str:
-    return str(yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=10_000)).removesuffix("\n...\n").strip()
+    return (
+        str(yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=10_000))
+        .removesuffix("\n...\n")
+        .strip()
+    )
 
 
 def _spread(places: Sequence[Open], most: int, seed: int) -> Iterator[Assignment]:
     """Assignments drawn so that they lie evenly in the space."""
     optuna = _optuna()
-    study = optuna.create_study(sampler=optuna.samplers.QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False))
+    study = optuna.create_study(
+        sampler=optuna.samplers.QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
+    )
     for _ in range(4 * most):
-        trial = study.ask({str(i): optuna.distributions.IntDistribution(0, len(p.options) - 1) for i, p in enumerate(places)})
+        trial = study.ask(
+            {
+                str(i): optuna.distributions.IntDistribution(0, len(p.options) - 1)
+                for i, p in enumerate(places)
+            }
+        )
         study.tell(trial, 0.0)
         yield tuple(trial.params[str(i)] for i in range(len(places)))
 
@@ -286,9 +331,17 @@ class Tuned:
         ]
         lines += ["| --- | --- | --- |"]
         for e in self.effects:
-            options = "; ".join(f"{label}: {i.value:.3f} [{i.low:.3f}, {i.high:.3f}]" for label, i in e.options)
+            options = "; ".join(
+                f"{label}: {i.value:.3f} [{i.low:.3f}, {i.high:.3f}]" for label, i in e.options
+            )
             lines.append(f"| {e.path} | {e.share:.0%} | {_cell(options)} |")
-        lines += ["", "## Candidates", "", f"| {self.measure} | questions | options | left because |", "| --- | --- | --- | --- |"]
+        lines += [
+            "",
+            "## Candidates",
+            "",
+            f"| {self.measure} | questions | options | left because |",
+            "| --- | --- | --- | --- |",
+        ]
         for c in self.candidates:
             score = f"{c.score.value:.3f} [{c.score.low:.3f}, {c.score.high:.3f}]"
             lines.append(f"| {score} | {c.questions} | {_cell(self.space.describe(c.chosen))} | {c.left} |")
@@ -328,7 +381,9 @@ def tune_events(
         raise UsageError(f"there is no measure '{measure}' (known: {', '.join(MEASURES)})")
     searched, held = _split(dataset, held_out, seed)
     if len(searched.cases) < _LEAST:
-        raise UsageError(f"'{dataset.name}' leaves {len(searched.cases)} questions to search with; at least {_LEAST} are needed")
+        raise UsageError(
+            f"'{dataset.name}' leaves {len(searched.cases)} questions to search with; at least {_LEAST} are needed"
+        )
     with Session(settings) as session:
         search = _Search(space, session, corpus, measure)
         yield from search.all(space.candidates(most, seed), searched)
@@ -375,17 +430,23 @@ class _Search:
             if not self.effects and len(whole) == len(candidates):
                 self.effects = self._effects(runs)
             if not ranked:  # the budget did not last for one candidate
-                raise UsageError(f"the search ended before any candidate had been asked {size} questions: {self.session.stopped}")
+                raise UsageError(
+                    f"the search ended before any candidate had been asked {size} questions: {self.session.stopped}"
+                )
             done = size == number or len(ranked) == 1 or bool(self.session.stopped)
             keep = ranked if done else ranked[: max(1, math.ceil(len(ranked) / 2))]
             racing = [c for c in keep if not self._is_worse(runs[c], runs[ranked[0]])] if not done else keep
             dropped = [c for c in ranked if done or c not in racing]
-            self.left += [self._candidate(c, runs, self._reason(runs, c, ranked, keep)) for c in reversed(dropped)]
+            self.left += [
+                self._candidate(c, runs, self._reason(runs, c, ranked, keep)) for c in reversed(dropped)
+            ]
             if done:
                 return
             size *= 2
 
-    def asked(self, racing: Sequence[Assignment], dataset: Dataset) -> Generator[Event, None, dict[Assignment, Run]]:
+    def asked(
+        self, racing: Sequence[Assignment], dataset: Dataset
+    ) -> Generator[Event, None, dict[Assignment, Run]]:
         """The run of each candidate; fewer, if the budget is spent."""
         names = {digest(str(chosen)): chosen for chosen in racing}
         runs: dict[Assignment, Run] = {}
@@ -426,7 +487,13 @@ class _Search:
         apart = self.apart(run, best)
         return apart.value * self.better < 0 and not apart.is_chance
 
-    def _reason(self, runs: Mapping[Assignment, Run], chosen: Assignment, ranked: Sequence[Assignment], keep: Sequence[Assignment]) -> str:
+    def _reason(
+        self,
+        runs: Mapping[Assignment, Run],
+        chosen: Assignment,
+        ranked: Sequence[Assignment],
+        keep: Sequence[Assignment],
+    ) -> str:
         if self._is_worse(runs[chosen], runs[ranked[0]]):
             return "worse than the best by more than chance"
         return "" if chosen in keep else "in the lower half"
@@ -440,14 +507,20 @@ class _Search:
         effects = []
         for i, place in enumerate(self.space.open):
             own = {chosen: m for chosen, m in means.items() if self.space.matters(place, chosen)}
-            groups = {n: [m for chosen, m in own.items() if chosen[i] == n] for n in range(len(place.options))}
+            groups = {
+                n: [m for chosen, m in own.items() if chosen[i] == n] for n in range(len(place.options))
+            }
             average = np.mean(list(own.values())) if own else 0.0
             total = sum((m - average) ** 2 for m in own.values())
             between = sum(len(g) * (np.mean(g) - average) ** 2 for g in groups.values() if g)
-            options = tuple((_shown(place.options[n]), interval(group)) for n, group in groups.items() if group)
+            options = tuple(
+                (_shown(place.options[n]), interval(group)) for n, group in groups.items() if group
+            )
             effects.append(Effect(place.path, options, float(between / total) if total > 0 else 0.0))
         return tuple(sorted(effects, key=lambda e: -e.share))
 
     def tuned(self, held: Dataset) -> Tuned:
         order = tuple(reversed(self.left))
-        return Tuned(self.measure, self.space, order, self.effects, None, len(held.cases), self.session.stopped)
+        return Tuned(
+            self.measure, self.space, order, self.effects, None, len(held.cases), self.session.stopped
+        )

@@ -70,10 +70,18 @@ def bradley_terry(
     strengths = _strengths(wins.sum(axis=0) + ties)
     weights = chance.exponential(size=(resamples, len(wins)))
     doubts = np.maximum(chance.gamma(prior, size=resamples) / prior, 1e-6)
-    drawn = np.array([_strengths(np.tensordot(w, wins, axes=1) + d * ties) for w, d in zip(weights, doubts, strict=True)])
+    drawn = np.array(
+        [_strengths(np.tensordot(w, wins, axes=1) + d * ties) for w, d in zip(weights, doubts, strict=True)]
+    )
     low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
-    ranks = [1 + sum(float((drawn[:, j] > drawn[:, i]).mean()) >= 0.975 for j in range(len(order))) for i in range(len(order))]
-    ranked = [Ranked(*row) for row in zip(order, strengths.tolist(), low.tolist(), high.tolist(), ranks, strict=True)]
+    ranks = [
+        1 + sum(float((drawn[:, j] > drawn[:, i]).mean()) >= 0.975 for j in range(len(order)))
+        for i in range(len(order))
+    ]
+    ranked = [
+        Ranked(*row)
+        for row in zip(order, strengths.tolist(), low.tolist(), high.tolist(), ranks, strict=True)
+    ]
     return sorted(ranked, key=lambda r: (-round(r.strength, 6), r.name))
 
 
@@ -84,7 +92,9 @@ def _wins(matches: Sequence[Match], order: Sequence[str]) -> Floats:
     wins = np.zeros((len(questions), len(order), len(order)))
     for match in matches:
         if unknown := [name for name in (match.first, match.second) if name not in places]:
-            raise UsageError(f"a match of question '{match.question}' names '{unknown[0]}', which is not among those to rank")
+            raise UsageError(
+                f"a match of question '{match.question}' names '{unknown[0]}', which is not among those to rank"
+            )
         if match.first == match.second:
             raise UsageError(f"in question '{match.question}', '{match.first}' is matched with itself")
         won = {"first": 1.0, "tie": 0.5, "second": 0.0}[match.outcome]
@@ -175,9 +185,13 @@ def rank_correlation(machine: Sequence[float], human: Sequence[float]) -> Interv
     if abs(found) >= 1:
         return Interval(found, found, found, len(machine))
     half = 1.959964 * math.sqrt((1 + found**2 / 2) / (len(machine) - 3))
-    return Interval(found, math.tanh(math.atanh(found) - half), math.tanh(math.atanh(found) + half), len(machine))
+    return Interval(
+        found, math.tanh(math.atanh(found) - half), math.tanh(math.atanh(found) + half), len(machine)
+    )
 
 
 def _check_paired(machine: Sequence[object], human: Sequence[object]) -> None:
     if len(machine) != len(human):
-        raise UsageError(f"the judge has {len(machine)} verdicts and people have {len(human)}; each item needs one of both")
+        raise UsageError(
+            f"the judge has {len(machine)} verdicts and people have {len(human)}; each item needs one of both"
+        )

@@ -172,7 +172,9 @@ class Watch:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 watching: ContextVar[Watch] = ContextVar("watching", default=Watch())  # noqa: B039
@@ -378,7 +380,9 @@ async def _acalled(made: Call, watch: Watch) -> Called:
     twin = _twin(made.method)
     with watch.begin(made) as own, own.working(), _Noting(made):
         async with _awaiting(made):
-            result = await (twin(*made.arguments) if twin else asyncio.to_thread(made.method, *made.arguments))
+            result = await (
+                twin(*made.arguments) if twin else asyncio.to_thread(made.method, *made.arguments)
+            )
         own.returned(result)
     return _over(made, started, result)
 
@@ -425,7 +429,9 @@ async def _astreamed(made: Call, watch: Watch) -> AsyncEvents:
 
 def _over(made: Call, started: float, result: Any) -> Called:
     """*made* has returned; the call that it was made inside, if there is one, hears of it."""
-    called = Called(made.stage, made.component, time.perf_counter() - started, result, made.owner, tuple(made.inside))
+    called = Called(
+        made.stage, made.component, time.perf_counter() - started, result, made.owner, tuple(made.inside)
+    )
     if around := _making.get():
         around.inside.append(called)
     return called
@@ -482,7 +488,9 @@ def _close_streams(arguments: Sequence[Any]) -> None:
 
 
 def _too_late(made: Call) -> DeadlinePassed:
-    return DeadlinePassed(f"the deadline passed before stage '{made.stage}' was over; give it longer with 'deadline'")
+    return DeadlinePassed(
+        f"the deadline passed before stage '{made.stage}' was over; give it longer with 'deadline'"
+    )
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,11 @@ class Task:
     def language(self) -> str:
         """Of the question: its name in English, if it is clearly another one, else just that it is the question's."""
         code = language_of(self.question)
-        return "the language of the question" if code == "en" else LANGUAGES.get(code, "the language of the question")
+        return (
+            "the language of the question"
+            if code == "en"
+            else LANGUAGES.get(code, "the language of the question")
+        )
 
 
 @dataclass(frozen=True)
@@ -117,10 +121,19 @@ class ChatGenerator(Generator):
         return (yield from self._answer(Task(question, numbered(passages))))
 
     def again(self, question: str, passages: Sequence[Document], judged: Answer) -> Flow[Answer]:
-        return (yield from self._answer(Task(question, numbered(passages), "\n".join(claim.text for claim in judged.faults))))
+        return (
+            yield from self._answer(
+                Task(question, numbered(passages), "\n".join(claim.text for claim in judged.faults))
+            )
+        )
 
     def _answer(self, task: Task) -> Flow[Answer]:
-        declined = Answer(question=task.question, text="", context=task.context.passages, abstained=Abstention(reason=_FOUND_NOTHING))
+        declined = Answer(
+            question=task.question,
+            text="",
+            context=task.context.passages,
+            abstained=Abstention(reason=_FOUND_NOTHING),
+        )
         if not task.context.places:
             return declined
         answer = cited(task.question, (yield from self.write(task)), task.context)
@@ -135,7 +148,11 @@ class ChatGenerator(Generator):
         language = language_of(answer.question)
         if language in ("", "en"):
             return answer
-        good = [i for i, claim in enumerate(answer.claims) if claim not in answer.faults and not claim.quoted and stems(claim.text)]
+        good = [
+            i
+            for i, claim in enumerate(answer.claims)
+            if claim not in answer.faults and not claim.quoted and stems(claim.text)
+        ]
         own = [i for i in good if likelier(answer.claims[i].text, "en", language)]
         if not own:
             return answer
@@ -150,7 +167,9 @@ class ChatGenerator(Generator):
         for n, text in re.findall(r"^\W*(\d+)[.):]\s+(.+)$", reply, flags=re.MULTILINE):
             claim = claims[own[int(n) - 1]] if 1 <= int(n) <= len(own) else None
             if claim and not claim.original and _translates(text.strip(), claim.text, language):
-                claims[own[int(n) - 1]] = claim.model_copy(update={"text": text.strip(), "original": claim.text})
+                claims[own[int(n) - 1]] = claim.model_copy(
+                    update={"text": text.strip(), "original": claim.text}
+                )
         return answer.model_copy(update={"claims": tuple(claims), "text": render(claims)})
 
     def so_far(self, question: str, text: str, passages: Sequence[Document]) -> Answer:
@@ -248,7 +267,10 @@ _SCHEMA = {
             "maxItems": 8,
             "items": {
                 "type": "object",
-                "properties": {"text": {"type": "string"}, "sources": {"type": "array", "items": {"type": "integer"}, "maxItems": 8}},
+                "properties": {
+                    "text": {"type": "string"},
+                    "sources": {"type": "array", "items": {"type": "integer"}, "maxItems": 8},
+                },
                 "required": ["text", "sources"],
                 "additionalProperties": False,
             },
@@ -263,12 +285,20 @@ def read_claims(reply: str) -> list[Marked] | None:
     """The sentences of a JSON answer and their marks; those that are whole, if it was cut short.  None if it is no such thing."""
     found = next(objects(reply, ["claims"]), None)
     if found is not None and isinstance(found["claims"], list):
-        pairs = [(each.get("text"), each.get("sources")) if isinstance(each, dict) else (each, ()) for each in found["claims"]]
+        pairs = [
+            (each.get("text"), each.get("sources")) if isinstance(each, dict) else (each, ())
+            for each in found["claims"]
+        ]
     else:
         pairs = [(each["text"], each.get("sources")) for each in objects(reply, ["text"])]
         if not pairs:
             return None
-    return [sentence for text, sources in pairs if isinstance(text, str) for sentence in _sentences_of(text, sources)]
+    return [
+        sentence
+        for text, sources in pairs
+        if isinstance(text, str)
+        for sentence in _sentences_of(text, sources)
+    ]
 
 
 def _sentences_of(text: str, sources: object) -> list[Marked]:
@@ -300,14 +330,20 @@ class QuotedGenerator(ChatGenerator):
 
     def _about(self, numbers: Sequence[int], context: Context) -> Collection[int]:
         """*numbers* and those of the sentences around them, of the same paper."""
-        near = {n: range(max(n - self.around, 1), min(n + self.around, len(context.places)) + 1) for n in numbers}
+        near = {
+            n: range(max(n - self.around, 1), min(n + self.around, len(context.places)) + 1) for n in numbers
+        }
         paper = [place.span.document_id for place in context.places]
         return {other for n, others in near.items() for other in others if paper[other - 1] == paper[n - 1]}
 
 
 def read_numbers(reply: str, most: int) -> list[int]:
     """The numbers from 1 to *most* that *reply* names, in its order."""
-    return list(dict.fromkeys(n for n in map(int, re.findall(r"(?<![\w.])\d{1,4}(?![\w%]|\.\d)", reply)) if 1 <= n <= most))
+    return list(
+        dict.fromkeys(
+            n for n in map(int, re.findall(r"(?<![\w.])\d{1,4}(?![\w%]|\.\d)", reply)) if 1 <= n <= most
+        )
+    )
 
 
 @component("notes")
@@ -325,14 +361,24 @@ class NotesGenerator(ChatGenerator):
 
     def write(self, task: Task) -> Flow[list[Marked]]:
         places = task.context.places
-        own = [{n for n, place in enumerate(places, 1) if place.passage is passage} for passage in task.context.passages]
+        own = [
+            {n for n, place in enumerate(places, 1) if place.passage is passage}
+            for passage in task.context.passages
+        ]
         asked = [task.prompt(self.noting, task.context.text(numbers)) for numbers in own if numbers]
         replies = yield from gather("generate", [(self.llm.invoke, prompt) for prompt in asked])
-        notes = [note for reply in replies for note in parse(said(reply)) if note.marks and not _TELLS_NOTHING.match(note.text)]
+        notes = [
+            note
+            for reply in replies
+            for note in parse(said(reply))
+            if note.marks and not _TELLS_NOTHING.match(note.text)
+        ]
         told = [(note, place) for note in notes for place in places[note.marks[0] - 1 : note.marks[0]]]
         if not told:
             return []
-        sources = "\n\n".join(f"“{line(title_of(place.passage))}”\n[{note.marks[0]}] {line(note.text)}" for note, place in told)
+        sources = "\n\n".join(
+            f"“{line(title_of(place.passage))}”\n[{note.marks[0]}] {line(note.text)}" for note, place in told
+        )
         return (yield from self._stream(task.prompt(self.instruction, sources)))
 
 

@@ -65,7 +65,10 @@ class ExtractiveGenerator(Generator):
     share: PositiveFloat = 0.6
 
     def flow(self, question: str, passages: Sequence[Document]) -> Flow[Answer]:
-        answer = added(Answer(question=question, text="", context=tuple(passages)), (yield from self.chosen(question, passages)))
+        answer = added(
+            Answer(question=question, text="", context=tuple(passages)),
+            (yield from self.chosen(question, passages)),
+        )
         if answer.text:
             yield from emit(Token(answer.text))
         return answer
@@ -82,7 +85,9 @@ class ExtractiveGenerator(Generator):
     def _views(self, asked: Sequence[str], pool: Sequence[Sentence]) -> Flow[list[_View]]:
         near = np.zeros((len(asked), len(pool)))
         if self.embed is not None:
-            said = yield from call("embed", self.embed.embed_documents, [f"{title_of(s.passage)}\n{s.text}" for s in pool])
+            said = yield from call(
+                "embed", self.embed.embed_documents, [f"{title_of(s.passage)}\n{s.text}" for s in pool]
+            )
             for row, text in enumerate(asked):
                 vector = yield from call("embed", self.embed.embed_query, text)
                 near[row] = np.asarray(said) @ np.asarray(vector)
@@ -100,7 +105,9 @@ class ExtractiveGenerator(Generator):
         def take(gains: Vector, least: float) -> bool:
             nonlocal best, said
             gains = gains.copy()
-            gains[[i for i in range(len(pool)) if any(_same(pool[i].text, pool[j].text) for j in taken)]] = -np.inf
+            gains[
+                [i for i in range(len(pool)) if any(_same(pool[i].text, pool[j].text) for j in taken)]
+            ] = -np.inf
             top = int(np.argmax(gains))
             if np.isneginf(gains[top]) or gains[top] < least:
                 return False
@@ -112,7 +119,9 @@ class ExtractiveGenerator(Generator):
         for part in of_parts[: self.most]:
             take(part.worth, -np.inf)
         while len(taken) < min(self.most, len(pool)):
-            adds = np.maximum(whole.overlap - said, 0.0).sum(axis=1) + 0.5 * np.minimum(whole.overlap, said).sum(axis=1)
+            adds = np.maximum(whole.overlap - said, 0.0).sum(axis=1) + 0.5 * np.minimum(
+                whole.overlap, said
+            ).sum(axis=1)
             if not take(whole.scores + adds, self.share * best):
                 break
         papers = list(dict.fromkeys(pool[i].span.document_id for i in taken))
@@ -130,9 +139,13 @@ def added(answer: Answer, chosen: Sequence[Sentence]) -> Answer:
         if sentence.span not in known:
             known[sentence.span] = len(citations) + 1
             citations.append(cite(known[sentence.span], sentence.passage, sentence.span))
-        claims.append(Claim(text=sentence.text, before=before, citations=(known[sentence.span],), quoted=True))
+        claims.append(
+            Claim(text=sentence.text, before=before, citations=(known[sentence.span],), quoted=True)
+        )
         named = title
-    return answer.model_copy(update={"text": render(claims), "claims": tuple(claims), "citations": tuple(citations)})
+    return answer.model_copy(
+        update={"text": render(claims), "claims": tuple(claims), "citations": tuple(citations)}
+    )
 
 
 def _sentences_of(passages: Sequence[Document]) -> list[Sentence]:
@@ -154,7 +167,12 @@ def _overlap(question: str, pool: Sequence[Sentence]) -> Vector:
     wanted = sorted(set(stems(question)))
     own = [set(stems(s.text)) for s in pool]
     titles = [set(stems(title_of(s.passage))) for s in pool]
-    has = np.array([[1.0 if w in words else 0.5 if w in title else 0.0 for w in wanted] for words, title in zip(own, titles, strict=True)])
+    has = np.array(
+        [
+            [1.0 if w in words else 0.5 if w in title else 0.0 for w in wanted]
+            for words, title in zip(own, titles, strict=True)
+        ]
+    )
     if not wanted:
         return np.zeros((len(pool), 0))
     weight = np.log(1 + len(pool) / (1 + (has == 1.0).sum(axis=0)))

@@ -67,7 +67,9 @@ class Index(ABC):
     def root(self) -> Path:
         root: Path | None = getattr(self, "_root", None)
         if root is None:
-            raise UsageError(f"this {type(self).__name__} has no folder yet: make a Rag with it, or call attach(folder)")
+            raise UsageError(
+                f"this {type(self).__name__} has no folder yet: make a Rag with it, or call attach(folder)"
+            )
         return root
 
     @property
@@ -104,7 +106,9 @@ class Index(ABC):
     def seal(self) -> None:
         """Write down what the files of this generation hold; nothing changes them from now on."""
         self.let_go()
-        self._write_seal({str(path.relative_to(self.folder)): [*_stamp(path), self._digest(path)] for path in self.files()})
+        self._write_seal(
+            {str(path.relative_to(self.folder)): [*_stamp(path), self._digest(path)] for path in self.files()}
+        )
 
     def files(self) -> list[Path]:
         """The files of this generation that matter."""
@@ -133,7 +137,9 @@ class Index(ABC):
         seal = self._seal_of(self.generation)
         try:
             held = json.loads(seal.read_text())
-            self._write_seal({name: [*_stamp(self.folder / name), digest] for name, (_, _, digest) in held.items()})
+            self._write_seal(
+                {name: [*_stamp(self.folder / name), digest] for name, (_, _, digest) in held.items()}
+            )
         except (OSError, ValueError):
             pass  # it is not sealed yet, or this process may only read
 
@@ -181,7 +187,10 @@ class Index(ABC):
 def _copied(source: str, target: str) -> str:
     """Copy a file; a database as one that may be open elsewhere."""
     if source.endswith(".sqlite3"):
-        with closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as old, closing(sqlite3.connect(target)) as new:
+        with (
+            closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as old,
+            closing(sqlite3.connect(target)) as new,
+        ):
             old.backup(new)
         return target
     return str(shutil.copy2(source, target))
@@ -198,7 +207,12 @@ def _digest_of_database(path: Path, but: Sequence[str]) -> str:
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
         if database.execute("PRAGMA quick_check").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("its pages are damaged")
-        tables = [name for [name] in database.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+        tables = [
+            name
+            for [name] in database.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+            )
+        ]
         for table in tables:
             if table not in but and not table.startswith("sqlite_"):
                 for row in database.execute(f'SELECT * FROM "{table}"'):
@@ -243,16 +257,27 @@ class VectorIndex(VectorStore, Index):
         return bool(getattr(self.embed, "computes", False))
 
     def add_texts(
-        self, texts: Iterable[str], metadatas: list[dict[str, Any]] | None = None, *, ids: list[str] | None = None, **_: Any
+        self,
+        texts: Iterable[str],
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: list[str] | None = None,
+        **_: Any,
     ) -> list[str]:
         """LangChain's way in; each text is a paper of its own."""
         every = list(texts)
-        papers = [Document(page_content=t, metadata=m) for t, m in zip(every, metadatas or [{} for _ in every], strict=True)]
+        papers = [
+            Document(page_content=t, metadata=m)
+            for t, m in zip(every, metadatas or [{} for _ in every], strict=True)
+        ]
         added = [passage(p, 0, len(p.page_content)) for p in papers]
         if ids is not None:
             added = [p.model_copy(update={"id": i}) for p, i in zip(added, ids, strict=True)]
         if added:
-            self.add_vectors(added, np.asarray(self.embed.embed_documents([p.page_content for p in added]), dtype=np.float32))
+            self.add_vectors(
+                added,
+                np.asarray(self.embed.embed_documents([p.page_content for p in added]), dtype=np.float32),
+            )
         return [str(p.id) for p in added]
 
     def delete(self, ids: list[str] | None = None, **_: Any) -> bool:
@@ -262,16 +287,24 @@ class VectorIndex(VectorStore, Index):
     def similarity_search(self, query: str, k: int = 4, **_: Any) -> list[Document]:
         return [document for document, _ in self.similarity_search_with_relevance_scores(query, k)]
 
-    def similarity_search_with_relevance_scores(self, query: str, k: int = 4, **_: Any) -> list[tuple[Document, float]]:
+    def similarity_search_with_relevance_scores(
+        self, query: str, k: int = 4, **_: Any
+    ) -> list[tuple[Document, float]]:
         """The nearest *k* passages as bare hits (id and score), to be read from the corpus."""
         return [(hit(identity, score), score) for identity, score in self.nearest(query, k)]
 
-    async def asimilarity_search_with_relevance_scores(self, query: str, k: int = 4, **_: Any) -> list[tuple[Document, float]]:
+    async def asimilarity_search_with_relevance_scores(
+        self, query: str, k: int = 4, **_: Any
+    ) -> list[tuple[Document, float]]:
         return await run_in_executor(None, self.similarity_search_with_relevance_scores, query, k)
 
     @classmethod
-    def from_texts(cls, texts: list[str], embedding: Embeddings, metadatas: list[dict[str, Any]] | None = None, **_: Any) -> Self:
-        raise NotImplementedError(f"a {cls.__name__} is derived from a corpus: ingest the texts with Rag.ingest")
+    def from_texts(
+        cls, texts: list[str], embedding: Embeddings, metadatas: list[dict[str, Any]] | None = None, **_: Any
+    ) -> Self:
+        raise NotImplementedError(
+            f"a {cls.__name__} is derived from a corpus: ingest the texts with Rag.ingest"
+        )
 
 
 def widened(search: Callable[[int], list[T]], k: int, keep: Callable[[T], bool]) -> list[T]:

@@ -42,7 +42,9 @@ class TantivyIndex(LexicalIndex):
         for passage in passages:
             self._writer.delete_documents_by_term("id", str(passage.id))
             fields = {"title": title_of(passage)} if self.title_weight else {}
-            self._writer.add_document(tantivy.Document(id=str(passage.id), text=searchable(passage), **fields))
+            self._writer.add_document(
+                tantivy.Document(id=str(passage.id), text=searchable(passage), **fields)
+            )
 
     def remove(self, ids: Sequence[str]) -> None:
         for identity in ids:
@@ -81,7 +83,9 @@ class TantivyIndex(LexicalIndex):
         if len(among) <= _NAMED:
             named = tantivy.Query.term_set_query(self._schema, "id", sorted(among))
             unscored = tantivy.Query.const_score_query(named, 0.0)
-            matches = tantivy.Query.boolean_query([(tantivy.Occur.Must, matches), (tantivy.Occur.Must, unscored)])
+            matches = tantivy.Query.boolean_query(
+                [(tantivy.Occur.Must, matches), (tantivy.Occur.Must, unscored)]
+            )
             return best(k)
         return widened(best, k, lambda found: found[0] in among)
 
@@ -96,7 +100,9 @@ class TantivyIndex(LexicalIndex):
                 yield Query.boost_query(Query.term_query(self._schema, "title", word), self.title_weight)
         if self.phrase_weight:
             for pair in dict.fromkeys(pairwise(words)):
-                yield Query.boost_query(Query.phrase_query(self._schema, "text", list(pair)), self.phrase_weight)
+                yield Query.boost_query(
+                    Query.phrase_query(self._schema, "text", list(pair)), self.phrase_weight
+                )
 
     def count(self) -> int:
         return int(self._searcher().num_docs)
@@ -143,5 +149,7 @@ class TantivyIndex(LexicalIndex):
             .filter(tantivy.Filter.lowercase())
         )
         if self.language != "none":
-            builder = builder.filter(tantivy.Filter.stopword(self.language)).filter(tantivy.Filter.stemmer(self.language))
+            builder = builder.filter(tantivy.Filter.stopword(self.language)).filter(
+                tantivy.Filter.stemmer(self.language)
+            )
         return builder.build()

@@ -49,7 +49,9 @@ class ChromaStore(VectorIndex):
             return self._nearest(vector, min(k, count))
         if len(among) <= max(_COMPARED, 2 * k):
             return self._nearest_of(vector, k, sorted(among))
-        return widened(lambda wanted: self._nearest(vector, min(wanted, count)), k, lambda found: found[0] in among)
+        return widened(
+            lambda wanted: self._nearest(vector, min(wanted, count)), k, lambda found: found[0] in among
+        )
 
     def _nearest(self, vector: list[float], k: int) -> list[tuple[str, float]]:
         if k == 0:
@@ -69,7 +71,9 @@ class ChromaStore(VectorIndex):
                 vectors = np.asarray(found["embeddings"], dtype=np.float32)
                 lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
                 alike = np.clip((vectors @ query) / np.where(lengths > 0, lengths, 1.0), 0.0, 1.0)
-                scored += [(identity, float(score)) for identity, score in zip(found["ids"], alike, strict=True)]
+                scored += [
+                    (identity, float(score)) for identity, score in zip(found["ids"], alike, strict=True)
+                ]
         return sorted(scored, key=lambda found: (-found[1], found[0]))[:k]
 
     def count(self) -> int:
@@ -85,7 +89,11 @@ class ChromaStore(VectorIndex):
 
     def files(self) -> list[Path]:
         """See `Index`; the graph of a store of less than some thousand vectors is made anew whenever it is opened."""
-        return [path for path in super().files() if path.name == "chroma.sqlite3" or (path.parent / "index_metadata.pickle").exists()]
+        return [
+            path
+            for path in super().files()
+            if path.name == "chroma.sqlite3" or (path.parent / "index_metadata.pickle").exists()
+        ]
 
     def let_go(self) -> None:
         client = self.__dict__.pop("_client", None)
@@ -108,10 +116,14 @@ class ChromaStore(VectorIndex):
         import chromadb
         from chromadb.config import Settings
 
-        client = chromadb.PersistentClient(path=str(self.folder), settings=Settings(anonymized_telemetry=False))
+        client = chromadb.PersistentClient(
+            path=str(self.folder), settings=Settings(anonymized_telemetry=False)
+        )
         self.reseal()
         return client
 
     @functools.cached_property
     def _collection(self) -> Any:
-        return self._client.get_or_create_collection(_COLLECTION, embedding_function=None, configuration={"hnsw": {"space": "cosine"}})
+        return self._client.get_or_create_collection(
+            _COLLECTION, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
+        )

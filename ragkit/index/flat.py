@@ -86,7 +86,11 @@ class FlatStore(VectorIndex):
         opened = self._opened
         if len(rows) == len(opened.ids):
             return
-        files: dict[str, NDArray[Any]] = {"vectors.f32": opened.vectors, "signs.u64": opened.signs, self._ids_file(1).name: opened.ids}
+        files: dict[str, NDArray[Any]] = {
+            "vectors.f32": opened.vectors,
+            "signs.u64": opened.signs,
+            self._ids_file(1).name: opened.ids,
+        }
         for name, table in files.items():
             with (self.folder / f"{name}.new").open("wb") as file:
                 for at in range(0, len(rows), _BLOCK):
@@ -109,7 +113,10 @@ class FlatStore(VectorIndex):
         scores = opened.vectors @ vector if rows is None else opened.vectors[rows] @ vector
         best = _best(scores, k)
         chosen = best if rows is None else rows[best]
-        return [(opened.ids[row].decode(), min(max(float(scores[i]), 0.0), 1.0)) for i, row in zip(best, chosen, strict=True)]
+        return [
+            (opened.ids[row].decode(), min(max(float(scores[i]), 0.0), 1.0))
+            for i, row in zip(best, chosen, strict=True)
+        ]
 
     def count(self) -> int:
         return len(self._opened.ids)
@@ -133,7 +140,13 @@ class FlatStore(VectorIndex):
         known: tuple[frozenset[str], Integers] | None = self.__dict__.get("_masks")
         if known is None or known[0] is not among:
             row_of = self._opened.row_of
-            known = among, np.asarray(sorted(row_of[i] for identity in among if (i := identity.encode()) in row_of), dtype=np.intp)
+            known = (
+                among,
+                np.asarray(
+                    sorted(row_of[i] for identity in among if (i := identity.encode()) in row_of),
+                    dtype=np.intp,
+                ),
+            )
             self.__dict__["_masks"] = known
         return known[1]
 
@@ -144,7 +157,9 @@ class _Rows:
     def __init__(self, folder: Path) -> None:
         path = next(iter(folder.glob("ids.S*")), None)
         filled = path is not None and path.stat().st_size > 0
-        self.ids: NDArray[np.bytes_] = np.memmap(path, dtype=path.suffix[1:], mode="r") if path and filled else np.empty(0, dtype="S1")
+        self.ids: NDArray[np.bytes_] = (
+            np.memmap(path, dtype=path.suffix[1:], mode="r") if path and filled else np.empty(0, dtype="S1")
+        )
         if len(self.ids):
             flat = np.memmap(folder / "vectors.f32", dtype=np.float32, mode="r")
             self.vectors = flat.reshape(len(self.ids), -1)

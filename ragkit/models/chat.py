@@ -74,7 +74,9 @@ def openai_chat(
             **given,
         )
     except OpenAIError:
-        raise ValueError(f"there is no key for '{model}'; set OPENAI_API_KEY, or name a server of your own with 'base_url'") from None
+        raise ValueError(
+            f"there is no key for '{model}'; set OPENAI_API_KEY, or name a server of your own with 'base_url'"
+        ) from None
 
 
 # --- several models that stand in for each other
@@ -100,7 +102,13 @@ class FallbackChatModel(BaseChatModel):
     def _llm_type(self) -> str:
         return "fallback"
 
-    def _generate(self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> ChatResult:
         return ChatResult(generations=[ChatGeneration(message=self.invoke(messages, stop=stop, **kwargs))])
 
     def invoke(self, *given: Any, **named: Any) -> AIMessage:
@@ -155,16 +163,26 @@ class FallbackChatModel(BaseChatModel):
 
     def _goes_on(self, model: BaseChatModel, error: Exception) -> bool:
         """Is the next model asked, because of *error* of this one?"""
-        passing = error.is_retryable if isinstance(error, ChatModelError) else isinstance(error, ConnectionError | TimeoutError)
+        passing = (
+            error.is_retryable
+            if isinstance(error, ChatModelError)
+            else isinstance(error, ConnectionError | TimeoutError)
+        )
         if not passing or model is self.models[-1]:
             return False
-        log.warning("%s; the next model is asked", explained(error) or f"the model cannot answer now ({type(error).__name__})")
+        log.warning(
+            "%s; the next model is asked",
+            explained(error) or f"the model cannot answer now ({type(error).__name__})",
+        )
         return True
 
 
 # --- what a reply took
 
-_PRICES = ("input_price", "output_price")  # of a million tokens: in a model's metadata, or in that of its reply
+_PRICES = (
+    "input_price",
+    "output_price",
+)  # of a million tokens: in a model's metadata, or in that of its reply
 
 M = TypeVar("M", bound=BaseMessage)
 
@@ -180,7 +198,9 @@ def spent(model: object, reply: object) -> dict[str, int | float]:
     tokens, prices = usage(reply), {**_prices(model), **_in(reply.response_metadata)}
     if not tokens or not prices:
         return {**tokens}
-    cost = sum(prices.get(f"{way}_price", 0.0) * tokens.get(f"{way}_tokens", 0) for way in ("input", "output"))
+    cost = sum(
+        prices.get(f"{way}_price", 0.0) * tokens.get(f"{way}_tokens", 0) for way in ("input", "output")
+    )
     return {**tokens, "cost": cost / 1e6}
 
 
@@ -224,7 +244,9 @@ def explained(error: BaseException) -> str | None:
         return None
     body, request = getattr(error, "body", None), getattr(error, "request", None)
     said = str(body.get("message", body) if isinstance(body, dict) else getattr(error, "message", error))
-    if isinstance(error, ModelInvalidRequestError) and re.search(r"context (size|length|window)", said, re.IGNORECASE):
+    if isinstance(error, ModelInvalidRequestError) and re.search(
+        r"context (size|length|window)", said, re.IGNORECASE
+    ):
         meaning = _MEANINGS[ContextOverflowError]
     server = "the model server"
     if request is not None:

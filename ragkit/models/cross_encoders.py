@@ -22,13 +22,17 @@ Logits = NDArray[np.float32]
 _CONVERSION = "cross-encoder 1"  # changed when the way models are converted changes
 
 
-def logits(directory: Path, pairs: Sequence[tuple[str, str]], backend: Backend, precision: Precision, batch_size: int) -> Logits:
+def logits(
+    directory: Path, pairs: Sequence[tuple[str, str]], backend: Backend, precision: Precision, batch_size: int
+) -> Logits:
     """A row for each of *pairs* (of which there is at least one), a column for each label of the model in *directory*.
 
     Raises `ModelError` for a model without a trained head.
     """
     judge = _cross_encoder(directory, backend, precision)
-    order = sorted(range(len(pairs)), key=lambda i: sum(map(len, pairs[i])))  # texts of a length share a batch: little padding
+    order = sorted(
+        range(len(pairs)), key=lambda i: sum(map(len, pairs[i]))
+    )  # texts of a length share a batch: little padding
     rows: dict[int, Logits] = {}
     for at in range(0, len(order), batch_size):
         batch = order[at : at + batch_size]
@@ -58,7 +62,9 @@ def _torch(directory: Path) -> Judge:
     loaded = _loaded(directory)
 
     def judge(pairs: Sequence[tuple[str, str]]) -> Logits:
-        logits = loaded.predict(list(pairs), batch_size=len(pairs), activation_fn=torch.nn.Identity(), show_progress_bar=False)
+        logits = loaded.predict(
+            list(pairs), batch_size=len(pairs), activation_fn=torch.nn.Identity(), show_progress_bar=False
+        )
         return np.asarray(logits, dtype=np.float32).reshape(len(pairs), -1)
 
     return judge
@@ -77,7 +83,12 @@ def _openvino(directory: Path, precision: Precision) -> Judge:
     def judge(pairs: Sequence[tuple[str, str]]) -> Logits:
         encodings = tokenizer.encode_batch(list(pairs))
         parts = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
-        return run({name: np.array([getattr(e, parts[name]) for e in encodings], dtype=np.int64) for name in notes["inputs"]})
+        return run(
+            {
+                name: np.array([getattr(e, parts[name]) for e in encodings], dtype=np.int64)
+                for name in notes["inputs"]
+            }
+        )
 
     return judge
 
@@ -93,9 +104,20 @@ def _convert(directory: Path, folder: Path) -> None:
 
     loaded = _loaded(directory)
     tokenizer = getattr(loaded.tokenizer, "backend_tokenizer", None)
-    names = [n for n in loaded.tokenizer.model_input_names if n in ("input_ids", "attention_mask", "token_type_ids")]
-    if len(loaded) > 1 or tokenizer is None or any(loaded.prompts.values()) or "Classification" not in type(loaded.model).__name__:
-        raise ModelError(f"'{directory}' is no plain sequence classifier, which is all that OpenVINO runs here; say backend: torch")
+    names = [
+        n
+        for n in loaded.tokenizer.model_input_names
+        if n in ("input_ids", "attention_mask", "token_type_ids")
+    ]
+    if (
+        len(loaded) > 1
+        or tokenizer is None
+        or any(loaded.prompts.values())
+        or "Classification" not in type(loaded.model).__name__
+    ):
+        raise ModelError(
+            f"'{directory}' is no plain sequence classifier, which is all that OpenVINO runs here; say backend: torch"
+        )
 
     class Head(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -123,7 +145,9 @@ def _loaded(directory: Path) -> Any:
     with quietly():
         from sentence_transformers import CrossEncoder
 
-        kinds = json.loads((directory / "config.json").read_text(encoding="utf-8")).get("architectures") or [""]
+        kinds = json.loads((directory / "config.json").read_text(encoding="utf-8")).get("architectures") or [
+            ""
+        ]
         if not kinds[0].endswith(("ForSequenceClassification", "ForCausalLM")):
             raise ModelError(
                 f"'{directory}' is no cross-encoder, but a {kinds[0] or 'model of another kind'}; name one that sentence-transformers'"

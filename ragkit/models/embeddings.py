@@ -85,7 +85,9 @@ class SentenceTransformersEmbeddings(FingerprintedEmbeddings):
         if self.dimensions is None or not len(vectors):
             return vectors
         if self.dimensions > vectors.shape[1]:
-            raise ModelError(f"'{self.model}' has {vectors.shape[1]} dimensions, so dimensions: {self.dimensions} cannot be had")
+            raise ModelError(
+                f"'{self.model}' has {vectors.shape[1]} dimensions, so dimensions: {self.dimensions} cannot be had"
+            )
         return _normalised(vectors[:, : self.dimensions])
 
     def _encoder(self) -> _Encoder:
@@ -131,7 +133,9 @@ def _static(directory: Path) -> tuple[Vectors, Tokenizer]:
     tables = [t for t in load_file(directory / "model.safetensors").values() if t.ndim == 2]
     tokenizer = hub.tokenizer(directory)
     if len(tables) != 1 or len(tables[0]) < tokenizer.get_vocab_size():
-        raise ModelError(f"'{directory}' is no static model: its weights are not one table with a row for each token")
+        raise ModelError(
+            f"'{directory}' is no static model: its weights are not one table with a row for each token"
+        )
     return tables[0].astype(np.float32), tokenizer
 
 
@@ -153,7 +157,9 @@ def openai_embeddings(
     from langchain_openai import OpenAIEmbeddings
 
     key = api_key if api_key.get_secret_value() or base_url is None else SecretStr("none")
-    given: dict[str, Any] = {"api_key": key} if key.get_secret_value() else {}  # else OPENAI_API_KEY, as everywhere
+    given: dict[str, Any] = (
+        {"api_key": key} if key.get_secret_value() else {}
+    )  # else OPENAI_API_KEY, as everywhere
     return OpenAIEmbeddings(
         model=model,
         base_url=base_url,
@@ -170,7 +176,9 @@ def tokens_of(embed: Embeddings, texts: Sequence[str]) -> int:
     """How many tokens *texts* have for the model of *embed*; about one for four characters where that cannot be told."""
     if isinstance(embed, SentenceTransformersEmbeddings):
         tokenizer = hub.tokenizer(hub.files(embed.model))
-        return sum(len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts), add_special_tokens=False))
+        return sum(
+            len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        )
     return sum(len(text) for text in texts) // 4
 
 
@@ -178,7 +186,9 @@ def fingerprint_of(embed: Embeddings) -> str:
     """What identifies the vectors of *embed*; for one that does not say, the class and its model's name."""
     if isinstance(embed, FingerprintedEmbeddings):
         return embed.fingerprint()
-    return digest(type(embed).__name__, str(getattr(embed, "model", "")), str(getattr(embed, "dimensions", "")))
+    return digest(
+        type(embed).__name__, str(getattr(embed, "model", "")), str(getattr(embed, "dimensions", ""))
+    )
 
 
 class CachedEmbeddings(Embeddings):
@@ -220,16 +230,22 @@ def _vectors(embed: Embeddings, texts: list[str]) -> Vectors:
 class _Encoder:
     """A loaded model: token ids and attention mask in, one vector a row out."""
 
-    def __init__(self, tokenizer: Tokenizer, run: Callable[[Any, Any], Any], longest: int, prompts: dict[str, str]) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, run: Callable[[Any, Any], Any], longest: int, prompts: dict[str, str]
+    ) -> None:
         self.tokenizer, self.run, self.longest, self.prompts = tokenizer, run, longest, prompts
 
-    def encode(self, texts: Sequence[str], purpose: Literal["query", "document"], batch_tokens: int) -> Vectors:
+    def encode(
+        self, texts: Sequence[str], purpose: Literal["query", "document"], batch_tokens: int
+    ) -> Vectors:
         """One normalised row a text, in the order given."""
         if not texts:
             return np.zeros((0, 0), dtype=np.float32)
         prompt = self.prompts.get(purpose, "")
         pieces, owners = [], []
-        for number, encoding in enumerate(self.tokenizer.encode_batch([prompt + t for t in texts], add_special_tokens=False)):
+        for number, encoding in enumerate(
+            self.tokenizer.encode_batch([prompt + t for t in texts], add_special_tokens=False)
+        ):
             for piece in self._pieces(encoding.ids):
                 pieces.append(piece)
                 owners.append(number)
@@ -249,12 +265,17 @@ class _Encoder:
     def tokens(self, texts: Sequence[str], batch_tokens: int) -> list[Vectors]:
         """For each text a normalised row a token, of a model that was converted to give them."""
         before, after = self._special
-        pieces = [self._pieces(encoding.ids)[0] for encoding in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        pieces = [
+            self._pieces(encoding.ids)[0]
+            for encoding in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        ]
         rows: list[Vectors] = [np.empty((0, 0), dtype=np.float32)] * len(pieces)
         for batch in _batches(pieces, batch_tokens):
             found = self.run(*_padded([pieces[i] for i in batch], self._pad))
             for i, row in zip(batch, found, strict=True):
-                rows[i] = _normalised(np.asarray(row[len(before) : len(pieces[i]) - len(after)], dtype=np.float32))
+                rows[i] = _normalised(
+                    np.asarray(row[len(before) : len(pieces[i]) - len(after)], dtype=np.float32)
+                )
         return rows
 
     def _pieces(self, ids: list[int]) -> list[list[int]]:
@@ -322,13 +343,18 @@ def _openvino(directory: Path, precision: Precision, output: str = _WHOLE) -> _E
     run = compiled(folder, precision)
     notes = json.loads((folder / "notes.json").read_text())
     return _Encoder(
-        hub.tokenizer(folder), lambda ids, mask: run({"input_ids": ids, "attention_mask": mask}), notes["longest"], notes["prompts"]
+        hub.tokenizer(folder),
+        lambda ids, mask: run({"input_ids": ids, "attention_mask": mask}),
+        notes["longest"],
+        notes["prompts"],
     )
 
 
 def folder_of(directory: Path, output: str = _WHOLE) -> Path:
     """Where the model in *directory* is kept in OpenVINO's format, made on first use; *output* is what it gives."""
-    return converted(f"{hub.fingerprint(directory)} {output}", lambda folder: _convert(directory, folder, output))
+    return converted(
+        f"{hub.fingerprint(directory)} {output}", lambda folder: _convert(directory, folder, output)
+    )
 
 
 def _convert(directory: Path, folder: Path, output: str) -> None:
@@ -361,7 +387,9 @@ def _torch(directory: Path) -> _Encoder:
 
     def run(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Any:
         with torch.inference_mode():
-            return loaded({"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)})["sentence_embedding"].numpy()
+            return loaded({"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)})[
+                "sentence_embedding"
+            ].numpy()
 
     notes = _notes(loaded)
     return _Encoder(hub.tokenizer(directory), run, notes["longest"], notes["prompts"])

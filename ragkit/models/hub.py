@@ -30,7 +30,9 @@ def files(name: str) -> Path:
     directory = Path(name).expanduser()
     if directory.is_dir():
         if not (directory / "config.json").exists():
-            raise ModelError(f"'{name}' is a directory without a config.json; name one that sentence-transformers can load")
+            raise ModelError(
+                f"'{name}' is a directory without a config.json; name one that sentence-transformers can load"
+            )
         return directory
     return _installed(name) or _downloaded(name)
 
@@ -65,7 +67,11 @@ def _downloaded(name: str) -> Path:
         return Path(snapshot_download(hub_name, etag_timeout=5))
     except HfHubHTTPError as error:
         status = getattr(error.response, "status_code", None)
-        raise ModelError(f"the hub has no model '{hub_name}' for you (status {status}); check the name" if status else nowhere) from None
+        raise ModelError(
+            f"the hub has no model '{hub_name}' for you (status {status}); check the name"
+            if status
+            else nowhere
+        ) from None
     except (OSError, HFValidationError, LocalEntryNotFoundError):
         raise ModelError(nowhere) from None
     except Exception as error:  # the hub's client lets its transport's exceptions through
@@ -81,7 +87,13 @@ def fingerprint(directory: Path) -> str:
     The weights' own hash is remembered by size and time of change, so that it is worked out once.
     """
     total = hashlib.sha256()
-    for name in ("config.json", "modules.json", "sentence_bert_config.json", "1_Pooling/config.json", "tokenizer.json"):
+    for name in (
+        "config.json",
+        "modules.json",
+        "sentence_bert_config.json",
+        "1_Pooling/config.json",
+        "tokenizer.json",
+    ):
         if (directory / name).exists():
             total.update((directory / name).read_bytes())
     for weights in _weights(directory):
@@ -90,9 +102,15 @@ def fingerprint(directory: Path) -> str:
 
 
 def _weights(directory: Path) -> list[Path]:
-    found = sorted(p for p in directory.rglob("*") if p.name in _WEIGHTS or (p.suffix == ".safetensors" and "-of-" in p.name))
+    found = sorted(
+        p
+        for p in directory.rglob("*")
+        if p.name in _WEIGHTS or (p.suffix == ".safetensors" and "-of-" in p.name)
+    )
     if not found:
-        raise ModelError(f"'{directory}' has no weights ({' or '.join(_WEIGHTS)}); the download may be incomplete")
+        raise ModelError(
+            f"'{directory}' has no weights ({' or '.join(_WEIGHTS)}); the download may be incomplete"
+        )
     return found
 
 
@@ -119,7 +137,9 @@ def tokenizer(directory: Path) -> Tokenizer:
 
     path = directory / "tokenizer.json"
     if not path.exists():
-        raise ModelError(f"'{directory}' has no tokenizer.json; save the model once with a current sentence-transformers")
+        raise ModelError(
+            f"'{directory}' has no tokenizer.json; save the model once with a current sentence-transformers"
+        )
     loaded: Tokenizer = Tokenizer.from_file(str(path))
     loaded.no_truncation()
     loaded.no_padding()

@@ -72,7 +72,11 @@ def compiled(folder: Path, precision: Precision) -> Run:
     core = openvino.Core()
     if precision == "auto":
         precision = "bf16" if computes_bf16() else "f32"
-    settings = {"CACHE_DIR": str(folder / "compiled"), "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+    settings = {
+        "CACHE_DIR": str(folder / "compiled"),
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": precision,
+    }
     try:
         model = core.compile_model(folder / "model.xml", "CPU", settings)
     except RuntimeError as error:
@@ -88,7 +92,9 @@ def compiled(folder: Path, precision: Precision) -> Run:
             request = idle.pop()
         except IndexError:
             request = model.create_infer_request()
-        found = np.array(request.infer(dict(inputs))[0], dtype=np.float32)  # a copy: the request is used again
+        found = np.array(
+            request.infer(dict(inputs))[0], dtype=np.float32
+        )  # a copy: the request is used again
         idle.append(request)
         return found
 
@@ -113,7 +119,9 @@ def quietly() -> Iterator[None]:
         try:
             import sentence_transformers  # noqa: F401
         except ImportError as error:
-            raise ModelError(f"loading a model needs sentence-transformers and torch: {error}; pip install sentence-transformers") from None
+            raise ModelError(
+                f"loading a model needs sentence-transformers and torch: {error}; pip install sentence-transformers"
+            ) from None
         from transformers.utils import logging as noise
 
         noise.disable_progress_bar()

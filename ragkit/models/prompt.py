@@ -17,13 +17,20 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 Prompt = list[BaseMessage]
 
 
-def check(instruction: str, name: str = "instruction", placeholders: Collection[str] = ("fence",), optional: Collection[str] = ()) -> str:
+def check(
+    instruction: str,
+    name: str = "instruction",
+    placeholders: Collection[str] = ("fence",),
+    optional: Collection[str] = (),
+) -> str:
     """*instruction*, which is the component's argument *name*, has all *placeholders* and may have the *optional* ones.
 
     Raises `ValueError` if it lacks one or has another.
     """
     known = " and ".join(f"'{{{placeholder}}}'" for placeholder in (*placeholders, *optional))
-    if unknown := [found for found in re.findall(r"\{(\w+)\}", instruction) if found not in (*placeholders, *optional)]:
+    if unknown := [
+        found for found in re.findall(r"\{(\w+)\}", instruction) if found not in (*placeholders, *optional)
+    ]:
         raise ValueError(f"'{name}' has the placeholder '{{{unknown[0]}}}'; there is only {known}")
     if missing := [placeholder for placeholder in placeholders if f"{{{placeholder}}}" not in instruction]:
         why = ", so that the model can tell data from instructions" if missing[0] == "fence" else ""
@@ -53,13 +60,18 @@ def _without_turns(text: str) -> str:
 def again(prompt: Prompt) -> Prompt:
     """*prompt*, whose reply could not be read as the JSON that it asks for, once more."""
     *before, last = prompt
-    return [*before, HumanMessage(f"{last.text}\n\nReply with the JSON object asked for and with nothing else.")]
+    return [
+        *before,
+        HumanMessage(f"{last.text}\n\nReply with the JSON object asked for and with nothing else."),
+    ]
 
 
 def said(reply: BaseMessage | None) -> str:
     """What a model says, without what it thought before, if it thinks aloud, and without tags of a fence that it repeats."""
     text = "" if reply is None else _FENCE.sub("", str(reply.text))
-    return re.sub(r"<think>.*?(?:</think>|\Z)|\A.*</think>", "", text, flags=re.DOTALL | re.IGNORECASE).strip()
+    return re.sub(
+        r"<think>.*?(?:</think>|\Z)|\A.*</think>", "", text, flags=re.DOTALL | re.IGNORECASE
+    ).strip()
 
 
 _FENCE = re.compile(r"</?\w+-[0-9a-f]{16}>")

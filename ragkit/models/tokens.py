@@ -42,7 +42,9 @@ def counter(model: str) -> Counter:
     found = (_bundled(encoding) or _cached(encoding)) if encoding else _own(model)
     if found:
         return found
-    log.warning("no tokenizer of '%s' is on this machine: its tokens are estimated, four bytes of text each", model)
+    log.warning(
+        "no tokenizer of '%s' is on this machine: its tokens are estimated, four bytes of text each", model
+    )
     return _estimate
 
 
@@ -77,7 +79,11 @@ def _cached(encoding: str) -> Counter | None:
     folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR", default))
     url = f"https://openaipublic.blob.core.windows.net/encodings/{encoding}.tiktoken"
     table = Path(folder) / hashlib.sha1(url.encode()).hexdigest()
-    if not folder or not table.is_file() or hashlib.sha256(table.read_bytes()).hexdigest() != _TABLES.get(encoding):
+    if (
+        not folder
+        or not table.is_file()
+        or hashlib.sha256(table.read_bytes()).hexdigest() != _TABLES.get(encoding)
+    ):
         return None
     import tiktoken
 

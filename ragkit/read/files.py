@@ -114,7 +114,9 @@ class Files(BaseLoader):
             raise LoadError("it is nested too deeply to be read") from None
         except Exception as error:  # a format's mistake costs the file, not the run
             reason = " ".join(str(error).split())[:200]
-            raise LoadError(f"it cannot be read: {type(error).__name__}{': ' if reason else ''}{reason}") from error
+            raise LoadError(
+                f"it cannot be read: {type(error).__name__}{': ' if reason else ''}{reason}"
+            ) from error
 
     def _format(self, path: Path, content: bytes) -> FileFormat | None:
         return next((f for f in self.formats if f.recognises(path.name, content[:HEAD])), None)
@@ -156,7 +158,9 @@ class Files(BaseLoader):
         try:
             str(path).encode()
             if not path.is_file():
-                raise LoadError("it is a folder that cannot be opened" if path.is_dir() else "it is not a regular file")
+                raise LoadError(
+                    "it is a folder that cannot be opened" if path.is_dir() else "it is not a regular file"
+                )
             with path.open("rb") as file:
                 yield file
         except UnicodeEncodeError:
@@ -168,7 +172,9 @@ class Files(BaseLoader):
 def _walk(folder: Path) -> Iterator[Path]:
     """The files under *folder*; a folder that cannot be opened comes as one, to fail where it is read."""
     unopened: list[Path] = []
-    for directory, folders, names in os.walk(folder.resolve(), onerror=lambda error: unopened.append(Path(error.filename))):
+    for directory, folders, names in os.walk(
+        folder.resolve(), onerror=lambda error: unopened.append(Path(error.filename))
+    ):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         yield from (Path(directory) / name for name in sorted(names) if not name.startswith("."))
     yield from unopened

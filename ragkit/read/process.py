@@ -114,7 +114,9 @@ class Reader:
             ready, _, _ = select.select([process.stdout], [], [], max(deadline - time.monotonic(), 0))
             if not ready:
                 self._end()
-                raise LoadError(f"reading it took longer than {self.files.seconds_a_file:g} s (`seconds_a_file` of the loader)")
+                raise LoadError(
+                    f"reading it took longer than {self.files.seconds_a_file:g} s (`seconds_a_file` of the loader)"
+                )
             part = os.read(process.stdout.fileno(), min(count, 1 << 20))
             if not part:
                 raise self._died(process)
@@ -181,7 +183,9 @@ def serve() -> None:
         except MemoryError:
             some = []
             _answer(
-                answers, "error", f"reading it takes more than {files.megabytes_a_file} MB of memory (`megabytes_a_file` of the loader)"
+                answers,
+                "error",
+                f"reading it takes more than {files.megabytes_a_file} MB of memory (`megabytes_a_file` of the loader)",
             )
         except LoadError as error:
             _answer(answers, "error", str(error))

@@ -84,17 +84,26 @@ class ChatReranker(BaseDocumentCompressor, ABC):
     def _has_its_placeholder(cls, instruction: str, field: ValidationInfo) -> str:
         return check(instruction, str(field.field_name))
 
-    def compress_documents(self, documents: Sequence[Document], query: str, callbacks: Any = None) -> Sequence[Document]:
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Any = None
+    ) -> Sequence[Document]:
         return run(self.flow(documents, query))
 
-    async def acompress_documents(self, documents: Sequence[Document], query: str, callbacks: Any = None) -> Sequence[Document]:
+    async def acompress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Any = None
+    ) -> Sequence[Document]:
         return await arun(self.flow(documents, query))
 
     def flow(self, documents: Sequence[Document], query: str) -> Flow[list[Document]]:
         if not documents:
             return []
-        marks = yield from self.marks([" ".join(searchable(d).split()[: self.max_words]) for d in documents], query)
-        final = [(1 - self.blend) * mark + self.blend * first for mark, first in zip(marks, _scaled(documents), strict=True)]
+        marks = yield from self.marks(
+            [" ".join(searchable(d).split()[: self.max_words]) for d in documents], query
+        )
+        final = [
+            (1 - self.blend) * mark + self.blend * first
+            for mark, first in zip(marks, _scaled(documents), strict=True)
+        ]
         best = sorted(range(len(documents)), key=lambda i: -final[i])[: self.top_k]
         return [scored(documents[i], final[i]) for i in best]
 
@@ -103,14 +112,20 @@ class ChatReranker(BaseDocumentCompressor, ABC):
         """How relevant each of *texts* is, 0 to 1."""
 
     def _ask(
-        self, llm: BaseChatModel, prompts: Sequence[Prompt], read: Callable[[BaseMessage], T | None], spare: _Spare
+        self,
+        llm: BaseChatModel,
+        prompts: Sequence[Prompt],
+        read: Callable[[BaseMessage], T | None],
+        spare: _Spare,
     ) -> Flow[list[T | None]]:
         """What *llm* says to each of *prompts*, as *read*; None if that cannot be read."""
         replies = yield from gather("rerank", [(llm.invoke, prompt) for prompt in prompts])
         heard = [read(reply) for reply in replies]
         again = [i for i, value in enumerate(heard) if value is None][: spare.calls]
         spare.calls -= len(again)
-        for i, reply in zip(again, (yield from gather("rerank", [(llm.invoke, prompts[i]) for i in again])), strict=True):
+        for i, reply in zip(
+            again, (yield from gather("rerank", [(llm.invoke, prompts[i]) for i in again])), strict=True
+        ):
             heard[i], replies[i] = read(reply), reply
         for value, reply in zip(heard, replies, strict=True):
             if value is None:
@@ -138,16 +153,23 @@ class PointwiseChatReranker(ChatReranker):
         llm, instruction, read = self.llm, self.grading, read_grade
         if self.likelihood and {"logprobs", "top_logprobs"} <= type(self.llm).model_fields.keys():
             telling = self.llm.model_copy(update={"logprobs": True, "top_logprobs": 5})
-            [reply] = yield from gather("rerank", [(telling.invoke, fenced(self.asking, {"question": question, "passage": texts[0]}))])
+            [reply] = yield from gather(
+                "rerank", [(telling.invoke, fenced(self.asking, {"question": question, "passage": texts[0]}))]
+            )
             left -= 1
             if (first := read_likelihood(reply)) is not None:
                 llm, instruction, read, found = telling, self.asking, read_likelihood, [first]
         reached = texts[: left + len(found)]
         spare = _Spare(left + len(found) - len(reached))
         for at in range(len(found), len(reached), self.at_once):
-            prompts = [fenced(instruction, {"question": question, "passage": text}) for text in reached[at : at + self.at_once]]
+            prompts = [
+                fenced(instruction, {"question": question, "passage": text})
+                for text in reached[at : at + self.at_once]
+            ]
             found += yield from self._ask(llm, prompts, read, spare)
-        marks = [place if mark is None else mark for mark, place in zip(found, _by_place(len(texts)), strict=False)]
+        marks = [
+            place if mark is None else mark for mark, place in zip(found, _by_place(len(texts)), strict=False)
+        ]
         return marks + [0.0] * (len(texts) - len(marks))
 
 
@@ -208,7 +230,9 @@ class ListwiseChatReranker(ChatReranker):
     @model_validator(mode="after")
     def _windows_overlap(self) -> ListwiseChatReranker:
         if self.step >= self.window:
-            raise ValueError(f"'step' must be less than 'window', so that windows overlap; got {self.step} and {self.window}")
+            raise ValueError(
+                f"'step' must be less than 'window', so that windows overlap; got {self.step} and {self.window}"
+            )
         return self
 
     def marks(self, texts: Sequence[str], question: str) -> Flow[list[float]]:
@@ -219,7 +243,9 @@ class ListwiseChatReranker(ChatReranker):
             start = max(end - self.window, 0)
             inside = order[start:end]
             prompt = fenced(
-                self.ordering, {"question": question} | {f"passage_{n}": _numbered(n, texts[i]) for n, i in enumerate(inside, 1)}
+                self.ordering,
+                {"question": question}
+                | {f"passage_{n}": _numbered(n, texts[i]) for n, i in enumerate(inside, 1)},
             )
             [named] = yield from self._ask(self.llm, [prompt], partial(read_order, count=len(inside)), spare)
             order[start:end] = [inside[i] for i in named or range(len(inside))]
@@ -261,7 +287,10 @@ def read_likelihood(reply: BaseMessage) -> float | None:
     for token in told.get("content") or []:
         if not _letters(token["token"]):
             continue  # a mark before the word
-        listed = [(_letters(each["token"]), math.exp(each["logprob"])) for each in token.get("top_logprobs") or [token]]
+        listed = [
+            (_letters(each["token"]), math.exp(each["logprob"]))
+            for each in token.get("top_logprobs") or [token]
+        ]
         yes, no = (sum(share for word, share in listed if word == wanted) for wanted in ("yes", "no"))
         if not yes and not no:
             return None
@@ -293,8 +322,14 @@ def read_choice(reply: BaseMessage) -> Literal["A", "B"] | None:
     """The passage that *reply* prefers: its first line, else the one said to be better, else the only one named; None if that is unclear."""
     text = said(reply)
     first = re.fullmatch(r"\W*(?:passage\W*)?([AB])\W*", (text.splitlines() or [""])[0], re.IGNORECASE)
-    better = re.findall(r"\bpassage\W{1,3}([AB])\W+is\s+(?:the\s+|clearly\s+|much\s+)*(?:better|best|more|most)\b", text, re.IGNORECASE)
-    named = re.findall(r"\bpassage\W{1,3}([AB])\b", text, re.IGNORECASE) or re.findall(r"(?:^|[\"':]\s*)([AB])\b", text)
+    better = re.findall(
+        r"\bpassage\W{1,3}([AB])\W+is\s+(?:the\s+|clearly\s+|much\s+)*(?:better|best|more|most)\b",
+        text,
+        re.IGNORECASE,
+    )
+    named = re.findall(r"\bpassage\W{1,3}([AB])\b", text, re.IGNORECASE) or re.findall(
+        r"(?:^|[\"':]\s*)([AB])\b", text
+    )
     found = {letter.upper() for letter in ([first[1]] if first else better or named)}
     return None if len(found) != 1 else "A" if found == {"A"} else "B"
 
@@ -304,11 +339,18 @@ def read_order(reply: BaseMessage, count: int) -> list[int] | None:
 
     An order is `[2] > [1]`, else a list `[2, 1]`, else numbers and nothing else, else the passages as they are mentioned.
     """
-    text = re.sub(r"^\s*\d+[.)][ \t]+(?=\S)", "", said(reply), flags=re.MULTILINE)  # the numbers of a list's lines
-    orders = re.findall(r"\[?\d+\]?(?:\s*[>=≻]+\s*\[?\d+\]?)+", text) or re.findall(r"\[\s*\d+(?:\s*,\s*\d+)+\s*\]", text)
+    text = re.sub(
+        r"^\s*\d+[.)][ \t]+(?=\S)", "", said(reply), flags=re.MULTILINE
+    )  # the numbers of a list's lines
+    orders = re.findall(r"\[?\d+\]?(?:\s*[>=≻]+\s*\[?\d+\]?)+", text) or re.findall(
+        r"\[\s*\d+(?:\s*,\s*\d+)+\s*\]", text
+    )
     if orders or re.fullmatch(r"\W*\d+(?:\W+\d+)*\W*", text):
         numbers = re.findall(r"\d+", max(reversed(orders), key=len, default=text))
     else:
-        numbers = [one or other for one, other in re.findall(r"\[(\d+)\]|\bpassage\W{0,3}(\d+)\b", text, re.IGNORECASE)]
+        numbers = [
+            one or other
+            for one, other in re.findall(r"\[(\d+)\]|\bpassage\W{0,3}(\d+)\b", text, re.IGNORECASE)
+        ]
     named = dict.fromkeys(int(n) - 1 for n in numbers if len(n) < 6 and 1 <= int(n) <= count)
     return list(named | dict.fromkeys(range(count))) if named else None

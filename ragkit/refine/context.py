@@ -50,7 +50,9 @@ class Top(BaseDocumentCompressor):
 
     k: PositiveInt = 6
 
-    def compress_documents(self, documents: Sequence[Document], query: str, callbacks: Any = None) -> Sequence[Document]:
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Any = None
+    ) -> Sequence[Document]:
         best, others = list(documents)[: self.k], list(documents)[self.k :]
         called = Asked.of(query).names if others else ()
         if not called:
@@ -61,7 +63,9 @@ class Top(BaseDocumentCompressor):
         further = [(document, names) for document in others if (names := _mentioned(document, called))]
         while missing := called - set().union(*(names for _, names in kept)):
             brought = max(further, key=lambda one: len(one[1] & missing), default=None)
-            last = next((i for i in range(len(kept) - 1, 0, -1) if _is_spare(i, [names for _, names in kept])), None)
+            last = next(
+                (i for i in range(len(kept) - 1, 0, -1) if _is_spare(i, [names for _, names in kept])), None
+            )
             if brought is None or last is None or not brought[1] & missing:
                 break
             kept = [*kept[:last], *kept[last + 1 :], brought]
@@ -92,7 +96,9 @@ class TokenBudget(BaseDocumentCompressor):
     max_tokens: PositiveInt = 3000
     model: str = "gpt-4o"
 
-    def compress_documents(self, documents: Sequence[Document], query: str, callbacks: Any = None) -> Sequence[Document]:
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Any = None
+    ) -> Sequence[Document]:
         count = counter(self.model)
         kept: list[Document] = []
         room = self.max_tokens
@@ -100,7 +106,9 @@ class TokenBudget(BaseDocumentCompressor):
             if fitting := _fitting(document, room, count):
                 kept.append(fitting)
                 room -= _cost(fitting, count)
-        while count(numbered(kept).text()) > self.max_tokens:  # tokenizers may count a whole otherwise than its parts
+        while (
+            count(numbered(kept).text()) > self.max_tokens
+        ):  # tokenizers may count a whole otherwise than its parts
             kept.pop()
         return kept
 
@@ -134,7 +142,9 @@ class Reordered(BaseDocumentCompressor):
 
     model_config = ConfigDict(frozen=True)
 
-    def compress_documents(self, documents: Sequence[Document], query: str, callbacks: Any = None) -> Sequence[Document]:
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Any = None
+    ) -> Sequence[Document]:
         return [*documents[::2], *reversed(documents[1::2])]
 
 
@@ -153,16 +163,22 @@ class MatchingSentences(BaseDocumentCompressor):
     share: Share = 0.5
     most: PositiveInt = 3
 
-    def compress_documents(self, documents: Sequence[Document], query: str, callbacks: Any = None) -> Sequence[Document]:
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Any = None
+    ) -> Sequence[Document]:
         cuts = [sentences(document.page_content) for document in documents]
-        texts = [document.page_content[a:b] for document, own in zip(documents, cuts, strict=True) for a, b in own]
+        texts = [
+            document.page_content[a:b] for document, own in zip(documents, cuts, strict=True) for a, b in own
+        ]
         if not texts:
             return list(documents)
         scores = _overlaps(query, texts)
         if self.embed is not None:
             titles = [title_of(document) for document, own in zip(documents, cuts, strict=True) for _ in own]
             said = [f"{title}\n{text}".lstrip() for title, text in zip(titles, texts, strict=True)]
-            scores = scores + np.maximum(_cosines(self.embed.embed_documents(said), self.embed.embed_query(query)), 0.0)
+            scores = scores + np.maximum(
+                _cosines(self.embed.embed_documents(said), self.embed.embed_query(query)), 0.0
+            )
         found: list[Document] = []
         seen: set[Span] = set()
         at = 0
@@ -171,7 +187,9 @@ class MatchingSentences(BaseDocumentCompressor):
             at += len(own)
         return found
 
-    def _focused(self, document: Document, cuts: Sequence[Offsets], scores: Vector, seen: set[Span]) -> Iterator[Document]:
+    def _focused(
+        self, document: Document, cuts: Sequence[Offsets], scores: Vector, seen: set[Span]
+    ) -> Iterator[Document]:
         if not cuts or scores.max() <= 0:
             yield document
             return
@@ -219,7 +237,9 @@ class Distinct(BaseDocumentCompressor):
 
     threshold: Share = 0.7
 
-    def compress_documents(self, documents: Sequence[Document], query: str, callbacks: Any = None) -> Sequence[Document]:
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Any = None
+    ) -> Sequence[Document]:
         kept: list[Document] = []
         shingles: list[set[int]] = []
         every: set[int] = set()  # of all that are kept
@@ -246,7 +266,9 @@ _RUN = re.compile(r"\w+")
 def _shingles(text: str) -> set[int]:
     """Every three words that follow one another, by their hash; the words at once, where there are fewer."""
     found = _RUN.findall(unicodedata.normalize("NFC", text).casefold())
-    return set(map(hash, zip(found, found[1:], found[2:], strict=False))) or ({hash(tuple(found))} if found else set())
+    return set(map(hash, zip(found, found[1:], found[2:], strict=False))) or (
+        {hash(tuple(found))} if found else set()
+    )
 
 
 def _alike(own: set[int], known: set[int], other: set[int]) -> float:
@@ -268,7 +290,9 @@ class Neighbours(BaseDocumentCompressor, CorpusReader):
     before: NonNegativeInt = 1
     after: NonNegativeInt = 1
 
-    def compress_documents(self, documents: Sequence[Document], query: str, callbacks: Any = None) -> Sequence[Document]:
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Any = None
+    ) -> Sequence[Document]:
         papers = self.corpus.documents({span_of(d).document_id for d in documents})
         cuts: dict[Span, list[Offsets]] = {}
         groups: list[_Group] = []
@@ -277,9 +301,14 @@ class Neighbours(BaseDocumentCompressor, CorpusReader):
                 groups[-1].add(span, place, documents[place])
             else:
                 groups.append(_Group(span, place, [documents[place]]))
-        return [group.as_one(papers.get(group.span.document_id)) for group in sorted(groups, key=lambda group: group.place)]
+        return [
+            group.as_one(papers.get(group.span.document_id))
+            for group in sorted(groups, key=lambda group: group.place)
+        ]
 
-    def _reach(self, papers: Mapping[str, Document], document: Document, cuts: dict[Span, list[Offsets]]) -> Span:
+    def _reach(
+        self, papers: Mapping[str, Document], document: Document, cuts: dict[Span, list[Offsets]]
+    ) -> Span:
         """The span of *document* with the sentences around it; *cuts* keeps the sentences of the sections seen so far."""
         own = span_of(document)
         paper = papers.get(own.document_id)
@@ -325,7 +354,9 @@ def _meet(paper: Document | None, group: _Group, span: Span, document: Document)
     if paper is None or group.span.document_id != span.document_id:
         return False
     between = paper.page_content[group.span.end : span.start]
-    return span.start < group.span.end or (not between.strip() and _part(group.members[-1]) == _part(document))
+    return span.start < group.span.end or (
+        not between.strip() and _part(group.members[-1]) == _part(document)
+    )
 
 
 def _part(document: Document) -> tuple[object, object]:
@@ -344,7 +375,9 @@ class WholeSection(BaseDocumentCompressor, CorpusReader):
 
     max_characters: PositiveInt = 3000
 
-    def compress_documents(self, documents: Sequence[Document], query: str, callbacks: Any = None) -> Sequence[Document]:
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Any = None
+    ) -> Sequence[Document]:
         papers = self.corpus.documents({span_of(d).document_id for d in documents})
         found: list[Document] = []
         for document in documents:
@@ -377,7 +410,10 @@ def _section_around(paper: Document, own: Span) -> Span:
     here = next((n for n, part in enumerate(parts) if part.start <= own.start and own.end <= part.end), None)
     if here is None:
         return Span(own.document_id, 0, len(paper.page_content))
-    same = [part.section == parts[here].section and part.kind in (parts[here].kind, "caption", "table") for part in parts]
+    same = [
+        part.section == parts[here].section and part.kind in (parts[here].kind, "caption", "table")
+        for part in parts
+    ]
     first = last = here
     while first > 0 and same[first - 1]:
         first -= 1

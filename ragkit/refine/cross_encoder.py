@@ -40,7 +40,9 @@ class CrossEncoderReranker(BaseDocumentCompressor):
     batch_size: PositiveInt = 16
     blend: Share = 0.0
 
-    def compress_documents(self, documents: Sequence[Document], query: str, callbacks: Any = None) -> Sequence[Document]:
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Any = None
+    ) -> Sequence[Document]:
         if not documents:
             return []
         read = list(documents)[: self.depth]
@@ -51,9 +53,13 @@ class CrossEncoderReranker(BaseDocumentCompressor):
         files = hub.files(self.model)
         if not texts:
             return []
-        found = logits(files, [(query, text) for text in texts], self.backend, self.precision, self.batch_size)
+        found = logits(
+            files, [(query, text) for text in texts], self.backend, self.precision, self.batch_size
+        )
         if found.shape[1] > 2:
-            raise ModelError(f"the model in '{files}' tells {found.shape[1]} labels apart; a reranker has one, or no and yes")
+            raise ModelError(
+                f"the model in '{files}' tells {found.shape[1]} labels apart; a reranker has one, or no and yes"
+            )
         return _probabilities(found)
 
 

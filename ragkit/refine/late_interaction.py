@@ -42,7 +42,9 @@ class LateInteraction(BaseDocumentCompressor):
     trained for late interaction, as most are not, ranks worse without it.
     """
 
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True, ignored_types=(functools.cached_property,))
+    model_config = ConfigDict(
+        frozen=True, arbitrary_types_allowed=True, ignored_types=(functools.cached_property,)
+    )
 
     embed: Embeddings
     depth: PositiveInt = 50
@@ -55,10 +57,14 @@ class LateInteraction(BaseDocumentCompressor):
     @classmethod
     def _gives_tokens(cls, embed: Embeddings) -> Embeddings:
         if not hasattr(embed, "token_vectors"):
-            raise ValueError(f"late interaction needs a vector for each token, which {type(embed).__name__} does not give")
+            raise ValueError(
+                f"late interaction needs a vector for each token, which {type(embed).__name__} does not give"
+            )
         return embed
 
-    def compress_documents(self, documents: Sequence[Document], query: str, callbacks: Any = None) -> Sequence[Document]:
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Any = None
+    ) -> Sequence[Document]:
         if not documents:
             return []
         read = list(documents)[: self.depth]
@@ -67,14 +73,20 @@ class LateInteraction(BaseDocumentCompressor):
     def scores(self, query: str, texts: Sequence[str]) -> list[float]:
         """The mean best cosine of each text; 0 for one without a token."""
         [asked] = self._tokens.token_vectors([query])
-        return [float((asked @ text.T).max(axis=1).mean()) if len(asked) and len(text) else 0.0 for text in self._vectors(texts)]
+        return [
+            float((asked @ text.T).max(axis=1).mean()) if len(asked) and len(text) else 0.0
+            for text in self._vectors(texts)
+        ]
 
     def _vectors(self, texts: Sequence[str]) -> list[Vectors]:
         keys = [digest(text) for text in texts]
         found = self._kept.get(keys)
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
         if new:
-            made = [pooled(v, self.pool).astype(np.float16) for v in self._tokens.token_vectors(list(new.values()))]
+            made = [
+                pooled(v, self.pool).astype(np.float16)
+                for v in self._tokens.token_vectors(list(new.values()))
+            ]
             self._kept.put(dict(zip(new, made, strict=True)))
             found |= dict(zip(new, made, strict=True))
         return [found[key].astype(np.float32) for key in keys]
@@ -97,7 +109,9 @@ def pooled(vectors: Vectors, factor: int) -> Vectors:
         return vectors
     clusters = fcluster(linkage(vectors, "ward"), wanted, "maxclust")
     means = np.stack([vectors[clusters == c].mean(axis=0) for c in np.unique(clusters)])
-    return np.asarray(means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+    return np.asarray(
+        means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12), dtype=np.float32
+    )
 
 
 class Kept:

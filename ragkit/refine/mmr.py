@@ -35,7 +35,9 @@ class MaximalMarginalRelevance(BaseDocumentCompressor, CorpusReader):
     lambda_: Share = 0.7
     k: PositiveInt = 6
 
-    def compress_documents(self, documents: Sequence[Document], query: str, callbacks: Any = None) -> Sequence[Document]:
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Any = None
+    ) -> Sequence[Document]:
         if not documents:
             return []
         relevance = scaled([score_of(d) for d in documents])
@@ -57,6 +59,14 @@ class MaximalMarginalRelevance(BaseDocumentCompressor, CorpusReader):
         known = self.corpus.vectors(fingerprint_of(self.embed), keys) if self.__dict__.get("_corpus") else {}
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if new:
-            known |= dict(zip(new, np.asarray(self.embed.embed_documents(list(new.values())), dtype=np.float32), strict=True))
+            known |= dict(
+                zip(
+                    new,
+                    np.asarray(self.embed.embed_documents(list(new.values())), dtype=np.float32),
+                    strict=True,
+                )
+            )
         rows = np.stack([known[key] for key in keys])
-        return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+        return np.asarray(
+            rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), dtype=np.float32
+        )

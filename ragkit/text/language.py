@@ -42,7 +42,9 @@ def language_of(text: str, least: float = _LIKELY) -> str:
     likely = dict(_identifier().rank(text))
     best, second = sorted(likely, key=likely.__getitem__)[:-3:-1]
     brief = len(said) < 3 and text.isascii()
-    if likely[best] <= _CLEARLY * likely["en"] or likely[best] < (max(least, _LIKELY_BRIEF) if brief else least):
+    if likely[best] <= _CLEARLY * likely["en"] or likely[best] < (
+        max(least, _LIKELY_BRIEF) if brief else least
+    ):
         return "en"
     return best if likely[best] >= _APART * likely[second] else ""
 

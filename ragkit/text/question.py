@@ -16,7 +16,10 @@ from ragkit.text.words import STOPWORDS, apart, codes, names, numbers, quantitie
 _PARTS = re.compile(r"[?;]\s+|,?\s+and\s+")
 _SIDES = (  # of a comparison: what is asked of both, the one, the other, and what more is asked of both
     re.compile(r"^(which\b[^,:]*[,:]\s+)(.+?),?\s+or\s+([^,]+)(.*)", re.IGNORECASE),
-    re.compile(r"^(compare\s+(?:the\s+[\w\s-]{1,40}?\s+of\s+)?)(.+?)\s+(?:with|to|against|and)\s+(.+)()", re.IGNORECASE),
+    re.compile(
+        r"^(compare\s+(?:the\s+[\w\s-]{1,40}?\s+of\s+)?)(.+?)\s+(?:with|to|against|and)\s+(.+)()",
+        re.IGNORECASE,
+    ),
     re.compile(r"^()(.+?)\s+(?:versus|vs\.?)\s+(.+)()", re.IGNORECASE),
 )
 _ASKS = re.compile(r"\b(what|which|who|whose|whom|where|when|why|how)\b", re.IGNORECASE)
@@ -50,7 +53,9 @@ def _sides(question: str) -> list[str]:
     for compared in filter(None, (form.match(plain) for form in _SIDES)):
         before, one, other, behind = compared.groups()
         named = _named(one) and _named(other).keys() - _named(one).keys() and _named(other.split()[-1])
-        if named and not ("," in one or _named(before[:1].lower() + before[1:]) or _ASKS.search(f"{one} {other}")):
+        if named and not (
+            "," in one or _named(before[:1].lower() + before[1:]) or _ASKS.search(f"{one} {other}")
+        ):
             return [f"{before}{one}{behind}", f"{before}{other}{behind}"]
     return []
 
@@ -59,7 +64,12 @@ def _named(text: str) -> dict[str, str]:
     """The words of *text* that name something, as keys, and as they are written."""
     found = names(f"of {text}")  # no name may be taken for the capital of a sentence
     whole = {name: re.compile(rf"(?<!\w){re.escape(name)}(?!\w)") for name in found}
-    return {name: word.strip(".,;:?!()\"'") for word in text.split() for name in found if whole[name].search(word.casefold())}
+    return {
+        name: word.strip(".,;:?!()\"'")
+        for word in text.split()
+        for name in found
+        if whole[name].search(word.casefold())
+    }
 
 
 def _whole(part: str, first: str) -> str:
@@ -113,16 +123,30 @@ def unmentioned(question: str, texts: Sequence[Said]) -> list[str]:
     if not any(known) and all(part.names for part in asked):
         return []
     is_one = not re.search(r"[?.!;:]\s+\S", question)
-    wanted = {name for part, told in zip(asked, known, strict=True) for name in (part.names if is_one and not told else part.codes)}
-    called = {name: re.sub(r"['’]s$", "", written) for name, written in _named(question).items() if name in wanted}
-    lost = [written for name, written in called.items() if not any(t.has(name) or _is_spelled_out(written, t.plain) for t in texts)]
+    wanted = {
+        name
+        for part, told in zip(asked, known, strict=True)
+        for name in (part.names if is_one and not told else part.codes)
+    }
+    called = {
+        name: re.sub(r"['’]s$", "", written) for name, written in _named(question).items() if name in wanted
+    }
+    lost = [
+        written
+        for name, written in called.items()
+        if not any(t.has(name) or _is_spelled_out(written, t.plain) for t in texts)
+    ]
     return list(dict.fromkeys(lost))
 
 
 def _is_spelled_out(code: str, text: str) -> bool:
     """Is *code*, if it is all capitals, written with dots, or do neighbouring words begin with its letters?"""
     dotted = r"\.\s?".join(code)
-    return code.isalpha() and code.isupper() and (_begin(code, text) or bool(re.search(rf"(?<!\w){dotted}", text, re.IGNORECASE)))
+    return (
+        code.isalpha()
+        and code.isupper()
+        and (_begin(code, text) or bool(re.search(rf"(?<!\w){dotted}", text, re.IGNORECASE)))
+    )
 
 
 # --- the kind of thing that is asked for
@@ -132,7 +156,9 @@ _HOW = re.compile(
     r"(?=\s+(?:an?|are|can|could|did|do|does|has|have|is|was|were|will|would)\b|\s*[?.,]|\s*$))\b((?:\s+[\w-]+){0,4})",
     re.I,
 )
-_WHICH = re.compile(r"\b(?:what|which|whose)(?:\s+(?:is|was|are|were)(?:\s+(?:the|an?))?)?\b((?:\s+[\w-]+){1,4})", re.I)
+_WHICH = re.compile(
+    r"\b(?:what|which|whose)(?:\s+(?:is|was|are|were)(?:\s+(?:the|an?))?)?\b((?:\s+[\w-]+){1,4})", re.I
+)
 _QUANTITIES = frozenset(
     "accuracy age amount auc bleu chrf cost count date decrease dose duration error f1 fid frequency gain height improvement incidence "
     "increase length map margin mrr ndcg number percent percentage perplexity precision prevalence price proportion rate rates ratio recall "
@@ -167,7 +193,9 @@ _INTRODUCED = (
 _NOT_OF_IT = r"(?:against|and|by|for|from|in|of|on|over|than|that|to|unlike|which|with)\b"
 _KIND = r"(?:an?|the|one|any|how|what|when|where)\b"
 _OPENING = r"(?:^\W*|[,;:]\s+|\b(?:and|here|that|where)\s+)(?:(?:an?|the)\s+)?"
-_OF_ITS_OWN = re.compile(rf"\b(?:we|paper|work|study|article|report)\b[^.;]{{0,40}}?{_INTRODUCED}", re.IGNORECASE)
+_OF_ITS_OWN = re.compile(
+    rf"\b(?:we|paper|work|study|article|report)\b[^.;]{{0,40}}?{_INTRODUCED}", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -205,14 +233,20 @@ class Asked:
         if not is_english(question):
             known, said = frozenset(numbers(question)), frozenset(stems(question))
             named = frozenset(filter(None, (_core(code, question) for code in codes(question))))
-            return cls(named, named, frozenset(), "", "", False, False, False, False, frozenset(), "", known, said)
+            return cls(
+                named, named, frozenset(), "", "", False, False, False, False, frozenset(), "", known, said
+            )
         how, which, thing, sizes = (form.search(question) for form in (_HOW, _WHICH, _THING, _SIZES))
         found = _leading(how[2] if how[1] else "") if how else _leading(which[1]) if which else []
         if how and any(word.endswith("ed") for word in found[1:]):  # how many teams *handed in* projects
             found = found[: next(at for at, word in enumerate(found) if at and word.endswith("ed"))]
         things = [s for word in found for s in stems(word)]
         counted = things[-1] if how and how[1] and things else ""
-        called = set() if question.isupper() else {n for n in names(question) if not counted or stem(n) not in things}
+        called = (
+            set()
+            if question.isupper()
+            else {n for n in names(question) if not counted or stem(n) not in things}
+        )
         return cls(
             names=frozenset(called),
             codes=frozenset(called & codes(question)),
@@ -220,7 +254,9 @@ class Asked:
             thing=(stems(thing[1]) or [""])[-1] if thing else "",
             counted=counted,
             asks_number=bool(how) or any(word.casefold() in _QUANTITIES for word in found[-1:]),
-            compares_numbers=bool(sizes and (not sizes[1] or stem(sizes[1]) in {stem(word) for word in _QUANTITIES})),
+            compares_numbers=bool(
+                sizes and (not sizes[1] or stem(sizes[1]) in {stem(word) for word in _QUANTITIES})
+            ),
             asks_name=bool(_NAME.search(question)),
             asks_choice=bool(_CHOICE.search(question)),
             letters=frozenset(codes(question)) if _LETTERS.search(question) else frozenset(),
@@ -245,7 +281,9 @@ class Asked:
 
     def defines(self, text: str) -> bool:
         """Does *text* have the letters in brackets behind other words, or other words in brackets behind them?"""
-        spelled = (rf"\w[\w\s-]*\(\s*{re.escape(code)}s?\s*\)|\b{re.escape(code)}\s*\(\w" for code in self.letters)
+        spelled = (
+            rf"\w[\w\s-]*\(\s*{re.escape(code)}s?\s*\)|\b{re.escape(code)}\s*\(\w" for code in self.letters
+        )
         return any(re.search(each, text, re.IGNORECASE) for each in spelled)
 
     def tells_what(self, text: str, title: str = "") -> bool:
@@ -255,7 +293,9 @@ class Asked:
         """
         if not self.subject:
             return False
-        plain = r"[\s-]+".join(map(re.escape, re.split(r"[\s-]+", re.sub(r"(?<=\w{3}[^s\W])s$", "", self.subject))))
+        plain = r"[\s-]+".join(
+            map(re.escape, re.split(r"[\s-]+", re.sub(r"(?<=\w{3}[^s\W])s$", "", self.subject)))
+        )
         name = rf"(?<![\w-]){plain}(?:e?s)?(?![\w-])"
         said = (
             rf"(?:{_OPENING}{name}(?:\s*(?:\([^()]*\)|\[[^\[\]]*\]))?|\({name}\)),?\s+(?:is|are|was|were)\s+(?:\w+\s+)?{_KIND}",
@@ -279,7 +319,11 @@ class Asked:
         if self.asks_name or self.asks_choice:
             said = names(f"of {text}")  # an answer may begin with the name
             one_of_them = bool(self.names & said) and not self.names <= said
-            return self.gives_name(text) or one_of_them or (len(words(text)) <= _BRIEF and bool(said - self.names))
+            return (
+                self.gives_name(text)
+                or one_of_them
+                or (len(words(text)) <= _BRIEF and bool(said - self.names))
+            )
         return bool(set(stems(text)) - self.said)
 
 
@@ -321,7 +365,11 @@ def _core(name: str, question: str) -> str:
     """What is a name in *name*, without nouns that are joined to it in German: of `BERT-Modell` BERT, of `In-Batch-Negativen` nothing."""
     found = re.search(re.escape(name), question, re.IGNORECASE)
     written = re.split(r"([-.+])", found[0] if found else name)
-    kept = [i for i in range(0, len(written), 2) if len(written[i]) == 1 or any(c.isupper() or c.isdigit() for c in written[i][1:])]
+    kept = [
+        i
+        for i in range(0, len(written), 2)
+        if len(written[i]) == 1 or any(c.isupper() or c.isdigit() for c in written[i][1:])
+    ]
     return "".join(written[kept[0] : kept[-1] + 1]).casefold() if kept else ""
 
 

@@ -27,7 +27,9 @@ _GLUED = re.compile(
     r"|[。！？]+[」』”）]*"
 )
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n|\r\n?[ \t]*\r\n?")
-_LINE_ITEM = re.compile(r"\n(?=[ \t]*(?:[-*+•]|\d+[.)]|#{1,6}|>|\|)[ \t])|(?<=\n)#{1,6}[^\n]*\n|^#{1,6}[^\n]*\n")
+_LINE_ITEM = re.compile(
+    r"\n(?=[ \t]*(?:[-*+•]|\d+[.)]|#{1,6}|>|\|)[ \t])|(?<=\n)#{1,6}[^\n]*\n|^#{1,6}[^\n]*\n"
+)
 
 
 def sentences(text: str) -> list[Offsets]:
@@ -44,7 +46,9 @@ def sentences(text: str) -> list[Offsets]:
 
 def _blocks(text: str) -> Iterator[Offsets]:
     at = 0
-    for cut in sorted({m.end() for m in _BLANK_LINE.finditer(text)} | {m.end() for m in _LINE_ITEM.finditer(text)}):
+    for cut in sorted(
+        {m.end() for m in _BLANK_LINE.finditer(text)} | {m.end() for m in _LINE_ITEM.finditer(text)}
+    ):
         yield at, cut
         at = cut
     yield at, len(text)
@@ -120,7 +124,12 @@ STOPWORDS = frozenset(
 )
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
-_NUMBER_WORDS = {word: value for value, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())}
+_NUMBER_WORDS = {
+    word: value
+    for value, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve".split()
+    )
+}
 _SCALES = {"k": 3, "thousand": 3, "m": 6, "million": 6, "b": 9, "billion": 9, "t": 12, "trillion": 12}
 _NUMBER = re.compile(
     r"(?<![\w.])(?<![A-Za-z]-)(\d{1,3}(?:,\d{3})+(?!\d)|\d+)(\.\d+)?(?:\s?(thousand|million|billion|trillion)\b|([kKmMbBT])(?![A-Za-z\d]))?(?!\w*[A-Za-z]{3})"
@@ -148,7 +157,9 @@ def stem(word: str) -> str:
 def _stemmer() -> Callable[[str], list[str]]:
     import tantivy
 
-    english = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw()).filter(tantivy.Filter.stemmer("english")).build()
+    english = (
+        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw()).filter(tantivy.Filter.stemmer("english")).build()
+    )
     analyze: Callable[[str], list[str]] = english.analyze
     return analyze
 
@@ -156,7 +167,9 @@ def _stemmer() -> Callable[[str], list[str]]:
 def numbers(text: str) -> set[str]:
     """The numbers in *text*, written one way: `80,000`, `80k` and `80 thousand` are all `80000`; `two` is `2`."""
     found = {number for number, _ in quantities(text)}
-    return found | {str(_NUMBER_WORDS[w]) for w in words(text) if w in _NUMBER_WORDS and w not in ("zero", "one")}
+    return found | {
+        str(_NUMBER_WORDS[w]) for w in words(text) if w in _NUMBER_WORDS and w not in ("zero", "one")
+    }
 
 
 _UNIT = re.compile(r"[\s-]?(%|[^\W\d_]+)")
@@ -190,13 +203,20 @@ def names(text: str) -> set[str]:
     return codes(text) | {
         word.casefold()
         for match in _NAME.finditer(text)
-        if len(word := match.group()) > 1 and word[0].isupper() and match.start() not in openings and word.casefold() not in STOPWORDS
+        if len(word := match.group()) > 1
+        and word[0].isupper()
+        and match.start() not in openings
+        and word.casefold() not in STOPWORDS
     }
 
 
 def codes(text: str) -> set[str]:
     """The words with a capital or a digit inside, in lower case: `BEIR`, `GPT-4`, `bge-m3`, `LoRA`."""
-    return {word.casefold() for word in _NAME.findall(apart(text)) if any(c.isupper() or c.isdigit() for c in word[1:])}
+    return {
+        word.casefold()
+        for word in _NAME.findall(apart(text))
+        if any(c.isupper() or c.isdigit() for c in word[1:])
+    }
 
 
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")

@@ -59,22 +59,40 @@ class ClaimVerifier(Verifier):
 
     def flow(self, answer: Answer) -> Flow[Answer]:
         sources = {c.number: c for c in answer.citations if c.document_id is not None}
-        found = yield from self._weighed(answer, [p for claim in answer.claims for p in _pairs(claim, sources)])
-        doubtful = [i for i, claim in enumerate(answer.claims) if _may_move(claim, sources) and not _holds(claim, sources, found)]
-        best = {i: (other,) for i in doubtful if (other := _best_span(answer.claims[i].text, answer)) is not None}
-        wanted = [_together(answer.claims[i], sources) for i in doubtful] + [_pair(answer.claims[i], *other) for i, other in best.items()]
-        found |= yield from self._weighed(answer, [pair for pair in wanted if pair is not None and pair not in found])
+        found = yield from self._weighed(
+            answer, [p for claim in answer.claims for p in _pairs(claim, sources)]
+        )
+        doubtful = [
+            i
+            for i, claim in enumerate(answer.claims)
+            if _may_move(claim, sources) and not _holds(claim, sources, found)
+        ]
+        best = {
+            i: (other,) for i in doubtful if (other := _best_span(answer.claims[i].text, answer)) is not None
+        }
+        wanted = [_together(answer.claims[i], sources) for i in doubtful] + [
+            _pair(answer.claims[i], *other) for i, other in best.items()
+        ]
+        found |= yield from self._weighed(
+            answer, [pair for pair in wanted if pair is not None and pair not in found]
+        )
         doubtful = [i for i in doubtful if not _holds(answer.claims[i], sources, found)]
         moved: dict[int, Sequence[Citation]] = {
-            i: best[i] for i in doubtful if i in best and found[_pair(answer.claims[i], *best[i])].verdict is Verdict.SUPPORTED
+            i: best[i]
+            for i in doubtful
+            if i in best and found[_pair(answer.claims[i], *best[i])].verdict is Verdict.SUPPORTED
         }
         for i in doubtful:
-            if i not in moved and (held := (yield from self._held_by_parts(answer, answer.claims[i], sources))):
+            if i not in moved and (
+                held := (yield from self._held_by_parts(answer, answer.claims[i], sources))
+            ):
                 moved[i] = tuple(held)
                 found |= {_pair(answer.claims[i], other): finding for other, finding in held.items()}
         return _judged(_repointed(answer, moved) if moved else answer, found)
 
-    def _held_by_parts(self, answer: Answer, claim: Claim, sources: Mapping[int, Citation]) -> Flow[dict[Citation, Finding]]:
+    def _held_by_parts(
+        self, answer: Answer, claim: Claim, sources: Mapping[int, Citation]
+    ) -> Flow[dict[Citation, Finding]]:
         """The best spans for the parts of *claim*, and what is found of each; nothing unless all parts are supported."""
         spans = _best_spans(claim, answer, [sources[n] for n in claim.citations if n in sources])
         found = yield from self._weighed(answer, list(spans))
@@ -93,7 +111,11 @@ def _setting(answer: Answer, pair: Pair) -> Setting:
     for passage in answer.context:
         found.setdefault(span_of(passage).document_id, [title_of(passage)]).append(passage.page_content)
     own = [text for paper, (_, *texts) in found.items() if paper in pair.papers for text in texts]
-    return Setting(answer.question, "\n".join(own), tuple("\n".join(texts) for paper, texts in found.items() if paper not in pair.papers))
+    return Setting(
+        answer.question,
+        "\n".join(own),
+        tuple("\n".join(texts) for paper, texts in found.items() if paper not in pair.papers),
+    )
 
 
 def _pair(claim: Claim, citation: Citation) -> Pair:
@@ -110,16 +132,24 @@ def _together(claim: Claim, sources: Mapping[int, Citation]) -> Pair | None:
     titles = dict.fromkeys(p.title for p in pairs)
     papers = frozenset[str]().union(*(p.papers for p in pairs))
     if len(papers) > 1:
-        written = {number for word in claim.text.split() if any(map(str.isdigit, word)) for number in numbers(word)}
+        written = {
+            number for word in claim.text.split() if any(map(str.isdigit, word)) for number in numbers(word)
+        }
         shared = frozenset(numbers(pairs[0].quote)).intersection(*(numbers(p.quote) for p in pairs))
         if written - shared or max(len(part(claim.text)) for part in (clauses, names)) > 1:
             return None
-    return Pair(claim.text, "\n".join(p.quote for p in pairs), " ".join(titles), papers) if len(pairs) > 1 else None
+    return (
+        Pair(claim.text, "\n".join(p.quote for p in pairs), " ".join(titles), papers)
+        if len(pairs) > 1
+        else None
+    )
 
 
 def _against(claim: Claim, sources: Mapping[int, Citation], found: Findings) -> list[Finding]:
     """All that was found of a claim and its quotes, alone and together."""
-    return [found[p] for p in [*_pairs(claim, sources), _together(claim, sources)] if p is not None and p in found]
+    return [
+        found[p] for p in [*_pairs(claim, sources), _together(claim, sources)] if p is not None and p in found
+    ]
 
 
 def _holds(claim: Claim, sources: Mapping[int, Citation], found: Findings) -> bool:
@@ -145,7 +175,9 @@ def _judged(answer: Answer, found: Findings) -> Answer:
     claims = []
     for claim in answer.claims:
         findings = {n: found[_pair(claim, sources[n])] for n in claim.citations if n in sources}
-        claims.append(claim.model_copy(update={"verdict": _verdict(claim, sources, found), "findings": findings}))
+        claims.append(
+            claim.model_copy(update={"verdict": _verdict(claim, sources, found), "findings": findings})
+        )
     return answer.model_copy(update={"claims": tuple(claims), "citations": judged(answer.citations, claims)})
 
 
@@ -160,7 +192,9 @@ def _may_move(claim: Claim, sources: Mapping[int, Citation]) -> bool:
 def _best_span(claim: str, answer: Answer, among: str | None = None) -> Citation | None:
     """The span of the context, or of the paper *among* it, that supports *claim* best by its words, as a citation still without a number."""
     passages = [p for p in answer.context if among is None or span_of(p).document_id == among]
-    found = [(smallest_support(claim, p.page_content, title_of(p), question=answer.question), p) for p in passages]
+    found = [
+        (smallest_support(claim, p.page_content, title_of(p), question=answer.question), p) for p in passages
+    ]
     if not found:
         return None
     (offsets, _), passage = max(found, key=lambda each: each[0][1].score)
@@ -178,10 +212,21 @@ def _best_spans(claim: Claim, answer: Answer, cited: Sequence[Citation]) -> dict
     found: dict[Pair, Citation] = {}
     paper: str | None = None
     for part in parts if len(parts) > 1 else ():
-        here = [c for c in cited if paper is None or c.document_id == paper or _is_about(part, c.title, answer.question)]
-        best = next((c for c in here if support_of(part, c.quote, c.title, setting=Setting(answer.question)).holds), None)
+        here = [
+            c
+            for c in cited
+            if paper is None or c.document_id == paper or _is_about(part, c.title, answer.question)
+        ]
+        best = next(
+            (c for c in here if support_of(part, c.quote, c.title, setting=Setting(answer.question)).holds),
+            None,
+        )
         best = best or _best_span(part, answer)
-        if best is not None and paper not in (None, best.document_id) and not _is_about(part, best.title, answer.question):
+        if (
+            best is not None
+            and paper not in (None, best.document_id)
+            and not _is_about(part, best.title, answer.question)
+        ):
             best = _best_span(part, answer, paper)
         if best is None:
             return {}
@@ -207,8 +252,12 @@ def _repointed(answer: Answer, moved: Mapping[int, Sequence[Citation]]) -> Answe
             if span not in known:
                 highest += 1
                 known[span] = other.model_copy(update={"number": highest})
-        unresolved = [c.number for c in answer.citations if c.document_id is None and c.number in claims[i].citations]
-        claims[i] = claims[i].model_copy(update={"citations": (*(known[span].number for span in spans), *unresolved)})
+        unresolved = [
+            c.number for c in answer.citations if c.document_id is None and c.number in claims[i].citations
+        ]
+        claims[i] = claims[i].model_copy(
+            update={"citations": (*(known[span].number for span in spans), *unresolved)}
+        )
     every = {c.number: c for c in [*answer.citations, *known.values()]}
     order = {old: new for new, old in enumerate(dict.fromkeys(n for c in claims for n in c.citations), 1)}
     claims = [c.model_copy(update={"citations": tuple(order[n] for n in c.citations)}) for c in claims]

@@ -29,21 +29,34 @@ def cited(question: str, answer: Sequence[Marked], context: Context) -> Answer:
             claims.append(Claim(text=sentence, before=before, verdict=Verdict.UNCHECKED))
             continue
         named = [mark for mark in marks if 1 <= mark <= len(context.places)]
-        found: list[Place | int] = [*_telling(sentence, named, context, question), *(mark for mark in marks if mark not in named)]
+        found: list[Place | int] = [
+            *_telling(sentence, named, context, question),
+            *(mark for mark in marks if mark not in named),
+        ]
         numbers = []
         for place in found if marks else _supporting(sentence, context.passages, question):
             key = place.span if isinstance(place, Place) else place
             if key not in citations:
                 number = len(citations) + 1
-                citations[key] = cite(number, place.passage, place.span) if isinstance(place, Place) else unresolved(number, place)
+                citations[key] = (
+                    cite(number, place.passage, place.span)
+                    if isinstance(place, Place)
+                    else unresolved(number, place)
+                )
             numbers.append(citations[key].number)
         claims.append(Claim(text=sentence, before=before, citations=tuple(dict.fromkeys(numbers))))
     return Answer(
-        question=question, text=render(claims), claims=tuple(claims), citations=tuple(citations.values()), context=context.passages
+        question=question,
+        text=render(claims),
+        claims=tuple(claims),
+        citations=tuple(citations.values()),
+        context=context.passages,
     )
 
 
-_LIST_OF_SOURCES = re.compile(r"\W*(?:sources?|references?|citations?)?[\s,;:.*-]*(?:and)?[\s,;:.*-]*", re.IGNORECASE)
+_LIST_OF_SOURCES = re.compile(
+    r"\W*(?:sources?|references?|citations?)?[\s,;:.*-]*(?:and)?[\s,;:.*-]*", re.IGNORECASE
+)
 
 
 def _spelled_out(question: str, answer: Sequence[Marked], context: Context) -> Iterator[Marked]:
@@ -72,7 +85,12 @@ def _telling(claim: str, marks: Sequence[int], context: Context, question: str) 
 
     def supported_by(*given: Place) -> Support:
         around = Setting(question, "\n".join(place.passage.page_content for place in given))
-        return support_of(claim, "\n".join(p.text for p in given), " ".join(title_of(p.passage) for p in given), setting=around)
+        return support_of(
+            claim,
+            "\n".join(p.text for p in given),
+            " ".join(title_of(p.passage) for p in given),
+            setting=around,
+        )
 
     scores = {mark: supported_by(place) for mark, place in places.items()}
     taken: list[int] = []
@@ -87,8 +105,15 @@ def _telling(claim: str, marks: Sequence[int], context: Context, question: str) 
     found: list[Place] = []
     for mark in kept:
         place = places[mark]
-        if {mark - 1, mark} <= needed and found and found[-1] == places[mark - 1] and found[-1].passage is place.passage:
-            found[-1] = Place(place.passage, Span(place.span.document_id, found[-1].span.start, place.span.end))
+        if (
+            {mark - 1, mark} <= needed
+            and found
+            and found[-1] == places[mark - 1]
+            and found[-1].passage is place.passage
+        ):
+            found[-1] = Place(
+                place.passage, Span(place.span.document_id, found[-1].span.start, place.span.end)
+            )
         else:
             found.append(place)
     return found
@@ -102,7 +127,9 @@ def _supporting(claim: str, passages: Sequence[Document], question: str) -> list
     """The place that supports an unmarked claim best, if one does."""
     best: tuple[Place, Support] | None = None
     for passage in passages:
-        (start, end), found = smallest_support(claim, passage.page_content, title_of(passage), question=question)
+        (start, end), found = smallest_support(
+            claim, passage.page_content, title_of(passage), question=question
+        )
         whole = span_of(passage)
         if found.holds and (best is None or found.score > best[1].score):
             best = (Place(passage, Span(whole.document_id, whole.start + start, whole.start + end)), found)

@@ -49,7 +49,10 @@ class ModelVerifier(ClaimVerifier):
         check(self.instruction)
 
     def weigh(self, pairs: Sequence[Pair], settings: Sequence[Setting]) -> Flow[Sequence[Finding]]:
-        prompts = [fenced(self.instruction, {"claim": p.claim, "source": f"{p.title}\n{p.quote}".strip()}) for p in pairs]
+        prompts = [
+            fenced(self.instruction, {"claim": p.claim, "source": f"{p.title}\n{p.quote}".strip()})
+            for p in pairs
+        ]
         heard = [[reply] for reply in (yield from self._replies(prompts))]
         unread = [i for i, [reply] in enumerate(heard) if read_verdict(said(reply)) is None]
         repeated = yield from self._replies([again(prompts[i]) for i in unread])
@@ -60,7 +63,9 @@ class ModelVerifier(ClaimVerifier):
     def _replies(self, prompts: Sequence[Prompt]) -> Flow[list[BaseMessage]]:
         replies: list[BaseMessage] = []
         for first in range(0, len(prompts), self.at_once):
-            replies += yield from gather("verify", [(self.llm.invoke, prompt) for prompt in prompts[first : first + self.at_once]])
+            replies += yield from gather(
+                "verify", [(self.llm.invoke, prompt) for prompt in prompts[first : first + self.at_once]]
+            )
         return replies
 
 
@@ -68,7 +73,11 @@ def _finding(replies: Sequence[BaseMessage]) -> Finding:
     last = said(replies[-1])
     found = read_verdict(last)
     if found is None:
-        return Finding(verdict=Verdict.UNCHECKED, score=0.0, reason=f"the model's reply could not be read: '{shortened(last)}'")
+        return Finding(
+            verdict=Verdict.UNCHECKED,
+            score=0.0,
+            reason=f"the model's reply could not be read: '{shortened(last)}'",
+        )
     verdict, score, meaning = _MEANS[found[0]]
     return Finding(verdict=verdict, score=score, reason=f"{meaning}: {found[1]}" if found[1] else meaning)
 

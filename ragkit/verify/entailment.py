@@ -47,7 +47,10 @@ class EntailmentVerifier(ClaimVerifier):
         texts = [(f"{pair.title}\n{pair.quote}".strip(), pair.claim) for pair in pairs]
         found = logits(directory, texts, self.backend, self.precision, self.batch_size).astype(np.float64)
         if found.shape[1] == 1:
-            return [self._found(score, f"the model scores it {score:.2f}") for score in 1 / (1 + np.exp(-found[:, 0]))]
+            return [
+                self._found(score, f"the model scores it {score:.2f}")
+                for score in 1 / (1 + np.exp(-found[:, 0]))
+            ]
         names = labels(directory)
         which = _entailment(directory, names)
         return [self._found(row[which], _reason(row, names)) for row in _softmax(found)]

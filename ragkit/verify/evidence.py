@@ -46,7 +46,9 @@ class EvidenceVerifier(ClaimVerifier):
 
     def __post_init__(self) -> None:
         if self.embed is not None and not hasattr(self.embed, "token_vectors"):
-            raise ValueError(f"evidence needs a vector for each token, which {type(self.embed).__name__} does not give")
+            raise ValueError(
+                f"evidence needs a vector for each token, which {type(self.embed).__name__} does not give"
+            )
 
     def weigh(self, pairs: Sequence[Pair], settings: Sequence[Setting]) -> Flow[Sequence[Finding]]:
         alignments: Sequence[float | None] = [None] * len(pairs)
@@ -73,11 +75,17 @@ def _abroad(pair: Pair, question: str) -> bool:
 
     What has more than half of its words in the quote is in its language.
     """
-    said = set(stems(pair.claim)) - {stem for code in codes(pair.claim) for stem in stems(code)} - numbers(pair.claim)
+    said = (
+        set(stems(pair.claim))
+        - {stem for code in codes(pair.claim) for stem in stems(code)}
+        - numbers(pair.claim)
+    )
     if 2 * len(said & {*stems(pair.quote), *stems(pair.title)}) > len(said):
         return False
     asked = language_of(question)
-    foreign = likelier(pair.claim, asked) if asked not in ("", "en") else language_of(pair.claim, _SURELY) != "en"
+    foreign = (
+        likelier(pair.claim, asked) if asked not in ("", "en") else language_of(pair.claim, _SURELY) != "en"
+    )
     return foreign != (language_of(pair.quote, _SURELY) != "en")
 
 
@@ -96,7 +104,9 @@ def aligned(pairs: Sequence[Pair], vectors: Mapping[str, Vectors]) -> list[float
 
 def _nearness(claim: Vectors, quote: Sequence[Vectors]) -> float:
     there = [part for part in quote if len(part)]
-    return max(float((claim @ np.concatenate(there).T).max(axis=1).mean()), 0.0) if len(claim) and there else 0.0
+    return (
+        max(float((claim @ np.concatenate(there).T).max(axis=1).mean()), 0.0) if len(claim) and there else 0.0
+    )
 
 
 def _parts(quote: str) -> list[str]:

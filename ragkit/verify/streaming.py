@@ -89,5 +89,12 @@ class Draft:
             shown = bool(left) and (left[0].text, left[0].verdict) == (claim.text, claim.verdict)
             own = left.pop(0) if shown else claim.model_copy(update={"citations": ()})
             why = next((reasons[n] for n in claim.citations if reasons[n]), "it names no source")
-            claims.append(Checked(index, own, shown, why if claim.verdict in (Verdict.UNSUPPORTED, Verdict.UNRESOLVED) else ""))
+            claims.append(
+                Checked(
+                    index,
+                    own,
+                    shown,
+                    why if claim.verdict in (Verdict.UNSUPPORTED, Verdict.UNRESOLVED) else "",
+                )
+            )
         return [Cited(citation) for citation in settled.citations], claims

@@ -19,7 +19,9 @@ from ragkit.text.words import Offsets, codes, names, numbers, quantities, senten
 SUPPORTED = 0.5
 """The least score at which a quote supports a claim: it is then more probable than not."""
 
-_NEGATIONS = frozenset("no not never none nor neither without cannot fail fails failed lack lacks unable hardly".split())
+_NEGATIONS = frozenset(
+    "no not never none nor neither without cannot fail fails failed lack lacks unable hardly".split()
+)
 
 
 class Support(NamedTuple):
@@ -60,7 +62,9 @@ class Likeness(NamedTuple):
     aligned: float | None = None
 
 
-def support_of(claim: str, quote: str, title: str = "", aligned: float | None = None, setting: Setting = Setting()) -> Support:
+def support_of(
+    claim: str, quote: str, title: str = "", aligned: float | None = None, setting: Setting = Setting()
+) -> Support:
     """How well *quote*, from the paper *title*, supports *claim*.
 
     A claim that stands in the quote word for word, and is not negated there, scores 1.  Else the score is the
@@ -84,7 +88,10 @@ def support_of(claim: str, quote: str, title: str = "", aligned: float | None = 
     if alike.covered == 1:
         return Support(score, "every word of the claim is in the source")
     reason = f"{alike.covered:.0%} of the claim's words are in the source"
-    return Support(score, reason if aligned is None or score < SUPPORTED else f"{reason}, and the others are like words of it")
+    return Support(
+        score,
+        reason if aligned is None or score < SUPPORTED else f"{reason}, and the others are like words of it",
+    )
 
 
 _SOURCES = r"(?:the|these|this) (?:given |provided )?(?:articles?|contexts?|papers?|sources?|study|texts?)\b"
@@ -105,7 +112,9 @@ _BOTH, _EITHER = 0.8, 0.4
 """What a word counts that the quote lacks and question and passage have, or one of them."""
 
 
-def likeness(claim: str, quote: str, title: str = "", aligned: float | None = None, setting: Setting = Setting()) -> Likeness:
+def likeness(
+    claim: str, quote: str, title: str = "", aligned: float | None = None, setting: Setting = Setting()
+) -> Likeness:
     """What they have in common; numbers count as covered and are in no pair, since they are compared as such."""
     own, there, name = _read(claim), _read(quote), _read(title)
     asked, near = _read(setting.question).known, _read(setting.passage).known
@@ -125,7 +134,9 @@ def probability(alike: Likeness) -> float:
     """Of being supported, were half of all claims; below 1 even where all is alike."""
     weights = _weights()["words" if alike.aligned is None else "aligned"]
     given = {name: value for name, value in alike._asdict().items() if value is not None}
-    return 1 / (1 + math.exp(-weights["constant"] - sum(weights[name] * value for name, value in given.items())))
+    return 1 / (
+        1 + math.exp(-weights["constant"] - sum(weights[name] * value for name, value in given.items()))
+    )
 
 
 @functools.cache
@@ -179,7 +190,13 @@ class _Text:
 
     def sizes(self, called: str) -> frozenset[str]:
         """The numbers in the names of what *called* speaks of: `9B` of *SFR-RAG-9B*, if it has `SFR-RAG`."""
-        return frozenset().union(*(numbers(size) for name, size in _SIZED.findall(self.text) if name.casefold() in called.casefold()))
+        return frozenset().union(
+            *(
+                numbers(size)
+                for name, size in _SIZED.findall(self.text)
+                if name.casefold() in called.casefold()
+            )
+        )
 
     @functools.cached_property
     def quantities(self) -> tuple[tuple[str, str], ...]:
@@ -203,7 +220,14 @@ class _Text:
     def denies(self, other: _Text, question: _Text) -> bool:
         """Is what it says with words of *other* negated?  What the question denies too does not count."""
         asked = {denied[:1] for denied in question.denied}
-        return sum(denied[:1] not in asked and (not other.known.isdisjoint(denied) or not denied) for denied in self.denied) % 2 == 1
+        return (
+            sum(
+                denied[:1] not in asked and (not other.known.isdisjoint(denied) or not denied)
+                for denied in self.denied
+            )
+            % 2
+            == 1
+        )
 
     @functools.cached_property
     def compared(self) -> Mapping[str, Sides]:
@@ -229,7 +253,9 @@ def closest(claim: str, quote: str) -> str:
     return max(every, key=lambda s: (len(wanted & _read(s).known), -len(s)))
 
 
-def smallest_support(claim: str, text: str, title: str = "", most: int = 2, question: str = "") -> tuple[Offsets, Support]:
+def smallest_support(
+    claim: str, text: str, title: str = "", most: int = 2, question: str = ""
+) -> tuple[Offsets, Support]:
     """The span of at most *most* consecutive sentences of *text* that supports *claim*, which answers *question* if there is one, best;
     the smallest of equals.
     """
@@ -267,15 +293,21 @@ _JOINED = re.compile(r"[,;]\s+(?:and|but|while|whereas)\s+|;\s+", re.IGNORECASE)
 # --- what speaks against it
 
 
-def objections(claim: str, quote: str, title: str = "", setting: Setting = Setting()) -> Iterator[tuple[float, str]]:
+def objections(
+    claim: str, quote: str, title: str = "", setting: Setting = Setting()
+) -> Iterator[tuple[float, str]]:
     """What in the claim the source contradicts or lacks, the gravest first, each with the share of the score that it leaves."""
     own, there, name = _read(claim), _read(quote), _read(title)
     if own.known <= _read(setting.question).known:
         yield 0.5, "the claim says nothing that the question does not"
     if objection := beside_the_question(claim, quote, title, setting):
         yield _BESIDE, objection
-    called = name.numbers & _read(setting.question).numbers if setting.question else name.numbers  # what a title says is no evidence
-    for number in sorted(own.numbers - there.numbers - there.sizes(f"{claim} {title}") - called - _counted(setting.question)):
+    called = (
+        name.numbers & _read(setting.question).numbers if setting.question else name.numbers
+    )  # what a title says is no evidence
+    for number in sorted(
+        own.numbers - there.numbers - there.sizes(f"{claim} {title}") - called - _counted(setting.question)
+    ):
         yield 0.3, f"the source does not have the number {number}"
     asked_of = _read(setting.question).names
     for lost in _missing(own, (name, there)):
@@ -309,14 +341,20 @@ def beside_the_question(claim: str, quote: str, title: str, setting: Setting) ->
     if not question.known or not 0 < len(own.known) <= _FEW or own.known & question.known:
         return None
     every, sure = _parts_of(setting.question)
-    is_name = not own.numbers and all(word.isupper() or word.casefold() in codes(claim) for word in claim.strip(" .").split())
+    is_name = not own.numbers and all(
+        word.isupper() or word.casefold() in codes(claim) for word in claim.strip(" .").split()
+    )
     if is_name and len(every) == 1 and Asked.of(setting.question).counted and asks_once(setting.question):
         return "the question asks for a number"
-    about = _said(f"{title}\n{setting.passage}" if quote in setting.passage else f"{title}\n{quote}\n{setting.passage}")
+    about = _said(
+        f"{title}\n{setting.passage}" if quote in setting.passage else f"{title}\n{quote}\n{setting.passage}"
+    )
     lost = [next((name for name in own_names if not about.has(name)), "") for own_names in sure]
     if all(lost):
         return f"the source does not name '{lost[0]}', which the question is about"
-    if _is_of_another(every, about.stems, setting.others) and language_of(setting.passage) == language_of(setting.question):
+    if _is_of_another(every, about.stems, setting.others) and language_of(setting.passage) == language_of(
+        setting.question
+    ):
         return "another paper has far more of the question's words, to which the claim adds a few"
     return None
 
@@ -324,7 +362,8 @@ def beside_the_question(claim: str, quote: str, title: str, setting: Setting) ->
 def _is_of_another(asked: Sequence[_Text], known: Set[str], others: Sequence[str]) -> bool:
     """Has one of *others* far more words than *known* of each part that is *asked*, all of which are long enough to tell?"""
     return all(len(part.known) >= _TELLING for part in asked) and any(
-        all(len(part.known & _read(other).known) - len(part.known & known) >= _FAR for part in asked) for other in others
+        all(len(part.known & _read(other).known) - len(part.known & known) >= _FAR for part in asked)
+        for other in others
     )
 
 
@@ -335,7 +374,9 @@ _said = functools.lru_cache(maxsize=256)(Said.by)
 def _parts_of(question: str) -> tuple[list[_Text], list[list[str]]]:
     """The parts of *question*, and of each the names with a digit or with capitals among small letters: no `GPU`, which may be spelled out."""
     every = parts(question)
-    spelled = {word.casefold() for word in re.findall(r"[\w.+-]*\w", question) if word.isalpha() and word.isupper()}
+    spelled = {
+        word.casefold() for word in re.findall(r"[\w.+-]*\w", question) if word.isalpha() and word.isupper()
+    }
     return [_read(part) for part in every], [sorted(Asked.of(part).codes - spelled) for part in every]
 
 
@@ -343,7 +384,9 @@ def objection_abroad(claim: str, quote: str) -> str | None:
     """What *claim* has that *quote*, which is in another language, lacks: a number, written in either way, or a name such as `GPT-4`."""
     there = _read(quote)
     swapped = claim.translate(str.maketrans(".,", ",."))
-    missing = min((_read(text).numbers - there.numbers - there.sizes(claim) for text in (claim, swapped)), key=len)
+    missing = min(
+        (_read(text).numbers - there.numbers - there.sizes(claim) for text in (claim, swapped)), key=len
+    )
     if missing:
         return f"the source does not have the number {min(missing)}"
     unknown = [code for code in codes(claim) if not _has_name(code, there.folded, there.known)]
@@ -427,7 +470,10 @@ _TAKES_BY = ("outperform", "underperform")
 def _opposites() -> Mapping[str, str]:
     """The stem of each word that compares, with that of its opposite."""
     pairs = [(stem(more), stem(less)) for more, less in zip(_MORE.split(), _LESS.split(), strict=True)]
-    return {a: b for pair in pairs for a, b in (pair, pair[::-1])} | {stem("fewer"): stem("more"), stem("reduce"): stem("increase")}
+    return {a: b for pair in pairs for a, b in (pair, pair[::-1])} | {
+        stem("fewer"): stem("more"),
+        stem("reduce"): stem("increase"),
+    }
 
 
 def _turned(claim: _Text, near: _Text) -> Iterator[str]:
@@ -437,7 +483,12 @@ def _turned(claim: _Text, near: _Text) -> Iterator[str]:
         opposite = _opposites()[word]
         if word in there and _are_swapped(sides, there[word]):
             yield "the claim compares the other way round than the source"
-        elif word not in there and opposite in there and opposite not in own and _are_alike(sides, there[opposite]):
+        elif (
+            word not in there
+            and opposite in there
+            and opposite not in own
+            and _are_alike(sides, there[opposite])
+        ):
             yield f"the claim says '{_spelled(word, claim.text)}' where the source says '{_spelled(opposite, near.text)}'"
 
 

@@ -35,21 +35,46 @@ def model(model_server: Any, ingested: Path) -> dict[str, str]:
     return {"RAGKIT_BASE_URL": model_server.url, "RAGKIT_MODEL": "m", "RAGKIT_API_KEY": "none"}
 
 
-def said(*questions: str, corpus: Path, options: tuple[str, ...] = (), config: str = "default", **environment: str) -> Any:
+def said(
+    *questions: str, corpus: Path, options: tuple[str, ...] = (), config: str = "default", **environment: str
+) -> Any:
     """What `ragkit chat` says to lines from a pipe."""
-    command = [sys.executable, "-m", "ragkit", "chat", "--corpus", str(corpus), "--config", str(ROOT / "configs" / f"{config}.yaml")]
+    command = [
+        sys.executable,
+        "-m",
+        "ragkit",
+        "chat",
+        "--corpus",
+        str(corpus),
+        "--config",
+        str(ROOT / "configs" / f"{config}.yaml"),
+    ]
     lines = "".join(f"{question}\n" for question in questions)
     environment = {**os.environ, "COLUMNS": "120", **environment}
-    return subprocess.run([*command, *options], input=lines, capture_output=True, text=True, check=False, env=environment)
+    return subprocess.run(
+        [*command, *options], input=lines, capture_output=True, text=True, check=False, env=environment
+    )
 
 
 # --- ragkit ask --stream
 
 
-def test_a_stream_in_json_is_one_event_a_line_and_ends_with_the_answer(command: Command, ingested: Path) -> None:
+def test_a_stream_in_json_is_one_event_a_line_and_ends_with_the_answer(
+    command: Command, ingested: Path
+) -> None:
     whole = json.loads(command("ask", BERT, "--corpus", ingested, "--json").stdout)
-    told = [events.read(line) for line in command("ask", BERT, "--corpus", ingested, "--stream", "--json").stdout.splitlines()]
-    assert [event.type for event in told if event.type != "stage"] == ["token", "citation", "citation", "claim", "claim", "answer"]
+    told = [
+        events.read(line)
+        for line in command("ask", BERT, "--corpus", ingested, "--stream", "--json").stdout.splitlines()
+    ]
+    assert [event.type for event in told if event.type != "stage"] == [
+        "token",
+        "citation",
+        "citation",
+        "claim",
+        "claim",
+        "answer",
+    ]
     last = told[-1]
     assert isinstance(last, events.AnswerEvent)
     assert {**last.as_json(), "timings_ms": {}} == {"type": "answer", **whole, "timings_ms": {}}
@@ -61,7 +86,9 @@ def test_what_the_answer_says_nothing_of_is_told(command: Command, ingested: Pat
         told = " ".join(command("ask", both, "--corpus", ingested, *options).stdout.split())
         assert "110 million parameters" in told
         assert "None of the passages found mentions ZorgNet-9." in told
-    assert json.loads(command("ask", both, "--corpus", ingested, "--json").stdout)["unmentioned"] == ["ZorgNet-9"]
+    assert json.loads(command("ask", both, "--corpus", ingested, "--json").stdout)["unmentioned"] == [
+        "ZorgNet-9"
+    ]
     last = command("ask", both, "--corpus", ingested, "--stream", "--json").stdout.splitlines()[-1]
     assert events.read(last).as_json()["unmentioned"] == ["ZorgNet-9"]
     assert "unmentioned" not in json.loads(command("ask", BERT, "--corpus", ingested, "--json").stdout)
@@ -76,13 +103,19 @@ def test_a_stream_that_fails_ends_with_an_error(command: Command, tmp_path: Path
 
 
 def test_in_a_pipe_a_stream_shows_what_ask_shows(command: Command, ingested: Path) -> None:
-    plain, streamed = (command("ask", BERT, "--corpus", ingested, *option).stdout for option in ((), ("--stream",)))
+    plain, streamed = (
+        command("ask", BERT, "--corpus", ingested, *option).stdout for option in ((), ("--stream",))
+    )
     assert streamed.split() == plain.split()
 
 
-def test_what_is_unsupported_is_not_in_a_stream(command: Command, ingested: Path, model_server: Any, model: dict[str, str]) -> None:
+def test_what_is_unsupported_is_not_in_a_stream(
+    command: Command, ingested: Path, model_server: Any, model: dict[str, str]
+) -> None:
     model_server.says = f"{TRUE} {FALSE} DPR trains with in-batch negatives."
-    streamed = command("ask", DPR, "--config", ROOT / "configs" / "llm.yaml", "--corpus", ingested, "--stream", **model).stdout
+    streamed = command(
+        "ask", DPR, "--config", ROOT / "configs" / "llm.yaml", "--corpus", ingested, "--stream", **model
+    ).stdout
     shown = streamed.partition("\n\n[1]")[0]
     assert shown.startswith(
         "DPR adds one hard negative per question taken from the top BM25 results. [1] DPR trains with in-batch negatives."
@@ -104,10 +137,18 @@ def test_a_session_is_saved_as_it_goes_and_resumed(ingested: Path, tmp_path: Pat
     talk = tmp_path / "talk.jsonl"
     first = said(DPR, corpus=ingested, options=("--session", str(talk)))
     assert first.stderr == f"a new conversation, kept in '{talk}'\n"
-    again = said("/history", "and how many questions in a batch?", "/sources", corpus=ingested, options=("--session", str(talk)))
+    again = said(
+        "/history",
+        "and how many questions in a batch?",
+        "/sources",
+        corpus=ingested,
+        options=("--session", str(talk)),
+    )
     assert again.stderr == f"1 question and its answer found in '{talk}'\n"
     assert again.stdout.startswith(f"> {DPR}\n")
-    assert again.stdout.count("[1] Dense Passage Retrieval for Open-Domain Question Answering  supported") == 2
+    assert (
+        again.stdout.count("[1] Dense Passage Retrieval for Open-Domain Question Answering  supported") == 2
+    )
     assert len(talk.read_text().splitlines()) == 2
 
 
@@ -115,7 +156,10 @@ def test_a_conversation_can_be_saved_later(ingested: Path, tmp_path: Path) -> No
     talk = tmp_path / "talk.jsonl"
     done = said(DPR, f"/save {talk}", "and how many questions in a batch?", corpus=ingested)
     assert done.stderr == f"saved in '{talk}', from now on too\n"
-    assert [json.loads(line)[0]["data"]["content"] for line in talk.read_text().splitlines()] == [DPR, "and how many questions in a batch?"]
+    assert [json.loads(line)[0]["data"]["content"] for line in talk.read_text().splitlines()] == [
+        DPR,
+        "and how many questions in a batch?",
+    ]
 
 
 def test_a_damaged_session_is_one_sentence_and_stays_as_it_is(ingested: Path, tmp_path: Path) -> None:
@@ -123,7 +167,8 @@ def test_a_damaged_session_is_one_sentence_and_stays_as_it_is(ingested: Path, tm
     done = said(DPR, corpus=ingested, options=("--session", str(tmp_path / "diary.txt")))
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(
-        r"line 1 of '.*diary.txt' is not of a conversation; mend it or name another file \(this one is left as it is\)\n", done.stderr
+        r"line 1 of '.*diary.txt' is not of a conversation; mend it or name another file \(this one is left as it is\)\n",
+        done.stderr,
     )
     assert (tmp_path / "diary.txt").read_text() == "Dear diary"
 
@@ -146,8 +191,12 @@ class Terminal:
         termios.tcsetattr(its, termios.TCSANOW, settings)
         known = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "40", **environment}
         command = [sys.executable, "-m", "ragkit", *map(str, arguments)]
-        hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which what runs in the background of a shell does not
-        self.process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=known, start_new_session=True, preexec_fn=hears)
+        hears = partial(
+            signal.signal, signal.SIGINT, signal.SIG_DFL
+        )  # which what runs in the background of a shell does not
+        self.process = subprocess.Popen(
+            command, stdin=its, stdout=its, stderr=its, env=known, start_new_session=True, preexec_fn=hears
+        )
         os.close(its)
         self.screen, self.seen = mine, ""
 
@@ -185,7 +234,9 @@ def test_on_a_terminal_what_is_unsupported_is_gone_in_the_end(
     terminal: Callable[..., Terminal], ingested: Path, model_server: Any, model: dict[str, str]
 ) -> None:
     model_server.says = f"{TRUE} {FALSE} DPR trains with in-batch negatives."
-    shell = terminal("ask", DPR, "--config", ROOT / "configs" / "llm.yaml", "--corpus", ingested, "--stream", **model)
+    shell = terminal(
+        "ask", DPR, "--config", ROOT / "configs" / "llm.yaml", "--corpus", ingested, "--stream", **model
+    )
     last = shell.until("characters that never come").rpartition("\x1b[2K")[2]
     assert "DPR adds one hard negative per question" in last
     assert "nine" not in last
@@ -210,7 +261,16 @@ def test_a_question_that_is_stopped_is_forgotten_and_the_chat_goes_on(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         model["RAGKIT_BASE_URL"] = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
         talk = tmp_path / "talk.jsonl"
-        shell = terminal("chat", "--corpus", ingested, "--session", talk, "--config", ROOT / "configs" / "llm.yaml", **model)
+        shell = terminal(
+            "chat",
+            "--corpus",
+            ingested,
+            "--session",
+            talk,
+            "--config",
+            ROOT / "configs" / "llm.yaml",
+            **model,
+        )
         shell.until("> ")
         shell.type(DPR)
         with silent.accept()[0] as asked:

@@ -30,24 +30,59 @@ def test_ingest_ask_search_and_document_agree_in_json(command: Command) -> None:
         "failed": [],
     }
     answer = json.loads(command("ask", BERT, "--json").stdout)
-    assert set(answer) == {"question", "answer", "abstained", "confidence", "claims", "citations", "usage", "timings_ms"}
+    assert set(answer) == {
+        "question",
+        "answer",
+        "abstained",
+        "confidence",
+        "claims",
+        "citations",
+        "usage",
+        "timings_ms",
+    }
     assert (answer["question"], answer["abstained"]) == (BERT, None)
     assert set(answer["claims"][0]) == {"text", "verdict", "citations"}
     citation = answer["citations"][0]
-    assert set(citation) == {"number", "document_id", "title", "sources", "start", "end", "quote", "verdict", "score", "reason"}
+    assert set(citation) == {
+        "number",
+        "document_id",
+        "title",
+        "sources",
+        "start",
+        "end",
+        "quote",
+        "verdict",
+        "score",
+        "reason",
+    }
     paper = json.loads(command("document", citation["document_id"], "--json").stdout)
     assert set(paper) == {"id", "title", "text", "metadata", "sources"}
     assert paper["text"][citation["start"] : citation["end"]] == citation["quote"]
     assert paper["metadata"]["authors"][0] == "Jacob Devlin"
     [hit] = json.loads(command("search", "BERT parameters", "-k", "1", "--json").stdout)["results"]
-    assert set(hit) == {"document_id", "title", "chunk_id", "start", "end", "section", "kind", "text", "score", "scores", "sources"}
+    assert set(hit) == {
+        "document_id",
+        "title",
+        "chunk_id",
+        "start",
+        "end",
+        "section",
+        "kind",
+        "text",
+        "score",
+        "scores",
+        "sources",
+    }
     assert command("document", citation["document_id"][:8]).stdout.startswith(paper["title"])
 
 
 def test_answers_are_shown_with_numbered_sources_file_and_quote(command: Command, ingested: Path) -> None:
     shown = command("ask", BERT, "--corpus", ingested).stdout
     assert "340 million. [1]" in shown
-    assert "[1] BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding  supported" in shown
+    assert (
+        "[1] BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding  supported"
+        in shown
+    )
     assert "bert.md:943-1036" in shown
     assert "“BERT-base has 12 layers" in shown
 
@@ -55,7 +90,9 @@ def test_answers_are_shown_with_numbered_sources_file_and_quote(command: Command
 def test_an_off_topic_question_is_declined_with_nearest_titles(command: Command, ingested: Path) -> None:
     done = command("ask", "What is the capital of France?", "--corpus", ingested)
     assert done.returncode == 0
-    assert done.stdout.startswith("I cannot answer this from the papers: none of them is about it.\n  nearest: ")
+    assert done.stdout.startswith(
+        "I cannot answer this from the papers: none of them is about it.\n  nearest: "
+    )
 
 
 def test_the_trace_names_each_stage_with_its_time_on_standard_error(command: Command, ingested: Path) -> None:
@@ -83,12 +120,22 @@ def test_files_that_fail_are_named_and_the_status_is_3(command: Command, tmp_pat
 
 
 def test_wrong_usage_is_one_sentence_and_status_2(command: Command, tmp_path: Path) -> None:
-    (tmp_path / "bad.yaml").write_text("ingest: {chunk: sentense, index: bm25}\nanswer: {retrieve: [], generate: extractive}\n")
+    (tmp_path / "bad.yaml").write_text(
+        "ingest: {chunk: sentense, index: bm25}\nanswer: {retrieve: [], generate: extractive}\n"
+    )
     expected = {
         ("ask", "Anything?"): "there is no corpus in '.ragkit'; `ragkit ingest PATH` makes one\n",
-        ("ask", ""): "the question is empty; ask something, such as `ragkit ask 'What is dense retrieval?'`\n",
+        (
+            "ask",
+            "",
+        ): "the question is empty; ask something, such as `ragkit ask 'What is dense retrieval?'`\n",
         ("ingest", "nowhere"): "there is no file or folder 'nowhere'\n",
-        ("ask", "x", "--config", "no.yaml"): "there is no file 'no.yaml'; `ragkit config show` prints a configuration to start from\n",
+        (
+            "ask",
+            "x",
+            "--config",
+            "no.yaml",
+        ): "there is no file 'no.yaml'; `ragkit config show` prints a configuration to start from\n",
         ("components", "chrome"): "no component is called 'chrome'; `ragkit components` lists them all\n",
     }
     for arguments, sentence in expected.items():
@@ -96,14 +143,19 @@ def test_wrong_usage_is_one_sentence_and_status_2(command: Command, tmp_path: Pa
         assert (done.returncode, done.stdout, done.stderr) == (2, "", sentence)
     done = command("config", "check", "bad.yaml")
     assert done.returncode == 2
-    assert done.stderr.startswith("bad.yaml:1:17: ingest.chunk: no BaseDocumentTransformer is called 'sentense'; did you mean 'sentence'?")
+    assert done.stderr.startswith(
+        "bad.yaml:1:17: ingest.chunk: no BaseDocumentTransformer is called 'sentense'; did you mean 'sentence'?"
+    )
 
 
 def test_a_directory_that_cannot_be_written_is_one_sentence(command: Command, tmp_path: Path) -> None:
     (tmp_path / "paper.txt").write_text("Glass bridges carry 40 people.")
     (tmp_path / "taken").write_text("a file, not a directory")
     done = command("ingest", "paper.txt", "--corpus", "taken")
-    assert (done.returncode, done.stderr) == (1, "cannot write to the corpus in 'taken': File exists; choose another --corpus\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "cannot write to the corpus in 'taken': File exists; choose another --corpus\n",
+    )
 
 
 def test_debug_shows_the_traceback(command: Command) -> None:
@@ -125,9 +177,18 @@ def test_config_show_prints_a_file_that_checks(command: Command, tmp_path: Path)
 
 def test_components_lists_slots_and_shows_the_arguments_of_one(command: Command) -> None:
     listed = json.loads(command("components", "--json").stdout)["components"]
-    assert {"chroma", "bm25", "dense", "lexical", "minmax", "rrf", "extractive", "cited", "evidence", "files"} <= {
-        c["name"] for c in listed
-    }
+    assert {
+        "chroma",
+        "bm25",
+        "dense",
+        "lexical",
+        "minmax",
+        "rrf",
+        "extractive",
+        "cited",
+        "evidence",
+        "files",
+    } <= {c["name"] for c in listed}
     [sentence] = json.loads(command("components", "sentence", "--json").stdout)["components"]
     assert sentence["arguments"] == [
         {"name": "max_tokens", "type": "int", "default": "200"},
@@ -151,18 +212,26 @@ def test_a_model_that_is_nowhere_is_one_sentence(command: Command, tmp_path: Pat
 
 
 @pytest.mark.parametrize("blocks", [100, 400, 900])
-def test_a_disk_that_is_full_is_one_sentence_and_nothing_is_lost(tmp_path: Path, command: Command, blocks: int) -> None:
+def test_a_disk_that_is_full_is_one_sentence_and_nothing_is_lost(
+    tmp_path: Path, command: Command, blocks: int
+) -> None:
     """A limit on the size of a file stands for the full disk: writes fail wherever it is reached."""
     (tmp_path / "one.md").write_text("# On Bridges\n\nGlass bridges carry 40 people.\n")
     assert command("ingest", "one.md", "--corpus", "c").returncode == 0
-    many = [{"title": f"Paper {n}", "text": f"Bridge {n} carries {n * 7} people over a river. " * 4} for n in range(400)]
+    many = [
+        {"title": f"Paper {n}", "text": f"Bridge {n} carries {n * 7} people over a river. " * 4}
+        for n in range(400)
+    ]
     (tmp_path / "many.jsonl").write_text("".join(json.dumps(paper) + "\n" for paper in many))
     ingest = f"ulimit -f {blocks}; exec {sys.executable} -m ragkit ingest many.jsonl --corpus c"
     full = subprocess.run(["bash", "-c", ingest], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert full.returncode == 1, full.stderr
     [sentence] = full.stderr.strip().splitlines()
     assert sentence.endswith("what was there before is intact")
-    assert "Glass bridges carry 40 people." in command("ask", "What do glass bridges carry?", "--corpus", "c").stdout
+    assert (
+        "Glass bridges carry 40 people."
+        in command("ask", "What do glass bridges carry?", "--corpus", "c").stdout
+    )
     assert json.loads(command("ingest", "many.jsonl", "--corpus", "c", "--json").stdout)["documents"] == 401
     assert command("doctor", "--corpus", "c").returncode == 0
 

@@ -29,21 +29,37 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "semantic": {"embed": HashedEmbeddings()},
     "dense": {"store": ChromaStore(embed=HashedEmbeddings())},
     "lexical": {"index": TantivyIndex()},
-    "cited": {"llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])},
-    "structured": {"llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])},
-    "quoted": {"llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])},
-    "notes": {"llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])},
+    "cited": {
+        "llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])
+    },
+    "structured": {
+        "llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])
+    },
+    "quoted": {
+        "llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])
+    },
+    "notes": {
+        "llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])
+    },
     "backed": {
-        "write": ragkit.use(CitedGenerator, llm=ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."]))
+        "write": ragkit.use(
+            CitedGenerator,
+            llm=ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."]),
+        )
     },
     "llm": {"llm": ragkit.use(scripted_chat, responses=['{"score": 4, "reason": "right"}'])},
-    "judge": {"llm": ragkit.use(scripted_chat, responses=['{"reason": "it says so", "verdict": "supported"}'])},
+    "judge": {
+        "llm": ragkit.use(scripted_chat, responses=['{"reason": "it says so", "verdict": "supported"}'])
+    },
     "late_interaction": {"embed": SentenceTransformersEmbeddings()},
     "mmr": {"embed": HashedEmbeddings()},
     "scripted": {"responses": ["yes"]},
     "fallback": {"models": [ragkit.use(scripted_chat, responses=["yes"])]},
     "condense": {"llm": ragkit.use(scripted_chat, responses=["How many people do glass bridges carry?"])},
-    "multi_query": {"llm": ragkit.use(scripted_chat, responses=["1. What are bridges?\n2. What does bridge mean?"]), "n": 2},
+    "multi_query": {
+        "llm": ragkit.use(scripted_chat, responses=["1. What are bridges?\n2. What does bridge mean?"]),
+        "n": 2,
+    },
     "decompose": {"llm": ragkit.use(scripted_chat, responses=["What is a bridge?"])},
     "hyde": {"llm": ragkit.use(scripted_chat, responses=["A bridge is a way over water."])},
     "think": {"llm": ragkit.use(scripted_chat, responses=["It would name kinds of bridges."])},
@@ -53,8 +69,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "maker"), components.registered(), ids=lambda v: v if isinstance(v, str) else v.__name__)
-def test_every_component_keeps_the_contract(name: str, maker: components.Maker, model_server: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "maker"), components.registered(), ids=lambda v: v if isinstance(v, str) else v.__name__
+)
+def test_every_component_keeps_the_contract(
+    name: str, maker: components.Maker, model_server: Any, tmp_path: Path
+) -> None:
     made_here = {
         "openai": lambda: {"model": "m", "base_url": model_server.url},
         "static": lambda: {"model": static_model(tmp_path, np.eye(4, 3))},

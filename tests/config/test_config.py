@@ -122,7 +122,9 @@ def test_one_item_may_stand_for_a_list_of_one_and_a_name_for_a_component_without
 
 
 def test_variables_are_read_when_built_and_stay_out_of_dumps(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = SMALL.replace("extractive", "{type: cited, llm: {type: scripted, responses: ['${SECRET_WORD:-none}']}}")
+    text = SMALL.replace(
+        "extractive", "{type: cited, llm: {type: scripted, responses: ['${SECRET_WORD:-none}']}}"
+    )
     assert config.loads(Rag, text).answer_pipeline.generate.llm.responses == ["none"]  # type: ignore[attr-defined]
     monkeypatch.setenv("SECRET_WORD", "hush")
     rag = config.loads(Rag, text)
@@ -143,9 +145,14 @@ def test_the_default_survives_dumping_with_and_without_defaults() -> None:
 
 
 def test_a_dump_writes_what_differs_from_the_defaults() -> None:
-    assert yaml.safe_load(ragkit.dump(config.loads(Rag, SMALL.replace("whole", "{type: sentence, overlap: 2}")))) == {
+    assert yaml.safe_load(
+        ragkit.dump(config.loads(Rag, SMALL.replace("whole", "{type: sentence, overlap: 2}")))
+    ) == {
         "ingest": {"chunk": {"type": "sentence", "overlap": 2}, "index": [{"type": "bm25"}]},
-        "answer": {"retrieve": [{"type": "lexical", "index": {"type": "bm25"}}], "generate": {"type": "extractive"}},
+        "answer": {
+            "retrieve": [{"type": "lexical", "index": {"type": "bm25"}}],
+            "generate": {"type": "extractive"},
+        },
     }
 
 
@@ -155,7 +162,9 @@ def test_a_pipeline_made_in_python_can_be_dumped(tmp_path: Path) -> None:
         corpus=tmp_path,
         ingest=IngestPipeline(chunk=SentenceChunker(max_tokens=100), index=[words]),
         answer=AnswerPipeline(
-            retrieve=[LexicalRetriever(index=words)], generate=CitedGenerator(ragkit.use(scripted_chat, responses=["yes"])), policy="flag"
+            retrieve=[LexicalRetriever(index=words)],
+            generate=CitedGenerator(ragkit.use(scripted_chat, responses=["yes"])),
+            policy="flag",
         ),
     )
     again = config.loads(Rag, ragkit.dump(rag))
@@ -167,7 +176,10 @@ def test_a_pipeline_made_in_python_can_be_dumped(tmp_path: Path) -> None:
 def test_a_live_object_that_no_yaml_describes_is_named_with_its_path(tmp_path: Path) -> None:
     answer = AnswerPipeline(retrieve=[], generate=CitedGenerator(scripted_chat(["yes"])))
     rag = ragkit.Rag(corpus=tmp_path, ingest=IngestPipeline(chunk=WholeChunker(), index=[]), answer=answer)
-    with pytest.raises(TypeError, match=r"answer.generate.llm: cannot write a FakeListChatModel to YAML; make it with ragkit.use"):
+    with pytest.raises(
+        TypeError,
+        match=r"answer.generate.llm: cannot write a FakeListChatModel to YAML; make it with ragkit.use",
+    ):
         ragkit.dump(rag)
 
 
@@ -175,13 +187,20 @@ components = st.fixed_dictionaries(
     {
         "chunk": st.one_of(
             st.just(WholeChunker()),
-            st.builds(SentenceChunker, max_tokens=st.integers(1, 500), overlap=st.integers(0, 5), model=st.text(max_size=9)),
+            st.builds(
+                SentenceChunker,
+                max_tokens=st.integers(1, 500),
+                overlap=st.integers(0, 5),
+                model=st.text(max_size=9),
+            ),
         ),
         "embed": st.builds(HashedEmbeddings, size=st.integers(1, 500)),
         "language": st.sampled_from(["english", "german", "none"]),
         "fuse": st.one_of(
             st.builds(ReciprocalRankFusion, k=st.integers(1, 99)),
-            st.builds(MinMaxFusion, weights=st.dictionaries(st.sampled_from(["dense", "lexical"]), st.floats(0, 9))),
+            st.builds(
+                MinMaxFusion, weights=st.dictionaries(st.sampled_from(["dense", "lexical"]), st.floats(0, 9))
+            ),
         ),
         "gate": st.one_of(st.none(), st.builds(RelevanceGate, threshold=st.floats(0, 1))),
         "policy": st.sampled_from(["flag", "drop", "abstain"]),
@@ -213,5 +232,7 @@ def test_any_pipeline_survives_dumping_and_loading(parts: dict[str, object]) -> 
 def test_line_breaks_of_every_kind_survive(mark: str) -> None:
     folder = Path(f"a{mark}b")
     pipeline = IngestPipeline(chunk=SentenceChunker(model=f"{mark}x{mark}"), index=[])
-    rag = Rag(corpus=folder, ingest=pipeline, answer=AnswerPipeline(retrieve=[], generate=ExtractiveGenerator()))
+    rag = Rag(
+        corpus=folder, ingest=pipeline, answer=AnswerPipeline(retrieve=[], generate=ExtractiveGenerator())
+    )
     assert ragkit.dump(config.loads(Rag, ragkit.dump(rag))) == ragkit.dump(rag)

@@ -27,7 +27,9 @@ from ragkit.corpus import Corpus, Counts, chunk_id
 from ragkit.document import Span, passage, sources_of, span_of, title_of
 from ragkit.errors import CorpusError, NoCorpus
 
-NOTHING = Counts(files=0, entries=0, documents=0, duplicates=0, variants=0, descriptions=0, chunks=0, vectors=0)
+NOTHING = Counts(
+    files=0, entries=0, documents=0, duplicates=0, variants=0, descriptions=0, chunks=0, vectors=0
+)
 
 
 @pytest.fixture
@@ -39,7 +41,10 @@ def corpus(tmp_path: Path) -> Iterator[Corpus]:
 
 
 def entry(title: str, text: str, start: int = 0, /, **metadata: Any) -> Document:
-    return Document(page_content=text, metadata={**metadata, "title": title, "sources": [{"start": start, "end": start + len(text)}]})
+    return Document(
+        page_content=text,
+        metadata={**metadata, "title": title, "sources": [{"start": start, "end": start + len(text)}]},
+    )
 
 
 def put(corpus: Corpus, uri: str, *entries: Document) -> None:
@@ -49,7 +54,10 @@ def put(corpus: Corpus, uri: str, *entries: Document) -> None:
 def held(corpus: Corpus) -> dict[str, tuple[str, list[str]]]:
     """The listed papers: title, text and where they are listed, a variant with `~`."""
     papers = [p for p in corpus.documents(corpus.document_ids()).values() if sources_of(p)]
-    return {title_of(p): (p.page_content, ["~" * ("variant" in s) + s["uri"] for s in sources_of(p)]) for p in papers}
+    return {
+        title_of(p): (p.page_content, ["~" * ("variant" in s) + s["uri"] for s in sources_of(p)])
+        for p in papers
+    }
 
 
 def sole(corpus: Corpus) -> Document:
@@ -61,7 +69,12 @@ def sole(corpus: Corpus) -> Document:
 
 
 def test_a_file_lists_papers_and_each_can_be_read_with_all_that_is_known_of_it(corpus: Corpus) -> None:
-    put(corpus, "a.txt", entry("Glass", "They carry people.", 10, year=2024, authors=["Ann"]), entry("Steel", "Trains.", 40))
+    put(
+        corpus,
+        "a.txt",
+        entry("Glass", "They carry people.", 10, year=2024, authors=["Ann"]),
+        entry("Steel", "Trains.", 40),
+    )
     [glass] = [p for p in corpus.documents(corpus.document_ids()).values() if title_of(p) == "Glass"]
     assert corpus.document(str(glass.id)) == glass
     assert glass.page_content == "They carry people."
@@ -78,7 +91,10 @@ def test_a_file_lists_papers_and_each_can_be_read_with_all_that_is_known_of_it(c
 def test_the_same_title_is_the_same_paper_from_another_source(corpus: Corpus) -> None:
     put(corpus, "a.txt", entry("Glass: Bridges", "They carry people."))
     put(corpus, "b.txt", entry("GLASS — bridges ", "They carry people.", 7))
-    assert sources_of(sole(corpus)) == [{"uri": "a.txt", "start": 0, "end": 18}, {"uri": "b.txt", "start": 7, "end": 25}]
+    assert sources_of(sole(corpus)) == [
+        {"uri": "a.txt", "start": 0, "end": 18},
+        {"uri": "b.txt", "start": 7, "end": 25},
+    ]
     assert corpus.counts() == replace(NOTHING, files=2, entries=2, documents=1, duplicates=1)
 
 
@@ -87,18 +103,33 @@ def test_the_same_title_is_the_same_paper_from_another_source(corpus: Corpus) ->
     [
         ({"doi": "10.1/ABC"}, {"doi": "https://doi.org/10.1/abc"}),
         ({"arxiv": "2301.10140"}, {"arxiv": "https://arxiv.org/pdf/2301.10140v2.pdf"}),
-        ({"arxiv": "arXiv:2301.10140v1", "doi": "10.1/abc"}, {"arxiv": "http://www.arxiv.org/abs/2301.10140"}),
+        (
+            {"arxiv": "arXiv:2301.10140v1", "doi": "10.1/abc"},
+            {"arxiv": "http://www.arxiv.org/abs/2301.10140"},
+        ),
     ],
 )
-def test_the_same_identifier_is_the_same_paper_under_another_title(corpus: Corpus, one: dict[str, str], other: dict[str, str]) -> None:
-    put(corpus, "a.txt", entry("Glass", "They carry people.", **one), entry("Bridges of Glass", "They carry people.", **other))
+def test_the_same_identifier_is_the_same_paper_under_another_title(
+    corpus: Corpus, one: dict[str, str], other: dict[str, str]
+) -> None:
+    put(
+        corpus,
+        "a.txt",
+        entry("Glass", "They carry people.", **one),
+        entry("Bridges of Glass", "They carry people.", **other),
+    )
     put(corpus, "b.txt", entry("Bridges of Glass", "They carry people."))
     assert held(corpus) == {"Glass": ("They carry people.", ["a.txt", "a.txt", "b.txt"])}
 
 
 @pytest.mark.parametrize("name", ["doi", "arxiv"])
 def test_different_identifiers_under_one_title_are_two_papers(corpus: Corpus, name: str) -> None:
-    put(corpus, "a.txt", entry("Editorial", "On glass.", **{name: "10.1"}), entry("Editorial", "On steel.", **{name: "10.2"}))
+    put(
+        corpus,
+        "a.txt",
+        entry("Editorial", "On glass.", **{name: "10.1"}),
+        entry("Editorial", "On steel.", **{name: "10.2"}),
+    )
     assert corpus.counts() == replace(NOTHING, files=1, entries=2, documents=2)
 
 
@@ -135,7 +166,12 @@ def test_a_variant_takes_the_place_of_a_text_that_no_file_lists_any_more(corpus:
     assert held(corpus) == {"Glass": ("They carry many.", ["b.txt", "c.txt", "~d.txt"])}
     assert corpus.counts() == replace(NOTHING, files=3, entries=3, documents=1, duplicates=1, variants=1)
     # What its other listings are known by still leads to it.
-    put(corpus, "e.txt", entry("Of Bridges", "They carry many.", doi="10.1/A"), entry("Of Few", "They carry many.", arxiv="2301.00001v3"))
+    put(
+        corpus,
+        "e.txt",
+        entry("Of Bridges", "They carry many.", doi="10.1/A"),
+        entry("Of Few", "They carry many.", arxiv="2301.00001v3"),
+    )
     assert held(corpus) == {"Glass": ("They carry many.", ["b.txt", "c.txt", "~d.txt", "e.txt", "e.txt"])}
     assert corpus.drop_orphans() == 1
     assert sole(corpus).metadata["year"] == 2024
@@ -153,10 +189,20 @@ def test_a_file_that_changes_its_text_is_followed(corpus: Corpus) -> None:
 
 
 def test_adding_a_file_again_changes_nothing(corpus: Corpus) -> None:
-    put(corpus, "a.txt", entry("Glass", "They carry people.", 3, year=2024), entry("Glass", "They carry many."))
+    put(
+        corpus,
+        "a.txt",
+        entry("Glass", "They carry people.", 3, year=2024),
+        entry("Glass", "They carry many."),
+    )
     cut = chunked(corpus, "whole")
     before = corpus.documents(corpus.document_ids()), corpus.counts(), corpus.passages(cut)
-    put(corpus, "a.txt", entry("Glass", "They carry people.", 3, year=2024), entry("Glass", "They carry many."))
+    put(
+        corpus,
+        "a.txt",
+        entry("Glass", "They carry people.", 3, year=2024),
+        entry("Glass", "They carry many."),
+    )
     assert (corpus.documents(corpus.document_ids()), corpus.counts(), corpus.passages(cut)) == before
     assert corpus.unchunked("whole") == []
     assert corpus.drop_orphans() == 0
@@ -164,7 +210,12 @@ def test_adding_a_file_again_changes_nothing(corpus: Corpus) -> None:
 
 def test_a_file_is_known_by_its_content_and_its_loader(corpus: Corpus) -> None:
     corpus.put_file("a.txt", "digest", "loader", [entry("Glass", "They carry people.")])
-    asked = [("a.txt", "digest", "loader"), ("b.txt", "digest", "loader"), ("a.txt", "other", "loader"), ("a.txt", "digest", "other")]
+    asked = [
+        ("a.txt", "digest", "loader"),
+        ("b.txt", "digest", "loader"),
+        ("a.txt", "other", "loader"),
+        ("a.txt", "digest", "other"),
+    ]
     assert [corpus.has_file(*each) for each in asked] == [True, False, False, False]
     corpus.forget_files(["a.txt", "never.txt"])
     assert not corpus.has_file("a.txt", "digest", "loader")
@@ -184,8 +235,16 @@ def test_what_no_file_lists_stays_until_orphans_are_dropped(corpus: Corpus) -> N
 
 def test_counts_can_be_of_some_files(corpus: Corpus) -> None:
     put(corpus, "a.txt", entry("Glass", "They carry people."), entry("Steel", "Trains."))
-    put(corpus, "b.txt", entry("Glass", "They carry people."), entry("Steel", "Many trains."), entry("Wood", "Carts."))
-    whole = Counts(files=2, entries=5, documents=3, duplicates=1, variants=1, descriptions=0, chunks=0, vectors=0)
+    put(
+        corpus,
+        "b.txt",
+        entry("Glass", "They carry people."),
+        entry("Steel", "Many trains."),
+        entry("Wood", "Carts."),
+    )
+    whole = Counts(
+        files=2, entries=5, documents=3, duplicates=1, variants=1, descriptions=0, chunks=0, vectors=0
+    )
     assert corpus.counts() == whole
     assert corpus.counts(["a.txt"]) == replace(whole, files=1, entries=2, duplicates=0, variants=0)
     assert corpus.counts(["b.txt", "b.txt", "never.txt"]) == replace(whole, files=1, entries=3)
@@ -201,7 +260,9 @@ def test_documents_are_found_by_the_beginning_of_their_id(corpus: Corpus) -> Non
     assert corpus.document("never") is None
 
 
-@pytest.mark.parametrize("text", ["NUL \x00 inside", "😀 e\u0301 日本語", "'; DROP TABLE documents; --", "x" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["NUL \x00 inside", "😀 e\u0301 日本語", "'; DROP TABLE documents; --", "x" * 100_000]
+)
 def test_any_text_comes_back_as_it_was(corpus: Corpus, text: str) -> None:
     put(corpus, text, entry(text[:50], text, note=text))
     chunked(corpus, "whole")
@@ -225,7 +286,16 @@ def test_a_passage_has_its_papers_text_title_and_sources(corpus: Corpus) -> None
     put(
         corpus,
         "a.txt",
-        entry("Glass", "They carry people. They last.", 10, year=2024, start="1999", end="2000", document_id="z", chunker="c"),
+        entry(
+            "Glass",
+            "They carry people. They last.",
+            10,
+            year=2024,
+            start="1999",
+            end="2000",
+            document_id="z",
+            chunker="c",
+        ),
     )
     paper = sole(corpus)
     corpus.put_chunks("sentence", [paper], [passage(paper, 0, 18), passage(paper, 19, 29, section="Age")])
@@ -269,10 +339,18 @@ def test_the_ledger_says_what_an_index_lacks_and_what_it_holds_too_much_of(corpu
     put(corpus, "b.txt", entry("Steel", "Trains."))
     glass_and_steel = sorted(chunked(corpus, "whole"))
     corpus.begin_index("words", "fingerprint")
-    assert (sorted(corpus.missing("words", "whole")), corpus.surplus("words"), corpus.held("words")) == (glass_and_steel, [], [])
+    assert (sorted(corpus.missing("words", "whole")), corpus.surplus("words"), corpus.held("words")) == (
+        glass_and_steel,
+        [],
+        [],
+    )
     corpus.mark("words", glass_and_steel)
     corpus.mark("words", glass_and_steel)
-    assert (corpus.missing("words", "whole"), corpus.surplus("words"), corpus.held("words")) == ([], [], glass_and_steel)
+    assert (corpus.missing("words", "whole"), corpus.surplus("words"), corpus.held("words")) == (
+        [],
+        [],
+        glass_and_steel,
+    )
     assert corpus.indexes() == {"words": 2}
 
     corpus.forget_files(["b.txt"])
@@ -301,7 +379,9 @@ def test_an_index_begins_empty_and_remembers_what_it_was_built_with(corpus: Corp
 @settings(max_examples=25)
 @given(
     st.dictionaries(
-        st.text(min_size=1, max_size=5).filter(str.isprintable), st.lists(st.floats(width=32), min_size=3, max_size=3), max_size=5
+        st.text(min_size=1, max_size=5).filter(str.isprintable),
+        st.lists(st.floats(width=32), min_size=3, max_size=3),
+        max_size=5,
     )
 )
 def test_vectors_come_back_as_they_were(vectors: dict[str, list[float]]) -> None:
@@ -310,7 +390,9 @@ def test_vectors_come_back_as_they_were(vectors: dict[str, list[float]]) -> None
         corpus.put_vectors("model", list(vectors), given_vectors)
         corpus.put_vectors("model", list(vectors), given_vectors)
         found = corpus.vectors("model", [*vectors, "never there"])
-        assert {text: v.tobytes() for text, v in found.items()} == {t: v.tobytes() for t, v in zip(vectors, given_vectors, strict=True)}
+        assert {text: v.tobytes() for text, v in found.items()} == {
+            t: v.tobytes() for t, v in zip(vectors, given_vectors, strict=True)
+        }
         assert corpus.vectors("another model", vectors) == {}
         assert corpus.counts().vectors == len(vectors)
 
@@ -325,7 +407,9 @@ def test_more_rows_than_a_statement_can_name_are_read(corpus: Corpus) -> None:
 
 
 def test_reading_where_there_is_no_corpus_makes_none(tmp_path: Path) -> None:
-    with pytest.raises(NoCorpus, match=f"there is no corpus in '{tmp_path}/none'; `ragkit ingest PATH` makes one"):
+    with pytest.raises(
+        NoCorpus, match=f"there is no corpus in '{tmp_path}/none'; `ragkit ingest PATH` makes one"
+    ):
         Corpus(tmp_path / "none").counts()
     assert not (tmp_path / "none").exists()
 
@@ -340,7 +424,12 @@ with Corpus(sys.argv[1]).writing():
 
 
 def test_a_second_writer_is_told_who_writes_and_a_dead_ones_lock_is_free(corpus: Corpus) -> None:
-    holder = subprocess.Popen([sys.executable, "-c", WRITER, corpus.directory], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", WRITER, corpus.directory],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     with holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "writing\n"
@@ -359,7 +448,10 @@ def test_a_second_writer_is_told_who_writes_and_a_dead_ones_lock_is_free(corpus:
 
 def test_a_corpus_cannot_be_made_where_one_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(CorpusError, match="cannot write to the corpus in '.*/file/corpus': Not a directory; choose another --corpus"):
+    with pytest.raises(
+        CorpusError,
+        match="cannot write to the corpus in '.*/file/corpus': Not a directory; choose another --corpus",
+    ):
         with Corpus(tmp_path / "file" / "corpus").writing():
             pass
 
@@ -419,7 +511,10 @@ def test_a_database_of_a_newer_ragkit_is_refused(corpus: Corpus) -> None:
     corpus.close()
     with closing(sqlite3.connect(corpus.path)) as database:
         database.execute("PRAGMA user_version = 99")
-    with pytest.raises(CorpusError, match=r"corpus.sqlite' was written by a newer ragkit \(schema 99\); upgrade ragkit to read it"):
+    with pytest.raises(
+        CorpusError,
+        match=r"corpus.sqlite' was written by a newer ragkit \(schema 99\); upgrade ragkit to read it",
+    ):
         corpus.counts()
 
 
@@ -460,7 +555,10 @@ def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(corpus: Corpus) -
     put(corpus, "a.txt", entry("Glass", "They carry people."))
     [pages] = corpus._db.execute("PRAGMA page_count").fetchone()
     corpus._db.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(CorpusError, match="cannot write to '.*corpus.sqlite': database or disk is full; what was there before is intact"):
+    with pytest.raises(
+        CorpusError,
+        match="cannot write to '.*corpus.sqlite': database or disk is full; what was there before is intact",
+    ):
         put(corpus, "b.txt", entry("Steel", "Trains. " * 10_000))
     assert held(corpus) == {"Glass": ("They carry people.", ["a.txt"])}
     assert corpus.problems() == []
@@ -483,7 +581,9 @@ with corpus.writing():
 @pytest.mark.parametrize("after", [0, 3, 20, 50])
 def test_a_killed_writer_loses_nothing_that_was_committed(tmp_path: Path, after: int) -> None:
     corpus = Corpus(tmp_path / "corpus")
-    with subprocess.Popen([sys.executable, "-c", KILLED, corpus.directory], stdout=subprocess.PIPE, text=True) as writer:
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, corpus.directory], stdout=subprocess.PIPE, text=True
+    ) as writer:
         assert writer.stdout is not None
         said = [writer.stdout.readline() for _ in range(after + 1)]
         os.kill(writer.pid, signal.SIGKILL)
@@ -494,7 +594,9 @@ def test_a_killed_writer_loses_nothing_that_was_committed(tmp_path: Path, after:
         assert corpus.problems() == []
         assert {f"{n}.txt" for n in committed} <= set(corpus.uris())
         papers = held(corpus)
-        assert {n: papers[f"Steel {n}"] for n in committed} == {n: (f"Trains {n}. " * 200, [f"{n}.txt"]) for n in committed}
+        assert {n: papers[f"Steel {n}"] for n in committed} == {
+            n: (f"Trains {n}. " * 200, [f"{n}.txt"]) for n in committed
+        }
         counts = corpus.counts()
         assert counts.entries == 2 * counts.files == counts.documents + counts.duplicates + counts.variants
         put(corpus, "next.txt", entry("Wood", "Carts."))
@@ -570,15 +672,23 @@ class Listings(RuleBasedStateMachine):
                 assert plain.count(text) <= texts.count(text)
         assert {where for where, _, _ in listed} == {uri for uri, entries in self.files.items() if entries}
         for paper in papers:
-            assert not sources_of(paper) or any("variant" not in s for s in sources_of(paper)), "no file lists this text"
+            assert not sources_of(paper) or any("variant" not in s for s in sources_of(paper)), (
+                "no file lists this text"
+            )
 
     @invariant()
     def entries_are_documents_duplicates_and_variants(self) -> None:
         counts = self.corpus.counts()
         assert counts.files == len(self.files)
-        assert counts.entries == sum(map(len, self.files.values())) == counts.documents + counts.duplicates + counts.variants
+        assert (
+            counts.entries
+            == sum(map(len, self.files.values()))
+            == counts.documents + counts.duplicates + counts.variants
+        )
         assert counts.variants == sum(
-            "variant" in s for p in self.corpus.documents(self.corpus.document_ids()).values() for s in sources_of(p)
+            "variant" in s
+            for p in self.corpus.documents(self.corpus.document_ids()).values()
+            for s in sources_of(p)
         )
 
     @invariant()

@@ -21,12 +21,20 @@ from ragkit.evaluate.calibrate import Calibration, Example, fit, svg, written
 from ragkit.gate import FOUND, FOUND_BY_WORDS, JUDGED, CalibratedGate, Logistic
 
 DEFAULT = (ROOT / "configs" / "default.yaml").read_text()
-GATE = CalibratedGate(found=Logistic({"nearest": 6.0}, -3.0, 0.4), judged=Logistic({"support": 1.5}, -1.0, 0.7))
+GATE = CalibratedGate(
+    found=Logistic({"nearest": 6.0}, -3.0, 0.4), judged=Logistic({"support": 1.5}, -1.0, 0.7)
+)
 
 
 def example(number: int, nearest: float, answerable: bool, right: bool, support: float = 1.0) -> Example:
     found = {"nearest": nearest, "coverage": nearest}
-    return Example(str(number), answerable, right, found, {"support": support, "supported": 1.0, "said": nearest, "number_unsaid": 0.0})
+    return Example(
+        str(number),
+        answerable,
+        right,
+        found,
+        {"support": support, "supported": 1.0, "said": nearest, "number_unsaid": 0.0},
+    )
 
 
 def questions(size: int, unanswerable: float = 0.3, seed: int = 0) -> list[Example]:
@@ -37,7 +45,15 @@ def questions(size: int, unanswerable: float = 0.3, seed: int = 0) -> list[Examp
         answerable = bool(generator.random() >= unanswerable)
         right = answerable and bool(generator.random() < 0.8)
         nearest = float(np.clip(generator.normal(0.6 if answerable else 0.25, 0.08), 0, 1))
-        made.append(example(number, nearest, answerable, right, float(np.clip(generator.normal(0.9 if right else 0.5, 0.1), 0, 1))))
+        made.append(
+            example(
+                number,
+                nearest,
+                answerable,
+                right,
+                float(np.clip(generator.normal(0.9 if right else 0.5, 0.1), 0, 1)),
+            )
+        )
     return made
 
 
@@ -82,11 +98,17 @@ def test_whether_the_model_wrote_an_answer_is_weighed_where_that_differs() -> No
     assert fit(wrote, 0.9).gate.judged.weights["written"] > 1
 
 
-def test_without_unanswerable_questions_what_is_found_is_weighed_as_by_default_and_a_warning_says_so() -> None:
+def test_without_unanswerable_questions_what_is_found_is_weighed_as_by_default_and_a_warning_says_so() -> (
+    None
+):
     found = fit(questions(60, unanswerable=0.0), 0.9)
-    assert found.gate.found.weights == {name: float(f"{weight:.3g}") for name, weight in FOUND.weights.items()}
+    assert found.gate.found.weights == {
+        name: float(f"{weight:.3g}") for name, weight in FOUND.weights.items()
+    }
     assert found.declined is None
-    assert found.warnings == ("no question is unanswerable, so nothing is learnt of what to decline; add some with an empty gold_titles",)
+    assert found.warnings == (
+        "no question is unanswerable, so nothing is learnt of what to decline; add some with an empty gold_titles",
+    )
 
 
 def test_few_questions_are_warned_of() -> None:
@@ -102,7 +124,10 @@ def test_a_precision_out_of_reach_is_said() -> None:
 
 
 def test_without_a_dense_retriever_the_words_are_weighed() -> None:
-    examples = [Example(e.case, e.answerable, e.right, {"coverage": e.found["coverage"]}, e.judged) for e in questions(100)]
+    examples = [
+        Example(e.case, e.answerable, e.right, {"coverage": e.found["coverage"]}, e.judged)
+        for e in questions(100)
+    ]
     assert set(fit(examples, 0.9).gate.found.weights) == set(FOUND_BY_WORDS.weights)
 
 
@@ -122,7 +147,12 @@ def test_nothing_answered_is_an_error() -> None:
 @given(st.integers(10, 40), st.floats(0, 1), st.floats(0.5, 1), st.integers(0, 100))
 def test_every_fitted_gate_can_be_used(size: int, unanswerable: float, precision: float, seed: int) -> None:
     found = fit(questions(size, unanswerable, seed), precision)
-    numbers = [*found.gate.found.weights.values(), *found.gate.judged.weights.values(), found.gate.found.bias, found.gate.judged.bias]
+    numbers = [
+        *found.gate.found.weights.values(),
+        *found.gate.judged.weights.values(),
+        found.gate.found.bias,
+        found.gate.judged.bias,
+    ]
     assert np.isfinite(numbers).all()
     assert 0 <= found.gate.found.threshold <= 1
     assert 0 <= found.gate.judged.threshold <= 1
@@ -157,7 +187,13 @@ def test_the_gate_of_a_file_is_replaced_and_all_else_is_as_it_was(gate: str) -> 
 
 
 @pytest.mark.parametrize(
-    "text", ["answer: {gate: calibrated}", "answer:\n  policy: drop", "define: &g calibrated\nanswer:\n  gate: *g", ""]
+    "text",
+    [
+        "answer: {gate: calibrated}",
+        "answer:\n  policy: drop",
+        "define: &g calibrated\nanswer:\n  gate: *g",
+        "",
+    ],
 )
 def test_a_file_that_does_not_write_its_gate_there_is_not_changed(text: str) -> None:
     assert written(text, GATE) is None
@@ -200,11 +236,16 @@ def test_the_command_writes_the_fitted_pipeline_file_and_the_plot(
     assert "40 questions are few" in again.stdout
 
 
-def test_a_collection_without_answers_is_an_error(tmp_path: Path, command: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_a_collection_without_answers_is_an_error(
+    tmp_path: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
     (tmp_path / "c" / "qrels").mkdir(parents=True)
     (tmp_path / "c" / "corpus.jsonl").write_text('{"_id": "1", "text": "a"}\n')
     (tmp_path / "c" / "queries.jsonl").write_text('{"_id": "q", "text": "a"}\n')
     (tmp_path / "c" / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\t1\t1\n")
     done = command("calibrate", "c", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "'c' has rankings only; a gate is fitted to a file of questions (JSON lines) with their answers\n"
+    assert (
+        done.stderr
+        == "'c' has rankings only; a gate is fitted to a file of questions (JSON lines) with their answers\n"
+    )

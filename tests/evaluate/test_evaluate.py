@@ -59,8 +59,15 @@ class Speaker(BaseChatModel):
     def asked(self) -> list[str]:
         return self._asked
 
-    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **_: Any) -> ChatResult:
-        question = str(messages[-1].content).rpartition("<question-")[2].partition("\n")[2].partition("\n</question-")[0]
+    def _generate(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **_: Any
+    ) -> ChatResult:
+        question = (
+            str(messages[-1].content)
+            .rpartition("<question-")[2]
+            .partition("\n")[2]
+            .partition("\n</question-")[0]
+        )
         self._asked.append(question)
         if self.fails_on in question:
             raise TimeoutError("the server did not answer")
@@ -71,8 +78,20 @@ class Speaker(BaseChatModel):
 QUESTIONS = Dataset(
     "questions",
     (
-        Case("1", "What kind of negatives does DPR train with?", answer="In-batch negatives.", must_include=(("in-batch",),), kind="fact"),
-        Case("2", "How many parameters has BERT-base?", answer="110 million.", must_include=(("110",),), kind="number"),
+        Case(
+            "1",
+            "What kind of negatives does DPR train with?",
+            answer="In-batch negatives.",
+            must_include=(("in-batch",),),
+            kind="fact",
+        ),
+        Case(
+            "2",
+            "How many parameters has BERT-base?",
+            answer="110 million.",
+            must_include=(("110",),),
+            kind="number",
+        ),
         Case("3", "How many layers has BERT-large?", answer="24.", must_include=(("24",),), kind="number"),
         Case("4", "Who painted the Mona Lisa?", answerable=False, kind="unanswerable"),
     ),
@@ -82,7 +101,11 @@ QUESTIONS = Dataset(
 
 def pipeline(rag: ragkit.Rag, **changed: Any) -> ragkit.Rag:
     """*rag* with another answer part."""
-    return ragkit.Rag(corpus=rag.corpus.directory, ingest=rag.ingest_pipeline, answer=replace(rag.answer_pipeline, **changed))
+    return ragkit.Rag(
+        corpus=rag.corpus.directory,
+        ingest=rag.ingest_pipeline,
+        answer=replace(rag.answer_pipeline, **changed),
+    )
 
 
 def speaking(rag: ragkit.Rag, speaker: Speaker, **changed: Any) -> Configuration:
@@ -121,7 +144,9 @@ def test_a_budget_ends_a_run_with_what_it_has_and_the_next_goes_on(rag: ragkit.R
     assert len(speaker.asked) == 3 + 2 + 1
 
 
-def test_a_question_that_fails_costs_itself_and_is_asked_again_next_time(rag: ragkit.Rag, tmp_path: Path) -> None:
+def test_a_question_that_fails_costs_itself_and_is_asked_again_next_time(
+    rag: ragkit.Rag, tmp_path: Path
+) -> None:
     settings = Settings(workspace=tmp_path, assessors=LIGHT)
     found = evaluate([speaking(rag, Speaker(fails_on="layers"))], [QUESTIONS], settings)
     assert [(r.case.id, r.fault, r.outcome.error) for r in found.runs[0].results if r.outcome.error] == [
@@ -135,7 +160,9 @@ def test_a_server_that_is_gone_ends_the_run(rag: ragkit.Rag, tmp_path: Path) -> 
     speaker = Speaker(fails_on="Is it")
     found = evaluate([speaking(rag, speaker)], [many], Settings(workspace=tmp_path, assessors=LIGHT))
     assert (len(speaker.asked), found.failed) == (5, True)
-    assert found.stopped.startswith("5 questions in a row failed with speaker, questions; the last: TimeoutError")
+    assert found.stopped.startswith(
+        "5 questions in a row failed with speaker, questions; the last: TimeoutError"
+    )
 
 
 class Counting(LexicalRetriever):
@@ -143,7 +170,9 @@ class Counting(LexicalRetriever):
 
     _searches: list[str] = PrivateAttr(default_factory=list)
 
-    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
+    ) -> list[Document]:
         self._searches.append(query)
         return super()._get_relevant_documents(query, run_manager=run_manager)
 
@@ -154,26 +183,45 @@ def test_pipelines_that_search_alike_search_once(rag: ragkit.Rag, tmp_path: Path
     counting = Counting(index=words, name="lexical")
     counting._searches = searches
     alike = {"retrieve": [counting], "fuse": MinMaxFusion()}
-    two = [Configuration("one", pipeline(rag, **alike)), Configuration("two", pipeline(rag, **alike, policy="flag"))]
+    two = [
+        Configuration("one", pipeline(rag, **alike)),
+        Configuration("two", pipeline(rag, **alike, policy="flag")),
+    ]
     evaluate(two, [QUESTIONS], Settings(workspace=tmp_path, assessors=LIGHT))
     assert len(searches) == len(QUESTIONS.cases)
 
 
 def test_several_questions_are_asked_at_a_time(rag: ragkit.Rag, tmp_path: Path) -> None:
-    one = evaluate([Configuration("c", rag)], [QUESTIONS], Settings(workspace=tmp_path / "1", assessors=LIGHT))
-    four = evaluate([Configuration("c", rag)], [QUESTIONS], Settings(workspace=tmp_path / "4", assessors=LIGHT, jobs=4))
-    answers = [[r.outcome.answer and r.outcome.answer.text for r in found.runs[0].results] for found in (one, four)]
+    one = evaluate(
+        [Configuration("c", rag)], [QUESTIONS], Settings(workspace=tmp_path / "1", assessors=LIGHT)
+    )
+    four = evaluate(
+        [Configuration("c", rag)], [QUESTIONS], Settings(workspace=tmp_path / "4", assessors=LIGHT, jobs=4)
+    )
+    answers = [
+        [r.outcome.answer and r.outcome.answer.text for r in found.runs[0].results] for found in (one, four)
+    ]
     assert answers[0] == answers[1]
 
 
 @pytest.fixture
 def collection(tmp_path: Path) -> Dataset:
-    papers = [("a", "On Bridges", "Glass bridges carry people."), ("b", "", "Tunnels are dark."), ("c", "On Boats", "Boats float.")]
-    write_beir(tmp_path / "tiny", papers, [Case("q", "glass bridges", relevant={"a": 1.0}), Case("r", "dark tunnels", relevant={"b": 1.0})])
+    papers = [
+        ("a", "On Bridges", "Glass bridges carry people."),
+        ("b", "", "Tunnels are dark."),
+        ("c", "On Boats", "Boats float."),
+    ]
+    write_beir(
+        tmp_path / "tiny",
+        papers,
+        [Case("q", "glass bridges", relevant={"a": 1.0}), Case("r", "dark tunnels", relevant={"b": 1.0})],
+    )
     return read(tmp_path / "tiny")
 
 
-def test_a_collection_is_ingested_once_and_searched(rag: ragkit.Rag, collection: Dataset, tmp_path: Path) -> None:
+def test_a_collection_is_ingested_once_and_searched(
+    rag: ragkit.Rag, collection: Dataset, tmp_path: Path
+) -> None:
     def stages() -> set[str]:
         events = evaluate_events([Configuration("default", rag)], [collection], Settings(workspace=tmp_path))
         return {event.stage for event in events if isinstance(event, Progress)}
@@ -184,11 +232,16 @@ def test_a_collection_is_ingested_once_and_searched(rag: ragkit.Rag, collection:
     assert found.runs[0].values("mrr") == {"q": 1, "r": 1}
 
 
-def test_a_run_of_another_tool_is_measured_beside(rag: ragkit.Rag, collection: Dataset, tmp_path: Path) -> None:
+def test_a_run_of_another_tool_is_measured_beside(
+    rag: ragkit.Rag, collection: Dataset, tmp_path: Path
+) -> None:
     (tmp_path / "other.trec").write_text("q Q0 b 1 2 x\nq Q0 a 2 1 x\nr Q0 b 1 1 x\n")
     found = evaluate([Configuration("default", rag)], [collection], Settings(workspace=tmp_path))
     both = with_runs(found, [collection], [tmp_path / "other.trec"])
-    assert {run.configuration: run.values("mrr") for run in both.runs} == {"default": {"q": 1, "r": 1}, "other": {"q": 0.5, "r": 1}}
+    assert {run.configuration: run.values("mrr") for run in both.runs} == {
+        "default": {"q": 1, "r": 1},
+        "other": {"q": 0.5, "r": 1},
+    }
     (tmp_path / "none.trec").write_text("z Q0 a 1 1 x\n")
     with pytest.raises(UsageError, match="ranks no query of tiny"):
         with_runs(found, [collection], [tmp_path / "none.trec"])
@@ -207,7 +260,9 @@ def test_what_a_run_would_take_is_said_before(rag: ragkit.Rag, collection: Datas
 
 def test_two_configurations_of_one_name_are_refused(rag: ragkit.Rag, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="two configurations are called 'a'"):
-        evaluate([Configuration("a", rag), Configuration("a", rag)], [QUESTIONS], Settings(workspace=tmp_path))
+        evaluate(
+            [Configuration("a", rag), Configuration("a", rag)], [QUESTIONS], Settings(workspace=tmp_path)
+        )
 
 
 # --- judges and prices
@@ -216,13 +271,17 @@ def test_two_configurations_of_one_name_are_refused(rag: ragkit.Rag, tmp_path: P
 class Grader(Speaker):
     """Likes what mentions negatives."""
 
-    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **_: Any) -> ChatResult:
+    def _generate(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **_: Any
+    ) -> ChatResult:
         text = str(messages[-1].content)
         self._asked.append(text)
         if "second_answer" in text:
             first = text.partition("<second_answer")[0]
             said = {
-                "better": "first" if "negatives [" in first or "in-batch negatives" in first.partition("<first_answer")[2] else "second"
+                "better": "first"
+                if "negatives [" in first or "in-batch negatives" in first.partition("<first_answer")[2]
+                else "second"
             }
         else:
             said = {"score": 5 if "in-batch negatives" in text.partition("<answer")[2] else 1}  # type: ignore[dict-item]
@@ -237,9 +296,14 @@ def test_a_judge_grades_prefers_and_is_not_asked_twice(rag: ragkit.Rag, tmp_path
         replace(speaking(rag, good, policy="flag"), name="good"),
         replace(speaking(rag, bad, policy="flag"), name="bad"),
     ]
-    settings = Settings(workspace=tmp_path, assessors=replace(LIGHT, judge=ModelJudge(llm=grader)), pairwise=True)
+    settings = Settings(
+        workspace=tmp_path, assessors=replace(LIGHT, judge=ModelJudge(llm=grader)), pairwise=True
+    )
     found = evaluate(two, [answerable], settings)
-    assert {run.configuration: run.values("grade") for run in found.runs} == {"good": {"1": 1.0}, "bad": {"1": 0.0}}
+    assert {run.configuration: run.values("grade") for run in found.runs} == {
+        "good": {"1": 1.0},
+        "bad": {"1": 0.0},
+    }
     assert [ranked.name for ranked in found.preferred["questions"]] == ["good", "bad"]
     asked = len(grader.asked)
     assert asked == 2 + 2
@@ -261,26 +325,54 @@ def test_tokens_have_a_price(rag: ragkit.Rag, tmp_path: Path) -> None:
 
 @pytest.fixture
 def evaluation(rag: ragkit.Rag, tmp_path: Path) -> Evaluation:
-    two = [Configuration("default", rag), Configuration("mute", pipeline(rag, gate=RelevanceGate(threshold=1.0)))]
+    two = [
+        Configuration("default", rag),
+        Configuration("mute", pipeline(rag, gate=RelevanceGate(threshold=1.0))),
+    ]
     return evaluate(two, [QUESTIONS], Settings(workspace=tmp_path, assessors=LIGHT))
 
 
 def test_every_figure_has_an_interval_and_every_two_configurations_a_test(evaluation: Evaluation) -> None:
     data = json.loads(json.dumps(evaluation.as_json()))
-    assert {"datasets", "configurations", "measures", "figures", "comparisons", "coverage", "questions", "stopped"} <= set(data)
+    assert {
+        "datasets",
+        "configurations",
+        "measures",
+        "figures",
+        "comparisons",
+        "coverage",
+        "questions",
+        "stopped",
+    } <= set(data)
     assert all(f["low"] <= f["value"] <= f["high"] for f in data["figures"])
-    right = {f["configuration"]: f["value"] for f in data["figures"] if f["measure"] == "right" and f["kind"] is None}
+    right = {
+        f["configuration"]: f["value"]
+        for f in data["figures"]
+        if f["measure"] == "right" and f["kind"] is None
+    }
     assert right == {"default": 1.0, "mute": 0.0}
     [apart] = [c for c in data["comparisons"] if c["measure"] == "right"]
-    assert (apart["first"], apart["second"], apart["difference"], apart["cases"], apart["test"]) == ("default", "mute", 1.0, 3, "McNemar")
+    assert (apart["first"], apart["second"], apart["difference"], apart["cases"], apart["test"]) == (
+        "default",
+        "mute",
+        1.0,
+        3,
+        "McNemar",
+    )
     assert (apart["p"], apart["verdict"]) == (0.25, "could be chance")
-    assert [q["fault"] for q in data["questions"] if q["configuration"] == "mute"] == ["gate declined"] * 3 + [None]
+    assert [q["fault"] for q in data["questions"] if q["configuration"] == "mute"] == [
+        "gate declined"
+    ] * 3 + [None]
 
 
 def test_requirements(evaluation: Evaluation) -> None:
-    assert Requirement.parse("right >= 0.5").unmet(evaluation) == ["questions, mute: right is 0.000, not >= 0.5"]
+    assert Requirement.parse("right >= 0.5").unmet(evaluation) == [
+        "questions, mute: right is 0.000, not >= 0.5"
+    ]
     assert Requirement.parse("failed<=0").unmet(evaluation) == []
-    assert Requirement.parse("ndcg@10 > 0").unmet(replace(evaluation, runs=())) == ["nothing measured 'ndcg@10'"]
+    assert Requirement.parse("ndcg@10 > 0").unmet(replace(evaluation, runs=())) == [
+        "nothing measured 'ndcg@10'"
+    ]
     with pytest.raises(UsageError, match="'rihgt > 1' is no requirement; write one such as"):
         Requirement.parse("rihgt > 1")
 
@@ -292,12 +384,17 @@ def test_a_regression_is_told_from_chance(evaluation: Evaluation, tmp_path: Path
     many = replace(QUESTIONS, cases=tuple(replace(QUESTIONS.cases[0], id=str(i)) for i in range(12)))
     good = evaluation.runs[0].results[0]
     bad = evaluation.runs[1].results[0]
-    before = Evaluation((replace(evaluation.runs[0], dataset=many, results=tuple(replace(good, case=c) for c in many.cases)),))
+    before = Evaluation(
+        (replace(evaluation.runs[0], dataset=many, results=tuple(replace(good, case=c) for c in many.cases)),)
+    )
     after = Evaluation((replace(before.runs[0], results=tuple(replace(bad, case=c) for c in many.cases)),))
     earlier.write_text(json.dumps(before.as_json()))
     worse = regressions(after, earlier)
     assert any(line.startswith("questions, default: right changed by -1.000 (p = ") for line in worse)
-    with pytest.raises(UsageError, match="has no run of these datasets and configurations to compare with; it has questions with default"):
+    with pytest.raises(
+        UsageError,
+        match="has no run of these datasets and configurations to compare with; it has questions with default",
+    ):
         regressions(replace(after, runs=(replace(after.runs[0], configuration="renamed"),)), earlier)
     earlier.write_text("{}")
     with pytest.raises(UsageError, match="is no result of `ragkit eval --json`"):
@@ -307,13 +404,21 @@ def test_a_regression_is_told_from_chance(evaluation: Evaluation, tmp_path: Path
 def test_junit_has_a_case_for_each_question(evaluation: Evaluation) -> None:
     root = ElementTree.fromstring(evaluation.junit(["right is too low"]))
     suites = {s.get("name"): (s.get("tests"), s.get("failures")) for s in root}
-    assert suites == {"questions default": ("4", "0"), "questions mute": ("4", "3"), "requirements": ("1", "1")}
+    assert suites == {
+        "questions default": ("4", "0"),
+        "questions mute": ("4", "3"),
+        "requirements": ("1", "1"),
+    }
     assert [c.get("message") for c in root.iter("failure")] == ["gate declined"] * 3 + ["right is too low"]
 
 
 def test_rankings_and_answers_are_written_for_other_tools(evaluation: Evaluation, tmp_path: Path) -> None:
     evaluation.write_trec(tmp_path / "trec")
-    assert sorted(p.name for p in (tmp_path / "trec").iterdir()) == ["questions.default.run", "questions.mute.run", "questions.qrels"]
+    assert sorted(p.name for p in (tmp_path / "trec").iterdir()) == [
+        "questions.default.run",
+        "questions.mute.run",
+        "questions.qrels",
+    ]
     evaluation.write_samples(tmp_path / "samples.jsonl")
     first = json.loads((tmp_path / "samples.jsonl").read_text().splitlines()[0])
     assert first["user_input"] == first["input"] == "What kind of negatives does DPR train with?"
@@ -325,14 +430,30 @@ def test_rankings_and_answers_are_written_for_other_tools(evaluation: Evaluation
 # --- the command
 
 
-def test_the_command_compares_reports_and_requires(ingested: Path, tmp_path: Path, command: Callable[..., CompletedProcess[str]]) -> None:
+def test_the_command_compares_reports_and_requires(
+    ingested: Path, tmp_path: Path, command: Callable[..., CompletedProcess[str]]
+) -> None:
     text = (ROOT / "configs" / "default.yaml").read_text()
     (tmp_path / "three.yaml").write_text(text.replace("k: 6", "k: 3"))
     questions = "\n".join((ROOT / "examples" / "questions.jsonl").read_text().splitlines()[:6])
     (tmp_path / "q.jsonl").write_text(questions)
-    common = ["eval", "q.jsonl", "-c", ROOT / "configs" / "default.yaml", "-c", "three.yaml", "--corpus", ingested, "--workspace", "ws"]
+    common = [
+        "eval",
+        "q.jsonl",
+        "-c",
+        ROOT / "configs" / "default.yaml",
+        "-c",
+        "three.yaml",
+        "--corpus",
+        ingested,
+        "--workspace",
+        "ws",
+    ]
     planned = json.loads(command(*common, "--dry-run", "--json").stdout)["runs"]
-    assert [(run["configuration"], run["questions"], run["known"]) for run in planned] == [("default", 6, 0), ("three", 6, 0)]
+    assert [(run["configuration"], run["questions"], run["known"]) for run in planned] == [
+        ("default", 6, 0),
+        ("three", 6, 0),
+    ]
     done = command(*common, "--json", "--report", "r.html", "--junit", "j.xml", "--require", "right >= 0.1")
     assert (done.returncode, done.stderr) == (0, "")
     data = json.loads(done.stdout)
@@ -349,8 +470,14 @@ def test_the_command_compares_reports_and_requires(ingested: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere.jsonl"], "there is no 'nowhere.jsonl'; name a folder in BEIR's layout or a file of questions (JSON lines)"),
-        (["q.jsonl", "--require", "nonsense"], "'nonsense' is no requirement; write one such as 'right >= 0.8'"),
+        (
+            ["nowhere.jsonl"],
+            "there is no 'nowhere.jsonl'; name a folder in BEIR's layout or a file of questions (JSON lines)",
+        ),
+        (
+            ["q.jsonl", "--require", "nonsense"],
+            "'nonsense' is no requirement; write one such as 'right >= 0.8'",
+        ),
         (["q.jsonl", "--price", "gpt"], "'gpt' is no price; write one such as gpt-4o-mini=0.15/0.60"),
         (["q.jsonl", "--pairwise"], "a pairwise comparison needs a judge; name one with --judge FILE"),
     ],
@@ -364,9 +491,15 @@ def test_wrong_usage_is_one_sentence(
     assert message in done.stderr
 
 
-def test_papers_are_read_into_a_corpus_of_the_runs_own(tmp_path: Path, command: Callable[..., CompletedProcess[str]]) -> None:
-    (tmp_path / "q.jsonl").write_text('{"question": "What kind of negatives does DPR train with?", "must_include": [["in-batch"]]}\n')
-    done = command("eval", "q.jsonl", "--papers", NOTES / "dense-passage-retrieval.md", "--workspace", "ws", "--json")
+def test_papers_are_read_into_a_corpus_of_the_runs_own(
+    tmp_path: Path, command: Callable[..., CompletedProcess[str]]
+) -> None:
+    (tmp_path / "q.jsonl").write_text(
+        '{"question": "What kind of negatives does DPR train with?", "must_include": [["in-batch"]]}\n'
+    )
+    done = command(
+        "eval", "q.jsonl", "--papers", NOTES / "dense-passage-retrieval.md", "--workspace", "ws", "--json"
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert {f["measure"]: f["value"] for f in json.loads(done.stdout)["figures"]}["right"] == 1.0
     assert not (tmp_path / ".ragkit").exists()

@@ -51,12 +51,28 @@ class Reader(BaseChatModel):
         return "reader"
 
     def _generate(
-        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: CallbackManagerForLLMRun | None = None, **_: Any
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **_: Any,
     ) -> ChatResult:
         self.asked.append(messages)
-        first, second = re.findall(r"<(?:first|second)_answer-\w+>\n(.*?)\n</", str(messages[1].text), re.DOTALL)
-        better = "tie" if (self.liked in first) == (self.liked in second) else "first" if self.liked in first else "second"
-        return ChatResult(generations=[ChatGeneration(message=AIMessage(f'{{"reason": "it says so", "better": "{better}"}}'))])
+        first, second = re.findall(
+            r"<(?:first|second)_answer-\w+>\n(.*?)\n</", str(messages[1].text), re.DOTALL
+        )
+        better = (
+            "tie"
+            if (self.liked in first) == (self.liked in second)
+            else "first"
+            if self.liked in first
+            else "second"
+        )
+        return ChatResult(
+            generations=[
+                ChatGeneration(message=AIMessage(f'{{"reason": "it says so", "better": "{better}"}}'))
+            ]
+        )
 
 
 def graded(*replies: str) -> Grade:
@@ -119,12 +135,19 @@ def test_a_reply_that_cannot_be_read_is_asked_for_once_more() -> None:
 
 
 def test_a_second_reply_that_cannot_be_read_is_no_grade_and_says_so() -> None:
-    assert graded("Let me see.", "Well,\n well.", "5") == Grade(None, "the judge's reply could not be read: 'Well, well.'")
+    assert graded("Let me see.", "Well,\n well.", "5") == Grade(
+        None, "the judge's reply could not be read: 'Well, well.'"
+    )
 
 
 def test_the_tokens_of_both_replies_are_counted() -> None:
-    first = AIMessage("Hm.", usage_metadata=UsageMetadata(input_tokens=100, output_tokens=2, total_tokens=102))
-    second = AIMessage('{"reason": "right", "score": 5}', usage_metadata=UsageMetadata(input_tokens=110, output_tokens=9, total_tokens=119))
+    first = AIMessage(
+        "Hm.", usage_metadata=UsageMetadata(input_tokens=100, output_tokens=2, total_tokens=102)
+    )
+    second = AIMessage(
+        '{"reason": "right", "score": 5}',
+        usage_metadata=UsageMetadata(input_tokens=110, output_tokens=9, total_tokens=119),
+    )
     judge = ModelJudge(GenericFakeChatModel(messages=iter([first, second])))
     assert run(judge.grade(BRIDGES)) == Grade(1.0, "right", input_tokens=210, output_tokens=11)
 
@@ -157,13 +180,17 @@ def test_a_reference_that_is_not_known_is_left_out_and_an_empty_answer_is_not() 
     model = Reader(liked="40", asked=[])
     run(ModelJudge(model).prefer(Judged("How many?", ""), "40"))
     assert {"reference" in str(human.text) for _, human in model.asked} == {False}
-    assert {"first_answer" in str(human.text) and "second_answer" in str(human.text) for _, human in model.asked} == {True}
+    assert {
+        "first_answer" in str(human.text) and "second_answer" in str(human.text) for _, human in model.asked
+    } == {True}
 
 
 def test_an_instruction_without_its_placeholder_is_refused() -> None:
     with pytest.raises(ValueError, match=r"'grading' must have the placeholder '\{fence\}'"):
         ModelJudge(scripted_chat(["5"]), grading="Grade it.")
-    with pytest.raises(ValueError, match=r"'comparing' has the placeholder '\{answer\}'; there is only '\{fence\}'"):
+    with pytest.raises(
+        ValueError, match=r"'comparing' has the placeholder '\{answer\}'; there is only '\{fence\}'"
+    ):
         ModelJudge(scripted_chat(["5"]), comparing="Compare {answer}, between {fence}.")
 
 
@@ -172,12 +199,18 @@ def test_a_pipeline_file_that_drops_the_placeholder_is_told_where() -> None:
     class Judging:
         judge: Judge
 
-    with pytest.raises(ConfigError, match=r":1:8: judge: llm: 'grading' must have the placeholder '\{fence\}'"):
-        config.loads(Judging, "judge: {type: llm, llm: {type: scripted, responses: ['5']}, grading: Grade it.}")
+    with pytest.raises(
+        ConfigError, match=r":1:8: judge: llm: 'grading' must have the placeholder '\{fence\}'"
+    ):
+        config.loads(
+            Judging, "judge: {type: llm, llm: {type: scripted, responses: ['5']}, grading: Grade it.}"
+        )
 
 
 def test_the_judge_keeps_the_contract_of_components() -> None:
-    check_component(ModelJudge, llm=config.use(scripted_chat, responses=["5"]), comparing=f"{COMPARING} Be quick.")
+    check_component(
+        ModelJudge, llm=config.use(scripted_chat, responses=["5"]), comparing=f"{COMPARING} Be quick."
+    )
 
 
 def test_an_instruction_of_ones_own_is_used() -> None:
@@ -189,19 +222,29 @@ def test_an_instruction_of_ones_own_is_used() -> None:
 
 
 def test_an_answer_preferred_in_both_orders_wins() -> None:
-    assert run(ModelJudge(Reader(liked="40")).prefer(BRIDGES, "50 people.")) == Preference("first", "it says so")
-    assert run(ModelJudge(Reader(liked="50")).prefer(BRIDGES, "50 people.")) == Preference("second", "it says so")
+    assert run(ModelJudge(Reader(liked="40")).prefer(BRIDGES, "50 people.")) == Preference(
+        "first", "it says so"
+    )
+    assert run(ModelJudge(Reader(liked="50")).prefer(BRIDGES, "50 people.")) == Preference(
+        "second", "it says so"
+    )
 
 
 def test_a_judge_may_call_it_a_tie() -> None:
-    assert run(ModelJudge(Reader(liked="people")).prefer(BRIDGES, "50 people.")) == Preference("tie", "it says so")
+    assert run(ModelJudge(Reader(liked="people")).prefer(BRIDGES, "50 people.")) == Preference(
+        "tie", "it says so"
+    )
     assert preferred("Tie.") == preferred("neither is better") == preferred("Both") == Preference("tie", "")
 
 
 @pytest.mark.parametrize("always", ["first", "second"])
 def test_a_judge_that_looks_at_the_order_only_yields_only_ties(always: str) -> None:
     found = preferred(f'{{"reason": "I like it", "better": "{always}"}}')
-    assert found == Preference("tie", "the order of the answers decides: read first, 'I like it'; read second, 'I like it'", steady=False)
+    assert found == Preference(
+        "tie",
+        "the order of the answers decides: read first, 'I like it'; read second, 'I like it'",
+        steady=False,
+    )
 
 
 def test_a_judge_that_does_not_say_is_no_tie() -> None:
@@ -225,7 +268,14 @@ def test_a_preference_is_read_wherever_it_stands(reply: str, value: str) -> None
 
 
 @pytest.mark.parametrize(
-    "reply", ["", "The first one names 2 bridges.", "better: first or second", '{"better": "third"}', '{"better": null}']
+    "reply",
+    [
+        "",
+        "The first one names 2 bridges.",
+        "better: first or second",
+        '{"better": "third"}',
+        '{"better": null}',
+    ],
 )
 def test_a_reply_without_a_preference_is_none(reply: str) -> None:
     assert read_preference(reply) is None
@@ -257,7 +307,9 @@ def test_the_prior_adds_ties() -> None:
 def test_a_tie_is_half_a_win_each() -> None:
     found = strengths(matches("ours", "theirs", "fftt"), ["ours", "theirs"])
     assert found["ours"] - found["theirs"] == pytest.approx(math.log(3), abs=1e-5)
-    assert strengths(matches("ours", "theirs", "tttt"), ["ours", "theirs"]) == pytest.approx({"ours": 0, "theirs": 0}, abs=1e-9)
+    assert strengths(matches("ours", "theirs", "tttt"), ["ours", "theirs"]) == pytest.approx(
+        {"ours": 0, "theirs": 0}, abs=1e-9
+    )
 
 
 def test_odds_multiply_along_a_chain() -> None:
@@ -271,7 +323,9 @@ def test_the_order_of_matches_names_and_sides_is_irrelevant() -> None:
     mirrored: dict[Winner, Winner] = {"first": "second", "second": "first", "tie": "tie"}
     swapped = [Match(m.question, m.second, m.first, mirrored[m.outcome]) for m in played]
     random.Random(1).shuffle(swapped)
-    assert bradley_terry(swapped, ["c", "a", "b"], resamples=50) == bradley_terry(played, ["a", "b", "c"], resamples=50)
+    assert bradley_terry(swapped, ["c", "a", "b"], resamples=50) == bradley_terry(
+        played, ["a", "b", "c"], resamples=50
+    )
 
 
 def test_one_that_always_wins_has_a_finite_strength_and_an_interval() -> None:
@@ -304,7 +358,9 @@ def test_names_without_a_match_are_of_mean_strength_and_few_names_are_no_error()
 
 
 def test_a_match_that_cannot_be_is_refused() -> None:
-    with pytest.raises(UsageError, match="a match of question 'q000' names 'them', which is not among those to rank"):
+    with pytest.raises(
+        UsageError, match="a match of question 'q000' names 'them', which is not among those to rank"
+    ):
         bradley_terry(matches("ours", "them", "f"), ["ours", "theirs"])
     with pytest.raises(UsageError, match="in question 'q000', 'ours' is matched with itself"):
         bradley_terry(matches("ours", "ours", "f"), ["ours", "theirs"])
@@ -325,14 +381,22 @@ def test_agreement_by_hand() -> None:
     assert found.kappa is not None
     assert found.kappa.value == pytest.approx((0.7 - 0.5) / (1 - 0.5))
     assert found.kappa.low < found.kappa.value < found.kappa.high
-    assert found == Agreement(n=10, accuracy=share(7, 10), kappa=found.kappa, precision=share(4, 6), recall=share(4, 5))
+    assert found == Agreement(
+        n=10, accuracy=share(7, 10), kappa=found.kappa, precision=share(4, 6), recall=share(4, 5)
+    )
 
 
 def test_a_figure_that_is_not_defined_is_none() -> None:
     assert agreement([], []) == Agreement(n=0, accuracy=None, kappa=None, precision=None, recall=None)
-    assert agreement([False] * 4, [False] * 4) == Agreement(n=4, accuracy=share(4, 4), kappa=None, precision=None, recall=None)
+    assert agreement([False] * 4, [False] * 4) == Agreement(
+        n=4, accuracy=share(4, 4), kappa=None, precision=None, recall=None
+    )
     never_yes = agreement([False] * 4, [True, True, False, False])
-    assert (never_yes.kappa, never_yes.precision, never_yes.recall) == (Interval(0, 0, 0, 4), None, share(0, 2))
+    assert (never_yes.kappa, never_yes.precision, never_yes.recall) == (
+        Interval(0, 0, 0, 4),
+        None,
+        share(0, 2),
+    )
 
 
 def test_graded_judgements_are_compared_by_rank() -> None:
@@ -346,5 +410,7 @@ def test_graded_judgements_are_compared_by_rank() -> None:
 
 
 def test_judge_and_people_must_have_judged_the_same_items() -> None:
-    with pytest.raises(UsageError, match="the judge has 1 verdicts and people have 2; each item needs one of both"):
+    with pytest.raises(
+        UsageError, match="the judge has 1 verdicts and people have 2; each item needs one of both"
+    ):
         agreement([True], [True, False])

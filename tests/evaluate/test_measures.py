@@ -38,7 +38,13 @@ def test_a_ranking_computed_by_hand() -> None:
     gained = 2 / math.log2(3) + 1 / math.log2(4) + 1 / math.log2(6)
     best = 2 / math.log2(2) + 1 / math.log2(3) + 1 / math.log2(4) + 1 / math.log2(5)
     assert values == pytest.approx(
-        {"ndcg@10": gained / best, "recall@10": 3 / 4, "recall@100": 3 / 4, "mrr": 1 / 2, "map": (1 / 2 + 2 / 3 + 3 / 5) / 4}
+        {
+            "ndcg@10": gained / best,
+            "recall@10": 3 / 4,
+            "recall@100": 3 / 4,
+            "mrr": 1 / 2,
+            "map": (1 / 2 + 2 / 3 + 3 / 5) / 4,
+        }
     )
 
 
@@ -68,14 +74,24 @@ names = st.text("abcdefghij", min_size=1, max_size=2)
 
 
 @settings(max_examples=60)
-@given(st.lists(names, unique=True, max_size=40), st.dictionaries(names, st.integers(1, 3).map(float), min_size=1))
-def test_every_measure_of_a_ranking_is_what_the_book_says(found: list[str], relevant: dict[str, float]) -> None:
-    assert of_rankings(collection(q=relevant), {"q": found})["q"] == pytest.approx(by_the_book(found, relevant))
+@given(
+    st.lists(names, unique=True, max_size=40),
+    st.dictionaries(names, st.integers(1, 3).map(float), min_size=1),
+)
+def test_every_measure_of_a_ranking_is_what_the_book_says(
+    found: list[str], relevant: dict[str, float]
+) -> None:
+    assert of_rankings(collection(q=relevant), {"q": found})["q"] == pytest.approx(
+        by_the_book(found, relevant)
+    )
 
 
 def test_papers_left_out_are_taken_out_of_the_ranking_and_each_paper_counts_once() -> None:
     case = Case("q", "q", left_out=frozenset({"source"}))
-    hits = [Hit(document_id="1", title="", uris=("source",)), *[Hit(document_id="2", title="", uris=("a", "b"))] * 2]
+    hits = [
+        Hit(document_id="1", title="", uris=("source",)),
+        *[Hit(document_id="2", title="", uris=("a", "b"))] * 2,
+    ]
     assert ranking(collection(), case, hits) == ["a", "b"]
 
 
@@ -90,7 +106,9 @@ DENSE = Case(
 )
 NEVER = Case("2", "Who?", answerable=False)
 QUESTIONS = Dataset("questions", (DENSE, NEVER), "")
-PASSAGE = Hit(document_id="p1", title="On Bridges", text="Glass bridges carry 40 people. They are tested every year.")
+PASSAGE = Hit(
+    document_id="p1", title="On Bridges", text="Glass bridges carry 40 people. They are tested every year."
+)
 
 
 def said(*claims: tuple[str, tuple[str, ...]], confidence: float = 1.0) -> Answer:
@@ -99,15 +117,24 @@ def said(*claims: tuple[str, tuple[str, ...]], confidence: float = 1.0) -> Answe
     made = []
     for text, quotes in claims:
         first = len(citations) + 1
-        citations += [Citation(number=first + i, document_id="p1", title="On Bridges", quote=q) for i, q in enumerate(quotes)]
+        citations += [
+            Citation(number=first + i, document_id="p1", title="On Bridges", quote=q)
+            for i, q in enumerate(quotes)
+        ]
         made.append(Claim(text=text, citations=tuple(range(first, first + len(quotes)))))
     text = " ".join(c.text for c in made)
-    return Answer(question="", text=text, claims=tuple(made), citations=tuple(citations), confidence=confidence)
+    return Answer(
+        question="", text=text, claims=tuple(made), citations=tuple(citations), confidence=confidence
+    )
 
 
 def measured(case: Case, answer: Answer, draft: str | None = None) -> Values:
     return of_answer(
-        QUESTIONS, case, Outcome(found=(PASSAGE,), context=(PASSAGE,), draft=draft or answer.text, answer=answer, seconds=0.25)
+        QUESTIONS,
+        case,
+        Outcome(
+            found=(PASSAGE,), context=(PASSAGE,), draft=draft or answer.text, answer=answer, seconds=0.25
+        ),
     )
 
 
@@ -126,20 +153,30 @@ def test_an_answer_computed_by_hand() -> None:
             "calls": 0,
             "declined_wrongly": 0,
             "right": 1,
-            "f1": 2 * 1 / (9 + 2),  # the words of the claims, without articles, and those of the reference share `people`
+            "f1": 2
+            * 1
+            / (9 + 2),  # the words of the claims, without articles, and those of the reference share `people`
             "in_context": 1,
             "cites_gold": 1,
             "good": 1,
             "cited": 1,
             "citation_recall": 1 / 2,
-            "citation_precision": 1 / 3,  # of the first claim's two, one is not needed; the second claim is not supported
+            "citation_precision": 1
+            / 3,  # of the first claim's two, one is not needed; the second claim is not supported
             "faithful": 1 / 2,
         }
     )
 
 
 def test_a_declined_question() -> None:
-    assert measured(NEVER, DECLINED) == {"ms": 250, "failed": 0, "calls": 0, "declined_rightly": 1, "decline_precision": 1, "good": 1}
+    assert measured(NEVER, DECLINED) == {
+        "ms": 250,
+        "failed": 0,
+        "calls": 0,
+        "declined_rightly": 1,
+        "decline_precision": 1,
+        "good": 1,
+    }
     wrongly = measured(DENSE, DECLINED)
     assert {n: wrongly[n] for n in ("declined_wrongly", "decline_precision", "right", "f1", "good")} == {
         "declined_wrongly": 1,
@@ -152,7 +189,9 @@ def test_a_declined_question() -> None:
 
 def test_two_citations_that_support_a_claim_only_together_are_both_precise() -> None:
     claim = "Glass bridges carry 40 people, and wooden ones were closed by the council in May."
-    answer = said((claim, ("Glass bridges carry 40 people.", "Wooden ones were closed by the council in May.")))
+    answer = said(
+        (claim, ("Glass bridges carry 40 people.", "Wooden ones were closed by the council in May."))
+    )
     values = measured(DENSE, answer)
     assert (values["citation_recall"], values["citation_precision"]) == (1, 1)
 
@@ -171,7 +210,9 @@ def test_two_citations_that_support_a_claim_only_together_are_both_precise() -> 
         ("They carry 40 peoplekind.", False),
     ],
 )
-def test_right_means_one_alternative_of_each_list_and_no_part_of_a_longer_word_or_number(text: str, right: bool) -> None:
+def test_right_means_one_alternative_of_each_list_and_no_part_of_a_longer_word_or_number(
+    text: str, right: bool
+) -> None:
     assert is_right(DENSE, text) is right
 
 
@@ -182,7 +223,8 @@ def test_what_an_answer_must_say_may_stand_between_characters_without_spaces() -
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "f1"), [("The cat sat.", "a cat", 2 / 3), ("same words", "Same, words!", 1), ("x", "y", 0), ("", "y", 0)]
+    ("one", "other", "f1"),
+    [("The cat sat.", "a cat", 2 / 3), ("same words", "Same, words!", 1), ("x", "y", 0), ("", "y", 0)],
 )
 def test_token_f1(one: str, other: str, f1: float) -> None:
     assert token_f1(one, other) == pytest.approx(f1)
@@ -194,12 +236,29 @@ OTHER = Hit(document_id="p2", title="On Tunnels", text="Tunnels are dark.")
 @pytest.mark.parametrize(
     ("outcome", "found"),
     [
-        (Outcome(found=(OTHER,), context=(OTHER,), draft="No.", answer=said(("No.", ()))), "retrieval missed"),
-        (Outcome(found=(OTHER, PASSAGE), context=(OTHER,), draft="No.", answer=said(("No.", ()))), "refiner dropped"),
+        (
+            Outcome(found=(OTHER,), context=(OTHER,), draft="No.", answer=said(("No.", ()))),
+            "retrieval missed",
+        ),
+        (
+            Outcome(found=(OTHER, PASSAGE), context=(OTHER,), draft="No.", answer=said(("No.", ()))),
+            "refiner dropped",
+        ),
         (Outcome(found=(PASSAGE,), context=(PASSAGE,), answer=DECLINED), "gate declined"),
-        (Outcome(found=(PASSAGE,), context=(PASSAGE,), draft="Some.", answer=said(("Some.", ()))), "generator ignored"),
-        (Outcome(found=(PASSAGE,), context=(PASSAGE,), draft="40 people.", answer=DECLINED), "verifier erred"),
-        (Outcome(found=(PASSAGE,), context=(PASSAGE,), draft="40 people.", answer=said(("40 people.", ()))), ""),
+        (
+            Outcome(found=(PASSAGE,), context=(PASSAGE,), draft="Some.", answer=said(("Some.", ()))),
+            "generator ignored",
+        ),
+        (
+            Outcome(found=(PASSAGE,), context=(PASSAGE,), draft="40 people.", answer=DECLINED),
+            "verifier erred",
+        ),
+        (
+            Outcome(
+                found=(PASSAGE,), context=(PASSAGE,), draft="40 people.", answer=said(("40 people.", ()))
+            ),
+            "",
+        ),
         (Outcome(error="TimeoutError: late"), "error"),
     ],
 )
@@ -237,19 +296,26 @@ def test_a_question_file(tmp_path: Path) -> None:
         ('{"question": "a", "id": "1"}\n{"question": "b", "id": "1"}\n', "has 2 questions with the id '1'"),
     ],
 )
-def test_a_question_file_that_is_none_is_refused_with_the_line(text: str, message: str, tmp_path: Path) -> None:
+def test_a_question_file_that_is_none_is_refused_with_the_line(
+    text: str, message: str, tmp_path: Path
+) -> None:
     (tmp_path / "q.jsonl").write_text(text)
     with pytest.raises(UsageError, match=message):
         read(tmp_path / "q.jsonl")
 
 
 def test_a_folder_without_queries_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="has no corpus.jsonl; a BEIR folder holds corpus.jsonl, queries.jsonl"):
+    with pytest.raises(
+        UsageError, match="has no corpus.jsonl; a BEIR folder holds corpus.jsonl, queries.jsonl"
+    ):
         read(tmp_path)
 
 
 def test_a_collection_is_read_as_it_was_written(tmp_path: Path) -> None:
-    cases = (Case("q1", "bridges?", relevant={"a": 2.0, "b": 1.0}), Case("q2", "tunnels?", relevant={"b": 1.0}))
+    cases = (
+        Case("q1", "bridges?", relevant={"a": 2.0, "b": 1.0}),
+        Case("q2", "tunnels?", relevant={"b": 1.0}),
+    )
     write_beir(tmp_path / "c", [("a", "On Bridges", "They sway."), ("b", "", "Dark.")], cases)
     assert read(tmp_path / "c").cases == cases
     assert read(tmp_path / "c", "test").name == "c"
@@ -268,10 +334,15 @@ def test_runs_and_judgements_are_read_as_they_were_written(tmp_path: Path) -> No
         read_run(tmp_path / "r")
 
 
-@pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="the shared collections are not beside this checkout")
-@pytest.mark.parametrize(
-    ("name", "queries", "judged"), [("cranfield", 225, 1612), ("medline", 30, 696), ("cisi", 76, 3114), ("vaswani", 93, 2083)]
+@pytest.mark.skipif(
+    not (SHARED / "data").is_dir(), reason="the shared collections are not beside this checkout"
 )
-def test_the_real_collections_have_as_many_judgements_as_they_say(name: str, queries: int, judged: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "queries", "judged"),
+    [("cranfield", 225, 1612), ("medline", 30, 696), ("cisi", 76, 3114), ("vaswani", 93, 2083)],
+)
+def test_the_real_collections_have_as_many_judgements_as_they_say(
+    name: str, queries: int, judged: int
+) -> None:
     dataset = read(SHARED / "data" / name)
     assert (len(dataset.cases), sum(len(c.relevant) for c in dataset.cases)) == (queries, judged)

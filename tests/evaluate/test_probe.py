@@ -28,8 +28,18 @@ DPR = normalised_title("Dense Passage Retrieval for Open-Domain Question Answeri
 QUESTIONS = Dataset(
     "questions",
     (
-        Case("1", "How many parameters do BERT-base and BERT-large have?", relevant={BERT: 1.0}, must_include=(("340 million",),)),
-        Case("2", "What kind of negatives does DPR train with?", relevant={DPR: 1.0}, must_include=(("top BM25",),)),
+        Case(
+            "1",
+            "How many parameters do BERT-base and BERT-large have?",
+            relevant={BERT: 1.0},
+            must_include=(("340 million",),),
+        ),
+        Case(
+            "2",
+            "What kind of negatives does DPR train with?",
+            relevant={DPR: 1.0},
+            must_include=(("top BM25",),),
+        ),
         Case("3", "Who painted the Mona Lisa?", answerable=False),
     ),
     "",
@@ -37,8 +47,16 @@ QUESTIONS = Dataset(
 
 
 def rows(rag: ragkit.Rag, folder: Path, **changed: Any) -> dict[str, Row]:
-    pipeline = ragkit.Rag(corpus=rag.corpus.directory, ingest=rag.ingest_pipeline, answer=replace(rag.answer_pipeline, **changed))
-    found = probe([Configuration("c", pipeline)], QUESTIONS, Settings(workspace=folder, assessors=Assessors(embed=HashedEmbeddings())))
+    pipeline = ragkit.Rag(
+        corpus=rag.corpus.directory,
+        ingest=rag.ingest_pipeline,
+        answer=replace(rag.answer_pipeline, **changed),
+    )
+    found = probe(
+        [Configuration("c", pipeline)],
+        QUESTIONS,
+        Settings(workspace=folder, assessors=Assessors(embed=HashedEmbeddings())),
+    )
     return {row.probe: row for row in found}
 
 
@@ -58,7 +76,13 @@ def test_a_pipeline_that_quotes_follows_what_it_is_shown(rag: ragkit.Rag, tmp_pa
         "filler_10": 2,
     }
     right = {name: row.values["right"].value for name, row in found.items()}
-    assert (right["as_found"], right["missing"], right["counterfactual"], right["shuffled"], right["filler_10"]) == (1, 0, 1, 1, 1)
+    assert (
+        right["as_found"],
+        right["missing"],
+        right["counterfactual"],
+        right["shuffled"],
+        right["filler_10"],
+    ) == (1, 0, 1, 1, 1)
     assert found["counterfactual"].values["kept"].value == 0
     assert found["shuffled"].values["flipped"].value == 0
     assert found["as_found"].against is None
@@ -67,7 +91,9 @@ def test_a_pipeline_that_quotes_follows_what_it_is_shown(rag: ragkit.Rag, tmp_pa
 
 
 def test_asked_again_the_rows_are_the_same(rag: ragkit.Rag, tmp_path: Path) -> None:
-    assert [row.as_json() for row in rows(rag, tmp_path).values()] == [row.as_json() for row in rows(rag, tmp_path).values()]
+    assert [row.as_json() for row in rows(rag, tmp_path).values()] == [
+        row.as_json() for row in rows(rag, tmp_path).values()
+    ]
 
 
 numbers = st.from_regex(r"[1-9][0-9]{0,3}([.,][0-9]{1,3})?", fullmatch=True)
@@ -94,8 +120,12 @@ def test_only_the_whole_number_is_replaced(text: str, changed: str) -> None:
     assert _replaced(text, "80", "31") == changed
 
 
-def test_the_command_prints_one_table(ingested: Path, tmp_path: Path, command: Callable[..., CompletedProcess[str]]) -> None:
-    (tmp_path / "q.jsonl").write_text("\n".join((ROOT / "examples" / "questions.jsonl").read_text().splitlines()[:2]))
+def test_the_command_prints_one_table(
+    ingested: Path, tmp_path: Path, command: Callable[..., CompletedProcess[str]]
+) -> None:
+    (tmp_path / "q.jsonl").write_text(
+        "\n".join((ROOT / "examples" / "questions.jsonl").read_text().splitlines()[:2])
+    )
     common = ["probe", "q.jsonl", "--corpus", ingested, "--workspace", "ws"]
     done = command(*common, "--json")
     assert (done.returncode, done.stderr) == (0, "")

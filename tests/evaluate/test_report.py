@@ -65,13 +65,32 @@ class Page(HTMLParser):
 
 def evaluation(*names: str, said: str = "BM25 ranks.") -> Evaluation:
     """Each configuration answers one question with one cited claim."""
-    case = Case("1", f"How does {said} rank?", relevant={"okapi": 1.0}, answer=said, must_include=(("ranks",),), kind="fact")
+    case = Case(
+        "1",
+        f"How does {said} rank?",
+        relevant={"okapi": 1.0},
+        answer=said,
+        must_include=(("ranks",),),
+        kind="fact",
+    )
     dataset = Dataset("questions", (case,), "d1", None)
     hit = Hit(document_id="a", title=said, end=10, score=0.5, text=said)
-    citation = Citation(number=1, document_id="a", title=said, quote=said, verdict=Verdict.SUPPORTED, score=1.0, reason="word for word")
+    citation = Citation(
+        number=1,
+        document_id="a",
+        title=said,
+        quote=said,
+        verdict=Verdict.SUPPORTED,
+        score=1.0,
+        reason="word for word",
+    )
     claim = Claim(text=said, verdict=Verdict.SUPPORTED, citations=(1,))
-    answer = Answer(question=case.question, text=f"{said} [1]", confidence=0.9, claims=(claim,), citations=(citation,))
-    outcome = Outcome(found=(hit,), context=(hit,), draft=f"{said} [1]", answer=answer, judged=answer, seconds=0.1)
+    answer = Answer(
+        question=case.question, text=f"{said} [1]", confidence=0.9, claims=(claim,), citations=(citation,)
+    )
+    outcome = Outcome(
+        found=(hit,), context=(hit,), draft=f"{said} [1]", answer=answer, judged=answer, seconds=0.1
+    )
     values = {"good": 1.0, "right": 1.0, "ndcg@10": 0.0, "ms": 100.0}
     return Evaluation(tuple(Run(name, dataset, (Result(case, outcome, values),)) for name in names))
 
@@ -83,14 +102,19 @@ def constant(name: str) -> Any:
     return json.loads(found[1])
 
 
-@pytest.mark.parametrize("names", [(), ("default",), ("default", "words")], ids=["nothing", "one configuration", "two"])
+@pytest.mark.parametrize(
+    "names", [(), ("default",), ("default", "words")], ids=["nothing", "one configuration", "two"]
+)
 def test_a_page_has_its_parts_and_the_data_whatever_was_evaluated(names: tuple[str, ...]) -> None:
     data = evaluation(*names).as_json()
     page = Page(html(data))
     assert page.data == data
     assert page.ids == ["scope", "nav", "main", "summary", "datasets", "questions", "svg", "data"]
     assert page.scripts[1:] == Page(SOURCE).scripts[1:]
-    assert [attributes for tag, attributes in page.elements if tag == "script"] == [{"type": "application/json", "id": "data"}, {}]
+    assert [attributes for tag, attributes in page.elements if tag == "script"] == [
+        {"type": "application/json", "id": "data"},
+        {},
+    ]
 
 
 def test_requirements_that_are_not_met_are_in_the_data() -> None:
@@ -112,7 +136,9 @@ def test_a_title_is_text() -> None:
 
 
 values = st.recursive(
-    st.text() | st.integers() | st.booleans() | st.none(), lambda v: st.lists(v) | st.dictionaries(st.text(), v), max_leaves=5
+    st.text() | st.integers() | st.booleans() | st.none(),
+    lambda v: st.lists(v) | st.dictionaries(st.text(), v),
+    max_leaves=5,
 )
 
 
@@ -124,17 +150,26 @@ def test_any_data_comes_out_as_it_went_in(data: dict[str, Any]) -> None:
 
 
 def test_the_page_can_be_written_whatever_the_papers_hold(tmp_path: Path) -> None:
-    (tmp_path / "report.html").write_text(html(evaluation("a", said="half a pair: \ud800").as_json()), encoding="utf-8")
+    (tmp_path / "report.html").write_text(
+        html(evaluation("a", said="half a pair: \ud800").as_json()), encoding="utf-8"
+    )
 
 
 def test_nothing_is_loaded_from_elsewhere() -> None:
-    assert not re.findall(r"https?:|//\w+\.|url\(|@import|@font-face|\bfetch\(|XMLHttpRequest|\bimport\(", SOURCE)
-    assert [tag for tag, attributes in Page(SOURCE).elements if attributes.keys() & {"src", "href", "srcset"}] == []
+    assert not re.findall(
+        r"https?:|//\w+\.|url\(|@import|@font-face|\bfetch\(|XMLHttpRequest|\bimport\(", SOURCE
+    )
+    assert [
+        tag for tag, attributes in Page(SOURCE).elements if attributes.keys() & {"src", "href", "srcset"}
+    ] == []
     assert "default-src 'none'" in SOURCE
 
 
 def test_texts_are_never_read_as_markup() -> None:
-    assert not re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|DOMParser|srcdoc", SOURCE)
+    assert not re.findall(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|DOMParser|srcdoc",
+        SOURCE,
+    )
 
 
 def test_every_measure_has_a_place_and_a_description() -> None:

@@ -72,7 +72,10 @@ def test_no_difference_is_chance() -> None:
 
 def test_chance_is_called_significant_about_once_in_twenty() -> None:
     generator = np.random.default_rng(2)
-    called = sum(not difference(generator.random(30).tolist(), generator.random(30).tolist()).is_chance for _ in range(120))
+    called = sum(
+        not difference(generator.random(30).tolist(), generator.random(30).tolist()).is_chance
+        for _ in range(120)
+    )
     assert called <= 14
 
 

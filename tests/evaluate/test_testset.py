@@ -50,7 +50,9 @@ def test_a_number_is_asked_for_with_the_noun_that_it_counts(tmp_path: Path) -> N
 
 def test_a_definition_is_asked_for_by_its_name(tmp_path: Path) -> None:
     found = write(papers(tmp_path, Bridges=BRIDGE, Kites=KITES), 10, ["definition"])
-    assert asked(found.entries) == [("What is GlassSpan?", "a method that predicts the load of glass bridges from sound")]
+    assert asked(found.entries) == [
+        ("What is GlassSpan?", "a method that predicts the load of glass bridges from sound")
+    ]
 
 
 def test_a_fact_is_asked_for_with_what_is_said_of_the_name(tmp_path: Path) -> None:
@@ -63,7 +65,11 @@ def test_a_fact_is_asked_for_with_what_is_said_of_the_name(tmp_path: Path) -> No
         gold_titles=("Bridges",),
         must_include=(("GlassSpan",),),
         kind="fact",
-        spans=(GoldSpan(document_id=entry.spans[0].document_id, title="Bridges", start=0, end=82, quote=BRIDGE[:82]),),
+        spans=(
+            GoldSpan(
+                document_id=entry.spans[0].document_id, title="Bridges", start=0, end=82, quote=BRIDGE[:82]
+            ),
+        ),
     )
 
 
@@ -83,15 +89,22 @@ def test_two_papers_that_share_a_name_are_both_gold(tmp_path: Path) -> None:
 
 
 def test_a_name_of_three_papers_is_not_asked_for(tmp_path: Path) -> None:
-    one, two = "We evaluate our robot on RopeWorld with good results.", "Experiments on RopeWorld show that lamps improve rescue."
+    one, two = (
+        "We evaluate our robot on RopeWorld with good results.",
+        "Experiments on RopeWorld show that lamps improve rescue.",
+    )
     rag = papers(tmp_path, Bridges=one, Tunnels=two, Kites=f"{KITES} RopeWorld has none of them.")
     assert write(rag, 5, ["two_papers"]).entries == ()
 
 
-def test_an_unanswerable_question_has_no_gold_and_asks_for_what_the_paper_does_not_say(tmp_path: Path) -> None:
+def test_an_unanswerable_question_has_no_gold_and_asks_for_what_the_paper_does_not_say(
+    tmp_path: Path,
+) -> None:
     found = write(papers(tmp_path, Tunnels=TUNNEL, Kites=KITES), 3, ["unanswerable"])
     assert found.entries
-    assert {(entry.answer, entry.gold_titles, entry.must_include, entry.spans) for entry in found.entries} == {("", (), (), ())}
+    assert {
+        (entry.answer, entry.gold_titles, entry.must_include, entry.spans) for entry in found.entries
+    } == {("", (), (), ())}
 
 
 def test_what_the_paper_says_is_not_asked_as_unanswerable(tmp_path: Path) -> None:
@@ -102,7 +115,9 @@ def test_what_the_paper_says_is_not_asked_as_unanswerable(tmp_path: Path) -> Non
 
 def test_what_another_paper_says_as_well_is_ambiguous(tmp_path: Path) -> None:
     rag = papers(
-        tmp_path, Bridges=BRIDGE, Glass="GlassSpan, a method by others, is old. GlassSpan is a method that predicts loads of bridges."
+        tmp_path,
+        Bridges=BRIDGE,
+        Glass="GlassSpan, a method by others, is old. GlassSpan is a method that predicts loads of bridges.",
     )
     found = write(rag, 10, ["definition"])
     assert (found.entries, found.rejected) == ((), {"ambiguous": 1})
@@ -173,21 +188,35 @@ def test_an_empty_corpus_gives_an_empty_set(tmp_path: Path) -> None:
 
 
 def test_a_model_writes_the_question_and_confirms_it(tmp_path: Path) -> None:
-    llm = scripted_chat(['{"question": "How many flooded tunnels are in TunnelBench?", "answer": "450", "sentence": 1}', "450 tunnels"])
+    llm = scripted_chat(
+        [
+            '{"question": "How many flooded tunnels are in TunnelBench?", "answer": "450", "sentence": 1}',
+            "450 tunnels",
+        ]
+    )
     found = write(papers(tmp_path, Tunnels=TUNNEL), 1, ["number"], llm)
     assert asked(found.entries) == [("How many flooded tunnels are in TunnelBench?", "450")]
     assert found.entries[0].spans[0].quote == TUNNEL[:79]
 
 
 def test_an_answer_that_the_model_does_not_give_again_is_not_confirmed(tmp_path: Path) -> None:
-    llm = scripted_chat(['{"question": "How many flooded tunnels are in TunnelBench?", "answer": "450", "sentence": 1}', "NOT IN THE TEXT"])
+    llm = scripted_chat(
+        [
+            '{"question": "How many flooded tunnels are in TunnelBench?", "answer": "450", "sentence": 1}',
+            "NOT IN THE TEXT",
+        ]
+    )
     found = write(papers(tmp_path, Tunnels=TUNNEL), 1, ["number"], llm)
     assert (found.entries, found.rejected) == ((), {"not confirmed": 1})
 
 
 def test_a_reply_that_cannot_be_read_is_asked_for_once_more(tmp_path: Path) -> None:
     llm = scripted_chat(
-        ["Certainly!", '{"question": "How many flooded tunnels are in TunnelBench?", "answer": "450", "sentence": 1}', "450"]
+        [
+            "Certainly!",
+            '{"question": "How many flooded tunnels are in TunnelBench?", "answer": "450", "sentence": 1}',
+            "450",
+        ]
     )
     assert len(write(papers(tmp_path, Tunnels=TUNNEL), 1, ["number"], llm).entries) == 1
     unread = write(papers(tmp_path, Tunnels=TUNNEL), 1, ["number"], scripted_chat(["Certainly!"]))
@@ -195,8 +224,12 @@ def test_a_reply_that_cannot_be_read_is_asked_for_once_more(tmp_path: Path) -> N
 
 
 def test_an_answer_that_is_not_in_the_sentence_is_rejected(tmp_path: Path) -> None:
-    llm = scripted_chat(['{"question": "How many flooded tunnels are in TunnelBench?", "answer": "460", "sentence": 1}'])
-    assert write(papers(tmp_path, Tunnels=TUNNEL), 1, ["number"], llm).rejected == {"answer not in the span": 1}
+    llm = scripted_chat(
+        ['{"question": "How many flooded tunnels are in TunnelBench?", "answer": "460", "sentence": 1}']
+    )
+    assert write(papers(tmp_path, Tunnels=TUNNEL), 1, ["number"], llm).rejected == {
+        "answer not in the span": 1
+    }
 
 
 @pytest.mark.parametrize(
@@ -211,18 +244,30 @@ def test_an_answer_that_is_not_in_the_sentence_is_rejected(tmp_path: Path) -> No
 )
 def test_a_question_that_is_no_good_is_counted(tmp_path: Path, question: str, reason: str) -> None:
     llm = scripted_chat([json.dumps({"question": question, "answer": "450", "sentence": 1}), "450"])
-    many = {f"Kites_{n}": f"{KITES} The kite number {n} flies above the Baltic beach in winter storms." for n in range(12)}
+    many = {
+        f"Kites_{n}": f"{KITES} The kite number {n} flies above the Baltic beach in winter storms."
+        for n in range(12)
+    }
     found = write(
-        papers(tmp_path, Tunnels=TUNNEL, **many) if reason == "paper not found" else papers(tmp_path, Tunnels=TUNNEL), 1, ["number"], llm
+        papers(tmp_path, Tunnels=TUNNEL, **many)
+        if reason == "paper not found"
+        else papers(tmp_path, Tunnels=TUNNEL),
+        1,
+        ["number"],
+        llm,
     )
     assert reason in found.rejected
 
 
 def test_an_unanswerable_question_of_a_model_is_kept_if_nothing_found_answers_it(tmp_path: Path) -> None:
     reply = '{"question": "Who dug the flooded tunnels of TunnelBench?", "answer": "", "sentence": 0}'
-    kept = write(papers(tmp_path, Tunnels=TUNNEL), 1, ["unanswerable"], scripted_chat([reply, "NOT IN THE TEXT."]))
+    kept = write(
+        papers(tmp_path, Tunnels=TUNNEL), 1, ["unanswerable"], scripted_chat([reply, "NOT IN THE TEXT."])
+    )
     assert asked(kept.entries) == [("Who dug the flooded tunnels of TunnelBench?", "")]
-    dropped = write(papers(tmp_path, Tunnels=TUNNEL), 1, ["unanswerable"], scripted_chat([reply, "Rescue robots"]))
+    dropped = write(
+        papers(tmp_path, Tunnels=TUNNEL), 1, ["unanswerable"], scripted_chat([reply, "Rescue robots"])
+    )
     assert dropped.rejected == {"not confirmed": 1}
 
 
@@ -264,7 +309,9 @@ def test_a_clean_question_reads_well(question: str, clean: bool) -> None:
 def test_the_command_writes_a_question_file_and_a_collection_that_can_be_measured(
     ingested: Path, tmp_path: Path, command: Callable[..., CompletedProcess[str]]
 ) -> None:
-    done = command("testset", "--corpus", ingested, "--size", "12", "-o", "own.jsonl", "--beir", "own", "--sample", "3")
+    done = command(
+        "testset", "--corpus", ingested, "--size", "12", "-o", "own.jsonl", "--beir", "own", "--sample", "3"
+    )
     assert (done.returncode, done.stderr) == (0, "")
     entries = [json.loads(line) for line in (tmp_path / "own.jsonl").read_text().splitlines()]
     assert done.stdout.startswith(f"{len(entries)} questions in own.jsonl: ")
@@ -273,12 +320,18 @@ def test_the_command_writes_a_question_file_and_a_collection_that_can_be_measure
     (tmp_path / "own").rename(tmp_path / "papers")
     found = command("eval", "own.jsonl", "papers", "--corpus", ingested, "--workspace", "ws", "--json")
     assert (found.returncode, found.stderr) == (0, "")
-    figures = {(f["dataset"], f["measure"]): f["value"] for f in json.loads(found.stdout)["figures"] if f["kind"] is None}
+    figures = {
+        (f["dataset"], f["measure"]): f["value"]
+        for f in json.loads(found.stdout)["figures"]
+        if f["kind"] is None
+    }
     assert figures["papers", "recall@10"] > 0.9
     assert figures["own", "recall@10"] > 0.9
 
 
-def test_a_kind_that_there_is_not_is_refused(ingested: Path, command: Callable[..., CompletedProcess[str]]) -> None:
+def test_a_kind_that_there_is_not_is_refused(
+    ingested: Path, command: Callable[..., CompletedProcess[str]]
+) -> None:
     done = command("testset", "--corpus", ingested, "--kind", "riddle")
     assert (done.returncode, done.stderr) == (
         2,

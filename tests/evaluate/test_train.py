@@ -67,11 +67,17 @@ def questions(rag: Rag) -> Path:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> str:
     rest = "we have built and then tested one made of the result is good bad sold to a town . ? -".split()
-    return str(tiny_cross_encoder(tmp_path_factory.mktemp("models") / "base", spread=0.05, words=[*THINGS, *MATERIALS, *rest]))
+    return str(
+        tiny_cross_encoder(
+            tmp_path_factory.mktemp("models") / "base", spread=0.05, words=[*THINGS, *MATERIALS, *rest]
+        )
+    )
 
 
 @pytest.fixture(scope="module")
-def trained(rag: Rag, questions: Path, base: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Event], TrainingReport]:
+def trained(
+    rag: Rag, questions: Path, base: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[Event], TrainingReport]:
     events = list(train_events(rag, questions, tmp_path_factory.mktemp("trained") / "reranker", base, QUICK))
     assert isinstance(events[-1], Finished)
     return events, events[-1].result
@@ -93,20 +99,32 @@ def test_every_stage_tells_how_far_it_is(trained: tuple[list[Event], TrainingRep
     assert sum(stage == "train" for stage in stages) == report.steps + 1
 
 
-def test_the_cross_encoder_component_loads_what_was_saved(trained: tuple[list[Event], TrainingReport], rag: Rag) -> None:
+def test_the_cross_encoder_component_loads_what_was_saved(
+    trained: tuple[list[Event], TrainingReport], rag: Rag
+) -> None:
     _, report = trained
     reranker = CrossEncoderReranker(model=report.directory)
     hits = rag.search("is a tower of steel sold ?", k=8)
     assert len(reranker.compress_documents(hits, "is a tower of steel sold ?")) == 8
-    assert report.component == {"type": "cross_encoder", "model": report.directory, "depth": 8, "blend": report.blend}
-    assert json.loads((Path(report.directory) / "training.json").read_text()) == json.loads(json.dumps(report.as_json()))
+    assert report.component == {
+        "type": "cross_encoder",
+        "model": report.directory,
+        "depth": 8,
+        "blend": report.blend,
+    }
+    assert json.loads((Path(report.directory) / "training.json").read_text()) == json.loads(
+        json.dumps(report.as_json())
+    )
 
 
 def test_the_same_seed_trains_the_same_model(rag: Rag, questions: Path, base: str, tmp_path: Path) -> None:
     short = Recipe(steps=3, depth=5, longest=48, seed=7)
     one, two = (train_reranker(rag, questions, tmp_path / name, base, short) for name in "ab")
     texts = ["a tower of glass", "a bridge of steel"]
-    scores = [CrossEncoderReranker(model=r.directory, backend="torch").scores("is a tower good ?", texts) for r in (one, two)]
+    scores = [
+        CrossEncoderReranker(model=r.directory, backend="torch").scores("is a tower good ?", texts)
+        for r in (one, two)
+    ]
     assert one.loss == two.loss
     assert np.allclose(*scores)
 
@@ -131,15 +149,21 @@ def test_a_model_with_no_head_is_given_one(rag: Rag, questions: Path, base: str,
     assert len(CrossEncoderReranker(model=report.directory).scores("is a tower good ?", ["a tower"])) == 1
 
 
-def test_what_was_trained_on_short_texts_reads_short_texts(rag: Rag, questions: Path, base: str, tmp_path: Path) -> None:
+def test_what_was_trained_on_short_texts_reads_short_texts(
+    rag: Rag, questions: Path, base: str, tmp_path: Path
+) -> None:
     report = train_reranker(rag, questions, tmp_path / "new", base, Recipe(steps=2, depth=5, longest=16))
     reranker = CrossEncoderReranker(model=report.directory, precision="f32")
-    one, two, short = reranker.scores("is a tower good ?", ["a tower of glass " * 4, "a tower of glass " * 40, "a tower of glass"])
+    one, two, short = reranker.scores(
+        "is a tower good ?", ["a tower of glass " * 4, "a tower of glass " * 40, "a tower of glass"]
+    )
     assert one == pytest.approx(two)
     assert one != pytest.approx(short)
 
 
-def test_a_directory_that_holds_something_is_left_alone(rag: Rag, questions: Path, base: str, tmp_path: Path) -> None:
+def test_a_directory_that_holds_something_is_left_alone(
+    rag: Rag, questions: Path, base: str, tmp_path: Path
+) -> None:
     (tmp_path / "mine.txt").write_text("keep me")
     with pytest.raises(UsageError, match="holds something already; name a new directory"):
         next(iter(train_events(rag, questions, tmp_path, base)))
@@ -149,7 +173,9 @@ def test_a_directory_that_holds_something_is_left_alone(rag: Rag, questions: Pat
 def test_too_few_questions_are_refused(rag: Rag, base: str, tmp_path: Path) -> None:
     few = tmp_path / "few.jsonl"
     few.write_text('{"question": "is a tower of steel sold ?", "gold_titles": ["tower-steel"]}\n')
-    with pytest.raises(UsageError, match=r"1 questions leave . to train on, which is too few \(the least is 10\)"):
+    with pytest.raises(
+        UsageError, match=r"1 questions leave . to train on, which is too few \(the least is 10\)"
+    ):
         train_reranker(rag, few, tmp_path / "new", base)
     assert not (tmp_path / "new").exists()
 
@@ -160,7 +186,9 @@ def test_a_pipeline_without_a_transformer_needs_a_base(rag: Rag, questions: Path
 
 
 def test_an_interrupted_training_leaves_nothing(rag: Rag, questions: Path, base: str, tmp_path: Path) -> None:
-    events: Iterator[Event] = train_events(rag, questions, tmp_path / "new", base, Recipe(steps=5, depth=5, longest=48))
+    events: Iterator[Event] = train_events(
+        rag, questions, tmp_path / "new", base, Recipe(steps=5, depth=5, longest=48)
+    )
     next(e for e in events if isinstance(e, Progress) and e.stage == "train")
     del events
     assert list(tmp_path.iterdir()) == []
@@ -170,10 +198,27 @@ def test_the_command_trains_and_says_whether_it_is_worth_it(
     ingested: Path, tmp_path: Path, command: Callable[..., CompletedProcess[str]]
 ) -> None:
     base = tiny_cross_encoder(tmp_path / "base")
-    common = ["train", "reranker", "out", "--questions", ROOT / "examples" / "questions.jsonl", "--base", base, "--corpus", ingested]
+    common = [
+        "train",
+        "reranker",
+        "out",
+        "--questions",
+        ROOT / "examples" / "questions.jsonl",
+        "--base",
+        base,
+        "--corpus",
+        ingested,
+    ]
     done = command(*common, "--steps", "2", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
-    assert (report["steps"], report["component"]["type"], report["component"]["model"]) == (2, "cross_encoder", "out")
+    assert (report["steps"], report["component"]["type"], report["component"]["model"]) == (
+        2,
+        "cross_encoder",
+        "out",
+    )
     again = command(*common)
-    assert (again.returncode, again.stderr) == (2, "'out' holds something already; name a new directory, or remove it first\n")
+    assert (again.returncode, again.stderr) == (
+        2,
+        "'out' holds something already; name a new directory, or remove it first\n",
+    )

@@ -25,7 +25,9 @@ def opened(**changes: str) -> str:
     text = DEFAULT
     for old, new in changes.items():
         assert DEFAULT.count(f"{old}: ") >= 1
-        text = "\n".join(f"  {old}: {new}" if line.startswith(f"  {old}: ") else line for line in text.splitlines())
+        text = "\n".join(
+            f"  {old}: {new}" if line.startswith(f"  {old}: ") else line for line in text.splitlines()
+        )
     return text
 
 
@@ -53,7 +55,11 @@ def test_what_an_anchor_leaves_open_is_one_place_and_filled_alike() -> None:
 
 def test_an_option_may_leave_something_open_itself() -> None:
     space = Space("a: {choice: [plain, {k: {choice: [1, 2]}}]}\n", "t.yaml")
-    assert sorted(space.text(chosen) for chosen in space.candidates(10, 0)) == ["a:\n  k: 1\n", "a:\n  k: 2\n", "a: plain\n"]
+    assert sorted(space.text(chosen) for chosen in space.candidates(10, 0)) == [
+        "a:\n  k: 1\n",
+        "a:\n  k: 2\n",
+        "a: plain\n",
+    ]
     assert space.describe((1, 1)) == "a: {k: 2}"
 
 
@@ -84,18 +90,31 @@ def test_what_leaves_nothing_open_or_opens_it_wrongly_is_refused(text: str, mess
 
 def test_a_candidate_that_is_no_pipeline_is_named_with_its_options(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="t.yaml with answer.policy: drpo"):
-        tune(Space(opened(policy="{choice: [drop, drpo]}"), "t.yaml"), questions(tmp_path), Settings(workspace=tmp_path))
+        tune(
+            Space(opened(policy="{choice: [drop, drpo]}"), "t.yaml"),
+            questions(tmp_path),
+            Settings(workspace=tmp_path),
+        )
 
 
 def questions(folder: Path, most: int = 20) -> Dataset:
-    (folder / "q.jsonl").write_text("\n".join((ROOT / "examples" / "questions.jsonl").read_text().splitlines()[:most]))
+    (folder / "q.jsonl").write_text(
+        "\n".join((ROOT / "examples" / "questions.jsonl").read_text().splitlines()[:most])
+    )
     return read(folder / "q.jsonl")
 
 
 def test_the_better_options_win_and_the_place_that_mattered_is_named(ingested: Path, tmp_path: Path) -> None:
     gates = "{choice: [{type: relevance, threshold: 1.0}, calibrated]}"
     space = Space(opened(gate=gates, policy="{choice: [flag, drop]}"), "t.yaml")
-    found = tune(space, questions(tmp_path), Settings(workspace=tmp_path, assessors=LIGHT), corpus=ingested, measure="right", held_out=0.4)
+    found = tune(
+        space,
+        questions(tmp_path),
+        Settings(workspace=tmp_path, assessors=LIGHT),
+        corpus=ingested,
+        measure="right",
+        held_out=0.4,
+    )
     best, *rest = found.candidates
     assert "answer.gate: calibrated" in space.describe(best.chosen)
     assert [c.left for c in rest] == ["", *["worse than the best by more than chance"] * 2]
@@ -103,7 +122,10 @@ def test_the_better_options_win_and_the_place_that_mattered_is_named(ingested: P
     assert found.ahead is not None
     assert (found.ahead.cases, found.ahead.value > 0.5, found.ahead.is_chance) == (8, True, False)
     (tmp_path / "best.yaml").write_text(found.yaml)
-    assert ragkit.load(tmp_path / "best.yaml").answer_pipeline.gate == ragkit.load(ROOT / "configs" / "default.yaml").answer_pipeline.gate
+    assert (
+        ragkit.load(tmp_path / "best.yaml").answer_pipeline.gate
+        == ragkit.load(ROOT / "configs" / "default.yaml").answer_pipeline.gate
+    )
     assert found.markdown().startswith("# Tuning of t.yaml for right\n\nBest of 4: answer.gate: calibrated")
 
 
@@ -111,14 +133,19 @@ def test_the_budget_is_for_the_whole_search(ingested: Path, tmp_path: Path) -> N
     space = Space(opened(policy="{choice: [flag, drop]}"), "t.yaml")
     spent = Settings(workspace=tmp_path, assessors=LIGHT, budget=Budget(seconds=0))
     with pytest.raises(
-        UsageError, match="the search ended before any candidate had been asked 14 questions: the budget of 0 seconds is spent"
+        UsageError,
+        match="the search ended before any candidate had been asked 14 questions: the budget of 0 seconds is spent",
     ):
         tune(space, questions(tmp_path), spent, corpus=ingested)
 
 
 def test_too_few_questions_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'q' leaves 4 questions to search with; at least 8 are needed"):
-        tune(Space(opened(policy="{choice: [flag, drop]}"), "t.yaml"), questions(tmp_path, 6), Settings(workspace=tmp_path))
+        tune(
+            Space(opened(policy="{choice: [flag, drop]}"), "t.yaml"),
+            questions(tmp_path, 6),
+            Settings(workspace=tmp_path),
+        )
 
 
 def test_the_command_writes_the_winner_and_the_report(
@@ -127,13 +154,29 @@ def test_the_command_writes_the_winner_and_the_report(
     (tmp_path / "t.yaml").write_text(opened(gate="{choice: [{type: relevance, threshold: 1.0}, calibrated]}"))
     questions(tmp_path, 12)
     done = command(
-        "tune", "t.yaml", "q.jsonl", "--corpus", ingested, "--workspace", "ws", "-o", "best.yaml", "--report", "r.md", "--held-out", "0.2"
+        "tune",
+        "t.yaml",
+        "q.jsonl",
+        "--corpus",
+        ingested,
+        "--workspace",
+        "ws",
+        "-o",
+        "best.yaml",
+        "--report",
+        "r.md",
+        "--held-out",
+        "0.2",
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "Best of 2: answer.gate: calibrated" in done.stdout
     assert (tmp_path / "r.md").read_text().startswith("# Tuning of t.yaml for good")
     assert command("config", "check", "best.yaml").stdout == "best.yaml: no problems\n"
     assert (
-        json.loads(command("eval", "q.jsonl", "-c", "best.yaml", "--corpus", ingested, "--workspace", "ws", "--json").stdout)["stopped"]
+        json.loads(
+            command(
+                "eval", "q.jsonl", "-c", "best.yaml", "--corpus", ingested, "--workspace", "ws", "--json"
+            ).stdout
+        )["stopped"]
         is None
     )

@@ -165,7 +165,12 @@ def test_a_flow_hears_each_token_before_the_next_is_asked_for() -> None:
 
     flow = lambda: overhear(stream("speak", Speaker().speak, ["glass ", "bridge"]), heard)  # noqa: E731
     for happened in (list(steps(flow())), asyncio.run(collect(flow()))):
-        assert happened[:4] == [Token("glass "), Progress("hear", 6, 6, "glass "), Token("bridge"), Progress("hear", 6, 6, "bridge")]
+        assert happened[:4] == [
+            Token("glass "),
+            Progress("hear", 6, 6, "glass "),
+            Token("bridge"),
+            Progress("hear", 6, 6, "bridge"),
+        ]
         last = happened[-1]
         assert isinstance(last, Finished)
         assert last.result.content == "glass bridge"

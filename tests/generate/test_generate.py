@@ -47,7 +47,11 @@ def written(*responses: str) -> ragkit.Answer:
 def test_a_mark_is_resolved_to_the_sentence_that_supports_the_claim() -> None:
     answer = written("Glass bridges carry 40 people [1].")
     [citation] = answer.citations
-    assert (citation.number, citation.title, citation.quote) == (1, "On Bridges", "Glass bridges carry 40 people.")
+    assert (citation.number, citation.title, citation.quote) == (
+        1,
+        "On Bridges",
+        "Glass bridges carry 40 people.",
+    )
     assert (citation.start, citation.end, citation.verdict) == (0, 30, "supported")
     assert answer.claims[0].text == "Glass bridges carry 40 people."
     assert answer.text == "Glass bridges carry 40 people. [1]"
@@ -69,7 +73,10 @@ def test_a_claim_without_a_mark_is_cited_where_a_passage_supports_it() -> None:
 
 
 def test_a_closing_list_of_sources_is_no_claim() -> None:
-    assert written("Glass bridges carry 40 people. Sources: [1], [2], [3]").text == "Glass bridges carry 40 people. [1]"
+    assert (
+        written("Glass bridges carry 40 people. Sources: [1], [2], [3]").text
+        == "Glass bridges carry 40 people. [1]"
+    )
 
 
 def test_a_wrong_number_is_unsupported() -> None:
@@ -83,13 +90,18 @@ def test_a_flipped_negation_is_unsupported() -> None:
 
 
 def test_policies_flag_drop_or_abstain() -> None:
-    answer = written("Glass bridges carry 40 people [1]. They carry 50 cars [1]. They are tested every year [2].")
+    answer = written(
+        "Glass bridges carry 40 people [1]. They carry 50 cars [1]. They are tested every year [2]."
+    )
     assert [c.verdict for c in answer.claims] == ["supported", "unsupported", "supported"]
     assert apply("flag", answer) == answer
     dropped = apply("drop", answer)
     assert dropped.text == "Glass bridges carry 40 people. [1] They are tested every year. [2]"
     assert [c.number for c in dropped.citations] == [1, 2]
-    assert [c.quote for c in dropped.citations] == ["Glass bridges carry 40 people.", "They are tested every year."]
+    assert [c.quote for c in dropped.citations] == [
+        "Glass bridges carry 40 people.",
+        "They are tested every year.",
+    ]
     abstained = apply("abstain", answer)
     assert abstained.abstained is not None
     assert abstained.abstained.reason == "1 of 3 sentences are not supported by the papers"
@@ -99,7 +111,11 @@ def test_a_citation_is_judged_by_the_claims_that_are_left() -> None:
     answer = written("Glass bridges carry 40 people [1]. Glass bridges carry 50 people [1].")
     assert [c.verdict for c in answer.citations] == ["unsupported"]
     [citation] = apply("drop", answer).citations
-    assert (citation.verdict, citation.score, citation.reason) == ("supported", 1.0, "the source says it word for word")
+    assert (citation.verdict, citation.score, citation.reason) == (
+        "supported",
+        1.0,
+        "the source says it word for word",
+    )
 
 
 @pytest.mark.parametrize("policy", ["drop", "regenerate", "abstain"])
@@ -125,7 +141,9 @@ def test_a_model_that_finds_no_answer_abstains() -> None:
     assert apply("drop", written("NOT IN THE SOURCES.")).abstained is not None
 
 
-def test_an_openai_compatible_server_is_asked_with_numbered_sentences_behind_a_fence(model_server: Any) -> None:
+def test_an_openai_compatible_server_is_asked_with_numbered_sentences_behind_a_fence(
+    model_server: Any,
+) -> None:
     model_server.says = "Glass bridges carry 40 people [1]."
     llm = openai_chat(model="m", base_url=model_server.url)
     answer = run(CitedGenerator(llm).flow(QUESTION, passages()))
@@ -145,7 +163,10 @@ def test_an_openai_compatible_server_is_asked_with_numbered_sentences_behind_a_f
 def test_the_models_tokens_are_streamed(model_server: Any) -> None:
     model_server.says = "Glass bridges carry 40 people [1]."
     generator = CitedGenerator(openai_chat(model="m", base_url=model_server.url))
-    assert "".join(getattr(event, "text", "") for event in steps(generator.flow(QUESTION, passages()))) == model_server.says
+    assert (
+        "".join(getattr(event, "text", "") for event in steps(generator.flow(QUESTION, passages())))
+        == model_server.says
+    )
 
 
 def test_a_model_that_says_nothing_is_asked_once_more() -> None:
@@ -153,15 +174,25 @@ def test_a_model_that_says_nothing_is_asked_once_more() -> None:
 
 
 def test_a_model_that_declines_is_an_abstention_with_the_reason_and_the_nearest_paper() -> None:
-    for reply in ("NOT IN THE SOURCES.", "I am sorry, but this is not in the sources.", "", "<think>Hm.</think> NOT IN THE SOURCES"):
+    for reply in (
+        "NOT IN THE SOURCES.",
+        "I am sorry, but this is not in the sources.",
+        "",
+        "<think>Hm.</think> NOT IN THE SOURCES",
+    ):
         answer = apply("drop", run(CitedGenerator(scripted_chat([reply])).flow(QUESTION, passages())))
-        assert answer.abstained == ragkit.Abstention(reason="the chat model finds no answer in them", nearest=("On Bridges",))
+        assert answer.abstained == ragkit.Abstention(
+            reason="the chat model finds no answer in them", nearest=("On Bridges",)
+        )
 
 
 def test_an_instruction_must_name_the_fence() -> None:
     with pytest.raises(ValueError, match=r"'instruction' must have the placeholder '\{fence\}'"):
         CitedGenerator(scripted_chat(["x"]), instruction="Answer.")
-    with pytest.raises(ValueError, match=r"'quoting' has the placeholder '\{n\}'; there is only '\{fence\}' and '\{language\}'"):
+    with pytest.raises(
+        ValueError,
+        match=r"'quoting' has the placeholder '\{n\}'; there is only '\{fence\}' and '\{language\}'",
+    ):
         QuotedGenerator(scripted_chat(["x"]), quoting="Name {n} of {fence}.")
     with pytest.raises(ValueError, match=r"'translating' must have the placeholder '\{language\}'"):
         CitedGenerator(scripted_chat(["x"]), translating="Translate what is in {fence}.")
@@ -170,8 +201,12 @@ def test_an_instruction_must_name_the_fence() -> None:
 GERMAN = "Wie viele Menschen tragen Glasbrücken?"
 
 
-@pytest.mark.parametrize(("question", "language"), [(GERMAN, "German"), (QUESTION, "the language of the question")])
-def test_the_model_is_told_in_which_language_to_answer(model_server: Any, question: str, language: str) -> None:
+@pytest.mark.parametrize(
+    ("question", "language"), [(GERMAN, "German"), (QUESTION, "the language of the question")]
+)
+def test_the_model_is_told_in_which_language_to_answer(
+    model_server: Any, question: str, language: str
+) -> None:
     model_server.says = "NOT IN THE SOURCES"
     run(CitedGenerator(openai_chat(model="m", base_url=model_server.url)).flow(question, passages()))
     assert f"Write the answer in {language}." in model_server.asked[0]["messages"][0]["content"]
@@ -181,9 +216,14 @@ SAID = "Glass bridges carry 40 people [1]. Glass bridges are made of cheese by o
 SAID_IN_GERMAN = "1. Glasbrücken tragen 40 Menschen.\n2. Sie werden jedes Jahr geprüft."
 
 
-def asked_in_german(*replies: Any, deadline: float | None = None, generate: Generator | None = None) -> Answer:
+def asked_in_german(
+    *replies: Any, deadline: float | None = None, generate: Generator | None = None
+) -> Answer:
     pipeline = AnswerPipeline(
-        retrieve=[], generate=generate or CitedGenerator(scripted_chat(list(replies))), verify=EvidenceVerifier(), deadline=deadline
+        retrieve=[],
+        generate=generate or CitedGenerator(scripted_chat(list(replies))),
+        verify=EvidenceVerifier(),
+        deadline=deadline,
     )
     return run(pipeline.answer(GERMAN, passages()))
 
@@ -192,9 +232,17 @@ def test_what_holds_of_an_answer_in_english_is_translated_and_keeps_its_verdict(
     answer = asked_in_german(SAID, SAID_IN_GERMAN)
     assert answer.text == "Glasbrücken tragen 40 Menschen. [1] Sie werden jedes Jahr geprüft. [2]"
     assert [c.verdict for c in answer.claims] == ["supported", "supported"]
-    assert [c.original for c in answer.claims] == ["Glass bridges carry 40 people.", "They are tested every year."]
-    assert [c.quote for c in answer.citations] == ["Glass bridges carry 40 people.", "They are tested every year."]
-    assert [claim.get("original") for claim in answer.as_json()["claims"]] == [c.original for c in answer.claims]
+    assert [c.original for c in answer.claims] == [
+        "Glass bridges carry 40 people.",
+        "They are tested every year.",
+    ]
+    assert [c.quote for c in answer.citations] == [
+        "Glass bridges carry 40 people.",
+        "They are tested every year.",
+    ]
+    assert [claim.get("original") for claim in answer.as_json()["claims"]] == [
+        c.original for c in answer.claims
+    ]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +259,10 @@ def test_what_holds_of_an_answer_in_english_is_translated_and_keeps_its_verdict(
     ],
 )
 def test_what_is_no_translation_is_not_taken(translation: str) -> None:
-    assert asked_in_german("Glass bridges carry 40 people [1].", translation).text == "Glass bridges carry 40 people. [1]"
+    assert (
+        asked_in_german("Glass bridges carry 40 people [1].", translation).text
+        == "Glass bridges carry 40 people. [1]"
+    )
 
 
 def test_a_sentence_is_translated_even_if_another_is_not() -> None:
@@ -222,14 +273,18 @@ def test_a_sentence_is_translated_even_if_another_is_not() -> None:
 
 
 def test_of_two_translations_of_a_sentence_the_first_is_taken() -> None:
-    answer = asked_in_german("Glass bridges carry 40 people [1].", "1. Glasbrücken tragen 40 Menschen.\n1. Nur 40 Menschen tragen sie.")
+    answer = asked_in_german(
+        "Glass bridges carry 40 people [1].",
+        "1. Glasbrücken tragen 40 Menschen.\n1. Nur 40 Menschen tragen sie.",
+    )
     assert answer.text == "Glasbrücken tragen 40 Menschen. [1]"
     assert answer.claims[0].original == "Glass bridges carry 40 people."
 
 
 def test_an_answer_in_the_language_of_the_question_is_left_as_it_is() -> None:
     assert (
-        asked_in_german("Glasbrücken tragen 40 Menschen [1].", "1. Das hat niemand gefragt.").text == "Glasbrücken tragen 40 Menschen. [1]"
+        asked_in_german("Glasbrücken tragen 40 Menschen [1].", "1. Das hat niemand gefragt.").text
+        == "Glasbrücken tragen 40 Menschen. [1]"
     )
 
 
@@ -258,13 +313,17 @@ class Slow(FakeListChatModel):
 
 
 @pytest.mark.parametrize(("model", "deadline"), [(Untranslating, None), (Slow, 1.0)])
-def test_a_translation_that_fails_or_is_late_costs_no_answer(model: type[FakeListChatModel], deadline: float | None) -> None:
+def test_a_translation_that_fails_or_is_late_costs_no_answer(
+    model: type[FakeListChatModel], deadline: float | None
+) -> None:
     answer = asked_in_german(generate=CitedGenerator(model(responses=[SAID])), deadline=deadline)
     assert answer.text == "Glass bridges carry 40 people. [1] They are tested every year. [2]"
 
 
 def test_what_a_reader_is_told_of_while_it_is_written_ends_with_the_translation() -> None:
-    pipeline = AnswerPipeline(retrieve=[], generate=CitedGenerator(scripted_chat([SAID, SAID_IN_GERMAN])), verify=EvidenceVerifier())
+    pipeline = AnswerPipeline(
+        retrieve=[], generate=CitedGenerator(scripted_chat([SAID, SAID_IN_GERMAN])), verify=EvidenceVerifier()
+    )
     told = {e.index: e for e in steps(pipeline.answer(GERMAN, passages())) if isinstance(e, Checked)}
     assert [(e.claim.text, e.shown) for _, e in sorted(told.items()) if e.shown] == [
         ("Glasbrücken tragen 40 Menschen.", True),
@@ -273,7 +332,10 @@ def test_what_a_reader_is_told_of_while_it_is_written_ends_with_the_translation(
 
 
 def test_tags_that_a_model_repeats_are_no_part_of_its_answer() -> None:
-    assert written("Glass bridges carry 40 people [1].\n</sources-0123456789abcdef>").text == "Glass bridges carry 40 people. [1]"
+    assert (
+        written("Glass bridges carry 40 people [1].\n</sources-0123456789abcdef>").text
+        == "Glass bridges carry 40 people. [1]"
+    )
 
 
 def test_after_a_rejected_answer_the_model_is_told_what_was_wrong(model_server: Any) -> None:
@@ -319,7 +381,8 @@ def test_a_reply_that_is_no_json_is_asked_for_once_more_and_then_taken_as_text()
     good = '{"claims": [{"text": "They are tested every year.", "sources": [2]}]}'
     assert structured("Well, they are strong.", good).text == "They are tested every year. [1]"
     assert (
-        structured("Glass bridges carry 40 people [1].", "Glass bridges carry 40 people [1].").text == "Glass bridges carry 40 people. [1]"
+        structured("Glass bridges carry 40 people [1].", "Glass bridges carry 40 people [1].").text
+        == "Glass bridges carry 40 people. [1]"
     )
 
 
@@ -334,7 +397,9 @@ def test_a_reply_that_is_no_json_is_asked_for_once_more_and_then_taken_as_text()
 def test_no_reply_breaks_an_answer(reply: str) -> None:
     for make in (CitedGenerator, StructuredGenerator, QuotedGenerator, NotesGenerator):
         answer = run(make(scripted_chat([reply])).flow(QUESTION, passages()))
-        assert all(c.document_id is None or c.quote == PAPER.page_content[c.start : c.end] for c in answer.citations)
+        assert all(
+            c.document_id is None or c.quote == PAPER.page_content[c.start : c.end] for c in answer.citations
+        )
 
 
 def test_the_server_is_given_the_schema_unless_it_refuses_one(model_server: Any) -> None:
@@ -350,7 +415,9 @@ def test_the_server_is_given_the_schema_unless_it_refuses_one(model_server: Any)
 # --- first the sentences, or notes, then the answer
 
 
-def test_the_answer_is_written_from_the_sentences_that_the_model_chose_and_those_around(model_server: Any) -> None:
+def test_the_answer_is_written_from_the_sentences_that_the_model_chose_and_those_around(
+    model_server: Any,
+) -> None:
     model_server.says = "3"
     run(QuotedGenerator(openai_chat(model="m", base_url=model_server.url)).flow(QUESTION, passages()))
     choosing, writing = (request["messages"][1]["content"] for request in model_server.asked)
@@ -367,7 +434,14 @@ def test_where_no_sentence_is_chosen_the_answer_is_written_from_all(model_server
 
 @pytest.mark.parametrize(
     ("reply", "expected"),
-    [("3, 1", [3, 1]), ("[2] and [3].", [2, 3]), ("Sentences: 1\n2\n2", [1, 2]), ("NONE", []), ("80,000 in 2.5 s, 9", []), ("1-3", [1, 3])],
+    [
+        ("3, 1", [3, 1]),
+        ("[2] and [3].", [2, 3]),
+        ("Sentences: 1\n2\n2", [1, 2]),
+        ("NONE", []),
+        ("80,000 in 2.5 s, 9", []),
+        ("1-3", [1, 3]),
+    ],
 )
 def test_chosen_numbers_are_read(reply: str, expected: list[int]) -> None:
     assert read_numbers(reply, 3) == expected
@@ -397,7 +471,12 @@ def test_an_extractive_answer_is_the_best_sentence_under_its_papers_name() -> No
 
 
 def test_an_extractive_answer_says_nothing_twice() -> None:
-    twice = [passages()[0], passages()[0].model_copy(update={"id": "other", "metadata": {**passages()[0].metadata, "document_id": "p2"}})]
+    twice = [
+        passages()[0],
+        passages()[0].model_copy(
+            update={"id": "other", "metadata": {**passages()[0].metadata, "document_id": "p2"}}
+        ),
+    ]
     assert len(run(ExtractiveGenerator().flow(QUESTION, twice)).claims) == 1
 
 
@@ -415,7 +494,11 @@ def test_a_question_about_two_papers_is_answered_from_both() -> None:
         ),
         *paper("SFR-RAG", "SFR-RAG is small. We show that the model needs 9B parameters."),
     ]
-    answer = run(ExtractiveGenerator(most=2).flow("How many parameters do the judge Auto-J and the model SFR-RAG have?", given))
+    answer = run(
+        ExtractiveGenerator(most=2).flow(
+            "How many parameters do the judge Auto-J and the model SFR-RAG have?", given
+        )
+    )
     assert [c.text for c in answer.claims] == [
         "Auto-J has 13B parameters and judges many things.",
         "We show that the model needs 9B parameters.",
@@ -423,7 +506,10 @@ def test_a_question_about_two_papers_is_answered_from_both() -> None:
 
 
 def test_what_letters_stand_for_is_taken_from_where_they_are_spelled_out() -> None:
-    given = paper("Vectors", "ICV works well. ICV is what we call it. We use in-context vectors (ICV) for all. ICV does not cost much.")
+    given = paper(
+        "Vectors",
+        "ICV works well. ICV is what we call it. We use in-context vectors (ICV) for all. ICV does not cost much.",
+    )
     assert (
         run(ExtractiveGenerator(most=1).flow("What does ICV stand for?", given)).claims[0].text
         == "We use in-context vectors (ICV) for all."
@@ -431,7 +517,10 @@ def test_what_letters_stand_for_is_taken_from_where_they_are_spelled_out() -> No
 
 
 def test_what_no_passage_mentions_gets_no_sentence() -> None:
-    given = [*paper("Auto-J", "Auto-J has 13B parameters in all."), *paper("SFR-RAG", "SFR-RAG has 9B parameters in all.")]
+    given = [
+        *paper("Auto-J", "Auto-J has 13B parameters in all."),
+        *paper("SFR-RAG", "SFR-RAG has 9B parameters in all."),
+    ]
     answer = run(ExtractiveGenerator().flow("How large are Auto-J and ZorgNet-9?", given))
     assert [c.text for c in answer.claims] == ["Auto-J has 13B parameters in all."]
 
@@ -442,7 +531,10 @@ def test_of_two_that_are_compared_each_gets_its_number() -> None:
         *paper("SFR-RAG", "SFR-RAG is better than some others. SFR-RAG has 9B parameters in all."),
     ]
     answer = run(ExtractiveGenerator(most=2).flow("Which is larger, Auto-J or SFR-RAG?", given))
-    assert [c.text for c in answer.claims] == ["Auto-J has 13B parameters in all.", "SFR-RAG has 9B parameters in all."]
+    assert [c.text for c in answer.claims] == [
+        "Auto-J has 13B parameters in all.",
+        "SFR-RAG has 9B parameters in all.",
+    ]
 
 
 def test_what_a_thing_is_is_taken_from_where_it_is_defined() -> None:
@@ -455,15 +547,28 @@ def test_what_a_thing_is_is_taken_from_where_it_is_defined() -> None:
 
 def test_a_paper_that_mentions_what_is_named_comes_first() -> None:
     near = Document(page_content="Lists say what models are evaluated on.", metadata={"title": "Tasks"})
-    named = Document(page_content="Lists say what all of it is evaluated on. Here it is PEG.", metadata={"title": "Ranking"})
+    named = Document(
+        page_content="Lists say what all of it is evaluated on. Here it is PEG.",
+        metadata={"title": "Ranking"},
+    )
     found = [scored(passage(p, 0, len(p.page_content)), score) for p, score in ((near, 1.0), (named, 1.0))]
     answer = run(ExtractiveGenerator(most=1).flow("List what PEG is evaluated on", found))
     assert [c.title for c in answer.citations] == ["Ranking"]
 
 
 def test_no_more_sentences_are_taken_than_most_however_much_is_asked() -> None:
-    given = [*paper("Auto-J", "Auto-J has 13B parameters in all."), *paper("SFR-RAG", "SFR-RAG has 9B parameters in all.")]
-    assert len(run(ExtractiveGenerator(most=1).flow("How large is Auto-J, and how large is SFR-RAG?", given)).claims) == 1
+    given = [
+        *paper("Auto-J", "Auto-J has 13B parameters in all."),
+        *paper("SFR-RAG", "SFR-RAG has 9B parameters in all."),
+    ]
+    assert (
+        len(
+            run(
+                ExtractiveGenerator(most=1).flow("How large is Auto-J, and how large is SFR-RAG?", given)
+            ).claims
+        )
+        == 1
+    )
 
 
 # --- a model's answer with the papers' words behind it
@@ -476,7 +581,10 @@ def backed(*responses: str, **given: int) -> Answer:
 
 def test_the_papers_words_stand_behind_what_the_model_says() -> None:
     answer = backed("40 people can walk there [1]. They fly to Oslo [2].", most=1)
-    assert answer.text == "40 people can walk there. [1] They fly to Oslo. [2]\n\n“On Bridges”: Glass bridges carry 40 people. [1]"
+    assert (
+        answer.text
+        == "40 people can walk there. [1] They fly to Oslo. [2]\n\n“On Bridges”: Glass bridges carry 40 people. [1]"
+    )
     assert [c.number for c in answer.citations] == [1, 2]
 
 
@@ -497,7 +605,9 @@ def test_a_mark_that_names_no_sentence_does_not_stand_for_a_quoted_one() -> None
 
 
 def test_what_is_streamed_is_the_whole_answer() -> None:
-    generator = BackedGenerator(CitedGenerator(scripted_chat(["40 people walk there [1]."])), ExtractiveGenerator(most=1))
+    generator = BackedGenerator(
+        CitedGenerator(scripted_chat(["40 people walk there [1]."])), ExtractiveGenerator(most=1)
+    )
     happened = list(steps(generator.flow(QUESTION, passages())))
     assert "".join(e.text for e in happened if isinstance(e, Token)) == (
         "40 people walk there [1].\n\n“On Bridges”: Glass bridges carry 40 people. [1]"

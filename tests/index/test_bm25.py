@@ -12,7 +12,10 @@ from ragkit.index.bm25 import TantivyIndex
 
 def ranked(index: TantivyIndex, folder: Path, query: str, **papers: str) -> list[str]:
     """The titles of *papers* (texts by title, `_` for a blank) that a query finds, best first."""
-    whole = [Document(id=title, page_content=text, metadata={"title": title.replace("_", " ")}) for title, text in papers.items()]
+    whole = [
+        Document(id=title, page_content=text, metadata={"title": title.replace("_", " ")})
+        for title, text in papers.items()
+    ]
     passages = [passage(paper, 0, len(paper.page_content)) for paper in whole]
     titles = {str(p.id): str(paper.id) for p, paper in zip(passages, whole, strict=True)}
     index.attach(folder)
@@ -22,7 +25,10 @@ def ranked(index: TantivyIndex, folder: Path, query: str, **papers: str) -> list
 
 
 def test_words_in_the_title_can_weigh_more(tmp_path: Path) -> None:
-    papers = {"Glass": "It bends in wind and carries many people over wide valleys.", "Steel": "Glass is glass, glass or not glass."}
+    papers = {
+        "Glass": "It bends in wind and carries many people over wide valleys.",
+        "Steel": "Glass is glass, glass or not glass.",
+    }
     assert ranked(TantivyIndex(), tmp_path / "a", "glass", **papers) == ["Steel", "Glass"]
     assert ranked(TantivyIndex(title_weight=2.0), tmp_path / "b", "glass", **papers) == ["Glass", "Steel"]
 
@@ -33,7 +39,10 @@ def test_words_side_by_side_can_weigh_more(tmp_path: Path) -> None:
         "Beside": "Rocks of all kinds: we mine hard negatives from many deep and old quarries.",
     }
     assert ranked(TantivyIndex(), tmp_path / "a", "hard negatives", **papers) == ["Apart", "Beside"]
-    assert ranked(TantivyIndex(phrase_weight=2.0), tmp_path / "b", "hard negatives", **papers) == ["Beside", "Apart"]
+    assert ranked(TantivyIndex(phrase_weight=2.0), tmp_path / "b", "hard negatives", **papers) == [
+        "Beside",
+        "Apart",
+    ]
 
 
 def test_stop_words_and_endings_do_not_count_unless_the_language_is_none(tmp_path: Path) -> None:

@@ -39,10 +39,15 @@ def passage(text: str) -> Document:
 
 
 def put(index: FlatStore, texts: list[str]) -> None:
-    index.add_vectors([passage(t) for t in texts], np.asarray(EMBED.embed_documents(texts), dtype=np.float32).reshape(-1, EMBED.size))
+    index.add_vectors(
+        [passage(t) for t in texts],
+        np.asarray(EMBED.embed_documents(texts), dtype=np.float32).reshape(-1, EMBED.size),
+    )
 
 
-texts = st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join), unique=True, max_size=40)
+texts = st.lists(
+    st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join), unique=True, max_size=40
+)
 
 
 @settings(max_examples=60)
@@ -61,7 +66,10 @@ def test_the_nearest_are_those_of_comparing_every_vector(
     among = frozenset(data.draw(st.lists(st.sampled_from(sorted(left) or ["none"]), max_size=20)))
     asked = np.asarray(EMBED.embed_query("glass bridge"))
     for some in (None, among):
-        alike = sorted((float(asked @ np.asarray(EMBED.embed_query(t))) for t in left if some is None or t in some), reverse=True)
+        alike = sorted(
+            (float(asked @ np.asarray(EMBED.embed_query(t))) for t in left if some is None or t in some),
+            reverse=True,
+        )
         found = index.nearest("glass bridge", 5, some)
         assert [score for _, score in found] == pytest.approx(alike[:5], abs=1e-6)
         assert {i for i, _ in found} <= (left if some is None else some & left)
@@ -101,7 +109,9 @@ def test_what_is_asked_with_no_words_or_of_no_passage_finds_nothing(tmp_path: Pa
 def test_comparing_signs_first_loses_next_to_nothing(tmp_path: Path) -> None:
     chance = np.random.default_rng(3)
     centres = chance.standard_normal((100, 128))
-    vectors = (centres[chance.integers(0, 100, 20_000)] + 0.8 * chance.standard_normal((20_000, 128))).astype(np.float32)
+    vectors = (centres[chance.integers(0, 100, 20_000)] + 0.8 * chance.standard_normal((20_000, 128))).astype(
+        np.float32
+    )
     whole, quick = store(tmp_path / "whole"), store(tmp_path / "quick", compared=1_000)
     for index in (whole, quick):
         index.add_vectors([passage(str(i)) for i in range(len(vectors))], vectors)
@@ -140,7 +150,12 @@ def test_a_damaged_file_is_noticed_said_and_made_anew_without_encoding(
 ) -> None:
     with (tmp_path / "papers.jsonl").open("w") as file:
         for number in range(50):
-            file.write(json.dumps({"title": f"Paper {number}", "text": f"Bridge {number} carries {number * 7} people."}) + "\n")
+            file.write(
+                json.dumps(
+                    {"title": f"Paper {number}", "text": f"Bridge {number} carries {number * 7} people."}
+                )
+                + "\n"
+            )
     small(tmp_path / "corpus").ingest(tmp_path / "papers.jsonl")
     right = [hit.id for hit in small(tmp_path / "corpus").search("bridge 7", 3)]
     [path] = (tmp_path / "corpus" / "indexes").rglob(name)
@@ -148,7 +163,9 @@ def test_a_damaged_file_is_noticed_said_and_made_anew_without_encoding(
     if harm == "delete":
         path.unlink()
     else:
-        path.write_bytes(content[: len(content) // 2] if harm == "truncate" else bytes(b ^ 90 for b in content))
+        path.write_bytes(
+            content[: len(content) // 2] if harm == "truncate" else bytes(b ^ 90 for b in content)
+        )
     rag = small(tmp_path / "corpus")
     with caplog.at_level(logging.WARNING, "ragkit"):
         assert [hit.id for hit in rag.search("bridge 7", 3)] == right

@@ -78,13 +78,25 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.hangs and reply.says == ():
             self.server.over.wait()
         elif reply.status != 200:
-            self._send("application/json", json.dumps({"error": {"message": reply.message}}), reply.status, reply.headers)
+            self._send(
+                "application/json",
+                json.dumps({"error": {"message": reply.message}}),
+                reply.status,
+                reply.headers,
+            )
         elif asked.get("stream"):
             self._stream(reply)
         elif None not in reply.says:
-            choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "".join(map(str, reply.says))}}
+            choice = {
+                "index": 0,
+                "finish_reason": "stop",
+                "message": {"role": "assistant", "content": "".join(map(str, reply.says))},
+            }
             counted = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
-            self._send("application/json", json.dumps({"id": "x", "model": "m", "choices": [choice], "usage": counted}))
+            self._send(
+                "application/json",
+                json.dumps({"id": "x", "model": "m", "choices": [choice], "usage": counted}),
+            )
 
     def _stream(self, reply: Reply) -> None:
         whole = {"id": "x", "object": "chat.completion.chunk", "created": 0, "model": "m"}
@@ -95,10 +107,23 @@ class _Handler(BaseHTTPRequestHandler):
         for piece in ("", *reply.says):
             if piece is None:
                 return  # the end of the chunks is missing
-            self._chunk({**whole, "choices": [{"index": 0, "finish_reason": None, "delta": {"role": "assistant", "content": piece}}]})
+            self._chunk(
+                {
+                    **whole,
+                    "choices": [
+                        {"index": 0, "finish_reason": None, "delta": {"role": "assistant", "content": piece}}
+                    ],
+                }
+            )
         if reply.hangs:
             self.server.over.wait()
-        self._chunk({**whole, "choices": [], "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}})
+        self._chunk(
+            {
+                **whole,
+                "choices": [],
+                "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
+            }
+        )
         self.wfile.write(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
 
     def _chunk(self, event: dict[str, Any]) -> None:
@@ -108,7 +133,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, kind: str, text: str, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
-        for name, value in {"content-type": kind, "content-length": str(len(text.encode())), **(headers or {})}.items():
+        for name, value in {
+            "content-type": kind,
+            "content-length": str(len(text.encode())),
+            **(headers or {}),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(text.encode())
@@ -163,7 +192,9 @@ def bridges(folder: Path, **answer: Any) -> ragkit.Rag:
     rag = ragkit.Rag(
         corpus=folder / "corpus",
         ingest=IngestPipeline(chunk=WholeChunker(), index=[words]),
-        answer=AnswerPipeline(**{"retrieve": [LexicalRetriever(index=words, k=5)], "generate": ExtractiveGenerator(), **answer}),
+        answer=AnswerPipeline(
+            **{"retrieve": [LexicalRetriever(index=words, k=5)], "generate": ExtractiveGenerator(), **answer}
+        ),
     )
     rag.ingest(folder / "papers")
     return rag
@@ -173,7 +204,9 @@ def bridges(folder: Path, **answer: Any) -> ragkit.Rag:
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_request_that_fails_for_the_moment_is_made_again_after_waits_that_double(serve: Serve, slept: list[float], status: int) -> None:
+def test_a_request_that_fails_for_the_moment_is_made_again_after_waits_that_double(
+    serve: Serve, slept: list[float], status: int
+) -> None:
     server = serve(Reply(status), Reply(status), Reply())
     assert chat(server).invoke(QUESTION).text == "Yes [1]."
     assert len(server.asked) == 3
@@ -231,7 +264,9 @@ def verbs(model: BaseChatModel) -> list[Callable[[], str]]:
 
 @pytest.mark.parametrize("verb", range(4), ids=["invoke", "ainvoke", "stream", "astream"])
 @pytest.mark.parametrize(
-    "fails", [Reply(429), Reply(503), Reply(says=(None,)), Reply(hangs=True, says=())], ids=["429", "503", "cut", "hangs"]
+    "fails",
+    [Reply(429), Reply(503), Reply(says=(None,)), Reply(hangs=True, says=())],
+    ids=["429", "503", "cut", "hangs"],
 )
 def test_the_next_model_is_asked_when_one_cannot_answer_now(
     serve: Serve, fails: Reply, verb: int, caplog: pytest.LogCaptureFixture
@@ -240,7 +275,9 @@ def test_the_next_model_is_asked_when_one_cannot_answer_now(
     model = fallback_chat([chat(first, max_retries=0, timeout=0.2), chat(second)])
     assert verbs(model)[verb]() == "Second."
     assert (len(first.asked), len(second.asked)) == (1, 1)
-    assert [r.message.endswith("; the next model is asked") for r in caplog.records if r.name == "ragkit"] == [True]
+    assert [
+        r.message.endswith("; the next model is asked") for r in caplog.records if r.name == "ragkit"
+    ] == [True]
 
 
 @pytest.mark.parametrize("verb", range(4), ids=["invoke", "ainvoke", "stream", "astream"])
@@ -250,7 +287,9 @@ def test_a_model_whose_server_is_down_is_passed_over(serve: Serve, verb: int) ->
 
 @pytest.mark.parametrize("verb", range(4), ids=["invoke", "ainvoke", "stream", "astream"])
 @pytest.mark.parametrize("status", [400, 401, 404])
-def test_a_request_that_is_wrong_is_an_error_and_not_the_next_models(serve: Serve, status: int, verb: int) -> None:
+def test_a_request_that_is_wrong_is_an_error_and_not_the_next_models(
+    serve: Serve, status: int, verb: int
+) -> None:
     second = serve(Reply())
     with pytest.raises(Exception, match=str(status)):
         verbs(fallback_chat([chat(serve(Reply(status))), chat(second)]))[verb]()
@@ -274,9 +313,13 @@ def test_once_a_token_has_come_a_stream_that_breaks_is_an_error(serve: Serve) ->
 
 def test_what_is_bound_to_a_fallback_reaches_the_model_that_answers(serve: Serve) -> None:
     first, second = serve(Reply(503)), serve(Reply())
-    model = fallback_chat([chat(first, max_retries=0), chat(second)]).bind(response_format={"type": "json_object"}, logprobs=True)
+    model = fallback_chat([chat(first, max_retries=0), chat(second)]).bind(
+        response_format={"type": "json_object"}, logprobs=True
+    )
     model.invoke(QUESTION)
-    assert [(s.asked[0]["response_format"], s.asked[0]["logprobs"]) for s in (first, second)] == [({"type": "json_object"}, True)] * 2
+    assert [(s.asked[0]["response_format"], s.asked[0]["logprobs"]) for s in (first, second)] == [
+        ({"type": "json_object"}, True)
+    ] * 2
 
 
 def test_a_fallback_without_models_is_refused(tmp_path: Path) -> None:
@@ -300,7 +343,9 @@ class Counted(BaseChatModel):
     def _llm_type(self) -> str:
         return "counted"
 
-    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **_: Any) -> ChatResult:
+    def _generate(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **_: Any
+    ) -> ChatResult:
         usage: Any = {"input_tokens": 100, "output_tokens": 10, "total_tokens": 110}
         return ChatResult(generations=[ChatGeneration(message=AIMessage(self.says, usage_metadata=usage))])
 
@@ -312,14 +357,21 @@ class Asking:
     llm: BaseChatModel
 
     def compress(self, text: str) -> str:
-        return "".join(reply.text for reply in run(gather("rerank", [(self.llm.invoke, text), (self.llm.invoke, text)])))
+        return "".join(
+            reply.text for reply in run(gather("rerank", [(self.llm.invoke, text), (self.llm.invoke, text)]))
+        )
 
     async def acompress(self, text: str) -> str:
-        return "".join(reply.text for reply in await arun(gather("rerank", [(self.llm.invoke, text), (self.llm.invoke, text)])))
+        return "".join(
+            reply.text
+            for reply in await arun(gather("rerank", [(self.llm.invoke, text), (self.llm.invoke, text)]))
+        )
 
 
 def test_an_answers_usage_counts_every_call_of_its_question(tmp_path: Path, serve: Serve) -> None:
-    server = serve(Reply(says=("What do ", "bridges carry?")), Reply(says=("Glass bridges ", "carry 40 people [1].")))
+    server = serve(
+        Reply(says=("What do ", "bridges carry?")), Reply(says=("Glass bridges ", "carry 40 people [1]."))
+    )
     llm = chat(server, input_price=2.0, output_price=5.0)
     rag = bridges(tmp_path, rewrite=[MultiQueryRewriter(llm)], generate=CitedGenerator(llm))
     for answer in (rag.ask(QUESTION), asyncio.run(rag.aask(QUESTION))):
@@ -337,17 +389,30 @@ def test_without_prices_there_is_no_cost_and_without_a_model_no_usage(tmp_path: 
 
 def test_a_langchain_model_of_another_make_has_its_prices_in_its_metadata() -> None:
     model = Counted(says="Yes.", metadata={"input_price": 3.0, "output_price": 15.0})
-    assert spent(model, model.invoke("?")) == {"input_tokens": 100, "output_tokens": 10, "cost": pytest.approx(450e-6)}
+    assert spent(model, model.invoke("?")) == {
+        "input_tokens": 100,
+        "output_tokens": 10,
+        "cost": pytest.approx(450e-6),
+    }
     assert spent(model.bind(logprobs=True), model.invoke("?"))["cost"] == pytest.approx(450e-6)
     assert spent(model, "no message") == {}
 
 
 @pytest.mark.parametrize("verb", ["invoke", "stream"])
 def test_a_reply_of_a_fallback_costs_what_the_model_that_gave_it_asks(serve: Serve, verb: str) -> None:
-    dear, cheap = chat(serve(Reply(503)), max_retries=0, input_price=50.0), chat(serve(Reply()), input_price=1.0, output_price=2.0)
+    dear, cheap = (
+        chat(serve(Reply(503)), max_retries=0, input_price=50.0),
+        chat(serve(Reply()), input_price=1.0, output_price=2.0),
+    )
     model = fallback_chat([fallback_chat([dear, cheap]), scripted_chat(["never"])])
-    called = [e for e in steps((call if verb == "invoke" else stream)("ask", getattr(model, verb), QUESTION)) if isinstance(e, Called)]
-    assert [spent(c.owner, c.result) for c in called] == [{"input_tokens": 100, "output_tokens": 10, "cost": pytest.approx(120e-6)}]
+    called = [
+        e
+        for e in steps((call if verb == "invoke" else stream)("ask", getattr(model, verb), QUESTION))
+        if isinstance(e, Called)
+    ]
+    assert [spent(c.owner, c.result) for c in called] == [
+        {"input_tokens": 100, "output_tokens": 10, "cost": pytest.approx(120e-6)}
+    ]
 
 
 def test_a_call_knows_the_calls_that_were_made_inside_it() -> None:
@@ -365,11 +430,17 @@ def test_a_call_knows_the_calls_that_were_made_inside_it() -> None:
 # --- a deadline
 
 
-NEVER, MIDWAY, LATER = Reply(hangs=True, says=()), Reply(hangs=True, says=("Glass ",)), Reply(429, headers={"retry-after": "100"})
+NEVER, MIDWAY, LATER = (
+    Reply(hangs=True, says=()),
+    Reply(hangs=True, says=("Glass ",)),
+    Reply(429, headers={"retry-after": "100"}),
+)
 
 
 @pytest.mark.parametrize("hangs", [NEVER, MIDWAY, LATER], ids=["never", "midway", "later"])
-def test_a_question_that_takes_too_long_is_declined_with_the_nearest_papers(tmp_path: Path, serve: Serve, hangs: Reply) -> None:
+def test_a_question_that_takes_too_long_is_declined_with_the_nearest_papers(
+    tmp_path: Path, serve: Serve, hangs: Reply
+) -> None:
     rag = bridges(tmp_path, deadline=0.3, generate=CitedGenerator(chat(serve(hangs))))
     for answer in (rag.ask(QUESTION), asyncio.run(rag.aask(QUESTION))):
         assert answer.abstained == ragkit.Abstention(
@@ -381,7 +452,9 @@ def test_a_question_that_takes_too_long_is_declined_with_the_nearest_papers(tmp_
 def test_the_deadline_holds_for_all_stages_together(tmp_path: Path, serve: Serve) -> None:
     rag = bridges(tmp_path, deadline=0.3, rewrite=[MultiQueryRewriter(chat(serve(NEVER)))])
     for answer in (rag.ask(QUESTION), asyncio.run(rag.aask(QUESTION))):
-        assert answer.abstained == ragkit.Abstention(reason="the 0.3 seconds that a question may take were over")
+        assert answer.abstained == ragkit.Abstention(
+            reason="the 0.3 seconds that a question may take were over"
+        )
 
 
 def test_tokens_that_came_before_the_deadline_were_heard(tmp_path: Path, serve: Serve) -> None:
@@ -390,7 +463,11 @@ def test_tokens_that_came_before_the_deadline_were_heard(tmp_path: Path, serve: 
 
 
 def test_a_question_in_time_is_answered_as_without_a_deadline(tmp_path: Path, serve: Serve) -> None:
-    rag = bridges(tmp_path, deadline=60, generate=CitedGenerator(chat(serve(Reply(says=("They carry ", "40 people [1]."))))))
+    rag = bridges(
+        tmp_path,
+        deadline=60,
+        generate=CitedGenerator(chat(serve(Reply(says=("They carry ", "40 people [1]."))))),
+    )
     for answer in (rag.ask(QUESTION), asyncio.run(rag.aask(QUESTION))):
         assert (answer.text, answer.abstained) == ("They carry 40 people. [1]", None)
 
@@ -506,7 +583,10 @@ SENTENCES = {
         Reply(says=("Glass ", None)),
         "the model server at {server} cannot be reached or broke off; see that it runs and that 'base_url' is right",
     ),
-    "hangs": (NEVER, "the model server at {server} took too long; give it longer with 'timeout', or ask a smaller model"),
+    "hangs": (
+        NEVER,
+        "the model server at {server} took too long; give it longer with 'timeout', or ask a smaller model",
+    ),
 }
 
 
@@ -517,7 +597,9 @@ def test_an_error_of_the_server_is_one_sentence(serve: Serve, reply: Reply, sent
     for verb in verbs(llm)[2:] if "Glass " in reply.says else verbs(llm):
         with pytest.raises(Exception) as caught:  # noqa: PT011
             verb()
-        assert explained(caught.value) == sentence.replace("{server}", f"http://127.0.0.1:{server.server_port}")
+        assert explained(caught.value) == sentence.replace(
+            "{server}", f"http://127.0.0.1:{server.server_port}"
+        )
 
 
 def test_an_error_that_is_no_servers_is_not_explained() -> None:
@@ -534,7 +616,10 @@ def test_on_the_command_line_it_is_that_sentence_and_status_1(
     (tmp_path / "glass.md").write_text("# Glass Bridges\n\nGlass bridges carry 40 people.\n")
     assert command("ingest", "glass.md", SECRET=KEY).returncode == 0
     done = command("ask", QUESTION, SECRET=KEY)
-    assert (done.returncode, done.stderr) == (1, sentence.replace("{server}", f"http://127.0.0.1:{server.server_port}") + "\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        sentence.replace("{server}", f"http://127.0.0.1:{server.server_port}") + "\n",
+    )
 
 
 def test_a_server_that_is_down_is_one_sentence_on_the_command_line(
@@ -548,7 +633,9 @@ def test_a_server_that_is_down_is_one_sentence_on_the_command_line(
     assert (done.returncode, done.stderr) == (1, sentence)
 
 
-def test_a_model_without_a_key_is_a_problem_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_without_a_key_is_a_problem_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     (tmp_path / "c.yaml").write_text(
         "ingest: {chunk: whole, index: &i {type: bm25}}\n"
@@ -556,10 +643,15 @@ def test_a_model_without_a_key_is_a_problem_of_the_file(tmp_path: Path, monkeypa
     )
     with pytest.raises(ConfigError) as caught:
         ragkit.load(tmp_path / "c.yaml")
-    assert "there is no key for 'gpt-4o-mini'; set OPENAI_API_KEY, or name a server of your own with 'base_url'" in str(caught.value)
+    assert (
+        "there is no key for 'gpt-4o-mini'; set OPENAI_API_KEY, or name a server of your own with 'base_url'"
+        in str(caught.value)
+    )
 
 
-def test_the_key_is_never_shown(tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_key_is_never_shown(
+    tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("SECRET", KEY)
     server = serve(Reply(401))
@@ -584,10 +676,14 @@ def test_the_key_is_never_shown(tmp_path: Path, serve: Serve, monkeypatch: pytes
 def test_the_pipelines_that_the_document_shows_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "RAGKIT_API_KEY"):
         monkeypatch.setenv(name, KEY)
-    shown = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "docs" / "models.md").read_text(), re.DOTALL | re.MULTILINE)
+    shown = re.findall(
+        r"^```yaml\n(.*?)^```$", (ROOT / "docs" / "models.md").read_text(), re.DOTALL | re.MULTILINE
+    )
     assert len(shown) >= 2
     for text in shown:
         (tmp_path / "shown.yaml").write_text(
-            "ingest: {chunk: whole, index: &i {type: bm25}}\n" + text + "  retrieve: {type: lexical, index: *i}\n"
+            "ingest: {chunk: whole, index: &i {type: bm25}}\n"
+            + text
+            + "  retrieve: {type: lexical, index: *i}\n"
         )
         ragkit.load(tmp_path / "shown.yaml")

@@ -54,7 +54,12 @@ class Server:
     url: str
 
     def chat(self, max_tokens: int = 8, **settings: Any) -> BaseChatModel:
-        return openai_chat("gemma", base_url=self.url, max_tokens=max_tokens, **{"timeout": 60.0, "max_retries": 0, **settings})
+        return openai_chat(
+            "gemma",
+            base_url=self.url,
+            max_tokens=max_tokens,
+            **{"timeout": 60.0, "max_retries": 0, **settings},
+        )
 
     def endless(self) -> BaseChatModel:
         """A model that goes on until its context is full, which takes it minutes."""
@@ -80,7 +85,11 @@ def weights() -> Path:
 @contextmanager
 def started(weights: Path, *keys: str) -> Iterator[Server]:
     with subprocess.Popen(
-        [sys.executable, "-c", SERVE, weights, *keys], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", SERVE, weights, *keys],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     ) as process:
         assert process.stdout is not None
         try:
@@ -109,7 +118,9 @@ def bridges(folder: Path, llm: BaseChatModel, **answer: Any) -> ragkit.Rag:
     rag = ragkit.Rag(
         corpus=folder / "corpus",
         ingest=IngestPipeline(chunk=WholeChunker(), index=[words]),
-        answer=AnswerPipeline(retrieve=[LexicalRetriever(index=words, k=5)], generate=CitedGenerator(llm), **answer),
+        answer=AnswerPipeline(
+            retrieve=[LexicalRetriever(index=words, k=5)], generate=CitedGenerator(llm), **answer
+        ),
     )
     rag.ingest(folder / "glass.md")
     return rag
@@ -136,7 +147,10 @@ def test_tokens_are_heard_as_they_are_made(server: Server, tmp_path: Path) -> No
 def test_a_schema_is_kept_to(server: Server) -> None:
     schema = {
         "type": "object",
-        "properties": {"score": {"type": "integer", "enum": [1, 2, 3]}, "reason": {"enum": ["right", "wrong"]}},
+        "properties": {
+            "score": {"type": "integer", "enum": [1, 2, 3]},
+            "reason": {"enum": ["right", "wrong"]},
+        },
         "required": ["score", "reason"],
         "additionalProperties": False,
     }
@@ -146,7 +160,11 @@ def test_a_schema_is_kept_to(server: Server) -> None:
 
 
 def test_log_probabilities_come_with_the_tokens(server: Server) -> None:
-    reply = server.chat(max_tokens=3).bind(logprobs=True, top_logprobs=4).invoke("Answer Yes or No: is water wet?")
+    reply = (
+        server.chat(max_tokens=3)
+        .bind(logprobs=True, top_logprobs=4)
+        .invoke("Answer Yes or No: is water wet?")
+    )
     tokens = reply.response_metadata["logprobs"]["content"]
     assert "".join(token["token"] for token in tokens) == reply.text
     for token in tokens:
@@ -155,7 +173,9 @@ def test_log_probabilities_come_with_the_tokens(server: Server) -> None:
         assert (len(others), max(others) <= 0.0) == (4, True)
 
 
-def test_the_configuration_with_a_model_answers_or_declines(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_configuration_with_a_model_answers_or_declines(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RAGKIT_MODEL", "gemma")
     monkeypatch.setenv("RAGKIT_BASE_URL", server.url)
     text = (ROOT / "configs" / "llm.yaml").read_text()
@@ -166,8 +186,12 @@ def test_the_configuration_with_a_model_answers_or_declines(server: Server, tmp_
     assert 0 < answer.usage["output_tokens"] <= 24
     assert (answer.abstained is None) == bool(answer.claims)
     assert {claim.verdict for claim in answer.claims} <= {"supported"}
-    [paper] = rag.corpus.documents([c.document_id for c in answer.citations if c.document_id]).values() or [None]
-    assert [c.quote for c in answer.citations] == [paper and paper.page_content[c.start : c.end] for c in answer.citations]
+    [paper] = rag.corpus.documents([c.document_id for c in answer.citations if c.document_id]).values() or [
+        None
+    ]
+    assert [c.quote for c in answer.citations] == [
+        paper and paper.page_content[c.start : c.end] for c in answer.citations
+    ]
 
 
 # --- when it is no longer wanted
@@ -189,24 +213,34 @@ async def test_so_does_one_that_is_closed_in_async_code(server: Server, tmp_path
     assert await asyncio.to_thread(server.is_free)
 
 
-@pytest.mark.parametrize("ask", [lambda rag: rag.ask(QUESTION), lambda rag: asyncio.run(rag.aask(QUESTION))], ids=["ask", "aask"])
-def test_so_does_a_deadline(server: Server, tmp_path: Path, ask: Callable[[ragkit.Rag], ragkit.Answer]) -> None:
+@pytest.mark.parametrize(
+    "ask", [lambda rag: rag.ask(QUESTION), lambda rag: asyncio.run(rag.aask(QUESTION))], ids=["ask", "aask"]
+)
+def test_so_does_a_deadline(
+    server: Server, tmp_path: Path, ask: Callable[[ragkit.Rag], ragkit.Answer]
+) -> None:
     rag = bridges(tmp_path, server.endless(), deadline=2)
-    assert ask(rag).abstained == ragkit.Abstention(reason="the 2 seconds that a question may take were over", nearest=("Glass Bridges",))
+    assert ask(rag).abstained == ragkit.Abstention(
+        reason="the 2 seconds that a question may take were over", nearest=("Glass Bridges",)
+    )
     assert server.is_free()
 
 
 # --- when it fails
 
 
-def test_a_server_that_is_killed_midway_is_an_error_and_no_hang(mortal: Server, server: Server, tmp_path: Path) -> None:
+def test_a_server_that_is_killed_midway_is_an_error_and_no_hang(
+    mortal: Server, server: Server, tmp_path: Path
+) -> None:
     rag = bridges(tmp_path, fallback_chat([mortal.endless(), server.chat()]))
     events = rag.stream(QUESTION)
     next(event for event in events if isinstance(event, Token) and event.text)
     mortal.process.kill()
     with pytest.raises(ModelConnectionError) as caught:
         list(events)
-    assert str(explained(caught.value)).endswith("cannot be reached or broke off; see that it runs and that 'base_url' is right")
+    assert str(explained(caught.value)).endswith(
+        "cannot be reached or broke off; see that it runs and that 'base_url' is right"
+    )
     assert rag.ask(QUESTION).usage["output_tokens"] == 8  # of the server that is left
 
 
@@ -224,5 +258,10 @@ def test_a_key_that_is_refused_and_a_prompt_that_is_too_long_are_said_in_a_sente
         with pytest.raises(Exception, match="400") as too_long:
             server.chat(api_key=SecretStr("the-right-key")).invoke("word " * 5000)
     host = server.url.removesuffix("/v1")
-    assert explained(refused.value) == f"the model server at {host} refuses the key; give another as 'api_key' or in OPENAI_API_KEY"
-    assert str(explained(too_long.value)).startswith(f"the model server at {host} cannot take so long a prompt (")
+    assert (
+        explained(refused.value)
+        == f"the model server at {host} refuses the key; give another as 'api_key' or in OPENAI_API_KEY"
+    )
+    assert str(explained(too_long.value)).startswith(
+        f"the model server at {host} cannot take so long a prompt ("
+    )

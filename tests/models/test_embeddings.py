@@ -105,7 +105,9 @@ def test_the_first_dimensions_are_kept_and_normalised() -> None:
 def test_a_static_model_takes_the_mean_of_its_tokens(tmp_path: Path) -> None:
     embed = StaticEmbeddings(model=static_model(tmp_path, [[0, 0], [1, 0], [0, 1], [0, -1]]))
     half = 2**-0.5
-    np.testing.assert_allclose(embed.embed_documents(["glass bridges", "boats", ""]), [[half, half], [0, -1], [0, 0]], atol=1e-6)
+    np.testing.assert_allclose(
+        embed.embed_documents(["glass bridges", "boats", ""]), [[half, half], [0, -1], [0, 0]], atol=1e-6
+    )
     np.testing.assert_allclose(embed.embed_query("glass"), [1, 0], atol=1e-6)
 
 

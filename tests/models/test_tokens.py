@@ -54,16 +54,25 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_openais_models_are_counted_as_published(text: str, cl100k: int, o200k: int) -> None:
-    assert [counter(m)(text) for m in ("gpt-4", "gpt-3.5-turbo-0125", "text-embedding-3-small", "cl100k_base")] == [cl100k] * 4
-    assert [counter(m)(text) for m in ("gpt-4o", "gpt-4o-mini", "openai/gpt-4.1", "gpt-5-nano", "gpt-oss-20b", "o200k_base")] == [o200k] * 6
+    assert [
+        counter(m)(text) for m in ("gpt-4", "gpt-3.5-turbo-0125", "text-embedding-3-small", "cl100k_base")
+    ] == [cl100k] * 4
+    assert [
+        counter(m)(text)
+        for m in ("gpt-4o", "gpt-4o-mini", "openai/gpt-4.1", "gpt-5-nano", "gpt-oss-20b", "o200k_base")
+    ] == [o200k] * 6
 
 
 @settings(max_examples=300)
 @given(
     st.text()
-    | st.lists(st.sampled_from("the cat's 1234567 , \n\n \r\n \t <|endoftext|> ÉCOLE don't 橋 🌉 a\u0301 ( ))) \\frac{x}".split(" "))).map(
-        " ".join
-    )
+    | st.lists(
+        st.sampled_from(
+            "the cat's 1234567 , \n\n \r\n \t <|endoftext|> ÉCOLE don't 橋 🌉 a\u0301 ( ))) \\frac{x}".split(
+                " "
+            )
+        )
+    ).map(" ".join)
 )
 def test_every_text_is_counted_as_tiktoken_does(tables: Path, text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -96,14 +105,23 @@ def test_without_any_tables_nothing_is_downloaded_and_a_warning_says_that_tokens
     monkeypatch.setitem(sys.modules, "bpe_openai", None)
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
     with caplog.at_level(logging.WARNING, "ragkit"):
-        assert [counter("gpt-4o")(text) for text in ("", "a", "abcd", "abcde", "橋橋橋橋", "\ud800")] == [0, 1, 1, 2, 3, 1]
+        assert [counter("gpt-4o")(text) for text in ("", "a", "abcd", "abcde", "橋橋橋橋", "\ud800")] == [
+            0,
+            1,
+            1,
+            2,
+            3,
+            1,
+        ]
         assert counter("gpt-4o")("abcdefgh") == 2
     assert [r.getMessage() for r in caplog.records] == [
         "no tokenizer of 'gpt-4o' is on this machine: its tokens are estimated, four bytes of text each"
     ]
 
 
-def test_a_damaged_table_in_tiktokens_cache_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_table_in_tiktokens_cache_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken"
     table = tmp_path / hashlib.sha1(url.encode()).hexdigest()
     table.write_bytes(b"cut sho")

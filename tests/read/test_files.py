@@ -32,7 +32,9 @@ def read(folder: Path, content: str | bytes, name: str = "page.txt") -> list[Doc
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     _, papers = Files().read(path)
-    text = path.read_bytes().decode("utf-16" if path.read_bytes().startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+    text = path.read_bytes().decode(
+        "utf-16" if path.read_bytes().startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    )
     for paper in papers:
         [source] = sources_of(paper)
         assert source["uri"] == str(path)
@@ -96,7 +98,9 @@ THREE = [
 
 @pytest.mark.parametrize("page", [SPACED, GLUED])
 @pytest.mark.parametrize("name", ["page.txt", "page.html", "readme.md", "page"])
-def test_a_paper_page_is_told_by_its_content_and_lists_its_papers(tmp_path: Path, page: str, name: str) -> None:
+def test_a_paper_page_is_told_by_its_content_and_lists_its_papers(
+    tmp_path: Path, page: str, name: str
+) -> None:
     assert listed(tmp_path, page, name) == THREE
 
 
@@ -108,7 +112,9 @@ def test_a_paper_page_may_have_other_line_ends_a_byte_order_mark_or_utf_16(tmp_p
     assert listed(tmp_path, page.encode("utf-16")) == THREE
 
 
-@pytest.mark.parametrize("title", ["“Glass” or Death", "(In)stability of Glass", "iGlass: Small Bridges", "$\\mu$Bridge", "Glass"])
+@pytest.mark.parametrize(
+    "title", ["“Glass” or Death", "(In)stability of Glass", "iGlass: Small Bridges", "$\\mu$Bridge", "Glass"]
+)
 def test_the_first_title_is_freed_from_the_word_it_is_glued_to(tmp_path: Path, title: str) -> None:
     page = GLUED.replace("How Many People Does a Glass Bridge Carry?", title)
     assert listed(tmp_path, page) == [(title, GLASS), *THREE[1:]]
@@ -121,7 +127,11 @@ def test_only_the_first_title_is_freed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", [SPACED, GLUED])
 def test_a_title_without_an_abstract_is_a_paper_without_text(tmp_path: Path, page: str) -> None:
-    assert listed(tmp_path, page.replace(STEEL, "").replace(WOOD, "")) == [THREE[0], ("Trains on Steel", ""), (THREE[2][0], "")]
+    assert listed(tmp_path, page.replace(STEEL, "").replace(WOOD, "")) == [
+        THREE[0],
+        ("Trains on Steel", ""),
+        (THREE[2][0], ""),
+    ]
 
 
 @pytest.mark.parametrize("page", [SPACED, GLUED])
@@ -212,9 +222,7 @@ def test_titles_and_identifiers_are_read_as_they_are_written(tmp_path: Path) -> 
 
 
 def test_front_matter_may_use_any_name_and_any_value(tmp_path: Path) -> None:
-    front = (
-        'title: Glass\ntext: 1\nstart: 2\nend: 3\nname: 4\nsources: 5\n1: {2: x, y: {z: !!set {a}}}\nhalf: "\\ud800"\nraw: !!binary YQ=='
-    )
+    front = 'title: Glass\ntext: 1\nstart: 2\nend: 3\nname: 4\nsources: 5\n1: {2: x, y: {z: !!set {a}}}\nhalf: "\\ud800"\nraw: !!binary YQ=='
     [paper] = read(tmp_path, f"---\n{front}\n---\nThey carry people.", "note.md")
     assert paper.page_content == "They carry people."
     assert known(paper) == {
@@ -235,13 +243,18 @@ def test_front_matter_may_use_any_name_and_any_value(tmp_path: Path) -> None:
         ("title: [a", "its front matter is not YAML in line 3: expected ',' or ']', but got '<stream end>'"),
         ("title: a\nb: c: d", "its front matter is not YAML in line 3: mapping values are not allowed here"),
         ("just a sentence", "its front matter is not a YAML mapping such as `title: ...`"),
-        ("published: 2024-02-30", "its front matter has a value that YAML cannot read: day is out of range for month"),
+        (
+            "published: 2024-02-30",
+            "its front matter has a value that YAML cannot read: day is out of range for month",
+        ),
         ("title: !!python/object:os.system x", None),
         ("a: &a [*a]", None),
         ("a: " + "[" * 5000, None),
     ],
 )
-def test_front_matter_that_is_not_yaml_is_one_sentence(tmp_path: Path, front: str, message: str | None) -> None:
+def test_front_matter_that_is_not_yaml_is_one_sentence(
+    tmp_path: Path, front: str, message: str | None
+) -> None:
     said = refusal(tmp_path, f"---\n{front}\n---\nText.", "note.md")
     assert said.startswith("its front matter ")
     assert said == (message or said)
@@ -262,11 +275,15 @@ def test_front_matter_may_be_empty(tmp_path: Path) -> None:
         ("# Glass\n", "Glass", ""),
     ],
 )
-def test_a_heading_is_the_title_and_no_part_of_the_text(tmp_path: Path, text: str, title: str, rest: str) -> None:
+def test_a_heading_is_the_title_and_no_part_of_the_text(
+    tmp_path: Path, text: str, title: str, rest: str
+) -> None:
     assert listed(tmp_path, text, "note.md") == [(title, rest)]
 
 
-@pytest.mark.parametrize("text", ["#\n\nText.", "#  \n\nText.", "# ##\n\nText.", "\n  \n===\nText.", "## Part\n\nText.", "Text."])
+@pytest.mark.parametrize(
+    "text", ["#\n\nText.", "#  \n\nText.", "# ##\n\nText.", "\n  \n===\nText.", "## Part\n\nText.", "Text."]
+)
 def test_a_title_that_is_missing_is_guessed_from_the_name(tmp_path: Path, text: str) -> None:
     [paper] = read(tmp_path, text, "glass-bridges_v2.md")
     paper.metadata.pop("sections", None)
@@ -282,7 +299,9 @@ def test_a_heading_or_front_matter_makes_a_file_of_any_name_markdown(tmp_path: P
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_the_first_line_of_a_text_is_its_title_where_a_blank_line_follows(tmp_path: Path, newline: str) -> None:
+def test_the_first_line_of_a_text_is_its_title_where_a_blank_line_follows(
+    tmp_path: Path, newline: str
+) -> None:
     text = "\n  Glass   Bridges \n \t\n They carry people.\nThey last.\n".replace("\n", newline)
     assert listed(tmp_path, text) == [("Glass Bridges", f"They carry people.{newline}They last.")]
 
@@ -307,13 +326,30 @@ def test_a_text_without_a_title_line_is_called_after_its_file(tmp_path: Path, te
 
 # --- every kind
 
-LINES = ["Glass Bridges", "# Glass", "---", "title: Glass", "Subscribe", "SubscribeGlass", "in your email inbox!", GLASS, STEEL, "===", ""]
-lines = st.one_of(st.sampled_from(LINES), st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20))
+LINES = [
+    "Glass Bridges",
+    "# Glass",
+    "---",
+    "title: Glass",
+    "Subscribe",
+    "SubscribeGlass",
+    "in your email inbox!",
+    GLASS,
+    STEEL,
+    "===",
+    "",
+]
+lines = st.one_of(
+    st.sampled_from(LINES),
+    st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20),
+)
 
 
 @settings(max_examples=200)
 @given(
-    st.lists(st.tuples(lines, st.sampled_from(["\n", "\n\n", "\r\n", "\r"])).map("".join), max_size=12).map("".join),
+    st.lists(st.tuples(lines, st.sampled_from(["\n", "\n\n", "\r\n", "\r"])).map("".join), max_size=12).map(
+        "".join
+    ),
     st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
     st.sampled_from(["glass.txt", "glass.md", "glass"]),
 )
@@ -431,8 +467,15 @@ def test_files_are_found_in_order_each_once_and_hidden_ones_are_passed_over(tmp_
         (tmp_path / name).write_text("Text.")
     every = [tmp_path / name for name in ("a.txt", "z.txt", "b/a.txt", "b/c.txt")]
     assert Files().find([tmp_path]) == every
-    assert Files().find([tmp_path / "z.txt", tmp_path / "b", tmp_path, tmp_path / "b" / ".." / "z.txt"]) == [every[1], *every[2:], every[0]]
-    assert Files().find([tmp_path / "b" / ".x.txt", tmp_path / ".hidden"]) == [tmp_path / "b" / ".x.txt", tmp_path / ".hidden" / "x.txt"]
+    assert Files().find([tmp_path / "z.txt", tmp_path / "b", tmp_path, tmp_path / "b" / ".." / "z.txt"]) == [
+        every[1],
+        *every[2:],
+        every[0],
+    ]
+    assert Files().find([tmp_path / "b" / ".x.txt", tmp_path / ".hidden"]) == [
+        tmp_path / "b" / ".x.txt",
+        tmp_path / ".hidden" / "x.txt",
+    ]
     assert Files().find([]) == []
 
 
@@ -443,7 +486,9 @@ def test_a_folder_that_is_linked_into_itself_ends(tmp_path: Path) -> None:
     assert Files().find([tmp_path]) == [tmp_path / "a.txt", tmp_path / "self"]
 
 
-def test_paths_may_be_relative_and_are_found_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_may_be_relative_and_are_found_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "a.txt").write_text("Text.")
     monkeypatch.chdir(tmp_path)
     assert Files().find(["a.txt"]) == Files().find(["."]) == [tmp_path / "a.txt"]

@@ -73,7 +73,9 @@ def read(folder: Path, what: str, reader: Reader) -> list[Document]:
         ("stop in between", "line 251 is broken"),
     ],
 )
-def test_a_file_that_cannot_be_read_says_why_and_the_next_one_is_read(tmp_path: Path, what: str, reason: str) -> None:
+def test_a_file_that_cannot_be_read_says_why_and_the_next_one_is_read(
+    tmp_path: Path, what: str, reason: str
+) -> None:
     (tmp_path / "good.txt").write_text("Glass bridges carry people.")
     with Reader(FILES) as reader:
         with pytest.raises(LoadError) as error:
@@ -118,7 +120,9 @@ list(reader.papers(Path({str(tmp_path / "good.txt")!r})))
 print(reader._process.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", asks], capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.returncode == -signal.SIGKILL
     deadline = time.monotonic() + 20
     while Path(f"/proc/{int(done.stdout)}").exists() and time.monotonic() < deadline:

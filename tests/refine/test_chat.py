@@ -40,7 +40,11 @@ QUESTION = "How many people do glass bridges carry?"
 
 def found() -> list[Document]:
     return [
-        Document(id=str(i), page_content=text, metadata={"document_id": str(i), "start": 0, "end": len(text), "score": 1 - i / 10})
+        Document(
+            id=str(i),
+            page_content=text,
+            metadata={"document_id": str(i), "start": 0, "end": len(text), "score": 1 - i / 10},
+        )
         for i, text in enumerate(TEXTS)
     ]
 
@@ -59,15 +63,23 @@ class Reader(BaseChatModel):
     def _llm_type(self) -> str:
         return "reader"
 
-    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **_: Any) -> ChatResult:
+    def _generate(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **_: Any
+    ) -> ChatResult:
         self._asked.append(str(messages[-1].content))
         said = self.says(self._asked[-1])
-        return ChatResult(generations=[ChatGeneration(message=said if isinstance(said, AIMessage) else AIMessage(said))])
+        return ChatResult(
+            generations=[ChatGeneration(message=said if isinstance(said, AIMessage) else AIMessage(said))]
+        )
 
 
 def parts(prompt: str) -> list[tuple[str, str]]:
     """The tags of a prompt and what stands in them, but for the question."""
-    return [(tag, text) for tag, text in re.findall(r"<(\w+)-\w{16}>\n(.*?)\n</\1-", prompt, re.DOTALL) if tag != "question"]
+    return [
+        (tag, text)
+        for tag, text in re.findall(r"<(\w+)-\w{16}>\n(.*?)\n</\1-", prompt, re.DOTALL)
+        if tag != "question"
+    ]
 
 
 def grades(prompt: str) -> str:
@@ -121,12 +133,18 @@ def test_a_model_that_fails_is_an_error(make: Any, _says: object) -> None:
 
 
 def test_a_blend_of_one_keeps_the_order_that_was_there() -> None:
-    kept = PointwiseChatReranker(llm=Reader(says=grades), blend=1.0, top_k=4).compress_documents(found(), QUESTION)
-    assert [(d.page_content, round(score_of(d), 3)) for d in kept] == list(zip(TEXTS, [1.0, 0.667, 0.333, 0.0], strict=True))
+    kept = PointwiseChatReranker(llm=Reader(says=grades), blend=1.0, top_k=4).compress_documents(
+        found(), QUESTION
+    )
+    assert [(d.page_content, round(score_of(d), 3)) for d in kept] == list(
+        zip(TEXTS, [1.0, 0.667, 0.333, 0.0], strict=True)
+    )
 
 
 def test_numbers_left_out_come_after_those_named_in_the_order_that_they_had() -> None:
-    kept = ListwiseChatReranker(llm=Reader(says=lambda _: "[3]"), top_k=4).compress_documents(found(), QUESTION)
+    kept = ListwiseChatReranker(llm=Reader(says=lambda _: "[3]"), top_k=4).compress_documents(
+        found(), QUESTION
+    )
     assert [d.page_content for d in kept] == [TEXTS[2], TEXTS[0], TEXTS[1], TEXTS[3]]
 
 
@@ -144,7 +162,10 @@ def test_the_probability_of_yes_counts_where_the_server_sends_it() -> None:
         yes = worth(parts(prompt)[0][1]) / 10
         tops = [{"token": "Yes", "logprob": math.log(yes)}, {"token": "No", "logprob": math.log(1 - yes)}]
         return AIMessage(
-            "Yes", response_metadata={"logprobs": {"content": [{"token": "Yes", "logprob": math.log(yes), "top_logprobs": tops}]}}
+            "Yes",
+            response_metadata={
+                "logprobs": {"content": [{"token": "Yes", "logprob": math.log(yes), "top_logprobs": tops}]}
+            },
         )
 
     kept = PointwiseChatReranker(llm=Telling(says=likelihood), top_k=4).compress_documents(found(), QUESTION)
@@ -172,12 +193,22 @@ class _Likely(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.asked.append(body)
         value = worth(body["messages"][-1]["content"])
-        said = ("Yes" if value > 5 else "No") if "Yes or No" in body["messages"][0]["content"] else f"{value}/10"
-        tops = [{"token": t, "logprob": math.log(p), "bytes": None} for t, p in ((" yes", value / 10), ("No", 1 - value / 10))]
-        told = {"content": [{"token": said, "logprob": -0.1, "bytes": None, "top_logprobs": tops}], "refusal": None}
+        said = (
+            ("Yes" if value > 5 else "No") if "Yes or No" in body["messages"][0]["content"] else f"{value}/10"
+        )
+        tops = [
+            {"token": t, "logprob": math.log(p), "bytes": None}
+            for t, p in ((" yes", value / 10), ("No", 1 - value / 10))
+        ]
+        told = {
+            "content": [{"token": said, "logprob": -0.1, "bytes": None, "top_logprobs": tops}],
+            "refusal": None,
+        }
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": said}}
         choice |= {"logprobs": told} if self.server.tells and body.get("logprobs") else {}
-        reply = json.dumps({"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}).encode()
+        reply = json.dumps(
+            {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
+        ).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(reply)))
@@ -187,8 +218,12 @@ class _Likely(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None: ...
 
 
-@pytest.mark.parametrize(("tells", "likelihood", "calls"), [(True, True, 4), (False, True, 5), (True, False, 4)])
-def test_a_server_is_asked_for_log_probabilities_and_for_grades_if_it_has_none(tells: bool, likelihood: bool, calls: int) -> None:
+@pytest.mark.parametrize(
+    ("tells", "likelihood", "calls"), [(True, True, 4), (False, True, 5), (True, False, 4)]
+)
+def test_a_server_is_asked_for_log_probabilities_and_for_grades_if_it_has_none(
+    tells: bool, likelihood: bool, calls: int
+) -> None:
     with Likely(tells) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         llm = openai_chat(model="m", base_url=f"http://127.0.0.1:{server.server_port}/v1")
@@ -196,7 +231,9 @@ def test_a_server_is_asked_for_log_probabilities_and_for_grades_if_it_has_none(t
         server.shutdown()
     assert [(d.id, round(score_of(d), 3)) for d in kept] == [("2", 0.9), ("3", 0.6), ("0", 0.2), ("1", 0.1)]
     assert len(server.asked) == calls
-    assert [b.get("top_logprobs") for b in server.asked] == ([5] * 4 if tells and likelihood else [5] * likelihood + [None] * 4)
+    assert [b.get("top_logprobs") for b in server.asked] == (
+        [5] * 4 if tells and likelihood else [5] * likelihood + [None] * 4
+    )
 
 
 @pytest.mark.parametrize(
@@ -275,7 +312,9 @@ def test_windows_slide_from_the_end_so_that_the_best_reaches_the_top() -> None:
 
 def test_settings_that_cannot_be_are_refused() -> None:
     llm = Reader(says=grades)
-    with pytest.raises(ValueError, match="'step' must be less than 'window', so that windows overlap; got 20 and 20"):
+    with pytest.raises(
+        ValueError, match="'step' must be less than 'window', so that windows overlap; got 20 and 20"
+    ):
         ListwiseChatReranker(llm=llm, step=20)
     with pytest.raises(ValueError, match=r"'comparing' must have the placeholder '\{fence\}'"):
         PairwiseChatReranker(llm=llm, comparing="A or B?")

@@ -58,18 +58,28 @@ def entered(corpus: Corpus, text: str, title: str = "Bridges", **metadata: Any) 
 
 
 def paper(text: str, identity: str = "p", title: str = "Bridges") -> Document:
-    return Document(id=identity, page_content=text, metadata={"title": title, "sources": [{"uri": "a.txt", "start": 0, "end": len(text)}]})
+    return Document(
+        id=identity,
+        page_content=text,
+        metadata={"title": title, "sources": [{"uri": "a.txt", "start": 0, "end": len(text)}]},
+    )
 
 
 def cut(whole: Document, *spans: tuple[int, int], **metadata: Any) -> list[Document]:
     """Passages of a paper, best first."""
     return [
-        scored(passage(whole, start, end, sources=sources_of(whole), **metadata), 1.0 - n / 10, {"dense": 0.5 - n / 10})
+        scored(
+            passage(whole, start, end, sources=sources_of(whole), **metadata),
+            1.0 - n / 10,
+            {"dense": 0.5 - n / 10},
+        )
         for n, (start, end) in enumerate(spans)
     ]
 
 
-def refined(refiner: BaseDocumentCompressor, passages: Sequence[Document], question: str = "") -> list[Document]:
+def refined(
+    refiner: BaseDocumentCompressor, passages: Sequence[Document], question: str = ""
+) -> list[Document]:
     return list(refiner.compress_documents(passages, question))
 
 
@@ -92,7 +102,10 @@ def test_a_passage_that_does_not_fit_the_budget_is_cut_behind_its_last_sentence_
         "Steel ones carry trains. All of them sway in the wind.",
     ]
     kept = refined(TokenBudget(max_tokens=42), given)
-    assert texts(kept) == ["Glass bridges carry 40 people. They were tested in 1999.", "Steel ones carry trains."]
+    assert texts(kept) == [
+        "Glass bridges carry 40 people. They were tested in 1999.",
+        "Steel ones carry trains.",
+    ]
     assert offsets(kept) == [(0, 56), (57, 81)]
     assert kept[1].metadata == {**given[1].metadata, "end": 81}
     assert kept[1].id != given[1].id
@@ -105,19 +118,23 @@ def test_a_passage_of_which_no_sentence_fits_is_left_out_and_a_shorter_one_after
 
 
 def test_titles_and_numbers_count_in_the_budget() -> None:
-    titled = cut(paper("Steel sways.", title="A Very Long Title of Many Words about Bridges of Glass"), (0, 12))
+    titled = cut(
+        paper("Steel sways.", title="A Very Long Title of Many Words about Bridges of Glass"), (0, 12)
+    )
     assert counter("gpt-4o")("Steel sways.") == 4
     assert refined(TokenBudget(max_tokens=12), titled) == []
     assert texts(refined(TokenBudget(max_tokens=30), titled)) == ["Steel sways."]
 
 
-def test_a_budget_for_a_model_without_a_tokenizer_estimates_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_budget_for_a_model_without_a_tokenizer_estimates_and_says_so_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     counter.cache_clear()
     with caplog.at_level(logging.WARNING, "ragkit"):
         for _ in range(2):
-            assert texts(refined(TokenBudget(max_tokens=20, model="some-llama:8b"), cut(paper(GLASS), (0, 111)))) == [
-                "Glass bridges carry 40 people. They were tested in 1999."
-            ]
+            assert texts(
+                refined(TokenBudget(max_tokens=20, model="some-llama:8b"), cut(paper(GLASS), (0, 111)))
+            ) == ["Glass bridges carry 40 people. They were tested in 1999."]
     assert [r.getMessage() for r in caplog.records] == [
         "no tokenizer of 'some-llama:8b' is on this machine: its tokens are estimated, four bytes of text each"
     ]
@@ -137,14 +154,19 @@ def test_the_best_stand_first_and_last_and_the_weakest_in_the_middle() -> None:
 # --- sentences
 
 
-def test_of_each_passage_the_sentences_that_match_the_question_are_kept_as_passages_in_reading_order() -> None:
+def test_of_each_passage_the_sentences_that_match_the_question_are_kept_as_passages_in_reading_order() -> (
+    None
+):
     [given] = cut(paper(GLASS), (0, 111), section=["Results"], kind="body")
     found = refined(MatchingSentences(), [given], "What do steel and glass bridges carry?")
     assert [(p.page_content, span_of(p)[1:]) for p in found] == [
         ("Glass bridges carry 40 people.", (0, 30)),
         ("Steel ones carry trains.", (57, 81)),
     ]
-    assert [p.metadata for p in found] == [{**given.metadata, "end": 30}, {**given.metadata, "start": 57, "end": 81}]
+    assert [p.metadata for p in found] == [
+        {**given.metadata, "end": 30},
+        {**given.metadata, "start": 57, "end": 81},
+    ]
     assert len({p.id for p in found}) == 2
 
 
@@ -157,7 +179,9 @@ def test_most_and_share_limit_the_sentences_and_the_best_is_always_kept() -> Non
     [given] = cut(paper(GLASS), (0, 111))
     question = "What do steel and glass bridges carry?"
     assert texts(refined(MatchingSentences(most=1), [given], question)) == ["Glass bridges carry 40 people."]
-    assert texts(refined(MatchingSentences(share=1.0), [given], question)) == ["Glass bridges carry 40 people."]
+    assert texts(refined(MatchingSentences(share=1.0), [given], question)) == [
+        "Glass bridges carry 40 people."
+    ]
 
 
 def test_a_passage_in_which_nothing_matches_stays_whole() -> None:
@@ -167,7 +191,9 @@ def test_a_passage_in_which_nothing_matches_stays_whole() -> None:
 
 
 def test_a_sentence_that_a_better_passage_has_is_not_repeated() -> None:
-    found = refined(MatchingSentences(), cut(paper(GLASS), (0, 56), (31, 111)), "When were they tested, those of steel?")
+    found = refined(
+        MatchingSentences(), cut(paper(GLASS), (0, 56), (31, 111)), "When were they tested, those of steel?"
+    )
     assert offsets(found) == [(31, 56), (57, 81)]
 
 
@@ -180,7 +206,9 @@ def test_an_embedder_finds_sentences_that_share_no_word_with_the_question() -> N
 
     given = cut(paper(GLASS), (0, 111))
     assert refined(MatchingSentences(), given, "When examined?") == given
-    assert texts(refined(MatchingSentences(embed=Topics()), given, "When examined?")) == ["They were tested in 1999."]
+    assert texts(refined(MatchingSentences(embed=Topics()), given, "When examined?")) == [
+        "They were tested in 1999."
+    ]
 
 
 # --- distinct
@@ -203,7 +231,10 @@ def test_a_passage_that_lies_in_a_better_one_is_dropped_and_one_that_holds_it_is
 
 
 def test_passages_of_fewer_than_three_words_are_compared_whole() -> None:
-    given = [cut(paper(text, str(n)), (0, len(text)))[0] for n, text in enumerate(["Steel.", "steel", "Steel sways.", "...", "!!!"])]
+    given = [
+        cut(paper(text, str(n)), (0, len(text)))[0]
+        for n, text in enumerate(["Steel.", "steel", "Steel sways.", "...", "!!!"])
+    ]
     assert texts(refined(Distinct(), given)) == ["Steel.", "Steel sways.", "...", "!!!"]
 
 
@@ -216,7 +247,10 @@ def test_a_passage_is_read_with_the_sentences_around_it(corpus: Corpus) -> None:
     refiner = Neighbours(before=1, after=0)
     refiner.attach_corpus(corpus)
     [found] = refined(refiner, [given])
-    assert (found.page_content, span_of(found)[1:]) == ("They were tested in 1999. Steel ones carry trains.", (31, 81))
+    assert (found.page_content, span_of(found)[1:]) == (
+        "They were tested in 1999. Steel ones carry trains.",
+        (31, 81),
+    )
     assert found.metadata == {**given.metadata, "start": 31}
     refiner = Neighbours(before=9, after=9)
     refiner.attach_corpus(corpus)
@@ -226,7 +260,9 @@ def test_a_passage_is_read_with_the_sentences_around_it(corpus: Corpus) -> None:
 def test_a_sentence_that_a_passage_cuts_is_made_whole(corpus: Corpus) -> None:
     refiner = Neighbours(before=0, after=0)
     refiner.attach_corpus(corpus)
-    assert texts(refined(refiner, cut(entered(corpus, GLASS + " "), (36, 60)))) == ["They were tested in 1999. Steel ones carry trains."]
+    assert texts(refined(refiner, cut(entered(corpus, GLASS + " "), (36, 60)))) == [
+        "They were tested in 1999. Steel ones carry trains."
+    ]
 
 
 def test_passages_that_overlap_or_touch_become_one_with_the_best_score_of_each(corpus: Corpus) -> None:
@@ -235,7 +271,10 @@ def test_passages_that_overlap_or_touch_become_one_with_the_best_score_of_each(c
     refiner = Neighbours(before=0, after=0)
     refiner.attach_corpus(corpus)
     last, wood, first, second = (
-        cut(whole, (82, 111)) + cut(other, (0, 16)) + cut(whole, (0, 30)) + [scored(*cut(whole, (31, 56)), 2.0, {"dense": 0.1, "bm25": 7})]
+        cut(whole, (82, 111))
+        + cut(other, (0, 16))
+        + cut(whole, (0, 30))
+        + [scored(*cut(whole, (31, 56)), 2.0, {"dense": 0.1, "bm25": 7})]
     )
     found = refined(refiner, [last, wood, first, second])
     assert texts(found) == [
@@ -271,7 +310,10 @@ def test_a_passage_that_another_source_brought_whole_is_cut_to_spans_of_itself()
     brought = Document(page_content=GLASS, metadata={"title": "Bridges", "url": "https://example.org"})
     whole = span_of(brought).document_id
     [cut_short] = refined(TokenBudget(max_tokens=26), [brought])
-    assert (cut_short.page_content, span_of(cut_short)) == ("Glass bridges carry 40 people. They were tested in 1999.", (whole, 0, 56))
+    assert (cut_short.page_content, span_of(cut_short)) == (
+        "Glass bridges carry 40 people. They were tested in 1999.",
+        (whole, 0, 56),
+    )
     [tested] = refined(MatchingSentences(), [brought], "What was tested?")
     assert (tested.page_content, span_of(tested)) == ("They were tested in 1999.", (whole, 31, 56))
     assert tested.metadata == {**brought.metadata, "document_id": whole, "start": 31, "end": 56}
@@ -315,15 +357,21 @@ REFINERS: list[BaseDocumentCompressor] = [
     WholeSection(max_characters=60),
 ]
 words_of_papers = st.sampled_from(
-    "Glass bridges carry 40 people. They were tested, e.g. in 1999. sway 橋。 Steel \n\n # ! Ünï 🌉 [1] \t".split(" ")
+    "Glass bridges carry 40 people. They were tested, e.g. in 1999. sway 橋。 Steel \n\n # ! Ünï 🌉 [1] \t".split(
+        " "
+    )
 )
-papers = st.lists(words_of_papers, min_size=1, max_size=40).map(" ".join) | st.text(min_size=1, max_size=80).filter(str.strip)
+papers = st.lists(words_of_papers, min_size=1, max_size=40).map(" ".join) | st.text(
+    min_size=1, max_size=80
+).filter(str.strip)
 
 
 @st.composite
 def ranked(draw: st.DrawFn) -> list[tuple[str, list[tuple[int, int]]]]:
     """Papers and the spans of their passages."""
-    drawn = draw(st.lists(papers.filter(lambda t: t.isprintable() or "\n" in t), min_size=1, max_size=3, unique=True))
+    drawn = draw(
+        st.lists(papers.filter(lambda t: t.isprintable() or "\n" in t), min_size=1, max_size=3, unique=True)
+    )
     spans = []
     for text in drawn:
         place = st.integers(0, len(text))
@@ -334,7 +382,9 @@ def ranked(draw: st.DrawFn) -> list[tuple[str, list[tuple[int, int]]]]:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(ranked(), st.sampled_from(["What do glass bridges carry?", "", "橋 Ünï sway"]))
-def test_whatever_a_refiner_gives_is_the_text_at_its_span(corpus: Corpus, drawn: list[Any], question: str) -> None:
+def test_whatever_a_refiner_gives_is_the_text_at_its_span(
+    corpus: Corpus, drawn: list[Any], question: str
+) -> None:
     known: dict[str, Document] = {}
     given: list[Document] = []
     for text, spans in drawn:
@@ -363,7 +413,10 @@ def test_whatever_a_refiner_gives_is_the_text_at_its_span(corpus: Corpus, drawn:
             assert all(any(span_of(p).holds(span_of(g)) for p in found) for g in given)
         if isinstance(refiner, Distinct):
             assert refined(refiner, found, question) == found
-    assert all(asyncio.run(r.acompress_documents(given, question)) == refined(r, given, question) for r in REFINERS[:1] + REFINERS[4:6])
+    assert all(
+        asyncio.run(r.acompress_documents(given, question)) == refined(r, given, question)
+        for r in REFINERS[:1] + REFINERS[4:6]
+    )
 
 
 def test_the_refiners_keep_the_contract_with_arguments_too() -> None:
@@ -374,7 +427,9 @@ def test_the_refiners_keep_the_contract_with_arguments_too() -> None:
 
 
 def test_the_refiners_work_together_in_a_pipeline_file(tmp_path: Path) -> None:
-    (tmp_path / "a.md").write_text(f"# On Bridges\n\n## Glass\n\n{GLASS}\n\n## Wood\n\nWooden bridges rot. They are cheap.\n")
+    (tmp_path / "a.md").write_text(
+        f"# On Bridges\n\n## Glass\n\n{GLASS}\n\n## Wood\n\nWooden bridges rot. They are cheap.\n"
+    )
     (tmp_path / "ragkit.yaml").write_text(
         "ingest: {chunk: {type: sentence, max_tokens: 14, overlap: 0}, index: bm25}\n"
         "answer:\n"
@@ -390,16 +445,27 @@ def test_the_refiners_work_together_in_a_pipeline_file(tmp_path: Path) -> None:
     rag = ragkit.load(tmp_path / "ragkit.yaml", corpus=tmp_path / "corpus")
     rag.ingest(tmp_path / "a.md")
     answer = rag.ask("When were glass bridges tested?")
-    assert texts(answer.context) == ["Glass bridges carry 40 people. They were tested in 1999.", "Wooden bridges rot."]
+    assert texts(answer.context) == [
+        "Glass bridges carry 40 people. They were tested in 1999.",
+        "Wooden bridges rot.",
+    ]
     [known] = rag.corpus.documents(rag.corpus.document_ids()).values()
-    assert all(known.page_content[span_of(p).start : span_of(p).end] == p.page_content for p in answer.context)
+    assert all(
+        known.page_content[span_of(p).start : span_of(p).end] == p.page_content for p in answer.context
+    )
     (tmp_path / "again.yaml").write_text(ragkit.dump(rag))
     assert ragkit.dump(ragkit.load(tmp_path / "again.yaml")) == ragkit.dump(rag)
 
 
-@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "context.md").read_text(), re.DOTALL))
+@pytest.mark.parametrize(
+    "block", re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "context.md").read_text(), re.DOTALL)
+)
 def test_the_pipelines_in_the_documentation_load(block: str, tmp_path: Path) -> None:
-    around = "ingest: {chunk: sentence, index: bm25}\n" + block + "  retrieve: {type: lexical, index: bm25}\n  generate: extractive\n"
+    around = (
+        "ingest: {chunk: sentence, index: bm25}\n"
+        + block
+        + "  retrieve: {type: lexical, index: bm25}\n  generate: extractive\n"
+    )
     (tmp_path / "shown.yaml").write_text(around)
     (tmp_path / "again.yaml").write_text(text := ragkit.dump(ragkit.load(tmp_path / "shown.yaml")))
     assert ragkit.dump(ragkit.load(tmp_path / "again.yaml")) == text

@@ -38,7 +38,13 @@ def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 QUESTION = "How many people do glass bridges carry?"
-TEXTS = ["glass bridges carry many people", "wooden", "they are tested every year . " * 20, "unknown words here", "glass wooden glass"]
+TEXTS = [
+    "glass bridges carry many people",
+    "wooden",
+    "they are tested every year . " * 20,
+    "unknown words here",
+    "glass wooden glass",
+]
 
 
 # --- cross-encoders
@@ -61,7 +67,9 @@ def test_scores_are_those_of_sentence_transformers(cross_encoder: Path, backend:
     assert np.allclose(reranker.scores(QUESTION, TEXTS), wanted, atol=1e-3)
 
 
-def test_a_question_longer_than_the_passage_is_cut_as_sentence_transformers_cuts_it(cross_encoder: Path) -> None:
+def test_a_question_longer_than_the_passage_is_cut_as_sentence_transformers_cuts_it(
+    cross_encoder: Path,
+) -> None:
     long = "what glass bridge " * 40
     reranker = CrossEncoderReranker(model=str(cross_encoder), precision="f32")
     assert np.allclose(reranker.scores(long, TEXTS), reference(cross_encoder, long, TEXTS), atol=1e-3)
@@ -71,12 +79,16 @@ def test_of_two_labels_the_second_is_yes(tmp_path: Path) -> None:
     directory = tiny_cross_encoder(tmp_path / "two", labels=2)
     logits = reference(directory, QUESTION, TEXTS)
     wanted = np.exp(logits[:, 1]) / np.exp(logits).sum(axis=1)
-    assert np.allclose(CrossEncoderReranker(model=str(directory), precision="f32").scores(QUESTION, TEXTS), wanted, atol=1e-3)
+    assert np.allclose(
+        CrossEncoderReranker(model=str(directory), precision="f32").scores(QUESTION, TEXTS), wanted, atol=1e-3
+    )
 
 
 def test_passages_come_best_first_with_the_title_read(cross_encoder: Path) -> None:
     wanted = reference(cross_encoder, QUESTION, [searchable(p) for p in passages()])
-    kept = CrossEncoderReranker(model=str(cross_encoder), precision="f32", top_k=2).compress_documents(passages(), QUESTION)
+    kept = CrossEncoderReranker(model=str(cross_encoder), precision="f32", top_k=2).compress_documents(
+        passages(), QUESTION
+    )
     assert [p.id for p in kept] == [passages()[i].id for i in np.argsort(-wanted)[:2]]
     assert np.allclose([score_of(p) for p in kept], np.sort(wanted)[::-1][:2], atol=1e-3)
 
@@ -97,7 +109,9 @@ def test_a_blend_is_the_weighted_sum_of_scores_scaled_to_one() -> None:
     assert blended([0.2, 0.2], [5.0, 9.0], 0.5) == [0.5, 1.0]
 
 
-def test_a_model_is_converted_once(cross_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_converted_once(
+    cross_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RAGKIT_CACHE", str(tmp_path))
     asked = f"from ragkit.refine.cross_encoder import *; CrossEncoderReranker(model={str(cross_encoder)!r}).scores('a', ['b'])"
     assert "torch" in imports_heavy(asked)
@@ -106,18 +120,25 @@ def test_a_model_is_converted_once(cross_encoder: Path, tmp_path: Path, monkeypa
 
 def test_a_model_that_is_nowhere_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ModelError, match=r"the model 'cross-encoder/none' is neither a directory.*; give a directory, or download it"):
+    with pytest.raises(
+        ModelError,
+        match=r"the model 'cross-encoder/none' is neither a directory.*; give a directory, or download it",
+    ):
         CrossEncoderReranker(model="cross-encoder/none").compress_documents(passages(), QUESTION)
 
 
 def test_an_embedding_model_is_no_cross_encoder() -> None:
-    with pytest.raises(ModelError, match=r"is no cross-encoder, but a BertModel; .* make one with `ragkit train reranker`"):
+    with pytest.raises(
+        ModelError, match=r"is no cross-encoder, but a BertModel; .* make one with `ragkit train reranker`"
+    ):
         CrossEncoderReranker(model="all-MiniLM-L6-v2").scores(QUESTION, TEXTS)
 
 
 def test_a_model_of_three_labels_is_no_reranker(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="tells 3 labels apart; a reranker has one"):
-        CrossEncoderReranker(model=str(tiny_cross_encoder(tmp_path / "three", labels=3))).scores(QUESTION, TEXTS)
+        CrossEncoderReranker(model=str(tiny_cross_encoder(tmp_path / "three", labels=3))).scores(
+            QUESTION, TEXTS
+        )
 
 
 # --- late interaction
@@ -130,7 +151,12 @@ class Lettered(HashedEmbeddings):
 
     def token_vectors(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
         self.given.extend(texts)
-        return [np.array([np.eye(26)[ord(word[0]) - 97] for word in text.split()], dtype=np.float32).reshape(-1, 26) for text in texts]
+        return [
+            np.array([np.eye(26)[ord(word[0]) - 97] for word in text.split()], dtype=np.float32).reshape(
+                -1, 26
+            )
+            for text in texts
+        ]
 
 
 @pytest.fixture
@@ -140,12 +166,22 @@ def lettered() -> Lettered:
 
 
 def found(*texts: str) -> list[Document]:
-    return [Document(id=text, page_content=text, metadata={"document_id": text, "score": 1.0 - i / 10}) for i, text in enumerate(texts)]
+    return [
+        Document(id=text, page_content=text, metadata={"document_id": text, "score": 1.0 - i / 10})
+        for i, text in enumerate(texts)
+    ]
 
 
 def test_the_score_is_the_share_of_the_question_that_is_met(lettered: Lettered) -> None:
-    kept = LateInteraction(embed=lettered, blend=0.0).compress_documents(found("a", "a b", "a b c", "x"), "b c b c")
-    assert [(p.page_content, score_of(p)) for p in kept] == [("a b c", 1.0), ("a b", 0.5), ("a", 0.0), ("x", 0.0)]
+    kept = LateInteraction(embed=lettered, blend=0.0).compress_documents(
+        found("a", "a b", "a b c", "x"), "b c b c"
+    )
+    assert [(p.page_content, score_of(p)) for p in kept] == [
+        ("a b c", 1.0),
+        ("a b", 0.5),
+        ("a", 0.0),
+        ("x", 0.0),
+    ]
 
 
 def test_a_text_without_tokens_scores_nothing(lettered: Lettered) -> None:
@@ -161,7 +197,11 @@ def test_passages_are_embedded_once(lettered: Lettered) -> None:
 
 
 def test_a_memory_of_nothing_changes_no_score(lettered: Lettered) -> None:
-    assert LateInteraction(embed=lettered, cache_megabytes=0).scores("a b", ["b", "c", "b a"]) == [0.5, 0.0, 1.0]
+    assert LateInteraction(embed=lettered, cache_megabytes=0).scores("a b", ["b", "c", "b a"]) == [
+        0.5,
+        0.0,
+        1.0,
+    ]
 
 
 def test_what_was_unused_for_longest_is_forgotten_first() -> None:
@@ -177,7 +217,11 @@ def test_pooling_joins_alike_tokens() -> None:
     joined = pooled(vectors, 2)
     assert joined.shape == (2, 3)
     assert np.allclose(np.linalg.norm(joined, axis=1), 1.0)
-    assert [pooled(vectors, 1).shape, pooled(vectors[:1], 3).shape, pooled(vectors[:0], 2).shape] == [(4, 3), (1, 3), (0, 3)]
+    assert [pooled(vectors, 1).shape, pooled(vectors[:1], 3).shape, pooled(vectors[:0], 2).shape] == [
+        (4, 3),
+        (1, 3),
+        (0, 3),
+    ]
     assert (pooled(vectors, 2) @ vectors[0]).max() > 0.9
 
 
@@ -189,7 +233,9 @@ def test_embeddings_without_tokens_are_refused() -> None:
 def test_a_pipeline_file_that_gives_it_such_embeddings_is_refused_with_the_place(tmp_path: Path) -> None:
     text = (Path(ragkit.__file__).parent / "default.yaml").read_text()
     file = tmp_path / "a.yaml"
-    file.write_text(text.replace("refine: {type: top, k: 6}", "refine: {type: late_interaction, embed: {type: hashed}}"))
+    file.write_text(
+        text.replace("refine: {type: top, k: 6}", "refine: {type: late_interaction, embed: {type: hashed}}")
+    )
     with pytest.raises(ragkit.ConfigError, match=r"answer\.refine.*which HashedEmbeddings does not give"):
         ragkit.load(file)
 
@@ -220,14 +266,19 @@ def test_a_repetition_gives_way_to_what_is_new() -> None:
 
 
 def test_with_relevance_alone_nothing_changes_its_place() -> None:
-    kept = MaximalMarginalRelevance(embed=Placed(), lambda_=1.0, k=2).compress_documents(found("1 0", "1 0", "0 1"), "?")
+    kept = MaximalMarginalRelevance(embed=Placed(), lambda_=1.0, k=2).compress_documents(
+        found("1 0", "1 0", "0 1"), "?"
+    )
     assert [score_of(p) for p in kept] == pytest.approx([1.0, 0.5])
 
 
 def test_worths_never_rise() -> None:
     chance = np.random.default_rng(0)
     given = found(*(" ".join(map(str, row)) for row in chance.normal(size=(20, 3))))
-    worths = [score_of(p) for p in MaximalMarginalRelevance(embed=Placed(), lambda_=0.3, k=20).compress_documents(given, "?")]
+    worths = [
+        score_of(p)
+        for p in MaximalMarginalRelevance(embed=Placed(), lambda_=0.3, k=20).compress_documents(given, "?")
+    ]
     assert worths == sorted(worths, reverse=True)
     assert len(worths) == 20
 
@@ -240,7 +291,9 @@ def test_vectors_that_the_corpus_keeps_are_not_made_again(tmp_path: Path) -> Non
     rag = Rag(
         corpus=tmp_path / "corpus",
         ingest=ingest,
-        answer=AnswerPipeline(retrieve=[DenseRetriever(store=store)], refine=[mmr], generate=ExtractiveGenerator()),
+        answer=AnswerPipeline(
+            retrieve=[DenseRetriever(store=store)], refine=[mmr], generate=ExtractiveGenerator()
+        ),
     )
     rag.ingest(tmp_path / "a.txt")
     hits = rag.search("glass bridges")

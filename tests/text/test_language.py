@@ -33,7 +33,10 @@ def test_what_could_be_english_is(text: str) -> None:
     [
         ("de", "Mit wie vielen In-Batch-Negativen wird PEG trainiert?"),
         ("de", "Was macht MaxSim?"),
-        ("de", "Was sagt „The Power of Noise: Redefining Retrieval for RAG Systems“ über zufällige Dokumente?"),
+        (
+            "de",
+            "Was sagt „The Power of Noise: Redefining Retrieval for RAG Systems“ über zufällige Dokumente?",
+        ),
         ("fr", "Combien de négatifs PEG utilise-t-il par lot ?"),
         ("es", "¿Cuántos parámetros tiene Auto-J?"),
         ("it", "Quanti parametri ha il modello?"),
@@ -62,13 +65,20 @@ def test_every_language_has_one_code_and_one_name() -> None:
 
 @pytest.mark.parametrize(
     ("code", "text"),
-    [("it", "SFR-RAG ha 9B parametri."), ("de", "Auto-J hat 13B Parameter."), ("nl", "GPT-3.5 en GPT-4"), ("zh", "由 GPT-4 生成的。")],
+    [
+        ("it", "SFR-RAG ha 9B parametri."),
+        ("de", "Auto-J hat 13B Parameter."),
+        ("nl", "GPT-3.5 en GPT-4"),
+        ("zh", "由 GPT-4 生成的。"),
+    ],
 )
 def test_of_a_few_words_it_can_be_told_in_which_of_two_languages_they_are(code: str, text: str) -> None:
     assert likelier(text, code)
     assert not likelier(text, "en", code)
 
 
-@pytest.mark.parametrize(("code", "text"), [("de", "Auto-J has 13B parameters."), ("fr", "PEG beats BGE."), ("it", "SFR-RAG-9B")])
+@pytest.mark.parametrize(
+    ("code", "text"), [("de", "Auto-J has 13B parameters."), ("fr", "PEG beats BGE."), ("it", "SFR-RAG-9B")]
+)
 def test_names_and_english_words_are_likelier_english(code: str, text: str) -> None:
     assert not likelier(text, code)

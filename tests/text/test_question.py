@@ -19,14 +19,23 @@ from ragkit.text.question import Asked, Said, answers, parts, unmentioned
         ),
         (
             "How many parameters do the judge Auto-J and the model SFR-RAG have?",
-            ["How many parameters do the judge Auto-J", "How many parameters do the judge the model SFR-RAG have?"],
+            [
+                "How many parameters do the judge Auto-J",
+                "How many parameters do the judge the model SFR-RAG have?",
+            ],
         ),
         ("Which is larger, Auto-J or SFR-RAG?", ["Which is larger, Auto-J", "Which is larger, SFR-RAG"]),
         (
             "Which of the two, PEG or BGE, is trained on more data?",
-            ["Which of the two, PEG, is trained on more data", "Which of the two, BGE, is trained on more data"],
+            [
+                "Which of the two, PEG, is trained on more data",
+                "Which of the two, BGE, is trained on more data",
+            ],
         ),
-        ("Compare the sizes of Auto-J and SFR-RAG", ["Compare the sizes of Auto-J", "Compare the sizes of SFR-RAG"]),
+        (
+            "Compare the sizes of Auto-J and SFR-RAG",
+            ["Compare the sizes of Auto-J", "Compare the sizes of SFR-RAG"],
+        ),
         ("Auto-J vs. BEIR", ["Auto-J", "BEIR"]),
         ("Compare P-Adapters with prompt tuning", ["Compare P-Adapters with prompt tuning"]),
         ("Does PEG use MARCO or NQ?", ["Does PEG use MARCO or NQ?"]),
@@ -34,7 +43,10 @@ from ragkit.text.question import Asked, Said, answers, parts, unmentioned
         ("Which of BERT, T5 or XLNet is largest?", ["Which of BERT, T5 or XLNet is largest?"]),
         ("Which of BERT, T5 or XLNet?", ["Which of BERT, T5 or XLNet?"]),
         ("Which model is better, BERT, T5 or XLNet?", ["Which model is better, BERT, T5 or XLNet?"]),
-        ("What is the accuracy of BERT vs. XLNet on GLUE?", ["What is the accuracy of BERT vs. XLNet on GLUE?"]),
+        (
+            "What is the accuracy of BERT vs. XLNet on GLUE?",
+            ["What is the accuracy of BERT vs. XLNet on GLUE?"],
+        ),
         ("What is BERT vs XLNet and who made T5?", ["What is BERT vs XLNet", "who made T5?"]),
         ("Compare BERT with T5. How large is XLNet?", ["Compare BERT with T5. How large is XLNet?"]),
         ("compare" + " " * 5000 + "x", ["compare" + " " * 5000 + "x"]),
@@ -133,7 +145,12 @@ def test_a_brief_answer_is_one(question: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "question", ["How do large language models store facts?", "Which length normalization is used?", "Explain how large models work."]
+    "question",
+    [
+        "How do large language models store facts?",
+        "Which length normalization is used?",
+        "Explain how large models work.",
+    ],
 )
 def test_an_adjective_asks_for_no_number(question: str) -> None:
     assert not Asked.of(question).asks_number

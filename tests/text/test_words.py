@@ -16,8 +16,36 @@ def cut(text: str) -> list[str]:
 
 
 PIECES = [
-    *("We show it. ", "tasks.We ", "et al. ", "(e.g. ", "i.e. ", "3.5 ", "J. K. ", "Ph.D. ", "U.S. ", "torch.Tensor ", "word ", "x"),
-    *("http://a.org/b?c=1. ", "# Heading\n", "\n- item ", "\n1. ", "\r\n", "\n\n", "\r", "\t", "。", "日本語", "“No.” ", "?! ", "...", " "),
+    *(
+        "We show it. ",
+        "tasks.We ",
+        "et al. ",
+        "(e.g. ",
+        "i.e. ",
+        "3.5 ",
+        "J. K. ",
+        "Ph.D. ",
+        "U.S. ",
+        "torch.Tensor ",
+        "word ",
+        "x",
+    ),
+    *(
+        "http://a.org/b?c=1. ",
+        "# Heading\n",
+        "\n- item ",
+        "\n1. ",
+        "\r\n",
+        "\n\n",
+        "\r",
+        "\t",
+        "。",
+        "日本語",
+        "“No.” ",
+        "?! ",
+        "...",
+        " ",
+    ),
     *("e\u0301", "한국어 ", "😀", "👩\u200d🔬", "\x00", "\u2028", "\u00a0", "\ufeff", "[1]", "\ud800"),
 ]
 texts = st.one_of(st.lists(st.sampled_from(PIECES), max_size=25).map("".join), st.text(max_size=60))
@@ -52,7 +80,10 @@ def test_a_blank_line_always_ends_a_sentence(one: str, other: str) -> None:
     [
         ("We solve many tasks.We show more.", ["We solve many tasks.", "We show more."]),
         ("It beats 70% of them.However, it is slow.", ["It beats 70% of them.", "However, it is slow."]),
-        ("It helps (see A.1).In\nthis paper we ask why.", ["It helps (see A.1).", "In\nthis paper we ask why."]),
+        (
+            "It helps (see A.1).In\nthis paper we ask why.",
+            ["It helps (see A.1).", "In\nthis paper we ask why."],
+        ),
         ("Does it work?We do not know!It may.", ["Does it work?", "We do not know!", "It may."]),
         ("日本語です。次の文です。", ["日本語です。", "次の文です。"]),
         ("他说：“好。”然后走了。真的？！是的", ["他说：“好。”", "然后走了。", "真的？！", "是的"]),
@@ -89,7 +120,16 @@ def test_a_stop_that_ends_no_sentence_cuts_none(text: str) -> None:
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_headings_and_list_items_are_sentences_of_their_own(newline: str) -> None:
-    lines = ["# On Bridges", "They carry people. They", "last.", "- glass ones", "* wooden ones", "2) steel ones", "## Cost", "Little"]
+    lines = [
+        "# On Bridges",
+        "They carry people. They",
+        "last.",
+        "- glass ones",
+        "* wooden ones",
+        "2) steel ones",
+        "## Cost",
+        "Little",
+    ]
     assert cut(newline.join(lines)) == [
         "# On Bridges",
         "They carry people.",
@@ -145,7 +185,17 @@ def test_trimmed_is_what_strip_leaves(text: str, one: int, other: int) -> None:
 
 
 def test_words_are_lower_case_whole_and_in_order() -> None:
-    assert words("Don’t use GPT-4's state_of-the-art Größe!") == ["don’t", "use", "gpt", "4's", "state", "of", "the", "art", "grösse"]
+    assert words("Don’t use GPT-4's state_of-the-art Größe!") == [
+        "don’t",
+        "use",
+        "gpt",
+        "4's",
+        "state",
+        "of",
+        "the",
+        "art",
+        "grösse",
+    ]
 
 
 def test_an_accent_is_one_however_it_is_written() -> None:
@@ -153,7 +203,13 @@ def test_an_accent_is_one_however_it_is_written() -> None:
 
 
 def test_stems_are_what_two_phrasings_share() -> None:
-    assert stems("The bridges were tested, and the testing of a bridge is a test.") == ["bridg", "test", "test", "bridg", "test"]
+    assert stems("The bridges were tested, and the testing of a bridge is a test.") == [
+        "bridg",
+        "test",
+        "test",
+        "bridg",
+        "test",
+    ]
     assert stems("It is not for us to say X or 7") == ["say", "7"]
 
 
@@ -180,8 +236,13 @@ def test_a_number_is_written_one_way(text: str, expected: set[str]) -> None:
     assert numbers(text) == expected
 
 
-@given(st.integers(1, 10**9), st.sampled_from([(1, ("",)), (1000, ("k", "K", " thousand")), (10**6, ("M", "m", " million"))]))
-def test_every_way_to_write_a_number_is_the_same_number(count: int, scale: tuple[int, tuple[str, ...]]) -> None:
+@given(
+    st.integers(1, 10**9),
+    st.sampled_from([(1, ("",)), (1000, ("k", "K", " thousand")), (10**6, ("M", "m", " million"))]),
+)
+def test_every_way_to_write_a_number_is_the_same_number(
+    count: int, scale: tuple[int, tuple[str, ...]]
+) -> None:
     power, marks = scale
     whole = str(count * power)
     assert numbers(f"They have {count * power:,} of them.") == {whole}

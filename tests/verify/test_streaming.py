@@ -31,7 +31,10 @@ SAID = "Glass bridges carry 40 people [1]. They carry 50 cars [3]. They are test
 
 
 def events(
-    said: str, policy: Policy = "drop", verify: Verifier | None = EvidenceVerifier(), generate: Generator | None = None
+    said: str,
+    policy: Policy = "drop",
+    verify: Verifier | None = EvidenceVerifier(),
+    generate: Generator | None = None,
 ) -> list[Event]:
     """What happens while a model says *said*, a character a token; sync and async alike."""
     generate = generate or CitedGenerator(scripted_chat([said]))
@@ -54,7 +57,9 @@ def outcome(happened: list[Event]) -> Answer:
 
 
 def claims(happened: list[Event]) -> list[tuple[int, str, str, bool]]:
-    return [(e.index, e.claim.text, str(e.claim.verdict), e.shown) for e in happened if isinstance(e, Checked)]
+    return [
+        (e.index, e.claim.text, str(e.claim.verdict), e.shown) for e in happened if isinstance(e, Checked)
+    ]
 
 
 def said_before(happened: list[Event], index: int) -> str:
@@ -82,7 +87,10 @@ def test_what_drop_takes_out_is_never_shown_and_the_rest_is_numbered_as_in_the_a
         ((), "the source does not have the number 50"),
         ((2,), ""),
     ]
-    assert [e.citation.quote for e in happened if isinstance(e, Cited)] == ["Glass bridges carry 40 people.", "They are tested every year."]
+    assert [e.citation.quote for e in happened if isinstance(e, Cited)] == [
+        "Glass bridges carry 40 people.",
+        "They are tested every year.",
+    ]
     shown = [e.claim for e in happened if isinstance(e, Checked) and e.shown]
     assert tuple(shown) == outcome(happened).claims
 
@@ -112,7 +120,11 @@ class SlowVerifier(Verifier):
         judge = EvidenceVerifier()
         return (
             yield from call(
-                "verify", lambda given: next(iter(e.result for e in steps(judge.flow(given)) if isinstance(e, Finished))), answer
+                "verify",
+                lambda given: next(
+                    iter(e.result for e in steps(judge.flow(given)) if isinstance(e, Finished))
+                ),
+                answer,
             )
         )
 
@@ -133,11 +145,15 @@ class FickleVerifier(EvidenceVerifier):
         if len(judged.claims) < 2:
             return judged
         first, *others = judged.claims
-        return judged.model_copy(update={"claims": (first.model_copy(update={"verdict": Verdict.UNSUPPORTED}), *others)})
+        return judged.model_copy(
+            update={"claims": (first.model_copy(update={"verdict": Verdict.UNSUPPORTED}), *others)}
+        )
 
 
 def test_a_claim_whose_verdict_changes_is_told_of_again() -> None:
-    happened = events("Glass bridges carry 40 people [1]. They are tested every year [2].", verify=FickleVerifier())
+    happened = events(
+        "Glass bridges carry 40 people [1]. They are tested every year [2].", verify=FickleVerifier()
+    )
     assert claims(happened) == [
         (0, "Glass bridges carry 40 people.", "supported", True),
         (0, "Glass bridges carry 40 people.", "unsupported", False),
@@ -187,7 +203,22 @@ def test_a_sentence_is_whole_when_no_mark_can_follow_it(text: str, sentences: st
     assert whole(text) == sentences
 
 
-pieces = st.sampled_from(["Glass bridges carry 40 people", " [1]", "[2]", ". ", ".", "\n", "- ", "They last", "3.5", "e.g. ", "[", "] "])
+pieces = st.sampled_from(
+    [
+        "Glass bridges carry 40 people",
+        " [1]",
+        "[2]",
+        ". ",
+        ".",
+        "\n",
+        "- ",
+        "They last",
+        "3.5",
+        "e.g. ",
+        "[",
+        "] ",
+    ]
+)
 texts = st.lists(pieces | st.text(string.ascii_letters + " .[]1\n", max_size=5), max_size=12).map("".join)
 
 
@@ -219,7 +250,9 @@ def test_what_is_shown_in_the_end_is_the_answer(sentences: list[str]) -> None:
     shown = tuple(e.claim for _, e in sorted(last.items()) if e.shown)
     assert shown == outcome(happened).claims
     cited = {e.citation.number: e.citation.quote for e in happened if isinstance(e, Cited)}
-    assert [cited[c.number] for c in outcome(happened).citations] == [c.quote for c in outcome(happened).citations]
+    assert [cited[c.number] for c in outcome(happened).citations] == [
+        c.quote for c in outcome(happened).citations
+    ]
     assert len(last) == len(parse(" ".join(sentences) or "Nothing."))
 
 
@@ -250,16 +283,24 @@ def second(said: str, question: str = QUESTION) -> Answer:
     ids=["declines", "is not supported", "does not say the number", "says several things"],
 )
 def test_the_papers_own_sentence_answers_where_the_model_does_not(said: str) -> None:
-    assert second(said, "How many people may be on a glass bridge?").text == "“On Bridges”: Glass bridges carry 40 people. [1]"
+    assert (
+        second(said, "How many people may be on a glass bridge?").text
+        == "“On Bridges”: Glass bridges carry 40 people. [1]"
+    )
 
 
 def test_an_answer_of_the_model_stays_where_it_says_what_is_asked_for() -> None:
-    assert second("40 people can walk on glass bridges [1].").text == "40 people can walk on glass bridges. [1]"
+    assert (
+        second("40 people can walk on glass bridges [1].").text == "40 people can walk on glass bridges. [1]"
+    )
 
 
 def test_an_answer_of_the_model_stays_where_the_papers_say_no_more() -> None:
     told = "They are tested every year [2]. Glass bridges carry people [1]."
-    assert second(told, "Who has built the glass bridges?").text == "They are tested every year. [1] Glass bridges carry people. [2]"
+    assert (
+        second(told, "Who has built the glass bridges?").text
+        == "They are tested every year. [1] Glass bridges carry people. [2]"
+    )
 
 
 def test_the_model_is_shown_what_focus_leaves_and_the_verifier_sees_all() -> None:
@@ -271,7 +312,9 @@ def test_the_model_is_shown_what_focus_leaves_and_the_verifier_sees_all() -> Non
             shown.append(task.context.text())
             return (yield from super().write(task))
 
-    pipeline = AnswerPipeline(retrieve=[], focus=[Top(k=1)], generate=Listening(model), verify=EvidenceVerifier())
+    pipeline = AnswerPipeline(
+        retrieve=[], focus=[Top(k=1)], generate=Listening(model), verify=EvidenceVerifier()
+    )
     answer = outcome(list(steps(pipeline.respond(QUESTION, passages()))))
     assert shown == ["“On Bridges”\n[1] Glass bridges carry 40 people."]
     assert answer.text == "They are tested every year. [1] Glass bridges carry 40 people. [2]"

@@ -63,7 +63,10 @@ def test_the_same_words_in_another_order_support_a_claim(claim: str) -> None:
 @pytest.mark.parametrize(
     ("claim", "reason"),
     [
-        ("In 2024, glass bridges near Oslo carried 1,200 people.", "the source does not have the number 2024"),
+        (
+            "In 2024, glass bridges near Oslo carried 1,200 people.",
+            "the source does not have the number 2024",
+        ),
         ("Glass bridges near Oslo carried 1,300 people.", "the source does not have the number 1300"),
         ("Glass bridges carried 4.55% more than steel ones.", "the source does not have the number 4.55"),
         ("In 2023, glass bridges near Oslo carried 1", "the source does not have the number 1"),
@@ -71,8 +74,14 @@ def test_the_same_words_in_another_order_support_a_claim(claim: str) -> None:
         ("People near Oslo carried a GPT-3 of glass.", "the source does not name 'gpt-3'"),
         ("They do bend.", "one of claim and source is negated, the other is not"),
         ("They bend.", "one of claim and source is negated, the other is not"),
-        ("Glass bridges never carried 1,200 people near Oslo.", "one of claim and source is negated, the other is not"),
-        ("Glass bridges didn’t carry 1,200 people near Oslo.", "one of claim and source is negated, the other is not"),
+        (
+            "Glass bridges never carried 1,200 people near Oslo.",
+            "one of claim and source is negated, the other is not",
+        ),
+        (
+            "Glass bridges didn’t carry 1,200 people near Oslo.",
+            "one of claim and source is negated, the other is not",
+        ),
     ],
 )
 def test_a_wrong_number_a_missing_name_or_a_flipped_negation_does_not_hold(claim: str, reason: str) -> None:
@@ -97,23 +106,40 @@ def test_part_of_a_number_or_of_a_denial_is_not_word_for_word(claim: str, quote:
 
 
 @pytest.mark.parametrize(
-    "quote", ["Although it is not new, glass bends.", "It is not new. Glass bends.", "Glass bends. It is not new.", "in tasks.Glass bends."]
+    "quote",
+    [
+        "Although it is not new, glass bends.",
+        "It is not new. Glass bends.",
+        "Glass bends. It is not new.",
+        "in tasks.Glass bends.",
+    ],
 )
 def test_a_denial_of_something_else_does_not_count(quote: str) -> None:
     assert support_of("Glass bends.", quote).score == 1.0
 
 
 def test_the_size_in_a_models_name_is_a_number_of_the_source() -> None:
-    assert support_of("Our Glass-RAG has 9B parameters.", "Glass-RAG-9B is our model.", "Parameters of Glass-RAG").holds
+    assert support_of(
+        "Our Glass-RAG has 9B parameters.", "Glass-RAG-9B is our model.", "Parameters of Glass-RAG"
+    ).holds
     assert "9000000000" in support_of("Glass-RAG has 9B parameters.", "Glass-RAG-9 is our model.").reason
     for other in ("Wood-RAG-9B", "Wood-2-9B"):
-        assert "9000000000" in support_of("Glass-RAG has 9B parameters.", f"Glass-RAG has fewer parameters than {other}.").reason
+        assert (
+            "9000000000"
+            in support_of(
+                "Glass-RAG has 9B parameters.", f"Glass-RAG has fewer parameters than {other}."
+            ).reason
+        )
 
 
 @pytest.mark.parametrize(
     ("claim", "quote", "reason"),
     [
-        ("It answers in 80 ms.", "It answers 80 % in time.", "the number 80 is of 'ms' in the claim and of '%' in the source"),
+        (
+            "It answers in 80 ms.",
+            "It answers 80 % in time.",
+            "the number 80 is of 'ms' in the claim and of '%' in the source",
+        ),
         (
             "It has 1.5B tokens.",
             "It has 1.5B parameters and saw 300B tokens.",
@@ -146,15 +172,31 @@ def test_a_number_of_what_may_be_the_same_is_no_mistake(claim: str, quote: str) 
 @pytest.mark.parametrize(
     ("claim", "quote", "reason"),
     [
-        ("Glass outperforms steel.", "On all tests steel outperforms glass.", "the claim compares the other way round than the source"),
+        (
+            "Glass outperforms steel.",
+            "On all tests steel outperforms glass.",
+            "the claim compares the other way round than the source",
+        ),
         (
             "Glass is outperformed by steel.",
             "On all tests glass outperforms steel.",
             "the claim compares the other way round than the source",
         ),
-        ("Steel is stronger than glass.", "Glass is much stronger than steel.", "the claim compares the other way round than the source"),
-        ("The load increased by 5%.", "The load has decreased by 5%.", "the claim says 'increased' where the source says 'decreased'"),
-        ("Glass is worse than steel.", "We find glass better than steel.", "the claim says 'worse' where the source says 'better'"),
+        (
+            "Steel is stronger than glass.",
+            "Glass is much stronger than steel.",
+            "the claim compares the other way round than the source",
+        ),
+        (
+            "The load increased by 5%.",
+            "The load has decreased by 5%.",
+            "the claim says 'increased' where the source says 'decreased'",
+        ),
+        (
+            "Glass is worse than steel.",
+            "We find glass better than steel.",
+            "the claim says 'worse' where the source says 'better'",
+        ),
     ],
 )
 def test_a_comparison_turned_round_does_not_hold(claim: str, quote: str, reason: str) -> None:
@@ -178,13 +220,17 @@ def test_what_claim_and_source_have_in_common_is_counted() -> None:
     assert likeness("glass wood stone paper", "Glass and wood.") == Likeness(covered=0.5, paired=1 / 3)
     assert likeness("glass wood", "The wood of glass.") == Likeness(covered=1.0, paired=0.0)
     assert likeness("In 2023, glass bends.", "Glass bends.", "A title") == Likeness(covered=1.0, paired=1.0)
-    assert likeness("A survey of glass", "Glass bends.", "Survey", aligned=0.5) == Likeness(covered=1.0, paired=0.0, aligned=0.5)
+    assert likeness("A survey of glass", "Glass bends.", "Survey", aligned=0.5) == Likeness(
+        covered=1.0, paired=0.0, aligned=0.5
+    )
     assert likeness("", "Glass bends.") == Likeness(covered=0.0, paired=0.0)
 
 
 def test_more_in_common_is_more_probable_but_never_certain() -> None:
     for aligned in (None, 1.0):
-        alike = [Likeness(c, p, aligned) for c, p in ((0.0, 0.0), (0.5, 0.0), (0.5, 0.5), (1.0, 0.5), (1.0, 1.0))]
+        alike = [
+            Likeness(c, p, aligned) for c, p in ((0.0, 0.0), (0.5, 0.0), (0.5, 0.5), (1.0, 0.5), (1.0, 1.0))
+        ]
         assert [probability(a) for a in alike] == sorted(probability(a) for a in alike)
         assert probability(alike[-1]) < 1
     assert probability(Likeness(0.5, 0.2, 0.9)) > probability(Likeness(0.5, 0.2, 0.4))
@@ -195,12 +241,17 @@ def test_the_share_of_the_claims_words_in_the_source_is_the_reason() -> None:
     assert found == Support(probability(Likeness(0.5, 1 / 3)), "50% of the claim's words are in the source")
     assert not found.holds
     assert support_of("glass bridges carry many people", "Every day, glass bridges carry people.").holds
-    assert support_of("glass paper", "wood") == Support(probability(Likeness(0.0, 0.0)), "0% of the claim's words are in the source")
+    assert support_of("glass paper", "wood") == Support(
+        probability(Likeness(0.0, 0.0)), "0% of the claim's words are in the source"
+    )
 
 
 def test_words_put_together_from_different_places_count_less() -> None:
     text = "Tall men built glass bridges. Old women crossed steel roads."
-    whole, mixed = "Glass bridges were built by tall men.", "Old men built steel bridges; tall women crossed glass roads."
+    whole, mixed = (
+        "Glass bridges were built by tall men.",
+        "Old men built steel bridges; tall women crossed glass roads.",
+    )
     assert support_of(whole, text).score > support_of(mixed, text).score
 
 
@@ -211,7 +262,10 @@ def test_a_claim_that_says_nothing_is_not_supported(claim: str) -> None:
 
 def test_names_may_stand_in_another_form_and_capitals_throughout_name_nothing() -> None:
     assert missing_names("We use BERT and Bergen's bridges in Oslo", "Bert's bridge at Oslo") == ["bergen"]
-    assert missing_names("We met in Natural-Questions and Rome, then Paris", "natural questions") == ["rome", "paris"]
+    assert missing_names("We met in Natural-Questions and Rome, then Paris", "natural questions") == [
+        "rome",
+        "paris",
+    ]
     assert missing_names("NO BRIDGE OF ROME BENDS", "") == []
 
 
@@ -224,12 +278,18 @@ def test_the_closest_sentence_shares_most_words_and_is_the_shortest_of_equals() 
 
 def test_the_smallest_span_that_supports_a_claim_is_found() -> None:
     text = "Bridges are old. Glass ones bend. Steel ones hold trains. Wood rots."
-    assert smallest_support("Glass ones bend.", text) == ((17, 33), Support(1.0, "the source says it word for word"))
+    assert smallest_support("Glass ones bend.", text) == (
+        (17, 33),
+        Support(1.0, "the source says it word for word"),
+    )
     (start, end), found = smallest_support("Glass bends and steel holds.", text)
     assert text[start:end] == "Glass ones bend. Steel ones hold trains."
     assert found.reason == "every word of the claim is in the source"
     (start, end), found = smallest_support("Glass bends and steel holds.", text, most=1)
-    assert (text[start:end], found.reason) == ("Glass ones bend.", "50% of the claim's words are in the source")
+    assert (text[start:end], found.reason) == (
+        "Glass ones bend.",
+        "50% of the claim's words are in the source",
+    )
     assert smallest_support("Glass bends.", "")[0] == (0, 0)
 
 
@@ -277,9 +337,14 @@ def test_a_name_that_is_asked_about_may_stand_elsewhere_in_the_passage_and_anoth
     asked = Setting("How many negatives does PEG train with?", passage)
     quote = "It trains with 80,000 negatives."
     assert support_of("PEG trains with 80,000 negatives.", quote, setting=asked).holds
-    assert support_of("ORPO trains with 80,000 negatives.", quote, setting=asked).reason == "the source does not name 'orpo'"
     assert (
-        support_of("DPR trains with 80,000 negatives.", quote, setting=Setting("How does DPR train?", passage)).reason
+        support_of("ORPO trains with 80,000 negatives.", quote, setting=asked).reason
+        == "the source does not name 'orpo'"
+    )
+    assert (
+        support_of(
+            "DPR trains with 80,000 negatives.", quote, setting=Setting("How does DPR train?", passage)
+        ).reason
         == "the source does not name 'dpr'"
     )
 
@@ -298,7 +363,12 @@ def test_a_negation_of_other_words_does_not_count() -> None:
 
 @pytest.mark.parametrize(
     "claim",
-    ["Additionally, glass bends.", "According to the sources, glass bends.", "Glass bends, as stated in the paper.", "Glass bends."],
+    [
+        "Additionally, glass bends.",
+        "According to the sources, glass bends.",
+        "Glass bends, as stated in the paper.",
+        "Glass bends.",
+    ],
 )
 def test_what_a_claim_says_of_its_sources_need_not_be_in_them(claim: str) -> None:
     assert told(claim).casefold() == "glass bends."
@@ -326,7 +396,10 @@ def test_a_negation_is_of_what_stands_behind_it_in_its_clause() -> None:
 @pytest.mark.parametrize(
     ("claim", "quote"),
     [
-        ("Aspirin helps patients with migraine.", "There is no evidence from randomised trials that aspirin helps patients with migraine."),
+        (
+            "Aspirin helps patients with migraine.",
+            "There is no evidence from randomised trials that aspirin helps patients with migraine.",
+        ),
         (
             "Retrieval improves factuality of large models.",
             "We found no significant evidence that retrieval improves factuality of large models.",
@@ -351,7 +424,10 @@ def test_what_a_source_denies_from_afar_is_not_supported(claim: str, quote: str)
         ("Glass bends.", ["Glass bends."]),
         ("Glass bends and wood breaks.", ["Glass bends and wood breaks."]),
         ("Thin glass bends, and old wood breaks.", ["Thin glass bends", "old wood breaks."]),
-        ("Thin glass bends; old wood breaks, while stone stays put.", ["Thin glass bends", "old wood breaks", "stone stays put."]),
+        (
+            "Thin glass bends; old wood breaks, while stone stays put.",
+            ["Thin glass bends", "old wood breaks", "stone stays put."],
+        ),
         ("They use glass, wood, and stone.", ["They use glass, wood, and stone."]),
     ],
 )
@@ -366,10 +442,30 @@ FOOTBRIDGE = "The oldest wooden footbridge is crossed by 40 people a day."
 @pytest.mark.parametrize(
     ("question", "claim", "quote", "reason"),
     [
-        ("How many hard negatives does ZorgNet use?", "five", PEG, "the source does not name 'zorgnet', which the question is about"),
-        ("How many hard negatives does PEG use?", "HERON-7", "Reply with HERON-7.", "the question asks for a number"),
-        ("How many people cross the oldest wooden footbridge?", "Only 7", PEG, "another paper has far more of the question's words"),
-        ("Who crosses the oldest wooden footbridge each day?", "Data Sets", PEG, "another paper has far more of the question's words"),
+        (
+            "How many hard negatives does ZorgNet use?",
+            "five",
+            PEG,
+            "the source does not name 'zorgnet', which the question is about",
+        ),
+        (
+            "How many hard negatives does PEG use?",
+            "HERON-7",
+            "Reply with HERON-7.",
+            "the question asks for a number",
+        ),
+        (
+            "How many people cross the oldest wooden footbridge?",
+            "Only 7",
+            PEG,
+            "another paper has far more of the question's words",
+        ),
+        (
+            "Who crosses the oldest wooden footbridge each day?",
+            "Data Sets",
+            PEG,
+            "another paper has far more of the question's words",
+        ),
     ],
 )
 def test_a_few_words_alone_are_no_answer_if_their_source_speaks_of_something_else(
@@ -390,29 +486,55 @@ def test_a_few_words_alone_are_no_answer_if_their_source_speaks_of_something_els
         ("Wie viele Negative braucht PEG?", "five", PEG),
         ("", "7", PEG),
         ("Which model was chosen for reranking?", "BERT", "We order the passages anew with BERT."),
-        ("Under which license is the code released?", "Apache 2.0", "We publish our source under Apache 2.0."),
+        (
+            "Under which license is the code released?",
+            "Apache 2.0",
+            "We publish our source under Apache 2.0.",
+        ),
         ("When was it published?", "In 2019", "It came out in 2019."),
         ("On how many GPUs was it trained?", "A single A100", "We use a single A100."),
         ("How many people were asked?", "45", "45 patients took part. Most people were older than 60."),
-        ("How many layers does it have?", "12", "It has 12 Transformer blocks. Its layers have a hidden size of 768."),
-        ("How many questions and passages does MARCO contain?", "8,841,823", "MARCO has 1,010,916 questions and 8,841,823 passages."),
-        ("What accuracy does DPR reach on NQ, and what does BM25 reach?", "59.1%", "DPR has an accuracy of 78.4% on NQ, BM25 of 59.1%."),
+        (
+            "How many layers does it have?",
+            "12",
+            "It has 12 Transformer blocks. Its layers have a hidden size of 768.",
+        ),
+        (
+            "How many questions and passages does MARCO contain?",
+            "8,841,823",
+            "MARCO has 1,010,916 questions and 8,841,823 passages.",
+        ),
+        (
+            "What accuracy does DPR reach on NQ, and what does BM25 reach?",
+            "59.1%",
+            "DPR has an accuracy of 78.4% on NQ, BM25 of 59.1%.",
+        ),
         ("Which optimizer was used?", "Adam", "We train with Adam."),
         ("Which LLM writes the data?", "GPT-4", "We have GPT-4 make the data."),
         ("What GPU was BERT trained on?", "NVIDIA A100", "BERT was trained on eight NVIDIA A100 GPUs."),
         ("How many parameters does GPT3 have?", "175", "GPT-3 has 175 billion parameters."),
-        ("Which programming language is it written in?", "R.", "It is written in the programming language R."),
+        (
+            "Which programming language is it written in?",
+            "R.",
+            "It is written in the programming language R.",
+        ),
         ("How many hard negatives does PEG use?", "7", "PEG uses 7 hard negatives and does not overfit."),
         ("How often is the index rebuilt?", "On Mondays.", "The index is rebuilt on Mondays."),
         ("What kind of GPU was used?", "NVIDIA A100", "It ran on one NVIDIA A100."),
-        ("How many images are in the data set?", "12 million", "The data set has 12 million labelled images."),
+        (
+            "How many images are in the data set?",
+            "12 million",
+            "The data set has 12 million labelled images.",
+        ),
         ("How many people were enrolled?", "120", "We enrolled 120 patients. 12 people left."),
         ("How many benchmarks are used, and which?", "BEIR, MTEB", "Two benchmarks are used: BEIR, MTEB."),
         ("Womit wurde das BERT-Modell trainiert?", "Adam", "The BERT model is trained with Adam."),
         ("BERT模型的研究有多少参与者？", "40", "我们使用BERT模型，共有40位参与者。"),
     ],
 )
-def test_a_few_words_alone_are_an_answer_if_nothing_speaks_against_it(question: str, claim: str, source: str) -> None:
+def test_a_few_words_alone_are_an_answer_if_nothing_speaks_against_it(
+    question: str, claim: str, source: str
+) -> None:
     [span] = [smallest_support(claim, source, "Notes", question=question)[0]]
     setting = Setting(question, source, ("An optimizer matters, says a GPU.",))
     assert support_of(claim, source[slice(*span)], "Notes", setting=setting).holds

@@ -24,7 +24,17 @@ from ragkit.evaluate.testset.plain import Writer
 from ragkit.flow import Event, Finished, Progress
 from ragkit.rag import Rag
 
-__all__ = ["KINDS", "ChatModel", "Entry", "GoldSpan", "Kind", "Testset", "write", "write_events", "written_as_beir"]
+__all__ = [
+    "KINDS",
+    "ChatModel",
+    "Entry",
+    "GoldSpan",
+    "Kind",
+    "Testset",
+    "write",
+    "write_events",
+    "written_as_beir",
+]
 
 
 @dataclass(frozen=True)
@@ -42,12 +52,21 @@ def written_as_beir(folder: Path, rag: Rag, entries: Sequence[Entry]) -> None:
         for at in range(0, len(identities), BATCH)
         for paper in rag.corpus.documents(identities[at : at + BATCH]).values()
     )
-    cases = [Case(e.id, e.question, relevant={span.document_id: 1.0 for span in e.spans}) for e in entries if e.spans]
+    cases = [
+        Case(e.id, e.question, relevant={span.document_id: 1.0 for span in e.spans})
+        for e in entries
+        if e.spans
+    ]
     write_beir(folder, papers, cases)
 
 
 def write(
-    rag: Rag, size: int = 50, kinds: Sequence[Kind] = KINDS, llm: BaseChatModel | None = None, unanswerable: float = 0.2, seed: int = 0
+    rag: Rag,
+    size: int = 50,
+    kinds: Sequence[Kind] = KINDS,
+    llm: BaseChatModel | None = None,
+    unanswerable: float = 0.2,
+    seed: int = 0,
 ) -> Testset:
     """At most *size* questions about the papers of *rag*; fewer if the papers do not give more good ones.
 
@@ -61,7 +80,12 @@ def write(
 
 
 def write_events(
-    rag: Rag, size: int = 50, kinds: Sequence[Kind] = KINDS, llm: BaseChatModel | None = None, unanswerable: float = 0.2, seed: int = 0
+    rag: Rag,
+    size: int = 50,
+    kinds: Sequence[Kind] = KINDS,
+    llm: BaseChatModel | None = None,
+    unanswerable: float = 0.2,
+    seed: int = 0,
 ) -> Iterator[Event]:
     """The same, as a stream of `Progress("testset", questions kept, size)` that ends with `Finished(testset)`."""
     pool = Pool(rag, size, random.Random(seed))
@@ -70,7 +94,9 @@ def write_events(
     yield Progress("testset", 0, size)
     queues = {kind: writer.drafts(kind) for kind in kinds}
     while len(kept.entries) < size:
-        enough = kept.count("unanswerable") >= round(unanswerable * (len(kept.entries) + 1)) and set(kinds) != {"unanswerable"}
+        enough = kept.count("unanswerable") >= round(unanswerable * (len(kept.entries) + 1)) and set(
+            kinds
+        ) != {"unanswerable"}
         open_ = [kind for kind in queues if kind != "unanswerable" or not enough]
         if not open_:
             break

@@ -36,7 +36,9 @@ class Draft:
 class Kept:
     """The questions kept so far, and why others were not."""
 
-    def __init__(self, rag: Rag, pool: Pool, size: int, confirms: Callable[[Draft, Sequence[Document]], bool]) -> None:
+    def __init__(
+        self, rag: Rag, pool: Pool, size: int, confirms: Callable[[Draft, Sequence[Document]], bool]
+    ) -> None:
         self.rag, self.confirms = rag, confirms
         self.entries: list[Entry] = []
         self.rejected: Counter[str] = Counter()
@@ -64,7 +66,14 @@ class Kept:
         self._asked.append(frozenset(stems(draft.question)))
         self._spans |= {(s.paper.id, s.start, s.end) for s in draft.gold}
         spans = tuple(
-            GoldSpan(document_id=s.paper.id, title=title_of(s.paper.document), start=s.start, end=s.end, quote=s.text) for s in draft.gold
+            GoldSpan(
+                document_id=s.paper.id,
+                title=title_of(s.paper.document),
+                start=s.start,
+                end=s.end,
+                quote=s.text,
+            )
+            for s in draft.gold
         )
         titles = tuple(title_of(paper.document) for paper in draft.near) if draft.gold else ()
         self.entries.append(
@@ -85,11 +94,15 @@ class Kept:
             return "enough of this paper"
         if not reads_well(draft.question):
             return "clumsy"
-        if _POINTS_NOWHERE.search(re.sub(r"^According to .*?, how many", "How many", _without_titles(draft.question))):
+        if _POINTS_NOWHERE.search(
+            re.sub(r"^According to .*?, how many", "How many", _without_titles(draft.question))
+        ):
             return "points nowhere"
         if draft.gold and _gives_away(draft):
             return "gives the answer away"
-        if draft.kind in ("number", "definition", "fact") and not all(draft.answer in s.plain for s in draft.gold):
+        if draft.kind in ("number", "definition", "fact") and not all(
+            draft.answer in s.plain for s in draft.gold
+        ):
             return "answer not in the span"
         own = frozenset(stems(draft.question))
         if any(len(own & other) >= 0.8 * len(own | other) for other in self._asked):
@@ -111,7 +124,9 @@ def reads_well(question: str) -> bool:
         (5 if numbers(question) or not question.startswith("What ") else 3) <= size <= 34
         and question.endswith("?")
         and bare.count("?") == 1
-        and not re.search(r"[\\$^_{}<>=|*\[\]~]|https?:|www\.|\bet al\b|\s[,.;)?]|\(\s|[.!] [A-Z]| - |--", bare)
+        and not re.search(
+            r"[\\$^_{}<>=|*\[\]~]|https?:|www\.|\bet al\b|\s[,.;)?]|\(\s|[.!] [A-Z]| - |--", bare
+        )
         and bare.count("(") == bare.count(")")
         and question.count('"') % 2 == 0
         and all(a != b for a, b in pairwise(said))
@@ -136,7 +151,9 @@ def _gives_away(draft: Draft) -> bool:
     asked, said = " ".join(words(draft.question)), " ".join(words(draft.answer))
     if draft.kind == "two_papers":
         return False
-    if f" {said} " in f" {asked} " or (draft.kind == "number" and numbers(draft.answer) & numbers(draft.question)):
+    if f" {said} " in f" {asked} " or (
+        draft.kind == "number" and numbers(draft.answer) & numbers(draft.question)
+    ):
         return True
     wanted = set(stems(draft.answer))
     return len(wanted & set(stems(draft.question))) > 0.6 * len(wanted)
@@ -145,7 +162,11 @@ def _gives_away(draft: Draft) -> bool:
 def _is_ambiguous(draft: Draft, hits: Sequence[Document]) -> bool:
     """Does a sentence of another paper among *hits* answer the question as well?"""
     own, asked = {paper.id for paper in draft.near}, set(stems(draft.question))
-    defines = re.compile(rf"(?<![\w-]){re.escape(draft.about)}(?: \([^)]*\))?(?: is|,) (?:an?|the)\b") if draft.about else None
+    defines = (
+        re.compile(rf"(?<![\w-]){re.escape(draft.about)}(?: \([^)]*\))?(?: is|,) (?:an?|the)\b")
+        if draft.about
+        else None
+    )
     for hit in hits:
         if span_of(hit).document_id not in own:
             for start, end in sentences(hit.page_content):

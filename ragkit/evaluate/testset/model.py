@@ -72,7 +72,9 @@ class ModelWriter(Writer):
         """Does the model answer the question the same from the sentences that answer it, or not at all from what is found?"""
         if draft.kind == "two_papers":
             return True
-        text = "\n\n".join([s.plain for s in draft.gold] or [f"{title_of(hit)}\n{hit.page_content}" for hit in hits])
+        text = "\n\n".join(
+            [s.plain for s in draft.gold] or [f"{title_of(hit)}\n{hit.page_content}" for hit in hits]
+        )
         reply = self._say(fenced(_CHECK, {"text": f"{text}\n\nQuestion: {draft.question}"}))
         if draft.kind == "unanswerable":
             return "NOT IN THE TEXT" in reply.upper()
@@ -98,11 +100,21 @@ def read_question(reply: str) -> Written | None:
     lines = {
         key: m[1]
         for key in ("question", "answer", "sentence")
-        if (m := re.search(rf"\b{key}\b[\"'*\s]*[:=][\"'*\s]*(.+?)[\"'*,\s]*$", reply, re.IGNORECASE | re.MULTILINE))
+        if (
+            m := re.search(
+                rf"\b{key}\b[\"'*\s]*[:=][\"'*\s]*(.+?)[\"'*,\s]*$", reply, re.IGNORECASE | re.MULTILINE
+            )
+        )
     }
-    return _written(lines["question"], lines.get("answer", ""), lines.get("sentence", "")) if "question" in lines else None
+    return (
+        _written(lines["question"], lines.get("answer", ""), lines.get("sentence", ""))
+        if "question" in lines
+        else None
+    )
 
 
 def _written(question: object, answer: object, sentence: object) -> Written:
     number = re.search(r"\d{1,4}", str(sentence))
-    return Written(" ".join(str(question).split()), " ".join(str(answer).split()), int(number[0]) if number else 0)
+    return Written(
+        " ".join(str(question).split()), " ".join(str(answer).split()), int(number[0]) if number else 0
+    )

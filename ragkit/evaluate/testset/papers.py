@@ -110,7 +110,9 @@ class Paper:
             for thing in things(sentence.plain, list(found)):
                 found[thing.name] = found[thing.name] or thing.head
         for name in found:
-            if not found[name] and (used := re.search(rf"(?<![\w-]){re.escape(name)} ({HEADS})\b", self.text)):
+            if not found[name] and (
+                used := re.search(rf"(?<![\w-]){re.escape(name)} ({HEADS})\b", self.text)
+            ):
                 found[name] = used[1]
         return found
 
@@ -121,7 +123,12 @@ class Paper:
         for name, _ in sorted(times.items(), key=lambda each: (-each[1], each[0])):
             often = len(re.findall(rf"(?<![\w-]){re.escape(name)}(?![\w-])", self.text)) >= 3
             if often and (
-                is_name(name) or (name.istitle() and name.casefold() in names(self.text) and not mentions(self.text, name.lower()))
+                is_name(name)
+                or (
+                    name.istitle()
+                    and name.casefold() in names(self.text)
+                    and not mentions(self.text, name.lower())
+                )
             ):
                 return [name]
         return []
@@ -131,13 +138,22 @@ class Paper:
         """How a question refers to the paper."""
         initials = "".join(word[0] for word in words(self.title) if word not in STOPWORDS)
         for name, head in self.coined.items():
-            is_main = re.fullmatch(f"{MODEL}|{METHOD}", head) or (len(name) > 2 and name.casefold() in initials)
+            is_main = re.fullmatch(f"{MODEL}|{METHOD}", head) or (
+                len(name) > 2 and name.casefold() in initials
+            )
             if is_main or re.match(rf"{re.escape(name)}\s*[:—–-]", self.title):
                 return f"the {name} paper"
-        study = re.fullmatch(r"(?:A|An|The) ((?:[\w-]+ ){0,3}(?:Survey|Study|Review|Analysis|Overview) (?:on|of|in) .+)", self.title)
+        study = re.fullmatch(
+            r"(?:A|An|The) ((?:[\w-]+ ){0,3}(?:Survey|Study|Review|Analysis|Overview) (?:on|of|in) .+)",
+            self.title,
+        )
         if study and CLEAN_TITLE.fullmatch(study[1]):
             return f"the {self._lowered(study[1])}"
-        if CLEAN_TITLE.fullmatch(self.title) and not is_sentence(self.title) and len(self.title.split()) <= 10:
+        if (
+            CLEAN_TITLE.fullmatch(self.title)
+            and not is_sentence(self.title)
+            and len(self.title.split()) <= 10
+        ):
             return f"the paper on {self._lowered(self.title)}"
         return f"the paper “{self.title.rstrip('.')}”"
 
@@ -184,7 +200,11 @@ class Pool:
     def rarity(self, phrase: str) -> float:
         """How rare the words of a phrase are in what was read, on average."""
         own = stems(phrase)
-        return sum(math.log((1 + len(self._read)) / (1 + self._numbers_of[s])) for s in own) / len(own) if own else 0.0
+        return (
+            sum(math.log((1 + len(self._read)) / (1 + self._numbers_of[s])) for s in own) / len(own)
+            if own
+            else 0.0
+        )
 
     def with_term(self, term: str) -> list[Paper]:
         """The papers that mention *term*: of those read, and of those that are found for it."""

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 _TOKEN = r"(?:[A-Z]\w*|[a-z]+[A-Z0-9]\w*)(?:[-+/.]\w+)*"
 NAME = rf"{_TOKEN}(?: (?:{_TOKEN}|\d+(?:\.\d+)?)){{0,2}}"
-_COINING = (
-    r"(?:propos|introduc|present|develop|describ|releas|creat|construct|design|unveil|contribut)(?:e|es|ed|s|ing)?|build|builds|built"
-)
+_COINING = r"(?:propos|introduc|present|develop|describ|releas|creat|construct|design|unveil|contribut)(?:e|es|ed|s|ing)?|build|builds|built"
 INTRODUCTIONS = (
     re.compile(rf"\b(?:{_COINING})(?: and \w+)? (?:the )?(?P<name>{NAME})(?=[ ,.;:(])"),
     re.compile(rf"\b(?:{_COINING})(?: and \w+)? (?P<phrase>[^,.;:()]{{4,90}}) \((?P<name>{NAME})\)"),
@@ -40,12 +38,18 @@ _SENTENCE_TITLE = re.compile(
     r"|\b(?:is|are|can|do|does|make|makes|need|needs|know|meets?|shape|shapes|think|thinks|speak|speaks|contain|contains|enables?|improves?|your|you|we|all|better|it)\b",
     re.IGNORECASE,
 )
-REPORTS = re.compile(r"\b(?:evaluat|experiment|result|outperform|achiev|performance|accuracy|improve)", re.IGNORECASE)
+REPORTS = re.compile(
+    r"\b(?:evaluat|experiment|result|outperform|achiev|performance|accuracy|improve)", re.IGNORECASE
+)
 
 
 def is_sentence(title: str) -> bool:
     said = title.lower().split()
-    return bool(_SENTENCE_TITLE.search(title)) or said[0] in set(_VERBS) - _NOUNS or not set(said).isdisjoint(set(FORMS) - _NOUNS)
+    return (
+        bool(_SENTENCE_TITLE.search(title))
+        or said[0] in set(_VERBS) - _NOUNS
+        or not set(said).isdisjoint(set(FORMS) - _NOUNS)
+    )
 
 
 _NOUNS = frozenset(
@@ -73,7 +77,11 @@ def is_of(name: str, phrase: str) -> bool:
     phrase = re.sub(rf"^(?:(?:an?|the|our|{_GENERIC}) )+", "", phrase)
     full = next((full for full, _ in abbreviations(f"{phrase} ({name})")), "")
     ahead = phrase.removesuffix(full).split() if full else phrase.split()
-    return len(ahead) <= (3 if full else 6) and not _LINKS & set(ahead) and bool(full or re.fullmatch(HEADS, ahead[-1]))
+    return (
+        len(ahead) <= (3 if full else 6)
+        and not _LINKS & set(ahead)
+        and bool(full or re.fullmatch(HEADS, ahead[-1]))
+    )
 
 
 class _Thing(NamedTuple):
@@ -96,18 +104,31 @@ class _Thing(NamedTuple):
         said = f"{self.article} {self.noun} {self.link} {self.rest}"
         if self.link not in ("that", "which"):
             said = re.split(rf" and (?:{either(FORMS)}|is|was)\b", said)[0]
-        return re.split(r", (?:where|which|thereby|thus|enabling|achieving)\b|, and (?=[A-Z])| --? | — |[;:] ", said)[0]
+        return re.split(
+            r", (?:where|which|thereby|thus|enabling|achieving)\b|, and (?=[A-Z])| --? | — |[;:] ", said
+        )[0]
 
     def asked_for(self) -> str:
         """The question whose answer is the name; "" if the sentence does not say enough for one."""
         noun = re.sub(rf"^(?:(?:{_GENERIC})(?:,| and| yet| but)? )+", "", self.noun)
         rest = _clause(self.rest)
-        if not rest or len(stems(f"{noun} {rest}")) < 5 or len(rest.split()) > 24 or mentions(f"{noun} {rest}", self.name):
+        if (
+            not rest
+            or len(stems(f"{noun} {rest}")) < 5
+            or len(rest.split()) > 24
+            or mentions(f"{noun} {rest}", self.name)
+        ):
             return ""
         if self.link in ("that", "which"):
             verb = re.match(r"(?:\w+ly )?(\w+)", rest)
-            return f"Which {noun} {rest}?" if verb and (verb[1] in FORMS or verb[1] in ("is", "can", "has", "was", "aims", "does")) else ""
-        if re.fullmatch(r"(?!us|bas)\w+ed|built", self.link) and re.match(r"(?:for|to|on|with|by|from) ", rest):
+            return (
+                f"Which {noun} {rest}?"
+                if verb and (verb[1] in FORMS or verb[1] in ("is", "can", "has", "was", "aims", "does"))
+                else ""
+            )
+        if re.fullmatch(r"(?!us|bas)\w+ed|built", self.link) and re.match(
+            r"(?:for|to|on|with|by|from) ", rest
+        ):
             return f"Which {noun} is {self.link} {rest}?"
         if self.link in ("for", "to"):
             return f"Which {noun} was proposed {self.link} {rest}?"
@@ -133,7 +154,16 @@ def things(sentence: str, coined: Sequence[str]) -> list[_Thing]:
         called = rf"(?:{_COINING})(?: and \w+)? (?P<article>an?) (?P<noun>[^,.;:()]{{4,70}}?),? (?:named|called|dubbed|termed) {own},? (?P<link>that|which|for|to) (?P<rest>.+)$"
         for match in re.finditer(called, sentence):
             if re.fullmatch(rf"(?:[\w-]+ ){{0,5}}(?:{HEADS})", match["noun"]):
-                found.append(_Thing(name, match["article"], match["noun"], match["link"], match["rest"].rstrip("."), defining=False))
+                found.append(
+                    _Thing(
+                        name,
+                        match["article"],
+                        match["noun"],
+                        match["link"],
+                        match["rest"].rstrip("."),
+                        defining=False,
+                    )
+                )
     return found
 
 
@@ -141,7 +171,11 @@ def _noun_phrase(text: str) -> tuple[str, str, str] | None:
     """The noun phrase that *text* begins with, the word that goes on from it, and the rest of the sentence's clause."""
     said = text.rstrip(".").split()
     for at, word in enumerate(said[:9]):
-        if at and re.fullmatch(HEADS, said[at - 1]) and (word in _LINKS or re.fullmatch(r"\w{2,}(?:ed|ing)|built|capable", word)):
+        if (
+            at
+            and re.fullmatch(HEADS, said[at - 1])
+            and (word in _LINKS or re.fullmatch(r"\w{2,}(?:ed|ing)|built|capable", word))
+        ):
             return " ".join(said[:at]), word, " ".join(said[at + 1 :])
         if word in _LINKS - {"and"} or word[-1] in ",.;:)":
             return None
@@ -161,7 +195,11 @@ def _clause(text: str) -> str:
         or re.match(r", (?:[\w-]+ ){0,3}[\w-]+,|,? ?(?:[\w-]+ ){0,4}(?:and|or) ", after)
     ):
         return ""
-    return head if head and not re.search(r"\b(?:both|between|either|including|such as)\b(?!.* (?:and|or) )", head) else ""
+    return (
+        head
+        if head and not re.search(r"\b(?:both|between|either|including|such as)\b(?!.* (?:and|or) )", head)
+        else ""
+    )
 
 
 def abbreviations(sentence: str) -> list[tuple[str, str]]:
@@ -172,8 +210,15 @@ def abbreviations(sentence: str) -> list[tuple[str, str]]:
         before = match[1].split()
         for start in range(max(len(before) - 8, 0), len(before)):
             parts = [part for word in before[start:] for part in word.split("-") if part]
-            main = [part for part in parts if part.casefold() not in ("of", "for", "the", "and", "in", "on", "with", "to", "a")]
-            if letters in ("".join(p[0] for p in parts).casefold(), "".join(p[0] for p in main).casefold()) and parts[0] in main:
+            main = [
+                part
+                for part in parts
+                if part.casefold() not in ("of", "for", "the", "and", "in", "on", "with", "to", "a")
+            ]
+            if (
+                letters in ("".join(p[0] for p in parts).casefold(), "".join(p[0] for p in main).casefold())
+                and parts[0] in main
+            ):
                 if before[start] not in FORMS:
                     found.append((" ".join(before[start:]), match[2]))
                 break
@@ -209,8 +254,20 @@ _IRREGULAR = {
 
 
 def _conjugated(base: str) -> tuple[str, str, str]:
-    third = f"{base[:-1]}ies" if re.search(r"[^aeiou]y$", base) else f"{base}es" if re.search(r"(?:s|x|ch|sh)$", base) else f"{base}s"
-    past = f"{base}d" if base.endswith("e") else f"{base[:-1]}ied" if re.search(r"[^aeiou]y$", base) else f"{base}ed"
+    third = (
+        f"{base[:-1]}ies"
+        if re.search(r"[^aeiou]y$", base)
+        else f"{base}es"
+        if re.search(r"(?:s|x|ch|sh)$", base)
+        else f"{base}s"
+    )
+    past = (
+        f"{base}d"
+        if base.endswith("e")
+        else f"{base[:-1]}ied"
+        if re.search(r"[^aeiou]y$", base)
+        else f"{base}ed"
+    )
     return third, past, past
 
 
@@ -259,7 +316,9 @@ def _predicates(sentence: Sentence) -> Iterator[tuple[str, str, str]]:
             own = rf"{own}|(?<!.)(?:It|This (?:dataset|benchmark|corpus|model))"
         subjects[main] = f"{subjects[main]}|{own}"
     for name, subject in subjects.items():
-        for match in re.finditer(rf"(?:^|, |; |that |\b(?:{_COINING})(?: and \w+)? )(?:{subject})(?:,[^,]{{3,60}},)?(?=[ ,])", said):
+        for match in re.finditer(
+            rf"(?:^|, |; |that |\b(?:{_COINING})(?: and \w+)? )(?:{subject})(?:,[^,]{{3,60}},)?(?=[ ,])", said
+        ):
             yield name, said[: match.start()], said[match.end() :]
 
 
@@ -274,9 +333,9 @@ def number_questions(sentence: Sentence) -> list[tuple[str, str, str]]:
             if m := pattern.match(after):
                 parts = _parts(m, name=name, called=called)
                 parts["rest"] = parts.get("rest", "").rstrip() + under
-                if ("metric" not in parts or (parts["rest"] and " and " not in parts["metric"])) and not re.search(
-                    r"\d+ ?%| by ", parts.get("object", "")
-                ):
+                if (
+                    "metric" not in parts or (parts["rest"] and " and " not in parts["metric"])
+                ) and not re.search(r"\d+ ?%| by ", parts.get("object", "")):
                     found.append((question.format_map(parts), m["num"].strip(), name))
     for pattern, question in _OF_SENTENCES:
         for m in pattern.finditer(said):
@@ -286,7 +345,13 @@ def number_questions(sentence: Sentence) -> list[tuple[str, str, str]]:
             if parts.get("rest", "").startswith((" of", " for")):
                 parts["unit"], parts["rest"] = parts["unit"] + parts["rest"], ""
             short = "{rest}" in question and not parts["rest"]
-            found.append((("How many {unit} {done} in {called}?" if short else question).format_map(parts), m["num"], ""))
+            found.append(
+                (
+                    ("How many {unit} {done} in {called}?" if short else question).format_map(parts),
+                    m["num"],
+                    "",
+                )
+            )
     return [each for each in found if not _in_range(said, each[1])]
 
 
@@ -301,7 +366,11 @@ def _parts(match: re.Match[str], **more: str) -> dict[str, str]:
         "do": parts.get("can") or ("did" if verb in PAST else "does"),
         "done": f"{be} {_VERBS[base][2]}" if base in _VERBS else "",
     }
-    return parts | {"having": _HAVING.get(parts.get("link", ""), ""), "on_": parts.get("on", "").capitalize()} | more
+    return (
+        parts
+        | {"having": _HAVING.get(parts.get("link", ""), ""), "on_": parts.get("on", "").capitalize()}
+        | more
+    )
 
 
 _HAVING = {
@@ -312,7 +381,9 @@ _DONE = frozenset(
     "analyze annotate assess benchmark collect compare compile conduct construct create curate develop evaluate examine explore fine-tune generate "
     "investigate perform review study survey test train build release".split()
 )
-_SAID = frozenset("propose introduce present identify define describe consider use employ find address".split())
+_SAID = frozenset(
+    "propose introduce present identify define describe consider use employ find address".split()
+)
 _ADVERB = r"(?:also |further |then |first |can )?(?:\w+ly )?(?:have )?"
 _PREPOSITION = r"(?P<prep> (?:of|on|from|over|with|across|into|between|to))?"
 _CHANGES = "outperform improve reduce boost increase surpass exceed cut lower raise accelerate beat enhance decrease".split()
@@ -378,7 +449,9 @@ _OF_SENTENCES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 def _in_range(said: str, number: str) -> bool:
     near = rf"(?:\d|{'|'.join(_COUNT_WORDS)})"
     between = r"(?: to | or |-|–)"
-    return re.search(rf"{near}{between}{re.escape(number)}|{re.escape(number)}{between}{near}", said) is not None
+    return (
+        re.search(rf"{near}{between}{re.escape(number)}|{re.escape(number)}{between}{near}", said) is not None
+    )
 
 
 def ways_to_write(amount: str) -> tuple[str, ...]:
@@ -408,9 +481,9 @@ def fact_questions(sentence: Sentence) -> list[tuple[str, str, str]]:
     for name, _, after in _predicates(sentence):
         if m := _HOW.match(after):
             answer = _clause(m["answer"])
-            vague = re.search(r"\b(?:by|through|via|that|which|and|\d+)\b|^(?:the|its|their) \S+$", m["object"]) or re.search(
-                r"\d%", answer
-            )
+            vague = re.search(
+                r"\b(?:by|through|via|that|which|and|\d+)\b|^(?:the|its|their) \S+$", m["object"]
+            ) or re.search(r"\d%", answer)
             if 4 <= len(answer.split()) <= 30 and not vague:
                 found.append((f"How does {name} {FORMS[m['verb']]} {m['object']}?", answer, name))
         if m := _WITH_WHAT.match(after):
@@ -426,7 +499,9 @@ def fact_questions(sentence: Sentence) -> list[tuple[str, str, str]]:
 
 
 _NO_NUMBER = rf"(?!\d|(?:{'|'.join(_COUNT_WORDS)}|over|more|about|up|the same|the following)\b)"
-_HOW = re.compile(rf" {_ADVERB}(?P<verb>{either(FORMS)}) (?P<object>{_INNER}{{6,90}}?) (?P<answer>(?:by \w+ing|through|via) .+)$")
+_HOW = re.compile(
+    rf" {_ADVERB}(?P<verb>{either(FORMS)}) (?P<object>{_INNER}{{6,90}}?) (?P<answer>(?:by \w+ing|through|via) .+)$"
+)
 _WITH_WHAT = re.compile(
     rf" {_ADVERB}(?:uses|leverages|employs|utilizes|adopts|exploits) (?P<answer>(?:(?!to ){_INNER})+?) to (?P<aim>(?:{either(_VERBS)}) .+)$"
 )
@@ -461,13 +536,22 @@ OF_PAPERS = (
     ("Which learning rate was used in {paper}?", r"learning rate"),
     ("Which research agency funded the work in {paper}?", r"\bfund|\bgrant|supported by"),
     ("How many annotators were hired for {paper}?", r"annotat|crowd|worker"),
-    ("Which test of statistical significance was applied in {paper}?", r"significan|t-test|p-value|ANOVA|Wilcoxon"),
+    (
+        "Which test of statistical significance was applied in {paper}?",
+        r"significan|t-test|p-value|ANOVA|Wilcoxon",
+    ),
     ("Which random seeds were used in {paper}?", r"\bseeds?\b"),
 )
 OF_SURVEYS = (
-    ("How many papers were screened for {paper}?", r"\d (?:\w+ )?(?:papers|publications|studies|articles|works)"),
+    (
+        "How many papers were screened for {paper}?",
+        r"\d (?:\w+ )?(?:papers|publications|studies|articles|works)",
+    ),
     ("Which research agency funded the work in {paper}?", r"\bfund|\bgrant|supported by"),
-    ("Which literature databases were searched in {paper}?", r"Scopus|Scholar|Web of Science|PubMed|\bdatabases?\b"),
+    (
+        "Which literature databases were searched in {paper}?",
+        r"Scopus|Scholar|Web of Science|PubMed|\bdatabases?\b",
+    ),
 )
 RIVALS = (
     (_DATA, tuple("SQuAD HotpotQA TriviaQA DROP CoQA QuAC NarrativeQA TyDiQA MLQA BoolQ PIQA HellaSwag WinoGrande LAMBADA SuperGLUE GLUE MMLU GSM8K HumanEval BEIR MTEB FEVER KILT CLINC150 MNLI".split())),

@@ -63,8 +63,24 @@ class Writer:
         """Is the draft right, as far as this writer can tell?"""
         return True
 
-    def _draft(self, kind: Kind, question: str, answer: str, sentence: Sentence, must: Sequence[str] = (), about: str = "") -> Draft:
-        return Draft(kind, question, answer, (tuple(must or self._telling(answer)),), (sentence,), (sentence.paper,), about)
+    def _draft(
+        self,
+        kind: Kind,
+        question: str,
+        answer: str,
+        sentence: Sentence,
+        must: Sequence[str] = (),
+        about: str = "",
+    ) -> Draft:
+        return Draft(
+            kind,
+            question,
+            answer,
+            (tuple(must or self._telling(answer)),),
+            (sentence,),
+            (sentence.paper,),
+            about,
+        )
 
     def _telling(self, answer: str) -> tuple[str, ...]:
         """Phrases of a long answer of which a right one has at least one: the rarest."""
@@ -74,11 +90,15 @@ class Writer:
         phrases = [
             " ".join(p.split())
             for p in re.split(
-                rf"[,;:“”\"]|--|(?<![\w-])(?:{'|'.join(sorted(STOPWORDS))}|therefore|specifically)(?![\w-])", plain, flags=re.IGNORECASE
+                rf"[,;:“”\"]|--|(?<![\w-])(?:{'|'.join(sorted(STOPWORDS))}|therefore|specifically)(?![\w-])",
+                plain,
+                flags=re.IGNORECASE,
             )
         ]
         phrases = [p for p in dict.fromkeys(phrases) if 2 <= len(p.split()) <= 4 and not re.search(r"ly$", p)]
-        phrases = phrases or [word for word in re.findall(r"[\w-]{5,}", plain) if word.casefold() not in STOPWORDS]
+        phrases = phrases or [
+            word for word in re.findall(r"[\w-]{5,}", plain) if word.casefold() not in STOPWORDS
+        ]
         return tuple(sorted(phrases, key=lambda p: (-self.pool.rarity(p), p))[:3]) or (answer,)
 
     # one sentence, one question
@@ -95,10 +115,25 @@ class Writer:
         for sentence in paper.sentences:
             for thing in things(sentence.plain, list(paper.coined)):
                 if thing.defining and 5 <= len(thing.whole.split()) <= 40:
-                    found.append(self._draft("definition", f"What is {thing.name}?", thing.whole, sentence, about=thing.name))
+                    found.append(
+                        self._draft(
+                            "definition", f"What is {thing.name}?", thing.whole, sentence, about=thing.name
+                        )
+                    )
             for full, short in abbreviations(sentence.plain):
-                if short in paper.coined and not any(mentions(p.text, short) for p in self.pool.with_term(short) if p.id != paper.id):
-                    found.append(self._draft("definition", f"What does {short} stand for?", full, sentence, (full,), about=short))
+                if short in paper.coined and not any(
+                    mentions(p.text, short) for p in self.pool.with_term(short) if p.id != paper.id
+                ):
+                    found.append(
+                        self._draft(
+                            "definition",
+                            f"What does {short} stand for?",
+                            full,
+                            sentence,
+                            (full,),
+                            about=short,
+                        )
+                    )
         return found
 
     def _facts(self, paper: Paper) -> list[Draft]:
@@ -119,25 +154,48 @@ class Writer:
         for paper in self.pool:
             own = codes(paper.text)
             for name in sorted(
-                {n for n in re.findall(NAME, paper.text) if n.casefold() in own and is_name(n) and not re.search(r"LLMs?$|LMs$", n)}
+                {
+                    n
+                    for n in re.findall(NAME, paper.text)
+                    if n.casefold() in own and is_name(n) and not re.search(r"LLMs?$|LMs$", n)
+                }
             ):
                 by_name.setdefault(name, []).append(paper)
         pairs = [(name, tuple(papers)) for name, papers in by_name.items() if len(papers) == 2]
         self.pool.random.shuffle(pairs)
         for name, papers in pairs:
-            gold = tuple(next((s for s in paper.sentences if mentions(s.plain, name)), None) for paper in papers)
+            gold = tuple(
+                next((s for s in paper.sentences if mentions(s.plain, name)), None) for paper in papers
+            )
             said = [s for s in gold if s]
             if len(said) == 2 and {p.id for p in self.pool.with_term(name)} == {p.id for p in papers}:
-                on = all(re.search(rf"\bon (?:the )?{re.escape(name)}(?![\w-])", s.plain) and REPORTS.search(s.plain) for s in said)
-                nouns = [re.search(rf"(?<![\w-]){re.escape(name)} ({HEADS})\b(?! \w+ing)", s.plain) for s in said]
+                on = all(
+                    re.search(rf"\bon (?:the )?{re.escape(name)}(?![\w-])", s.plain)
+                    and REPORTS.search(s.plain)
+                    for s in said
+                )
+                nouns = [
+                    re.search(rf"(?<![\w-]){re.escape(name)} ({HEADS})\b(?! \w+ing)", s.plain) for s in said
+                ]
                 noun = next((f"the {name} {m[1]}" for m in nouns if m), name)
                 if not noun.startswith("the ") and re.fullmatch(r"[A-Z]{1,5}s?", name) and not on:
                     continue  # an abbreviation that may stand for anything
                 question = f"Which two papers {'report results on' if on else 'mention'} {noun}?"
                 titles = [paper.title for paper in papers]
-                must = tuple((p.title, p.title.partition(":")[0], *(n for n in p.coined if mentions(p.title, n))) for p in papers)
+                must = tuple(
+                    (p.title, p.title.partition(":")[0], *(n for n in p.coined if mentions(p.title, n)))
+                    for p in papers
+                )
                 must = tuple(tuple(dict.fromkeys(alternatives)) for alternatives in must)
-                yield Draft("two_papers", question, " and ".join(f"“{t}”" for t in titles), must, tuple(said), papers, name)
+                yield Draft(
+                    "two_papers",
+                    question,
+                    " and ".join(f"“{t}”" for t in titles),
+                    must,
+                    tuple(said),
+                    papers,
+                    name,
+                )
 
     def _unanswerable(self, paper: Paper) -> list[Draft | None]:
         """Questions about the paper whose key name is another's, or that ask for what no paper says of its own name.
@@ -147,22 +205,47 @@ class Writer:
         found: list[Draft | None] = []
         for draft in [*self._numbers(paper), *self._facts(paper)]:
             if rival := self._rival(paper.coined.get(draft.about, "")) if draft.about else "":
-                found.append(replace(_unanswered(draft), question=_renamed(draft.question, draft.about, rival)))
+                found.append(
+                    replace(_unanswered(draft), question=_renamed(draft.question, draft.about, rival))
+                )
         self.pool.random.shuffle(found)
         for name, head in paper.coined.items():
-            found += self._unsaid(paper, [(q, guard) for heads, q, guard in ATTRIBUTES if re.fullmatch(heads, head)], name, head)
-        general = self._unsaid(paper, OF_SURVEYS if re.search(r"survey|review|overview|roadmap", paper.title, re.IGNORECASE) else OF_PAPERS)
+            found += self._unsaid(
+                paper, [(q, guard) for heads, q, guard in ATTRIBUTES if re.fullmatch(heads, head)], name, head
+            )
+        general = self._unsaid(
+            paper,
+            OF_SURVEYS
+            if re.search(r"survey|review|overview|roadmap", paper.title, re.IGNORECASE)
+            else OF_PAPERS,
+        )
         return [*found, *general] if found or self.pool.random.random() < 0.1 else [None, *general]
 
-    def _unsaid(self, paper: Paper, asked: Sequence[tuple[str, str]], name: str = "", head: str = "") -> list[Draft]:
+    def _unsaid(
+        self, paper: Paper, asked: Sequence[tuple[str, str]], name: str = "", head: str = ""
+    ) -> list[Draft]:
         """A question for what no paper that has the name says; of several, one that was not asked yet."""
         papers = self.pool.with_term(name) if name and asked else [paper]
-        open_ = [question for question, guard in asked if not any(re.search(guard, p.text, re.IGNORECASE) for p in papers)]
+        open_ = [
+            question
+            for question, guard in asked
+            if not any(re.search(guard, p.text, re.IGNORECASE) for p in papers)
+        ]
         if not open_:
             return []
         chosen = min(open_, key=lambda question: (self._times[question], self.pool.random.random()))
         self._times[chosen] += 1
-        return [Draft("unanswerable", chosen.format(name=name, head=head, paper=paper.called), "", (), (), (paper,), name)]
+        return [
+            Draft(
+                "unanswerable",
+                chosen.format(name=name, head=head, paper=paper.called),
+                "",
+                (),
+                (),
+                (paper,),
+                name,
+            )
+        ]
 
     def _rival(self, head: str) -> str:
         """A name like those of the corpus's field that the corpus does not have; "" where its field is another."""

@@ -86,7 +86,8 @@ def paper(text: str, start: int, end: int, /, title: str, **metadata: Any) -> Do
     start, end = trimmed(text, start, end)
     known = {name: value for name, value in metadata.items() if value not in (None, "", [])}
     return Document(
-        page_content=text[start:end], metadata={**known, "title": " ".join(title.split()), "sources": [{"start": start, "end": end}]}
+        page_content=text[start:end],
+        metadata={**known, "title": " ".join(title.split()), "sources": [{"start": start, "end": end}]},
     )
 
 
@@ -109,4 +110,6 @@ def decode(content: bytes, partial: bool = False) -> str:
             return content[: len(content) - cut].decode(encoding)
         except UnicodeDecodeError as error:
             at = error.start
-    raise LoadError(f"it is not {encoding.upper().removesuffix('-SIG')}: byte {at} cannot be decoded; save it as UTF-8")
+    raise LoadError(
+        f"it is not {encoding.upper().removesuffix('-SIG')}: byte {at} cannot be decoded; save it as UTF-8"
+    )

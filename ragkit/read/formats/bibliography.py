@@ -22,13 +22,19 @@ from ragkit.read.formats.latex import Latex
 _ARXIV_ID = r"((?:\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v\d+)?)(?!\d)"
 _ARXIV = re.compile(_ARXIV_ID, re.IGNORECASE)
 # What a field says of its own paper stands at the field's beginning; an address is told by its site.
-_ON_ARXIV = re.compile(r"(?:arxiv|corr|abs)\b(?:[\s,:/]|arxiv|abs|e-?prints?|preprint)*" + _ARXIV_ID, re.IGNORECASE)
+_ON_ARXIV = re.compile(
+    r"(?:arxiv|corr|abs)\b(?:[\s,:/]|arxiv|abs|e-?prints?|preprint)*" + _ARXIV_ID, re.IGNORECASE
+)
 _ARXIV_ADDRESS = re.compile(r"arxiv(?:\.org/\w+/|\.)" + _ARXIV_ID, re.IGNORECASE)
 _DOI = re.compile(r"\A(?:https?://)?(?:dx\.|www\.)?doi\.org/|doi:\s*", re.IGNORECASE)
 
 _VENUE = ("journal", "journaltitle", "booktitle")
 _AS_WRITTEN = ("publisher", "volume", "number", "url")
-_READ = (*_VENUE, *_AS_WRITTEN, *"title year date doi archiveprefix eprinttype eprint note howpublished pages keywords".split())
+_READ = (
+    *_VENUE,
+    *_AS_WRITTEN,
+    *"title year date doi archiveprefix eprinttype eprint note howpublished pages keywords".split(),
+)
 
 
 def _described(said: Mapping[str, str], key: str, name: str) -> dict[str, Any]:
@@ -43,11 +49,21 @@ def _described(said: Mapping[str, str], key: str, name: str) -> dict[str, Any]:
         "arxiv": _arxiv(said, venue),
         "venue": venue,
         "pages": re.sub(r"\s*(?:-+|[–—])\s*", "-", said.get("pages", "")),
-        "keywords": [word for part in re.split(r"[,;\n]", said.get("keywords", "")) if (word := part.strip())],
+        "keywords": [
+            word for part in re.split(r"[,;\n]", said.get("keywords", "")) if (word := part.strip())
+        ],
         "key": key,
     }
-    title = {"title": said["title"]} if said.get("title") else {"title": key or title_from_name(name), "title_guessed": True}
-    return {**{field: value for field, value in known.items() if value not in ("", [])}, **title, "bibliography": True}
+    title = (
+        {"title": said["title"]}
+        if said.get("title")
+        else {"title": key or title_from_name(name), "title_guessed": True}
+    )
+    return {
+        **{field: value for field, value in known.items() if value not in ("", [])},
+        **title,
+        "bibliography": True,
+    }
 
 
 def _arxiv(said: Mapping[str, str], venue: str) -> str:
@@ -67,9 +83,16 @@ def _paper(text: str, words: str, rows: list[list[int]], start: int, metadata: d
     source: dict[str, Any] = {"map": rows}
     if not words:
         source = {"start": start, "end": start}
-    elif len(rows) == 1 and text.startswith(words, rows[0][1]) and rows[0] == [0, rows[0][1], len(words), len(words)]:
+    elif (
+        len(rows) == 1
+        and text.startswith(words, rows[0][1])
+        and rows[0] == [0, rows[0][1], len(words), len(words)]
+    ):
         source = {"start": rows[0][1], "end": rows[0][1] + len(words)}
-    return Document(page_content=words, metadata={**metadata, "title": " ".join(metadata["title"].split()), "sources": [source]})
+    return Document(
+        page_content=words,
+        metadata={**metadata, "title": " ".join(metadata["title"].split()), "sources": [source]},
+    )
 
 
 def _broken(line: int, problem: str) -> LoadError:
@@ -80,10 +103,13 @@ def _broken(line: int, problem: str) -> LoadError:
 
 _COMMENTS = re.compile(r"\s*(?:%[^\n]*(?:\n\s*|\Z))*@")
 _ENTRY = re.compile(
-    r"^[ \t]*@(?!(?:comment|string|preamble)\b)\w++\s*+[{(]\s*+[^\s,{}()\"=#%]*+\s*+,\s*+[\w:.+-]++\s*+=", re.MULTILINE | re.IGNORECASE
+    r"^[ \t]*@(?!(?:comment|string|preamble)\b)\w++\s*+[{(]\s*+[^\s,{}()\"=#%]*+\s*+,\s*+[\w:.+-]++\s*+=",
+    re.MULTILINE | re.IGNORECASE,
 )
 _SETTINGS = ("control", "ieeetranbstctl", "xdata", "set")  # entries that are no papers
-_OUTSIDE = re.compile(r"\A,\s*[\w-]+\s*=|^[ \t]*@(?!comment)\w+", re.MULTILINE | re.IGNORECASE)  # no comment, whatever stands around it
+_OUTSIDE = re.compile(
+    r"\A,\s*[\w-]+\s*=|^[ \t]*@(?!comment)\w+", re.MULTILINE | re.IGNORECASE
+)  # no comment, whatever stands around it
 _SPACE = re.compile(r"\s*")
 _PART = re.compile(r"\s*([{\"]|[^\s{}\"#]+)")
 _JOINT = re.compile(r"\s*(#|\Z)")
@@ -113,12 +139,16 @@ class BibTex(TextFormat):
         return bool((name.lower().endswith(".bib") or _COMMENTS.match(text)) and _ENTRY.search(text))
 
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
-        for start, key, fields in list(_entries(text)):  # so that what is broken is found before any paper is listed
+        for start, key, fields in list(
+            _entries(text)
+        ):  # so that what is broken is found before any paper is listed
             words, rows = _placed(fields.pop("abstract", []))
             said = {field: "".join(piece.text for piece in pieces) for field, pieces in fields.items()}
             authors = [_author(one) for one in _split(said.pop("author", ""), r"(?<!\s)\s++and\s")]
             addresses = {field: _address(said[field]) for field in ("url", "doi", "eprint") if field in said}
-            metadata = _described({field: _printed(said[field])[0] for field in _READ if field in said} | addresses, key, name)
+            metadata = _described(
+                {field: _printed(said[field])[0] for field in _READ if field in said} | addresses, key, name
+            )
             if names := [author for author in authors if author and author != "others"]:
                 metadata["authors"] = names
             yield _paper(text, words, rows, start, metadata)
@@ -142,7 +172,10 @@ def _entries(text: str) -> Iterator[tuple[int, str, _Fields]]:
                 raise _failed(line, raw, getattr(block.error, "abort_reason", ""))
             block = block.ignore_error_block  # a key, of an entry or of a field, that was there before
         if isinstance(block, model.ImplicitComment) and (outside := _OUTSIDE.search(raw)):
-            raise _broken(line + raw.count("\n", 0, outside.start()), "this belongs to no entry, for the braces around it do not match")
+            raise _broken(
+                line + raw.count("\n", 0, outside.start()),
+                "this belongs to no entry, for the braces around it do not match",
+            )
         if isinstance(block, model.String):
             value = _past_space(text, text.index("=", start) + 1)
             pieces = _pieces(text, value, value + len(block.value), abbreviations, line)
@@ -168,7 +201,9 @@ def _past_space(text: str, at: int) -> int:
 def _commented(text: str, start: int, end: int) -> bool:
     """Do all lines of an entry begin with a percent sign?"""
     first = _past_space(text, text.rfind("\n", 0, start) + 1)
-    return text.startswith("%", first) and all(line.lstrip().startswith("%") for line in text[first:end].split("\n"))
+    return text.startswith("%", first) and all(
+        line.lstrip().startswith("%") for line in text[first:end].split("\n")
+    )
 
 
 def _fields(text: str, start: int, entry: Any, abbreviations: Mapping[str, str]) -> _Fields:
@@ -180,7 +215,9 @@ def _fields(text: str, start: int, entry: Any, abbreviations: Mapping[str, str])
         at = _past_space(text, _past_space(text, at) + 1)  # past the equals sign
         name = field.key.rpartition("\n")[2].strip()  # behind comments, if need be
         if not re.fullmatch(r"%.*|\S+", name):
-            raise _broken(field.start_line + 1, f"'{name}' is no name of a field; the comma before it may be missing")
+            raise _broken(
+                field.start_line + 1, f"'{name}' is no name of a field; the comma before it may be missing"
+            )
         pieces = _pieces(text, at, at + len(field.value), abbreviations, field.start_line + 1)
         fields.setdefault(name.lower(), pieces)
         at += len(field.value)
@@ -297,8 +334,14 @@ class Ris(TextFormat):
 
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
         for start, tags in list(_ris_entries(text)):
-            spans = {field: next((tags[tag] for tag in order.split() if tags.get(tag)), []) for field, order in _TAGS.items()}
-            said = {field: [" ".join(text[slice(*span)].split()) for span in found] for field, found in spans.items()}
+            spans = {
+                field: next((tags[tag] for tag in order.split() if tags.get(tag)), [])
+                for field, order in _TAGS.items()
+            }
+            said = {
+                field: [" ".join(text[slice(*span)].split()) for span in found]
+                for field, found in spans.items()
+            }
             builder = PaperBuilder()
             for place, end in spans["abstract"]:
                 for stop in [*_GAP.finditer(text, place, end), None]:
@@ -343,7 +386,13 @@ def _ris_entries(text: str) -> Iterator[tuple[int, dict[str, list[tuple[int, int
         tag = found[1]
         tags.setdefault(tag, []).append((line.start() + found.end(), line.end()))
         if tag == "ER":
-            yield start, {name: [span for span in spans if text[slice(*span)].strip()] for name, spans in tags.items()}
+            yield (
+                start,
+                {
+                    name: [span for span in spans if text[slice(*span)].strip()]
+                    for name, spans in tags.items()
+                },
+            )
             tags, tag, opened = {}, "", 0
     if opened:
         raise _broken(opened, "the entry is not closed")

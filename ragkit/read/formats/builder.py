@@ -16,7 +16,16 @@ _NUMBER = re.compile(r"^(?:[\dIVX]+(?:\.\d+)*|[A-Z])[.)]?\s+(?=\S)")
 _TOLD: dict[str, Kind] = {
     "abstract": "abstract",
     **dict.fromkeys(
-        ("references", "reference", "bibliography", "literature cited", "works cited", "literature", "references and notes"), "references"
+        (
+            "references",
+            "reference",
+            "bibliography",
+            "literature cited",
+            "works cited",
+            "literature",
+            "references and notes",
+        ),
+        "references",
     ),
 }
 
@@ -80,7 +89,14 @@ class PaperBuilder:
         self._kind: Kind = "body"
         self._gap = ""
 
-    def add(self, text: str, at: int | None = None, size: int | None = None, page: int | None = None, box: Sequence[int] = ()) -> None:
+    def add(
+        self,
+        text: str,
+        at: int | None = None,
+        size: int | None = None,
+        page: int | None = None,
+        box: Sequence[int] = (),
+    ) -> None:
         """Append *text*, which stands for `file[at:at+size]` (its own length if *size* is not given).
 
         For a format with pages it stands on *page* (from 1), in the *box* (left, top, right, bottom, in points from the
@@ -125,7 +141,11 @@ class PaperBuilder:
     @property
     def ends_in_word(self) -> bool:
         """Would what is added next be glued to a word?"""
-        return not self._gap and bool(self.parts) and (self.parts[-1][-1].isalnum() or self.parts[-1][-1] in ")]")
+        return (
+            not self._gap
+            and bool(self.parts)
+            and (self.parts[-1][-1].isalnum() or self.parts[-1][-1] in ")]")
+        )
 
     def space(self) -> None:
         """White space, however much there was: one space."""
@@ -209,7 +229,10 @@ class PaperBuilder:
             source["files"] = self.files
         if self.pages:
             source["pages"] = self.pages
-        return Document(page_content="".join(self.parts), metadata={**known, "title": " ".join(title.split()), "sources": [source]})
+        return Document(
+            page_content="".join(self.parts),
+            metadata={**known, "title": " ".join(title.split()), "sources": [source]},
+        )
 
     def _append(self, text: str) -> None:
         self.parts.append(text)

@@ -19,17 +19,29 @@ from ragkit.read.formats import FileFormat, title_from_name
 from ragkit.read.formats.builder import Kind, PaperBuilder
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_UNPACKED, _LARGE, _RATIO = 200_000_000, 10_000_000, 200  # what a file may unpack to; what a part over 10 MB may be packed by
+_UNPACKED, _LARGE, _RATIO = (
+    200_000_000,
+    10_000_000,
+    200,
+)  # what a file may unpack to; what a part over 10 MB may be packed by
 
 _NO_TITLE = re.compile(
-    r"(?:microsoft word - .*|word document|untitled.*|document\d*|manuscript|title|abstract|introduction|\S+\.(?:docx?|tex|pdf))?", re.I
+    r"(?:microsoft word - .*|word document|untitled.*|document\d*|manuscript|title|abstract|introduction|\S+\.(?:docx?|tex|pdf))?",
+    re.I,
 )
-_NO_AUTHOR = re.compile(r"(?:python-docx|microsoft office user|microsoft|windows user|user|author|admin|administrator)?", re.I)
+_NO_AUTHOR = re.compile(
+    r"(?:python-docx|microsoft office user|microsoft|windows user|user|author|admin|administrator)?", re.I
+)
 _DOI = re.compile(r"(?:doi:\s*|https?://(?:dx\.)?doi\.org/)(10\.\d{4,9}/[^\s\"<>]+)", re.I)
 _ARXIV = re.compile(r"arxiv:\s*(\d{4}\.\d{4,5}(?:v\d+)?)", re.I)
 _FIRST_PAGE = 3000  # characters
 
-_STYLED: dict[str, Kind] = {"abstract": "abstract", "bibliography": "references", "references": "references", "caption": "caption"}
+_STYLED: dict[str, Kind] = {
+    "abstract": "abstract",
+    "bibliography": "references",
+    "references": "references",
+    "caption": "caption",
+}
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
@@ -37,9 +49,14 @@ _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _SAID = {f"{_W}tab": " ", f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}noBreakHyphen": "-"}
 _UP, _DOWN = "\x02", "\x03"  # no XML can have these
 # Without these marks 10² would read 102.
-_MARKS = {f"{_M}{n}": mark for n, mark in {"sup": "^", "sub": "_", "lim": "_", "num": "", "den": "/", "d": ""}.items()}
+_MARKS = {
+    f"{_M}{n}": mark
+    for n, mark in {"sup": "^", "sub": "_", "lim": "_", "num": "", "den": "/", "d": ""}.items()
+}
 # What was deleted or moved away, and what stands beside the text: pictures, text boxes, readings.
-_UNSAID = frozenset(f"{_W}{n}" for n in "del moveFrom pPr rPr drawing pict object rt".split()) | {f"{_MC}AlternateContent"}
+_UNSAID = frozenset(f"{_W}{n}" for n in "del moveFrom pPr rPr drawing pict object rt".split()) | {
+    f"{_MC}AlternateContent"
+}
 _BLOCKS = (f"{_W}p", f"{_W}tbl")
 _AROUND = frozenset(f"{_W}{n}" for n in "sdt sdtContent customXml ins moveTo smartTag".split())
 
@@ -63,7 +80,9 @@ class Docx(FileFormat):
     def recognises(self, name: str, head: bytes) -> bool:
         named = name.lower().endswith(".docx")
         if head.startswith(b"PK\x03\x04"):
-            return b"\x00word/" in head or (named and b"[Content_Types].xml" in head)  # a name follows the length of what follows it
+            return b"\x00word/" in head or (
+                named and b"[Content_Types].xml" in head
+            )  # a name follows the length of what follows it
         return named and head.startswith(_OLE)
 
     def papers(self, name: str, content: bytes) -> Iterator[Document]:
@@ -75,7 +94,9 @@ class Docx(FileFormat):
         except LoadError:
             raise
         except zipfile.BadZipFile:
-            raise LoadError("it is not a Word document: it is no zip file, or is damaged or cut short") from None
+            raise LoadError(
+                "it is not a Word document: it is no zip file, or is damaged or cut short"
+            ) from None
         # What is broken inside shows as whatever zipfile, zlib, lxml and python-docx come to raise: KeyError, ValueError,
         # AttributeError, XMLSyntaxError, zlib.error, NotImplementedError, RuntimeError, EOFError, RecursionError ...
         except Exception as error:
@@ -92,9 +113,13 @@ def _check(content: bytes) -> None:
             raise LoadError("it is not a Word document: it has no word/document.xml")
         unpacked = sum(p.file_size for p in parts)
         if unpacked > _UNPACKED or any(p.file_size > max(_LARGE, _RATIO * p.compress_size) for p in parts):
-            raise LoadError(f"it is not a Word document that is safe to read: it would unpack to {unpacked // 1_000_000} MB")
+            raise LoadError(
+                f"it is not a Word document that is safe to read: it would unpack to {unpacked // 1_000_000} MB"
+            )
         if any(p.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for p in parts):
-            raise LoadError("it is not a Word document: it is packed as none is")  # and could unpack to more than it says
+            raise LoadError(
+                "it is not a Word document: it is packed as none is"
+            )  # and could unpack to more than it says
         for part in parts:
             if part.filename.lower().endswith((".xml", ".rels")):
                 if re.search(rb"<!(?:DOCTYPE|ENTITY)", file.read(part).replace(b"\x00", b"")):  # UTF-16 too
@@ -117,7 +142,9 @@ def _read(content: bytes) -> tuple[list[Block], dict[str, Any]]:
     said = document.core_properties
     return [b for b in blocks if b.lines], {
         "title": " ".join(said.title.split()),
-        "authors": [a for a in map(str.strip, re.split(r";|\sand\s", said.author)) if not _NO_AUTHOR.fullmatch(a)],
+        "authors": [
+            a for a in map(str.strip, re.split(r";|\sand\s", said.author)) if not _NO_AUTHOR.fullmatch(a)
+        ],
         "keywords": [k for k in map(str.strip, re.split(r"[;,]", said.keywords)) if k],
     }
 
@@ -152,12 +179,18 @@ def _elements(parent: Any, *tags: str) -> Iterator[Any]:
     for child in parent:
         if child.tag in tags:
             yield child
-        elif child.tag in _AROUND and _value(child, "sdtPr", "docPartObj", "docPartGallery") != "Table of Contents":
+        elif (
+            child.tag in _AROUND
+            and _value(child, "sdtPr", "docPartObj", "docPartGallery") != "Table of Contents"
+        ):
             yield from _elements(child, *tags)
 
 
 def _block(element: Any, styles: dict[str, tuple[str, int]], notes: dict[tuple[str, str], str]) -> Block:
-    cited = [(ref.tag, ref.get(f"{_W}id", "")) for ref in element.iter(f"{_W}footnoteReference", f"{_W}endnoteReference")]
+    cited = [
+        (ref.tag, ref.get(f"{_W}id", ""))
+        for ref in element.iter(f"{_W}footnoteReference", f"{_W}endnoteReference")
+    ]
     said = [notes[c] for c in cited if notes.get(c)]
     if element.tag == f"{_W}tbl":
         return Block(list(_rows(element)), "table", notes=said)
@@ -232,7 +265,9 @@ def _title(name: str, blocks: Sequence[Block], given: str) -> tuple[str, bool, B
 def _paper(name: str, blocks: Sequence[Block], known: dict[str, Any]) -> Document:
     title, guessed, stands_in = _title(name, blocks, known.pop("title"))
     blocks = [b for b in blocks if b is not stands_in]
-    opening = "\n".join(line for b in takewhile(lambda b: not b.level, blocks) for line in b.lines)[:_FIRST_PAGE]
+    opening = "\n".join(line for b in takewhile(lambda b: not b.level, blocks) for line in b.lines)[
+        :_FIRST_PAGE
+    ]
     for key, pattern in (("doi", _DOI), ("arxiv", _ARXIV)):
         found = {said.rstrip(".,;:)]").casefold() for said in pattern.findall(opening)}
         known[key] = found.pop() if len(found) == 1 else None  # of two, one is another paper's

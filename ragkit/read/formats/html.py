@@ -15,7 +15,10 @@ from ragkit.read.formats import TextFormat, title_from_name
 from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.markup import Element, Piece, decoded, html_tree, raised, write
 
-_PAGE = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
+_PAGE = re.compile(
+    r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _TAG = re.compile(r"<(?:p|div|h1|h2|table|article|section|ul|ol)[\s>]", re.IGNORECASE)
 
 
@@ -25,7 +28,9 @@ class Html(TextFormat):
     """A web page without its menus, forms, scripts and footers; what its `citation_` metadata say is kept."""
 
     def recognises_text(self, name: str, text: str) -> bool:
-        return bool(_PAGE.match(text)) or (name.lower().endswith((".html", ".htm", ".xhtml")) and bool(_TAG.search(text)))
+        return bool(_PAGE.match(text)) or (
+            name.lower().endswith((".html", ".htm", ".xhtml")) and bool(_TAG.search(text))
+        )
 
     def decoded(self, content: bytes, partial: bool = False) -> str:
         return decoded(content, partial)
@@ -34,13 +39,21 @@ class Html(TextFormat):
         page = html_tree(text)
         known = _known(page)
         main = _main(page)
-        heading = next((h for h in main.every("h1") if h.text()), None) or next((h for h in page.every("h1") if h.text()), None)
-        title = known.pop("title") or (heading.text() if heading else "") or next((t.text() for t in page.every("title") if t.text()), "")
+        heading = next((h for h in main.every("h1") if h.text()), None) or next(
+            (h for h in page.every("h1") if h.text()), None
+        )
+        title = (
+            known.pop("title")
+            or (heading.text() if heading else "")
+            or next((t.text() for t in page.every("title") if t.text()), "")
+        )
         builder = PaperBuilder()
         _Writer(builder, heading).blocks(main)
         if not builder.length:
             raise LoadError("the page has no text of its own")
-        yield builder.paper(title or title_from_name(name), **known, **({} if title else {"title_guessed": True}))
+        yield builder.paper(
+            title or title_from_name(name), **known, **({} if title else {"title_guessed": True})
+        )
 
 
 # --- what is known of the page
@@ -50,14 +63,25 @@ def _known(page: Element) -> dict[str, Any]:
     """What a page's metadata say, in the names that Google Scholar reads or Dublin Core's."""
     said: dict[str, list[str]] = {}
     for meta in page.every("meta"):
-        name = (meta.attributes.get("name") or meta.attributes.get("property") or "").lower().replace("dcterms.", "dc.")
+        name = (
+            (meta.attributes.get("name") or meta.attributes.get("property") or "")
+            .lower()
+            .replace("dcterms.", "dc.")
+        )
         if value := " ".join(meta.attributes.get("content", "").split()):
             said.setdefault(name, []).append(value)
 
     def first(*names: str) -> str | None:
         return next((said[name][0] for name in names if name in said), None)
 
-    written = first("citation_publication_date", "citation_date", "citation_year", "dc.date", "dc.issued", "article:published_time")
+    written = first(
+        "citation_publication_date",
+        "citation_date",
+        "citation_year",
+        "dc.date",
+        "dc.issued",
+        "article:published_time",
+    )
     year = re.search(r"\b(1[5-9]|20)\d\d\b", written or "")
     doi = re.search(r"10\.\d{4,}/\S+", first("citation_doi", "dc.identifier", "prism.doi") or "")
     return {
@@ -67,7 +91,9 @@ def _known(page: Element) -> dict[str, Any]:
         "venue": first("citation_journal_title", "citation_conference_title", "prism.publicationname"),
         "doi": doi[0] if doi else None,
         "arxiv": first("citation_arxiv_id"),
-        "keywords": [k.strip() for written in said.get("citation_keywords", []) for k in re.split("[;,]", written)],
+        "keywords": [
+            k.strip() for written in said.get("citation_keywords", []) for k in re.split("[;,]", written)
+        ],
     }
 
 
@@ -82,14 +108,18 @@ def _turned(name: str) -> str:
 _HIDDEN = frozenset(
     "head script style template noscript nav footer aside form button select textarea input label svg iframe object video audio canvas dialog menu".split()
 )
-_HIDDEN_ROLES = frozenset("navigation banner contentinfo complementary search menu menubar dialog alert note doc-toc".split())
+_HIDDEN_ROLES = frozenset(
+    "navigation banner contentinfo complementary search menu menubar dialog alert note doc-toc".split()
+)
 _HIDDEN_NAMES = re.compile(
     r"(?:^|[\s_-])(?:nav|navbar|navbox|navigation|menu|menubar|sidebar|breadcrumbs?|footer|cookie\w*|banner|advert\w*|share|sharing|social|skip|toc|"
     r"pagination|noprint|editsection|catlinks|comments|related|popup|modal|metadata|hatnote|sr-only|visually-hidden|screen-reader-text)(?:$|[\s_-])",
     re.IGNORECASE,
 )
 
-_REFERENCES = re.compile(r"(?:^|[\s_-])(?:references|reflist|bibliography|citations)(?:$|[\s_-])", re.IGNORECASE)
+_REFERENCES = re.compile(
+    r"(?:^|[\s_-])(?:references|reflist|bibliography|citations)(?:$|[\s_-])", re.IGNORECASE
+)
 
 
 def _main(page: Element) -> Element:
@@ -121,7 +151,9 @@ def _is_hidden(element: Element) -> bool:
         return True
     if re.search(r"display\s*:\s*none", attributes.get("style", "")):
         return True
-    return element.tag not in ("html", "body", "main", "article", "p") and bool(_HIDDEN_NAMES.search(_named(element)))
+    return element.tag not in ("html", "body", "main", "article", "p") and bool(
+        _HIDDEN_NAMES.search(_named(element))
+    )
 
 
 def _named(element: Element) -> str:
@@ -131,7 +163,11 @@ def _named(element: Element) -> str:
 def _is_links(element: Element) -> bool:
     """Is a block a list of links, as in a menu that is not called one?"""
     whole = len(element.text())
-    return whole > 0 and sum(len(a.text()) for a in element.every("a")) > 0.8 * whole and next(element.every("p"), None) is None
+    return (
+        whole > 0
+        and sum(len(a.text()) for a in element.every("a")) > 0.8 * whole
+        and next(element.every("p"), None) is None
+    )
 
 
 # --- its text
@@ -198,7 +234,9 @@ class _Writer:
 
     def table(self, element: Element) -> None:
         """Rows of cells; a table that only lays out the page is what its cells hold."""
-        lays_out = next(element.every("table", "h1", "h2", "h3"), None) or any(len(cell.text()) > 400 for cell in element.every("td"))
+        lays_out = next(element.every("table", "h1", "h2", "h3"), None) or any(
+            len(cell.text()) > 400 for cell in element.every("td")
+        )
         if lays_out:
             self.builder.paragraph()
             for cell in element.every("td", "th", "caption"):
@@ -221,7 +259,9 @@ class _Writer:
         for piece in element.pieces():
             at = piece.at
             for line in piece.text.splitlines(keepends=True):
-                self.builder.add(line.rstrip("\r\n"), at, None if piece.size == len(piece.text) else piece.size)
+                self.builder.add(
+                    line.rstrip("\r\n"), at, None if piece.size == len(piece.text) else piece.size
+                )
                 if line.endswith(("\n", "\r")):
                     self.builder.line()
                 at += len(line)

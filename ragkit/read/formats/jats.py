@@ -52,7 +52,9 @@ def _paper(name: str, article: Element) -> Document:
         _blocks(builder, floats, 1)
     known = _known(article, meta)
     title = known.pop("title") or title_from_name(name)
-    return builder.paper(title, **known, **({} if meta.find("title-group", "article-title") else {"title_guessed": True}))
+    return builder.paper(
+        title, **known, **({} if meta.find("title-group", "article-title") else {"title_guessed": True})
+    )
 
 
 # --- what is known of the article
@@ -63,10 +65,20 @@ def _known(article: Element, meta: Element) -> dict[str, Any]:
     title = meta.find("title-group", "article-title")
     subtitle = meta.find("title-group", "subtitle")
     journal = article.find("front", "journal-meta")
-    years = [int(y.text()) for date in meta.elements("pub-date") for y in date.elements("year") if y.text().isdecimal()]
+    years = [
+        int(y.text())
+        for date in meta.elements("pub-date")
+        for y in date.elements("year")
+        if y.text().isdecimal()
+    ]
     return {
         "title": ": ".join(_heading(part) for part in (title, subtitle) if part and _heading(part)),
-        "authors": [name for group in meta.elements("contrib-group") for c in group.elements("contrib") if (name := _author(c))],
+        "authors": [
+            name
+            for group in meta.elements("contrib-group")
+            for c in group.elements("contrib")
+            if (name := _author(c))
+        ],
         "year": min(years, default=None),
         "venue": next((t.text() for t in journal.every("journal-title")), None) if journal else None,
         "doi": ids.get("doi"),
@@ -87,7 +99,9 @@ def _author(contributor: Element) -> str:
     if contributor.attributes.get("contrib-type", "author") != "author":
         return ""
     for written in contributor.every("name", "string-name", "collab"):
-        parts = [part.text() for tag in ("given-names", "surname", "suffix") for part in written.elements(tag)]
+        parts = [
+            part.text() for tag in ("given-names", "surname", "suffix") for part in written.elements(tag)
+        ]
         return " ".join(parts) if parts else written.text()
     return ""
 
@@ -97,14 +111,21 @@ def _author(contributor: Element) -> str:
 _SKIPPED = frozenset(
     "title label sub-article response object-id graphic media inline-graphic permissions attrib annotation sec-meta".split()
 )
-_INLINE_TITLES = {"ack": "Acknowledgments", "ref-list": "References", "fn-group": "Notes", "glossary": "Glossary"}
+_INLINE_TITLES = {
+    "ack": "Acknowledgments",
+    "ref-list": "References",
+    "fn-group": "Notes",
+    "glossary": "Glossary",
+}
 
 
 def _section(builder: PaperBuilder, element: Element, level: int, kind: str = "") -> None:
     """An element with a title and what stands under it."""
     title = element.find("title")
     label = element.find("label")
-    name = " ".join(part.text() for part in (label, title) if part and part.text()) or _INLINE_TITLES.get(element.tag, "")
+    name = " ".join(part.text() for part in (label, title) if part and part.text()) or _INLINE_TITLES.get(
+        element.tag, ""
+    )
     told = {"abstract": "abstract", "ref-list": "references"}.get(kind or element.tag)
     if title and title.text():
         with builder.heading(name, level, told):  # type: ignore[arg-type]
@@ -238,7 +259,11 @@ def _inline(builder: PaperBuilder, element: Element) -> None:
         elif child.tag == "break":
             builder.line()
         elif child.tag == "alternatives":
-            shown = child.find("math") or child.find("tex-math") or next((c for c in child.elements() if c.tag not in _SKIPPED), None)
+            shown = (
+                child.find("math")
+                or child.find("tex-math")
+                or next((c for c in child.elements() if c.tag not in _SKIPPED), None)
+            )
             _inline(builder, Element("", children=[shown] if shown else []))
         elif child.tag in ("p", "title", "label", "list-item", "fn", "disp-formula", "td", "th"):
             builder.space()
@@ -273,7 +298,8 @@ def _formula(builder: PaperBuilder, element: Element, signs: str) -> None:
 
 
 _TEX = re.compile(
-    r"(?:.*\\begin\{document\})?[\s$]*(?:\\begin\{\w+\*?\})?(.*?)(?:\\end\{\w+\*?\})?[\s$]*(?:\\end\{document\}.*)?", re.DOTALL
+    r"(?:.*\\begin\{document\})?[\s$]*(?:\\begin\{\w+\*?\})?(.*?)(?:\\end\{\w+\*?\})?[\s$]*(?:\\end\{document\}.*)?",
+    re.DOTALL,
 )
 
 
@@ -287,7 +313,12 @@ def _tex(builder: PaperBuilder, element: Element) -> None:
     for piece in written:
         start, end = max(found.start(1) - place, 0), min(found.end(1) - place, len(piece.text))
         if start < end:
-            write(builder, Piece(piece.text[start:end], piece.at + start, end - start) if piece.size == len(piece.text) else piece)
+            write(
+                builder,
+                Piece(piece.text[start:end], piece.at + start, end - start)
+                if piece.size == len(piece.text)
+                else piece,
+            )
         place += len(piece.text)
 
 

@@ -22,7 +22,10 @@ from ragkit.errors import LoadError
 from ragkit.read.formats import HEAD, ProjectFormat, decode, title_from_name
 from ragkit.read.formats.builder import Kind, PaperBuilder
 
-_TOLD_BY = re.compile(r"^[^%\n]{0,200}?\\(?:documentclass\b|documentstyle\b|begin\s*\{(?:document|thebibliography)\})", re.MULTILINE)
+_TOLD_BY = re.compile(
+    r"^[^%\n]{0,200}?\\(?:documentclass\b|documentstyle\b|begin\s*\{(?:document|thebibliography)\})",
+    re.MULTILINE,
+)
 _SECTION = re.compile(r"^[ \t]*\\(?:sub)*(?:section|chapter)\*?\s*[\[{]", re.MULTILINE)
 _COMMAND = re.compile(r"\\[a-zA-Z]+\s*[\[{]")
 
@@ -66,7 +69,9 @@ class Latex(ProjectFormat):
         title = " ".join(str(reader.known.pop("title", "")).split())
         if not title and not builder.length:
             raise LoadError("it defines commands and has no text of its own")
-        yield builder.paper(title or title_from_name(name), **reader.known, **({} if title else {"title_guessed": True}))
+        yield builder.paper(
+            title or title_from_name(name), **reader.known, **({} if title else {"title_guessed": True})
+        )
 
 
 def _file_name(written: str) -> str:
@@ -75,7 +80,15 @@ def _file_name(written: str) -> str:
 
 # --- what commands and environments mean
 
-_SECTIONS = {"part": 0, "chapter": 0, "section": 1, "subsection": 2, "subsubsection": 3, "paragraph": 4, "subparagraph": 5}
+_SECTIONS = {
+    "part": 0,
+    "chapter": 0,
+    "section": 1,
+    "subsection": 2,
+    "subsubsection": 3,
+    "paragraph": 4,
+    "subparagraph": 5,
+}
 
 # How many arguments of a command are no text; those after them are.
 _DROPPED = {
@@ -103,7 +116,9 @@ _BREAKS = set("par newpage clearpage maketitle bigskip medskip smallskip appendi
 _LINES = set("newline linebreak tabularnewline cr midrule hline toprule bottomrule".split())
 _METADATA = {"keywords": "keywords", "icmlkeywords": "keywords", "acmDOI": "doi"}
 
-_HIDDEN = set("comment tikzpicture picture CCSXML filecontents filecontents* pspicture pgfpicture forest overpic tikzcd".split())
+_HIDDEN = set(
+    "comment tikzpicture picture CCSXML filecontents filecontents* pspicture pgfpicture forest overpic tikzcd".split()
+)
 _VERBATIM = set("verbatim verbatim* Verbatim lstlisting minted alltt".split())
 _MATH = set("equation align gather multline eqnarray displaymath math flalign alignat dmath mathpar".split())
 _TABLES = set("tabular tabularx tabulary longtable tabu supertabular deluxetable array".split())
@@ -118,7 +133,9 @@ _MARKS = {
     "`": "\u0300", "'": "\u0301", "^": "\u0302", "~": "\u0303", "=": "\u0304", "u": "\u0306", ".": "\u0307", '"': "\u0308", "r": "\u030a",
     "H": "\u030b", "v": "\u030c", "c": "\u0327", "k": "\u0328", "d": "\u0323", "b": "\u0331",
 }  # fmt: skip
-_LETTER = re.compile(r"\s*(?:\{\s*(?:\\([ij])(?![a-zA-Z])\s*|([^\W\d_]))?\s*\}|\\([ij])(?![a-zA-Z])\s*|([^\W\d_]))")
+_LETTER = re.compile(
+    r"\s*(?:\{\s*(?:\\([ij])(?![a-zA-Z])\s*|([^\W\d_]))?\s*\}|\\([ij])(?![a-zA-Z])\s*|([^\W\d_]))"
+)
 _SIGNS = {
     "S": "§", "P": "¶", "LaTeX": "LaTeX", "TeX": "TeX", "BibTeX": "BibTeX", "i": "ı", "j": "ȷ", "slash": "/", "textbar": "|",
     "textless": "<", "textgreater": ">", "textbackslash": "\\", "textasciitilde": "~", "textasciicircum": "^", "textunderscore": "_",
@@ -135,7 +152,11 @@ def _signs() -> dict[str, str]:
     from pylatexenc.latex2text import get_default_latex_context_db
 
     table = {spec.macroname: spec.simplify_repl for spec in get_default_latex_context_db().iter_macro_specs()}
-    known = {name: sign for name, sign in table.items() if isinstance(sign, str) and re.fullmatch(r"\S{1,2}|[a-z]{3,6}", sign)}
+    known = {
+        name: sign
+        for name, sign in table.items()
+        if isinstance(sign, str) and re.fullmatch(r"\S{1,2}|[a-z]{3,6}", sign)
+    }
     for name in {"item", "and", "today", *_MARKS, *_SECTIONS, *_ARGUMENTS, *_BREAKS, *_LINES, *_SPACES}:
         known.pop(name, None)
     return {**{name: sign for name, sign in known.items() if not _SILENT.fullmatch(name)}, **_SIGNS}
@@ -165,13 +186,17 @@ _TOKEN = re.compile(
     | (?P<other>[\s\S])""",
     re.VERBOSE,
 )
-_PAIR = re.compile(r"\\verb\*?([^a-zA-Z\s*])[^\r\n]{0,200}?\1|\\(begin|end)\s*\{\s*([a-zA-Z]+\*?)\s*\}|\\[\s\S]|%[^\r\n]*|[{}]")
+_PAIR = re.compile(
+    r"\\verb\*?([^a-zA-Z\s*])[^\r\n]{0,200}?\1|\\(begin|end)\s*\{\s*([a-zA-Z]+\*?)\s*\}|\\[\s\S]|%[^\r\n]*|[{}]"
+)
 _NAME = re.compile(r"\s*\{\s*([a-zA-Z]+\*?)\s*\}")
 _LENGTH = re.compile(
     r"\s*(?:=\s*-?[\d.]+|-?[\d.]+\s*(?=pt|cm|mm|in|em|ex))\s*(?:(?:true)?(?:pt|cm|mm|in)|em|ex|\\\w+)?(?:\s*(?:plus|minus)\s*[\d.]+\s*(?:pt|cm|em|ex|fil*))*"
 )
 _BLANK_LINE = re.compile(r"\r?\n[ \t]*\r?\n|\r[ \t]*\r")
-_GAP = re.compile(r"(?:[ \t]*(?:%[^\r\n]*(?:\r?\n|\r|\Z))?)*+(?:\r?\n[ \t]*)?(?:[ \t]*%[^\r\n]*(?:\r?\n|\r|\Z)[ \t]*)*")
+_GAP = re.compile(
+    r"(?:[ \t]*(?:%[^\r\n]*(?:\r?\n|\r|\Z))?)*+(?:\r?\n[ \t]*)?(?:[ \t]*%[^\r\n]*(?:\r?\n|\r|\Z)[ \t]*)*"
+)
 _MATH_END = {"$": re.compile(r"\\[\s\S]|(\$)|\n[ \t]*\r?\n"), "$$": re.compile(r"\\[\s\S]|(\$\$)"), "[": re.compile(r"(\\\])|\\[\s\S]"), "(": re.compile(r"(\\\))|\\[\s\S]")}  # fmt: skip
 _DEPTH = 60  # of groups and environments within one another; what is deeper is read without regard to them
 _LONGEST = 300  # characters that a command without arguments may stand for
@@ -212,7 +237,14 @@ class _Reader:
             elif pair[2] == "begin":
                 begun.append((pair[3], pair.start()))
             elif pair[2] == "end":
-                at = next((n for n in range(len(begun) - 1, max(len(begun) - _DEPTH, 0) - 1, -1) if begun[n][0] == pair[3]), None)
+                at = next(
+                    (
+                        n
+                        for n in range(len(begun) - 1, max(len(begun) - _DEPTH, 0) - 1, -1)
+                        if begun[n][0] == pair[3]
+                    ),
+                    None,
+                )
                 if at is not None:
                     self.closing[begun[at][1]] = pair.start()
                     del begun[at:]
@@ -239,7 +271,11 @@ class _Reader:
             if found[1] in ("input", "include") and found.start() >= at:
                 at = self._take_in(found[1], found.end(), end)
             elif found[1] and found.start() >= at:
-                at = self._definition(found[1].rstrip("*"), found.end()) or self._metadata(found[1], found.end()) or at
+                at = (
+                    self._definition(found[1].rstrip("*"), found.end())
+                    or self._metadata(found[1], found.end())
+                    or at
+                )
 
     def read(self, start: int, end: int) -> None:
         """Write what `text[start:end]` prints."""
@@ -286,7 +322,9 @@ class _Reader:
         name, builder = command.name, self.builder
         if name in self.macros and name not in self.expanding:
             return self._expand(command)
-        if defined := self._definition(name, command.name_end) or (0 if self.math else self._metadata(name, command.name_end)):
+        if defined := self._definition(name, command.name_end) or (
+            0 if self.math else self._metadata(name, command.name_end)
+        ):
             return min(defined, command.limit)
         if (method := _METHODS.get(name)) and (self.depth < _DEPTH or name in ("begin", "end")):
             return int(getattr(self, method)(command))
@@ -365,9 +403,17 @@ class _Reader:
     def _take_in(self, name: str, at: int, end: int) -> int:
         """Another file, where it is taken in."""
         (start, stop), after = self._argument(at, end)
-        if start == stop and (bare := re.compile(r"\s*([^\s{}\\%]+)").match(self.text, at, end)) and name == "input":
+        if (
+            start == stop
+            and (bare := re.compile(r"\s*([^\s{}\\%]+)").match(self.text, at, end))
+            and name == "input"
+        ):
             start, stop, after = bare.start(1), bare.end(1), bare.end()
-        taken = f"{Path(self.name).stem}.bbl" if name == "bibliography" else _file_name(self.text[start:stop].strip())
+        taken = (
+            f"{Path(self.name).stem}.bbl"
+            if name == "bibliography"
+            else _file_name(self.text[start:stop].strip())
+        )
         if taken in self.companions and taken not in self.expanding and self.depth < _DEPTH:
             outer, self.expanding = self.expanding, (*self.expanding, taken)
             with self.builder.file(taken):
@@ -419,15 +465,24 @@ class _Reader:
         elif name == "acmDOI":
             self.known["doi"] = said.strip()
         else:
-            self.known["keywords"] = [k for word in re.split(r"[,;]|\\and|\\sep", said) if (k := " ".join(self.plain(word).split()))]
+            self.known["keywords"] = [
+                k for word in re.split(r"[,;]|\\and|\\sep", said) if (k := " ".join(self.plain(word).split()))
+            ]
         return after
 
     def _authors(self, said: str) -> list[str]:
         """The names, without what stands below them."""
         names = []
         for one in re.split(r"\\(?:and|And|AND)(?![a-zA-Z])", said):
-            line = self.plain(re.split(r"\\\\|\\thanks|\\footnotemark|\\texttt|\\email|\\affil|\\inst(?![a-z])", one.strip())[0])
-            names += re.split(r",\s*(?:and\s+)?|\s+and\s+", " ".join(re.sub(r"[\d*†‡§¶^_$∗]+|\[[^\]]*\]", " ", line).split()))
+            line = self.plain(
+                re.split(
+                    r"\\\\|\\thanks|\\footnotemark|\\texttt|\\email|\\affil|\\inst(?![a-z])", one.strip()
+                )[0]
+            )
+            names += re.split(
+                r",\s*(?:and\s+)?|\s+and\s+",
+                " ".join(re.sub(r"[\d*†‡§¶^_$∗]+|\[[^\]]*\]", " ", line).split()),
+            )
         return [name.strip() for name in names if re.search(r"\w\W*\s\W*\w", name) and len(name) < 80]
 
     # --- commands with an argument that prints
@@ -496,7 +551,9 @@ class _Reader:
     def _verb(self, command: Command) -> int:
         """What stands between two signs alike, as it is."""
         start = command.name_end + 1
-        stop = self.text.find(self.text[command.name_end], start, command.limit) if start < command.limit else -1
+        stop = (
+            self.text.find(self.text[command.name_end], start, command.limit) if start < command.limit else -1
+        )
         if stop < 0:
             return command.end
         self.builder.add(self.text[start:stop], start)

@@ -18,7 +18,9 @@ from ragkit.read.formats import TextFormat, paper, title_from_name
 from ragkit.read.formats.builder import Sections
 from ragkit.text.words import trimmed
 
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
+_FRONT_MATTER = re.compile(
+    r"\A---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE
+)
 _HEADING = re.compile(r"\A\s*#[ \t]+(?!#+[ \t]*[\r\n])(\S[^\r\n]*?)(?:[ \t]+#+)?[ \t]*(?:\r?\n|\Z)")
 _SETEXT_HEADING = re.compile(r"\A\s*(\S[^\r\n]*)\r?\n=+[ \t]*(?:\r?\n|\Z)")
 
@@ -29,7 +31,9 @@ class Markdown(TextFormat):
     """One paper, its title and the rest of what is known about it in YAML front matter, or the title in a heading."""
 
     def recognises_text(self, name: str, text: str) -> bool:
-        return bool(_FRONT_MATTER.match(text) or _HEADING.match(text)) or name.lower().endswith((".md", ".markdown"))
+        return bool(_FRONT_MATTER.match(text) or _HEADING.match(text)) or name.lower().endswith(
+            (".md", ".markdown")
+        )
 
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
         metadata: dict[str, Any] = {}
@@ -41,7 +45,9 @@ class Markdown(TextFormat):
             if not title or " ".join(heading[1].split()).casefold() == " ".join(title.split()).casefold():
                 title, start = heading[1], start + heading.end()
         guessed = {} if title else {"title_guessed": True}
-        found = paper(text, start, len(text), **{**metadata, **guessed, "title": title or title_from_name(name)})
+        found = paper(
+            text, start, len(text), **{**metadata, **guessed, "title": title or title_from_name(name)}
+        )
         if sections := _sections(found.page_content):
             found.metadata["sections"] = sections
         yield found
@@ -89,7 +95,11 @@ def _front_matter(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise LoadError("its front matter is not a YAML mapping such as `title: ...`")
     # These are no numbers, whatever they look like: arXiv 2301.10140 is not 2301.1014.
-    verbatim = {k: as_written[k] for k in ("title", *IDENTIFIERS) if k in as_written and isinstance(found[k], bool | int | float | date)}
+    verbatim = {
+        k: as_written[k]
+        for k in ("title", *IDENTIFIERS)
+        if k in as_written and isinstance(found[k], bool | int | float | date)
+    }
     return {str(k): _plain(v) for k, v in {**found, **verbatim}.items()}
 
 

@@ -79,7 +79,9 @@ def raised(builder: PaperBuilder, superscript: Element) -> bool:
 def decoded(content: bytes, partial: bool = False) -> str:
     """The text of a file of markup, in the encoding that it declares; else as `decode` reads it."""
     declared = re.search(
-        rb"""<\?xml[^>]{0,80}?encoding=["']([\w.-]+)|<meta[^>]{0,200}?charset=["']?([\w.-]+)""", content[:2048], re.IGNORECASE
+        rb"""<\?xml[^>]{0,80}?encoding=["']([\w.-]+)|<meta[^>]{0,200}?charset=["']?([\w.-]+)""",
+        content[:2048],
+        re.IGNORECASE,
     )
     if not declared or content.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
         return decode(content, partial)
@@ -87,7 +89,9 @@ def decoded(content: bytes, partial: bool = False) -> str:
     if name in ("utf-8", "utf8", "utf-16", "ascii", "us-ascii"):
         return decode(content, partial)
     try:
-        return content.decode("cp1252" if name in ("iso-8859-1", "latin-1", "latin1") else name, errors="strict")
+        return content.decode(
+            "cp1252" if name in ("iso-8859-1", "latin-1", "latin1") else name, errors="strict"
+        )
     except (LookupError, UnicodeError):
         return decode(content, partial)
 
@@ -108,7 +112,9 @@ def xml_tree(text: str) -> Element:
         parser.feed(grown.content)
         parser.close()
     except DefusedXmlException as error:
-        raise LoadError(f"its XML defines entities, which is not safe to read: {type(error).__name__}") from None
+        raise LoadError(
+            f"its XML defines entities, which is not safe to read: {type(error).__name__}"
+        ) from None
     except (ExpatError, SyntaxError) as error:  # xml.etree's ParseError is a SyntaxError
         line = getattr(error, "lineno", None) or getattr(error, "position", (0,))[0]
         reason = errors.messages.get(getattr(error, "code", 0), str(error))

@@ -48,7 +48,9 @@ class PaperPage(TextFormat):
 
     @staticmethod
     def _paper(text: str, title: tuple[int, int], body: tuple[int, int] | None) -> Document:
-        return paper(text, *(body or (title[1], title[1])), title=text[slice(*title)])  # an abstract may be missing
+        return paper(
+            text, *(body or (title[1], title[1])), title=text[slice(*title)]
+        )  # an abstract may be missing
 
 
 def _lines(text: str) -> Iterator[tuple[int, int, str]]:

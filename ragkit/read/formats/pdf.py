@@ -42,11 +42,16 @@ class Pdf(FileFormat):
             raise LoadError("it is not a PDF that can be read: it is damaged or cut short") from None
         try:
             pages = [_page(number, pdf) for number in range(len(pdf))]
-            said = {name.lower(): " ".join(value.split()) for name, value in pdf.get_metadata_dict(skip_empty=True).items()}
+            said = {
+                name.lower(): " ".join(value.split())
+                for name, value in pdf.get_metadata_dict(skip_empty=True).items()
+            }
         finally:
             pdf.close()
         if not any(page.lines for page in pages):
-            raise LoadError(f"it has no text: {_counted(len(pages), 'page')} of images; run text recognition (OCR) on it first")
+            raise LoadError(
+                f"it has no text: {_counted(len(pages), 'page')} of images; run text recognition (OCR) on it first"
+            )
         yield _paper(name, pages, said)
 
 
@@ -86,7 +91,19 @@ class Page:
     """Text that stands on its side, as arXiv's stamp does."""
 
 
-_LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", "\u00a0": " ", "\u00ad": ""})
+_LIGATURES = str.maketrans(
+    {
+        "ﬀ": "ff",
+        "ﬁ": "fi",
+        "ﬂ": "fl",
+        "ﬃ": "ffi",
+        "ﬄ": "ffl",
+        "ﬅ": "st",
+        "ﬆ": "st",
+        "\u00a0": " ",
+        "\u00ad": "",
+    }
+)
 _HYPHENS = ("\u0002", "\ufffe", "\u00ad")
 _COLUMN_GAP = 2.5  # times the size of the type: what stands farther off is no more of the line
 _TURNED = 0.2  # radians
@@ -151,8 +168,16 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str]]:
             continue
         pdfium.FPDFText_GetCharBox(handle, at, left, right, bottom, top)
         size = pdfium.FPDFText_GetFontSize(handle, at)
-        size = size if size > 1.5 else max(top.value - bottom.value, 1.0)  # type that is scaled says a size of 1
-        box = (left.value - left_of_page, top_of_page - top.value, right.value - left_of_page, top_of_page - bottom.value, size)
+        size = (
+            size if size > 1.5 else max(top.value - bottom.value, 1.0)
+        )  # type that is scaled says a size of 1
+        box = (
+            left.value - left_of_page,
+            top_of_page - top.value,
+            right.value - left_of_page,
+            top_of_page - bottom.value,
+            size,
+        )
         if boxes and (box[0] - boxes[-1][2] > _COLUMN_GAP * size or box[0] < boxes[-1][0] - 4 * size):
             finish(False)
         if not boxes:
@@ -174,7 +199,11 @@ def _is_bold(handle: Any, at: int) -> bool:
         return True
     name = ctypes.create_string_buffer(128)
     pdfium.FPDFText_GetFontInfo(handle, at, name, 128, ctypes.c_int())
-    return bool(re.search(rb"bold|black|heavy|[-+]?(?:CMBX|NimbusRomNo9L-Medi|\w*-Medi\b|SFBX)", name.value, re.IGNORECASE))
+    return bool(
+        re.search(
+            rb"bold|black|heavy|[-+]?(?:CMBX|NimbusRomNo9L-Medi|\w*-Medi\b|SFBX)", name.value, re.IGNORECASE
+        )
+    )
 
 
 # --- what is no part of the text
@@ -186,7 +215,11 @@ def _without_running_heads(pages: Sequence[Page]) -> None:
     edges = {}
     for page in pages:
         by_height = sorted(page.lines, key=lambda line: line.top)
-        edge = [line for line in (*by_height[:3], *by_height[-3:]) if line.bottom < 0.12 * page.height or line.top > 0.88 * page.height]
+        edge = [
+            line
+            for line in (*by_height[:3], *by_height[-3:])
+            if line.bottom < 0.12 * page.height or line.top > 0.88 * page.height
+        ]
         edges[page.number] = {id(line): (_head(line), round(line.top / 6)) for line in edge}
         seen.update({(text, row + near) for text, row in edges[page.number].values() for near in (-1, 0, 1)})
     often = 2 if len(pages) < 4 else 3
@@ -197,7 +230,9 @@ def _without_running_heads(pages: Sequence[Page]) -> None:
             if id(line) not in edges[page.number]
             or (
                 seen[edges[page.number][id(line)]] < often
-                and not re.fullmatch(r"[-–—\s]*(?:page\s*)?[\divxlc]{1,5}(?:\s*(?:/|of)\s*\d+)?[-–—\s]*", line.text, re.I)
+                and not re.fullmatch(
+                    r"[-–—\s]*(?:page\s*)?[\divxlc]{1,5}(?:\s*(?:/|of)\s*\d+)?[-–—\s]*", line.text, re.I
+                )
             )
         ]
 
@@ -283,7 +318,10 @@ def _columns(page: Page) -> list[float]:
 
 def _ordered(blocks: list[Block], gutters: Sequence[float]) -> list[Block]:
     """Blocks that reach over a gutter part the page into bands; in each, the columns are read from left to right."""
-    wide = sorted((b for b in blocks if bisect(gutters, b.left + 2) != bisect(gutters, b.right - 2)), key=lambda b: b.top)
+    wide = sorted(
+        (b for b in blocks if bisect(gutters, b.left + 2) != bisect(gutters, b.right - 2)),
+        key=lambda b: b.top,
+    )
     tops = [b.top for b in wide]
 
     def place(block: Block) -> tuple[int, int, float]:
@@ -309,7 +347,9 @@ class Paragraph:
 
     @property
     def is_finished(self) -> bool:
-        return bool(re.search(r"[.!?:;。！？]['\"”’)\]\d]*$", self.lines[-1].text)) and not self.lines[-1].hyphen
+        return (
+            bool(re.search(r"[.!?:;。！？]['\"”’)\]\d]*$", self.lines[-1].text)) and not self.lines[-1].hyphen
+        )
 
     @property
     def goes_on(self) -> bool:
@@ -318,9 +358,12 @@ class Paragraph:
 
 
 _CAPTION = re.compile(
-    r"(?:Fig(?:ure|\.)?|Table|Tab\.|Algorithm|Listing|Scheme|Abb(?:ildung|\.)|Tabelle)\s*[\dIVX]+(?:\.\d+)*\s*[.:|—-]", re.IGNORECASE
+    r"(?:Fig(?:ure|\.)?|Table|Tab\.|Algorithm|Listing|Scheme|Abb(?:ildung|\.)|Tabelle)\s*[\dIVX]+(?:\.\d+)*\s*[.:|—-]",
+    re.IGNORECASE,
 )
-_NUMBERED = re.compile(r"(?:(\d{1,2}(?:\.\d{1,2}){0,4})\.?|([A-Z](?:\.\d{1,2}){0,3})\.?|([IVX]{1,5})\.)\s+(?=[A-Z\W])(?!\d)")
+_NUMBERED = re.compile(
+    r"(?:(\d{1,2}(?:\.\d{1,2}){0,4})\.?|([A-Z](?:\.\d{1,2}){0,3})\.?|([IVX]{1,5})\.)\s+(?=[A-Z\W])(?!\d)"
+)
 _NAMED = re.compile(
     r"(?:abstract|(?:\d+\.?\s+)?introduction|(?:\d+\.?\s+)?conclusions?|references|bibliography|acknowledge?ments?|appendix|related work|"
     r"background|methods?|results|discussion|limitations|summary)\s*[:.]?",
@@ -339,7 +382,14 @@ def _paragraphs(pages: Sequence[Page]) -> list[Paragraph]:
     for page in pages:
         for block in _blocks(page):
             found += _split(block, body)
-    abstract = next((n for n, p in enumerate(found) if p.level and kind_of(p.text) == "abstract" and p.lines[0].page <= 2), 0)
+    abstract = next(
+        (
+            n
+            for n, p in enumerate(found)
+            if p.level and kind_of(p.text) == "abstract" and p.lines[0].page <= 2
+        ),
+        0,
+    )
     for each in found[:abstract]:
         each.level = 0  # names and addresses
     return _joined(found)
@@ -354,7 +404,12 @@ def _split(block: Block, body: float) -> list[Paragraph]:
         level = _heading_level(line, body)
         last = found[-1] if found else None
         before = last.lines[-1] if last else None
-        if last is None or before is None or _begins(line, before, block, leading) or bool(level) != bool(last.level):
+        if (
+            last is None
+            or before is None
+            or _begins(line, before, block, leading)
+            or bool(level) != bool(last.level)
+        ):
             found.append(Paragraph([line], "caption" if _CAPTION.match(line.text) else "body", level))
         else:
             last.lines.append(line)
@@ -365,7 +420,11 @@ def _begins(line: Line, before: Line, block: Block, leading: float) -> bool:
     beside = abs(line.top - before.top) < 0.5 * max(line.size, before.size)
     if beside:
         return False
-    if line.top - before.top > 1.4 * leading or abs(line.size - before.size) > 0.15 * before.size or _CAPTION.match(line.text):
+    if (
+        line.top - before.top > 1.4 * leading
+        or abs(line.size - before.size) > 0.15 * before.size
+        or _CAPTION.match(line.text)
+    ):
         return True
     short = before.right < block.right - 3 * line.size
     ended = bool(re.search(r"[.!?:]['\"”’)\]]*$", before.text))
@@ -418,9 +477,20 @@ def _joined(paragraphs: list[Paragraph]) -> list[Paragraph]:
                 open_one.lines += each.lines
                 continue
         last = found[-1] if found else None
-        if last and last.level and each.level and each.lines[0].page == last.lines[-1].page and not _NUMBERED.match(each.text):
+        if (
+            last
+            and last.level
+            and each.level
+            and each.lines[0].page == last.lines[-1].page
+            and not _NUMBERED.match(each.text)
+        ):
             near = 0 < each.lines[0].top - last.lines[-1].top < 2 * each.lines[0].size
-            if near and each.lines[0].size == last.lines[-1].size and not _NAMED.fullmatch(last.text) and not _NAMED.fullmatch(each.text):
+            if (
+                near
+                and each.lines[0].size == last.lines[-1].size
+                and not _NAMED.fullmatch(last.text)
+                and not _NAMED.fullmatch(each.text)
+            ):
                 last.lines += each.lines
                 continue
         found.append(each)
@@ -471,7 +541,9 @@ def _write(builder: PaperBuilder, lines: Iterable[Line], words: set[str]) -> Non
             text = _unhyphenated(waiting, line.text, words)
         waiting = ""
         parted = line.hyphen or re.search(r"[^\W\d_]-$", line.text)
-        builder.add(text.removesuffix("-") if parted and not line.hyphen else text, page=line.page, box=line.box)
+        builder.add(
+            text.removesuffix("-") if parted and not line.hyphen else text, page=line.page, box=line.box
+        )
         if parted:
             found = re.search(r"[\w-]+$", line.text.removesuffix("-"))
             waiting = found[0] if found else ""
@@ -491,13 +563,20 @@ def _unhyphenated(before: str, text: str, words: set[str]) -> str:
 
 
 def _known(pages: Sequence[Page], said: dict[str, str]) -> dict[str, Any]:
-    stamp = next((found for page in pages[:1] for text in page.turned if (found := _STAMP.search(text))), None)
+    stamp = next(
+        (found for page in pages[:1] for text in page.turned if (found := _STAMP.search(text))), None
+    )
     first = "\n".join(line.text for page in pages[:1] for line in page.lines)
     dois = {
-        found.rstrip(".,;)").casefold() for found in re.findall(r"(?:doi[:\s]+|doi\.org/)(10\.\d{4,9}/[^\s\"<>]+)", first, re.IGNORECASE)
+        found.rstrip(".,;)").casefold()
+        for found in re.findall(r"(?:doi[:\s]+|doi\.org/)(10\.\d{4,9}/[^\s\"<>]+)", first, re.IGNORECASE)
     }
     return {
-        "authors": [a for a in re.split(r"\s*;\s*|,\s+|\s+and\s+", said.get("author", "")) if re.search(r"\w\W+\w", a) and "@" not in a],
+        "authors": [
+            a
+            for a in re.split(r"\s*;\s*|,\s+|\s+and\s+", said.get("author", ""))
+            if re.search(r"\w\W+\w", a) and "@" not in a
+        ],
         "keywords": [k for k in re.split(r"\s*[;,]\s*", said.get("keywords", "")) if k],
         "arxiv": stamp[1] if stamp else None,
         "year": int(stamp[2]) if stamp else None,
@@ -505,16 +584,21 @@ def _known(pages: Sequence[Page], said: dict[str, str]) -> dict[str, Any]:
     }
 
 
-_STAMP = re.compile(r"arXiv:(\d{4}\.\d{4,5}|(?!submit)[a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?.*?\b((?:19|20)\d\d)\b")
+_STAMP = re.compile(
+    r"arXiv:(\d{4}\.\d{4,5}|(?!submit)[a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?.*?\b((?:19|20)\d\d)\b"
+)
 _NO_TITLE = re.compile(
-    r"(?:untitled|microsoft word - .*|slide 1|.*\.(?:docx?|tex|pdf|dvi|indd|rtf)|title|paper|manuscript|\W*)", re.IGNORECASE
+    r"(?:untitled|microsoft word - .*|slide 1|.*\.(?:docx?|tex|pdf|dvi|indd|rtf)|title|paper|manuscript|\W*)",
+    re.IGNORECASE,
 )
 
 
 def _title(pages: Sequence[Page], said: dict[str, str]) -> tuple[str, list[Line]]:
     """The paper's title and its lines on the first page: what is said in the file's properties, else the largest type."""
     lines = pages[0].lines if pages else []
-    top = [line for line in lines if line.top < 0.6 * pages[0].height and re.search(r"[^\W\d_]{2}", line.text)]
+    top = [
+        line for line in lines if line.top < 0.6 * pages[0].height and re.search(r"[^\W\d_]{2}", line.text)
+    ]
     largest = max((line.size for line in top if len(line.text) > 3), default=0)
     start = next((n for n, line in enumerate(top) if line.size >= 0.93 * largest and len(line.text) > 3), 0)
     shown: list[Line] = []

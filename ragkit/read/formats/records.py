@@ -25,10 +25,19 @@ TEXT = ("abstract", "text", "contents", "body")
 EVERY = ("*",)
 
 # One thing, one name, whatever a collection calls it.
-_NAMES = {"_id": "id", "arxiv_id": "arxiv", "arxivid": "arxiv", "journal": "venue", "booktitle": "venue", "author": "authors"}
+_NAMES = {
+    "_id": "id",
+    "arxiv_id": "arxiv",
+    "arxivid": "arxiv",
+    "journal": "venue",
+    "booktitle": "venue",
+    "author": "authors",
+}
 
 # What ragkit itself keeps under these names, no record may set.
-_OURS = frozenset("sources sections section pages start end score scores document_id title text title_guessed metadata_only".split())
+_OURS = frozenset(
+    "sources sections section pages start end score scores document_id title text title_guessed metadata_only".split()
+)
 
 
 class Value(NamedTuple):
@@ -62,7 +71,9 @@ class Records(TextFormat):
         """The records in order, each field's name in lower case.  Raises `LoadError` for one that cannot be read."""
 
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
-        for _ in self.records(text):  # so that a broken record is found before any paper is listed, and none need be held
+        for _ in self.records(
+            text
+        ):  # so that a broken record is found before any paper is listed, and none need be held
             pass
         for record in self.records(text):
             if paper := self._paper(text, record):
@@ -77,7 +88,8 @@ class Records(TextFormat):
             title, known = Value(_opening(body.value), 0, 0), {**known, "title_guessed": True}
         words, source = _placed(text, body, self.piece) if body else ("", _nowhere(record))
         return Document(
-            page_content=words, metadata={**known, "title": " ".join(title.value.split()) if title else "", "sources": [source]}
+            page_content=words,
+            metadata={**known, "title": " ".join(title.value.split()) if title else "", "sources": [source]},
         )
 
     def _metadata(self, record: Record) -> dict[str, Any]:
@@ -164,7 +176,11 @@ class JsonLines(Records):
 
     def recognises_text(self, name: str, text: str) -> bool:
         lines = [(start, end) for _, start, end in _lines(text)][:3]
-        return bool(lines) and any(self._is_record(text, *line) for line in lines) and all(text[start] == "{" for start, _ in lines)
+        return (
+            bool(lines)
+            and any(self._is_record(text, *line) for line in lines)
+            and all(text[start] == "{" for start, _ in lines)
+        )
 
     def _is_record(self, text: str, start: int, end: int) -> bool:
         record: Record = {}
@@ -175,7 +191,11 @@ class JsonLines(Records):
             if end < len(text):
                 return False
             # The last line of the head may be cut; its fields so far, and one whose text is cut, still tell.
-            record.update({cut[1].lower(): Value("", 0, 0) for cut in re.finditer(r'"(\w+)"\s*:\s*"', text[start:end])} if record else {})
+            record.update(
+                {cut[1].lower(): Value("", 0, 0) for cut in re.finditer(r'"(\w+)"\s*:\s*"', text[start:end])}
+                if record
+                else {}
+            )
         return self._maps(record)
 
     def records(self, text: str) -> Iterator[Record]:
@@ -276,7 +296,10 @@ def _delimiter(text: str) -> str:
     return max(",\t;", key=header.count)
 
 
-_CELLS = {d: re.compile(rf'[ ]*"((?:[^"]|"")*+)"[ ]*({d}|\r\n|\r|\n|\Z)|([^{d}\r\n]*)({d}|\r\n|\r|\n|\Z)') for d in ",\t;"}
+_CELLS = {
+    d: re.compile(rf'[ ]*"((?:[^"]|"")*+)"[ ]*({d}|\r\n|\r|\n|\Z)|([^{d}\r\n]*)({d}|\r\n|\r|\n|\Z)')
+    for d in ",\t;"
+}
 
 
 def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[Value]]]:

@@ -95,7 +95,13 @@ def test_an_abstract_in_latex_is_decoded_and_mapped() -> None:
     file = "@misc{a, title={Bridges}, abstract = {  G\\\"odel's {\\em bridges} carry\n    40\\% of $x$ & 5% more.}}"
     [paper] = read(file)
     assert paper.page_content == "Gödel's bridges carry 40% of x & 5% more."
-    for words, written in (("bridges", "bridges"), ("Gödel", '"odel'), ("40%", "40\\%"), ("more.", "more."), ("5%", "5%")):
+    for words, written in (
+        ("bridges", "bridges"),
+        ("Gödel", '"odel'),
+        ("40%", "40\\%"),
+        ("more.", "more."),
+        ("5%", "5%"),
+    ):
         start = paper.page_content.index(words)
         found = place(paper, start, start + len(words))
         assert file[slice(*found)].endswith(written)
@@ -105,7 +111,11 @@ def test_an_abstract_in_parts_is_mapped_part_by_part() -> None:
     file = '@string{who = "We"}\n@misc{a, title={B}, abstract = who # " test " # {bridges.}}'
     [paper] = read(file)
     assert paper.page_content == "We test bridges."
-    assert [file[slice(*place(paper, start, end))] for start, end in ((0, 2), (3, 7), (8, 16))] == ["who", "test", "bridges."]
+    assert [file[slice(*place(paper, start, end))] for start, end in ((0, 2), (3, 7), (8, 16))] == [
+        "who",
+        "test",
+        "bridges.",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -132,15 +142,25 @@ def test_the_arxiv_id_is_found_where_it_is_written(fields: str, arxiv: str | Non
 
 
 @pytest.mark.parametrize(
-    ("year", "known"), [("{2017}", 2017), ("2017", 2017), ("{in press}", "in press"), ("{2017a}", "2017a"), ("{}", None)]
+    ("year", "known"),
+    [("{2017}", 2017), ("2017", 2017), ("{in press}", "in press"), ("{2017a}", "2017a"), ("{}", None)],
 )
 def test_a_year_is_a_number_if_it_reads_as_one(year: str, known: Any) -> None:
     assert read(f"@misc{{a, title = {{T}}, year = {year}}}")[0].metadata.get("year") == known
 
 
 def test_what_biblatex_calls_otherwise_is_known_too() -> None:
-    [paper] = read("@article{a, title={T}, journaltitle={Nature}, date={2020-05-01}, url={https://doi.org/10.1/x}}")
-    assert told(paper) == {"title": "T", "venue": "Nature", "year": 2020, "url": "https://doi.org/10.1/x", "doi": "10.1/x", "key": "a"}
+    [paper] = read(
+        "@article{a, title={T}, journaltitle={Nature}, date={2020-05-01}, url={https://doi.org/10.1/x}}"
+    )
+    assert told(paper) == {
+        "title": "T",
+        "venue": "Nature",
+        "year": 2020,
+        "url": "https://doi.org/10.1/x",
+        "doi": "10.1/x",
+        "key": "a",
+    }
 
 
 def test_an_entry_without_a_title_is_called_by_its_key() -> None:
@@ -164,7 +184,11 @@ def test_every_entry_counts_also_of_the_same_key_and_none_that_is_a_comment() ->
 Any text, with joe@example.org in it.
 @article {b , title={Three}}
 """
-    assert [(paper.metadata["key"], paper.metadata["title"]) for paper in read(file)] == [("a", "One"), ("a", "Two"), ("b", "Three")]
+    assert [(paper.metadata["key"], paper.metadata["title"]) for paper in read(file)] == [
+        ("a", "One"),
+        ("a", "Two"),
+        ("b", "Three"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +196,10 @@ Any text, with joe@example.org in it.
     [
         ("@misc{a, title={One}}\n\n@misc{b, title={Two}, year={2020\n", "line 3: the entry is not closed"),
         ("@misc{a, title={One},\n@misc{b, title={Two}}\n", "line 1: the entry is not closed"),
-        ("@misc{a,\n title={One}\n year={2020}}", "line 2: the value that begins here is broken, or the comma after it is missing"),
+        (
+            "@misc{a,\n title={One}\n year={2020}}",
+            "line 2: the value that begins here is broken, or the comma after it is missing",
+        ),
         ("@misc{a\n title={One}}", "line 1: the comma after the key of the entry is missing"),
         ("@misc{a,\n title={One},\n year\n}", "line 4: an equals sign is missing"),
         ("@misc{a,\n title={One},\n year {2020}}", "line 3: an equals sign is missing"),
@@ -261,9 +288,15 @@ def test_an_entry_of_ris_describes_a_paper() -> None:
 def test_an_abstract_of_ris_keeps_its_place() -> None:
     first, second = Ris().papers("refs.ris", RIS.encode())
     start = RIS.index("They carry")
-    assert (first.page_content, first.metadata["sources"]) == ("They carry 40 people.", [{"start": start, "end": start + 21}])
+    assert (first.page_content, first.metadata["sources"]) == (
+        "They carry 40 people.",
+        [{"start": start, "end": start + 21}],
+    )
     assert second.page_content == "They sway, always.\n\nAnd often."
-    assert [RIS[slice(*place(second, start, end))] for start, end in ((5, 18), (20, 30))] == ["sway,\nalways.", "And often."]
+    assert [RIS[slice(*place(second, start, end))] for start, end in ((5, 18), (20, 30))] == [
+        "sway,\nalways.",
+        "And often.",
+    ]
     [bare] = Ris().papers("refs.ris", b"\r\nTY  - JOUR\r\nTI  - T\r\nER  - \r\n")
     assert (bare.page_content, bare.metadata["sources"]) == ("", [{"start": 2, "end": 2}])
 
@@ -286,12 +319,19 @@ def test_ris_is_told_by_its_first_line() -> None:
     assert not Ris().recognises("x.ris", b"An article shows\nTY  - JOUR\n")
 
 
-PLAIN = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\\{}$~`'-\"#^_\u2028\u2029\x85"), min_size=1).filter(
-    lambda line: not re.match(r"\s*@\w*[ \t]*\(", line)  # a line that begins so begins an entry, also inside of another
+PLAIN = st.text(
+    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\\{}$~`'-\"#^_\u2028\u2029\x85"),
+    min_size=1,
+).filter(
+    lambda line: (
+        not re.match(r"\s*@\w*[ \t]*\(", line)
+    )  # a line that begins so begins an entry, also inside of another
 )
 
 
-@given(st.lists(PLAIN, min_size=1), st.sampled_from(["\n", "\r\n\t", "   ", " "]), st.text("abc \n%", max_size=9))
+@given(
+    st.lists(PLAIN, min_size=1), st.sampled_from(["\n", "\r\n\t", "   ", " "]), st.text("abc \n%", max_size=9)
+)
 def test_an_abstract_gives_the_characters_of_its_place(lines: list[str], gap: str, before: str) -> None:
     """In either format, whatever white space stands between the words."""
     abstract = gap.join(lines)
@@ -310,10 +350,14 @@ def test_an_abstract_gives_the_characters_of_its_place(lines: list[str], gap: st
 
 
 PIECES = """@ { } ( ) " , = # % \\ $ & ~ - ' ` a b 1 @misc{a, title={ abstract={ author={ and @string{ @comment{ \\emph{ \\frac{ \\begin{x} TI  AB  ER """
-NOISE = st.lists(st.sampled_from([*PIECES.split(" "), " ", "\n", "\r", "TY  - ", "\nAB  - ", "\nER  -"])).map("".join)
+NOISE = st.lists(st.sampled_from([*PIECES.split(" "), " ", "\n", "\r", "TY  - ", "\nAB  - ", "\nER  -"])).map(
+    "".join
+)
 
 
-@given(st.one_of(NOISE, st.text()), st.sampled_from([ARTICLE, RIS, ""]), st.integers(0, 900), st.integers(0, 9))
+@given(
+    st.one_of(NOISE, st.text()), st.sampled_from([ARTICLE, RIS, ""]), st.integers(0, 900), st.integers(0, 9)
+)
 def test_any_file_is_read_or_refused(noise: str, file: str, at: int, lost: int) -> None:
     """A valid file that something is written into, or taken out of, as well as nothing but noise."""
     broken = file[:at] + noise + file[at + lost :]
@@ -356,9 +400,17 @@ def test_real_bibliographies_load_whole() -> None:
     folder = SHARED / "data" / "latex"
     if not folder.is_dir():
         pytest.skip("the shared papers are not beside this checkout")
-    papers = [paper for path in sorted(folder.glob("*/*.bib")) for paper in BibTex().papers(path.name, path.read_bytes())]
+    papers = [
+        paper
+        for path in sorted(folder.glob("*/*.bib"))
+        for paper in BibTex().papers(path.name, path.read_bytes())
+    ]
     assert len(papers) == 280
-    assert not [paper for paper in papers if "title_guessed" in paper.metadata or re.search(r"[{}\\$]", paper.metadata["title"])]
+    assert not [
+        paper
+        for paper in papers
+        if "title_guessed" in paper.metadata or re.search(r"[{}\\$]", paper.metadata["title"])
+    ]
     by_key = {paper.metadata["key"]: paper for paper in papers}
     assert by_key["vaswani2017attention"].metadata["authors"][-2:] == ["Łukasz Kaiser", "Illia Polosukhin"]
     assert by_key["KDD18"].page_content.startswith("Over the past few decades")

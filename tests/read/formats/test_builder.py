@@ -41,7 +41,12 @@ def test_a_span_is_mapped_back_to_the_file_over_what_was_cut_out() -> None:
         assert found is not None
         return file[slice(*found)]
 
-    assert [behind(q) for q in ("bridges", "40 people", "<40", "Glass bridges")] == ["bridges", "40 people", "&lt;40", "Glass <b>bridges"]
+    assert [behind(q) for q in ("bridges", "40 people", "<40", "Glass bridges")] == [
+        "bridges",
+        "40 people",
+        "&lt;40",
+        "Glass <b>bridges",
+    ]
 
 
 def test_a_span_knows_its_page() -> None:
@@ -67,7 +72,12 @@ def test_sections_have_path_and_kind() -> None:
     ]
 
 
-@given(st.lists(st.tuples(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), st.integers(0, 3)), max_size=12))
+@given(
+    st.lists(
+        st.tuples(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), st.integers(0, 3)),
+        max_size=12,
+    )
+)
 def test_every_verbatim_character_is_found_in_the_file(pieces: list[tuple[str, int]]) -> None:
     """The file has junk (`#`) between the pieces; whatever is kept is mapped to the very same characters."""
     builder, file = PaperBuilder(), ""

@@ -30,7 +30,9 @@ def read(form: FileFormat, content: str | bytes, name: str = "paper") -> Documen
 
 def parts(paper: Document) -> list[tuple[list[str], str, str]]:
     """The sections of a paper: headings above, kind, text."""
-    return [(s["path"], s["kind"], paper.page_content[s["start"] : s["end"]]) for s in paper.metadata["sections"]]
+    return [
+        (s["path"], s["kind"], paper.page_content[s["start"] : s["end"]]) for s in paper.metadata["sections"]
+    ]
 
 
 def behind(paper: Document, quote: str, file: str) -> str:
@@ -160,7 +162,10 @@ if x: \section{no}
 
 def test_latex_keeps_what_its_commands_print() -> None:
     paper = read(Latex(), LATEX, "main.tex")
-    assert (paper.metadata["title"], paper.metadata["authors"]) == ("On Glass Bridges", ["Jo Müller", "Anna Smith"])
+    assert (paper.metadata["title"], paper.metadata["authors"]) == (
+        "On Glass Bridges",
+        ["Jo Müller", "Anna Smith"],
+    )
     assert parts(paper) == [
         ([], "abstract", "We test x^2 — “glass”."),
         (["Results"], "heading", "Results"),
@@ -187,10 +192,14 @@ def test_what_a_paper_takes_in_is_its_own_and_a_quote_leads_to_the_right_file(tm
         "\\bibliography{refs}\\end{document}"
     )
     (tmp_path / "sections" / "results.tex").write_text("\\section{Results} They carry 40 people.")
-    (tmp_path / "main.bbl").write_text("\\begin{thebibliography}{1}\\bibitem{a} A. Smith.\\end{thebibliography}")
+    (tmp_path / "main.bbl").write_text(
+        "\\begin{thebibliography}{1}\\bibitem{a} A. Smith.\\end{thebibliography}"
+    )
     (tmp_path.parent / "secret.tex").write_text("secret")
     files = Files()
-    assert [p.name for p in files.find([tmp_path])] == ["main.bbl", "main.tex"] or [p.name for p in files.find([tmp_path])] == ["main.tex"]
+    assert [p.name for p in files.find([tmp_path])] == ["main.bbl", "main.tex"] or [
+        p.name for p in files.find([tmp_path])
+    ] == ["main.tex"]
     [paper] = files.each(tmp_path / "main.tex")
     assert paper.page_content == "Main text.\n\nResults\n\nThey carry 40 people.\n\n[a] A. Smith."
     start = paper.page_content.index("They carry")
@@ -209,7 +218,8 @@ def test_what_a_paper_takes_in_is_its_own_and_a_quote_leads_to_the_right_file(tm
         "\\begin{x}" * 100_000,
         "$\\text{" * 20_000,
         "\\newcommand{\\a}{\\a\\a}" + "\\a " * 1000,
-        "".join(f"\\def\\{a}{{\\{b}\\{b}}}" for a, b in itertools.pairwise("abcdefghijklmnopqrstuvwxyz")) + "\\a",
+        "".join(f"\\def\\{a}{{\\{b}\\{b}}}" for a, b in itertools.pairwise("abcdefghijklmnopqrstuvwxyz"))
+        + "\\a",
         "[" * 100_000,
         "\\item[" * 50_000,
         "%\n" * 100_000,
@@ -226,7 +236,11 @@ def test_no_latex_takes_more_than_a_moment(text: str) -> None:
 
 # --- every markup: whatever the text, each character kept leads to itself
 
-words = st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn", "Co"]), min_size=1, max_size=12), min_size=1, max_size=8)
+words = st.lists(
+    st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn", "Co"]), min_size=1, max_size=12),
+    min_size=1,
+    max_size=8,
+)
 
 
 @settings(max_examples=150)
@@ -234,15 +248,31 @@ words = st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn", "Co
 def test_the_map_of_marked_up_text_leads_to_its_own_characters(pieces: list[str]) -> None:
     kept = [re.sub(r"[<>&\\{}$%~^_#`'\[\]\-\s]", "", piece) for piece in pieces]
     cases: list[tuple[TextFormat, str]] = [
-        (Jats(), "<article><body><p>" + "".join(f"<b>{k}</b> &lt;<i/>\r\n" for k in kept) + "</p></body></article>"),
-        (Html(), "<html><body><p>" + "".join(f"<b>{k}</b> &lt;<i></i>\r\n" for k in kept) + "</p></body></html>"),
-        (Latex(), "\\documentclass{a}\\begin{document}x " + "".join(f"\\emph{{{k}}} \\% %c\n" for k in kept) + "\\end{document}"),
+        (
+            Jats(),
+            "<article><body><p>"
+            + "".join(f"<b>{k}</b> &lt;<i/>\r\n" for k in kept)
+            + "</p></body></article>",
+        ),
+        (
+            Html(),
+            "<html><body><p>" + "".join(f"<b>{k}</b> &lt;<i></i>\r\n" for k in kept) + "</p></body></html>",
+        ),
+        (
+            Latex(),
+            "\\documentclass{a}\\begin{document}x "
+            + "".join(f"\\emph{{{k}}} \\% %c\n" for k in kept)
+            + "\\end{document}",
+        ),
     ]
     for form, file in cases:
         paper = read(form, file, "paper")
         assert re.sub(r"[\s<%x]", "", paper.page_content) == re.sub(r"[\s<%x]", "", "".join(kept))
         for text_start, file_start, length, taken, *_ in paper.metadata["sources"][0].get("map", []):
-            one, other = paper.page_content[text_start : text_start + length], file[file_start : file_start + taken]
+            one, other = (
+                paper.page_content[text_start : text_start + length],
+                file[file_start : file_start + taken],
+            )
             assert one.split() == other.split() or (one, other) in {("<", "&lt;"), ("%", "\\%")}
 
 
@@ -251,11 +281,16 @@ def test_the_map_of_marked_up_text_leads_to_its_own_characters(pieces: list[str]
 
 def pdf(*pages: list[tuple[float, float, float, str]]) -> bytes:
     """A PDF of lines: x, y from the bottom, size, text."""
-    objects = [b"<< /Type /Catalog /Pages 2 0 R >>", b"", b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"]
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"",
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
     kids = []
     for page in pages:
         shown = b"".join(
-            b"BT /F1 %g Tf %g %g Td (%s) Tj ET\n" % (size, x, y, t.encode("cp1252").replace(b"(", b"\\(").replace(b")", b"\\)"))
+            b"BT /F1 %g Tf %g %g Td (%s) Tj ET\n"
+            % (size, x, y, t.encode("cp1252").replace(b"(", b"\\(").replace(b")", b"\\)"))
             for x, y, size, t in page
         )
         objects.append(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(shown), shown))
@@ -285,7 +320,11 @@ RIGHT = ["the bridges are still in use today. Other", "bridges of steel carry tr
 def two_columns(interleaved: bool) -> list[tuple[float, float, float, str]]:
     left = [(72.0, 640.0 - 12 * n, 10.0, text) for n, text in enumerate(LEFT)]
     right = [(330.0, 640.0 - 12 * n, 10.0, text) for n, text in enumerate(RIGHT)]
-    body = [line for pair in itertools.zip_longest(left, right) for line in pair if line] if interleaved else left + right
+    body = (
+        [line for pair in itertools.zip_longest(left, right) for line in pair if line]
+        if interleaved
+        else left + right
+    )
     return [(150.0, 720.0, 18.0, "Glass Bridges over Rivers"), *body]
 
 
@@ -293,14 +332,21 @@ def two_columns(interleaved: bool) -> list[tuple[float, float, float, str]]:
 def test_columns_are_read_one_after_the_other_and_parted_words_made_whole(interleaved: bool) -> None:
     paper = read(Pdf(), pdf(two_columns(interleaved)), "x.pdf")
     assert paper.metadata["title"] == "Glass Bridges over Rivers"
-    assert " ".join(paper.page_content.split()) == " ".join([*LEFT, *RIGHT]).replace("infor- mation", "information")
+    assert " ".join(paper.page_content.split()) == " ".join([*LEFT, *RIGHT]).replace(
+        "infor- mation", "information"
+    )
 
 
 def test_running_heads_and_page_numbers_are_dropped_and_a_paragraph_goes_on_over_the_page() -> None:
     pages = []
     for number in range(1, 5):
         body = [
-            (72.0, 700.0 - 12 * n, 10.0, f"page {'abcd'[number - 1] * 3} line {n} of a long paragraph that goes on and on")
+            (
+                72.0,
+                700.0 - 12 * n,
+                10.0,
+                f"page {'abcd'[number - 1] * 3} line {n} of a long paragraph that goes on and on",
+            )
             for n in range(40)
         ]
         pages.append([(72.0, 760.0, 8.0, f"Bridge Letters {number}"), *body, (300.0, 30.0, 8.0, str(number))])
@@ -362,10 +408,17 @@ def shared(path: str) -> Path:
 
 
 def test_real_articles_in_jats_are_kept_whole() -> None:
-    papers = [paper for path in Files().find([shared("jats")]) if path.suffix in (".xml", ".nxml") for paper in Files().each(path)]
+    papers = [
+        paper
+        for path in Files().find([shared("jats")])
+        if path.suffix in (".xml", ".nxml")
+        for paper in Files().each(path)
+    ]
     assert len(papers) >= 135
     assert all(paper.metadata["title"] and not paper.metadata.get("title_guessed") for paper in papers)
-    assert sum(any(p.kind == "references" for p in stretches_of(paper)) for paper in papers) > 0.9 * len(papers)
+    assert sum(any(p.kind == "references" for p in stretches_of(paper)) for paper in papers) > 0.9 * len(
+        papers
+    )
 
 
 def test_a_real_paper_in_latex_is_one_paper_of_many_files() -> None:
@@ -390,7 +443,11 @@ def test_real_pdfs_are_read_or_refused_with_the_reason() -> None:
                 titles[path.name] = paper.metadata["title"]
             except LoadError as error:
                 said[path.name] = str(error)
-    assert sorted(said) == ["docling_2206.01062_pg3_password.pdf", "docling_ocr_test.pdf", "non_text_searchable.pdf"]
+    assert sorted(said) == [
+        "docling_2206.01062_pg3_password.pdf",
+        "docling_ocr_test.pdf",
+        "non_text_searchable.pdf",
+    ]
     assert "password" in said["docling_2206.01062_pg3_password.pdf"]
     assert titles["ALCE.pdf"] == "Enabling Large Language Models to Generate Text with Citations"
     [paper] = Files().each(shared("pdfs") / "ALCE.pdf")

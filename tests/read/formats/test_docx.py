@@ -63,7 +63,10 @@ def repacked(content: bytes, **parts: bytes | None) -> bytes:
     """The file with these parts instead, `word/` before their names and `.xml` behind; without those that are None."""
     new = {f"word/{name}.xml": part for name, part in parts.items()}
     file = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as old,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made,
+    ):
         for part in old.namelist():
             said = new.pop(part, old.read(part))
             if said is not None:
@@ -81,7 +84,9 @@ def refusal(content: bytes) -> str:
 
 
 def stretches(paper: Document) -> list[tuple[list[str], str, str]]:
-    return [(s["path"], s["kind"], paper.page_content[s["start"] : s["end"]]) for s in paper.metadata["sections"]]
+    return [
+        (s["path"], s["kind"], paper.page_content[s["start"] : s["end"]]) for s in paper.metadata["sections"]
+    ]
 
 
 def test_paragraphs_tables_and_headings_are_read_in_order() -> None:
@@ -91,7 +96,11 @@ def test_paragraphs_tables_and_headings_are_read_in_order() -> None:
     document.add_heading("Results", 1)
     document.add_paragraph("They hold:")
     table = document.add_table(2, 3)
-    for cell, text in zip((c for row in table.rows for c in row.cells), ["span", "load\nlimit", "", "40 m", "3 t", "steel"], strict=True):
+    for cell, text in zip(
+        (c for row in table.rows for c in row.cells),
+        ["span", "load\nlimit", "", "40 m", "3 t", "steel"],
+        strict=True,
+    ):
         cell.text = text
     document.add_paragraph("Table 1. Loads.", style="Caption")
     document.add_heading("Strength", 2)
@@ -154,10 +163,17 @@ def test_the_title_is_in_the_properties_and_not_repeated_in_the_text() -> None:
     document.add_paragraph("They hold.")
     paper = read(document)
     assert paper.page_content == "They hold."
-    assert paper.metadata == {"title": "On Bridges", "authors": ["A. Smith", "B. Jones"], "keywords": ["glass", "bridges"], "sources": [{}]}
+    assert paper.metadata == {
+        "title": "On Bridges",
+        "authors": ["A. Smith", "B. Jones"],
+        "keywords": ["glass", "bridges"],
+        "sources": [{}],
+    }
 
 
-@pytest.mark.parametrize("default", ["", "Microsoft Word - bridges_v2.doc", "Word Document", "untitled", "bridges_v2.docx"])
+@pytest.mark.parametrize(
+    "default", ["", "Microsoft Word - bridges_v2.doc", "Word Document", "untitled", "bridges_v2.docx"]
+)
 def test_a_default_title_is_none(default: str) -> None:
     document = written("By A. Smith.", title=default)
     document.add_paragraph("On Glass Bridges", style="Title")
@@ -236,7 +252,9 @@ def test_headers_and_footers_are_left_out() -> None:
 
 
 def test_a_footnote_follows_the_paragraph_that_cites_it() -> None:
-    document = written('<w:p><w:r><w:t>They hold.</w:t></w:r><w:r><w:footnoteReference w:id="2"/></w:r></w:p>', "Still.")
+    document = written(
+        '<w:p><w:r><w:t>They hold.</w:t></w:r><w:r><w:footnoteReference w:id="2"/></w:r></w:p>', "Still."
+    )
     notes = f'<w:footnotes {NAMESPACES}><w:footnote w:id="2"><w:p><w:r><w:t>In 2020.</w:t></w:r></w:p></w:footnote></w:footnotes>'
     kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/footnotes"
     part = Part(PackURI("/word/footnotes.xml"), "application/xml", notes.encode())
@@ -259,24 +277,38 @@ def test_a_file_with_a_password_is_refused() -> None:
 
 def test_a_zip_bomb_is_refused() -> None:
     content = saved(written("They hold."))
-    assert refusal(repacked(content, bomb=bytes(11_000_000))) == "it is not a Word document that is safe to read: it would unpack to 11 MB"
+    assert (
+        refusal(repacked(content, bomb=bytes(11_000_000)))
+        == "it is not a Word document that is safe to read: it would unpack to 11 MB"
+    )
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_entity_declarations_are_refused(encoding: str) -> None:
-    declared = f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'.encode(encoding)
+    declared = f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'.encode(
+        encoding
+    )
     assert (
-        refusal(repacked(saved(written("They hold.")), styles=declared)) == "it is not a Word document: word/styles.xml declares entities"
+        refusal(repacked(saved(written("They hold.")), styles=declared))
+        == "it is not a Word document: word/styles.xml declares entities"
     )
 
 
 def test_a_broken_file_is_refused() -> None:
     content = saved(written("They hold."))
-    assert refusal(content[:-100]) == "it is not a Word document: it is no zip file, or is damaged or cut short"
-    assert refusal(repacked(content, document=None)) == "it is not a Word document: it has no word/document.xml"
-    assert refusal(repacked(content, document=b"<w:document>")).startswith("it is not a Word document that can be read: Namespace prefix w")
+    assert (
+        refusal(content[:-100]) == "it is not a Word document: it is no zip file, or is damaged or cut short"
+    )
+    assert (
+        refusal(repacked(content, document=None)) == "it is not a Word document: it has no word/document.xml"
+    )
+    assert refusal(repacked(content, document=b"<w:document>")).startswith(
+        "it is not a Word document that can be read: Namespace prefix w"
+    )
     deep = f"<w:document {NAMESPACES}><w:body>{'<w:p>' * 5000}{'</w:p>' * 5000}</w:body></w:document>"
-    assert refusal(repacked(content, document=deep.encode())).startswith("it is not a Word document that can be read: Excessive depth")
+    assert refusal(repacked(content, document=deep.encode())).startswith(
+        "it is not a Word document that can be read: Excessive depth"
+    )
     assert refusal(saved(written())) == "it has no text"
 
 
@@ -305,7 +337,12 @@ def test_a_damaged_file_is_read_or_refused(end: int, flips: list[tuple[int, int]
         list(Docx().papers("on-bridges.docx", bytes(content)))
 
 
-@given(st.sampled_from(["document", "styles", "_rels/document.xml"]), st.integers(0), st.integers(0, 40), st.binary(max_size=12))
+@given(
+    st.sampled_from(["document", "styles", "_rels/document.xml"]),
+    st.integers(0),
+    st.integers(0, 40),
+    st.binary(max_size=12),
+)
 def test_a_damaged_part_is_read_or_refused(part: str, at: int, cut: int, put: bytes) -> None:
     name = f"word/{part}" + (".rels" if part.startswith("_") else ".xml")
     file = io.BytesIO()

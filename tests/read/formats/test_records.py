@@ -35,9 +35,14 @@ def test_other_field_names_can_be_mapped() -> None:
 
 
 def test_a_row_of_a_table_is_a_paper() -> None:
-    table = 'title;abstract;year\n"On ""glass"" bridges";"They carry; people.";2020\nOn ropes;They sway.;2021\n'
+    table = (
+        'title;abstract;year\n"On ""glass"" bridges";"They carry; people.";2020\nOn ropes;They sway.;2021\n'
+    )
     assert Csv().recognises("papers.csv", table.encode())
-    assert [(p.metadata["title"], p.page_content, p.metadata["year"]) for p in Csv().papers("papers.csv", table.encode())] == [
+    assert [
+        (p.metadata["title"], p.page_content, p.metadata["year"])
+        for p in Csv().papers("papers.csv", table.encode())
+    ] == [
         ('On "glass" bridges', "They carry; people.", "2020"),
         ("On ropes", "They sway.", "2021"),
     ]
