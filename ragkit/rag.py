@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 import time
@@ -11,6 +12,7 @@ from contextlib import aclosing, closing
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
@@ -20,7 +22,7 @@ from langchain_core.vectorstores import VectorStore
 from ragkit.answer import Answer
 from ragkit.ask import AnswerPipeline, Question, label
 from ragkit.config import components
-from ragkit.config.spec import Spec, identify, parts_of
+from ragkit.config.spec import Spec, identify, parts_of, with_parts
 from ragkit.corpus import Corpus, CorpusReader
 from ragkit.document import digest
 from ragkit.errors import IndexMismatch, UsageError
@@ -55,6 +57,7 @@ class Rag:
         self, *, corpus: Path = Path(".ragkit"), ingest: IngestPipeline, answer: AnswerPipeline
     ) -> None:
         self.corpus = Corpus(corpus)
+        ingest, answer = _of_its_own(self.corpus.directory, ingest, answer)
         self.ingest_pipeline, self.answer_pipeline = ingest, answer
         self._opened: dict[str, int] = {}
         self._opening = threading.RLock()
@@ -302,6 +305,25 @@ def _message(given: BaseMessage | Mapping[str, str]) -> BaseMessage:
     if isinstance(given, BaseMessage):
         return given
     return AIMessage(given["content"]) if given.get("role") == "assistant" else HumanMessage(given["content"])
+
+
+def _of_its_own(
+    corpus: Path, ingest: IngestPipeline, answer: AnswerPipeline
+) -> tuple[IngestPipeline, AnswerPipeline]:
+    """The pipelines, with copies of the indexes and corpus readers that a `Rag` over another corpus uses."""
+
+    def apart(part: Any) -> Any:
+        if isinstance(part, Index) and part.attached_to not in (
+            None,
+            corpus / "indexes" / ingest.name_of(part),
+        ):
+            return part.twin()
+        if isinstance(part, CorpusReader) and part.attached_to not in (None, corpus):
+            return copy.copy(part)
+        return part
+
+    done: dict[int, Any] = {}
+    return with_parts(ingest, apart, done), with_parts(answer, apart, done)
 
 
 def _indexes_in(answer: AnswerPipeline) -> list[AnyIndex]:

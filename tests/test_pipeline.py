@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -433,4 +434,44 @@ def test_an_abstract_in_a_bibliography_is_a_paper_until_the_paper_is_there(tmp_p
     assert (hit.page_content, hit.metadata["year"]) == (
         "They carry forty people and are tested every year.",
         2020,
+    )
+
+
+# --- one pipeline over several corpora
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        ragkit.Rag.moved,
+        lambda a, corpus: ragkit.Rag(corpus=corpus, ingest=a.ingest_pipeline, answer=a.answer_pipeline),
+    ],
+)
+def test_a_pipeline_over_another_corpus_leaves_the_first_one_as_it_was(
+    tmp_path: Path, move: Callable[[ragkit.Rag, Path], ragkit.Rag]
+) -> None:
+    (tmp_path / "refined.yaml").write_text(
+        "ingest: {chunk: {type: sentence}, index: [&vectors {type: flat, embed: &words {type: hashed}}, &bm25 {type: bm25}]}\n"
+        "answer:\n"
+        "  retrieve: [{type: dense, store: *vectors}, {type: lexical, index: *bm25}]\n"
+        "  refine: [{type: neighbours}, {type: mmr, embed: *words}, {type: section}]\n"
+        "  generate: {type: extractive}\n"
+    )
+    glass = ragkit.load(tmp_path / "refined.yaml", corpus=tmp_path / "glass")
+    glass.ingest(
+        write(tmp_path / "of-glass", glass="Glass bridges carry 40 people. They are tested every year.")
+    )
+    wooden = move(glass, tmp_path / "wooden")
+    wooden.ingest(write(tmp_path / "of-wood", wooden="Wooden bridges carry 30 people. They do not last."))
+    question = "How many people do bridges carry?"
+    assert [hit.page_content for hit in wooden.search(question)] == [
+        "Wooden bridges carry 30 people. They do not last."
+    ]
+    assert [hit.page_content for hit in glass.search(question)] == [
+        "Glass bridges carry 40 people. They are tested every year."
+    ]
+    assert glass.ask(question).citations[0].title == "Glass Bridges"
+    assert wooden.ask(question).citations[0].title == "Wooden Bridges"
+    assert ragkit.dump(wooden) == ragkit.dump(glass).replace(
+        str(tmp_path / "glass"), str(tmp_path / "wooden")
     )

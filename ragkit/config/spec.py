@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, SecretStr, TypeAdapter, ValidationError
 
 from ragkit.config import components
 from ragkit.where import Where
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,3 +235,27 @@ def parts_of(value: Any) -> Iterator[Any]:
             seen.add(id(each))
             yield each
             waiting = [*(getattr(each, name, None) for name in components.parameters(maker)), *waiting]
+
+
+def with_parts(value: T, replace: Callable[[Any], Any], done: dict[int, Any]) -> T:
+    """*value* with `replace(part)` for every component inside it; whatever holds a part that was replaced is copied.
+
+    *done* maps the `id` of each component met to its replacement: values that share a part share its replacement if they
+    are given the same *done*.
+    """
+    if isinstance(value, list | tuple):
+        parts = [with_parts(part, replace, done) for part in value]
+        return value if all(new is old for new, old in zip(parts, value, strict=True)) else type(value)(parts)
+    maker: components.Maker = type(value)
+    if not (components.is_ours(maker) or components.is_slot(maker)):
+        return value
+    if id(value) not in done:
+        new = replace(value)
+        for name in components.parameters(maker):
+            old = getattr(value, name, None)
+            if (part := with_parts(old, replace, done)) is not old:
+                new = copy.copy(value) if new is value else new
+                object.__setattr__(new, name, part)
+        done[id(value)] = new
+    replacement: T = done[id(value)]
+    return replacement

@@ -810,6 +810,12 @@ class CorpusReader:
         object.__setattr__(self, "_corpus", corpus)
 
     @property
+    def attached_to(self) -> Path | None:
+        """The directory of the corpus that `attach_corpus` named; None before that."""
+        corpus: Corpus | None = self.__dict__.get("_corpus")
+        return corpus.directory if corpus else None
+
+    @property
     def corpus(self) -> Corpus:
         corpus: Corpus | None = self.__dict__.get("_corpus")
         if corpus is None:

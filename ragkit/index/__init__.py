@@ -64,13 +64,17 @@ class Index(ABC):
         object.__setattr__(self, "_root", root)
 
     @property
+    def attached_to(self) -> Path | None:
+        """The folder that `attach` named; None before that."""
+        return getattr(self, "_root", None)
+
+    @property
     def root(self) -> Path:
-        root: Path | None = getattr(self, "_root", None)
-        if root is None:
+        if self.attached_to is None:
             raise UsageError(
                 f"this {type(self).__name__} has no folder yet: make a Rag with it, or call attach(folder)"
             )
-        return root
+        return self.attached_to
 
     @property
     def generation(self) -> int:
