@@ -140,12 +140,15 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
                 try:
                     digest = self.read.digest(path)
                     if not corpus.has_file(uri, digest, self.loader):
+                        entries: list[
+                            Document
+                        ] = []  # collected first: a write transaction must not wait for who takes the events
                         batches = reader.papers(path)
-                        with corpus.replacing(uri, digest, self.loader) as put:
-                            while some := (yield from call("read", _next, batches)):
-                                put(some)
-                                papers += len(some)
-                                yield from emit(Progress("read", number, len(found), name, papers))
+                        while some := (yield from call("read", _next, batches)):
+                            entries += some
+                            papers += len(some)
+                            yield from emit(Progress("read", number, len(found), name, papers))
+                        corpus.put_file(uri, digest, self.loader, entries)
                     uris.append(uri)
                 except LoadError as error:
                     failed.append(Failure(source=uri.encode(errors="replace").decode(), error=str(error)))

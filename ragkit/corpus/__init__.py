@@ -20,13 +20,12 @@ ledger, so work that was cut short is taken up by the next `ingest`.
 from __future__ import annotations
 
 import fcntl
-import itertools
 import json
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -273,25 +272,11 @@ class Corpus:
         An entry whose DOI, arXiv id or title the corpus knows is another source of that document, and a variant of it
         if the text differs.  A document that no file lists any more stays until `drop_orphans`.
         """
-        with self.replacing(uri, digest, loader) as put:
-            put(entries)
-
-    @contextmanager
-    def replacing(self, uri: str, digest: str, loader: str) -> Iterator[Callable[[Sequence[Document]], None]]:
-        """`put_file` for a file that is read bit by bit: what is given is called with some entries at a time.
-
-        Nothing changes if what is done inside fails.
-        """
         with self._transaction() as db:
             self._forget(db, uri)
             db.execute("INSERT INTO files VALUES (?, ?, ?)", (uri, digest, loader))
-            positions = itertools.count()
-
-            def put(entries: Sequence[Document]) -> None:
-                for entry in entries:
-                    self._put_entry(db, uri, next(positions), entry)
-
-            yield put
+            for position, entry in enumerate(entries):
+                self._put_entry(db, uri, position, entry)
             self._promote_variants(db)
 
     def forget_files(self, uris: Iterable[str]) -> None:
