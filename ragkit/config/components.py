@@ -15,6 +15,7 @@ import importlib
 import importlib.metadata
 import inspect
 import os
+import sys
 import types
 import typing
 from collections.abc import Callable
@@ -233,11 +234,28 @@ def _default_of(field: dataclasses.Field[Any]) -> Any:
     return inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
 
 
-def hints_of(function: Maker) -> dict[str, Any]:
+def hints_of(maker: Maker) -> dict[str, Any]:
+    """The type hints of a class or function; `Any` for one whose name was imported only under TYPE_CHECKING."""
     try:
-        return typing.get_type_hints(function, include_extras=True)
-    except NameError:  # a hint that was imported only under TYPE_CHECKING
-        return {}
+        return typing.get_type_hints(maker, include_extras=True)
+    except NameError:
+        owners = reversed(maker.__mro__) if inspect.isclass(maker) else [inspect.unwrap(maker)]
+        return {
+            name: _resolved(owner, name, hint)
+            for owner in owners
+            for name, hint in inspect.get_annotations(owner).items()
+        }
+
+
+def _resolved(owner: Maker, name: str, hint: Any) -> Any:
+    """One hint of *owner* by itself."""
+    alone = types.SimpleNamespace(__annotations__={name: hint})
+    try:
+        return typing.get_type_hints(
+            alone, vars(sys.modules[owner.__module__]), dict(vars(owner)), include_extras=True
+        )[name]
+    except NameError:
+        return Any
 
 
 def summary(maker: Maker) -> str:

@@ -92,6 +92,65 @@ def test_a_package_can_be_allowed_by_argument_or_environment(monkeypatch: pytest
     assert isinstance(config.loads(Rag, text).ingest_pipeline.chunk, WholeChunker)
 
 
+HINTED = """
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from langchain_core.documents import BaseDocumentTransformer
+from langchain_core.embeddings import Embeddings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Plain(BaseDocumentTransformer):
+    def __init__(self, size: int = 3, embed: Embeddings | None = None, length: Callable[[str], int] | None = None) -> None:
+        self.size, self.embed, self.length = size, embed, length
+
+    def transform_documents(self, documents, **_):
+        return documents
+
+
+@dataclass
+class Data(BaseDocumentTransformer):
+    size: int = 3
+    embed: Embeddings | None = None
+    length: Callable[[str], int] | None = None
+
+    def transform_documents(self, documents, **_):
+        return documents
+
+
+def function(size: int = 3, embed: Embeddings | None = None, length: Callable[[str], int] | None = None) -> Plain:
+    return Plain(size, embed, length)
+"""
+
+
+@pytest.mark.parametrize("maker", ["Plain", "Data", "function"])
+def test_one_hint_that_was_imported_for_type_checkers_only_leaves_the_others_checked(
+    maker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hinted_parts.py").write_text(HINTED)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "hinted_parts", raising=False)
+    wrong = SMALL.replace(
+        "whole", f"{{type: hinted_parts.{maker}, size: many, embed: {{type: hashd}}, length: any}}"
+    )
+    with pytest.raises(ConfigError) as error:
+        config.loads(Rag, wrong, allow=["hinted_parts"])
+    assert [(problem.path, problem.message) for problem in error.value.problems] == [
+        ("ingest.chunk.size", "input should be a valid integer, got 'many'"),
+        ("ingest.chunk.embed", "no Embeddings is called 'hashd'; did you mean 'hashed'?"),
+    ]
+    right = SMALL.replace(
+        "whole", f"{{type: hinted_parts.{maker}, size: 5, embed: {{type: hashed}}, length: any}}"
+    )
+    made = vars(config.loads(Rag, right, allow=["hinted_parts"]).ingest_pipeline.chunk)
+    assert (made["size"], made["embed"], made["length"]) == (5, HashedEmbeddings(), "any")
+
+
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(at=st.integers(0, len(DEFAULT) - 1), length=st.integers(0, 12), instead=st.text(max_size=8))
 def test_a_damaged_file_loads_or_is_a_config_error(at: int, length: int, instead: str) -> None:
