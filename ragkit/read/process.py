@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import pickle
 import resource
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +27,8 @@ from langchain_core.documents import Document
 
 from ragkit.errors import LoadError
 from ragkit.read.files import Files
+
+log = logging.getLogger("ragkit")
 
 _FRAME = struct.Struct(">Q")
 _START = 120.0  # seconds that a process may take to begin
@@ -51,8 +55,8 @@ class Reader:
 
     def papers(self, path: Path) -> Iterator[list[Document]]:
         """The papers that a file lists, some at a time.  Raises `LoadError` with the reason."""
-        given = self._pickled()
-        if given is None:  # formats that only this process knows
+        given = self._pickled
+        if given is None:
             yield self.files.read(path)[1]
             return
         try:
@@ -71,13 +75,23 @@ class Reader:
                 self._end()  # it may still be busy with this file
             raise
 
+    @cached_property
     def _pickled(self) -> bytes | None:
-        if any(type(form).__module__ == "__main__" for form in (self.files, *self.files.formats)):
-            return None
-        try:
-            return pickle.dumps(self.files)
-        except Exception:  # whatever an object that cannot be pickled raises
-            return None
+        """The loader for the other process; None, with one warning, where only this process knows it or one of its formats."""
+        for part in (*self.files.formats, self.files):
+            try:
+                if type(part).__module__ == "__main__":
+                    raise pickle.PicklingError("the other process has another __main__")
+                given = pickle.dumps(part)
+            except Exception:  # whatever an object that cannot be pickled raises
+                log.warning(
+                    "the %s %s cannot be handed to a reader process (it cannot be pickled, or is defined in __main__), so files are read in"
+                    " this process: without limits of time and memory, and a crash ends the run; define it at the top level of a module",
+                    "loader" if part is self.files else "format",
+                    type(part).__qualname__.rpartition(".")[2],
+                )
+                return None
+        return given
 
     def _begin(self, given: bytes) -> subprocess.Popen[bytes]:
         self._process = process = subprocess.Popen(

@@ -139,3 +139,29 @@ def test_the_process_is_gone_when_the_reader_is_closed(tmp_path: Path) -> None:
         assert process is not None
         assert process.poll() is None
     assert process.poll() is not None
+
+
+@pytest.mark.parametrize("module", [__name__, "__main__"])
+def test_a_format_that_cannot_be_handed_to_the_reader_process_is_logged_once_an_ingest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, module: str
+) -> None:
+    @dataclass(frozen=True)
+    class Local(PlainText):
+        """Defined in a function, so that it cannot be pickled."""
+
+    Local.__module__ = module
+    for name in ("glass.txt", "wooden.txt"):
+        (tmp_path / name).write_text(f"{name} is about bridges.")
+    with Reader(Files(formats=[Malicious(), Local()])) as reader:
+        titles = [
+            each.metadata["title"]
+            for name in ("glass.txt", "wooden.txt")
+            for some in reader.papers(tmp_path / name)
+            for each in some
+        ]
+    assert titles == ["glass", "wooden"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "the format Local cannot be handed to a reader process (it cannot be pickled, or is defined in __main__), so files are read in this"
+        " process: without limits of time and memory, and a crash ends the run; define it at the top level of a module"
+    ]
+    assert caplog.records[0].levelname == "WARNING"
