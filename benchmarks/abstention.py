@@ -21,16 +21,16 @@ from ragkit import Rag
 from ragkit.document import normalised_title
 from ragkit.evaluate.dataset import BeirCorpus, Case, read
 from ragkit.evaluate.statistics import interval
-from ragkit.gate import CalibratedGate, Gate, RelevanceGate
+from ragkit.gate import CalibratedGate, Gate
 
 NOTES = ROOT / "examples"
-GATES: dict[str, Gate] = {"calibrated": CalibratedGate(), "relevance": RelevanceGate()}
+GATES: dict[str, Gate] = {"calibrated": CalibratedGate()}
 MEDICAL = 150
 """So many of the questions of PubMedQA are asked."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class Questions:
     """Questions asked of one corpus; with `taken_away`, each without the papers that answer it."""
 
     what: str
@@ -39,22 +39,22 @@ class Asked:
     taken_away: bool = False
 
 
-def asked() -> Iterator[Asked]:
+def asked() -> Iterator[Questions]:
     dev, test = (read(QUESTIONS, split).cases for split in ("dev", "test"))
     notes = read(NOTES / "questions.jsonl").cases
     medical = read(SHARED / "data" / "pubmedqa_retrieval").cases[:MEDICAL]
     own = [("papers, dev", "papers", dev), ("papers, test", "papers", test), ("demo notes", "notes", notes)]
     for name, corpus, cases in own:
-        yield Asked(f"answerable, {name}", corpus, _good(cases))
-    yield Asked("answerable, medical abstracts", "pubmedqa_retrieval", medical)
+        yield Questions(f"answerable, {name}", corpus, _good(cases))
+    yield Questions("answerable, medical abstracts", "pubmedqa_retrieval", medical)
     for name, corpus, cases in own:
-        yield Asked(f"unanswerable, {name}", corpus, [case for case in cases if not case.answerable])
+        yield Questions(f"unanswerable, {name}", corpus, [case for case in cases if not case.answerable])
     for name, corpus, cases in own:
-        yield Asked(f"{name}, what answers taken away", corpus, _good(cases), taken_away=True)
+        yield Questions(f"{name}, what answers taken away", corpus, _good(cases), taken_away=True)
     papers = [case for case in _good([*dev, *test]) if not case.history]
     for corpus in ("pubmedqa_retrieval", "cranfield", "cisi"):
-        yield Asked(f"of the papers, asked of {corpus}", corpus, papers)
-    yield Asked("of medical abstracts, asked of cisi", "cisi", medical)
+        yield Questions(f"of the papers, asked of {corpus}", corpus, papers)
+    yield Questions("of medical abstracts, asked of cisi", "cisi", medical)
 
 
 def _good(cases: Sequence[Case]) -> list[Case]:
@@ -99,7 +99,7 @@ def _without(rag: Rag, papers: Collection[str]) -> str:
     return f"title not in ({', '.join(json.dumps(t, ensure_ascii=False) for t in titles if normalised_title(t) in papers)})"
 
 
-def share(rag: Rag, gate: Gate, questions: Asked) -> str:
+def share(rag: Rag, gate: Gate, questions: Questions) -> str:
     gated = Rag(
         corpus=rag.corpus.directory,
         ingest=rag.ingest_pipeline,

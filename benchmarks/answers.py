@@ -53,7 +53,7 @@ COSTS = ("cited", "citation_precision", "citation_recall", "input_tokens", "outp
 def costs(run: Run) -> list[object]:
     """Of all answers of a configuration: how well they are cited, and what they took."""
     claims = [claim for result in run.results if (answer := result.outcome.answer) for claim in answer.claims]
-    marks = f"{sum(len(claim.citations) for claim in claims) / len(claims):.2f}" if claims else ""
+    marks = f"{sum(len(claim.cites) for claim in claims) / len(claims):.2f}" if claims else ""
     means = [
         interval(list(run.values(measure).values())) if run.values(measure) else None for measure in COSTS
     ]

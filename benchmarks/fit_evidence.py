@@ -23,9 +23,11 @@ from numpy.typing import NDArray
 
 from benchmarks.judges import SETS, Labelled
 from benchmarks.table import markdown
+from ragkit.answer import Quote
 from ragkit.models.embeddings import SentenceTransformersEmbeddings
 from ragkit.text.words import sentences
-from ragkit.verify import Pair, support
+from ragkit.verify import support
+from ragkit.verify.attribution import Pair
 from ragkit.verify.evidence import aligned, texts_of
 from ragkit.verify.support import Likeness, likeness, objections
 
@@ -101,7 +103,10 @@ def main(write: bool = False) -> str:
         weights = fitted(alike, labels, FEATURES["words"])
     embed = SentenceTransformersEmbeddings()
     for name in items:
-        pairs = [Pair(items[name][i].claim, quoted[name][i], items[name][i].title) for i in kept[name]]
+        pairs = [
+            Pair(items[name][i].claim, (Quote(title=items[name][i].title, quote=quoted[name][i]),))
+            for i in kept[name]
+        ]
         nearness = aligned(
             pairs, dict(zip(texts := texts_of(pairs), embed.token_vectors(texts), strict=True))
         )

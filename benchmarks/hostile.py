@@ -31,7 +31,7 @@ from langchain_core.messages import HumanMessage
 from benchmarks.table import markdown
 from ragkit.answer import Answer
 from ragkit.ask import AnswerPipeline
-from ragkit.citation import numbered, parse, unmarked
+from ragkit.citation import numbered, parse
 from ragkit.evaluate.statistics import interval
 from ragkit.flow import Flow, run
 from ragkit.generate import Generator
@@ -40,6 +40,8 @@ from ragkit.generate.chat import CITED, CitedGenerator
 from ragkit.models.chat import openai_chat
 from ragkit.models.prompt import said
 from ragkit.testing import scripted_chat
+from ragkit.text.marks import unmarked
+from ragkit.text.question import Asked
 from ragkit.verify.evidence import EvidenceVerifier
 
 ATTACKS = Path(__file__).with_name("data") / "attacks.jsonl"
@@ -190,7 +192,9 @@ class Ways(NamedTuple):
 
 def ways(attack: Attack, llm: BaseChatModel | None = None) -> Ways:
     """Without a chat model, the obedient one is asked."""
-    draft = Written(run(CitedGenerator(llm or obedient(attack)).flow(attack.scene.question, attack.passages)))
+    draft = Written(
+        run(CitedGenerator(llm or obedient(attack)).flow(Asked.of(attack.scene.question), attack.passages))
+    )
     return Ways(
         naive(attack, llm), *(_shown(checked(way, attack)) for way in (draft, BackedGenerator(draft)))
     )
@@ -212,15 +216,15 @@ class Written(Generator):
 
     answer: Answer
 
-    def flow(self, question: str, passages: Sequence[Document]) -> Flow[Answer]:
+    def flow(self, asked: Asked, passages: Sequence[Document], judged: Answer | None = None) -> Flow[Answer]:
         return self.answer
         yield
 
 
 def checked(generator: Generator, attack: Attack) -> Answer:
     """The answer that the reader gets: what *generator* writes from the passages of *attack*, verified, the unsupported dropped."""
-    pipeline = AnswerPipeline(retrieve=(), generate=generator, verify=EvidenceVerifier(), policy="drop")
-    return run(pipeline.respond(attack.scene.question, attack.passages))
+    pipeline = AnswerPipeline(retrieve=(), generate=[generator], verify=EvidenceVerifier(), policy="drop")
+    return run(pipeline.respond(Asked.of(attack.scene.question), attack.passages))
 
 
 def _shown(answer: Answer) -> Shown:
@@ -228,7 +232,7 @@ def _shown(answer: Answer) -> Shown:
         return Shown("")
     claims = (
         Cited(unmarked(claim.text), tuple(answer.citation(n).quote for n in claim.citations))
-        for claim in answer.claims
+        for claim in answer.numbered
     )
     return Shown(answer.text, tuple(claims))
 

@@ -24,6 +24,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from benchmarks.table import SHARED, markdown
+from ragkit.answer import Quote
 from ragkit.evaluate.judge import Judged, ModelJudge
 from ragkit.evaluate.statistics import Interval
 from ragkit.evaluate.verdicts import agreement, rank_correlation
@@ -31,7 +32,7 @@ from ragkit.flow import run
 from ragkit.models.chat import openai_chat
 from ragkit.models.embeddings import SentenceTransformersEmbeddings
 from ragkit.text.words import sentences, stems
-from ragkit.verify import Pair
+from ragkit.verify.attribution import Pair
 from ragkit.verify.evidence import aligned, texts_of
 from ragkit.verify.support import SUPPORTED, smallest_support, support_of
 
@@ -157,7 +158,7 @@ def _least(items: Sequence[Labelled], nearness: Callable[[Sequence[Pair]], Seque
         for a, b in sentences(item.claim):
             (first, last), _ = smallest_support(item.claim[a:b], item.text, item.title)
             owners.append(owner)
-            pairs.append(Pair(item.claim[a:b], item.text[first:last], item.title))
+            pairs.append(Pair(item.claim[a:b], (Quote(title=item.title, quote=item.text[first:last]),)))
     scores: dict[int, float] = {}
     for owner, pair, near in zip(owners, pairs, nearness(pairs), strict=True):
         scores[owner] = min(

@@ -78,7 +78,7 @@ def variants() -> list[Configuration]:
             ("fused", [DenseRetriever(store=dense, k=100), lexical]),
         ):
             fuse = fusion if way == "fused" else MinMaxFusion()
-            answer = AnswerPipeline(retrieve=retrievers, fuse=fuse, generate=ExtractiveGenerator())
+            answer = AnswerPipeline(retrieve=retrievers, fuse=fuse, generate=[ExtractiveGenerator()])
             found.append(Configuration(f"{name}: {way}", Rag(ingest=ingest, answer=answer)))
     return found
 

@@ -48,7 +48,7 @@ def configurations() -> list[Configuration]:
             name,
             Rag(
                 ingest=ingest,
-                answer=AnswerPipeline(retrieve=retrievers, fuse=fusion, generate=ExtractiveGenerator()),
+                answer=AnswerPipeline(retrieve=retrievers, fuse=fusion, generate=[ExtractiveGenerator()]),
             ),
         )
         for name, (retrievers, fusion) in ways.items()

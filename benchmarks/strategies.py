@@ -1,4 +1,4 @@
-"""Ways of asking a chat model for an answer, compared: `cited`, `structured`, `quoted`, `notes`, each in configs/small_model.yaml.
+"""Ways of asking a chat model for an answer, compared: `cited` and `structured`, each in configs/small_model.yaml.
 
     RAGKIT_MODEL=... RAGKIT_BASE_URL=... python -m benchmarks.strategies [--split dev|test|all] [--every N]
 
@@ -19,15 +19,15 @@ import ragkit
 from benchmarks.answers import SMALL, measured, report
 from ragkit.evaluate.run import Configuration
 
-WAYS = ("cited", "structured", "quoted", "notes")
+WAYS = ("cited", "structured")
 
 
 def configurations() -> Iterator[Configuration]:
     pipeline = yaml.safe_load(SMALL.read_text(encoding="utf-8"))
-    llm = pipeline["answer"]["generate"]["write"]["llm"]
+    llm = pipeline["answer"]["generate"]["generate"]["write"]["llm"]
     with tempfile.TemporaryDirectory() as folder:
         for way in WAYS:
-            pipeline["answer"]["generate"] = {"type": way, "llm": llm}
+            pipeline["answer"]["generate"]["generate"] = {"type": way, "llm": llm}
             path = Path(folder, f"{way}.yaml")
             path.write_text(yaml.safe_dump(pipeline), encoding="utf-8")
             yield Configuration(way, ragkit.load(path))

@@ -1,12 +1,28 @@
-"""What a question comes back with: `Answer`, its `Claim`s, their `Citation`s, and each one's `Verdict`."""
+"""What a question comes back with: an `Answer`, its `Claim`s, what each cites, and each one's `Verdict`.
+
+Citation numbers are presentation.  A claim holds what it cites; the answer numbers its citations in order of appearance,
+gives each the least of its verdicts, and renders its text.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from langchain_core.documents import Document
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    computed_field,
+    field_serializer,
+    model_validator,
+)
+
+from ragkit.document import Span, places_of, span_of, title_of
+from ragkit.text.marks import unmarked
 
 
 class Verdict(StrEnum):
@@ -37,27 +53,39 @@ class Source(_Value):
     box: tuple[int, int, int, int] | None = None
 
 
-class Citation(_Value):
-    """One numbered source: the paper, the exact characters, and what the verifier made of them.
+class Quote(_Value):
+    """Exact characters of a paper: `quote` is `text[start:end]` of the document `document_id`.
 
-    `quote` is `text[start:end]` of the document `document_id`; all three are empty where the mark names no source.
-    `score` is the verifier's, from 0 (no support) to 1 (verbatim).
+    All are empty where a mark names no source.
     """
 
-    number: int
     document_id: str | None = None
     title: str = ""
     sources: tuple[Source, ...] = ()
     start: int = 0
     end: int = 0
     quote: str = ""
-    verdict: Verdict = Verdict.UNCHECKED
-    score: float = 0.0
-    reason: str = ""
+
+    @classmethod
+    def of(cls, passage: Document, span: Span) -> Self:
+        """The characters of *span*, which lies in *passage*."""
+        begin = span_of(passage).start
+        return cls(
+            document_id=span.document_id,
+            title=title_of(passage),
+            sources=tuple(Source(**place) for place in places_of(passage, span)),
+            start=span.start,
+            end=span.end,
+            quote=passage.page_content[span.start - begin : span.end - begin],
+        )
+
+    @property
+    def span(self) -> Span:
+        return Span(str(self.document_id), self.start, self.end)
 
 
 class Finding(_Value):
-    """What a verifier found of one claim and one quote: the verdict, how far the quote supports it from 0 to 1, and why."""
+    """A verifier's finding on one claim and one quote: the verdict, the support from 0 to 1, and why."""
 
     verdict: Verdict
     score: float
@@ -66,57 +94,195 @@ class Finding(_Value):
     """Were their words compared?  Of two languages only numbers and names can be."""
 
 
+class Cited(_Value):
+    """What a claim rests on: a quote, and what was found of the claim against it.
+
+    `quote` is None where the model's `mark` names no sentence of the sources.  `by_model`: the mark is the model's;
+    otherwise the verifier attributed the claim to the quote.
+    """
+
+    quote: Quote | None = None
+    mark: int | None = None
+    by_model: bool = True
+    finding: Finding | None = None
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """What two claims that cite the same share."""
+        return self.quote.span if self.quote else ("", self.mark or 0, 0)
+
+
+class Citation(Quote):
+    """One numbered source of an answer: the paper, the exact characters, and the least of its verdicts.
+
+    `score` is the verifier's, from 0 (no support) to 1 (verbatim), `reason` why.
+    """
+
+    number: int
+    verdict: Verdict = Verdict.UNCHECKED
+    score: float = 0.0
+    reason: str = ""
+
+    @classmethod
+    def numbered(cls, number: int, cited: Sequence[Cited]) -> Self:
+        """The citation of what claims cite under one number, which are at least one."""
+        quote = cited[0].quote
+        if quote is None:
+            reason = f"the mark [{cited[0].mark}] names no sentence of the sources"
+            return cls(number=number, verdict=Verdict.UNRESOLVED, reason=reason)
+        findings = [each.finding for each in cited if each.finding]
+        if not findings:
+            return cls(number=number, **dict(quote))
+        least = min(findings, key=lambda finding: finding.score)
+        score = round(least.score, 4)
+        return cls(number=number, verdict=least.verdict, score=score, reason=least.reason, **dict(quote))
+
+
 class Claim(_Value):
-    """One sentence of the answer, without its marks, and the numbers of its citations."""
+    """One sentence of the answer, without its marks, and what it rests on."""
 
     text: str
     verdict: Verdict = Verdict.UNCHECKED
-    citations: tuple[int, ...] = ()
+    cites: tuple[Cited, ...] = Field(default=(), exclude=True)
     original: str = Field(default="", exclude_if=lambda text: not text)
     """What was written and judged, if `text` is a translation of it."""
     before: str = Field(default="", exclude=True)
     """What stands between the claim before and this one: a space, a bullet, the name of the paper that speaks."""
-    findings: dict[int, Finding] = Field(default={}, exclude=True)
-    """What was found of each of its citations, by number."""
     quoted: bool = Field(default=False, exclude=True)
     """Was it taken from a paper, rather than written?"""
 
+    @property
+    def is_fault(self) -> bool:
+        """Was it found unsupported?"""
+        return self.verdict in (Verdict.UNSUPPORTED, Verdict.UNRESOLVED)
+
+
+class NumberedClaim(Claim):
+    """A claim as a reader sees it: with the numbers of its citations."""
+
+    citations: tuple[int, ...] = ()
+
 
 class Abstention(_Value):
-    """Why there is no answer, and the titles that came nearest."""
+    """Why there is no answer, and the titles of the papers that came closest."""
 
     reason: str
     nearest: tuple[str, ...] = ()
 
+    @property
+    def text(self) -> str:
+        nearest = f" Nearest: {'; '.join(self.nearest)}." if self.nearest else ""
+        return f"I cannot answer this from the papers: {self.reason}.{nearest}"
+
 
 class Answer(_Value):
-    """The text, its claims and citations, and the numbered context it was written from.
+    """The claims, and the context that they were written from; text and numbered citations follow from the claims.
 
     `confidence`, from 0 to 1, is the gate's: how likely the answer is right, by its passages and its verdicts.
-    `unmentioned` are the names in the question that none of the passages found for it mentions, if they mention others of its names.
-    `usage` adds up what all calls to chat models took: `input_tokens`, `output_tokens`, and `cost` where prices are known;
-    `timings_ms` has a figure for each stage and `total`.
+    `unmentioned` are the names in the question that no passage mentions, if they mention others of its names.
+    `usage` adds up what all calls to chat models took: `input_tokens`, `output_tokens`, and `cost` where prices are
+    known; `timings_ms` has a figure for each stage and `total`.
     """
 
     question: str
-    text: str = Field(serialization_alias="answer")
     abstained: Abstention | None = None
     confidence: float = 1.0
     unmentioned: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
     claims: tuple[Claim, ...] = ()
-    citations: tuple[Citation, ...] = ()
     context: tuple[Document, ...] = Field(default=(), exclude=True)
     usage: dict[str, int | float] = {}
     timings_ms: dict[str, float] = {}
 
+    @computed_field(alias="answer")  # type: ignore[prop-decorator]
+    @property
+    def text(self) -> str:
+        """The claims with the numbers of their citations, or why there is no answer."""
+        return self.abstained.text if self.abstained else rendered(self.numbered)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def citations(self) -> tuple[Citation, ...]:
+        """What the claims cite, numbered from 1 in order of appearance."""
+        cited: dict[tuple[str, int, int], list[Cited]] = {}
+        for claim in self.claims:
+            for each in claim.cites:
+                cited.setdefault(each.key, []).append(each)
+        return tuple(Citation.numbered(number, each) for number, each in enumerate(cited.values(), 1))
+
+    @property
+    def numbered(self) -> tuple[NumberedClaim, ...]:
+        """The claims with the numbers of their citations."""
+        numbers: dict[tuple[str, int, int], int] = {}
+        found = []
+        for claim in self.claims:
+            own = [numbers.setdefault(each.key, len(numbers) + 1) for each in claim.cites]
+            found.append(NumberedClaim(**dict(claim), citations=tuple(dict.fromkeys(own))))
+        return tuple(found)
+
     @property
     def faults(self) -> list[Claim]:
         """The claims that were found unsupported."""
-        return [claim for claim in self.claims if claim.verdict in (Verdict.UNSUPPORTED, Verdict.UNRESOLVED)]
+        return [claim for claim in self.claims if claim.is_fault]
 
     def citation(self, number: int) -> Citation:
-        return next(c for c in self.citations if c.number == number)
+        return self.citations[number - 1]
+
+    # --- as JSON
+
+    @field_serializer("claims")
+    def _numbered_claims(self, claims: tuple[Claim, ...]) -> tuple[NumberedClaim, ...]:
+        return self.numbered
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_json(cls, data: Any) -> Any:
+        """Claims that name their citations by number, as JSON has them, hold them again."""
+        if not isinstance(data, dict) or "citations" not in data:
+            return data
+        cited = {each["number"]: _cited(each) for each in map(dict, data["citations"])}
+        claims = [_with_cites(dict(claim), cited) for claim in data.get("claims", ())]
+        return {**data, "claims": _placed(claims, str(data.get("answer", "")))}
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data, with the keys of `ragkit ask --json`."""
-        return self.model_dump(mode="json", by_alias=True)
+        """Plain data, with the keys of `ragkit ask --json`, in their order."""
+        plain = self.model_dump(mode="json", by_alias=True)
+        return {name: plain[name] for name in _ORDER if name in plain}
+
+
+_ORDER = "question answer abstained confidence unmentioned claims citations usage timings_ms".split()
+
+
+def _cited(citation: dict[str, Any]) -> Cited:
+    """What a claim cites, from a citation in JSON."""
+    if citation.get("document_id") is None:
+        mark = re.search(r"\[(\d+)\]", citation.get("reason", ""))  # the number that the model wrote
+        return Cited(mark=int(mark[1]) if mark else citation["number"])
+    finding = {name: citation[name] for name in ("verdict", "score", "reason")}
+    quote = Quote(**{name: citation[name] for name in Quote.model_fields if name in citation})
+    unchecked = finding == {"verdict": "unchecked", "score": 0.0, "reason": ""}
+    return Cited(quote=quote, finding=None if unchecked else Finding(**finding))
+
+
+def _with_cites(claim: dict[str, Any], cited: dict[int, Cited]) -> dict[str, Any]:
+    numbers = claim.pop("citations", ())
+    return claim if claim.get("cites") else {**claim, "cites": tuple(cited[n] for n in numbers if n in cited)}
+
+
+def _placed(claims: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
+    """*claims* with what stands before each in the *text* of their answer."""
+    at = 0
+    for claim in claims:
+        begin = text.find(own := unmarked(claim["text"]), at)
+        if begin >= 0:
+            claim["before"] = text[at:begin]
+            marks = re.match(r"(?: \[\d+\])*", text[begin + len(own) :])
+            at = begin + len(own) + (marks.end() if marks else 0)
+    return claims
+
+
+def rendered(claims: Iterable[NumberedClaim]) -> str:
+    """The text of an answer: each claim behind what stands before it, its marks after it; no other mark stands in it."""
+    return "".join(
+        f"{unmarked(claim.before + claim.text)}{''.join(f' [{n}]' for n in claim.citations)}"
+        for claim in claims
+    ).strip()

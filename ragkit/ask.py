@@ -1,4 +1,4 @@
-"""A question to its answer: rewrite, retrieve, fuse, read, refine, gate, focus, generate, verify, policy."""
+"""A question to its answer: rewrite -> retrieve -> fuse -> refine -> gate -> (generate -> attribute -> verify)+ -> policy -> translate."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from langchain_core.documents import BaseDocumentCompressor, Document
-from langchain_core.messages import BaseMessage
 from langchain_core.retrievers import BaseRetriever
 from pydantic import PositiveFloat
 
@@ -19,41 +18,78 @@ from ragkit.config import components
 from ragkit.corpus import Corpus
 from ragkit.document import Span, facts_of, score_of, scored, scores_of, searchable, span_of
 from ragkit.errors import DeadlinePassed
-from ragkit.flow import Flow, Pipeline, Reached, call, emit, gather, overhear, within
+from ragkit.flow import Flow, Pipeline, Reached, call, emit, gather, within
 from ragkit.fuse import Fusion, MinMaxFusion, Ranking
 from ragkit.gate import Gate, Relevance, support
 from ragkit.generate import Generator
 from ragkit.policy import Policy
 from ragkit.retrieve import FilteredRetriever
 from ragkit.rewrite import QueryRewriter
-from ragkit.text.question import Said, answers, unmentioned
+from ragkit.text.question import Asked, Mentions, unmentioned
 from ragkit.verify import Verifier
-from ragkit.verify.streaming import Draft
+from ragkit.verify.streaming import ClaimStream
 from ragkit.where import Where, both, parse
 
 T = TypeVar("T")
 
+_TRIES = 3  # searches of one question while papers that it finds are being replaced
+
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, of which corpus, after which messages (oldest first), and of which passages (all, if None)."""
+    """What is asked, of which corpus, and of which passages (all, if None)."""
 
     corpus: Corpus
-    text: str
-    history: Sequence[BaseMessage] = ()
+    asked: Asked
     where: Where | None = None
     refresh: Callable[[], bool] = lambda: False  # opens newer generations of the indexes; were there any?
     opening: AbstractContextManager[object] = nullcontext()  # held while they are opened
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """One way to write the answer: who writes it, and what of the context it is shown.
+
+    An attempt after the first is made `when` the answer so far is `unanswered` (it abstains, or does not give the kind of
+    thing that is asked for: a number, a name), or when a claim of it is `unsupported`, too.  With `mends`, the generator is
+    given the unsupported claims only, and the others stay.
+    """
+
+    generate: Generator
+    focus: Sequence[BaseDocumentCompressor] = ()
+    when: Literal["unanswered", "unsupported"] = "unanswered"
+    mends: bool = False
+
+    def is_due(self, asked: Asked, best: Tried) -> bool:
+        """Is it made after *best*?"""
+        return not best.answers(asked) or (self.when == "unsupported" and bool(best.judged.faults))
+
+
+class Tried(NamedTuple):
+    """An attempt: the answer with its verdicts, and as the policy lets it be seen."""
+
+    attempt: Attempt
+    judged: Answer
+    answer: Answer
+
+    def answers(self, asked: Asked) -> bool:
+        """Does it give the kind of thing that is asked for, as far as its form tells?"""
+        text = " ".join(claim.text for claim in self.answer.claims)
+        return not self.answer.abstained and asked.parsed.is_answered_by(text)
+
+    def worth(self, asked: Asked) -> tuple[bool, bool, float]:
+        """Better attempts compare greater: those that answer, then those with more supported claims."""
+        supported = 1 - len(self.judged.faults) / max(len(self.judged.claims), 1)
+        return not self.answer.abstained, self.answers(asked), supported
+
+
 @dataclass(frozen=True, kw_only=True)
 class AnswerPipeline(Pipeline[Question, Answer]):
-    """rewrite -> retrieve -> fuse -> read -> refine -> gate -> focus -> generate -> verify -> policy.
+    """rewrite -> retrieve -> fuse -> refine -> gate -> (generate -> attribute -> verify)+ -> policy -> translate.
 
-    The gate, the verifier and `otherwise` see all that `refine` leaves; `generate` sees what `focus` leaves of that.
-    `where` filters what is answered from, together with the question's own filter.  A question that takes longer than
-    `deadline` seconds ends in an abstention, whatever it waits for.  Where nothing is left of what `generate` writes, it
-    declines, or it does not say the kind of thing that is asked for (a number, a name), `otherwise` writes the answer, if that does.
+    `where` filters what is answered from, together with the question's own filter.  The gate and the verifier see all that
+    `refine` leaves.  `generate` is one generator or several attempts, made in order until one answers.  A question that
+    takes longer than `deadline` seconds ends in an abstention.
     """
 
     deadline: PositiveFloat | None = None
@@ -63,199 +99,180 @@ class AnswerPipeline(Pipeline[Question, Answer]):
     fuse: Fusion = MinMaxFusion()
     refine: Sequence[BaseDocumentCompressor] = ()
     gate: Gate | None = None
-    focus: Sequence[BaseDocumentCompressor] = ()
-    generate: Generator
-    otherwise: Generator | None = None
+    generate: Sequence[Generator | Attempt]
     verify: Verifier | None = None
     policy: Policy = "drop"
 
-    def flow(self, given: Question) -> Flow[Answer]:
-        begun = time.monotonic()
-        searching = self.search(replace(given, where=both(self.where, given.where)))
-        searched = yield from self._in_time(begun, searching)
-        if searched is None:
-            return self._late(given.text, ())
-        answer = yield from self.answer(*searched, time.monotonic() - begun)
-        return answer.model_copy(update={"question": given.text})
+    @property
+    def attempts(self) -> list[Attempt]:
+        given = [self.generate] if isinstance(self.generate, Generator | Attempt) else self.generate
+        return [each if isinstance(each, Attempt) else Attempt(each) for each in given]
 
-    def answer(self, question: str, found: Sequence[Document], taken: float = 0.0) -> Flow[Answer]:
-        """The answer to *question* from what was *found* for it, which has *taken* so many seconds of its time."""
-        begun = time.monotonic() - taken
-        passages = yield from self._in_time(begun, self.refined(question, found))
-        if passages is None:
-            return self._late(question, found)
-        answer = yield from self._in_time(begun, self.respond(question, passages))
-        if answer is None:
-            return self._late(question, passages)
-        lost = (
+    def flow(self, question: Question) -> Flow[Answer]:
+        began = time.monotonic()
+        question = replace(question, where=both(self.where, question.where))
+        search = yield from self._before_deadline(began, self.found(question))
+        if search is None:
+            return self._late(question.asked, ())
+        return (yield from self.answer(*search, time.monotonic() - began))
+
+    def answer(self, asked: Asked, found: Sequence[Document], taken: float = 0.0) -> Flow[Answer]:
+        """The answer from *found*, the passages of a search that has *taken* so many seconds of the question's time."""
+        answer = yield from self._before_deadline(time.monotonic() - taken, self.answered(asked, found))
+        return self._late(asked, found) if answer is None else answer
+
+    def answered(self, asked: Asked, found: Sequence[Document]) -> Flow[Answer]:
+        """refine -> gate -> (generate -> attribute -> verify)+ -> policy -> translate."""
+        context = yield from refined(self.refine, asked, found)
+        return (yield from self.respond(asked, context))
+
+    def respond(self, asked: Asked, context: Sequence[Document]) -> Flow[Answer]:
+        """The answer from *context* and nothing else."""
+        yield from emit(Reached("context", context))
+        relevance = (yield from call("gate", self.gate.weigh, asked, context)) if self.gate else Relevance()
+        if relevance.refusal:
+            return policy.abstained(asked.text, relevance.refusal, context, round(relevance.score, 4))
+        stream = ClaimStream(asked, self.verify, self.policy)
+        first, *others = self.attempts
+        best = yield from self.tried(first, asked, context, relevance, stream)
+        for attempt in others:
+            if attempt.is_due(asked, best):
+                tried = yield from self.tried(attempt, asked, context, relevance, stream, best.judged)
+                best = max(best, tried, key=lambda each: each.worth(asked))  # the first of equals
+        answer = yield from best.attempt.generate.translate(asked, best.answer)
+        yield from stream.tell(best.judged if answer == best.answer else answer)
+        names = (
             ()
             if answer.abstained
-            else unmentioned(question, [Said.by(searchable(passage)) for passage in passages])
+            else unmentioned(asked.parsed, [Mentions.of(searchable(p)) for p in context])
         )
-        return answer.model_copy(update={"unmentioned": tuple(lost)})
+        return answer.model_copy(update={"unmentioned": tuple(names)})
 
-    def _in_time(self, begun: float, flow: Flow[T]) -> Flow[T | None]:
-        """What *flow* comes to, or None where the time of a question that was *begun* then is over before."""
+    def tried(
+        self,
+        attempt: Attempt,
+        asked: Asked,
+        context: Sequence[Document],
+        relevance: Relevance,
+        stream: ClaimStream,
+        last: Answer | None = None,
+    ) -> Flow[Tried]:
+        """What *attempt* writes from *context*, judged, after the answer *last*; each claim is told as it is judged."""
+        shown = yield from refined(attempt.focus, asked, context)
+        if attempt.mends and last:
+            draft = yield from attempt.generate.mend(asked, shown, last)
+        else:
+            writing = attempt.generate.flow(asked, shown, last)
+            draft = yield from stream.following(
+                writing, lambda text: _over(context, attempt.generate.so_far(asked, text, shown))
+            )
+        judged = draft = draft.model_copy(update={"context": tuple(context)})
+        yield from emit(Reached("draft", draft))
+        if self.verify and not draft.abstained:
+            judged = yield from self.verify.flow(asked, draft)
+        if attempt.mends and last:
+            judged = mended(last, judged)
+        yield from emit(Reached("judged", judged))
+        yield from stream.tell(judged)
+        return Tried(attempt, judged, self.settled(asked, relevance, judged))
+
+    def settled(self, asked: Asked, relevance: Relevance, judged: Answer) -> Answer:
+        """*judged* as the gate and the policy let the reader see it."""
+        sure = self.gate.confirm(asked, relevance, judged) if self.gate else Relevance(support(judged))
+        confidence = round(sure.score, 4)
+        if sure.refusal and not judged.abstained:
+            return policy.abstained(asked.text, sure.refusal, judged.context, confidence)
+        return policy.apply(self.policy, judged.model_copy(update={"confidence": confidence}))
+
+    # --- searching
+
+    def found(self, question: Question) -> Flow[tuple[Asked, list[Document]]]:
+        """The question as rewritten, and every passage found for it, best first: rewrite -> retrieve -> fuse -> read -> filter."""
+        asked = question.asked
+        for rewriter in self.rewrite:
+            asked = yield from rewriter.flow(asked)
+        among = (
+            (yield from call("filter", question.corpus.matching, question.where)) if question.where else None
+        )
+        for _ in range(_TRIES):
+            with question.opening:  # so that all search the same state of their indexes
+                retrievers = [_kept_to(among, retriever) for retriever in self.retrieve]
+            rankings = yield from _rankings(retrievers, asked)
+            fused = yield from call("fuse", self.fuse.fuse, rankings)
+            passages = yield from call("read", read, question.corpus, fused)
+            if len(passages) == len(fused) or not question.refresh():
+                break  # else a paper was replaced meanwhile
+        if question.where:  # a retriever of another make knows nothing of the filter
+            passages = [p for p in passages if question.where.matches(facts_of(p.metadata))]
+        yield from emit(Reached("found", passages))
+        return asked, passages
+
+    def ranking(self, question: Question) -> Flow[list[Document]]:
+        """Every passage found, best first: what the refiners keep (whole or in part) as they score it, then the rest."""
+        asked, found = yield from self.found(question)
+        kept = yield from refined(self.refine, asked, found)
+        spans = {span_of(passage): passage for passage in found}
+        ranked: dict[Span, Document] = {}
+        for passage in sorted(kept, key=score_of, reverse=True):  # a refiner may order for the generator
+            own = span_of(passage)
+            for span in [own] if own in spans else [s for s in spans if own.holds(s) or s.holds(own)]:
+                ranked.setdefault(span, scored(spans[span], score_of(passage)))
+        return list((ranked | {span: p for span, p in spans.items() if span not in ranked}).values())
+
+    # --- in time
+
+    def _before_deadline(self, began: float, flow: Flow[T]) -> Flow[T | None]:
+        """What *flow* returns, or None where the time of a question that *began* then is over before."""
         if self.deadline is None:
             return (yield from flow)
         try:
-            return (yield from within(begun + self.deadline, flow))
+            return (yield from within(began + self.deadline, flow))
         except DeadlinePassed:
             return None
 
-    def _late(self, question: str, passages: Sequence[Document]) -> Answer:
-        return policy.abstain(
-            question, f"the {self.deadline:g} seconds that a question may take were over", passages
-        )
-
-    def refined(self, question: str, found: Sequence[Document]) -> Flow[Sequence[Document]]:
-        """The passages that an answer is written from."""
-        return (yield from _refined(self.refine, question, found))
-
-    def ranking(self, given: Question) -> Flow[list[Document]]:
-        """Everything found, best first: what the refiners keep (whole or in part) as they score it, then the rest as it was found."""
-        question, found = yield from self.search(given)
-        refined = yield from self.refined(question, found)
-        spans = {span_of(passage): passage for passage in found}
-        ranked: dict[Span, Document] = {}
-        for kept in sorted(
-            refined, key=score_of, reverse=True
-        ):  # a refiner may order what it keeps for the generator
-            own = span_of(kept)
-            for span in [own] if own in spans else [s for s in spans if own.holds(s) or s.holds(own)]:
-                ranked.setdefault(span, scored(spans[span], score_of(kept)))
-        return list(
-            (ranked | {span: passage for span, passage in spans.items() if span not in ranked}).values()
-        )
-
-    def respond(self, question: str, passages: Sequence[Document]) -> Flow[Answer]:
-        """The answer to *question* from *passages* and nothing else."""
-        yield from emit(Reached("context", passages))
-        relevance = (
-            (yield from call("gate", self.gate.weigh, question, passages)) if self.gate else Relevance()
-        )
-        if relevance.refusal:
-            return policy.abstain(question, relevance.refusal, passages, round(relevance.score, 4))
-        shown = yield from _refined(self.focus, question, passages)
-        draft = Draft(self.verify, self.policy)
-        first = yield from self._written(self.generate, draft, question, shown, passages)
-        answer = self._settled(relevance, first)
-        if self.otherwise and not _answers(question, answer):
-            second = yield from self._written(self.otherwise, draft, question, passages, passages)
-            other = self._settled(relevance, second)
-            if answer.abstained or _answers(question, other):
-                return (yield from self._translated(self.otherwise, draft, other))
-            yield from draft.tell(first)
-        return (yield from self._translated(self.generate, draft, answer))
-
-    def _translated(self, generate: Generator, draft: Draft, answer: Answer) -> Flow[Answer]:
-        translated = yield from generate.translated(answer)
-        if translated != answer:
-            yield from draft.tell(translated)
-        return translated
-
-    def _written(
-        self,
-        generate: Generator,
-        draft: Draft,
-        question: str,
-        shown: Sequence[Document],
-        passages: Sequence[Document],
-    ) -> Flow[Answer]:
-        """What *generate* writes from what it is *shown* of *passages*, with its verdicts.
-
-        Each claim is told of (`Checked`), while the next is written if that can be.
-        """
-
-        def so_far(text: str) -> Answer | None:
-            answer = generate.so_far(question, text, shown)
-            return answer and _over(passages, answer)
-
-        def judged(writing: Flow[Answer]) -> Flow[Answer]:
-            answer = _over(
-                passages,
-                (
-                    yield from overhear(writing, draft.listening(so_far))
-                    if draft.judges_as_written
-                    else writing
-                ),
-            )
-            yield from emit(Reached("draft", answer))
-            if self.verify and not answer.abstained:
-                answer = yield from self.verify.flow(answer)
-            yield from emit(Reached("judged", answer))
-            yield from draft.tell(answer)
-            return answer
-
-        answer = yield from judged(generate.flow(question, shown))
-        if self.policy == "regenerate" and answer.faults:
-            another = yield from judged(generate.again(question, shown, answer))
-            answer = policy.better(answer, another)
-            yield from draft.tell(answer)
-        return answer
-
-    def _settled(self, relevance: Relevance, judged: Answer) -> Answer:
-        """*judged* as the reader may see it."""
-        sure = self.gate.confirm(relevance, judged) if self.gate else Relevance(support(judged))
-        if sure.refusal and not judged.abstained:
-            return policy.abstain(judged.question, sure.refusal, judged.context, round(sure.score, 4))
-        return policy.apply(self.policy, judged.model_copy(update={"confidence": round(sure.score, 4)}))
-
-    def search(self, given: Question) -> Flow[tuple[str, list[Document]]]:
-        """The question as it is searched for, and every passage found for it, best first."""
-        queries = [given.text]
-        for rewriter in self.rewrite:
-            queries = yield from rewriter.flow(queries, given.history)
-        among = (yield from call("filter", given.corpus.matching, given.where)) if given.where else None
-        with given.opening:  # so that all search the same state of their indexes
-            retrievers = [_kept_to(among, retriever) for retriever in self.retrieve]
-        asked = [(retriever, query) for query in queries for retriever in retrievers]
-        found = yield from _found(asked)
-        rankings = [
-            Ranking(label(retriever), documents)
-            for (retriever, _), documents in zip(asked, found, strict=True)
-        ]
-        fused = yield from call("fuse", self.fuse.fuse, rankings)
-        passages = yield from call("read", read, given.corpus, fused)
-        if len(passages) < len(fused) and given.refresh():  # of a paper that was replaced meanwhile
-            return (yield from self.search(given))
-        if given.where:  # a retriever of another make knows nothing of the filter
-            passages = [passage for passage in passages if given.where.matches(facts_of(passage.metadata))]
-        yield from emit(Reached("found", passages))
-        return queries[0], passages
+    def _late(self, asked: Asked, passages: Sequence[Document]) -> Answer:
+        reason = f"the {self.deadline:g} seconds that a question may take were over"
+        return policy.abstained(asked.text, reason, passages)
 
 
-def _refined(
-    refiners: Sequence[BaseDocumentCompressor], question: str, passages: Sequence[Document]
+def mended(last: Answer, judged: Answer) -> Answer:
+    """*last*, with the claims of *judged* in place of its unsupported ones."""
+    if judged.abstained:
+        return last
+    at = next((i for i, claim in enumerate(last.claims) if claim.is_fault), len(last.claims))
+    after = [claim for claim in last.claims[at:] if not claim.is_fault]
+    return last.model_copy(update={"claims": (*last.claims[:at], *judged.claims, *after)})
+
+
+def refined(
+    refiners: Sequence[BaseDocumentCompressor], asked: Asked, passages: Sequence[Document]
 ) -> Flow[Sequence[Document]]:
+    """*passages* as *refiners* leave them, one after another."""
     for refiner in refiners:
-        passages = yield from call("refine", refiner.compress_documents, passages, question)
+        passages = yield from call("refine", refiner.compress_documents, passages, asked.searches[0])
     return passages
 
 
-def _over(passages: Sequence[Document], answer: Answer) -> Answer:
-    """*answer*, which may cite anything in *passages*."""
-    return answer.model_copy(update={"context": tuple(passages)})
+def _over(context: Sequence[Document], answer: Answer | None) -> Answer | None:
+    """*answer*, which may cite anything in *context*."""
+    return answer and answer.model_copy(update={"context": tuple(context)})
 
 
-def _answers(question: str, answer: Answer) -> bool:
-    """Does *answer* say the kind of thing that *question* asks for?"""
-    return not answer.abstained and answers(question, " ".join(claim.text for claim in answer.claims))
-
-
-def _found(asked: Sequence[tuple[BaseRetriever, str]]) -> Flow[list[list[Document]]]:
-    """What each retriever finds for its query, in the order asked; those that wait for a server do so at the same time."""
-    computes = [isinstance(retriever, FilteredRetriever) and retriever.computes for retriever, _ in asked]
+def _rankings(retrievers: Sequence[BaseRetriever], asked: Asked) -> Flow[list[Ranking]]:
+    """What each retriever finds for each query; those that wait for a server do so at the same time."""
+    pairs = [(retriever, query) for query in asked.searches for retriever in retrievers]
+    computes = [isinstance(retriever, FilteredRetriever) and retriever.computes for retriever, _ in pairs]
     waiting = [
         (retriever.invoke, query)
-        for (retriever, query), here in zip(asked, computes, strict=True)
+        for (retriever, query), here in zip(pairs, computes, strict=True)
         if not here
     ]
-    heard = iter((yield from gather("retrieve", waiting)) if waiting else [])
-    found = []
-    for (retriever, query), here in zip(asked, computes, strict=True):
-        found.append((yield from call("retrieve", retriever.invoke, query)) if here else next(heard))
-    return found
+    arrived = iter((yield from gather("retrieve", waiting)) if waiting else [])
+    rankings = []
+    for (retriever, query), here in zip(pairs, computes, strict=True):
+        found = (yield from call("retrieve", retriever.invoke, query)) if here else next(arrived)
+        rankings.append(Ranking(label(retriever), found, query))
+    return rankings
 
 
 def _kept_to(among: frozenset[str] | None, retriever: BaseRetriever) -> BaseRetriever:
@@ -263,7 +280,7 @@ def _kept_to(among: frozenset[str] | None, retriever: BaseRetriever) -> BaseRetr
 
 
 def label(retriever: BaseRetriever) -> str:
-    """What a retriever's ranking is called in weights and scores: its `name`, else its component name."""
+    """The name of a retriever's ranking in weights and scores: its `name`, else its component name."""
     return retriever.name or components.name_of(type(retriever)).rpartition(".")[2]
 
 

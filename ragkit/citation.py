@@ -1,33 +1,18 @@
-"""The `[n]` grammar: number the sentences, read the marks, write them out.  Pure functions."""
+"""The `[n]` grammar: number the sentences of passages, read a reply with its marks, and resolve these.  Pure functions."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
 from langchain_core.documents import Document
 
-from ragkit.answer import Citation, Claim, Source, Verdict
-from ragkit.document import Span, places_of, span_of, title_of
-from ragkit.text.words import sentences
-
-# Brackets and digits that a reader takes for a mark, and what may stand between them, seen or not.
-_OPEN, _CLOSE, _DIGIT, _THIN = (
-    r"[\[［【〔〖⟦]",
-    r"[\]］】〕〗⟧]",
-    r"[\d⁰¹²³⁴-⁹]",
-    r"\s^\u00ad\u200b-\u200f\u2060-\u2064\ufeff",
-)
-
-
-_GAP = rf"[{_THIN}]{{0,4}}"
-_MARK = re.compile(
-    rf"(?<![ \t])[ \t]*{_OPEN}{_GAP}({_DIGIT}{{1,4}}(?:{_GAP}(?:,|;|-|–|and){_GAP}{_DIGIT}{{1,4}})*){_GAP}{_CLOSE}(?!\()"
-)
-_BRACKETED = re.compile(rf"{_OPEN}({_GAP}{_DIGIT}(?:{_DIGIT}|[{_THIN},;–-]|and)*){_CLOSE}")
+from ragkit.answer import Cited, Claim, Quote
+from ragkit.document import Span, span_of, title_of
+from ragkit.text.marks import MARK, numbers_in, unmarked
+from ragkit.text.words import sentences, stems
 
 
 class Marked(NamedTuple):
@@ -89,20 +74,15 @@ def line(text: str) -> str:
     return unmarked(" ".join(text.split()))
 
 
-def unmarked(text: str) -> str:
-    """*text*, which a paper wrote, with its own references in round brackets."""
-    return _BRACKETED.sub(lambda found: f"({found[1].strip()})", text)
-
-
 def parse(text: str) -> list[Marked]:
     """The sentences of an answer and their marks: `[1]`, `[1, 2]`, `[1][3]`, `[2-4]`, before or after the stop.
 
     A mark belongs to the sentence that it follows, or opens.  Marks and sentences together account for all of *text*.
     """
     clean, at, found = "", 0, []
-    for mark in _MARK.finditer(text):
+    for mark in MARK.finditer(text):
         clean += text[at : mark.start()]
-        found.append((len(clean), _numbers(mark[1])))
+        found.append((len(clean), numbers_in(mark[1])))
         at = mark.end()
     clean += text[at:]
     spans = sentences(clean) or ([(0, 0)] if found else [])
@@ -127,63 +107,56 @@ def parse(text: str) -> list[Marked]:
 def whole(text: str) -> str:
     """The sentences of *text*, more of which is to come, that are whole with their marks: behind each another one has begun."""
     text = re.sub(r"\s*\[[^\]]*\Z", "", text)
-    unmarked = _MARK.sub(lambda mark: " " * len(mark[0]), text)
-    *before, last = sentences(unmarked) or [(0, 0)]
-    if not before or not any(c.isalnum() for c in unmarked[slice(*last)]):
+    plain = MARK.sub(lambda mark: " " * len(mark[0]), text)
+    *before, last = sentences(plain) or [(0, 0)]
+    if not before or not any(c.isalnum() for c in plain[slice(*last)]):
         return ""
     begins = last[0]
     line = text.rfind("\n", before[-1][1], begins)  # a mark that opens a line is that line's
     return text[:line] if line >= 0 else text[:begins].rstrip()
 
 
-def _numbers(inside: str) -> list[int]:
-    found: list[int] = []
-    plain = re.sub(rf"[{_THIN}]", "", unicodedata.normalize("NFKC", inside))
-    for first, last in re.findall(r"(\d+)(?:[-–](\d+))?", plain):
-        low, high = int(first), int(last or first)
-        found += range(low, high + 1) if low <= high <= low + 20 else [low, high]
-    return found
+# --- from marks to claims
 
 
-def cite(number: int, passage: Document, span: Span) -> Citation:
-    """The citation of *span*, which lies in *passage*."""
-    begin = span_of(passage).start
-    return Citation(
-        number=number,
-        document_id=span.document_id,
-        title=title_of(passage),
-        sources=tuple(Source(**place) for place in places_of(passage, span)),
-        start=span.start,
-        end=span.end,
-        quote=passage.page_content[span.start - begin : span.end - begin],
-    )
+def resolved(question: str, sentences: Sequence[Marked], context: Context) -> tuple[Claim, ...]:
+    """What a chat model wrote over *context*: each sentence a claim that cites what its marks name, as the model said.
+
+    A mark that names no sentence is cited without a quote.  A closing list of marks is no claim.  Marks without words, or
+    behind words that only repeat the question, stand for the sentences that they name.  Whether a quote supports its claim
+    is the verifier's to judge.
+    """
+    claims = []
+    for before, text, marks in _spelled_out(question, sentences, context):
+        cites = [Cited(quote=_quote(context, mark), mark=mark) for mark in marks]
+        claims.append(
+            Claim(text=text, before=before, cites=tuple({each.key: each for each in cites}.values()))
+        )
+    return tuple(claims)
 
 
-def judged(citations: Iterable[Citation], claims: Sequence[Claim]) -> tuple[Citation, ...]:
-    """*citations*, each with what was found of it and the claim that it supports least."""
-    found = []
-    for citation in citations:
-        of_it = [claim.findings[citation.number] for claim in claims if citation.number in claim.findings]
-        if of_it:
-            least = min(of_it, key=lambda finding: finding.score)
-            citation = citation.model_copy(
-                update={"verdict": least.verdict, "score": round(least.score, 4), "reason": least.reason}
-            )
-        found.append(citation)
-    return tuple(found)
+def _quote(context: Context, mark: int) -> Quote | None:
+    if not 1 <= mark <= len(context.places):
+        return None
+    place = context.places[mark - 1]
+    return Quote.of(place.passage, place.span)
 
 
-def unresolved(number: int, mark: int) -> Citation:
-    return Citation(
-        number=number,
-        verdict=Verdict.UNRESOLVED,
-        reason=f"the mark [{mark}] names no sentence of the sources",
-    )
+_LIST_OF_SOURCES = re.compile(
+    r"\W*(?:sources?|references?|citations?)?[\s,;:.*-]*(?:and)?[\s,;:.*-]*", re.IGNORECASE
+)
+_POINTED_AT = 3
+"""So many sentences are spelled out where a reply only points at them, which is as many as an answer is asked to have."""
 
 
-def render(claims: Iterable[Claim]) -> str:
-    """The text of an answer: each claim behind what stands before it, its marks after it; no other mark stands in it."""
-    written = "".join(
-        f"{unmarked(c.before + c.text)}{''.join(f' [{n}]' for n in c.citations)}" for c in claims
-    )
-    return written.strip()
+def _spelled_out(question: str, answer: Sequence[Marked], context: Context) -> Iterator[Marked]:
+    """*answer* without a closing list of marks, and with the words of the sentences that it only points at."""
+    asked = set(stems(question))
+    says = [not (sentence.marks and _LIST_OF_SOURCES.fullmatch(sentence.text)) for sentence in answer]
+    for sentence, has_words in zip(answer, says, strict=True):
+        named = [mark for mark in sentence.marks if 1 <= mark <= len(context.places)][:_POINTED_AT]
+        if named and (not any(says) or (has_words and asked.issuperset(stems(sentence.text)))):
+            for n, mark in enumerate(named):
+                yield Marked(" " if n else sentence.before, context.places[mark - 1].text, (mark,))
+        elif has_words:
+            yield sentence

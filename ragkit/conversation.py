@@ -13,7 +13,7 @@ from langchain_core.chat_history import BaseChatMessageHistory, InMemoryChatMess
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, message_to_dict, messages_from_dict
 from pydantic import ValidationError
 
-from ragkit.answer import Answer
+from ragkit.answer import Answer, Claim
 from ragkit.errors import UsageError
 from ragkit.flow import AsyncEvents, Events, Finished, aresult_of, result_of
 from ragkit.rag import Rag
@@ -79,24 +79,22 @@ class Conversation:
 
 def messages_of(answer: Answer) -> list[BaseMessage]:
     """A question and its answer as LangChain's messages; citations and verdicts are in the answer's `response_metadata`."""
-    checked = answer.model_dump(
-        mode="json", include={"abstained", "confidence", "unmentioned", "claims", "citations"}
-    )
+    kept = ("abstained", "confidence", "unmentioned", "claims", "citations")
+    checked = {name: value for name, value in answer.as_json().items() if name in kept}
     return [HumanMessage(answer.question), AIMessage(answer.text, response_metadata={"ragkit": checked})]
 
 
 def answer_of(turn: Sequence[BaseMessage]) -> Answer:
     """The answer that a question and what follows it were made of, as far as the messages tell."""
-    asked = [str(m.text) for m in turn if isinstance(m, HumanMessage)]
-    said = [m for m in turn if isinstance(m, AIMessage)]
-    plain = Answer(question=" ".join(asked), text="\n\n".join(str(m.text) for m in said))
+    question = " ".join(str(m.text) for m in turn if isinstance(m, HumanMessage))
+    replies = [m for m in turn if isinstance(m, AIMessage)]
+    text = "\n\n".join(str(m.text) for m in replies)
     try:
-        checked = Answer.model_validate(
-            {**(said[-1].response_metadata["ragkit"] if said else {}), "question": "", "text": ""}
+        return Answer.model_validate(
+            {**replies[-1].response_metadata["ragkit"], "question": question, "answer": text}
         )
-    except (KeyError, TypeError, ValidationError):  # of another program's
-        return plain
-    return checked.model_copy(update={"question": plain.question, "text": plain.text})
+    except (IndexError, KeyError, TypeError, ValidationError):  # another program's
+        return Answer(question=question, claims=(Claim(text=text),) if text else ())
 
 
 def _turns(messages: Sequence[BaseMessage]) -> list[list[BaseMessage]]:

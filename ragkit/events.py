@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from ragkit.answer import Answer, Citation, Claim
+from ragkit.answer import Answer, Citation, NumberedClaim
 from ragkit.errors import RagkitError
 from ragkit.flow import Called, Event, Finished, Token
-from ragkit.verify.streaming import Checked, Cited
+from ragkit.verify.streaming import CitationReady, ClaimReady
 
 
 class _Told(BaseModel):
@@ -48,7 +48,7 @@ class CitationEvent(Citation, _Told):
     type: Literal["citation"] = "citation"
 
 
-class ClaimEvent(Claim, _Told):
+class ClaimEvent(NumberedClaim, _Told):
     """A sentence of the answer with its verdict; it replaces one of that index.
 
     `index` counts the sentences of the draft from 0, `before` is what stands between the sentence before and this one,
@@ -67,7 +67,9 @@ class AnswerEvent(Answer, _Told):
     """The answer as it stands, which is what `ragkit ask --json` prints; always the last event of a question."""
 
     type: Literal["answer"] = "answer"
-    text: str = Field(validation_alias=AliasChoices("answer", "text"), serialization_alias="answer")
+
+    def as_json(self) -> dict[str, Any]:
+        return {"type": self.type, **super().as_json()}
 
 
 class ErrorEvent(_Told):
@@ -90,9 +92,9 @@ def of(event: Event) -> AnyEvent | None:
             return StageEvent(stage=event.stage, component=event.component, ms=round(1000 * event.seconds, 2))
         case Token():
             return TokenEvent(text=event.text)
-        case Cited():
+        case CitationReady():
             return CitationEvent(**event.citation.model_dump())
-        case Checked():
+        case ClaimReady():
             claim = event.claim
             return ClaimEvent(
                 **claim.model_dump(),

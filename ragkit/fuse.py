@@ -12,6 +12,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 
 from ragkit.config.components import component, interface
 from ragkit.document import score_of, scored
+from ragkit.text.question import Query
 
 
 class Ranking(NamedTuple):
@@ -19,6 +20,7 @@ class Ranking(NamedTuple):
 
     retriever: str
     documents: Sequence[Document]
+    query: Query = Query("")
 
 
 @interface
@@ -26,15 +28,22 @@ class Fusion(ABC):
     """Merges rankings; a subclass says how much a place in each is worth."""
 
     def fuse(self, rankings: Sequence[Ranking]) -> list[Document]:
-        """Every document of *rankings* once, best first, with its fused score and each retriever's own (its best)."""
+        """Every document of *rankings* once, best first, with its fused score and each retriever's own (its best).
+
+        A ranking counts by the weight of its query; those of one retriever for one group of queries count as one.
+        """
+        groups: dict[tuple[str, int], float] = {}
+        for name, _, query in rankings:
+            groups[name, query.group] = groups.get((name, query.group), 0.0) + query.weight
         total: dict[str, float] = {}
         own: dict[str, dict[str, float]] = {}
         documents: dict[str, Document] = {}
         for ranking in rankings:
+            share = ranking.query.weight / (groups[ranking.retriever, ranking.query.group] or 1.0)
             for document, worth in zip(ranking.documents, self.worths(ranking), strict=True):
                 key = document.id or document.page_content
                 documents.setdefault(key, document)
-                total[key] = total.get(key, 0.0) + worth
+                total[key] = total.get(key, 0.0) + share * worth
                 scores = own.setdefault(key, {})
                 scores[ranking.retriever] = max(
                     score_of(document), scores.get(ranking.retriever, float("-inf"))

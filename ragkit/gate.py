@@ -12,13 +12,12 @@ from typing import Annotated, NamedTuple
 from langchain_core.documents import Document
 from pydantic import Field
 
-from ragkit.answer import Answer, Verdict
+from ragkit.answer import Answer, Finding, Verdict
 from ragkit.config.components import component, interface
 from ragkit.document import scores_of, searchable
 from ragkit.text.language import is_english
-from ragkit.text.question import Asked, Said, parts
-from ragkit.text.words import codes, sentences, stems
-from ragkit.verify.support import missing_names
+from ragkit.text.question import Asked, Mentions, ParsedQuestion
+from ragkit.text.words import sentences, stems
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -35,54 +34,29 @@ class Gate(ABC):
     """Decides whether a question is answered: by its passages, before anything is written, and by the judged answer."""
 
     @abstractmethod
-    def weigh(self, question: str, passages: Sequence[Document]) -> Relevance:
-        """How far *passages* are about *question*; the refusal is the end of a sentence."""
+    def weigh(self, asked: Asked, passages: Sequence[Document]) -> Relevance:
+        """How far *passages* are about what is *asked*; the refusal is the end of a sentence."""
 
-    def confirm(self, relevance: Relevance, answer: Answer) -> Relevance:
-        """How sure *answer* is, its citations judged, after passages of this *relevance*; here, that times `support`."""
+    def confirm(self, asked: Asked, relevance: Relevance, answer: Answer) -> Relevance:
+        """How sure *answer* is, its claims judged, after passages of this *relevance*; by default, that times `support`."""
         return Relevance(relevance.score * support(answer))
 
 
 def support(answer: Answer) -> float:
-    """The mean, over the claims with citations, of their best citation's score: 0.5 for what a verifier could not tell, 1 where none was asked."""
-    judged = [c for c in answer.citations if c.verdict is not Verdict.UNCHECKED or c.reason]
-    scores = {c.number: 0.5 if c.verdict is Verdict.UNCHECKED else c.score for c in judged}
-    best = [max(scores.get(n, 0.0) for n in claim.citations) for claim in answer.claims if claim.citations]
-    return sum(best) / len(best) if best and scores else 1.0
-
-
-@component("relevance")
-@dataclass(frozen=True)
-class RelevanceGate(Gate):
-    """Lets a question pass if the passages are about it and name what it names; its thresholds are set by hand.
-
-    The nearest passage's cosine to the question (by the retriever called `retriever`) and the share of the question's
-    content words that one passage has, weighed `weight` to `1 - weight`, must reach `threshold`.  What the question
-    calls by a name such as `GPT-4` must occur in some passage; what it only writes with a capital (`Mozart`,
-    `Bayesian`) must do so too, unless the sum reaches `sure`.
+    """The mean, over the claims with citations, of their best citation's score: 0.5 for what a verifier could not tell, 1
+    where none was asked.
     """
+    found = [[cited.finding for cited in claim.cites] for claim in answer.claims if claim.cites]
+    if not any(finding for findings in found for finding in findings):
+        return 1.0
+    best = [max(_score(finding) for finding in findings) for findings in found]
+    return sum(best) / len(best)
 
-    retriever: str = "dense"
-    threshold: float = 0.23
-    sure: float = 0.4
-    weight: float = 0.9
 
-    def weigh(self, question: str, passages: Sequence[Document]) -> Relevance:
-        if not passages:
-            return Relevance(0.0, "nothing was found")
-        texts = [searchable(p) for p in passages]
-        similarity = max(scores_of(p).get(self.retriever, 0.0) for p in passages)
-        wanted = set(stems(question))
-        coverage = max(len(wanted & set(stems(text))) / max(len(wanted), 1) for text in texts)
-        relevance = self.weight * similarity + (1 - self.weight) * coverage
-        score = min(max(relevance, 0.0), 1.0)
-        if relevance < self.threshold:
-            return Relevance(score, "none of them is about it")
-        certain = codes(question)
-        for name in missing_names(question, "\n".join(texts)):
-            if name in certain or relevance < self.sure:
-                return Relevance(score, f"none of those that come near it mentions '{name}'")
-        return Relevance(score)
+def _score(finding: Finding | None) -> float:
+    if finding is None:
+        return 0.0
+    return 0.5 if finding.verdict is Verdict.UNCHECKED else finding.score
 
 
 # --- a calibrated gate
@@ -172,22 +146,22 @@ class CalibratedGate(Gate):
         _check(self.found, "found", FOUND_SIGNALS)
         _check(self.judged, "judged", JUDGED_SIGNALS)
 
-    def weigh(self, question: str, passages: Sequence[Document]) -> Relevance:
+    def weigh(self, asked: Asked, passages: Sequence[Document]) -> Relevance:
         if not passages:
             return Relevance(0.0, "nothing was found")
-        signals = found_signals(question, passages, self.retriever)
+        signals = found_signals(asked.understood, passages, self.retriever)
         likely = (
             FOUND_BY_WORDS if "nearest" in self.found.weights and "nearest" not in signals else self.found
         )
         score = likely(signals)
-        return Relevance(
-            score, _lack(question, passages, signals, likely) if score < likely.threshold else None
-        )
+        if score >= likely.threshold:
+            return Relevance(score)
+        return Relevance(score, _lack(asked.understood, passages, signals, likely))
 
-    def confirm(self, relevance: Relevance, answer: Answer) -> Relevance:
-        score = self.judged(judged_signals(relevance, answer))
+    def confirm(self, asked: Asked, relevance: Relevance, answer: Answer) -> Relevance:
+        score = self.judged(judged_signals(asked.parsed, relevance, answer))
         return Relevance(
-            score, "what they say does not answer it surely enough" if score < self.judged.threshold else None
+            score, "the answer found is too uncertain" if score < self.judged.threshold else None
         )
 
 
@@ -202,47 +176,45 @@ def _check(part: Logistic, name: str, known: Mapping[str, str]) -> None:
 # --- what the passages tell
 
 
-def found_signals(question: str, passages: Sequence[Document], retriever: str = "dense") -> Signals:
+def found_signals(asked: ParsedQuestion, passages: Sequence[Document], retriever: str = "dense") -> Signals:
     """`FOUND_SIGNALS` of *passages* (at least one); without `nearest` where *retriever* scored none of them.
 
-    Of a question that asks several things, each is looked for by itself, and the mean is taken.
+    If a question asks several things, each is looked for by itself, and the mean is taken.
     """
     every = [_Passage.of(p) for p in passages]
-    asked = Asked.of(question)
-    lost = {name for name in asked.names if not any(p.said.has(name) for p in every)}
+    lost = {name for name in asked.names if not any(p.mentions.has(name) for p in every)}
     cosines = [scores_of(p)[retriever] for p in passages if retriever in scores_of(p)]
-    told = [_told(part, every) for part in parts(question)]
+    by_part = [_signals_of_part(part, every) for part in asked.parts]
     return {
         **({"nearest": max(cosines)} if cosines else {}),
         "codes_missing": _share(lost, asked.codes),
         "names_missing": _share(lost, asked.names - asked.codes),
-        **{name: sum(each[name] for each in told) / len(told) for name in told[0]},
+        **{name: sum(each[name] for each in by_part) / len(by_part) for name in by_part[0]},
     }
 
 
-def _told(question: str, every: Sequence[_Passage]) -> Signals:
+def _signals_of_part(asked: ParsedQuestion, every: Sequence[_Passage]) -> Signals:
     """What *every* passage together tells of one thing that is asked."""
-    asked = Asked.of(question)
-    missing = [sum(not p.said.has(name) for name in asked.names) for p in every]
+    missing = [sum(not p.mentions.has(name) for name in asked.names) for p in every]
     homes = [p for p, own in zip(every, missing, strict=True) if own == min(missing)]
+    stems_of = [p.mentions.stems for p in every]
     return {
-        "coverage": _coverage(question, [p.said.stems for p in every]) if is_english(question) else _NOT_TOLD,
+        "coverage": _coverage(asked.text, stems_of) if is_english(asked.text) else _OTHER_LANGUAGE,
         "together": float(bool(asked.names) and min(missing) == 0),
-        "asked_missing": min(_share(asked.things - p.said.stems, asked.things) for p in homes),
+        "asked_missing": min(_share(asked.things - p.mentions.stems, asked.things) for p in homes),
         "number_missing": float(asked.asks_number and not any(p.gives_number(asked) for p in homes)),
     }
 
 
-_NOT_TOLD = 0.25
+_OTHER_LANGUAGE = 0.25
 """What counts as covered of a question in another language than English, whose words no passage may have."""
 
 
 def _coverage(question: str, texts: Sequence[frozenset[str]]) -> float:
     """The most that one of *texts* has of the question's words; a word weighs more the fewer of them have it."""
     weights = {w: math.log(1 + len(texts) / (1 + sum(w in text for text in texts))) for w in stems(question)}
-    return max(sum(weight for w, weight in weights.items() if w in text) for text in texts) / (
-        sum(weights.values()) or 1.0
-    )
+    most = max(sum(weight for word, weight in weights.items() if word in text) for text in texts)
+    return most / (sum(weights.values()) or 1.0)
 
 
 def _share(some: Collection[str], of: Collection[str]) -> float:
@@ -252,62 +224,56 @@ def _share(some: Collection[str], of: Collection[str]) -> float:
 @dataclass(frozen=True)
 class _Passage:
     text: str
-    said: Said
+    mentions: Mentions
 
     @classmethod
     def of(cls, passage: Document) -> _Passage:
-        return cls(passage.page_content, Said.by(searchable(passage)))
+        return cls(passage.page_content, Mentions.of(searchable(passage)))
 
-    def gives_number(self, asked: Asked) -> bool:
+    def gives_number(self, asked: ParsedQuestion) -> bool:
         """Does one of its sentences give the number that is *asked* for?"""
         return any(asked.gives_number(self.text[start:end]) for start, end in sentences(self.text))
 
 
-_CLEAR = {
-    "nearest": 0.6,
-    "coverage": 0.5,
-}  # what the passages of a question that has an answer tell; of all else, nothing is missing
+_CLEAR = {"nearest": 0.6, "coverage": 0.5}
+"""What the passages of an answerable question tell; no other signal counts against one."""
 
 
-def _lack(question: str, passages: Sequence[Document], signals: Signals, likely: Logistic) -> str:
+def _lack(asked: ParsedQuestion, passages: Sequence[Document], signals: Signals, likely: Logistic) -> str:
     """Why the passages do not answer: what speaks most against it."""
-    lacking = {
+    against = {
         name: likely.weights.get(name, 0.0) * (signals[name] - _CLEAR.get(name, 0.0))
         for name in signals
         if name != "together"
     }
-    worst = min(lacking, key=lambda name: lacking[name])
+    worst = min(against, key=lambda name: against[name])
     if worst in ("codes_missing", "names_missing"):
-        every = [_Passage.of(p) for p in passages]
-        asked = Asked.of(question)
+        every = [Mentions.of(searchable(p)) for p in passages]
         among = asked.codes if worst == "codes_missing" else asked.names - asked.codes
-        lost = next(
-            n for n in sorted(among, key=question.casefold().find) if not any(p.said.has(n) for p in every)
-        )
-        at = question.casefold().find(lost)
-        return f"none of those that come near it mentions '{question[at : at + len(lost)]}'"
+        folded = asked.text.casefold()
+        lost = next(n for n in sorted(among, key=folded.find) if not any(m.has(n) for m in every))
+        at = folded.find(lost)
+        return f"none of the closest passages mentions '{asked.text[at : at + len(lost)]}'"
     if worst == "number_missing":
-        return "none of those that come near it gives the number asked for"
+        return "no passage contains the requested number"
     if worst == "asked_missing":
-        return "none of those that come near it says what is asked for"
-    return "none of them is about it"
+        return "no passage says what is asked for"
+    return "no relevant passage was found"
 
 
 # --- what the answer tells
 
 
-def judged_signals(relevance: Relevance, answer: Answer) -> Signals:
+def judged_signals(asked: ParsedQuestion, relevance: Relevance, answer: Answer) -> Signals:
     """`JUDGED_SIGNALS` of an answer whose claims have their verdicts."""
-    asked = Asked.of(answer.question)
     good = [c for c in answer.claims if c.verdict in (Verdict.SUPPORTED, Verdict.UNCHECKED)]
-    said = " ".join(c.text for c in good)
-    wanted = set(stems(answer.question))
+    text = " ".join(c.text for c in good)
     likely = min(max(relevance.score, 0.001), 0.999)
     return {
         "found": math.log(likely / (1 - likely)),
         "support": support(answer),
         "supported": len(good) / len(answer.claims) if answer.claims else 0.0,
-        "said": _share(set(stems(said)), wanted),
-        "number_unsaid": float(asked.asks_number and not asked.gives_number(said)),
+        "said": _share(set(stems(text)), asked.said),
+        "number_unsaid": float(asked.asks_number and not asked.gives_number(text)),
         "written": float(any(c.verdict is Verdict.SUPPORTED and not c.quoted for c in good)),
     }

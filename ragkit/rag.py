@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.vectorstores import VectorStore
 
@@ -41,6 +41,7 @@ from ragkit.flow import (
 from ragkit.index import Index, LexicalIndex
 from ragkit.ingest import AnyIndex, IngestPipeline, IngestReport, Reading, made_with
 from ragkit.models.chat import spent
+from ragkit.text.question import Asked, messages
 from ragkit.where import Where, parse
 
 log = logging.getLogger("ragkit")
@@ -159,7 +160,7 @@ class Rag:
         history: Sequence[BaseMessage | Mapping[str, str]] = (),
         where: str | Where | None = None,
     ) -> Events:
-        """What happens while a question is answered: `Called`, `Token`, `Cited` and `Checked`, and at last `Finished(answer)`.
+        """What happens while a question is answered: `Called`, `Token`, `CitationReady` and `ClaimReady`, and at last `Finished(answer)`.
 
         Claims are checked while a chat model still writes, if the verifier is quick.  Closing the iterator ends the
         question, and the model's stream.  `ragkit.events` makes JSON of the events.
@@ -211,7 +212,7 @@ class Rag:
         """What the answer pipeline takes, with every index opened at its published state; arguments as of `ask`."""
         wanted = parse(where) if isinstance(where, str) else where
         asked = Question(
-            self.corpus, _asked(question), tuple(map(_message, history)), wanted, self._ready, self._opening
+            self.corpus, Asked.of(_asked(question), messages(history)), wanted, self._ready, self._opening
         )
         self._ready()
         return asked
@@ -299,12 +300,6 @@ def _asked(question: str) -> str:
             "the question is empty; ask something, such as `ragkit ask 'What is dense retrieval?'`"
         )
     return question.strip()
-
-
-def _message(given: BaseMessage | Mapping[str, str]) -> BaseMessage:
-    if isinstance(given, BaseMessage):
-        return given
-    return AIMessage(given["content"]) if given.get("role") == "assistant" else HumanMessage(given["content"])
 
 
 def _of_its_own(

@@ -1,8 +1,7 @@
-"""The question as asked to the queries that are searched for.
+"""A question to the queries that are searched for.
 
-`follow_up` needs no model.  The others ask a chat model: `condense` makes a question of a chat stand alone; `multi_query`,
-`decompose`, `hyde` and `think` add queries to it.  Rewriters chain: each is given the queries of the one before, the
-first of which stands for the question.
+`follow_up` needs no model.  The others ask a chat model: `condense` makes a follow-up stand alone; `multi_query`,
+`decompose`, `hyde` and `think` add queries.  Rewriters chain: each is given what the one before made of the question.
 """
 
 from __future__ import annotations
@@ -11,26 +10,30 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from pydantic import PositiveInt
 
 from ragkit.config.components import component, interface
-from ragkit.flow import Flow, done, gather
+from ragkit.flow import Flow, call, done, gather
 from ragkit.models.prompt import Prompt, check, fenced, said
+from ragkit.text.question import Asked
 from ragkit.text.words import STOPWORDS, names, stems
 
 
 @interface
 class QueryRewriter(ABC):
-    """Turns queries into the queries to search for."""
+    """Decides what is searched for."""
 
     @abstractmethod
-    def flow(self, queries: Sequence[str], history: Sequence[BaseMessage]) -> Flow[list[str]]:
-        """The queries in place of *queries*; the first one stands for the question. *history* is oldest first."""
+    def flow(self, asked: Asked) -> Flow[Asked]:
+        """*asked* with other `searches`, and with another `standalone` where the rewriter makes one.
+
+        `text` and `history` stay; the first of `searches` stands for the question.
+        """
 
 
 # --- without a model
@@ -59,9 +62,9 @@ class FollowUpRewriter(QueryRewriter):
     turns: PositiveInt = 1
     short: PositiveInt = 3
 
-    def flow(self, queries: Sequence[str], history: Sequence[BaseMessage]) -> Flow[list[str]]:
-        asked = [str(m.text) for m in history if isinstance(m, HumanMessage)]
-        return done([self.carried(query, asked) for query in queries])
+    def flow(self, asked: Asked) -> Flow[Asked]:
+        searches = tuple(query.reworded(self.carried(query, asked.earlier)) for query in asked.searches)
+        return done(replace(asked, searches=searches))
 
     def carried(self, query: str, asked: Sequence[str]) -> str:
         """*query* behind what it takes along from the questions *asked* before it, oldest first; then it begins with no `and`."""
@@ -145,15 +148,16 @@ class ChatRewriter(QueryRewriter):
     def __post_init__(self) -> None:
         check(self.instruction, placeholders=self.placeholders)
 
-    def flow(self, queries: Sequence[str], history: Sequence[BaseMessage]) -> Flow[list[str]]:
-        asked = queries[: self.max_calls]
-        replies = yield from gather(
-            "rewrite", [(self.llm.invoke, self._prompt(question=query)) for query in asked]
-        )
+    def flow(self, asked: Asked) -> Flow[Asked]:
+        about = asked.searches[: self.max_calls]
+        prompts = [(self.llm.invoke, self._prompt(question=query)) for query in about]
+        replies = yield from gather("rewrite", prompts)
         added = [
-            new for query, reply in zip(asked, replies, strict=True) for new in self.read(said(reply), query)
+            query.reworded(text)
+            for query, reply in zip(about, replies, strict=True)
+            for text in self.read(said(reply), query)
         ]
-        return _distinct([*queries, *added])
+        return replace(asked, searches=_distinct([*asked.searches, *added]))
 
     @abstractmethod
     def read(self, reply: str, query: str) -> list[str]:
@@ -177,19 +181,16 @@ class CondenseRewriter(ChatRewriter):
     turns: PositiveInt = 3
     max_words: PositiveInt = 80
 
-    def flow(self, queries: Sequence[str], history: Sequence[BaseMessage]) -> Flow[list[str]]:
-        asked = [str(m.text) for m in history if isinstance(m, HumanMessage)]
-        if not asked:
-            return _distinct(queries)
-        chat = self._transcript(history)
-        prompts = [self._prompt(conversation=chat, question=query) for query in queries[: self.max_calls]]
-        replies = yield from gather("rewrite", [(self.llm.invoke, prompt) for prompt in prompts])
-        without = FollowUpRewriter()
-        condensed = [
-            next(iter(self.read(said(reply), query)), None) or without.carried(query, asked)
-            for query, reply in zip(queries, replies, strict=False)
-        ]
-        return _distinct([*condensed, *queries[len(condensed) :]])
+    def flow(self, asked: Asked) -> Flow[Asked]:
+        if not asked.earlier:
+            return asked
+        prompt = self._prompt(conversation=self._transcript(asked.history), question=asked.text)
+        reply = yield from call("rewrite", self.llm.invoke, prompt)
+        if condensed := next(iter(self.read(said(reply), asked.text)), None):
+            standalone = asked.searches[0].reworded(condensed)
+            searches = _distinct([standalone, *asked.searches[1:]])
+            return replace(asked, standalone=standalone, searches=searches)
+        return (yield from FollowUpRewriter().flow(asked))
 
     def read(self, reply: str, query: str) -> list[str]:
         found = [line for line in lines_of(reply) if len(line.split()) <= _LONGEST]
@@ -287,7 +288,7 @@ def lines_of(reply: str) -> list[str]:
     return [text for text in clean if any(c.isalnum() for c in text) and not text.endswith((":", "："))]
 
 
-def _queries(reply: str) -> list[str]:
+def _queries(reply: str) -> tuple[str, ...]:
     return _distinct(line for line in lines_of(reply) if len(line.split()) <= _LONGEST)
 
 
@@ -327,9 +328,12 @@ def _key(query: str) -> str:
     return " ".join(query.casefold().split()).rstrip(" ?.!")
 
 
-def _distinct(queries: Iterable[str]) -> list[str]:
+Q = TypeVar("Q", bound=str)
+
+
+def _distinct(queries: Iterable[Q]) -> tuple[Q, ...]:
     """*queries* without those that differ from one before in case, spacing and the closing mark only."""
-    found: dict[str, str] = {}
+    found: dict[str, Q] = {}
     for query in queries:
         found.setdefault(_key(query), query)
-    return list(found.values())
+    return tuple(found.values())

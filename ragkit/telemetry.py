@@ -51,7 +51,7 @@ log = logging.getLogger("ragkit")
 _ROOTS = {
     "AnswerPipeline.flow": "ragkit.ask",
     "AnswerPipeline.ranking": "ragkit.search",
-    "AnswerPipeline.search": "ragkit.search",
+    "AnswerPipeline.found": "ragkit.search",
     "AnswerPipeline.respond": "ragkit.answer",
     "IngestPipeline.flow": "ragkit.ingest",
     "IngestPipeline.fill": "ragkit.repair",

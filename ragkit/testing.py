@@ -28,8 +28,7 @@ from langchain_core.language_models import FakeListChatModel
 from pydantic import PositiveInt
 
 from ragkit import config
-from ragkit.answer import Answer, Citation, Claim
-from ragkit.citation import cite
+from ragkit.answer import Answer, Cited, Claim, Quote
 from ragkit.config import components
 from ragkit.config.components import component
 from ragkit.config.spec import describe
@@ -43,6 +42,7 @@ from ragkit.index import LexicalIndex, VectorIndex
 from ragkit.models.embeddings import FingerprintedEmbeddings
 from ragkit.read.formats import FileFormat
 from ragkit.rewrite import QueryRewriter
+from ragkit.text.question import Asked
 from ragkit.text.words import words
 from ragkit.verify import Verifier
 
@@ -253,49 +253,44 @@ def _check_fusion(fusion: Fusion) -> None:
 
 
 def _check_generator(generator: Generator) -> None:
-    question = "How many people do glass bridges carry?"
+    asked = Asked.of("How many people do glass bridges carry?")
     given = passages()
-    answer = run(generator.flow(question, given))
+    answer = run(generator.flow(asked, given))
     assert given == passages(), "the generator changed the passages it was given"
-    assert answer == asyncio.run(arun(generator.flow(question, given)))
+    assert answer == asyncio.run(arun(generator.flow(asked, given)))
     for citation in answer.citations:
         if citation.document_id is not None:
             assert PAPER.page_content[citation.start : citation.end] == citation.quote
-    assert {n for c in answer.claims for n in c.citations} <= {c.number for c in answer.citations}
-    assert run(generator.flow(question, [])).citations == () or all(
-        c.document_id is None for c in run(generator.flow(question, [])).citations
-    )
+    assert all(citation.document_id is None for citation in run(generator.flow(asked, [])).citations)
 
 
 def _check_verifier(verifier: Verifier) -> None:
     first = passages()[0]
-    citation: Citation = cite(1, first, span_of(first))
-    answer = Answer(
-        question="How many?",
-        text="Glass bridges carry 40 people. [1]",
-        claims=(Claim(text=first.page_content, citations=(1,)),),
-        citations=(citation,),
-    )
-    judged = run(verifier.flow(answer))
-    assert judged == asyncio.run(arun(verifier.flow(answer)))
-    assert (judged.text, [c.text for c in judged.claims]) == (answer.text, [c.text for c in answer.claims]), (
+    asked = Asked.of("How many?")
+    cites = (Cited(quote=Quote.of(first, span_of(first))),)
+    answer = Answer(question="How many?", claims=(Claim(text=first.page_content, cites=cites),))
+    judged = run(verifier.flow(asked, answer))
+    assert judged == asyncio.run(arun(verifier.flow(asked, answer)))
+    assert [c.text for c in judged.claims] == [c.text for c in answer.claims], (
         "the verifier edited the answer"
     )
     assert judged.citations[0].verdict == "supported", "a sentence quoted word for word is not supported"
-    nothing = Answer(question="", text="")
-    assert run(verifier.flow(nothing)) == nothing
+    nothing = Answer(question="")
+    assert run(verifier.flow(Asked.of(""), nothing)) == nothing
 
 
 def _check_gate(gate: Gate) -> None:
-    assert gate.weigh("How many?", []).refusal, "the gate lets a question pass for which nothing was found"
-    assert 0 <= gate.weigh("How many people do glass bridges carry?", passages()).score <= 1
+    asked = Asked.of("How many people do glass bridges carry?")
+    assert gate.weigh(asked, []).refusal, "the gate lets a question pass for which nothing was found"
+    assert 0 <= gate.weigh(asked, passages()).score <= 1
 
 
 def _check_rewriter(rewriter: QueryRewriter) -> None:
-    assert run(rewriter.flow(["What is a bridge?"], []))
-    assert run(rewriter.flow(["What is a bridge?"], [])) == asyncio.run(
-        arun(rewriter.flow(["What is a bridge?"], []))
-    )
+    asked = Asked.of("What is a bridge?")
+    rewritten = run(rewriter.flow(asked))
+    assert rewritten.text == asked.text, "the rewriter changed what the user wrote"
+    assert rewritten.searches, "the rewriter leaves nothing to search for"
+    assert rewritten == asyncio.run(arun(rewriter.flow(asked)))
 
 
 def _check_format(form: FileFormat) -> None:

@@ -170,7 +170,9 @@ def test_any_langchain_history_goes_on(papers: ragkit.Rag) -> None:
 def test_what_another_program_says_under_our_name_is_plain_text() -> None:
     for kept in ({"citations": "none"}, "text", {"claims": [{}]}):
         said = AIMessage("So.", response_metadata={"ragkit": kept})
-        assert answer_of([HumanMessage("Why?"), said]) == ragkit.Answer(question="Why?", text="So.")
+        assert answer_of([HumanMessage("Why?"), said]) == ragkit.Answer(
+            question="Why?", claims=(ragkit.Claim(text="So."),)
+        )
 
 
 # --- files
@@ -215,7 +217,7 @@ def test_a_conversation_that_is_saved_goes_on_in_the_file(tmp_path: Path, rag: r
 
 
 def turn(question: str) -> list[BaseMessage]:
-    return messages_of(ragkit.Answer(question=question, text=f"{question}!"))
+    return messages_of(ragkit.Answer(question=question, claims=(ragkit.Claim(text=f"{question}!"),)))
 
 
 @given(st.data())

@@ -11,36 +11,34 @@ from support import ROOT
 
 import ragkit
 from ragkit import events
-from ragkit.answer import Abstention, Answer, Citation, Claim, Verdict
+from ragkit.answer import Abstention, Answer, Cited, Claim, Finding, Quote, Verdict
 from ragkit.flow import Called, Event, Finished, Progress, Reached, Token
-from ragkit.verify.streaming import Checked, Cited
+from ragkit.verify.streaming import CitationReady, ClaimReady
 
-CLAIM = Claim(text="Glass bridges carry 40 people.", verdict=Verdict.SUPPORTED, citations=(1,), before=" ")
-CITATION = Citation(
-    number=1,
-    document_id="p1",
-    title="On Bridges",
-    end=30,
-    quote="Glass bridges carry 40 people.",
-    verdict=Verdict.SUPPORTED,
-    score=1.0,
+CITED = Cited(
+    quote=Quote(document_id="p1", title="On Bridges", end=30, quote="Glass bridges carry 40 people."),
+    finding=Finding(verdict=Verdict.SUPPORTED, score=1.0, reason="word for word"),
 )
 ANSWER = Answer(
-    question="How many?", text="Glass bridges carry 40 people. [1]", claims=(CLAIM,), citations=(CITATION,)
+    question="How many?",
+    claims=(
+        Claim(text="Glass bridges carry 40 people.", verdict=Verdict.SUPPORTED, cites=(CITED,), before=" "),
+    ),
 )
+[CLAIM], [CITATION] = ANSWER.numbered, ANSWER.citations
 
 
 @pytest.mark.parametrize(
     ("event", "told"),
     [
         (
-            Called("gate", "RelevanceGate", 0.0123456, None),
-            {"type": "stage", "stage": "gate", "component": "RelevanceGate", "ms": 12.35},
+            Called("gate", "CalibratedGate", 0.0123456, None),
+            {"type": "stage", "stage": "gate", "component": "CalibratedGate", "ms": 12.35},
         ),
         (Token("Glass "), {"type": "token", "text": "Glass "}),
-        (Cited(CITATION), {"type": "citation", **CITATION.model_dump(mode="json")}),
+        (CitationReady(CITATION), {"type": "citation", **CITATION.model_dump(mode="json")}),
         (
-            Checked(0, CLAIM, True),
+            ClaimReady(0, CLAIM, True),
             {
                 "type": "claim",
                 "index": 0,
@@ -57,14 +55,13 @@ ANSWER = Answer(
             Finished(
                 Answer(
                     question="Why?",
-                    text="I cannot.",
                     abstained=Abstention(reason="nothing was found", nearest=("On Bridges",)),
                 )
             ),
             {
                 "type": "answer",
                 "question": "Why?",
-                "answer": "I cannot.",
+                "answer": "I cannot answer this from the papers: nothing was found. Nearest: On Bridges.",
                 "abstained": {"reason": "nothing was found", "nearest": ["On Bridges"]},
                 "confidence": 1.0,
                 "claims": [],

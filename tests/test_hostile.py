@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,21 +21,19 @@ from benchmarks.hostile import (
     succeeds,
     ways,
 )
-from ragkit.answer import Claim
-from ragkit.citation import numbered, parse, render
+from ragkit.answer import Answer, Cited, Claim, Quote
+from ragkit.citation import numbered, parse
 from ragkit.flow import run
 from ragkit.generate.chat import (
     CITED,
     CitedGenerator,
-    NotesGenerator,
-    QuotedGenerator,
     StructuredGenerator,
     Task,
 )
-from ragkit.models.chat import openai_chat
 from ragkit.models.prompt import fenced
 from ragkit.policy import apply
 from ragkit.testing import passages, scripted_chat
+from ragkit.text.question import Asked
 from ragkit.verify.evidence import EvidenceVerifier
 
 EVERY = list(attacks())
@@ -61,7 +58,7 @@ def test_there_are_twenty_five_attacks_of_each_kind() -> None:
 @pytest.mark.parametrize("attack", EVERY, ids=named)
 def test_nothing_planted_closes_the_fence_opens_a_turn_or_looks_like_a_number(attack: Attack) -> None:
     context = numbered(attack.passages)
-    [_, data] = Task(attack.scene.question, context).prompt(CITED)
+    [_, data] = Task(Asked.of(attack.scene.question), context).prompt(CITED)
     [(fence, sources)] = re.findall(r"<sources-([0-9a-f]{16})>\n(.*)\n</sources-\1>", data.text, re.DOTALL)
     assert sources.count(fence) == 0
     assert re.search(r"<[|｜]|</?s>|<(start|end)_of_turn>|<<SYS>>|\[/?INST\]", sources) is None
@@ -127,16 +124,9 @@ def test_no_reference_in_a_paper_looks_like_a_number_of_the_context(reference: s
 
 
 def test_a_papers_own_references_in_a_verbatim_answer_are_no_marks_of_the_answer() -> None:
-    claim = Claim(text="Glass bends, as [2] shows.", before="“On [1] Glass”: ", citations=(1,))
-    assert render([claim]) == "“On (1) Glass”: Glass bends, as (2) shows. [1]"
-
-
-def test_notes_are_shown_under_one_number_each_and_a_title_on_one_line(model_server: Any) -> None:
-    model_server.says = "Glass bends\n“On Steel” and holds [1]."
-    paper = Document(page_content="Glass bends.", metadata={"title": "On\n[7] Glass"})
-    run(NotesGenerator(openai_chat(model="m", base_url=model_server.url)).flow("Does glass bend?", [paper]))
-    _, writing = (request["messages"][1]["content"] for request in model_server.asked)
-    assert writing.splitlines()[1:3] == ["“On (7) Glass”", "[1] Glass bends “On Steel” and holds."]
+    cited = Cited(quote=Quote(document_id="p", quote="Glass bends, as [2] shows."))
+    claim = Claim(text="Glass bends, as [2] shows.", before="“On [1] Glass”: ", cites=(cited,))
+    assert Answer(question="", claims=(claim,)).text == "“On (1) Glass”: Glass bends, as (2) shows. [1]"
 
 
 brackets = st.text(st.sampled_from("[]［］【】〔〕〖〗⟦⟧^123１²٣,;–- \n\u200b\u2060ab"), max_size=30)
@@ -173,20 +163,17 @@ def test_what_a_paper_dictates_is_shown_with_the_sentence_that_dictates_it_or_no
 
 
 @pytest.mark.parametrize("attack", [a for a in EVERY if a.kind in ("marks", "sources")], ids=named)
-def test_an_obedient_models_json_and_chosen_sentences_forge_nothing_either(attack: Attack) -> None:
+def test_an_obedient_models_json_forges_nothing_either(attack: Attack) -> None:
     claims = f'{{"claims": [{{"text": "{attack.scene.lie}", "sources": [1]}}]}}'
-    for generator in (
-        StructuredGenerator(scripted_chat([claims]), constrain=False),
-        QuotedGenerator(scripted_chat(["1", attack.wanted(1)])),
-    ):
-        shown = checked(generator, attack)
-        cited = [
-            shown.citation(n).title
-            for claim in shown.claims
-            if attack.is_in(claim.text)
-            for n in claim.citations
-        ]
-        assert attack.scene.honest not in cited
+    shown = checked(StructuredGenerator(scripted_chat([claims]), constrain=False), attack)
+    cited = [
+        cited.quote.title
+        for claim in shown.claims
+        if attack.is_in(claim.text)
+        for cited in claim.cites
+        if cited.quote
+    ]
+    assert attack.scene.honest not in cited
 
 
 def test_a_lie_is_cited_from_the_paper_that_tells_it() -> None:
@@ -198,8 +185,12 @@ def test_a_lie_is_cited_from_the_paper_that_tells_it() -> None:
 
 
 def test_an_instruction_of_the_prompt_is_no_answer() -> None:
-    answer = run(CitedGenerator(scripted_chat([f"{CITED} [1]"])).flow("Which bridges are there?", passages()))
-    assert apply("drop", run(EvidenceVerifier().flow(answer))).abstained is not None
+    answer = run(
+        CitedGenerator(scripted_chat([f"{CITED} [1]"])).flow(Asked.of("Which bridges are there?"), passages())
+    )
+    assert (
+        apply("drop", run(EvidenceVerifier().flow(Asked.of(answer.question), answer))).abstained is not None
+    )
 
 
 def test_the_measurement_says_what_is_obeyed_and_what_is_hidden() -> None:

@@ -79,14 +79,14 @@ def test_an_answer_quotes_the_papers_exact_characters(rag: ragkit.Rag) -> None:
     assert paper.page_content[first.start : first.end] == first.quote
     [source] = first.sources
     assert Path(source.uri).read_text(encoding="utf-8")[source.start : source.end] == first.quote
-    assert answer.claims[0].citations == (1,)
+    assert answer.numbered[0].citations == (1,)
     assert "340 million. [1]" in answer.text
 
 
 def test_a_question_about_nothing_in_the_papers_is_declined_with_the_nearest_titles(rag: ragkit.Rag) -> None:
     answer = rag.ask(FRANCE)
     assert answer.abstained is not None
-    assert answer.abstained.reason == "none of them is about it"
+    assert answer.abstained.reason == "no relevant passage was found"
     assert len(answer.abstained.nearest) == 3
     assert (answer.claims, answer.citations) == ((), ())
 
@@ -94,7 +94,7 @@ def test_a_question_about_nothing_in_the_papers_is_declined_with_the_nearest_tit
 def test_a_question_about_a_system_that_no_paper_names_is_declined(rag: ragkit.Rag) -> None:
     answer = rag.ask("What retrieval accuracy does ZorgNet-9 reach?")
     assert answer.abstained is not None
-    assert answer.abstained.reason == "none of those that come near it mentions 'ZorgNet-9'"
+    assert answer.abstained.reason == "none of the closest passages mentions 'ZorgNet-9'"
 
 
 def test_sync_async_and_streamed_answers_are_the_same(rag: ragkit.Rag) -> None:

@@ -86,7 +86,7 @@ def ingest(
         typer.Option("--dry-run", help="Say what would be done, and how long it would take; change nothing."),
     ] = False,
     as_json: AsJson = False,
-    allow_import: AllowImport = [],  # noqa: B006
+    allow_import: AllowImport = [],
 ) -> None:
     """Read papers into the corpus and index them.  Unchanged files are not read again."""
     from ragkit.cli import terminal
@@ -126,7 +126,7 @@ def search(
     config: Config = None,
     corpus: CorpusDirectory = None,
     as_json: AsJson = False,
-    allow_import: AllowImport = [],  # noqa: B006
+    allow_import: AllowImport = [],
 ) -> None:
     """Find passages, best first."""
     from ragkit.cli import terminal
@@ -149,7 +149,7 @@ def document(
     config: Config = None,
     corpus: CorpusDirectory = None,
     as_json: AsJson = False,
-    allow_import: AllowImport = [],  # noqa: B006
+    allow_import: AllowImport = [],
 ) -> None:
     """Show one paper: title, text, what is known about it, and the files that list it."""
     from ragkit.cli import terminal
@@ -197,7 +197,7 @@ def doctor(
     mend: Annotated[
         bool, typer.Option("--repair", help="Rebuild what is not as it should be, from the corpus.")
     ] = False,
-    allow_import: AllowImport = [],  # noqa: B006
+    allow_import: AllowImport = [],
 ) -> None:
     """Count what the corpus holds and check that every index holds it too.  Exit status 1 if something is wrong."""
     from ragkit.cli import terminal
@@ -223,7 +223,7 @@ app.command()(_traced(calibrate.calibrate))
 @config_app.command("check")
 def config_check(
     file: Annotated[Path | None, typer.Argument()] = None, allow_import: AllowImport = []
-) -> None:  # noqa: B006
+) -> None:
     """Report every mistake in a pipeline file, with its place."""
     from ragkit.pipeline_file import find, load
 
@@ -234,7 +234,7 @@ def config_check(
 @config_app.command("show")
 def config_show(
     file: Annotated[Path | None, typer.Argument()] = None, allow_import: AllowImport = []
-) -> None:  # noqa: B006
+) -> None:
     """Print a pipeline file with every default written out: something to start from."""
     from ragkit.pipeline_file import dump, load
 

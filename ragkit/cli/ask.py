@@ -32,7 +32,7 @@ def ask(
     trace: Annotated[
         bool, typer.Option("--trace", help="Show each stage, its time and what it returned.")
     ] = False,
-    allow_import: AllowImport = [],  # noqa: B006
+    allow_import: AllowImport = [],
 ) -> None:
     """Answer a question from the corpus, with citations that have been checked."""
     from ragkit import events
@@ -81,7 +81,7 @@ def chat(
         ),
     ] = None,
     where: Where = None,
-    allow_import: AllowImport = [],  # noqa: B006
+    allow_import: AllowImport = [],
 ) -> None:
     """Ask one question after another; later ones may lean on earlier ones."""
     from ragkit.cli import terminal

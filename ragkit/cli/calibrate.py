@@ -42,7 +42,7 @@ def calibrate(
     jobs: Jobs = 1,
     workspace: Workspace = None,
     as_json: AsJson = False,
-    allow_import: AllowImport = [],  # noqa: B006
+    allow_import: AllowImport = [],
 ) -> None:
     """Fit the gate to questions, so that as many are answered as can be while the target share of the answers is right."""
     from ragkit.cli import show, terminal

@@ -119,7 +119,7 @@ def eval_(
         Path | None,
         typer.Option("--samples", metavar="FILE", help="Write the answers for ragas and deepeval."),
     ] = None,
-    allow_import: AllowImport = [],  # noqa: B006
+    allow_import: AllowImport = [],
 ) -> None:
     """Measure retrieval and answers, compare configurations pair by pair, and say whether a difference could be chance.
 
@@ -175,7 +175,7 @@ def probe(
     as_json: AsJson = False,
     workspace: Workspace = None,
     seed: Seed = 0,
-    allow_import: AllowImport = [],  # noqa: B006
+    allow_import: AllowImport = [],
 ) -> None:
     """Ask again with gold papers missing, numbers changed, passages shuffled, hard negatives added, small talk before."""
     from ragkit.cli import show
@@ -228,7 +228,7 @@ def tune(
     jobs: Jobs = 1,
     workspace: Workspace = None,
     seed: Seed = 0,
-    allow_import: AllowImport = [],  # noqa: B006
+    allow_import: AllowImport = [],
 ) -> None:
     """Find the best way to fill in a pipeline file: many candidates on few questions, the best of them on more."""
     from ragkit.cli import terminal
@@ -290,7 +290,7 @@ def write_testset(
     ] = None,
     as_json: AsJson = False,
     seed: Seed = 0,
-    allow_import: AllowImport = [],  # noqa: B006
+    allow_import: AllowImport = [],
 ) -> None:
     """Write questions with answers, gold papers and spans from the papers of the corpus; some that nothing answers."""
     from ragkit.cli import show

@@ -15,12 +15,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ragkit.answer import Answer, Citation, Claim, Source, Verdict
-from ragkit.citation import unmarked, whole
+from ragkit.answer import Answer, Citation, NumberedClaim, Source, Verdict
+from ragkit.citation import whole
 from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
 from ragkit.flow import Called, Event, Progress, Reached, Token, result_of
+from ragkit.text.marks import unmarked
 from ragkit.text.words import STOPWORDS, stem, words
-from ragkit.verify.streaming import Checked
+from ragkit.verify.streaming import ClaimReady
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -47,7 +48,7 @@ def show_answer(answer: Answer) -> None:
         for title in answer.abstained.nearest:
             out.print(Text(f"  nearest: {title}", style="dim"))
         return
-    out.print(_answer_text(answer.claims))
+    out.print(_answer_text(answer.numbered))
     show_sources(answer)
 
 
@@ -78,7 +79,7 @@ def show_as_written(events: Iterable[Event]) -> None:
         show_answer(answer)
         return
     answer = result_of(page.noting(events, page.print_more))
-    if page.printed and page.printed == _answer_text(answer.claims).plain:
+    if page.printed and page.printed == _answer_text(answer.numbered).plain:
         out.print()
         show_sources(answer)
     else:
@@ -90,7 +91,7 @@ class _Page:
     """What may be shown of an answer that is being written, and what of it nobody has checked yet."""
 
     def __init__(self) -> None:
-        self.claims: dict[int, Checked] = {}
+        self.claims: dict[int, ClaimReady] = {}
         self.unchecked = self.printed = ""
 
     def noting(self, events: Iterable[Event], changed: Callable[[], None]) -> Iterator[Event]:
@@ -98,7 +99,7 @@ class _Page:
             match event:
                 case Token():
                     self.unchecked += event.text
-                case Checked():
+                case ClaimReady():
                     self.unchecked = self.unchecked[len(whole(self.unchecked)) :]
                     self.claims[event.index] = event
                 case Reached(state="judged"):
@@ -125,17 +126,17 @@ def show_history(answers: Sequence[Answer]) -> None:
         out.print(Text(f"{answer.text}\n"))
 
 
-def _answer_text(claims: Sequence[Claim]) -> Text:
+def _answer_text(claims: Sequence[NumberedClaim]) -> Text:
     text = Text()
     for claim in claims:
         before = unmarked(claim.before if text else claim.before.lstrip())
         text.append(before, style="bold" if before.strip() else "")
         text.append(
             unmarked(claim.text),
-            style="" if claim.verdict in (Verdict.SUPPORTED, Verdict.UNCHECKED) else "red",
+            style="red" if claim.is_fault else "",
         )
         text.append("".join(f" [{n}]" for n in claim.citations), style="cyan")
-        if claim.verdict in (Verdict.UNSUPPORTED, Verdict.UNRESOLVED):
+        if claim.is_fault:
             text.append(f" ({claim.verdict})", style="red")
     return text
 

@@ -39,7 +39,7 @@ def reranker(
     corpus: CorpusDirectory = None,
     seed: Seed = 0,
     as_json: AsJson = False,
-    allow_import: AllowImport = [],  # noqa: B006
+    allow_import: AllowImport = [],
 ) -> None:
     """Fine-tune a cross-encoder and say, on questions it was not trained on, whether it is worth using."""
     from ragkit.cli import terminal

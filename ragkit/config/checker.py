@@ -168,6 +168,9 @@ class Checker:
         if slots := components.slots_in(hint):
             if _is_null(node) and type(None) in typing.get_args(hint):
                 return None
+            part = components.part_in(hint)
+            if part and isinstance(node, yaml.MappingNode) and "type" not in {k.value for k, _ in node.value}:
+                return self.call(part, node, path, ignore=set())
             return self.slot(slots, node, path)
         if components.is_part(hint):
             return self.call(hint, node, path, ignore=set())

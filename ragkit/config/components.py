@@ -99,6 +99,11 @@ def slots_in(hint: Any) -> tuple[type, ...]:
     return ()
 
 
+def part_in(hint: Any) -> type | None:
+    """The part that a hint such as `Generator | Attempt` accepts beside slots, if there is one."""
+    return next((each for each in typing.get_args(hint) if is_part(each)), None)
+
+
 def is_ours(maker: Maker) -> bool:
     """Does *maker* keep the contract of components: each argument stored unchanged under its own name?"""
     return maker.__module__.startswith("ragkit.") or is_part(maker) or any(m is maker for _, m in _components)

@@ -45,6 +45,8 @@ def _value(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         choices = [{"$ref": f"#/$defs/{_slot(slot, definitions)}"} for slot in slots]
         if type(None) in typing.get_args(hint):
             choices.append({"type": "null"})
+        if part := components.part_in(hint):
+            choices.append(_call(part, definitions))
         return choices[0] if len(choices) == 1 else {"anyOf": choices}
     if components.is_part(hint):
         return _call(hint, definitions)

@@ -19,6 +19,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from ragkit.ask import refined
 from ragkit.config.spec import describe
 from ragkit.errors import UsageError
 from ragkit.evaluate.dataset import Case, Dataset
@@ -34,7 +35,6 @@ from ragkit.gate import (
     CalibratedGate,
     Logistic,
     Relevance,
-    RelevanceGate,
     found_signals,
     judged_signals,
 )
@@ -120,7 +120,7 @@ def calibrate_events(
         )
     retriever = (
         gate.retriever
-        if isinstance(gate := configuration.rag.answer_pipeline.gate, CalibratedGate | RelevanceGate)
+        if isinstance(gate := configuration.rag.answer_pipeline.gate, CalibratedGate)
         else "dense"
     )
     with Session(settings) as session:
@@ -148,7 +148,8 @@ def _ungated(rag: Rag) -> Rag:
 
 def _example(session: Session, rag: Rag, case: Case, outcome: Outcome, state: str, retriever: str) -> Example:
     search, found = session.search(rag, case, state)
-    passages = run(rag.answer_pipeline.refined(search.query, found))
+    asked = search.asked(case)
+    passages = run(refined(rag.answer_pipeline.refine, asked, found))
     answered = outcome.answer is not None and not outcome.answer.abstained
     right = (
         answered
@@ -159,8 +160,8 @@ def _example(session: Session, rag: Rag, case: Case, outcome: Outcome, state: st
         case=case.id,
         answerable=case.answerable,
         right=right,
-        found=found_signals(search.query, passages, retriever) if passages else {},
-        judged=judged_signals(Relevance(), outcome.judged)
+        found=found_signals(asked.understood, passages, retriever) if passages else {},
+        judged=judged_signals(asked.parsed, Relevance(), outcome.judged)
         if passages and answered and outcome.judged
         else {},
     )

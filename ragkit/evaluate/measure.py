@@ -16,12 +16,13 @@ from typing import Literal
 
 from langchain_core.embeddings import Embeddings
 
-from ragkit.answer import Answer, Citation, Claim, Verdict
+from ragkit.answer import Answer, Cited, Claim, Quote, Verdict
 from ragkit.citation import parse
 from ragkit.document import normalised_title
 from ragkit.evaluate.dataset import Case, Dataset
 from ragkit.evaluate.outcome import Hit, Outcome
 from ragkit.flow import run
+from ragkit.text.question import Asked
 from ragkit.text.words import apart, stems
 from ragkit.verify import Verifier
 from ragkit.verify.evidence import EvidenceVerifier
@@ -221,27 +222,23 @@ def _of_claims(answer: Answer, context: Sequence[Hit], verifier: Verifier) -> Va
     claims = [claim for claim in answer.claims if stems(claim.text)]
     if not claims:
         return {}
-    known = {c.number: c for c in answer.citations}
-    shown = [
-        Citation(number=i, document_id=hit.document_id, title=hit.title, quote=hit.text)
-        for i, hit in enumerate(context, 1)
-    ]
-    trials: list[tuple[Claim, Sequence[Citation]]] = []
+    shown = [Cited(quote=Quote(document_id=h.document_id, title=h.title, quote=h.text)) for h in context]
+    trials: list[tuple[Claim, Sequence[Cited]]] = []
     for claim in claims:
-        own = [known[n] for n in claim.citations]
+        own = claim.cites
         trials += [(claim, own), (claim, shown)]
         trials += [(claim, [c]) for c in own] + [(claim, [c for c in own if c is not left]) for left in own]
     held = iter(_supported(answer.question, trials, verifier))
     recalled, faithful, precise = [], [], []
     for claim in claims:
         whole, in_context = next(held), next(held)
-        alone = [next(held) for _ in claim.citations]
-        without = [next(held) for _ in claim.citations]
+        alone = [next(held) for _ in claim.cites]
+        without = [next(held) for _ in claim.cites]
         recalled.append(whole)
         faithful.append(in_context)
         precise += [whole and (one or not rest) for one, rest in zip(alone, without, strict=True)]
     values = {
-        "cited": _share([bool(c.citations) for c in claims]),
+        "cited": _share([bool(c.cites) for c in claims]),
         "citation_recall": _share(recalled),
         "faithful": _share(faithful),
     }
@@ -249,23 +246,17 @@ def _of_claims(answer: Answer, context: Sequence[Hit], verifier: Verifier) -> Va
 
 
 def _supported(
-    question: str, trials: Sequence[tuple[Claim, Sequence[Citation]]], verifier: Verifier
+    question: str, trials: Sequence[tuple[Claim, Sequence[Cited]]], verifier: Verifier
 ) -> list[bool]:
     """Does each claim hold by these citations?  All are asked at once, as the claims of one answer to *question*."""
-    claims: list[Claim] = []
-    citations: list[Citation] = []
-    for claim, own in trials:
-        first = len(citations) + 1
-        citations += [
-            c.model_copy(update={"number": first + i, "verdict": Verdict.UNCHECKED})
-            for i, c in enumerate(own)
-        ]
-        claims.append(
-            Claim(text=claim.original or claim.text, citations=tuple(range(first, first + len(own))))
+    claims = tuple(
+        Claim(
+            text=claim.original or claim.text,
+            cites=tuple(Cited(quote=each.quote, mark=each.mark) for each in cites),
         )
-    judged = run(
-        verifier.flow(Answer(question=question, text="", claims=tuple(claims), citations=tuple(citations)))
+        for claim, cites in trials
     )
+    judged = run(verifier.flow(Asked.of(question), Answer(question=question, claims=claims)))
     return [claim.verdict is Verdict.SUPPORTED for claim in judged.claims]
 
 

@@ -20,6 +20,7 @@ from ragkit.evaluate.dataset import Case
 from ragkit.flow import Called, Event, Finished, Reached, steps
 from ragkit.models.chat import spent
 from ragkit.rag import Rag
+from ragkit.text.question import Asked, Query, messages
 
 DEEPEST = 100
 """How many passages of a ranking are kept."""
@@ -71,17 +72,29 @@ def ranked(rag: Rag, case: Case) -> Outcome:
 
 
 class Search(BaseModel):
-    """What a question finds: the query that stands for it, and the passages by id with their scores.  Pipelines that
-    differ only in what comes after share it.
+    """The search of a question: its queries (text, weight, group), and the passages by id with their scores.  Pipelines
+    that differ only in what comes after share it.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    query: str
+    standalone: str
+    queries: tuple[tuple[str, float, int], ...]
     hits: tuple[tuple[str, float, dict[str, float]], ...]
     seconds: float
     calls: int = 0
     usage: dict[str, int | float] = {}
+
+    def asked(self, case: Case) -> Asked:
+        """The question of *case*, as it was rewritten."""
+        asked = Asked.of(case.question.strip(), messages(case.history))
+        searches = tuple(
+            asked.text.reworded(q) if q == asked.text else Query(q, w, g) for q, w, g in self.queries
+        )
+        standalone = next(
+            (q for q in (asked.text, *searches) if q == self.standalone), Query(self.standalone)
+        )
+        return replace(asked, standalone=standalone, searches=searches)
 
     def passages(self, corpus: Corpus) -> list[Document]:
         return read(
@@ -95,18 +108,24 @@ SEARCHES_BY = ("where", "rewrite", "retrieve", "fuse")
 
 def searched(rag: Rag, case: Case) -> tuple[Search, list[Document]]:
     """What a question finds, to be kept, and the passages as they came."""
-    asked = rag.question(case.question, case.history)
-    watched = _Watched(steps(rag.answer_pipeline.search(replace(asked, where=rag.answer_pipeline.where))))
-    query, passages = watched.result
+    question = replace(rag.question(case.question, case.history), where=rag.answer_pipeline.where)
+    watched = _Watched(steps(rag.answer_pipeline.found(question)))
+    asked, passages = watched.result
     hits = tuple((str(p.id), score_of(p), scores_of(p)) for p in passages)
-    return Search(
-        query=query, hits=hits, seconds=watched.seconds, calls=watched.calls, usage=watched.usage
-    ), passages
+    search = Search(
+        standalone=asked.standalone,
+        queries=tuple((str(query), query.weight, query.group) for query in asked.searches),
+        hits=hits,
+        seconds=watched.seconds,
+        calls=watched.calls,
+        usage=watched.usage,
+    )
+    return search, passages
 
 
-def answered(rag: Rag, search: Search, found: Sequence[Document]) -> Outcome:
+def answered(rag: Rag, case: Case, search: Search, found: Sequence[Document]) -> Outcome:
     """The answer from what was found, and how it came about; `seconds` has both."""
-    outcome = observed(steps(rag.answer_pipeline.answer(search.query, found, taken=search.seconds)))
+    outcome = observed(steps(rag.answer_pipeline.answer(search.asked(case), found, taken=search.seconds)))
     return outcome.model_copy(
         update={
             "found": _hits(found),

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from langchain_core.documents import Document
 
+from ragkit.ask import refined
 from ragkit.document import digest, title_of
 from ragkit.evaluate.dataset import Case, Dataset
 from ragkit.evaluate.measure import Values, is_right, spoken
@@ -30,6 +31,7 @@ from ragkit.evaluate.run import Configuration, Session, Settings
 from ragkit.evaluate.statistics import Difference, Interval, difference, interval
 from ragkit.flow import Event, Finished, Progress, run, steps
 from ragkit.rag import Rag
+from ragkit.text.question import Asked
 
 NEGATIVES = (5, 10, 20, 50)
 FILLER = (1, 5, 10)
@@ -121,7 +123,7 @@ class _Found:
     """A question, its ranking, and which of it is of a gold paper."""
 
     case: Case
-    query: str
+    asked: Asked
     passages: Sequence[Document]
     gold: Sequence[Document]
 
@@ -161,7 +163,7 @@ class _Prober:
         gold = [
             p for p in passages if any(name in case.relevant for name in self.dataset.paper((), title_of(p)))
         ]
-        return _Found(case, search.query, passages[:_DEPTH], gold)
+        return _Found(case, search.asked(case), passages[:_DEPTH], gold)
 
     # --- the probes
 
@@ -228,13 +230,13 @@ class _Prober:
     # --- asking
 
     def refined(self, found: _Found, passages: Sequence[Document]) -> list[Document]:
-        return list(run(self.rag.answer_pipeline.refined(found.query, passages)))
+        return list(run(refined(self.rag.answer_pipeline.refine, found.asked, passages)))
 
     def respond(self, probe: str, found: _Found, passages: Sequence[Document]) -> Outcome:
         return self.kept(
             probe,
             found.case,
-            lambda: observed(steps(self.rag.answer_pipeline.respond(found.query, passages))),
+            lambda: observed(steps(self.rag.answer_pipeline.respond(found.asked, passages))),
         )
 
     def kept(self, probe: str, case: Case, ask: Callable[[], Outcome]) -> Outcome:

@@ -191,7 +191,9 @@ class Session:
     def outcome(self, rag: Rag, dataset: Dataset, case: Case, searches: str) -> Outcome:
         """A question that fails costs itself; what is wrong with the set-up ends the run."""
         try:
-            return answered(rag, *self.search(rag, case, searches)) if dataset.asks else ranked(rag, case)
+            return (
+                answered(rag, case, *self.search(rag, case, searches)) if dataset.asks else ranked(rag, case)
+            )
         except RagkitError:
             raise
         except Exception as error:

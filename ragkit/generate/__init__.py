@@ -1,4 +1,4 @@
-"""Passages to an answer: verbatim sentences, without a model (`extractive`), or a chat model's own words (`chat`)."""
+"""Passages to an answer: verbatim sentences, without a model (`extractive`), or a chat model's own words (`cited`, `structured`)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from langchain_core.documents import Document
 from ragkit.answer import Answer
 from ragkit.config.components import interface
 from ragkit.flow import Flow
+from ragkit.text.question import Asked
 
 
 @interface
@@ -17,21 +18,22 @@ class Generator(ABC):
     """Writes the answer to a question from passages."""
 
     @abstractmethod
-    def flow(self, question: str, passages: Sequence[Document]) -> Flow[Answer]:
+    def flow(self, asked: Asked, passages: Sequence[Document], judged: Answer | None = None) -> Flow[Answer]:
         """An answer whose claims cite spans of *passages*; judging it is the verifier's.
 
-        One that declines says why in `abstained`.
+        *judged*: an earlier answer, whose unsupported claims are not to be made again.  An answer that abstains says why
+        in `abstained`.
         """
 
-    def again(self, question: str, passages: Sequence[Document], judged: Answer) -> Flow[Answer]:
-        """Another answer, now that the claims of the first are *judged*; by default it is written as the first was."""
-        return self.flow(question, passages)
+    def mend(self, asked: Asked, passages: Sequence[Document], judged: Answer) -> Flow[Answer]:
+        """An answer with claims to stand in place of the unsupported ones of *judged* only; by default, all of a new answer."""
+        return self.flow(asked, passages, judged)
 
-    def so_far(self, question: str, text: str, passages: Sequence[Document]) -> Answer | None:
+    def so_far(self, asked: Asked, text: str, passages: Sequence[Document]) -> Answer | None:
         """What *text*, the whole sentences that a chat model has streamed so far, claims; None if only the end can tell."""
         return None
 
-    def translated(self, answer: Answer) -> Flow[Answer]:
-        """*answer*, verified, as the reader gets it: in the language of its question; by default as it is."""
+    def translate(self, asked: Asked, answer: Answer) -> Flow[Answer]:
+        """*answer*, verified, in the language of the question; by default as it is."""
         return answer
         yield []

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from langchain_core.documents import Document
 
 from ragkit.answer import Answer
-from ragkit.citation import render
 from ragkit.config.components import component
 from ragkit.flow import Flow, Token, emit
 from ragkit.generate import Generator
-from ragkit.generate.extractive import ExtractiveGenerator, added
-from ragkit.verify.support import told
+from ragkit.generate.extractive import ExtractiveGenerator, quoting
+from ragkit.text.question import Asked
+from ragkit.text.words import without_asides
 
 
 @component("backed")
@@ -28,30 +28,32 @@ class BackedGenerator(Generator):
     write: Generator
     quote: ExtractiveGenerator = field(default_factory=ExtractiveGenerator)
 
-    def flow(self, question: str, passages: Sequence[Document]) -> Flow[Answer]:
-        return (yield from self._backed((yield from self.write.flow(question, passages)), passages))
+    def flow(self, asked: Asked, passages: Sequence[Document], judged: Answer | None = None) -> Flow[Answer]:
+        return (
+            yield from self._backed(asked, (yield from self.write.flow(asked, passages, judged)), passages)
+        )
 
-    def again(self, question: str, passages: Sequence[Document], judged: Answer) -> Flow[Answer]:
-        return (yield from self._backed((yield from self.write.again(question, passages, judged)), passages))
+    def mend(self, asked: Asked, passages: Sequence[Document], judged: Answer) -> Flow[Answer]:
+        return (yield from self.write.mend(asked, passages, judged))
 
-    def so_far(self, question: str, text: str, passages: Sequence[Document]) -> Answer | None:
-        return self.write.so_far(question, text, passages)
+    def so_far(self, asked: Asked, text: str, passages: Sequence[Document]) -> Answer | None:
+        return self.write.so_far(asked, text, passages)
 
-    def translated(self, answer: Answer) -> Flow[Answer]:
-        return (yield from self.write.translated(answer))
+    def translate(self, asked: Asked, answer: Answer) -> Flow[Answer]:
+        return (yield from self.write.translate(asked, answer))
 
-    def _backed(self, answer: Answer, passages: Sequence[Document]) -> Flow[Answer]:
-        chosen = yield from self.quote.chosen(answer.question, passages)
-        if answer.abstained:
-            if not chosen:
-                return answer
-            answer = Answer(question=answer.question, text="", context=answer.context)
-        said = {_plain(claim.text) for claim in answer.claims}
-        backed = added(answer, [sentence for sentence in chosen if _plain(sentence.text) not in said])
-        if more := backed.claims[len(answer.claims) :]:
-            yield from emit(Token(f"\n\n{render(more)}" if said else render(more)))
+    def _backed(self, asked: Asked, answer: Answer, passages: Sequence[Document]) -> Flow[Answer]:
+        chosen = yield from self.quote.chosen(asked, passages)
+        written = {_plain(claim.text) for claim in answer.claims}
+        quotes = quoting([sentence for sentence in chosen if _plain(sentence.text) not in written])
+        if not quotes:
+            return answer
+        claims = quotes if answer.abstained else (*answer.claims, *quotes)
+        backed = answer.model_copy(update={"abstained": None, "claims": claims})
+        shown = backed.text.removeprefix(answer.text) if written else backed.text
+        yield from emit(Token(shown))
         return backed
 
 
 def _plain(sentence: str) -> str:
-    return told(sentence).casefold()
+    return without_asides(sentence).casefold()

@@ -11,13 +11,12 @@ from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
 
-from ragkit.answer import Answer, Claim
-from ragkit.citation import cite, render
+from ragkit.answer import Answer, Cited, Claim, Quote
 from ragkit.config.components import component
 from ragkit.document import Span, score_of, searchable, span_of, title_of
 from ragkit.flow import Flow, Token, call, emit
 from ragkit.generate import Generator
-from ragkit.text.question import Asked, Said, mentioned, parts
+from ragkit.text.question import Asked, Mentions, ParsedQuestion, mentioned
 from ragkit.text.words import sentences, stems
 
 Vector = NDArray[np.float64]
@@ -64,37 +63,41 @@ class ExtractiveGenerator(Generator):
     most: PositiveInt = 3
     share: PositiveFloat = 0.6
 
-    def flow(self, question: str, passages: Sequence[Document]) -> Flow[Answer]:
-        answer = added(
-            Answer(question=question, text="", context=tuple(passages)),
-            (yield from self.chosen(question, passages)),
-        )
+    def flow(self, asked: Asked, passages: Sequence[Document], judged: Answer | None = None) -> Flow[Answer]:
+        claims = quoting((yield from self.chosen(asked, passages)))
+        answer = Answer(question=str(asked.text), claims=claims, context=tuple(passages))
         if answer.text:
             yield from emit(Token(answer.text))
         return answer
 
-    def chosen(self, question: str, passages: Sequence[Document]) -> Flow[list[Sentence]]:
-        """The sentences that answer together, best first; those of one paper stand together."""
+    def chosen(self, asked: Asked, passages: Sequence[Document]) -> Flow[list[Sentence]]:
+        """The sentences that answer together, best first; those of one paper stand together.
+
+        They are held against the question with what a follow-up takes along from the conversation.
+        """
         pool = _sentences_of(passages)
         if not pool:
             return []
-        asked = _known(parts(question), passages)
-        views = yield from self._views([question, *asked] if len(asked) > 1 else asked, pool)
+        question = asked.understood
+        known = _known(question.parts, passages)
+        views = yield from self._views([question, *known] if len(known) > 1 else known, pool)
         return self._chosen(pool, views[0], views[1:] or views)
 
-    def _views(self, asked: Sequence[str], pool: Sequence[Sentence]) -> Flow[list[_View]]:
+    def _views(self, asked: Sequence[ParsedQuestion], pool: Sequence[Sentence]) -> Flow[list[_View]]:
         near = np.zeros((len(asked), len(pool)))
         if self.embed is not None:
-            said = yield from call(
-                "embed", self.embed.embed_documents, [f"{title_of(s.passage)}\n{s.text}" for s in pool]
-            )
-            for row, text in enumerate(asked):
-                vector = yield from call("embed", self.embed.embed_query, text)
-                near[row] = np.asarray(said) @ np.asarray(vector)
-        rank = 0.3 * _rank(pool)
+            texts = [f"{title_of(s.passage)}\n{s.text}" for s in pool]
+            vectors = np.asarray((yield from call("embed", self.embed.embed_documents, texts)))
+            for row, part in enumerate(asked):
+                near[row] = vectors @ np.asarray(
+                    (yield from call("embed", self.embed.embed_query, part.text))
+                )
+        rank = _RANKED * _rank(pool)
         return [
-            _View(own + rank + _NAMED * _named(text, pool) + _kind_bonus(text, pool), _overlap(text, pool))
-            for text, own in zip(asked, near, strict=True)
+            _View(
+                own + rank + _NAMED * _named(part, pool) + _kind_bonus(part, pool), _overlap(part.text, pool)
+            )
+            for part, own in zip(asked, near, strict=True)
         ]
 
     def _chosen(self, pool: Sequence[Sentence], whole: _View, of_parts: Sequence[_View]) -> list[Sentence]:
@@ -128,24 +131,17 @@ class ExtractiveGenerator(Generator):
         return [pool[i] for i in sorted(taken, key=lambda i: papers.index(pool[i].span.document_id))]
 
 
-def added(answer: Answer, chosen: Sequence[Sentence]) -> Answer:
-    """*answer*, and behind its claims *chosen* word for word, each under the name of its paper."""
-    claims, citations = list(answer.claims), list(answer.citations)
-    known = {Span(c.document_id, c.start, c.end): c.number for c in citations if c.document_id is not None}
+def quoting(chosen: Sequence[Sentence]) -> tuple[Claim, ...]:
+    """*chosen* word for word, each under the name of its paper."""
+    claims: list[Claim] = []
     named = ""
     for sentence in chosen:
         title = title_of(sentence.passage)
         before = " " if title == named else f"\n\n“{title}”: " if title else "\n\n"
-        if sentence.span not in known:
-            known[sentence.span] = len(citations) + 1
-            citations.append(cite(known[sentence.span], sentence.passage, sentence.span))
-        claims.append(
-            Claim(text=sentence.text, before=before, citations=(known[sentence.span],), quoted=True)
-        )
+        cites = (Cited(quote=Quote.of(sentence.passage, sentence.span)),)
+        claims.append(Claim(text=sentence.text, before=before, cites=cites, quoted=True))
         named = title
-    return answer.model_copy(
-        update={"text": render(claims), "claims": tuple(claims), "citations": tuple(citations)}
-    )
+    return tuple(claims)
 
 
 def _sentences_of(passages: Sequence[Document]) -> list[Sentence]:
@@ -185,29 +181,30 @@ def _rank(pool: Sequence[Sentence]) -> Vector:
     return (scores - scores.min()) / spread if spread > 0 else np.ones(len(pool))
 
 
-_NAMED = 0.3
+_NAMED, _RANKED = 0.3, 0.3
+"""What a sentence gains, at most, whose passage mentions all names of the question, and whose passage ranks first."""
 
 
-def _known(asked: Sequence[str], passages: Sequence[Document]) -> list[str]:
-    """Those of the things *asked* that *passages* say something of; all, if there are none."""
-    said = [Said.by(searchable(passage)) for passage in passages]
-    return [part for part in asked if mentioned(part, said)] or list(asked)
+def _known(asked: Sequence[ParsedQuestion], passages: Sequence[Document]) -> list[ParsedQuestion]:
+    """Those of the things *asked* that *passages* mention; all, if there are none."""
+    texts = [Mentions.of(searchable(passage)) for passage in passages]
+    return [part for part in asked if mentioned(part, texts)] or list(asked)
 
 
-def _named(question: str, pool: Sequence[Sentence]) -> Vector:
-    """How much of what the question names the passage of each sentence mentions, as a share."""
-    called = Asked.of(question).names
-    if not called:
+def _named(asked: ParsedQuestion, pool: Sequence[Sentence]) -> Vector:
+    """The share of the names in the question that the passage of each sentence mentions."""
+    if not asked.names:
         return np.zeros(len(pool))
-    said = {id(s.passage): Said.by(searchable(s.passage)) for s in pool}
-    return np.array([sum(said[id(s.passage)].has(name) for name in called) / len(called) for s in pool])
+    passages = {id(s.passage): Mentions.of(searchable(s.passage)) for s in pool}
+    return np.array(
+        [sum(passages[id(s.passage)].has(name) for name in asked.names) / len(asked.names) for s in pool]
+    )
 
 
-def _kind_bonus(question: str, pool: Sequence[Sentence]) -> Vector:
+def _kind_bonus(asked: ParsedQuestion, pool: Sequence[Sentence]) -> Vector:
     """A little more for a sentence with a number where one is asked for, with a name that the question lacks where one is,
     with what the letters stand for, that says what a thing is, or with the thing that `which` and `what` ask for.
     """
-    asked = Asked.of(question)
 
     def bonus(sentence: Sentence) -> float:
         text = sentence.text

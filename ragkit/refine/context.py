@@ -31,7 +31,7 @@ from ragkit.document import (
     title_of,
 )
 from ragkit.models.tokens import Counter, counter
-from ragkit.text.question import Asked, Said
+from ragkit.text.question import Mentions, parsed
 from ragkit.text.words import Offsets, sentences, stems
 
 Vector = NDArray[np.float64]
@@ -54,7 +54,7 @@ class Top(BaseDocumentCompressor):
         self, documents: Sequence[Document], query: str, callbacks: Any = None
     ) -> Sequence[Document]:
         best, others = list(documents)[: self.k], list(documents)[self.k :]
-        called = Asked.of(query).names if others else ()
+        called = parsed(query).names if others else ()
         if not called:
             return best
         kept = [(document, _mentioned(document, called)) for document in best]
@@ -73,7 +73,7 @@ class Top(BaseDocumentCompressor):
 
 
 def _mentioned(document: Document, called: Collection[str]) -> set[str]:
-    said = Said.by(searchable(document))
+    said = Mentions.of(searchable(document))
     return {name for name in called if said.has(name)}
 
 

@@ -1,15 +1,103 @@
-"""What a question asks: its parts, what it names, and the kind of thing that would answer it.  Pure functions."""
+"""The question as a value (`Asked`), the queries searched for, and what a question names and wants.
+
+A question is parsed once: `Asked.text` and `Asked.searches` are queries, and a `Query` keeps its parse.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from typing import NamedTuple, Self
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from ragkit.text.language import is_english
 from ragkit.text.words import STOPWORDS, apart, codes, names, numbers, quantities, stem, stems, words
+
+# --- the question as a value
+
+
+class Query(str):
+    """A text to search for.
+
+    `weight` multiplies what its rankings are worth in fusion; queries of one `group` count together as one.
+    """
+
+    weight: float
+    group: int
+
+    def __new__(cls, text: str, weight: float = 1.0, group: int = 0) -> Self:
+        query = super().__new__(cls, text)
+        query.weight, query.group = weight, group
+        return query
+
+    @cached_property
+    def parsed(self) -> ParsedQuestion:
+        return ParsedQuestion.of(str(self))
+
+    def reworded(self, text: str) -> Query:
+        """*text* in place of it, with its weight and in its group."""
+        return self if text == self else Query(text, self.weight, self.group)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question, as the user wrote it and as the stages read it.
+
+    `text` is what the user wrote: the gate, the verdicts and the answer's language are about it.  `standalone` can be
+    understood without the conversation, where a rewriter made it so: the generator is asked that.  `searches` are the
+    queries to search for; the first stands for the question.  `history`: earlier messages, oldest first.
+    """
+
+    text: Query
+    standalone: Query
+    searches: tuple[Query, ...]
+    history: tuple[BaseMessage, ...] = ()
+
+    @classmethod
+    def of(cls, text: str, history: Sequence[BaseMessage] = ()) -> Asked:
+        """*text* as asked: nothing is rewritten yet."""
+        query = text if isinstance(text, Query) else Query(text)
+        return cls(query, query, (query,), tuple(history))
+
+    @property
+    def parsed(self) -> ParsedQuestion:
+        """What `text` asks, parsed once."""
+        return self.text.parsed
+
+    @property
+    def is_follow_up(self) -> bool:
+        """Does it take the conversation to understand `standalone`?"""
+        return bool(self.history) and self.standalone == self.text and self.searches[0] != self.text
+
+    @property
+    def understood(self) -> ParsedQuestion:
+        """What is asked, with what a follow-up takes along from the conversation."""
+        return (self.searches[0] if self.is_follow_up else self.standalone).parsed
+
+    @property
+    def earlier(self) -> list[str]:
+        """The user's questions before this one, oldest first."""
+        return [str(message.text) for message in self.history if isinstance(message, HumanMessage)]
+
+
+def messages(history: Sequence[BaseMessage | Mapping[str, str]]) -> tuple[BaseMessage, ...]:
+    """*history* as LangChain's messages; each may be `{"role": "user" | "assistant", "content": ...}`."""
+    return tuple(
+        each
+        if isinstance(each, BaseMessage)
+        else (AIMessage if each.get("role") == "assistant" else HumanMessage)(each["content"])
+        for each in history
+    )
+
+
+def parsed(question: str) -> ParsedQuestion:
+    """What *question* asks; a `Query` is parsed only once."""
+    return question.parsed if isinstance(question, Query) else ParsedQuestion.of(question)
+
 
 # --- the parts of a question
 
@@ -80,19 +168,14 @@ def _whole(part: str, first: str) -> str:
     return " ".join([*(word for word in first.split() if not _named(word).keys() & about.keys()), part])
 
 
-def asks_once(question: str) -> bool:
-    """Has *question* one question word only?"""
-    return len(_ASKS.findall(question)) == 1
-
-
-class Said(NamedTuple):
+class Mentions(NamedTuple):
     """The words of a text, to look for what a question names."""
 
     plain: str
     stems: frozenset[str]
 
     @classmethod
-    def by(cls, text: str) -> Said:
+    def of(cls, text: str) -> Mentions:
         plain = apart(unicodedata.normalize("NFKC", text)).casefold()
         return cls(plain, frozenset(stems(text)))
 
@@ -106,37 +189,34 @@ class Said(NamedTuple):
         return bool(re.search(rf"(?<![^\W_]){together}(?:e?s)?(?![^\W_])(?!(?<=\d)\.\d)", self.plain))
 
 
-def mentioned(asked: str, texts: Sequence[Said]) -> bool:
-    """Does one of *texts* mention something that is named where it is *asked* for, or is nothing named?"""
-    called = Asked.of(asked).names
-    return not called or any(text.has(name) for name in called for text in texts)
+def mentioned(asked: ParsedQuestion, texts: Sequence[Mentions]) -> bool:
+    """Does one of *texts* mention a name of *asked*, or does that name nothing?"""
+    return not asked.names or any(text.has(name) for name in asked.names for text in texts)
 
 
-def unmentioned(question: str, texts: Sequence[Said]) -> list[str]:
-    """The names in *question*, as it writes them, that none of *texts* mentions; nothing if they mention none of its names.
+def unmentioned(asked: ParsedQuestion, texts: Sequence[Mentions]) -> list[str]:
+    """The names of *asked*, as written there, that none of *texts* mentions; empty if they mention none of its names.
 
-    Those such as `GPT-4`; one that has but a capital (`Mozart`) counts where they mention no other name of its part, and the
-    question is one sentence: it may be written in other words, or begin a sentence.
+    Names such as `GPT-4` count.  A name that has only a capital (`Mozart`) counts where *texts* mention no other name of
+    its part and the question is one sentence: it may be paraphrased, or begin a sentence.
     """
-    asked = [Asked.of(part) for part in parts(question)]
-    known = [any(text.has(name) for name in part.names for text in texts) for part in asked]
-    if not any(known) and all(part.names for part in asked):
+    known = [any(text.has(name) for name in part.names for text in texts) for part in asked.parts]
+    if not any(known) and all(part.names for part in asked.parts):
         return []
-    is_one = not re.search(r"[?.!;:]\s+\S", question)
+    is_one = not re.search(r"[?.!;:]\s+\S", asked.text)
     wanted = {
         name
-        for part, told in zip(asked, known, strict=True)
+        for part, told in zip(asked.parts, known, strict=True)
         for name in (part.names if is_one and not told else part.codes)
     }
-    called = {
-        name: re.sub(r"['’]s$", "", written) for name, written in _named(question).items() if name in wanted
-    }
-    lost = [
-        written
-        for name, written in called.items()
-        if not any(t.has(name) or _is_spelled_out(written, t.plain) for t in texts)
-    ]
-    return list(dict.fromkeys(lost))
+    named = {n: re.sub(r"['’]s$", "", written) for n, written in _named(asked.text).items() if n in wanted}
+    return list(
+        dict.fromkeys(
+            written
+            for name, written in named.items()
+            if not any(text.has(name) or _is_spelled_out(written, text.plain) for text in texts)
+        )
+    )
 
 
 def _is_spelled_out(code: str, text: str) -> bool:
@@ -199,9 +279,10 @@ _OF_ITS_OWN = re.compile(
 
 
 @dataclass(frozen=True)
-class Asked:
+class ParsedQuestion:
     """What a question names, and what would answer it."""
 
+    text: str
     names: frozenset[str]
     codes: frozenset[str]
     """Those of its names that can be nothing else, such as `GPT-4`."""
@@ -228,13 +309,26 @@ class Asked:
     """The stems of its words."""
 
     @classmethod
-    def of(cls, question: str) -> Asked:
+    def of(cls, question: str) -> ParsedQuestion:
         """What can be told of *question*; of one that is not in English, its codes and its numbers."""
         if not is_english(question):
             known, said = frozenset(numbers(question)), frozenset(stems(question))
             named = frozenset(filter(None, (_core(code, question) for code in codes(question))))
             return cls(
-                named, named, frozenset(), "", "", False, False, False, False, frozenset(), "", known, said
+                text=question,
+                names=named,
+                codes=named,
+                things=frozenset(),
+                thing="",
+                counted="",
+                asks_number=False,
+                compares_numbers=False,
+                asks_name=False,
+                asks_choice=False,
+                letters=frozenset(),
+                subject="",
+                known=known,
+                said=said,
             )
         how, which, thing, sizes = (form.search(question) for form in (_HOW, _WHICH, _THING, _SIZES))
         found = _leading(how[2] if how[1] else "") if how else _leading(which[1]) if which else []
@@ -248,6 +342,7 @@ class Asked:
             else {n for n in names(question) if not counted or stem(n) not in things}
         )
         return cls(
+            text=question,
             names=frozenset(called),
             codes=frozenset(called & codes(question)),
             things=frozenset(things) - {stem(w) for n in called for w in words(n)},
@@ -264,6 +359,24 @@ class Asked:
             known=frozenset(numbers(question)),
             said=frozenset(stems(question)),
         )
+
+    @cached_property
+    def parts(self) -> tuple[ParsedQuestion, ...]:
+        """Each thing that is asked for; the question itself, if that is one."""
+        texts = parts(self.text)
+        return (self,) if len(texts) == 1 else tuple(map(ParsedQuestion.of, texts))
+
+    @property
+    def asks_once(self) -> bool:
+        """Has it one question word only?"""
+        return len(_ASKS.findall(self.text)) == 1
+
+    def is_answered_by(self, text: str) -> bool:
+        """Does *text* have something of the kind that each part asks for, as far as its form tells?
+
+        A comparison is one question: naming the larger one answers it.
+        """
+        return all(part.gives(text) for part in ((self,) if _sides(self.text) else self.parts))
 
     def gives_number(self, text: str) -> bool:
         """Does *text* give a number that the question does not, and by it what is counted, if something is?"""
@@ -342,14 +455,6 @@ _BEFORE, _BEHIND = 3, 7
 
 _BRIEF = 4
 """An answer of so many words may be the name itself."""
-
-
-def answers(question: str, text: str) -> bool:
-    """Does *text* have something of the kind that each part of *question* asks for, as far as its form tells?
-
-    A comparison is one question: to name the larger one is an answer.
-    """
-    return all(Asked.of(part).gives(text) for part in ([question] if _sides(question) else parts(question)))
 
 
 _BETWEEN = r"[\W_]+(?:(?:of|for|and|the|in|to)\s+)?"

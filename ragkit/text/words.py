@@ -113,6 +113,20 @@ def trimmed(text: str, start: int, end: int) -> Offsets:
     return start, end
 
 
+_SOURCES = r"(?:the|these|this) (?:given |provided )?(?:articles?|contexts?|papers?|sources?|study|texts?)\b"
+_ASIDE = re.compile(
+    r"^(?:additionally|also|consequently|finally|furthermore|hence|however|in addition|in summary|moreover|notably|overall|specifically"
+    rf"|therefore|thus|(?:according to|based on) {_SOURCES}),\s+"
+    rf"|,\s+as (?:described|mentioned|noted|stated) in {_SOURCES}(?=[.!?]?$)",
+    re.IGNORECASE,
+)
+
+
+def without_asides(claim: str) -> str:
+    """*claim* without what it says of its sources, or of its place in the answer, which the sources need not say."""
+    return _ASIDE.sub("", claim).strip() or claim
+
+
 STOPWORDS = frozenset(
     "a about above after again against all also am an and any are aren't as at be because been before being below between both but by can "
     "can't cannot could couldn't did didn't do does doesn't doing don't down during each either else etc ever every few for from further had "

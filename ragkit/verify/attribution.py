@@ -1,136 +1,178 @@
-"""Which sentences a claim rests on: those that its marks name and that support it."""
+"""Which quotes a claim may rest on: candidates for the verifier, proposed by their words."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from langchain_core.documents import Document
-
-from ragkit.answer import Answer, Citation, Claim, Verdict
-from ragkit.citation import Context, Marked, Place, cite, render, unresolved
+from ragkit.answer import Answer, Cited, Claim, Finding, Quote, Verdict
 from ragkit.document import Span, span_of, title_of
-from ragkit.text.words import stems
-from ragkit.verify.support import SUPPORTED, Setting, Support, smallest_support, support_of
+from ragkit.text.question import Asked
+from ragkit.text.words import names, numbers
+from ragkit.verify.support import Setting, clauses, smallest_support, support_of
 
 
-def cited(question: str, answer: Sequence[Marked], context: Context) -> Answer:
-    """What a model wrote over *context*, each mark resolved to the sentence that it names.
+class Pair(NamedTuple):
+    """A claim and the quotes that are held against it together."""
 
-    Of several sentences that a claim names, those stay that support it, alone or together; neighbours are one citation.
-    Citations are numbered anew, in order of appearance, one a span.  A mark that names no sentence stays, `unresolved`.
-    A claim without marks is cited where a passage supports it; a closing list of marks is no claim.  Marks without words, or
-    behind words that say no more than the question, stand for the sentences that they name.
-    """
-    claims: list[Claim] = []
-    citations: dict[Span | int, Citation] = {}
-    for before, sentence, marks in _spelled_out(question, answer, context):
-        if not stems(sentence) and not marks:  # a bullet, a rule, a lone symbol
-            claims.append(Claim(text=sentence, before=before, verdict=Verdict.UNCHECKED))
-            continue
-        named = [mark for mark in marks if 1 <= mark <= len(context.places)]
-        found: list[Place | int] = [
-            *_telling(sentence, named, context, question),
-            *(mark for mark in marks if mark not in named),
-        ]
-        numbers = []
-        for place in found if marks else _supporting(sentence, context.passages, question):
-            key = place.span if isinstance(place, Place) else place
-            if key not in citations:
-                number = len(citations) + 1
-                citations[key] = (
-                    cite(number, place.passage, place.span)
-                    if isinstance(place, Place)
-                    else unresolved(number, place)
-                )
-            numbers.append(citations[key].number)
-        claims.append(Claim(text=sentence, before=before, citations=tuple(dict.fromkeys(numbers))))
-    return Answer(
-        question=question,
-        text=render(claims),
-        claims=tuple(claims),
-        citations=tuple(citations.values()),
-        context=context.passages,
-    )
+    claim: str
+    quotes: tuple[Quote, ...]
+
+    @property
+    def quote(self) -> str:
+        return "\n".join(quote.quote for quote in self.quotes)
+
+    @property
+    def title(self) -> str:
+        """The title of the paper; of several papers, their titles."""
+        return " ".join(dict.fromkeys(quote.title for quote in self.quotes))
+
+    @property
+    def papers(self) -> frozenset[str]:
+        return frozenset(str(quote.document_id) for quote in self.quotes)
 
 
-_LIST_OF_SOURCES = re.compile(
-    r"\W*(?:sources?|references?|citations?)?[\s,;:.*-]*(?:and)?[\s,;:.*-]*", re.IGNORECASE
-)
+def pair_of(claim: str, quote: Quote) -> Pair:
+    return Pair(claim, (quote,))
 
 
-def _spelled_out(question: str, answer: Sequence[Marked], context: Context) -> Iterator[Marked]:
-    """*answer* without a closing list of marks, and with the words of the sentences that are only pointed at."""
-    asked = set(stems(question))
-    says = [not (sentence.marks and _LIST_OF_SOURCES.fullmatch(sentence.text)) for sentence in answer]
-    for sentence, has_words in zip(answer, says, strict=True):
-        named = [mark for mark in sentence.marks if 1 <= mark <= len(context.places)][:_POINTED_AT]
-        if named and (not any(says) or (has_words and asked.issuperset(stems(sentence.text)))):
-            for n, mark in enumerate(named):
-                yield Marked(" " if n else sentence.before, context.places[mark - 1].text, (mark,))
-        elif has_words:
-            yield sentence
+def pairs_of(claim: Claim) -> list[Pair]:
+    """*claim* and each quote that it cites."""
+    return [pair_of(claim.text, cited.quote) for cited in claim.cites if cited.quote]
 
 
-_POINTED_AT = 3
-"""So many sentences are spelled out where an answer only points at them."""
+ADDS = 0.05
+"""A quote is cited beside others if it adds so much to the score of the claim."""
 
 
-def _telling(claim: str, marks: Sequence[int], context: Context, question: str) -> list[Place]:
-    """Of the sentences that *marks* name those that support *claim* by themselves, or add to what the others support.
+def ranked(claim: Claim) -> list[Cited]:
+    """The quotes that *claim* cites, the one that supports it most first."""
+    cited = [each for each in claim.cites if each.quote]
+    return sorted(cited, key=lambda each: -(each.finding.score if each.finding else 0.0))
 
-    All of them, if they do not support it; two that stand side by side and are both needed are one place.
-    """
-    places = {mark: context.places[mark - 1] for mark in marks}
 
-    def supported_by(*given: Place) -> Support:
-        around = Setting(question, "\n".join(place.passage.page_content for place in given))
-        return support_of(
-            claim,
-            "\n".join(p.text for p in given),
-            " ".join(title_of(p.passage) for p in given),
-            setting=around,
-        )
+def joint_pairs(claim: Claim) -> dict[int, Pair]:
+    """*claim* and the two quotes that support it most as one, the three and so on, by how many; none if one says it all."""
+    every = ranked(claim)
+    if not every or (every[0].finding and every[0].finding.score > 1 - ADDS):
+        return {}
+    cited = [each for each in claim.cites if each.quote]  # in the order of the answer
+    together = {n: [c.quote for c in cited if c.quote and c in every[:n]] for n in range(2, len(every) + 1)}
+    return {n: Pair(claim.text, tuple(q)) for n, q in together.items() if _may_join(claim.text, q)}
 
-    scores = {mark: supported_by(place) for mark, place in places.items()}
-    taken: list[int] = []
-    reached = 0.0
-    for mark in sorted(places, key=lambda mark: -scores[mark].score):
-        score = supported_by(*(places[m] for m in [*taken, mark])).score
-        if scores[mark].holds or score >= reached + _ADDS:
-            taken.append(mark)
-            reached = max(score, reached)
-    kept = [mark for mark in marks if mark in taken] if reached >= SUPPORTED else marks
-    needed = {mark for mark in kept if scores[mark].score < reached - _ADDS}
-    found: list[Place] = []
-    for mark in kept:
-        place = places[mark]
-        if (
-            {mark - 1, mark} <= needed
-            and found
-            and found[-1] == places[mark - 1]
-            and found[-1].passage is place.passage
-        ):
-            found[-1] = Place(
-                place.passage, Span(place.span.document_id, found[-1].span.start, place.span.end)
-            )
+
+def narrowed(claim: Claim, together: Mapping[int, Finding]) -> tuple[list[Cited], Finding | None]:
+    """The quotes of *claim* that support it or add to the support of better ones, and the best finding on them *together*."""
+    first, *others = ranked(claim)
+    kept, best = [first], None
+    reached = first.finding.score if first.finding else 0.0
+    for n, cited in enumerate(others, 2):
+        joint = together.get(n)
+        adds = joint is not None and joint.score >= reached + ADDS
+        if adds or (cited.finding and cited.finding.verdict is not Verdict.UNSUPPORTED):
+            kept.append(cited)
+        if joint is not None and adds:
+            reached, best = joint.score, joint
+    return [cited for cited in claim.cites if cited in kept], best
+
+
+def _may_join(claim: str, quotes: Sequence[Quote]) -> bool:
+    """May they be taken together?  Not those of several papers, where the facts of these could mix."""
+    papers = {quote.document_id for quote in quotes}
+    if len(papers) > 1:
+        written = {
+            number for word in claim.split() if any(map(str.isdigit, word)) for number in numbers(word)
+        }
+        shared = frozenset(numbers(quotes[0].quote)).intersection(*(numbers(q.quote) for q in quotes))
+        if written - shared or max(len(part(claim)) for part in (clauses, names)) > 1:
+            return False
+    return True
+
+
+def setting_of(asked: Asked, answer: Answer, pair: Pair) -> Setting:
+    """What the answer's context has of the papers that *pair* quotes, and of each other paper."""
+    found: dict[str, list[str]] = {}
+    for passage in answer.context:
+        found.setdefault(span_of(passage).document_id, [title_of(passage)]).append(passage.page_content)
+    own = [text for paper, (_, *texts) in found.items() if paper in pair.papers for text in texts]
+    others = tuple("\n".join(texts) for paper, texts in found.items() if paper not in pair.papers)
+    return Setting(asked.text, "\n".join(own), others)
+
+
+def joined(cites: Sequence[Cited], answer: Answer, finding: Finding) -> list[Cited]:
+    """*cites*, of which neighbours that support their claim only together, as *finding* says, become one quote."""
+    found: list[Cited] = []
+    for cited in cites:
+        last = found[-1] if found else None
+        whole = None
+        if last and last.quote and cited.quote and _needed(last, finding) and _needed(cited, finding):
+            whole = _around(last.quote, cited.quote, answer)
+        if last and whole:
+            found[-1] = last.model_copy(update={"quote": whole, "finding": finding})
         else:
-            found.append(place)
+            found.append(cited)
     return found
 
 
-_ADDS = 0.05
-"""A sentence is cited beside others if it adds so much to the support of the claim."""
+def _needed(cited: Cited, together: Finding) -> bool:
+    """Does it support its claim less than all of them together?"""
+    return cited.finding is together or (
+        cited.finding is not None and cited.finding.score < together.score - ADDS
+    )
 
 
-def _supporting(claim: str, passages: Sequence[Document], question: str) -> list[Place]:
-    """The place that supports an unmarked claim best, if one does."""
-    best: tuple[Place, Support] | None = None
-    for passage in passages:
-        (start, end), found = smallest_support(
-            claim, passage.page_content, title_of(passage), question=question
-        )
+def _around(first: Quote, second: Quote, answer: Answer) -> Quote | None:
+    """The two as one quote, if nothing but white space is between them in a passage of the answer's context."""
+    span = Span(str(first.document_id), min(first.start, second.start), max(first.end, second.end))
+    for passage in answer.context:
         whole = span_of(passage)
-        if found.holds and (best is None or found.score > best[1].score):
-            best = (Place(passage, Span(whole.document_id, whole.start + start, whole.start + end)), found)
-    return [best[0]] if best else []
+        if first.document_id == second.document_id and whole.holds(span):
+            between = slice(
+                min(first.end, second.end) - whole.start, max(first.start, second.start) - whole.start
+            )
+            return None if passage.page_content[between].strip() else Quote.of(passage, span)
+    return None
+
+
+def best_span(asked: Asked, answer: Answer, claim: str, paper: str | None = None) -> Quote | None:
+    """The span of the context (of *paper* only, if given) that has most of *claim*; None without any context."""
+    passages = [p for p in answer.context if paper is None or span_of(p).document_id == paper]
+    found = [(smallest_support(claim, p.page_content, title_of(p), question=asked.text), p) for p in passages]
+    if not found:
+        return None
+    ((start, end), _), passage = max(found, key=lambda each: each[0][1].score)
+    whole = span_of(passage)
+    return Quote.of(passage, Span(whole.document_id, whole.start + start, whole.start + end))
+
+
+def best_spans(asked: Asked, answer: Answer, claim: Claim) -> dict[Pair, Quote]:
+    """Each part of *claim* with the best span for it, among its own quotes or else in the context; empty if it has no parts.
+
+    A part is of the paper that the one before is of, unless it names what the question asks about, or what the other paper's
+    title has.
+    """
+    parts = clauses(claim.text)
+    cited = [each.quote for each in claim.cites if each.quote]
+    found: dict[Pair, Quote] = {}
+    paper: str | None = None
+    for part in parts if len(parts) > 1 else ():
+        here = [
+            q for q in cited if paper is None or q.document_id == paper or _is_about(part, q.title, asked)
+        ]
+        setting = Setting(asked.text)
+        best = next((q for q in here if support_of(part, q.quote, q.title, setting=setting).holds), None)
+        best = best or best_span(asked, answer, part)
+        if best and paper not in (None, best.document_id) and not _is_about(part, best.title, asked):
+            best = best_span(asked, answer, part, paper)
+        if best is None:
+            return {}
+        found[pair_of(part, best)] = best
+        paper = best.document_id
+    return found
+
+
+def _is_about(part: str, title: str, asked: Asked) -> bool:
+    """Does *part* name something that stands in *title*, or that the question names?"""
+    known = f"{title} {asked.text}".casefold()
+    return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", known) for name in names(f"of {part}"))

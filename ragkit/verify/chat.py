@@ -13,7 +13,8 @@ from ragkit.answer import Finding, Verdict
 from ragkit.config.components import component
 from ragkit.flow import Flow, gather
 from ragkit.models.prompt import Prompt, again, check, fenced, objects, said, shortened
-from ragkit.verify import ClaimVerifier, Pair
+from ragkit.verify import ClaimVerifier
+from ragkit.verify.attribution import Pair
 from ragkit.verify.support import Setting
 
 CHECKING = """\
@@ -33,7 +34,7 @@ _MEANS = {
 
 @component("judge")
 @dataclass(frozen=True)
-class ModelVerifier(ClaimVerifier):
+class ChatVerifier(ClaimVerifier):
     """A chat model reads each claim with each of its quotes, and says whether the quote supports it.
 
     At most `at_once` calls run at the same time.  A reply that cannot be read is asked for once more; if that cannot be

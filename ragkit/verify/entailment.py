@@ -18,7 +18,8 @@ from ragkit.flow import Flow, call
 from ragkit.models import hub
 from ragkit.models.cross_encoders import Backend, labels, logits
 from ragkit.models.openvino import Precision
-from ragkit.verify import ClaimVerifier, Pair
+from ragkit.verify import ClaimVerifier
+from ragkit.verify.attribution import Pair
 from ragkit.verify.support import Setting
 
 

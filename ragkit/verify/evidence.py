@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from ragkit.answer import Finding, Verdict
 from ragkit.config.components import component
 from ragkit.flow import Flow, call
+from ragkit.text.facts import lacking
 from ragkit.text.language import language_of, likelier
 from ragkit.text.words import codes, numbers, sentences, stems
-from ragkit.verify import ClaimVerifier, Pair
-from ragkit.verify.support import SUPPORTED, Setting, beside_the_question, objection_abroad, support_of
+from ragkit.verify import ClaimVerifier
+from ragkit.verify.attribution import Pair
+from ragkit.verify.support import SUPPORTED, Setting, off_topic, support_of
 
 Vectors = NDArray[np.float32]
 
@@ -60,8 +62,8 @@ class EvidenceVerifier(ClaimVerifier):
 
     def _found(self, pair: Pair, setting: Setting, nearness: float | None) -> Finding:
         if _abroad(pair, setting.question):
-            lacking = objection_abroad(pair.claim, f"{pair.title}\n{pair.quote}")
-            if objection := lacking or beside_the_question(pair.claim, pair.quote, pair.title, setting):
+            missing = lacking(pair.claim, f"{pair.title}\n{pair.quote}")
+            if objection := missing or off_topic(pair.claim, pair.quote, pair.title, setting):
                 return Finding(verdict=Verdict.UNSUPPORTED, score=0.0, reason=objection, in_words=False)
             told = "the source is in another language; only numbers and names were compared"
             return Finding(verdict=Verdict.UNCHECKED, score=0.0, reason=told, in_words=False)

@@ -12,9 +12,21 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from ragkit.text.facts import has_name, numbers_beside_sizes, sizes
 from ragkit.text.language import language_of
-from ragkit.text.question import Asked, Said, asks_once, parts
-from ragkit.text.words import Offsets, codes, names, numbers, quantities, sentences, stem, stems, words
+from ragkit.text.question import Mentions, parsed
+from ragkit.text.words import (
+    Offsets,
+    codes,
+    names,
+    numbers,
+    quantities,
+    sentences,
+    stem,
+    stems,
+    without_asides,
+    words,
+)
 
 SUPPORTED = 0.5
 """The least score at which a quote supports a claim: it is then more probable than not."""
@@ -74,10 +86,10 @@ def support_of(
     the question asks about may stand elsewhere in the passage.  A few words that answer only together with the question (`40`)
     need a source that speaks of what is asked.
     """
-    claim = told(claim)
+    claim = without_asides(claim)
     own = _read(claim)
     if _says(_read(quote).plain, own.plain):
-        beside = beside_the_question(claim, quote, title, setting)
+        beside = off_topic(claim, quote, title, setting)
         return Support(_BESIDE, beside) if beside else Support(1.0, "the source says it word for word")
     if not own.stems:
         return Support(0.0, "the claim has no content words")
@@ -92,20 +104,6 @@ def support_of(
         score,
         reason if aligned is None or score < SUPPORTED else f"{reason}, and the others are like words of it",
     )
-
-
-_SOURCES = r"(?:the|these|this) (?:given |provided )?(?:articles?|contexts?|papers?|sources?|study|texts?)\b"
-_ASIDE = re.compile(
-    r"^(?:additionally|also|consequently|finally|furthermore|hence|however|in addition|in summary|moreover|notably|overall|specifically"
-    rf"|therefore|thus|(?:according to|based on) {_SOURCES}),\s+"
-    rf"|,\s+as (?:described|mentioned|noted|stated) in {_SOURCES}(?=[.!?]?$)",
-    re.IGNORECASE,
-)
-
-
-def told(claim: str) -> str:
-    """*claim* without what it says of its sources, or of its place in the answer, which the sources need not say."""
-    return _ASIDE.sub("", claim).strip() or claim
 
 
 _BOTH, _EITHER = 0.8, 0.4
@@ -186,17 +184,7 @@ class _Text:
 
     @functools.cached_property
     def numbers(self) -> frozenset[str]:
-        return frozenset(numbers(_SIZED.sub(r"\1", self.text)))
-
-    def sizes(self, called: str) -> frozenset[str]:
-        """The numbers in the names of what *called* speaks of: `9B` of *SFR-RAG-9B*, if it has `SFR-RAG`."""
-        return frozenset().union(
-            *(
-                numbers(size)
-                for name, size in _SIZED.findall(self.text)
-                if name.casefold() in called.casefold()
-            )
-        )
+        return numbers_beside_sizes(self.text)
 
     @functools.cached_property
     def quantities(self) -> tuple[tuple[str, str], ...]:
@@ -234,7 +222,6 @@ class _Text:
         return _compared(self.text)
 
 
-_SIZED = re.compile(r"\b([^\W\d_][\w.]*(?:-[\w.]+)*?)-(\d+(?:\.\d+)?[KMBT])\b")
 _read = functools.lru_cache(maxsize=4096)(_Text)
 
 
@@ -300,13 +287,13 @@ def objections(
     own, there, name = _read(claim), _read(quote), _read(title)
     if own.known <= _read(setting.question).known:
         yield 0.5, "the claim says nothing that the question does not"
-    if objection := beside_the_question(claim, quote, title, setting):
+    if objection := off_topic(claim, quote, title, setting):
         yield _BESIDE, objection
     called = (
         name.numbers & _read(setting.question).numbers if setting.question else name.numbers
     )  # what a title says is no evidence
     for number in sorted(
-        own.numbers - there.numbers - there.sizes(f"{claim} {title}") - called - _counted(setting.question)
+        own.numbers - there.numbers - sizes(quote, f"{claim} {title}") - called - _counted(setting.question)
     ):
         yield 0.3, f"the source does not have the number {number}"
     asked_of = _read(setting.question).names
@@ -331,7 +318,7 @@ _TELLING, _FAR = 5, 3
 """A question of so many content words tells which paper it is about: the one that has so many more of them than another."""
 
 
-def beside_the_question(claim: str, quote: str, title: str, setting: Setting) -> str | None:
+def off_topic(claim: str, quote: str, title: str, setting: Setting) -> str | None:
     """Why a source that has the few words of *claim* (`40`) does not have them in answer to the question, if anything tells.
 
     They are a name where a number of things is asked for; or the source lacks a name such as `GPT-4` or `ZorgNet` of each part of
@@ -344,9 +331,10 @@ def beside_the_question(claim: str, quote: str, title: str, setting: Setting) ->
     is_name = not own.numbers and all(
         word.isupper() or word.casefold() in codes(claim) for word in claim.strip(" .").split()
     )
-    if is_name and len(every) == 1 and Asked.of(setting.question).counted and asks_once(setting.question):
+    asked = parsed(setting.question)
+    if is_name and len(every) == 1 and asked.counted and asked.asks_once:
         return "the question asks for a number"
-    about = _said(
+    about = _mentions(
         f"{title}\n{setting.passage}" if quote in setting.passage else f"{title}\n{quote}\n{setting.passage}"
     )
     lost = [next((name for name in own_names if not about.has(name)), "") for own_names in sure]
@@ -355,7 +343,7 @@ def beside_the_question(claim: str, quote: str, title: str, setting: Setting) ->
     if _is_of_another(every, about.stems, setting.others) and language_of(setting.passage) == language_of(
         setting.question
     ):
-        return "another paper has far more of the question's words, to which the claim adds a few"
+        return "the question is about another paper"
     return None
 
 
@@ -367,30 +355,17 @@ def _is_of_another(asked: Sequence[_Text], known: Set[str], others: Sequence[str
     )
 
 
-_said = functools.lru_cache(maxsize=256)(Said.by)
+_mentions = functools.lru_cache(maxsize=256)(Mentions.of)
 
 
 @functools.lru_cache(maxsize=256)
 def _parts_of(question: str) -> tuple[list[_Text], list[list[str]]]:
     """The parts of *question*, and of each the names with a digit or with capitals among small letters: no `GPU`, which may be spelled out."""
-    every = parts(question)
+    every = parsed(question).parts
     spelled = {
         word.casefold() for word in re.findall(r"[\w.+-]*\w", question) if word.isalpha() and word.isupper()
     }
-    return [_read(part) for part in every], [sorted(Asked.of(part).codes - spelled) for part in every]
-
-
-def objection_abroad(claim: str, quote: str) -> str | None:
-    """What *claim* has that *quote*, which is in another language, lacks: a number, written in either way, or a name such as `GPT-4`."""
-    there = _read(quote)
-    swapped = claim.translate(str.maketrans(".,", ",."))
-    missing = min(
-        (_read(text).numbers - there.numbers - there.sizes(claim) for text in (claim, swapped)), key=len
-    )
-    if missing:
-        return f"the source does not have the number {min(missing)}"
-    unknown = [code for code in codes(claim) if not _has_name(code, there.folded, there.known)]
-    return f"the source does not name '{min(unknown)}'" if unknown else None
+    return [_read(part.text) for part in every], [sorted(part.codes - spelled) for part in every]
 
 
 def _counted(question: str) -> set[str]:
@@ -398,23 +373,9 @@ def _counted(question: str) -> set[str]:
     return numbers(re.sub(r"\d\S*", "", question))
 
 
-def missing_names(text: str, source: str) -> list[str]:
-    """What *text* calls by name and *source* does not, in the order of *text*.  Text all in capitals names nothing."""
-    return _missing(_read(text), (_read(source),))
-
-
 def _missing(own: _Text, sources: Sequence[_Text]) -> list[str]:
     known = frozenset[str]().union(*(s.known for s in sources))
-    return [name for name in own.names if not any(_has_name(name, s.folded, known) for s in sources)]
-
-
-def _has_name(name: str, source: str, given: frozenset[str]) -> bool:
-    if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", source):
-        return True
-    parts = [stem(w) for w in words(name)]
-    versions = [part for part in parts if part.isdigit()]  # the 5 of `GPT-5` is not that of `GPT-3.5`
-    whole = all(re.search(rf"(?<![\d.]){version}(?!\d|\.\d)", source) for version in versions)
-    return bool(parts) and whole and all(part in given for part in parts)
+    return [name for name in own.names if not any(has_name(name, s.folded, known) for s in sources)]
 
 
 _CLAUSE = re.compile(r"[,;:()—]\s|\s(?:but|although|though|while|whereas)\s", re.IGNORECASE)

@@ -91,7 +91,7 @@ def test_an_off_topic_question_is_declined_with_nearest_titles(command: Command,
     done = command("ask", "What is the capital of France?", "--corpus", ingested)
     assert done.returncode == 0
     assert done.stdout.startswith(
-        "I cannot answer this from the papers: none of them is about it.\n  nearest: "
+        "I cannot answer this from the papers: no relevant passage was found.\n  nearest: "
     )
 
 

@@ -35,12 +35,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "structured": {
         "llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])
     },
-    "quoted": {
-        "llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])
-    },
-    "notes": {
-        "llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])
-    },
     "backed": {
         "write": ragkit.use(
             CitedGenerator,

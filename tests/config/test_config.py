@@ -19,7 +19,7 @@ from ragkit.ask import AnswerPipeline
 from ragkit.chunk import SentenceChunker, WholeChunker
 from ragkit.errors import ConfigError
 from ragkit.fuse import MinMaxFusion, ReciprocalRankFusion
-from ragkit.gate import RelevanceGate
+from ragkit.gate import CalibratedGate
 from ragkit.generate.chat import CitedGenerator
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.index.bm25 import TantivyIndex
@@ -177,17 +177,17 @@ def test_equal_specs_are_one_object() -> None:
 def test_one_item_may_stand_for_a_list_of_one_and_a_name_for_a_component_without_arguments() -> None:
     rag = config.loads(Rag, SMALL)
     assert rag.ingest_pipeline.index == [TantivyIndex()]
-    assert rag.answer_pipeline.generate == ExtractiveGenerator()
+    assert rag.answer_pipeline.generate == [ExtractiveGenerator()]
 
 
 def test_variables_are_read_when_built_and_stay_out_of_dumps(monkeypatch: pytest.MonkeyPatch) -> None:
     text = SMALL.replace(
         "extractive", "{type: cited, llm: {type: scripted, responses: ['${SECRET_WORD:-none}']}}"
     )
-    assert config.loads(Rag, text).answer_pipeline.generate.llm.responses == ["none"]  # type: ignore[attr-defined]
+    assert config.loads(Rag, text).answer_pipeline.generate[0].llm.responses == ["none"]  # type: ignore[attr-defined]
     monkeypatch.setenv("SECRET_WORD", "hush")
     rag = config.loads(Rag, text)
-    assert rag.answer_pipeline.generate.llm.responses == ["hush"]  # type: ignore[attr-defined]
+    assert rag.answer_pipeline.generate[0].llm.responses == ["hush"]  # type: ignore[attr-defined]
     assert "${SECRET_WORD:-none}" in ragkit.dump(rag)
     assert "hush" not in ragkit.dump(rag)
 
@@ -210,7 +210,7 @@ def test_a_dump_writes_what_differs_from_the_defaults() -> None:
         "ingest": {"chunk": {"type": "sentence", "overlap": 2}, "index": [{"type": "bm25"}]},
         "answer": {
             "retrieve": [{"type": "lexical", "index": {"type": "bm25"}}],
-            "generate": {"type": "extractive"},
+            "generate": [{"type": "extractive"}],
         },
     }
 
@@ -222,7 +222,7 @@ def test_a_pipeline_made_in_python_can_be_dumped(tmp_path: Path) -> None:
         ingest=IngestPipeline(chunk=SentenceChunker(max_tokens=100), index=[words]),
         answer=AnswerPipeline(
             retrieve=[LexicalRetriever(index=words)],
-            generate=CitedGenerator(ragkit.use(scripted_chat, responses=["yes"])),
+            generate=[CitedGenerator(ragkit.use(scripted_chat, responses=["yes"]))],
             policy="flag",
         ),
     )
@@ -233,11 +233,11 @@ def test_a_pipeline_made_in_python_can_be_dumped(tmp_path: Path) -> None:
 
 
 def test_a_live_object_that_no_yaml_describes_is_named_with_its_path(tmp_path: Path) -> None:
-    answer = AnswerPipeline(retrieve=[], generate=CitedGenerator(scripted_chat(["yes"])))
+    answer = AnswerPipeline(retrieve=[], generate=[CitedGenerator(scripted_chat(["yes"]))])
     rag = ragkit.Rag(corpus=tmp_path, ingest=IngestPipeline(chunk=WholeChunker(), index=[]), answer=answer)
     with pytest.raises(
         TypeError,
-        match=r"answer.generate.llm: cannot write a FakeListChatModel to YAML; make it with ragkit.use",
+        match=r"answer.generate\[0\].llm: cannot write a FakeListChatModel to YAML; make it with ragkit.use",
     ):
         ragkit.dump(rag)
 
@@ -261,7 +261,9 @@ components = st.fixed_dictionaries(
                 MinMaxFusion, weights=st.dictionaries(st.sampled_from(["dense", "lexical"]), st.floats(0, 9))
             ),
         ),
-        "gate": st.one_of(st.none(), st.builds(RelevanceGate, threshold=st.floats(0, 1))),
+        "gate": st.one_of(
+            st.none(), st.builds(CalibratedGate, retriever=st.sampled_from(["dense", "other"]))
+        ),
         "policy": st.sampled_from(["flag", "drop", "abstain"]),
         "k": st.integers(1, 99),
     }
@@ -279,7 +281,7 @@ def test_any_pipeline_survives_dumping_and_loading(parts: dict[str, object]) -> 
             retrieve=[DenseRetriever(store=dense, k=parts["k"]), LexicalRetriever(index=words)],  # type: ignore[arg-type]
             fuse=parts["fuse"],  # type: ignore[arg-type]
             gate=parts["gate"],  # type: ignore[arg-type]
-            generate=ExtractiveGenerator(),
+            generate=[ExtractiveGenerator()],
             policy=parts["policy"],  # type: ignore[arg-type]
         ),
     )
@@ -292,6 +294,6 @@ def test_line_breaks_of_every_kind_survive(mark: str) -> None:
     folder = Path(f"a{mark}b")
     pipeline = IngestPipeline(chunk=SentenceChunker(model=f"{mark}x{mark}"), index=[])
     rag = Rag(
-        corpus=folder, ingest=pipeline, answer=AnswerPipeline(retrieve=[], generate=ExtractiveGenerator())
+        corpus=folder, ingest=pipeline, answer=AnswerPipeline(retrieve=[], generate=[ExtractiveGenerator()])
     )
     assert ragkit.dump(config.loads(Rag, ragkit.dump(rag))) == ragkit.dump(rag)

@@ -36,7 +36,7 @@ from ragkit.evaluate.run import (
 )
 from ragkit.flow import Progress
 from ragkit.fuse import MinMaxFusion
-from ragkit.gate import RelevanceGate
+from ragkit.gate import CalibratedGate, Logistic
 from ragkit.generate.chat import CitedGenerator
 from ragkit.retrieve import LexicalRetriever
 from ragkit.testing import HashedEmbeddings
@@ -322,12 +322,14 @@ def test_tokens_have_a_price(rag: ragkit.Rag, tmp_path: Path) -> None:
 
 # --- what comes out
 
+MUTE = CalibratedGate(found=Logistic({}, bias=0.0, threshold=1.0))
+
 
 @pytest.fixture
 def evaluation(rag: ragkit.Rag, tmp_path: Path) -> Evaluation:
     two = [
         Configuration("default", rag),
-        Configuration("mute", pipeline(rag, gate=RelevanceGate(threshold=1.0))),
+        Configuration("mute", pipeline(rag, gate=MUTE)),
     ]
     return evaluate(two, [QUESTIONS], Settings(workspace=tmp_path, assessors=LIGHT))
 

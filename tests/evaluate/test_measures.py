@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import SHARED
 
-from ragkit.answer import Abstention, Answer, Citation, Claim
+from ragkit.answer import Abstention, Answer, Cited, Claim, Quote
 from ragkit.errors import UsageError
 from ragkit.evaluate.dataset import (
     Case,
@@ -113,19 +113,15 @@ PASSAGE = Hit(
 
 def said(*claims: tuple[str, tuple[str, ...]], confidence: float = 1.0) -> Answer:
     """An answer of claims, each with the quotes that it cites."""
-    citations: list[Citation] = []
     made = []
     for text, quotes in claims:
-        first = len(citations) + 1
-        citations += [
-            Citation(number=first + i, document_id="p1", title="On Bridges", quote=q)
-            for i, q in enumerate(quotes)
+        places = [(PASSAGE.text.find(quote), quote) for quote in quotes]
+        cites = [
+            Quote(document_id="p1", title="On Bridges", start=at, end=at + len(q), quote=q)
+            for at, q in places
         ]
-        made.append(Claim(text=text, citations=tuple(range(first, first + len(quotes)))))
-    text = " ".join(c.text for c in made)
-    return Answer(
-        question="", text=text, claims=tuple(made), citations=tuple(citations), confidence=confidence
-    )
+        made.append(Claim(text=text, before=" ", cites=tuple(Cited(quote=quote) for quote in cites)))
+    return Answer(question="", claims=tuple(made), confidence=confidence)
 
 
 def measured(case: Case, answer: Answer, draft: str | None = None) -> Values:
@@ -138,7 +134,7 @@ def measured(case: Case, answer: Answer, draft: str | None = None) -> Values:
     )
 
 
-DECLINED = Answer(question="", text="I cannot answer this.", abstained=Abstention(reason="nothing was found"))
+DECLINED = Answer(question="", abstained=Abstention(reason="nothing was found"))
 
 
 def test_an_answer_computed_by_hand() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragkit.answer import Answer, Citation, Claim, Verdict
+from ragkit.answer import Answer, Cited, Claim, Finding, Quote, Verdict
 from ragkit.evaluate.dataset import Case, Dataset
 from ragkit.evaluate.evaluation import SUMMARIES, Evaluation, Result, Run
 from ragkit.evaluate.measure import MEASURES, Fault
@@ -75,19 +75,10 @@ def evaluation(*names: str, said: str = "BM25 ranks.") -> Evaluation:
     )
     dataset = Dataset("questions", (case,), "d1", None)
     hit = Hit(document_id="a", title=said, end=10, score=0.5, text=said)
-    citation = Citation(
-        number=1,
-        document_id="a",
-        title=said,
-        quote=said,
-        verdict=Verdict.SUPPORTED,
-        score=1.0,
-        reason="word for word",
-    )
-    claim = Claim(text=said, verdict=Verdict.SUPPORTED, citations=(1,))
-    answer = Answer(
-        question=case.question, text=f"{said} [1]", confidence=0.9, claims=(claim,), citations=(citation,)
-    )
+    finding = Finding(verdict=Verdict.SUPPORTED, score=1.0, reason="word for word")
+    cited = Cited(quote=Quote(document_id="a", title=said, quote=said), finding=finding)
+    claim = Claim(text=said, verdict=Verdict.SUPPORTED, cites=(cited,))
+    answer = Answer(question=case.question, confidence=0.9, claims=(claim,))
     outcome = Outcome(
         found=(hit,), context=(hit,), draft=f"{said} [1]", answer=answer, judged=answer, seconds=0.1
     )

@@ -20,28 +20,23 @@ from ragkit.document import passage, scored
 from ragkit.flow import Token, run, steps
 from ragkit.generate import Generator
 from ragkit.generate.backed import BackedGenerator
-from ragkit.generate.chat import (
-    CitedGenerator,
-    NotesGenerator,
-    QuotedGenerator,
-    StructuredGenerator,
-    read_numbers,
-)
+from ragkit.generate.chat import CitedGenerator, StructuredGenerator
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.models.chat import openai_chat
 from ragkit.policy import Policy, apply
 from ragkit.testing import PAPER, passages, scripted_chat
+from ragkit.text.question import Asked
 from ragkit.text.words import sentences
 from ragkit.verify.evidence import EvidenceVerifier
-from ragkit.verify.streaming import Checked
+from ragkit.verify.streaming import ClaimReady
 
 QUESTION = "How many people do glass bridges carry?"
 
 
 def written(*responses: str) -> ragkit.Answer:
     """What becomes of a model's words: cited and judged."""
-    answer = run(CitedGenerator(scripted_chat(list(responses))).flow(QUESTION, passages()))
-    return run(EvidenceVerifier().flow(answer))
+    answer = run(CitedGenerator(scripted_chat(list(responses))).flow(Asked.of(QUESTION), passages()))
+    return run(EvidenceVerifier().flow(Asked.of(QUESTION), answer))
 
 
 def test_a_mark_is_resolved_to_the_sentence_that_supports_the_claim() -> None:
@@ -118,16 +113,16 @@ def test_a_citation_is_judged_by_the_claims_that_are_left() -> None:
     )
 
 
-@pytest.mark.parametrize("policy", ["drop", "regenerate", "abstain"])
+@pytest.mark.parametrize("policy", ["drop", "abstain"])
 def test_marks_that_name_nothing_are_taken_out_and_all_others_stay(policy: Policy) -> None:
     said = "Wooden ones are cheaper, but do not last [9][3]. Glass bridges carry 40 people and are tested every year [1][9][2]."
-    left = apply(policy, run(EvidenceVerifier().flow(written(said))))
-    assert [[left.citation(n).quote for n in claim.citations] for claim in left.claims] == [
+    left = apply(policy, written(said))
+    assert [[cited.quote.quote for cited in claim.cites if cited.quote] for claim in left.claims] == [
         ["Wooden ones are cheaper, but do not last."],
         ["Glass bridges carry 40 people.", "They are tested every year."],
     ]
-    assert [c.number for c in left.citations] == [1, 2, 3]
-    assert [set(claim.findings) for claim in left.claims] == [{1}, {2, 3}]
+    assert [claim.citations for claim in left.numbered] == [(1,), (2, 3)]
+    assert all(cited.finding for claim in left.claims for cited in claim.cites)
 
 
 def test_dropping_every_claim_is_an_abstention() -> None:
@@ -146,7 +141,7 @@ def test_an_openai_compatible_server_is_asked_with_numbered_sentences_behind_a_f
 ) -> None:
     model_server.says = "Glass bridges carry 40 people [1]."
     llm = openai_chat(model="m", base_url=model_server.url)
-    answer = run(CitedGenerator(llm).flow(QUESTION, passages()))
+    answer = run(CitedGenerator(llm).flow(Asked.of(QUESTION), passages()))
     assert answer.text == "Glass bridges carry 40 people. [1]"
     [request] = model_server.asked
     assert (request["model"], request["stream"], request["temperature"]) == ("m", True, 0.0)
@@ -164,7 +159,7 @@ def test_the_models_tokens_are_streamed(model_server: Any) -> None:
     model_server.says = "Glass bridges carry 40 people [1]."
     generator = CitedGenerator(openai_chat(model="m", base_url=model_server.url))
     assert (
-        "".join(getattr(event, "text", "") for event in steps(generator.flow(QUESTION, passages())))
+        "".join(getattr(event, "text", "") for event in steps(generator.flow(Asked.of(QUESTION), passages())))
         == model_server.says
     )
 
@@ -180,7 +175,9 @@ def test_a_model_that_declines_is_an_abstention_with_the_reason_and_the_nearest_
         "",
         "<think>Hm.</think> NOT IN THE SOURCES",
     ):
-        answer = apply("drop", run(CitedGenerator(scripted_chat([reply])).flow(QUESTION, passages())))
+        answer = apply(
+            "drop", run(CitedGenerator(scripted_chat([reply])).flow(Asked.of(QUESTION), passages()))
+        )
         assert answer.abstained == ragkit.Abstention(
             reason="the chat model finds no answer in them", nearest=("On Bridges",)
         )
@@ -191,9 +188,9 @@ def test_an_instruction_must_name_the_fence() -> None:
         CitedGenerator(scripted_chat(["x"]), instruction="Answer.")
     with pytest.raises(
         ValueError,
-        match=r"'quoting' has the placeholder '\{n\}'; there is only '\{fence\}' and '\{language\}'",
+        match=r"'instruction' has the placeholder '\{n\}'; there is only '\{fence\}' and '\{language\}'",
     ):
-        QuotedGenerator(scripted_chat(["x"]), quoting="Name {n} of {fence}.")
+        CitedGenerator(scripted_chat(["x"]), instruction="Name {n} of {fence}.")
     with pytest.raises(ValueError, match=r"'translating' must have the placeholder '\{language\}'"):
         CitedGenerator(scripted_chat(["x"]), translating="Translate what is in {fence}.")
 
@@ -208,7 +205,9 @@ def test_the_model_is_told_in_which_language_to_answer(
     model_server: Any, question: str, language: str
 ) -> None:
     model_server.says = "NOT IN THE SOURCES"
-    run(CitedGenerator(openai_chat(model="m", base_url=model_server.url)).flow(question, passages()))
+    run(
+        CitedGenerator(openai_chat(model="m", base_url=model_server.url)).flow(Asked.of(question), passages())
+    )
     assert f"Write the answer in {language}." in model_server.asked[0]["messages"][0]["content"]
 
 
@@ -225,7 +224,7 @@ def asked_in_german(
         verify=EvidenceVerifier(),
         deadline=deadline,
     )
-    return run(pipeline.answer(GERMAN, passages()))
+    return run(pipeline.answer(Asked.of(GERMAN), passages()))
 
 
 def test_what_holds_of_an_answer_in_english_is_translated_and_keeps_its_verdict() -> None:
@@ -324,7 +323,9 @@ def test_what_a_reader_is_told_of_while_it_is_written_ends_with_the_translation(
     pipeline = AnswerPipeline(
         retrieve=[], generate=CitedGenerator(scripted_chat([SAID, SAID_IN_GERMAN])), verify=EvidenceVerifier()
     )
-    told = {e.index: e for e in steps(pipeline.answer(GERMAN, passages())) if isinstance(e, Checked)}
+    told = {
+        e.index: e for e in steps(pipeline.answer(Asked.of(GERMAN), passages())) if isinstance(e, ClaimReady)
+    }
     assert [(e.claim.text, e.shown) for _, e in sorted(told.items()) if e.shown] == [
         ("Glasbrücken tragen 40 Menschen.", True),
         ("Sie werden jedes Jahr geprüft.", True),
@@ -341,9 +342,14 @@ def test_tags_that_a_model_repeats_are_no_part_of_its_answer() -> None:
 def test_after_a_rejected_answer_the_model_is_told_what_was_wrong(model_server: Any) -> None:
     generator = CitedGenerator(openai_chat(model="m", base_url=model_server.url))
     model_server.says = "Glass bridges carry 50 people [1]."
-    first = run(EvidenceVerifier().flow(run(generator.flow(QUESTION, passages()))))
+    first = run(
+        EvidenceVerifier().flow(Asked.of(QUESTION), run(generator.flow(Asked.of(QUESTION), passages())))
+    )
     model_server.says = "Glass bridges carry 40 people [1]."
-    assert run(generator.again(QUESTION, passages(), first)).text == "Glass bridges carry 40 people. [1]"
+    assert (
+        run(generator.flow(Asked.of(QUESTION), passages(), first)).text
+        == "Glass bridges carry 40 people. [1]"
+    )
     instruction, data = (message["content"] for message in model_server.asked[-1]["messages"])
     assert "rejected" in instruction
     assert "50 people" not in instruction
@@ -354,7 +360,7 @@ def test_after_a_rejected_answer_the_model_is_told_what_was_wrong(model_server: 
 
 
 def structured(*responses: str) -> ragkit.Answer:
-    return run(StructuredGenerator(scripted_chat(list(responses))).flow(QUESTION, passages()))
+    return run(StructuredGenerator(scripted_chat(list(responses))).flow(Asked.of(QUESTION), passages()))
 
 
 @pytest.mark.parametrize(
@@ -395,8 +401,8 @@ def test_a_reply_that_is_no_json_is_asked_for_once_more_and_then_taken_as_text()
     ).map(json.dumps)
 )
 def test_no_reply_breaks_an_answer(reply: str) -> None:
-    for make in (CitedGenerator, StructuredGenerator, QuotedGenerator, NotesGenerator):
-        answer = run(make(scripted_chat([reply])).flow(QUESTION, passages()))
+    for make in (CitedGenerator, StructuredGenerator):
+        answer = run(make(scripted_chat([reply])).flow(Asked.of(QUESTION), passages()))
         assert all(
             c.document_id is None or c.quote == PAPER.page_content[c.start : c.end] for c in answer.citations
         )
@@ -405,68 +411,18 @@ def test_no_reply_breaks_an_answer(reply: str) -> None:
 def test_the_server_is_given_the_schema_unless_it_refuses_one(model_server: Any) -> None:
     model_server.says = '{"claims": []}'
     llm = openai_chat(model="m", base_url=model_server.url)
-    run(StructuredGenerator(llm).flow(QUESTION, passages()))
-    run(StructuredGenerator(llm, constrain=False).flow(QUESTION, passages()))
+    run(StructuredGenerator(llm).flow(Asked.of(QUESTION), passages()))
+    run(StructuredGenerator(llm, constrain=False).flow(Asked.of(QUESTION), passages()))
     constrained, free = model_server.asked
     assert constrained["response_format"]["json_schema"]["schema"]["required"] == ["claims"]
     assert "response_format" not in free
 
 
-# --- first the sentences, or notes, then the answer
-
-
-def test_the_answer_is_written_from_the_sentences_that_the_model_chose_and_those_around(
-    model_server: Any,
-) -> None:
-    model_server.says = "3"
-    run(QuotedGenerator(openai_chat(model="m", base_url=model_server.url)).flow(QUESTION, passages()))
-    choosing, writing = (request["messages"][1]["content"] for request in model_server.asked)
-    assert "[1] Glass bridges carry 40 people." in choosing
-    assert "[1]" not in writing
-    assert "[2] They are tested every year.\n[3] Wooden ones" in writing
-
-
-def test_where_no_sentence_is_chosen_the_answer_is_written_from_all(model_server: Any) -> None:
-    model_server.says = "NONE"
-    run(QuotedGenerator(openai_chat(model="m", base_url=model_server.url)).flow(QUESTION, passages()))
-    assert "[1] Glass bridges" in model_server.asked[-1]["messages"][1]["content"]
-
-
-@pytest.mark.parametrize(
-    ("reply", "expected"),
-    [
-        ("3, 1", [3, 1]),
-        ("[2] and [3].", [2, 3]),
-        ("Sentences: 1\n2\n2", [1, 2]),
-        ("NONE", []),
-        ("80,000 in 2.5 s, 9", []),
-        ("1-3", [1, 3]),
-    ],
-)
-def test_chosen_numbers_are_read(reply: str, expected: list[int]) -> None:
-    assert read_numbers(reply, 3) == expected
-
-
-def test_notes_are_taken_of_every_passage_and_answered_from(model_server: Any) -> None:
-    model_server.says = "Glass bridges carry 40 people [1]."
-    answer = run(NotesGenerator(openai_chat(model="m", base_url=model_server.url)).flow(QUESTION, passages()))
-    assert answer.text == "Glass bridges carry 40 people. [1]"
-    *noting, writing = (request["messages"][1]["content"] for request in model_server.asked)
-    assert sorted(line for data in noting for line in data.splitlines() if line.startswith("[")) == [
-        "[1] Glass bridges carry 40 people.",
-        "[2] They are tested every year.",
-        "[3] Wooden ones are cheaper, but do not last.",
-    ]
-    assert writing.count("[1] Glass bridges carry 40 people.") == 3
-
-
-def test_without_a_note_nothing_more_is_asked() -> None:
-    answer = run(NotesGenerator(scripted_chat(["NOTHING."])).flow(QUESTION, passages()))
-    assert answer.abstained is not None
+# --- the papers' own sentences
 
 
 def test_an_extractive_answer_is_the_best_sentence_under_its_papers_name() -> None:
-    answer = run(ExtractiveGenerator(most=1).flow(QUESTION, passages()))
+    answer = run(ExtractiveGenerator(most=1).flow(Asked.of(QUESTION), passages()))
     assert answer.text == "“On Bridges”: Glass bridges carry 40 people. [1]"
 
 
@@ -477,7 +433,7 @@ def test_an_extractive_answer_says_nothing_twice() -> None:
             update={"id": "other", "metadata": {**passages()[0].metadata, "document_id": "p2"}}
         ),
     ]
-    assert len(run(ExtractiveGenerator().flow(QUESTION, twice)).claims) == 1
+    assert len(run(ExtractiveGenerator().flow(Asked.of(QUESTION), twice)).claims) == 1
 
 
 def paper(title: str, text: str) -> list[Document]:
@@ -496,7 +452,7 @@ def test_a_question_about_two_papers_is_answered_from_both() -> None:
     ]
     answer = run(
         ExtractiveGenerator(most=2).flow(
-            "How many parameters do the judge Auto-J and the model SFR-RAG have?", given
+            Asked.of("How many parameters do the judge Auto-J and the model SFR-RAG have?"), given
         )
     )
     assert [c.text for c in answer.claims] == [
@@ -511,7 +467,7 @@ def test_what_letters_stand_for_is_taken_from_where_they_are_spelled_out() -> No
         "ICV works well. ICV is what we call it. We use in-context vectors (ICV) for all. ICV does not cost much.",
     )
     assert (
-        run(ExtractiveGenerator(most=1).flow("What does ICV stand for?", given)).claims[0].text
+        run(ExtractiveGenerator(most=1).flow(Asked.of("What does ICV stand for?"), given)).claims[0].text
         == "We use in-context vectors (ICV) for all."
     )
 
@@ -521,7 +477,7 @@ def test_what_no_passage_mentions_gets_no_sentence() -> None:
         *paper("Auto-J", "Auto-J has 13B parameters in all."),
         *paper("SFR-RAG", "SFR-RAG has 9B parameters in all."),
     ]
-    answer = run(ExtractiveGenerator().flow("How large are Auto-J and ZorgNet-9?", given))
+    answer = run(ExtractiveGenerator().flow(Asked.of("How large are Auto-J and ZorgNet-9?"), given))
     assert [c.text for c in answer.claims] == ["Auto-J has 13B parameters in all."]
 
 
@@ -530,7 +486,7 @@ def test_of_two_that_are_compared_each_gets_its_number() -> None:
         *paper("Auto-J", "Auto-J is better than most others. Auto-J has 13B parameters in all."),
         *paper("SFR-RAG", "SFR-RAG is better than some others. SFR-RAG has 9B parameters in all."),
     ]
-    answer = run(ExtractiveGenerator(most=2).flow("Which is larger, Auto-J or SFR-RAG?", given))
+    answer = run(ExtractiveGenerator(most=2).flow(Asked.of("Which is larger, Auto-J or SFR-RAG?"), given))
     assert [c.text for c in answer.claims] == [
         "Auto-J has 13B parameters in all.",
         "SFR-RAG has 9B parameters in all.",
@@ -541,7 +497,7 @@ def test_what_a_thing_is_is_taken_from_where_it_is_defined() -> None:
     text = "Code for KID is on the web. KID beats GPT-2, and KID is quick. We present a way to infuse facts, KID, which reads a memory."
     paper = Document(page_content=text, metadata={"title": "Infusing Facts"})
     [whole] = [passage(paper, 0, len(text))]
-    answer = run(ExtractiveGenerator(most=1).flow("What is KID?", [whole]))
+    answer = run(ExtractiveGenerator(most=1).flow(Asked.of("What is KID?"), [whole]))
     assert [c.text for c in answer.claims] == ["We present a way to infuse facts, KID, which reads a memory."]
 
 
@@ -552,7 +508,7 @@ def test_a_paper_that_mentions_what_is_named_comes_first() -> None:
         metadata={"title": "Ranking"},
     )
     found = [scored(passage(p, 0, len(p.page_content)), score) for p, score in ((near, 1.0), (named, 1.0))]
-    answer = run(ExtractiveGenerator(most=1).flow("List what PEG is evaluated on", found))
+    answer = run(ExtractiveGenerator(most=1).flow(Asked.of("List what PEG is evaluated on"), found))
     assert [c.title for c in answer.citations] == ["Ranking"]
 
 
@@ -564,7 +520,9 @@ def test_no_more_sentences_are_taken_than_most_however_much_is_asked() -> None:
     assert (
         len(
             run(
-                ExtractiveGenerator(most=1).flow("How large is Auto-J, and how large is SFR-RAG?", given)
+                ExtractiveGenerator(most=1).flow(
+                    Asked.of("How large is Auto-J, and how large is SFR-RAG?"), given
+                )
             ).claims
         )
         == 1
@@ -576,7 +534,7 @@ def test_no_more_sentences_are_taken_than_most_however_much_is_asked() -> None:
 
 def backed(*responses: str, **given: int) -> Answer:
     generator = BackedGenerator(CitedGenerator(scripted_chat(list(responses))), ExtractiveGenerator(**given))
-    return run(generator.flow(QUESTION, passages()))
+    return run(generator.flow(Asked.of(QUESTION), passages()))
 
 
 def test_the_papers_words_stand_behind_what_the_model_says() -> None:
@@ -601,14 +559,14 @@ def test_where_the_model_declines_the_papers_words_are_the_answer() -> None:
 def test_a_mark_that_names_no_sentence_does_not_stand_for_a_quoted_one() -> None:
     answer = backed("They fly [7].", most=1)
     assert [(c.number, c.document_id is None) for c in answer.citations] == [(1, True), (2, False)]
-    assert [c.citations for c in answer.claims] == [(1,), (2,)]
+    assert [c.citations for c in answer.numbered] == [(1,), (2,)]
 
 
 def test_what_is_streamed_is_the_whole_answer() -> None:
     generator = BackedGenerator(
         CitedGenerator(scripted_chat(["40 people walk there [1]."])), ExtractiveGenerator(most=1)
     )
-    happened = list(steps(generator.flow(QUESTION, passages())))
+    happened = list(steps(generator.flow(Asked.of(QUESTION), passages())))
     assert "".join(e.text for e in happened if isinstance(e, Token)) == (
         "40 people walk there [1].\n\n“On Bridges”: Glass bridges carry 40 people. [1]"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ragkit.text.question import Asked, Said, answers, parts, unmentioned
+from ragkit.text.question import Asked, Mentions, ParsedQuestion, Query, parts, unmentioned
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_the_things_that_a_question_asks_for_are_told_apart(question: str, expec
     ],
 )
 def test_an_answer_has_the_kind_of_thing_that_is_asked_for(question: str, text: str) -> None:
-    assert answers(question, text)
+    assert ParsedQuestion.of(question).is_answered_by(text)
 
 
 @pytest.mark.parametrize(
@@ -89,11 +89,11 @@ def test_an_answer_has_the_kind_of_thing_that_is_asked_for(question: str, text: 
     ],
 )
 def test_what_only_says_the_question_again_is_no_answer(question: str, text: str) -> None:
-    assert not answers(question, text)
+    assert not ParsedQuestion.of(question).is_answered_by(text)
 
 
 def test_what_a_question_names_and_asks_for() -> None:
-    asked = Asked.of("On how many stories was GPT-4 tested by Stone?")
+    asked = ParsedQuestion.of("On how many stories was GPT-4 tested by Stone?")
     assert asked.names == {"gpt-4", "stone"}
     assert asked.codes == {"gpt-4"}
     assert (asked.asks_number, asked.counted) == (True, "stori")
@@ -114,17 +114,19 @@ def test_what_a_question_names_and_asks_for() -> None:
     ],
 )
 def test_a_number_is_given_by_what_is_counted(text: str, given: bool) -> None:
-    assert Asked.of("How many layers does BERT have?").gives_number(text) is given
+    assert ParsedQuestion.of("How many layers does BERT have?").gives_number(text) is given
 
 
 def test_what_is_counted_ends_where_the_question_goes_on() -> None:
-    assert Asked.of("How many teams handed in projects?").counted == "team"
+    assert ParsedQuestion.of("How many teams handed in projects?").counted == "team"
 
 
 def test_of_a_question_in_another_language_only_what_is_written_alike_is_known() -> None:
-    asked = Asked.of("Mit wie vielen In-Batch-Negativen wird PEG in Berlin trainiert?")
+    asked = ParsedQuestion.of("Mit wie vielen In-Batch-Negativen wird PEG in Berlin trainiert?")
     assert (asked.names, asked.asks_number, asked.things) == ({"peg"}, False, frozenset())
-    assert answers("Mit wie vielen Negativen wird PEG trainiert?", "PEG wird mit 80.000 Negativen trainiert.")
+    assert ParsedQuestion.of("Mit wie vielen Negativen wird PEG trainiert?").is_answered_by(
+        "PEG wird mit 80.000 Negativen trainiert."
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,7 +143,7 @@ def test_of_a_question_in_another_language_only_what_is_written_alike_is_known()
     ],
 )
 def test_a_brief_answer_is_one(question: str, text: str) -> None:
-    assert answers(question, text)
+    assert ParsedQuestion.of(question).is_answered_by(text)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ def test_a_brief_answer_is_one(question: str, text: str) -> None:
     ],
 )
 def test_an_adjective_asks_for_no_number(question: str) -> None:
-    assert not Asked.of(question).asks_number
+    assert not ParsedQuestion.of(question).asks_number
 
 
 def test_a_name_is_a_whole_word() -> None:
@@ -183,10 +185,10 @@ def test_a_name_is_a_whole_word() -> None:
 def test_what_a_question_also_names_and_no_text_mentions(question: str, expected: list[str]) -> None:
     assert (
         unmentioned(
-            question,
+            ParsedQuestion.of(question),
             [
-                Said.by("_GlassNet_ has 9B parameters."),
-                Said.by("Glass Arches carry 40 people in the U.S., say retrieval-augmented generators."),
+                Mentions.of("_GlassNet_ has 9B parameters."),
+                Mentions.of("Glass Arches carry 40 people in the U.S., say retrieval-augmented generators."),
             ],
         )
         == expected
@@ -205,7 +207,7 @@ def test_what_a_question_also_names_and_no_text_mentions(question: str, expected
     ],
 )
 def test_a_name_is_found_as_it_may_be_written(text: str, name: str, is_there: bool) -> None:
-    assert Said.by(text).has(name) is is_there
+    assert Mentions.of(text).has(name) is is_there
 
 
 @pytest.mark.parametrize(
@@ -231,7 +233,7 @@ def test_a_name_is_found_as_it_may_be_written(text: str, name: str, is_there: bo
     ],
 )
 def test_a_question_may_ask_what_a_thing_is(question: str, subject: str) -> None:
-    assert Asked.of(question).subject == subject
+    assert ParsedQuestion.of(question).subject == subject
 
 
 @pytest.mark.parametrize(
@@ -254,7 +256,7 @@ def test_a_question_may_ask_what_a_thing_is(question: str, subject: str) -> None
     ],
 )
 def test_a_sentence_may_say_what_a_thing_is(text: str) -> None:
-    assert Asked.of("What is DPR?").tells_what(text)
+    assert ParsedQuestion.of("What is DPR?").tells_what(text)
 
 
 @pytest.mark.parametrize(
@@ -278,19 +280,21 @@ def test_a_sentence_may_say_what_a_thing_is(text: str) -> None:
     ],
 )
 def test_a_sentence_that_only_has_the_name_does_not_say_what_it_is(text: str) -> None:
-    assert not Asked.of("What is DPR?").tells_what(text)
+    assert not ParsedQuestion.of("What is DPR?").tells_what(text)
 
 
 def test_one_of_many_is_what_they_are() -> None:
-    assert Asked.of("What are knowledge graphs?").tells_what("A knowledge graph is a set of triples.")
+    assert ParsedQuestion.of("What are knowledge graphs?").tells_what(
+        "A knowledge graph is a set of triples."
+    )
 
 
 def test_what_a_paper_with_the_name_in_its_title_proposes_is_the_thing() -> None:
-    asked, text = Asked.of("What is DPR?"), "We propose a retriever with two encoders."
+    asked, text = ParsedQuestion.of("What is DPR?"), "We propose a retriever with two encoders."
     assert asked.tells_what(text, "DPR: Dense Passage Retrieval")
     assert not asked.tells_what(text, "Beyond DPR: Dense Retrieval")
     assert not asked.tells_what("We find that the proposed retriever wins.", "DPR: Dense Passage Retrieval")
-    assert not Asked.of("Which is larger?").tells_what(text, "DPR: Dense Passage Retrieval")
+    assert not ParsedQuestion.of("Which is larger?").tells_what(text, "DPR: Dense Passage Retrieval")
 
 
 @pytest.mark.parametrize(
@@ -305,4 +309,23 @@ def test_what_a_paper_with_the_name_in_its_title_proposes_is_the_thing() -> None
     ],
 )
 def test_a_comparison_may_be_told_by_numbers(question: str, expected: bool) -> None:
-    assert Asked.of(question).compares_numbers is expected
+    assert ParsedQuestion.of(question).compares_numbers is expected
+
+
+# --- the question as a value
+
+
+def test_a_query_is_a_text_with_a_weight_and_a_group_that_is_parsed_once() -> None:
+    query = Query("How many people do glass bridges carry?", weight=0.5, group=1)
+    assert (query, query.weight, query.group) == ("How many people do glass bridges carry?", 0.5, 1)
+    assert query.parsed is query.parsed
+    assert query.parsed.asks_number
+    other = query.reworded("What load do they bear?")
+    assert (other, other.weight, other.group) == ("What load do they bear?", 0.5, 1)
+    assert query.reworded(str(query)) is query
+
+
+def test_a_question_that_nobody_has_rewritten_is_its_own_query() -> None:
+    asked = Asked.of("What is DPR?")
+    assert (asked.text, asked.standalone, asked.searches) == ("What is DPR?",) * 2 + (("What is DPR?",),)
+    assert asked.parsed is asked.searches[0].parsed

@@ -13,18 +13,19 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 
 from ragkit.answer import Answer, Verdict
-from ragkit.ask import AnswerPipeline
-from ragkit.citation import Marked, parse, render, whole
-from ragkit.flow import Event, Finished, Flow, Token, asteps, call, steps
+from ragkit.ask import AnswerPipeline, Attempt
+from ragkit.citation import Marked, parse, whole
+from ragkit.flow import Event, Finished, Flow, Token, asteps, call, run, steps
 from ragkit.generate import Generator
 from ragkit.generate.chat import CitedGenerator, Task
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.policy import Policy
 from ragkit.refine.context import Top
 from ragkit.testing import passages, scripted_chat
+from ragkit.text.question import Asked
 from ragkit.verify import Verifier
 from ragkit.verify.evidence import EvidenceVerifier
-from ragkit.verify.streaming import Checked, Cited
+from ragkit.verify.streaming import CitationReady, ClaimReady
 
 QUESTION = "How many people do glass bridges carry?"
 SAID = "Glass bridges carry 40 people [1]. They carry 50 cars [3]. They are tested every year [2]."
@@ -41,11 +42,13 @@ def events(
     pipeline = AnswerPipeline(retrieve=[], generate=generate, verify=verify, policy=policy)
 
     async def streamed() -> list[Event]:
-        return [event async for event in asteps(pipeline.respond(QUESTION, passages()))]
+        return [event async for event in asteps(pipeline.respond(Asked.of(QUESTION), passages()))]
 
-    happened = list(steps(pipeline.respond(QUESTION, passages())))
-    told = [event for event in happened if isinstance(event, Token | Cited | Checked)]
-    assert told == [event for event in asyncio.run(streamed()) if isinstance(event, Token | Cited | Checked)]
+    happened = list(steps(pipeline.respond(Asked.of(QUESTION), passages())))
+    told = [event for event in happened if isinstance(event, Token | CitationReady | ClaimReady)]
+    assert told == [
+        event for event in asyncio.run(streamed()) if isinstance(event, Token | CitationReady | ClaimReady)
+    ]
     return happened
 
 
@@ -58,13 +61,13 @@ def outcome(happened: list[Event]) -> Answer:
 
 def claims(happened: list[Event]) -> list[tuple[int, str, str, bool]]:
     return [
-        (e.index, e.claim.text, str(e.claim.verdict), e.shown) for e in happened if isinstance(e, Checked)
+        (e.index, e.claim.text, str(e.claim.verdict), e.shown) for e in happened if isinstance(e, ClaimReady)
     ]
 
 
 def said_before(happened: list[Event], index: int) -> str:
     """What the model had said when the claim was told of."""
-    at = next(i for i, e in enumerate(happened) if isinstance(e, Checked) and e.index == index)
+    at = next(i for i, e in enumerate(happened) if isinstance(e, ClaimReady) and e.index == index)
     return "".join(e.text for e in happened[:at] if isinstance(e, Token))
 
 
@@ -82,23 +85,23 @@ def test_what_drop_takes_out_is_never_shown_and_the_rest_is_numbered_as_in_the_a
         (1, "They carry 50 cars.", "unsupported", False),
         (2, "They are tested every year.", "supported", True),
     ]
-    assert [(e.claim.citations, e.reason) for e in happened if isinstance(e, Checked)] == [
+    assert [(e.claim.citations, e.reason) for e in happened if isinstance(e, ClaimReady)] == [
         ((1,), ""),
         ((), "the source does not have the number 50"),
         ((2,), ""),
     ]
-    assert [e.citation.quote for e in happened if isinstance(e, Cited)] == [
+    assert [e.citation.quote for e in happened if isinstance(e, CitationReady)] == [
         "Glass bridges carry 40 people.",
         "They are tested every year.",
     ]
-    shown = [e.claim for e in happened if isinstance(e, Checked) and e.shown]
-    assert tuple(shown) == outcome(happened).claims
+    shown = [e.claim for e in happened if isinstance(e, ClaimReady) and e.shown]
+    assert tuple(shown) == outcome(happened).numbered
 
 
 def test_flag_shows_what_is_unsupported_with_its_verdict() -> None:
     happened = events(SAID, "flag")
     assert claims(happened)[1] == (1, "They carry 50 cars.", "unsupported", True)
-    assert tuple(e.claim for e in happened if isinstance(e, Checked)) == outcome(happened).claims
+    assert tuple(e.claim for e in happened if isinstance(e, ClaimReady)) == outcome(happened).numbered
 
 
 def test_abstain_shows_nothing_before_all_is_judged() -> None:
@@ -116,17 +119,8 @@ def test_without_a_verifier_claims_are_told_of_unchecked() -> None:
 class SlowVerifier(Verifier):
     """Asks someone."""
 
-    def flow(self, answer: Answer) -> Flow[Answer]:
-        judge = EvidenceVerifier()
-        return (
-            yield from call(
-                "verify",
-                lambda given: next(
-                    iter(e.result for e in steps(judge.flow(given)) if isinstance(e, Finished))
-                ),
-                answer,
-            )
-        )
+    def flow(self, asked: Asked, answer: Answer) -> Flow[Answer]:
+        return (yield from call("verify", lambda given: run(EvidenceVerifier().flow(asked, given)), answer))
 
 
 def test_a_verifier_that_takes_its_time_is_asked_once_and_at_the_end() -> None:
@@ -140,8 +134,8 @@ class FickleVerifier(EvidenceVerifier):
 
     quick: ClassVar[bool] = True
 
-    def flow(self, answer: Answer) -> Flow[Answer]:
-        judged = yield from super().flow(answer)
+    def flow(self, asked: Asked, answer: Answer) -> Flow[Answer]:
+        judged = yield from super().flow(asked, answer)
         if len(judged.claims) < 2:
             return judged
         first, *others = judged.claims
@@ -164,9 +158,9 @@ def test_a_claim_whose_verdict_changes_is_told_of_again() -> None:
 class RegrettingGenerator(CitedGenerator):
     """Takes back what it said."""
 
-    def flow(self, question: str, passages: Sequence[Document]) -> Flow[Answer]:
-        yield from super().flow(question, passages)
-        return Answer(question=question, text="", context=tuple(passages))
+    def flow(self, asked: Asked, passages: Sequence[Document], judged: Answer | None = None) -> Flow[Answer]:
+        yield from super().flow(asked, passages, judged)
+        return Answer(question=str(asked.text), context=tuple(passages))
 
 
 def test_a_claim_that_is_no_part_of_the_answer_is_taken_back() -> None:
@@ -181,8 +175,8 @@ def test_a_claim_that_is_no_part_of_the_answer_is_taken_back() -> None:
 
 def test_an_answer_that_comes_whole_is_told_of_claim_by_claim() -> None:
     happened = events("", generate=ExtractiveGenerator(most=2))
-    assert tuple(e.claim for e in happened if isinstance(e, Checked)) == outcome(happened).claims
-    assert render(outcome(happened).claims) == "".join(e.text for e in happened if isinstance(e, Token))
+    assert tuple(e.claim for e in happened if isinstance(e, ClaimReady)) == outcome(happened).numbered
+    assert outcome(happened).text == "".join(e.text for e in happened if isinstance(e, Token))
 
 
 @pytest.mark.parametrize(
@@ -246,10 +240,10 @@ def test_whole_sentences_are_a_beginning_of_the_text_and_leave_something(text: s
 )
 def test_what_is_shown_in_the_end_is_the_answer(sentences: list[str]) -> None:
     happened = events(" ".join(sentences) or "Nothing.")
-    last = {e.index: e for e in happened if isinstance(e, Checked)}
+    last = {e.index: e for e in happened if isinstance(e, ClaimReady)}
     shown = tuple(e.claim for _, e in sorted(last.items()) if e.shown)
-    assert shown == outcome(happened).claims
-    cited = {e.citation.number: e.citation.quote for e in happened if isinstance(e, Cited)}
+    assert shown == outcome(happened).numbered
+    cited = {e.citation.number: e.citation.quote for e in happened if isinstance(e, CitationReady)}
     assert [cited[c.number] for c in outcome(happened).citations] == [
         c.quote for c in outcome(happened).citations
     ]
@@ -262,12 +256,12 @@ def test_what_is_shown_in_the_end_is_the_answer(sentences: list[str]) -> None:
 def second(said: str, question: str = QUESTION) -> Answer:
     """The answer of a pipeline whose model says *said*, and that else quotes; what a reader was told of last is what is in it."""
     writes, quotes = CitedGenerator(scripted_chat([said])), ExtractiveGenerator(most=1)
-    pipeline = AnswerPipeline(retrieve=[], generate=writes, otherwise=quotes, verify=EvidenceVerifier())
-    happened = list(steps(pipeline.respond(question, passages())))
+    pipeline = AnswerPipeline(retrieve=[], generate=[writes, quotes], verify=EvidenceVerifier())
+    happened = list(steps(pipeline.respond(Asked.of(question), passages())))
     answer = outcome(happened)
-    last = {e.index: e for e in happened if isinstance(e, Checked)}
+    last = {e.index: e for e in happened if isinstance(e, ClaimReady)}
     assert [e.claim.text for _, e in sorted(last.items()) if e.shown] == [c.text for c in answer.claims]
-    cited = {e.citation.number: e.citation.quote for e in happened if isinstance(e, Cited)}
+    cited = {e.citation.number: e.citation.quote for e in happened if isinstance(e, CitationReady)}
     assert [cited[c.number] for c in answer.citations] == [c.quote for c in answer.citations]
     return answer
 
@@ -313,9 +307,9 @@ def test_the_model_is_shown_what_focus_leaves_and_the_verifier_sees_all() -> Non
             return (yield from super().write(task))
 
     pipeline = AnswerPipeline(
-        retrieve=[], focus=[Top(k=1)], generate=Listening(model), verify=EvidenceVerifier()
+        retrieve=[], generate=[Attempt(Listening(model), focus=[Top(k=1)])], verify=EvidenceVerifier()
     )
-    answer = outcome(list(steps(pipeline.respond(QUESTION, passages()))))
+    answer = outcome(list(steps(pipeline.respond(Asked.of(QUESTION), passages()))))
     assert shown == ["“On Bridges”\n[1] Glass bridges carry 40 people."]
     assert answer.text == "They are tested every year. [1] Glass bridges carry 40 people. [2]"
     assert len(answer.context) == len(passages())

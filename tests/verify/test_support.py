@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ragkit.text.words import sentences
+from ragkit.text.words import sentences, without_asides
 from ragkit.verify.support import (
     SUPPORTED,
     Likeness,
@@ -15,12 +15,10 @@ from ragkit.verify.support import (
     clauses,
     closest,
     likeness,
-    missing_names,
     objections,
     probability,
     smallest_support,
     support_of,
-    told,
 )
 
 QUOTE = "In 2023, glass bridges near Oslo carried 1,200 people, which is 4.5% more than steel ones. They do not bend."
@@ -260,15 +258,6 @@ def test_a_claim_that_says_nothing_is_not_supported(claim: str) -> None:
     assert support_of(claim, QUOTE, TITLE) == Support(0.0, "the claim has no content words")
 
 
-def test_names_may_stand_in_another_form_and_capitals_throughout_name_nothing() -> None:
-    assert missing_names("We use BERT and Bergen's bridges in Oslo", "Bert's bridge at Oslo") == ["bergen"]
-    assert missing_names("We met in Natural-Questions and Rome, then Paris", "natural questions") == [
-        "rome",
-        "paris",
-    ]
-    assert missing_names("NO BRIDGE OF ROME BENDS", "") == []
-
-
 def test_the_closest_sentence_shares_most_words_and_is_the_shortest_of_equals() -> None:
     text = "Glass bends a lot in the wind. Glass bends. Steel holds."
     assert closest("Does glass bend?", text) == "Glass bends."
@@ -371,7 +360,7 @@ def test_a_negation_of_other_words_does_not_count() -> None:
     ],
 )
 def test_what_a_claim_says_of_its_sources_need_not_be_in_them(claim: str) -> None:
-    assert told(claim).casefold() == "glass bends."
+    assert without_asides(claim).casefold() == "glass bends."
 
 
 @pytest.mark.parametrize(
@@ -383,7 +372,7 @@ def test_what_a_claim_says_of_its_sources_need_not_be_in_them(claim: str) -> Non
     ],
 )
 def test_what_a_claim_says_of_what_it_is_about_stays(claim: str) -> None:
-    assert told(claim) == claim
+    assert without_asides(claim) == claim
 
 
 def test_a_negation_is_of_what_stands_behind_it_in_its_clause() -> None:
@@ -458,13 +447,13 @@ FOOTBRIDGE = "The oldest wooden footbridge is crossed by 40 people a day."
             "How many people cross the oldest wooden footbridge?",
             "Only 7",
             PEG,
-            "another paper has far more of the question's words",
+            "the question is about another paper",
         ),
         (
             "Who crosses the oldest wooden footbridge each day?",
             "Data Sets",
             PEG,
-            "another paper has far more of the question's words",
+            "the question is about another paper",
         ),
     ],
 )
