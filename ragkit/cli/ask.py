@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, Where, print_json
+from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, Where, load_rag, print_json
 
 if TYPE_CHECKING:
     from ragkit.conversation import Conversation
@@ -38,10 +37,9 @@ def ask(
     from ragkit import events
     from ragkit.cli import terminal
     from ragkit.flow import result_of
-    from ragkit.pipeline_file import load
 
     def happening() -> Iterator[Event]:
-        for event in load(config, corpus=corpus, allow_import=allow_import).stream(question, where=where):
+        for event in load_rag(config, corpus, allow_import).stream(question, where=where):
             if trace:
                 terminal.show_trace(event)
             yield event
@@ -87,11 +85,9 @@ def chat(
     from ragkit.cli import terminal
     from ragkit.conversation import Conversation, FileChatHistory
     from ragkit.errors import RagkitError
-    from ragkit.pipeline_file import load
 
-    gc.enable()  # this may run for long
     conversation = Conversation(
-        load(config, corpus=corpus, allow_import=allow_import), FileChatHistory(session) if session else None
+        load_rag(config, corpus, allow_import), FileChatHistory(session) if session else None
     )
     interactive = sys.stdin.isatty()
     if session:

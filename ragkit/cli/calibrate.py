@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,7 +49,6 @@ def calibrate(
     from ragkit.evaluate.dataset import read
     from ragkit.evaluate.run import Settings
 
-    gc.enable()
     [configuration] = configurations([config] if config else None, corpus, allow_import)
     settings = Settings(papers=papers or (), workspace=workspace, jobs=jobs)
     found: Calibration = watched(calibrate_events(configuration, read(questions, split), settings, precision))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, print_json
+from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, load_rag, print_json, started
 
 if TYPE_CHECKING:
     from ragkit.evaluate.evaluation import Evaluation
@@ -130,7 +129,6 @@ def eval_(
     from ragkit.evaluate.evaluation import Requirement, regressions
     from ragkit.evaluate.run import Budget, Settings, estimate, evaluate_events, with_runs
 
-    gc.enable()
     wanted = [Requirement.parse(text) for text in require or ()]
     settings = Settings(
         papers=papers or (),
@@ -183,7 +181,6 @@ def probe(
     from ragkit.evaluate.probe import probe_events
     from ragkit.evaluate.run import Settings
 
-    gc.enable()
     dataset = read(questions, split).first(limit)
     settings = Settings(papers=papers or (), workspace=workspace)
     rows = watched(probe_events(configurations(config, corpus, allow_import), dataset, settings, seed))
@@ -236,7 +233,6 @@ def tune(
     from ragkit.evaluate.run import Budget, Settings
     from ragkit.evaluate.tune import Space, Tuned, tune_events
 
-    gc.enable()
     settings = Settings(
         papers=papers or (),
         workspace=workspace,
@@ -245,6 +241,7 @@ def tune(
         jobs=jobs,
     )
     space = Space.read(file, allow_import)
+    started()
     options: dict[str, Any] = {
         "corpus": corpus,
         "measure": measure,
@@ -297,13 +294,11 @@ def write_testset(
     from ragkit.config import load as load_part
     from ragkit.errors import UsageError
     from ragkit.evaluate.testset import KINDS, ChatModel, Testset, write_events, written_as_beir
-    from ragkit.pipeline_file import load
 
-    gc.enable()
     if unknown := [kind for kind in kinds or () if kind not in KINDS]:
         raise UsageError(f"there is no kind '{unknown[0]}' (known: {', '.join(KINDS)})")
     wanted = [kind for kind in KINDS if kind in (kinds or KINDS)]
-    rag = load(config, corpus=corpus, allow_import=allow_import)
+    rag = load_rag(config, corpus, allow_import)
     model = load_part(ChatModel, llm, allow_import).llm if llm else None
     found: Testset = watched(write_events(rag, size, wanted, model, unanswerable, seed))
     if review:
@@ -340,7 +335,7 @@ def configurations(
 ) -> list[Configuration]:
     """What the files describe, each under its name; where names are the same, under its path."""
     from ragkit.evaluate.run import Configuration
-    from ragkit.pipeline_file import find, load
+    from ragkit.pipeline_file import find
 
     files = list(map(find, paths)) if paths else [find(None)]
     stems = [file.stem for file in files]
@@ -349,7 +344,7 @@ def configurations(
         for stem, file in zip(stems, files, strict=True)
     ]
     return [
-        Configuration(name, load(file, corpus=corpus, allow_import=allow_import))
+        Configuration(name, load_rag(file, corpus, allow_import))
         for name, file in zip(names, files, strict=True)
     ]
 

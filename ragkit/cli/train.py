@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ragkit.cli.evaluate import Seed, watched
-from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, print_json
+from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, load_rag, print_json
 
 app = typer.Typer(no_args_is_help=True, help="Train models on questions about the papers of the corpus.")
 
@@ -44,10 +43,8 @@ def reranker(
     """Fine-tune a cross-encoder and say, on questions it was not trained on, whether it is worth using."""
     from ragkit.cli import terminal
     from ragkit.evaluate.train import Recipe, TrainingReport, train_events
-    from ragkit.pipeline_file import load
 
-    gc.enable()
-    rag = load(config, corpus=corpus, allow_import=allow_import)
+    rag = load_rag(config, corpus, allow_import)
     report: TrainingReport = watched(
         train_events(rag, questions, output, base, Recipe(steps=steps, seed=seed))
     )

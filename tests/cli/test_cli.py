@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import NOTES
+from support import NOTES, ROOT
 
 import ragkit
 
@@ -238,3 +240,55 @@ def test_a_disk_that_is_full_is_one_sentence_and_nothing_is_lost(
 
 def test_the_version_is_said(command: Command) -> None:
     assert command("--version").stdout == f"ragkit {ragkit.__version__}\n"
+
+
+COLLECTED = """
+import atexit, gc, sys
+from dataclasses import dataclass
+
+from ragkit.index.bm25 import TantivyIndex
+
+
+def tell(what):
+    print(what, gc.isenabled(), *gc.get_threshold(), file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Told(TantivyIndex):
+    def add_passages(self, passages):
+        tell("writes")
+        super().add_passages(passages)
+
+    def search(self, query, k, among=None):
+        tell("searches")
+        return super().search(query, k, among)
+
+
+atexit.register(tell, "ends")
+"""
+
+
+def test_every_command_works_with_the_garbage_collector_as_python_sets_it_and_ends_in_order(
+    command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "collected.py").write_text(COLLECTED)
+    (tmp_path / "ragkit.yaml").write_text(
+        "ingest: {chunk: whole, index: &words {type: collected.Told}}\n"
+        "answer: {retrieve: {type: lexical, index: *words}, generate: extractive}\n"
+    )
+    (tmp_path / "glass.md").write_text("# Glass Bridges\n\nGlass bridges carry 40 people.\n")
+
+    def told(*arguments: str) -> list[str]:
+        done = command(
+            *arguments, "--allow-import", "collected", PYTHONPATH=os.pathsep.join([str(ROOT), str(tmp_path)])
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stderr.splitlines()
+
+    usual = " ".join(map(str, ["True", *gc.get_threshold()]))
+    assert told("ingest", "glass.md") == [f"writes {usual}", f"ends {usual}"]
+    assert told("search", "glass") == [f"searches {usual}", f"ends {usual}"]
+    assert told("ask", "How many people do glass bridges carry?") == [f"searches {usual}", f"ends {usual}"]
+    for seal in (tmp_path / ".ragkit" / "indexes").rglob("*.seal"):
+        seal.unlink()
+    assert told("doctor", "--repair") == [f"writes {usual}", f"ends {usual}"]
