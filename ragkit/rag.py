@@ -58,7 +58,7 @@ class Rag:
         self.ingest_pipeline, self.answer_pipeline = ingest, answer
         self._opened: dict[str, int] = {}
         self._opening = threading.RLock()
-        self._ragkit_spec = Spec(Rag, {"corpus": corpus, "ingest": ingest, "answer": answer}, "Rag")
+        self._ragkit_spec = Spec(Rag, {"corpus": corpus, "ingest": ingest, "answer": answer}, "")
         filled = {ingest.name_of(index) for index in ingest.index}
         for index in _indexes_in(answer):
             if ingest.name_of(index) not in filled:

@@ -222,8 +222,9 @@ app.command()(_traced(calibrate.calibrate))
 
 @config_app.command("check")
 def config_check(
-    file: Annotated[Path | None, typer.Argument()] = None, allow_import: AllowImport = []
-) -> None:  # noqa: B006
+    file: Annotated[Path | None, typer.Argument()] = None,
+    allow_import: AllowImport = [],  # noqa: B006
+) -> None:
     """Report every mistake in a pipeline file, with its place."""
     from ragkit.pipeline_file import find, load
 
@@ -233,8 +234,9 @@ def config_check(
 
 @config_app.command("show")
 def config_show(
-    file: Annotated[Path | None, typer.Argument()] = None, allow_import: AllowImport = []
-) -> None:  # noqa: B006
+    file: Annotated[Path | None, typer.Argument()] = None,
+    allow_import: AllowImport = [],  # noqa: B006
+) -> None:
     """Print a pipeline file with every default written out: something to start from."""
     from ragkit.pipeline_file import dump, load
 
