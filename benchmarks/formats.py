@@ -82,7 +82,9 @@ def main() -> str:
 def row(kind: str) -> list[object]:
     files = Files()
     found = [
-        path for path in files.find(KINDS[kind]) if path.suffix in ENDINGS[kind] and path.name != "README.txt"
+        path
+        for path in files.under(KINDS[kind])
+        if path.suffix in ENDINGS[kind] and path.name != "README.txt"
     ]
     papers, read, size, spent = [], 0, 0, 0.0
     for path in found:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import pickle
 import resource
@@ -18,13 +19,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 
 from ragkit.errors import LoadError
-from ragkit.read.files import Files
+
+if TYPE_CHECKING:
+    from ragkit.read.files import Files
+
+log = logging.getLogger("ragkit")
 
 _FRAME = struct.Struct(">Q")
 _START = 120.0  # seconds that a process may take to begin
@@ -49,15 +55,15 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def papers(self, path: Path) -> Iterator[list[Document]]:
-        """The papers that a file lists, some at a time.  Raises `LoadError` with the reason."""
-        given = self._pickled()
-        if given is None:  # formats that only this process knows
-            yield self.files.read(path)[1]
+    def papers(self, uri: str | Path) -> Iterator[list[Document]]:
+        """The papers that a file lists, in batches.  Raises `LoadError` with the reason."""
+        given = self._pickled
+        if given is None:
+            yield from self.files.read(str(uri))
             return
         try:
             process = self._process or self._begin(given)
-            self._send(process, str(path))
+            self._send(process, str(uri))
             while True:
                 kind, said = self._receive(process, self.files.seconds_a_file)
                 if kind == "papers":
@@ -71,13 +77,23 @@ class Reader:
                 self._end()  # it may still be busy with this file
             raise
 
+    @cached_property
     def _pickled(self) -> bytes | None:
-        if any(type(form).__module__ == "__main__" for form in (self.files, *self.files.formats)):
-            return None
+        """The loader, for the other process; None, with a warning, if only this process knows one of its formats."""
+        here = [
+            type(part) for part in (self.files, *self.files.formats) if type(part).__module__ == "__main__"
+        ]
         try:
-            return pickle.dumps(self.files)
-        except Exception:  # whatever an object that cannot be pickled raises
-            return None
+            if not here:
+                return pickle.dumps(self.files)
+            reason = f"{here[0].__name__} is defined in __main__; move it to a module"
+        except Exception as error:  # whatever an object that cannot be pickled raises
+            reason = f"they cannot be pickled ({error})"
+        log.warning(
+            "files are read without limits on time and memory, since the formats need this process: %s",
+            reason,
+        )
+        return None
 
     def _begin(self, given: bytes) -> subprocess.Popen[bytes]:
         self._process = process = subprocess.Popen(

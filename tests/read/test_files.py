@@ -31,7 +31,7 @@ def read(folder: Path, content: str | bytes, name: str = "page.txt") -> list[Doc
     """What a file with this content lists; the text of each paper is that of the file at its offsets."""
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    _, papers = Files().read(path)
+    papers = list(Files().each(path))
     text = path.read_bytes().decode(
         "utf-16" if path.read_bytes().startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     )
@@ -166,9 +166,9 @@ def test_a_page_about_subscribing_that_lists_nothing_is_a_text(tmp_path: Path) -
 
 def test_the_shared_pages_list_what_their_readme_says(real_papers: Path) -> None:
     titles = []
-    for path in Files().find([real_papers]):
+    for path in Files().under([real_papers]):
         text = path.read_bytes().decode()
-        for paper in Files().read(path)[1]:
+        for paper in Files().each(path):
             [source] = sources_of(paper)
             assert text[source["start"] : source["end"]] == paper.page_content
             assert len(paper.page_content) > 250
@@ -395,7 +395,7 @@ def test_a_binary_file_is_refused(tmp_path: Path) -> None:
 def test_no_configured_format_may_recognise_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Text.")
     with pytest.raises(LoadError, match="none of the configured formats recognises it"):
-        Files(formats=()).read(tmp_path / "a.txt")
+        list(Files(formats=()).each(tmp_path / "a.txt"))
 
 
 def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
@@ -403,15 +403,15 @@ def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path: Path) -> No
     (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
     for name in ("pipe", "nowhere"):
         with pytest.raises(LoadError, match="it is not a regular file"):
-            Files().read(tmp_path / name)
+            list(Files().each(tmp_path / name))
 
 
 def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"gl\xe4ser.txt")
     path.write_text("Text.")
-    assert Files().find([tmp_path]) == [path]
+    assert Files().under([tmp_path]) == [path]
     with pytest.raises(LoadError, match="its name is not UTF-8; rename it"):
-        Files().read(path)
+        list(Files().each(path))
 
 
 @contextmanager
@@ -442,9 +442,9 @@ def test_what_one_may_not_read_is_refused_and_never_passed_over() -> None:
         (folder / "blind").chmod(0o444)
         (folder / "closed").chmod(0o000)
         refused = {}
-        for path in Files().find([folder]):
+        for path in Files().under([folder]):
             with pytest.raises(LoadError) as error:
-                Files().read(path)
+                list(Files().each(path))
             refused[str(path.relative_to(folder))] = str(error.value)
     assert refused == {
         "b.txt": "it cannot be read: Permission denied",
@@ -458,7 +458,7 @@ def test_what_one_may_not_read_is_refused_and_never_passed_over() -> None:
 
 def test_a_path_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"there is no file or folder '{tmp_path}/none'"):
-        Files().find([tmp_path, tmp_path / "none"])
+        Files().under([tmp_path, tmp_path / "none"])
 
 
 def test_files_are_found_in_order_each_once_and_hidden_ones_are_passed_over(tmp_path: Path) -> None:
@@ -466,24 +466,24 @@ def test_files_are_found_in_order_each_once_and_hidden_ones_are_passed_over(tmp_
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("Text.")
     every = [tmp_path / name for name in ("a.txt", "z.txt", "b/a.txt", "b/c.txt")]
-    assert Files().find([tmp_path]) == every
-    assert Files().find([tmp_path / "z.txt", tmp_path / "b", tmp_path, tmp_path / "b" / ".." / "z.txt"]) == [
+    assert Files().under([tmp_path]) == every
+    assert Files().under([tmp_path / "z.txt", tmp_path / "b", tmp_path, tmp_path / "b" / ".." / "z.txt"]) == [
         every[1],
         *every[2:],
         every[0],
     ]
-    assert Files().find([tmp_path / "b" / ".x.txt", tmp_path / ".hidden"]) == [
+    assert Files().under([tmp_path / "b" / ".x.txt", tmp_path / ".hidden"]) == [
         tmp_path / "b" / ".x.txt",
         tmp_path / ".hidden" / "x.txt",
     ]
-    assert Files().find([]) == []
+    assert Files().under([]) == []
 
 
 def test_a_folder_that_is_linked_into_itself_ends(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Text.")
     (tmp_path / "loop").symlink_to(tmp_path)
     (tmp_path / "self").symlink_to(tmp_path / "self")
-    assert Files().find([tmp_path]) == [tmp_path / "a.txt", tmp_path / "self"]
+    assert Files().under([tmp_path]) == [tmp_path / "a.txt", tmp_path / "self"]
 
 
 def test_paths_may_be_relative_and_are_found_absolute(
@@ -491,7 +491,7 @@ def test_paths_may_be_relative_and_are_found_absolute(
 ) -> None:
     (tmp_path / "a.txt").write_text("Text.")
     monkeypatch.chdir(tmp_path)
-    assert Files().find(["a.txt"]) == Files().find(["."]) == [tmp_path / "a.txt"]
+    assert Files().under(["a.txt"]) == Files().under(["."]) == [tmp_path / "a.txt"]
 
 
 def test_the_configured_paths_are_loaded(tmp_path: Path) -> None:
@@ -505,5 +505,5 @@ def test_the_digest_of_a_file_changes_with_its_content(tmp_path: Path) -> None:
     digests = []
     for text in ("Text.", "Text. ", "Text."):
         (tmp_path / "a.txt").write_text(text)
-        digests.append(Files().read(tmp_path / "a.txt")[0])
+        digests.append(Files().digest(tmp_path / "a.txt"))
     assert digests[0] == digests[2] != digests[1]

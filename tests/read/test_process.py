@@ -139,3 +139,20 @@ def test_the_process_is_gone_when_the_reader_is_closed(tmp_path: Path) -> None:
         assert process is not None
         assert process.poll() is None
     assert process.poll() is not None
+
+
+def test_formats_that_only_this_process_knows_are_read_here_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Local(PlainText):
+        """A class that cannot be pickled."""
+
+    (tmp_path / "good.txt").write_text("Glass bridges carry people.")
+    with Reader(Files(formats=[Local()])) as reader:
+        for _ in range(2):
+            [[good]] = reader.papers(tmp_path / "good.txt")
+            assert good.page_content == "Glass bridges carry people."
+    [record] = caplog.records
+    assert record.message.startswith(
+        "files are read without limits on time and memory, since the formats need this process: they cannot be pickled ("
+    )
