@@ -15,6 +15,7 @@ from langchain_core.documents import BaseDocumentTransformer, Document
 from langchain_core.vectorstores import VectorStore
 from pydantic import BaseModel, ConfigDict
 
+from ragkit.chunk import check_splitter, chunker_of
 from ragkit.config import components
 from ragkit.config.spec import describe, identify
 from ragkit.corpus import Corpus, IndexState
@@ -89,6 +90,9 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
     chunk: BaseDocumentTransformer
     index: Sequence[VectorStore | LexicalIndex]
 
+    def __post_init__(self) -> None:
+        check_splitter(self.chunk)
+
     def flow(self, given: Reading) -> Flow[IngestReport]:
         started = time.perf_counter()
         corpus = given.corpus
@@ -146,7 +150,7 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
         for at in range(0, len(waiting), _AT_ONCE):
             yield from emit(Progress("chunk", at, len(waiting)))
             papers = list(corpus.documents(waiting[at : at + _AT_ONCE]).values())
-            chunks = yield from call("chunk", self.chunk.transform_documents, papers)
+            chunks = yield from call("chunk", chunker_of(self.chunk).transform_documents, papers)
             corpus.put_chunks(self._chunker, papers, chunks)
         yield from emit(Progress("chunk", len(waiting), len(waiting)))
 

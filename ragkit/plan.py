@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from langchain_core.documents import Document
 from pydantic import BaseModel, ConfigDict
 
+from ragkit.chunk import chunker_of
 from ragkit.document import digest, paper_id, searchable
 from ragkit.errors import LoadError
 from ragkit.index import VectorIndex
@@ -97,7 +98,7 @@ def work_of(rag: Rag, batches: Iterable[Sequence[Document]]) -> Work:
         known = [paper.model_copy(update={"id": paper_id(paper)}) for paper in some if paper.page_content]
         fresh = [paper for paper in known if paper.id not in papers]
         papers |= {str(paper.id) for paper in fresh}
-        cut = rag.ingest_pipeline.chunk.transform_documents(fresh)
+        cut = chunker_of(rag.ingest_pipeline.chunk).transform_documents(fresh)
         passages += len(cut)
         texts |= {digest(text): text for text in map(searchable, cut)}
     return Work(len(papers), passages, *_encoding(rag, texts))
