@@ -273,7 +273,7 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
 
     @property
     def loader(self) -> str:
-        return digest(str(_described(self.read)))
+        return digest(source_of(self.read).settings)
 
     @property
     def _chunker(self) -> str:

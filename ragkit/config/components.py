@@ -32,6 +32,8 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.vectorstores import VectorStore
 from pydantic.fields import FieldInfo
 
+from ragkit.errors import UsageError
+
 Maker = Callable[..., Any]
 M = TypeVar("M", bound=Maker)
 C = TypeVar("C", bound=type)
@@ -247,9 +249,17 @@ def _module(parts: Sequence[str]) -> tuple[Any, int]:
 
 @functools.cache
 def load_entry_points() -> None:
-    """Import what other packages offer: an entry point names a module, class or function to import."""
+    """Import what other packages offer: an entry point names a module, class or function to import.
+
+    Raises `UsageError` for one that cannot be imported.
+    """
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        found = point.load()
+        try:
+            found = point.load()
+        except Exception as error:
+            raise UsageError(
+                f"the plug-in '{point.value}' cannot be imported ({error}); repair or uninstall its package"
+            ) from error
         if callable(found) and not any(m is found for _, m in _components):
             component(point.name)(found)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 
+from ragkit.config.spec import describe
 from ragkit.document import digest
 from ragkit.errors import UsageError
 
@@ -47,6 +48,11 @@ class PaperSource(BaseLoader, ABC):
         It is asked after `find`.
         """
 
+    @property
+    def settings(self) -> str:
+        """A text that is the same for the same way of reading; a unit is read again if it changes."""
+        return settings_of(self)
+
     def lazy_load(self) -> Iterator[Document]:
         for uri in self.find():
             for batch in self.read(uri):
@@ -62,6 +68,10 @@ class LoadedSource(PaperSource):
     def __init__(self, loader: BaseLoader) -> None:
         self.loader = loader
         self._documents: dict[str, list[Document]] = {}
+
+    @property
+    def settings(self) -> str:
+        return settings_of(self.loader)
 
     def find(self, paths: Sequence[str | Path] = ()) -> list[str]:
         if paths:
@@ -86,6 +96,14 @@ class LoadedSource(PaperSource):
     @property
     def _name(self) -> str:
         return type(self.loader).__name__
+
+
+def settings_of(loader: BaseLoader) -> str:
+    """A loader as a pipeline file describes it; one that no file describes is known by its class."""
+    try:
+        return str(describe(loader))
+    except TypeError:
+        return type(loader).__qualname__
 
 
 def source_of(loader: BaseLoader) -> PaperSource:

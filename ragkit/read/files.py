@@ -14,20 +14,20 @@ from pathlib import Path
 from langchain_core.documents import Document
 from pydantic import PositiveFloat, PositiveInt
 
+import ragkit.read.formats.bibliography
+import ragkit.read.formats.docx
+import ragkit.read.formats.html
+import ragkit.read.formats.jats
+import ragkit.read.formats.latex
+import ragkit.read.formats.markdown
+import ragkit.read.formats.pdf
+import ragkit.read.formats.plain
+import ragkit.read.formats.records  # noqa: F401
 from ragkit.config.components import component
+from ragkit.config.spec import describe
 from ragkit.errors import LoadError, UsageError
-from ragkit.read import PaperSource
-from ragkit.read.formats import HEAD, FileFormat, ProjectFormat
-from ragkit.read.formats.bibliography import BibTex, Ris
-from ragkit.read.formats.docx import Docx
-from ragkit.read.formats.html import Html
-from ragkit.read.formats.jats import Jats
-from ragkit.read.formats.latex import Latex
-from ragkit.read.formats.markdown import Markdown
-from ragkit.read.formats.page import PaperPage
-from ragkit.read.formats.pdf import Pdf
-from ragkit.read.formats.plain import PlainText
-from ragkit.read.formats.records import Csv, JsonLines
+from ragkit.read import PaperSource, settings_of
+from ragkit.read.formats import HEAD, FileFormat, ProjectFormat, registered_formats
 
 _PROJECTS = (".tex", ".ltx", ".latex")  # what a file that takes in others is called
 _COMPANIONS = 500  # files that one paper takes in
@@ -38,28 +38,25 @@ _COMPANIONS = 500  # files that one paper takes in
 class Files(PaperSource):
     """Files and the folders they are in, each read by the first of `formats` that recognises its content.
 
+    Without `formats`, all that are registered are asked in order of their priority, those of installed plug-ins included.
     Hidden files and folders are passed over.  `paths` are read by every ingest, before those named in the call.  An
     ingest reads in a process of its own: a file from which no paper comes for `seconds_a_file`, or which takes more than
     `megabytes_a_file` of memory, fails.
     """
 
     paths: Sequence[str] = ()
-    formats: Sequence[FileFormat] = (
-        Pdf(),
-        PaperPage(),
-        Jats(),
-        Html(),
-        Docx(),
-        JsonLines(),
-        Csv(),
-        BibTex(),
-        Ris(),
-        Latex(),
-        Markdown(),
-        PlainText(),
-    )
+    formats: Sequence[FileFormat] = ()
     seconds_a_file: PositiveFloat = 120.0
     megabytes_a_file: PositiveInt = 4000
+
+    @property
+    def ordered_formats(self) -> Sequence[FileFormat]:
+        """The formats in the order in which they are asked."""
+        return self.formats or registered_formats()
+
+    @property
+    def settings(self) -> str:
+        return f"{settings_of(self)} {describe(list(self.ordered_formats))}"
 
     def find(self, paths: Sequence[str | Path] = ()) -> list[str]:
         return [str(path) for path in self.under([*self.paths, *paths])]
@@ -135,7 +132,7 @@ class Files(PaperSource):
             ) from error
 
     def _format(self, path: Path, content: bytes) -> FileFormat | None:
-        return next((f for f in self.formats if f.recognises(path.name, content[:HEAD])), None)
+        return next((f for f in self.ordered_formats if f.recognises(path.name, content[:HEAD])), None)
 
     def _companions(self, path: Path, content: bytes) -> dict[str, bytes]:
         """The files that a paper's file takes in, and those that they take in: all under its own folder, those that there are."""

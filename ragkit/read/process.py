@@ -7,6 +7,7 @@ a new process.  What is read comes back as JSON while the rest is still being re
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
 import os
@@ -80,12 +81,11 @@ class Reader:
     @cached_property
     def _pickled(self) -> bytes | None:
         """The loader, for the other process; None, with a warning, if only this process knows one of its formats."""
-        here = [
-            type(part) for part in (self.files, *self.files.formats) if type(part).__module__ == "__main__"
-        ]
+        formats = self.files.ordered_formats  # a plug-in may be registered in this process only
+        here = [type(part) for part in (self.files, *formats) if type(part).__module__ == "__main__"]
         try:
             if not here:
-                return pickle.dumps(self.files)
+                return pickle.dumps(dataclasses.replace(self.files, formats=formats))
             reason = f"{here[0].__name__} is defined in __main__; move it to a module"
         except Exception as error:  # whatever an object that cannot be pickled raises
             reason = f"they cannot be pickled ({error})"

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 
-from ragkit.document import normalised_title, sources_of, title_of
+from ragkit.document import sources_of, title_of
 from ragkit.errors import LoadError, UsageError
 from ragkit.read.files import Files
+from ragkit.read.formats.html import Html
 
 GLASS = (
     "Bridges of glass carry people over deep valleys and show them the ground below. In this work we measure how many people a"
@@ -54,126 +55,6 @@ def refusal(folder: Path, content: str | bytes, name: str = "page.txt") -> str:
     with pytest.raises(LoadError) as error:
         read(folder, content, name)
     return str(error.value)
-
-
-# --- paper pages
-
-SPACED = f"""new
-
-Get trending papers in your email inbox!
-
-Subscribe
-
-byAK and the research community
-
-Mar 17
-
-How Many People Does a Glass Bridge Carry?
-
-{GLASS}
-
-Trains on Steel
-
-{STEEL}
-
-Roofs Over Bridges: Wood, Rain and "Slate"
-
-{WOOD}
-"""
-GLUED = f"""Get trending papers in your email inbox once a day!
-Get trending papers in your email inbox!
-SubscribeHow Many People Does a Glass Bridge Carry?
-{GLASS}
-Trains on Steel
-{STEEL}
-Roofs Over Bridges: Wood, Rain and "Slate"
-{WOOD}
-"""
-THREE = [
-    ("How Many People Does a Glass Bridge Carry?", GLASS),
-    ("Trains on Steel", STEEL),
-    ('Roofs Over Bridges: Wood, Rain and "Slate"', WOOD),
-]
-
-
-@pytest.mark.parametrize("page", [SPACED, GLUED])
-@pytest.mark.parametrize("name", ["page.txt", "page.html", "readme.md", "page"])
-def test_a_paper_page_is_told_by_its_content_and_lists_its_papers(
-    tmp_path: Path, page: str, name: str
-) -> None:
-    assert listed(tmp_path, page, name) == THREE
-
-
-@pytest.mark.parametrize("page", [SPACED, GLUED])
-def test_a_paper_page_may_have_other_line_ends_a_byte_order_mark_or_utf_16(tmp_path: Path, page: str) -> None:
-    crlf = page.replace("\n", "\r\n")
-    assert listed(tmp_path, crlf) == THREE
-    assert listed(tmp_path, codecs.BOM_UTF8 + crlf.encode()) == THREE
-    assert listed(tmp_path, page.encode("utf-16")) == THREE
-
-
-@pytest.mark.parametrize(
-    "title", ["“Glass” or Death", "(In)stability of Glass", "iGlass: Small Bridges", "$\\mu$Bridge", "Glass"]
-)
-def test_the_first_title_is_freed_from_the_word_it_is_glued_to(tmp_path: Path, title: str) -> None:
-    page = GLUED.replace("How Many People Does a Glass Bridge Carry?", title)
-    assert listed(tmp_path, page) == [(title, GLASS), *THREE[1:]]
-
-
-def test_only_the_first_title_is_freed(tmp_path: Path) -> None:
-    page = SPACED.replace("Trains on Steel", "Subscribers on Steel")
-    assert listed(tmp_path, page)[1] == ("Subscribers on Steel", STEEL)
-
-
-@pytest.mark.parametrize("page", [SPACED, GLUED])
-def test_a_title_without_an_abstract_is_a_paper_without_text(tmp_path: Path, page: str) -> None:
-    assert listed(tmp_path, page.replace(STEEL, "").replace(WOOD, "")) == [
-        THREE[0],
-        ("Trains on Steel", ""),
-        (THREE[2][0], ""),
-    ]
-
-
-@pytest.mark.parametrize("page", [SPACED, GLUED])
-@pytest.mark.parametrize("newline", ["\n", "\n\n", "\r\n"])
-def test_an_abstract_of_several_lines_is_one_text(tmp_path: Path, page: str, newline: str) -> None:
-    broken = GLASS.replace("below. In", f"below.{newline}In")
-    assert listed(tmp_path, page.replace(GLASS, broken)) == [(THREE[0][0], broken), *THREE[1:]]
-
-
-@pytest.mark.parametrize(
-    "abstract",
-    [
-        "Short abstracts have two sentences. Some of them are very short.",
-        "An abstract of a single sentence says that bridges of glass break.",
-        "We ask whether “a bridge of glass is a bridge”. We say that it “is.”",
-        "Do bridges of glass break at night? Nobody knows, and nobody will!",
-    ],
-)
-def test_an_abstract_may_be_short(tmp_path: Path, abstract: str) -> None:
-    assert listed(tmp_path, GLUED.replace(STEEL, abstract))[1] == ("Trains on Steel", abstract)
-
-
-def test_a_long_title_that_asks_is_a_title(tmp_path: Path) -> None:
-    title = "What Do We Know of Bridges That Are Made of Glass and Carry People Over Deep Valleys?"
-    assert listed(tmp_path, GLUED.replace("Trains on Steel", title))[1] == (title, STEEL)
-
-
-def test_a_page_about_subscribing_that_lists_nothing_is_a_text(tmp_path: Path) -> None:
-    text = "Subscribe\n\nGet trending papers in your email inbox!\n"
-    assert listed(tmp_path, text) == [("Subscribe", "Get trending papers in your email inbox!")]
-
-
-def test_the_shared_pages_list_what_their_readme_says(real_papers: Path) -> None:
-    titles = []
-    for path in Files().under([real_papers]):
-        text = path.read_bytes().decode()
-        for paper in Files().each(path):
-            [source] = sources_of(paper)
-            assert text[source["start"] : source["end"]] == paper.page_content
-            assert len(paper.page_content) > 250
-            titles.append(normalised_title(title_of(paper)))
-    assert (len(titles), len(set(titles))) == (392, 322)
 
 
 # --- Markdown
@@ -395,7 +276,7 @@ def test_a_binary_file_is_refused(tmp_path: Path) -> None:
 def test_no_configured_format_may_recognise_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Text.")
     with pytest.raises(LoadError, match="none of the configured formats recognises it"):
-        list(Files(formats=()).each(tmp_path / "a.txt"))
+        list(Files(formats=[Html()]).each(tmp_path / "a.txt"))
 
 
 def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
@@ -496,9 +377,12 @@ def test_paths_may_be_relative_and_are_found_absolute(
 
 def test_the_configured_paths_are_loaded(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("# Glass\n\nThey carry people.")
-    (tmp_path / "b.txt").write_text(GLUED)
+    (tmp_path / "b.txt").write_text("Steel\n\nThey do not.")
     loaded = Files(paths=[str(tmp_path)]).load()
-    assert [(title_of(p), p.page_content) for p in loaded] == [("Glass", "They carry people."), *THREE]
+    assert [(title_of(p), p.page_content) for p in loaded] == [
+        ("Glass", "They carry people."),
+        ("Steel", "They do not."),
+    ]
 
 
 def test_the_digest_of_a_file_changes_with_its_content(tmp_path: Path) -> None:
