@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
 
@@ -38,6 +38,7 @@ from ragkit.flow import (
 )
 from ragkit.index import Index, LexicalIndex
 from ragkit.ingest import AnyIndex, IngestPipeline, IngestReport, Reading, made_with
+from ragkit.mismatch import mismatches
 from ragkit.models.chat import spent
 from ragkit.where import Where, parse
 
@@ -76,6 +77,8 @@ class Rag:
             raise ValueError(
                 f"answer.fuse weighs '{unknown[0]}', but the retrievers are called {', '.join(sorted(labels))}"
             )
+        for message in mismatches(ingest, answer):
+            _warn_once(message)
 
     def moved(self, corpus: Path) -> Rag:
         """The same pipelines over another corpus."""
@@ -266,6 +269,11 @@ class Rag:
     @cached_property
     def _fingerprints(self) -> dict[str, str]:
         return {name: made_with(index) for name, index in self._named.items()}
+
+
+@cache
+def _warn_once(message: str) -> None:
+    log.warning(message)
 
 
 class _Account:
