@@ -2,3 +2,13 @@
 
 They need the shared data (a folder `shared` beside the checkout) and skip, saying so, where it is absent.
 """
+
+import sys
+from pathlib import Path
+
+from ragkit.config.components import component
+
+sys.path.append(str(Path(__file__).parents[1] / "examples" / "paper_pages"))
+from paper_pages import PaperPage
+
+component("paper_page")(PaperPage)

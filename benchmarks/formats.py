@@ -44,7 +44,7 @@ HEADER = ["format", "files read", "papers", "authors", "year", "DOI or arXiv id"
 
 TEXT = """# Formats
 
-Files are told by their content, not by their name, and a folder may mix them. Each is read in a process of its own, with
+Files are recognised by their content, not by their name, and a folder may mix them. Each is read in a process of its own, with
 a limit on time and memory. Every passage and citation knows its characters in the paper's text and, where the format has
 characters, its characters in the original file; in a PDF, the page and the box on it (in points from the page's top left
 corner). Text that was cleaned (entities, commands, hyphens at line ends) is mapped as it is read, never searched for
@@ -67,7 +67,9 @@ named there. A Word file is a zip archive, in which characters have no useful pl
 | text | | the text; the title is guessed from the first line or the name |
 | JSON lines, CSV | | a paper a record; which fields are the title, the text and the metadata is said in YAML: `{{type: json_lines, title: [name], text: [summary]}}` |
 | BibTeX, RIS | `bibtexparser`; a line reader | what they say is attached to the paper of the same DOI, arXiv id or title; an entry with an abstract is a paper until the paper itself is there |
-| saved paper pages | | a paper for each title and abstract |
+| saved paper pages | the plug-in in [`examples/paper_pages`](../examples/paper_pages) | a paper for each title and abstract |
+
+A format in a package of its own is used once the package is installed: see [integrations](integrations.md).
 """
 
 
@@ -82,7 +84,9 @@ def main() -> str:
 def row(kind: str) -> list[object]:
     files = Files()
     found = [
-        path for path in files.find(KINDS[kind]) if path.suffix in ENDINGS[kind] and path.name != "README.txt"
+        path
+        for path in files.under(KINDS[kind])
+        if path.suffix in ENDINGS[kind] and path.name != "README.txt"
     ]
     papers, read, size, spent = [], 0, 0, 0.0
     for path in found:

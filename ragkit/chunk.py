@@ -15,6 +15,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from ragkit.config.components import component
 from ragkit.document import Stretch, above, passage, stretches_of, title_of
+from ragkit.errors import UsageError
 from ragkit.models import hub
 from ragkit.text.words import Offsets, sentences, trimmed
 
@@ -205,6 +206,79 @@ class SemanticChunker(Chunker):
                 [piece for span in run for piece in _fitting(text, *span, room, count)], room, count
             )
         return found
+
+
+@dataclass(frozen=True)
+class SplitterChunker(Chunker):
+    """A LangChain text splitter as a chunker: it cuts each part of a paper, and its pieces are found there in order.
+
+    Splitters may change white space, which passages keep as the paper has it.  Raises `UsageError` where anything else
+    was changed, since such a passage could not be cited.
+    """
+
+    splitter: BaseDocumentTransformer
+
+    def cut(self, paper: Document, part: Stretch) -> list[Offsets]:
+        text = paper.page_content[part.start : part.end]
+        overlapping = getattr(self.splitter, "_chunk_overlap", 1) != 0
+        found: list[Offsets] = []
+        start, end = -1, 0
+        for document in self.splitter.transform_documents([Document(text)]):
+            piece, told = document.page_content, document.metadata.get("start_index", -1)
+            if not piece.strip():
+                continue
+            if told > start and not text[end:told].strip() and text.startswith(piece, told):
+                start, end = told, told + len(piece)  # else overlaps were not counted in characters
+            else:
+                start, end = _found(piece, text, start + 1 if overlapping else end) or (-1, -1)
+            if start < 0:
+                raise UsageError(_rewrites(self.splitter, piece))
+            first, last = trimmed(text, start, end)
+            if first < last:
+                found.append((part.start + first, part.start + last))
+        return found
+
+
+def _found(piece: str, text: str, at: int) -> Offsets | None:
+    """Where *piece* stands in `text[at:]`, if need be with other white space."""
+    if (start := text.find(piece, at)) >= 0:
+        return start, start + len(piece)
+    match = re.compile(r"\s+".join(map(re.escape, piece.split()))).search(text, at)
+    return match.span() if match else None
+
+
+def chunker_of(transformer: BaseDocumentTransformer) -> BaseDocumentTransformer:
+    """What cuts papers when a pipeline file names *transformer*: text splitters of LangChain are adapted."""
+    is_splitter = hasattr(transformer, "split_text") and not isinstance(transformer, Chunker)
+    return SplitterChunker(transformer) if is_splitter else transformer
+
+
+def check_splitter(transformer: BaseDocumentTransformer) -> None:
+    """Raise `ValueError` for a text splitter that changes even a short text, which shows before any paper is read."""
+    chunker = chunker_of(transformer)
+    if isinstance(chunker, SplitterChunker):
+        try:
+            chunker.transform_documents([_SAMPLE])
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+
+
+_SAMPLE = Document(
+    "Glass bridges carry 40 people, e.g. in Asia. They are tested!\n\nWooden ones: (a) cheap; (b) short-lived.\n"
+    "See https://example.org/bridges?id=1, Müller et al. [3]; cost < 5 €.\n\n\nThe\tend  of it."
+)
+
+
+def _rewrites(splitter: BaseDocumentTransformer, piece: str) -> str:
+    name = type(splitter).__name__
+    shown = piece if len(piece) < 60 else f"{piece[:60]}..."
+    way_out = "set `keep_separator: true` or another `separator`"
+    if "\ufffd" in piece:
+        way_out = "cut between characters with RecursiveCharacterTextSplitter.from_tiktoken_encoder"
+    return (
+        f"{name} changes the text that it cuts, so that its passages cannot be cited: {shown!r} is not in the paper;"
+        f" {way_out}, or use a chunker of ragkit such as `recursive`"
+    )
 
 
 def _sentences(text: str, part: Stretch) -> list[Offsets]:

@@ -102,6 +102,7 @@ class Logistic:
 
 
 # Fitted by ridge logistic regression, three of them set later; docs/abstention.md says to what, and why.
+FITTED_TO = "all-MiniLM-L6-v2"  # the encoder whose cosines FOUND weighs
 FOUND = Logistic(
     weights={
         "nearest": 4.75,

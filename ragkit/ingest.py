@@ -15,16 +15,17 @@ from langchain_core.documents import BaseDocumentTransformer, Document
 from langchain_core.vectorstores import VectorStore
 from pydantic import BaseModel, ConfigDict
 
+from ragkit.chunk import check_splitter, chunker_of
 from ragkit.config import components
 from ragkit.config.spec import describe, identify
 from ragkit.corpus import Corpus, IndexState
 from ragkit.document import digest, entry, searchable
-from ragkit.errors import CorpusError, LoadError, RagkitError, UsageError
+from ragkit.errors import CorpusError, LoadError, RagkitError
 from ragkit.flow import Flow, Pipeline, Progress, call, emit
 from ragkit.index import Index, LexicalIndex, VectorIndex
 from ragkit.models.embeddings import CachedEmbeddings, fingerprint_of
+from ragkit.read import PaperSource, source_of
 from ragkit.read.files import Files
-from ragkit.read.process import Reader
 
 AnyIndex = VectorStore | Index
 
@@ -89,13 +90,18 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
     chunk: BaseDocumentTransformer
     index: Sequence[VectorStore | LexicalIndex]
 
+    def __post_init__(self) -> None:
+        check_splitter(self.chunk)
+
     def flow(self, given: Reading) -> Flow[IngestReport]:
         started = time.perf_counter()
         corpus = given.corpus
         with corpus.writing():
-            pruned = self.gone(corpus, given.paths) if given.prune else []
+            source = source_of(self.read)
+            found = yield from call("read", source.find, given.paths)
+            pruned = source.gone(corpus.uris(), given.paths) if given.prune else []
             corpus.forget_files(pruned)
-            uris, failed = yield from self._read(corpus, given.paths)
+            uris, failed = yield from self._read(corpus, source, found)
             yield from self._chunk(corpus)
             encoded = 0
             encoded += yield from self.fill(corpus)
@@ -115,71 +121,37 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
             seconds=round(time.perf_counter() - started, 3),
         )
 
-    def gone(self, corpus: Corpus, paths: Sequence[str | Path]) -> list[str]:
-        """The files that the corpus lists and that are no longer there; those under *paths*, if there are any."""
-        if not isinstance(self.read, Files):
-            return []
-        within = [Path(path).resolve() for path in paths]
-        return [
-            u
-            for u in corpus.uris()
-            if not Path(u).exists() and (not within or any(Path(u).is_relative_to(w) for w in within))
-        ]
-
-    def _read(self, corpus: Corpus, paths: Sequence[str | Path]) -> Flow[tuple[list[str], list[Failure]]]:
-        """Read what is new or changed; one file that cannot be read costs only itself."""
-        if not isinstance(self.read, Files):
-            return (yield from self._read_all(corpus, self.read, paths))
-        found = self.read.find([*self.read.paths, *paths])
+    def _read(
+        self, corpus: Corpus, source: PaperSource, found: Sequence[str]
+    ) -> Flow[tuple[list[str], list[Failure]]]:
+        """Read what is new or changed; a file that cannot be read fails alone."""
         uris, failed, papers = [], [], 0
-        with Reader(self.read) as reader:
-            for number, path in enumerate(found):
-                name = path.name.encode(errors="replace").decode()
+        with source.reading() as read:
+            for number, uri in enumerate(found):
+                name = Path(uri).name.encode(errors="replace").decode()
                 yield from emit(Progress("read", number, len(found), name, papers))
-                uri = str(path)
                 try:
-                    digest = self.read.digest(path)
-                    if not corpus.has_file(uri, digest, self.loader):
-                        entries: list[
-                            Document
-                        ] = []  # collected first: a write transaction must not wait for who takes the events
-                        batches = reader.papers(path)
+                    content = source.digest(uri)
+                    if not corpus.has_file(uri, content, self.loader):
+                        entries: list[Document] = []  # no write transaction may wait for who takes the events
+                        batches = read(uri)
                         while some := (yield from call("read", _next, batches)):
                             entries += some
                             papers += len(some)
                             yield from emit(Progress("read", number, len(found), name, papers))
-                        corpus.put_file(uri, digest, self.loader, entries)
+                        corpus.put_file(uri, content, self.loader, entries)
                     uris.append(uri)
                 except LoadError as error:
                     failed.append(Failure(source=uri.encode(errors="replace").decode(), error=str(error)))
         yield from emit(Progress("read", len(found), len(found), "", papers))
         return uris, failed
 
-    def _read_all(
-        self, corpus: Corpus, loader: BaseLoader, paths: Sequence[str | Path]
-    ) -> Flow[tuple[list[str], list[Failure]]]:
-        """Read everything that a LangChain loader brings, as one source after another."""
-        if paths:
-            raise UsageError(
-                f"'{paths[0]}' cannot be ingested: this configuration loads with {type(loader).__name__}, which takes no paths"
-            )
-        by_uri: dict[str, list[Document]] = {}
-        for document in (yield from call("read", loader.load)):
-            by_uri.setdefault(str(document.metadata.get("source", type(loader).__name__)), []).append(
-                document
-            )
-        for uri, documents in by_uri.items():
-            content = digest(*(d.page_content for d in documents))
-            if not corpus.has_file(uri, content, self.loader):
-                corpus.put_file(uri, content, self.loader, documents)
-        return list(by_uri), []
-
     def _chunk(self, corpus: Corpus) -> Flow[None]:
         waiting = corpus.unchunked(self._chunker)
         for at in range(0, len(waiting), _AT_ONCE):
             yield from emit(Progress("chunk", at, len(waiting)))
             papers = list(corpus.documents(waiting[at : at + _AT_ONCE]).values())
-            chunks = yield from call("chunk", self.chunk.transform_documents, papers)
+            chunks = yield from call("chunk", chunker_of(self.chunk).transform_documents, papers)
             corpus.put_chunks(self._chunker, papers, chunks)
         yield from emit(Progress("chunk", len(waiting), len(waiting)))
 
@@ -302,7 +274,7 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
 
     @property
     def loader(self) -> str:
-        return digest(str(_described(self.read)))
+        return digest(source_of(self.read).settings)
 
     @property
     def _chunker(self) -> str:

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 from langchain_core.documents import Document
 from pydantic import BaseModel, ConfigDict
 
+from ragkit.chunk import chunker_of
 from ragkit.document import digest, paper_id, searchable
-from ragkit.errors import LoadError, UsageError
+from ragkit.errors import LoadError
 from ragkit.index import VectorIndex
 from ragkit.ingest import Failure
 from ragkit.models.embeddings import FingerprintedEmbeddings, fingerprint_of, tokens_of
 from ragkit.rag import Rag
-from ragkit.read.files import Files
-from ragkit.read.process import Reader
+from ragkit.read import PaperSource, source_of
 
 _SAMPLE = 64  # texts that are embedded to see how fast it goes
 
@@ -50,29 +50,26 @@ class Plan(BaseModel):
 def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
     """Read and cut what is new or changed, and store nothing.  Raises `UsageError` for a path that is not there."""
     pipeline, corpus = rag.ingest_pipeline, rag.corpus
-    if not isinstance(pipeline.read, Files):
-        raise UsageError(
-            "what this configuration's loader would bring cannot be told before it is asked; ingest without --dry-run"
-        )
     started = time.perf_counter()
-    found = pipeline.read.find([*pipeline.read.paths, *paths])
+    source = source_of(pipeline.read)
+    found = source.find(paths)
     known = set(corpus.uris()) if corpus.exists() else set()
     failed: list[Failure] = []
-    to_read: list[Path] = []
-    for path in found:
+    to_read: list[str] = []
+    for uri in found:
         try:
-            content = pipeline.read.digest(path)
-            if str(path) not in known or not corpus.has_file(str(path), content, pipeline.loader):
-                to_read.append(path)
+            content = source.digest(uri)
+            if uri not in known or not corpus.has_file(uri, content, pipeline.loader):
+                to_read.append(uri)
         except LoadError as error:
-            failed.append(Failure(source=str(path).encode(errors="replace").decode(), error=str(error)))
-    work = work_of(rag, _read(pipeline.read, to_read, failed))
-    changed = sum(str(path) in known for path in to_read)
+            failed.append(Failure(source=uri.encode(errors="replace").decode(), error=str(error)))
+    work = work_of(rag, _read(source, to_read, failed))
+    changed = sum(uri in known for uri in to_read)
     return Plan(
         new=len(to_read) - changed,
         changed=changed,
-        unchanged=len(found) - len(to_read) - sum(Path(f.source) not in to_read for f in failed),
-        gone=len(pipeline.gone(corpus, paths)) if prune and corpus.exists() else 0,
+        unchanged=len(found) - len(to_read) - sum(f.source not in to_read for f in failed),
+        gone=len(source.gone(sorted(known), paths)) if prune else 0,
         failed=tuple(failed),
         papers=work.papers,
         passages=work.passages,
@@ -101,19 +98,19 @@ def work_of(rag: Rag, batches: Iterable[Sequence[Document]]) -> Work:
         known = [paper.model_copy(update={"id": paper_id(paper)}) for paper in some if paper.page_content]
         fresh = [paper for paper in known if paper.id not in papers]
         papers |= {str(paper.id) for paper in fresh}
-        cut = rag.ingest_pipeline.chunk.transform_documents(fresh)
+        cut = chunker_of(rag.ingest_pipeline.chunk).transform_documents(fresh)
         passages += len(cut)
         texts |= {digest(text): text for text in map(searchable, cut)}
     return Work(len(papers), passages, *_encoding(rag, texts))
 
 
-def _read(files: Files, paths: Sequence[Path], failed: list[Failure]) -> Iterator[Sequence[Document]]:
-    with Reader(files) as reader:
-        for path in paths:
+def _read(source: PaperSource, uris: Sequence[str], failed: list[Failure]) -> Iterator[Sequence[Document]]:
+    with source.reading() as read:
+        for uri in uris:
             try:
-                yield from reader.papers(path)
+                yield from read(uri)
             except LoadError as error:
-                failed.append(Failure(source=str(path), error=str(error)))
+                failed.append(Failure(source=uri, error=str(error)))
 
 
 def _encoding(rag: Rag, texts: dict[str, str]) -> tuple[int, int, float]:

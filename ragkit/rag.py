@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from ragkit.flow import (
 )
 from ragkit.index import Index, LexicalIndex
 from ragkit.ingest import AnyIndex, IngestPipeline, IngestReport, Reading, made_with
+from ragkit.mismatch import mismatches
 from ragkit.models.chat import spent
 from ragkit.text.question import Asked, messages
 from ragkit.where import Where, parse
@@ -62,7 +63,7 @@ class Rag:
         self.ingest_pipeline, self.answer_pipeline = ingest, answer
         self._opened: dict[str, int] = {}
         self._opening = threading.RLock()
-        self._ragkit_spec = Spec(Rag, {"corpus": corpus, "ingest": ingest, "answer": answer}, "Rag")
+        self._ragkit_spec = Spec(Rag, {"corpus": corpus, "ingest": ingest, "answer": answer}, "")
         filled = {ingest.name_of(index) for index in ingest.index}
         for index in _indexes_in(answer):
             if ingest.name_of(index) not in filled:
@@ -80,6 +81,8 @@ class Rag:
             raise ValueError(
                 f"answer.fuse weighs '{unknown[0]}', but the retrievers are called {', '.join(sorted(labels))}"
             )
+        for message in mismatches(ingest, answer):
+            _warn_once(message)
 
     def moved(self, corpus: Path) -> Rag:
         """The same pipelines over another corpus."""
@@ -270,6 +273,11 @@ class Rag:
     @cached_property
     def _fingerprints(self) -> dict[str, str]:
         return {name: made_with(index) for name, index in self._named.items()}
+
+
+@cache
+def _warn_once(message: str) -> None:
+    log.warning(message)
 
 
 class _Account:

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from paper_pages import PaperPage
 from support import NOTES, ROOT, SHARED, ModelServer
 
 import ragkit
 import ragkit.testing
+from ragkit.config import components
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -33,8 +35,16 @@ def rag(ingested: Path) -> ragkit.Rag:
     return ragkit.load(ROOT / "configs" / "default.yaml", corpus=ingested)
 
 
-@pytest.fixture(scope="session")
-def real_papers() -> Path:
+@pytest.fixture
+def paper_pages() -> Iterator[None]:
+    """The format of saved paper pages, registered as if its package were installed."""
+    components.component("paper_page")(PaperPage)
+    yield
+    components._components.remove(("paper_page", PaperPage))
+
+
+@pytest.fixture
+def real_papers(paper_pages: None) -> Path:
     papers = SHARED / "papers"
     if not papers.is_dir():
         pytest.skip("the shared paper pages are not beside this checkout")

@@ -42,6 +42,7 @@ ROWS = [
     {"read", "chunk", "corpus", "index", "policy"},
     {"rewrite", "retrieve", "fuse", "refine", "gate", "generate", "verify"},
     {"ingest", "ask"},
+    {"mismatch"},
     {"rag"},
     {"pipeline_file", "conversation", "events", "doctor", "plan"},
     {"evaluate", "telemetry", "testing"},

@@ -100,7 +100,7 @@ def test_the_demo_corpus_has_at_least_forty_notes_with_true_front_matter() -> No
     from ragkit.read.files import Files
 
     notes = [
-        papers for path in Files().find([ROOT / "examples" / "papers"]) for papers in [Files().read(path)[1]]
+        papers for path in Files().under([ROOT / "examples" / "papers"]) for papers in [Files().each(path)]
     ]
     assert len(notes) >= 40
     for [note] in notes:

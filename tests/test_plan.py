@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
+from langchain_core.document_loaders import BaseLoader
+from langchain_core.documents import Document
 from test_pipeline import small, write
 
-import ragkit
 from ragkit.document import title_of
 from ragkit.plan import plan
 
@@ -78,16 +78,16 @@ def test_the_command_line_says_what_it_would_do(tmp_path: Path, command: Callabl
     assert json.loads(command("ingest", "papers", "--prune", "--json").stdout)["pruned"] == 1
 
 
-def test_a_loader_that_is_not_ours_cannot_be_planned(tmp_path: Path) -> None:
-    from langchain_core.document_loaders import BaseLoader
+def test_what_a_loader_of_another_make_brings_is_planned_too(tmp_path: Path) -> None:
+    class Pages(BaseLoader):
+        """Loads a page."""
 
-    class Nothing(BaseLoader):
-        """Loads nothing."""
-
-        def load(self) -> list[Any]:
-            return []
+        def lazy_load(self) -> Iterator[Document]:
+            yield Document("Glass bridges carry people.", metadata={"source": "https://here/1"})
 
     rag = small(tmp_path / "corpus")
-    object.__setattr__(rag.ingest_pipeline, "read", Nothing())
-    with pytest.raises(ragkit.UsageError, match="ingest without --dry-run"):
-        plan(rag)
+    object.__setattr__(rag.ingest_pipeline, "read", Pages())
+    first = plan(rag)
+    assert (first.new, first.papers, first.passages) == (1, 1, 1)
+    rag.ingest()
+    assert (plan(rag).new, plan(rag).unchanged) == (0, 1)

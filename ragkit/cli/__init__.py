@@ -228,18 +228,28 @@ app.command()(_traced(calibrate.calibrate))
 
 @config_app.command("check")
 def config_check(
-    file: Annotated[Path | None, typer.Argument()] = None, allow_import: AllowImport = []
+    file: Annotated[Path | None, typer.Argument()] = None,
+    allow_import: AllowImport = [],
 ) -> None:
-    """Report every mistake in a pipeline file, with its place."""
+    """Report every mistake in a pipeline file, with its place, and settings that do not fit together."""
+    import logging
+
+    from ragkit.mismatch import mismatches
     from ragkit.pipeline_file import find, load
 
-    load(file, allow_import=allow_import)
-    typer.echo(f"{find(file)}: no problems")
+    logging.getLogger("ragkit").setLevel(logging.ERROR)  # the warnings are printed below
+    rag = load(file, allow_import=allow_import)
+    warnings = mismatches(rag.ingest_pipeline, rag.answer_pipeline)
+    for message in warnings:
+        typer.echo(f"{find(file)}: warning: {message}")
+    if not warnings:
+        typer.echo(f"{find(file)}: no problems")
 
 
 @config_app.command("show")
 def config_show(
-    file: Annotated[Path | None, typer.Argument()] = None, allow_import: AllowImport = []
+    file: Annotated[Path | None, typer.Argument()] = None,
+    allow_import: AllowImport = [],
 ) -> None:
     """Print a pipeline file with every default written out: something to start from."""
     from ragkit.pipeline_file import dump, load

@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from ragkit.config import components
-from ragkit.config.spec import Late, Place, Spec, Unclosed, Unset, joined, validated
+from ragkit.config.spec import FromEnvironment, Place, Spec, Unclosed, Unset, joined, validated
 from ragkit.errors import ConfigError, Problem
 
 DEFINITIONS = "define"
@@ -21,6 +21,7 @@ DEFINITIONS = "define"
 
 _MOST_NODES = 20_000  # anchors within anchors can describe more than a machine can hold
 _DEEPEST = 100
+_CONTAINS_ITSELF = "the anchor stands for something that contains itself"
 
 
 class _Stop(Exception):
@@ -145,9 +146,11 @@ class Checker:
         meant = set()
         for key, value in self.entries(node, path):
             word = key.value
+            if word in ignore:
+                continue
             if word in parameters:
                 arguments[word] = self.value(parameters[word].hint, value, joined(path, word))
-            elif word not in ignore:
+            else:
                 meant |= set(_close(word, parameters))
                 hint = _did_you_mean(word, parameters) or (
                     f" (known: {', '.join(parameters)})" if parameters else ""
@@ -161,7 +164,7 @@ class Checker:
             if parameter.required and word not in {*arguments, *meant} and isinstance(node, yaml.MappingNode):
                 self.problem(node, path, f"{name} needs '{word}'" if name else f"the key '{word}' is missing")
         self.above.pop()
-        return Spec(maker, arguments, name or components.name_of(maker), _place(node.start_mark, path))
+        return Spec(maker, arguments, name, _place(node.start_mark, path))
 
     def value(self, hint: Any, node: yaml.Node, path: str) -> Any:
         """Check *node* against one type hint."""
@@ -172,19 +175,25 @@ class Checker:
             if part and isinstance(node, yaml.MappingNode) and "type" not in {k.value for k, _ in node.value}:
                 return self.call(part, node, path, ignore=set())
             return self.slot(slots, node, path)
-        if components.is_part(hint):
-            return self.call(hint, node, path, ignore=set())
-        if item := item_of(hint):
+        item = item_of(hint)
+        if not item and isinstance(node, yaml.SequenceNode) and any(map(_import_path, node.value)):
+            item = _object_in(hint)
+        if item:
             if not isinstance(node, yaml.SequenceNode):
                 return [self.value(item, node, path)]  # one item may stand for a list of one
             self.count(node, path)
             return [self.value(item, entry, f"{path}[{i}]") for i, entry in enumerate(node.value)]
+        chosen, classes = _import_path(node), components.objects_in(hint)
+        if chosen and classes is not None:
+            return self.chosen(chosen, classes, node, path)
+        if components.is_part(hint):
+            return self.call(hint, node, path, ignore=set())
         return self.plain(hint, node, path)
 
     def slot(self, slots: tuple[type, ...], node: yaml.Node, path: str) -> Any:
         """Check `{type: name, ...}` (or just `name`) where one of *slots* is wanted."""
         if id(node) in self.above:
-            return self.problem(node, path, "the anchor stands for something that contains itself")
+            return self.problem(node, path, _CONTAINS_ITSELF)
         wanted = " or ".join(s.__name__ for s in slots)
         if isinstance(node, yaml.SequenceNode):
             return self.problem(node, path, f"one {wanted} is wanted here, not a list")
@@ -195,13 +204,20 @@ class Checker:
             return self.problem(node, path, f"needs `type: <name>` to choose a {wanted}{_known(slots)}")
         if not isinstance(chosen, yaml.ScalarNode) or _is_null(chosen) or not chosen.value:
             return self.problem(chosen, path, f"`type` is the name of a {wanted}{_known(slots)}")
+        return self.chosen(chosen, slots, node, path)
+
+    def chosen(self, chosen: yaml.ScalarNode, wanted: tuple[type, ...], node: yaml.Node, path: str) -> Any:
+        """Check the call of what *chosen*, the `type` of *node* or *node* itself, names: it makes one of *wanted*."""
+        if id(node) in self.above:
+            return self.problem(node, path, _CONTAINS_ITSELF)
+        name = chosen.value
         try:
-            maker = components.find(chosen.value, slots, self.allow)
+            maker = components.find(name, wanted, self.allow)
         except components.NotFound as error:
-            return self.problem(chosen, path, f"{error}{self.nearest(chosen.value, slots)}")
+            return self.problem(chosen, path, f"{error}{self.nearest(name, wanted)}")
         if node is chosen:
             node = yaml.MappingNode("tag:yaml.org,2002:map", [], node.start_mark, node.end_mark)
-        return self.call(maker, node, path, ignore={"type"}, name=chosen.value)
+        return self.call(maker, node, path, ignore={"type"}, name=name)
 
     def nearest(self, name: str, slots: tuple[type, ...]) -> str:
         if "." in name:
@@ -245,7 +261,7 @@ class Checker:
             return None
         if isinstance(written, bool) and not isinstance(value, bool):
             return self.problem(node, path, f"input should not be true or false, got {node.value}")
-        return Late(written, hint) if "${" in str(written) else value
+        return FromEnvironment(written, hint) if "${" in str(written) else value
 
     def entries(self, node: yaml.Node, path: str) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
         """The keys and values of a mapping, merge keys (`<<: *anchor`) resolved."""
@@ -298,6 +314,27 @@ def item_of(hint: Any) -> Any:
     if inspect.isclass(origin) and issubclass(origin, Sequence) and arguments:
         if components.slots_in(arguments[0]) or components.is_part(arguments[0]):
             return arguments[0]
+    return None
+
+
+def _object_in(hint: Any) -> Any:
+    """The item's hint of a sequence of anything, such as `list[Client] | None`."""
+    for each in (hint, *typing.get_args(hint)):
+        origin, arguments = typing.get_origin(each), typing.get_args(each)
+        if inspect.isclass(origin) and issubclass(origin, Sequence) and arguments:
+            return arguments[0]
+    return Any
+
+
+def _import_path(node: yaml.Node) -> yaml.ScalarNode | None:
+    """The `type` of a mapping that is an import path: such a mapping is the call of a constructor."""
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    merged = [value for key, value in node.value if key.tag == "tag:yaml.org,2002:merge"]
+    for mapping in (node, *(each for each in merged if isinstance(each, yaml.MappingNode))):
+        for key, value in mapping.value:
+            if key.value == "type" and isinstance(value, yaml.ScalarNode):
+                return value if components.is_import_path(value.value) else None
     return None
 
 

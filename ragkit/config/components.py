@@ -9,6 +9,8 @@ integration is already a component.
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -16,9 +18,10 @@ import importlib.metadata
 import inspect
 import os
 import sys
+import textwrap
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from langchain_core.document_loaders import BaseLoader
@@ -104,15 +107,46 @@ def part_in(hint: Any) -> type | None:
     return next((each for each in typing.get_args(hint) if is_part(each)), None)
 
 
+def objects_in(hint: Any) -> tuple[type, ...] | None:
+    """The classes whose objects a hint of no slot accepts; empty if it accepts any, None if only a mapping is meant."""
+    if typing.get_origin(hint) is Annotated:
+        return objects_in(typing.get_args(hint)[0])
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    hints = [h for h in (typing.get_args(hint) if union else [hint]) if h is not type(None)]
+    classes: list[Any] = [typing.get_origin(h) or h for h in hints]
+    if any(not inspect.isclass(c) or c is Any or getattr(c, "_is_protocol", False) for c in classes):
+        return ()
+    if all(issubclass(c, Mapping) for c in classes):
+        return None
+    return () if object in classes else tuple(classes)
+
+
 def is_ours(maker: Maker) -> bool:
     """Does *maker* keep the contract of components: each argument stored unchanged under its own name?"""
     return maker.__module__.startswith("ragkit.") or is_part(maker) or any(m is maker for _, m in _components)
 
 
 def makes(maker: Maker) -> type:
-    """The class of the thing *maker* makes."""
-    made = maker if inspect.isclass(maker) else hints_of(maker).get("return")
+    """The class of the thing *maker* makes; `object` if its annotation does not tell.
+
+    A class method that is annotated with `Self`, a type variable or a base class makes the class that it is called on.
+    """
+    if inspect.isclass(maker):
+        return maker
+    made: Any = hints_of(maker).get("return")
+    owner = _owner(maker)
+    made = typing.get_origin(made) or made
+    if owner and (made is typing.Self or isinstance(made, TypeVar)):
+        return owner
+    if owner and inspect.isclass(made) and issubclass(owner, made):
+        return owner
     return made if inspect.isclass(made) else object
+
+
+def _owner(maker: Maker) -> type | None:
+    """The class that a class method is bound to."""
+    owner = getattr(maker, "__self__", None)
+    return owner if inspect.isclass(owner) else None
 
 
 def names(*slots: type) -> dict[str, Maker]:
@@ -127,50 +161,110 @@ def _named(slot: type) -> dict[str, Maker]:
 
 def name_of(maker: Maker) -> str:
     """What to write in YAML for *maker*: its short name, else its import path."""
+    if owner := _owner(maker):
+        return f"{owner.__module__}.{owner.__qualname__}.{maker.__name__}"
     return next((n for n, m in _components if m is maker), f"{maker.__module__}.{maker.__qualname__}")
+
+
+def is_import_path(name: str) -> bool:
+    return "." in name and all(part.isidentifier() for part in name.split("."))
 
 
 class NotFound(LookupError):
     """No component of that name or import path; the message says why."""
 
 
-def find(name: str, slots: tuple[type, ...], allow: typing.Collection[str] = ()) -> Maker:
-    """The component that *name* means where one of *slots* is wanted.
+def find(name: str, slots: tuple[type, ...], allow: Collection[str] = ()) -> Maker:
+    """The component that *name* means where one of *slots* is wanted: a short name or an import path.
 
-    A dotted name is imported only if its top-level package begins with `langchain_`, is in *allow*, or is listed in
-    the environment variable RAGKIT_ALLOW_IMPORT: a pipeline file is not trusted code.  Raises `NotFound`.
+    Raises `NotFound`.
     """
-    if "." not in name:
-        for slot in slots:
-            if name in _named(slot):
-                return _named(slot)[name]
-        try:
-            return names(*slots)[name]
-        except KeyError:
-            raise NotFound(f"no {_or(slots)} is called '{name}'") from None
-    package = name.partition(".")[0]
+    if "." in name:
+        return imported(name, slots, allow)
+    for slot in slots:
+        if name in _named(slot):
+            return _named(slot)[name]
+    try:
+        return names(*slots)[name]
+    except KeyError:
+        raise NotFound(f"no {_or(slots)} is called '{name}'") from None
+
+
+def imported(path: str, wanted: tuple[type, ...], allow: Collection[str] = ()) -> Maker:
+    """The class, function or class method at an import path, which makes one of *wanted* (anything, if that is empty).
+
+    Both the package that the path names and the one that defines what it leads to must begin with `langchain_`, be in
+    *allow*, or be listed in the environment variable RAGKIT_ALLOW_IMPORT: a pipeline file is not trusted code.
+    Raises `NotFound`.
+    """
+    _demand_allowed(path, allow)
+    maker = _at(path)
+    if not (inspect.isclass(maker) or inspect.isfunction(maker) or _owner(maker)):
+        raise NotFound(f"'{path}' is not a class, a class method or a function")
+    _demand_allowed(str(maker.__module__), allow)
+    if wanted and not any(issubclass(makes(maker), each) for each in wanted):
+        raise NotFound(f"'{path}' does not make a {_or(wanted)}")
+    return typing.cast(Maker, maker)
+
+
+def _demand_allowed(path: str, allow: Collection[str]) -> None:
+    package = path.partition(".")[0]
     allowed = {*allow, *os.environ.get("RAGKIT_ALLOW_IMPORT", "").replace(",", " ").split()}
     if not package.startswith("langchain_") and package not in allowed:
         raise NotFound(
             f"importing '{package}' is not allowed; if you trust it, pass --allow-import {package}"
         )
-    module, _, attribute = name.rpartition(".")
+
+
+def _at(path: str) -> Any:
+    """What `package.module.Class.method` leads to: the longest prefix that is a module, then attributes of classes."""
+    if not is_import_path(path):
+        raise NotFound(f"'{path}' is not an import path such as package.module.Class")
+    parts = path.split(".")
+    owner: Any = None
     try:
-        maker: Maker = getattr(importlib.import_module(module), attribute)
+        found, depth = _module(parts)
+        for part in parts[depth:]:
+            if owner is not None and not inspect.isclass(found):  # such as the `os` that a module imports
+                raise NotFound(f"'{'.'.join(parts[:depth])}' is not a class")
+            owner, found = found, getattr(found, part)
+            depth += 1
     except ImportError as error:
-        raise NotFound(f"cannot import '{name}': {error}; is the package installed?") from None
+        raise NotFound(f"cannot import '{path}': {error}; is the package installed?") from None
     except AttributeError:
-        raise NotFound(f"'{module}' has no '{attribute}'") from None
-    if not (callable(maker) and any(issubclass(makes(maker), slot) for slot in slots)):
-        raise NotFound(f"'{name}' does not make a {_or(slots)}")
-    return maker
+        raise NotFound(f"'{'.'.join(parts[:depth])}' has no '{parts[depth]}'") from None
+    static = inspect.isclass(owner) and isinstance(inspect.getattr_static(owner, parts[-1]), staticmethod)
+    if inspect.isclass(owner) and inspect.isfunction(found) and not static:
+        raise NotFound(f"'{path}' is a method of an object; only class methods can be called here")
+    return found
+
+
+def _module(parts: Sequence[str]) -> tuple[Any, int]:
+    """The module that the longest importable prefix of *parts* names, and the length of that prefix."""
+    for length in range(len(parts) - 1, 0, -1):
+        name = ".".join(parts[:length])
+        try:
+            return importlib.import_module(name), length
+        except ModuleNotFoundError as error:
+            missing = error.name or ""  # a class, if the prefix was too long; else a dependency of the module
+            if length == 1 or not f"{name}.".startswith(f"{missing}.") or missing == parts[0]:
+                raise
+    raise ImportError(f"'{parts[0]}' is no module")
 
 
 @functools.cache
 def load_entry_points() -> None:
-    """Import what other packages offer: an entry point names a module, class or function to import."""
+    """Import what other packages offer: an entry point names a module, class or function to import.
+
+    Raises `UsageError` for one that cannot be imported.
+    """
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        found = point.load()
+        try:
+            found = point.load()
+        except Exception as error:
+            raise UsageError(
+                f"the plug-in '{point.value}' cannot be imported ({error}); repair or uninstall its package"
+            ) from error
         if callable(found) and not any(m is found for _, m in _components):
             component(point.name)(found)
 
@@ -197,18 +291,64 @@ def parameters(maker: Maker) -> dict[str, Parameter]:
         }
     if dataclasses.is_dataclass(maker):
         hints = hints_of(maker)
-        return {f.name: Parameter(hints[f.name], _default_of(f)) for f in dataclasses.fields(maker) if f.init}
-    found: dict[str, Parameter] = {}
-    for function in (vars(c).get("__init__") for c in maker.__mro__) if inspect.isclass(maker) else [maker]:
-        if function is None:
+        return {
+            f.name: Parameter(hints.get(f.name, Any), _default_of(f))
+            for f in dataclasses.fields(maker)
+            if f.init
+        }
+    return _of_class(maker.__mro__) if inspect.isclass(maker) else _signed(maker)
+
+
+def _of_class(classes: Sequence[type]) -> dict[str, Parameter]:
+    """The arguments of the first `__init__` among *classes*, a class and those that it is derived from."""
+    for at, each in enumerate(classes):
+        if "__init__" in vars(each):
+            return _signed(vars(each)["__init__"], classes[at + 1 :])
+    return {}
+
+
+def _signed(function: Maker, above: Sequence[type] = ()) -> dict[str, Parameter]:
+    """The arguments in a function's signature, and those that it takes as `**kwargs`; *above*: its class's bases."""
+    hints, signature = hints_of(function), inspect.signature(function).parameters.values()
+    found = {
+        p.name: Parameter(hints.get(p.name, Any), p.default)
+        for p in signature
+        if p.name != "self" and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    }
+    keywords = [p.name for p in signature if p.kind is p.VAR_KEYWORD]
+    return _joined(found, _passed_on(function, keywords[0], above)) if keywords else found
+
+
+def _passed_on(maker: Maker, keywords: str, above: Sequence[type]) -> dict[str, Parameter]:
+    """The arguments of what a function calls with its `**kwargs`: of a class, or of the `__init__` of its base class.
+
+    Where its source does not tell, the base class is taken to be called.
+    """
+    function = inspect.unwrap(getattr(maker, "__func__", maker))
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return _of_class(above)
+    known = dict(function.__globals__)
+    if owner := _owner(maker):
+        known[next(iter(inspect.signature(function).parameters))] = owner
+    found: dict[str, Parameter] | None = None
+    for call in ast.walk(tree):
+        given = (
+            {k.arg or ast.unparse(k.value) for k in call.keywords} if isinstance(call, ast.Call) else set()
+        )
+        if keywords not in given or not isinstance(call, ast.Call):
             continue
-        hints, signature = hints_of(function), inspect.signature(function).parameters.values()
-        for p in signature:
-            if p.name != "self" and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
-                found.setdefault(p.name, Parameter(hints.get(p.name, Any), p.default))
-        if all(p.kind is not p.VAR_KEYWORD for p in signature):
-            break  # otherwise **kwargs go on to the next base class
-    return found
+        called: Any = known.get(call.func.id) if isinstance(call.func, ast.Name) else None
+        taken = parameters(called) if isinstance(called, type) else {}
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "__init__":
+            taken = _of_class(above)
+        found = _joined(found or {}, {name: p for name, p in taken.items() if name not in given})
+    return _of_class(above) if found is None else found
+
+
+def _joined(first: dict[str, Parameter], second: dict[str, Parameter]) -> dict[str, Parameter]:
+    return first | {name: parameter for name, parameter in second.items() if name not in first}
 
 
 # Fields that every LangChain runnable has and that no pipeline file sets.
@@ -240,46 +380,27 @@ def _default_of(field: dataclasses.Field[Any]) -> Any:
 
 
 def hints_of(maker: Maker) -> dict[str, Any]:
-    """The type hints of a class or function; `Any` for one whose name was imported only under TYPE_CHECKING."""
-    try:
+    """The type hints of a class or function.
+
+    One that cannot be resolved, such as a name that is imported only under TYPE_CHECKING, is left out, unless it is the
+    name of a slot's type.
+    """
+    with contextlib.suppress(Exception):  # whatever the evaluation of an annotation raises
         return typing.get_type_hints(maker, include_extras=True)
-    except NameError:
-        owners = reversed(maker.__mro__) if inspect.isclass(maker) else [inspect.unwrap(maker)]
-        return {
-            name: _resolved(owner, name, hint)
-            for owner in owners
-            for name, hint in inspect.get_annotations(owner).items()
-        }
-
-
-def _resolved(owner: Maker, name: str, hint: Any) -> Any:
-    """One hint of *owner* by itself."""
-    alone = types.SimpleNamespace(__annotations__={name: hint})
-    try:
-        return typing.get_type_hints(
-            alone, vars(sys.modules[owner.__module__]), dict(vars(owner)), include_extras=True
-        )[name]
-    except NameError:
-        return Any
+    found: dict[str, Any] = {}
+    for owner in reversed(maker.__mro__) if inspect.isclass(maker) else [maker]:
+        known = {s.__name__: s for s in _interfaces} | vars(sys.modules[owner.__module__])
+        for name, hint in inspect.get_annotations(owner).items():
+            one = types.SimpleNamespace(__annotations__={name: hint})
+            with contextlib.suppress(Exception):
+                found |= typing.get_type_hints(one, known, include_extras=True)
+    return found
 
 
 def summary(maker: Maker) -> str:
     """The first sentence of a component's docstring."""
     text = inspect.getdoc(maker) or ""
     return " ".join(text.split("\n\n")[0].split())
-
-
-def described(name: str) -> list[tuple[type, Maker]]:
-    """The (slot, maker) pairs that *name* stands for; raises `UsageError` if there is none."""
-    found = [
-        (slot, maker)
-        for slot in interfaces()
-        for n, maker in registered()
-        if n == name and issubclass(makes(maker), slot)
-    ]
-    if not found:
-        raise UsageError(f"no component is called '{name}'; `ragkit components` lists them all")
-    return found
 
 
 def _or(slots: tuple[type, ...]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +22,10 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """A checked constructor call that has not been made yet."""
+    """A checked constructor call that has not been made yet.
+
+    `name` is what YAML writes as its `type`; empty where YAML need not choose.
+    """
 
     maker: components.Maker
     arguments: dict[str, Any]
@@ -29,7 +34,7 @@ class Spec:
 
 
 @dataclasses.dataclass(frozen=True)
-class Late:
+class FromEnvironment:
     """A value that names environment variables: kept as written, so that a dump holds no secret."""
 
     written: Any
@@ -60,7 +65,7 @@ def build(value: Any, made: list[tuple[Spec, Any]] | None = None) -> Any:
     made = [] if made is None else made
     if isinstance(value, list):
         return [build(v, made) for v in value]
-    if isinstance(value, Late):
+    if isinstance(value, FromEnvironment):
         return validated(value.hint, value.written)
     if not isinstance(value, Spec):
         return value
@@ -70,12 +75,11 @@ def build(value: Any, made: list[tuple[Spec, Any]] | None = None) -> Any:
     arguments = {name: build(v, made) for name, v in value.arguments.items()}
     try:
         instance = value.maker(**arguments)
-    except (ValueError, TypeError, ImportError) as error:  # pydantic's ValidationError is a ValueError
-        if value.place is None:
+    except Exception as error:
+        refused = isinstance(error, (ValueError, TypeError, ImportError))  # pydantic's errors are ValueErrors
+        if value.place is None or (components.is_ours(value.maker) and not refused):
             raise
-        label = (
-            "" if components.is_part(value.maker) or value.name.startswith("ragkit.") else f"{value.name}: "
-        )
+        label = f"{value.name}: " if value.name else ""
         raise Refused(value.place, f"{label}{_first_line(error)}") from error
     remember(instance, value)
     made.append((value, instance))
@@ -89,13 +93,18 @@ def _first_line(error: Exception) -> str:
 
 
 def remember(instance: Any, spec: Spec) -> None:
-    object.__setattr__(instance, "_ragkit_spec", spec)
+    with contextlib.suppress(
+        AttributeError, TypeError
+    ):  # an object with slots, which only its holder's spec describes
+        object.__setattr__(instance, "_ragkit_spec", spec)
 
 
 def describe(value: Any, path: str = "", defaults: bool = False) -> Any:
     """*value* as plain data: the constructor arguments that differ from their defaults (or all of them)."""
-    if isinstance(value, Late):
+    if isinstance(value, FromEnvironment):
         return value.written
+    if isinstance(value, Enum):
+        return describe(value.value)
     if value is None or isinstance(value, str | int | float | bool):
         return value
     if isinstance(value, Path | Where):
@@ -130,7 +139,7 @@ def describe(value: Any, path: str = "", defaults: bool = False) -> Any:
             if n not in known or known[n].required or not _same(v, known[n].default)
         }
     arguments = {name: describe(v, joined(path, name), defaults) for name, v in written.items()}
-    return {"type": spec.name, **arguments} if components.is_slot(components.makes(spec.maker)) else arguments
+    return {"type": spec.name, **arguments} if spec.name else arguments
 
 
 def identify(value: Any) -> str:
@@ -162,11 +171,8 @@ def _read_back(value: Any, path: str) -> Spec:
     maker: components.Maker = type(value)
     if not components.is_ours(maker):
         raise TypeError(_cannot_write(value, path))
-    return Spec(
-        maker,
-        {name: getattr(value, name) for name in components.parameters(maker)},
-        components.name_of(maker),
-    )
+    arguments = {name: getattr(value, name) for name in components.parameters(maker)}
+    return Spec(maker, arguments, components.name_of(maker) if components.is_slot(maker) else "")
 
 
 def _cannot_write(value: Any, path: str) -> str:

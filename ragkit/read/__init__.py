@@ -1,1 +1,111 @@
-"""Files to papers: which files there are, the formats that read them, and the process that does it."""
+"""Where papers come from: the interface that an ingest reads through, and LangChain's loaders behind it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from langchain_core.document_loaders import BaseLoader
+from langchain_core.documents import Document
+
+from ragkit.config.spec import describe
+from ragkit.document import digest
+from ragkit.errors import UsageError
+
+
+class PaperSource(BaseLoader, ABC):
+    """What papers are read from, unit by unit: files, pages or records, each with a URI.
+
+    A unit is read again only if its digest has changed, and one that cannot be read (`LoadError`) fails alone.
+    """
+
+    @abstractmethod
+    def find(self, paths: Sequence[str | Path] = ()) -> list[str]:
+        """The URIs of all units that the configuration names and of those in *paths*, each once, in order.
+
+        Raises `UsageError` for a path that is not there or that is no path of this source.
+        """
+
+    @abstractmethod
+    def digest(self, uri: str) -> str:
+        """A digest of a unit's content.  Raises `LoadError` with the reason if it cannot be read."""
+
+    @abstractmethod
+    def read(self, uri: str) -> Iterator[list[Document]]:
+        """The papers of a unit, in batches, in order.  Raises `LoadError` with the reason if it cannot be read."""
+
+    @contextmanager
+    def reading(self) -> Iterator[Callable[[str], Iterator[list[Document]]]]:
+        """`read`, for many units: what a source needs only while it reads, such as a process, lives in this context."""
+        yield self.read
+
+    @abstractmethod
+    def gone(self, uris: Iterable[str], paths: Sequence[str | Path] = ()) -> list[str]:
+        """Those of *uris*, which were read before, that no longer exist; only those in *paths*, if there are any.
+
+        It is asked after `find`.
+        """
+
+    @property
+    def settings(self) -> str:
+        """A text that is the same for the same way of reading; a unit is read again if it changes."""
+        return settings_of(self)
+
+    def lazy_load(self) -> Iterator[Document]:
+        for uri in self.find():
+            for batch in self.read(uri):
+                yield from batch
+
+
+class LoadedSource(PaperSource):
+    """The documents of a LangChain loader: each `source` in their metadata is a unit.
+
+    The loader is asked once, by `find`, and takes no paths.
+    """
+
+    def __init__(self, loader: BaseLoader) -> None:
+        self.loader = loader
+        self._documents: dict[str, list[Document]] = {}
+
+    @property
+    def settings(self) -> str:
+        return settings_of(self.loader)
+
+    def find(self, paths: Sequence[str | Path] = ()) -> list[str]:
+        if paths:
+            raise UsageError(
+                f"'{paths[0]}' cannot be ingested: this configuration loads with {self._name}, which takes no paths"
+            )
+        self._documents = {}
+        for document in self.loader.lazy_load():
+            self._documents.setdefault(str(document.metadata.get("source", self._name)), []).append(document)
+        return list(self._documents)
+
+    def digest(self, uri: str) -> str:
+        return digest(*(document.page_content for document in self._documents[uri]))
+
+    def read(self, uri: str) -> Iterator[list[Document]]:
+        yield self._documents[uri]
+
+    def gone(self, uris: Iterable[str], paths: Sequence[str | Path] = ()) -> list[str]:
+        """What the loader no longer brings, except files that exist: they were read with another configuration."""
+        return [uri for uri in uris if uri not in self._documents and not Path(uri).exists()]
+
+    @property
+    def _name(self) -> str:
+        return type(self.loader).__name__
+
+
+def settings_of(loader: BaseLoader) -> str:
+    """A loader as a pipeline file describes it; one that no file describes is known by its class."""
+    try:
+        return str(describe(loader))
+    except TypeError:
+        return type(loader).__qualname__
+
+
+def source_of(loader: BaseLoader) -> PaperSource:
+    """What an ingest reads from when a pipeline file names *loader*."""
+    return loader if isinstance(loader, PaperSource) else LoadedSource(loader)

@@ -5,29 +5,29 @@ from __future__ import annotations
 import codecs
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 
-from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 from pydantic import PositiveFloat, PositiveInt
 
+import ragkit.read.formats.bibliography
+import ragkit.read.formats.docx
+import ragkit.read.formats.html
+import ragkit.read.formats.jats
+import ragkit.read.formats.latex
+import ragkit.read.formats.markdown
+import ragkit.read.formats.pdf
+import ragkit.read.formats.plain
+import ragkit.read.formats.records  # noqa: F401
 from ragkit.config.components import component
+from ragkit.config.spec import describe
 from ragkit.errors import LoadError, UsageError
-from ragkit.read.formats import HEAD, FileFormat, ProjectFormat
-from ragkit.read.formats.bibliography import BibTex, Ris
-from ragkit.read.formats.docx import Docx
-from ragkit.read.formats.html import Html
-from ragkit.read.formats.jats import Jats
-from ragkit.read.formats.latex import Latex
-from ragkit.read.formats.markdown import Markdown
-from ragkit.read.formats.page import PaperPage
-from ragkit.read.formats.pdf import Pdf
-from ragkit.read.formats.plain import PlainText
-from ragkit.read.formats.records import Csv, JsonLines
+from ragkit.read import PaperSource, settings_of
+from ragkit.read.formats import HEAD, FileFormat, ProjectFormat, registered_formats
 
 _PROJECTS = (".tex", ".ltx", ".latex")  # what a file that takes in others is called
 _COMPANIONS = 500  # files that one paper takes in
@@ -35,38 +35,34 @@ _COMPANIONS = 500  # files that one paper takes in
 
 @component("files")
 @dataclass(frozen=True)
-class Files(BaseLoader):
+class Files(PaperSource):
     """Files and the folders they are in, each read by the first of `formats` that recognises its content.
 
+    Without `formats`, all that are registered are asked in order of their priority, those of installed plug-ins included.
     Hidden files and folders are passed over.  `paths` are read by every ingest, before those named in the call.  An
     ingest reads in a process of its own: a file from which no paper comes for `seconds_a_file`, or which takes more than
     `megabytes_a_file` of memory, fails.
     """
 
     paths: Sequence[str] = ()
-    formats: Sequence[FileFormat] = (
-        Pdf(),
-        PaperPage(),
-        Jats(),
-        Html(),
-        Docx(),
-        JsonLines(),
-        Csv(),
-        BibTex(),
-        Ris(),
-        Latex(),
-        Markdown(),
-        PlainText(),
-    )
+    formats: Sequence[FileFormat] = ()
     seconds_a_file: PositiveFloat = 120.0
     megabytes_a_file: PositiveInt = 4000
 
-    def lazy_load(self) -> Iterator[Document]:
-        for path in self.find(self.paths):
-            yield from self.read(path)[1]
+    @property
+    def ordered_formats(self) -> Sequence[FileFormat]:
+        """The formats in the order in which they are asked."""
+        return self.formats or registered_formats()
 
-    def find(self, paths: Sequence[str | Path]) -> list[Path]:
-        """Every file under *paths*, absolute, each once, in order.  Raises `UsageError` for a path that is not there."""
+    @property
+    def settings(self) -> str:
+        return f"{settings_of(self)} {describe(list(self.ordered_formats))}"
+
+    def find(self, paths: Sequence[str | Path] = ()) -> list[str]:
+        return [str(path) for path in self.under([*self.paths, *paths])]
+
+    def under(self, paths: Sequence[str | Path]) -> list[Path]:
+        """Every file in *paths*, absolute, each once, in order.  Raises `UsageError` for a path that is not there."""
         found: dict[Path, None] = {}
         for path in map(Path, paths):
             if path.is_dir():
@@ -78,17 +74,34 @@ class Files(BaseLoader):
         parts = {part for path in found if path.suffix.lower() in _PROJECTS for part in self._parts(path)}
         return [path for path in found if path not in parts]
 
-    def digest(self, path: Path) -> str:
-        """What a file's content is known by, that of the files which it takes in included.  Raises `LoadError`."""
+    def digest(self, uri: str | Path) -> str:
+        """A digest of a file's content and that of the files which it takes in.  Raises `LoadError`."""
+        path = Path(uri)
         if path.suffix.lower() in _PROJECTS:
             content = self.content(path)
             return self._digest(content, self._companions(path, content))
         with self._opened(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def read(self, path: Path) -> tuple[str, list[Document]]:
-        """The digest of a file's content and the papers that it lists.  Raises `LoadError` with the reason."""
-        return self.digest(path), list(self.each(path))
+    def read(self, uri: str) -> Iterator[list[Document]]:
+        yield list(self.each(Path(uri)))
+
+    @contextmanager
+    def reading(self) -> Iterator[Callable[[str], Iterator[list[Document]]]]:
+        """`read` in a process of its own, with the limits of this loader."""
+        from ragkit.read.process import Reader
+
+        with Reader(self) as reader:
+            yield reader.papers
+
+    def gone(self, uris: Iterable[str], paths: Sequence[str | Path] = ()) -> list[str]:
+        folders = [Path(path).resolve() for path in paths]
+        return [
+            uri
+            for uri in uris
+            if not Path(uri).exists()
+            and (not folders or any(Path(uri).is_relative_to(each) for each in folders))
+        ]
 
     def each(self, path: Path) -> Iterator[Document]:
         """The papers that a file lists, one after another.  Raises `LoadError` with the reason."""
@@ -119,7 +132,7 @@ class Files(BaseLoader):
             ) from error
 
     def _format(self, path: Path, content: bytes) -> FileFormat | None:
-        return next((f for f in self.formats if f.recognises(path.name, content[:HEAD])), None)
+        return next((f for f in self.ordered_formats if f.recognises(path.name, content[:HEAD])), None)
 
     def _companions(self, path: Path, content: bytes) -> dict[str, bytes]:
         """The files that a paper's file takes in, and those that they take in: all under its own folder, those that there are."""

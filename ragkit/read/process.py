@@ -7,6 +7,7 @@ a new process.  What is read comes back as JSON while the rest is still being re
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
 import os
@@ -21,12 +22,14 @@ import time
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 
 from ragkit.errors import LoadError
-from ragkit.read.files import Files
+
+if TYPE_CHECKING:
+    from ragkit.read.files import Files
 
 log = logging.getLogger("ragkit")
 
@@ -53,15 +56,15 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def papers(self, path: Path) -> Iterator[list[Document]]:
-        """The papers that a file lists, some at a time.  Raises `LoadError` with the reason."""
+    def papers(self, uri: str | Path) -> Iterator[list[Document]]:
+        """The papers that a file lists, in batches.  Raises `LoadError` with the reason."""
         given = self._pickled
         if given is None:
-            yield self.files.read(path)[1]
+            yield from self.files.read(str(uri))
             return
         try:
             process = self._process or self._begin(given)
-            self._send(process, str(path))
+            self._send(process, str(uri))
             while True:
                 kind, said = self._receive(process, self.files.seconds_a_file)
                 if kind == "papers":
@@ -77,21 +80,20 @@ class Reader:
 
     @cached_property
     def _pickled(self) -> bytes | None:
-        """The loader for the other process; None, with one warning, where only this process knows it or one of its formats."""
-        for part in (*self.files.formats, self.files):
-            try:
-                if type(part).__module__ == "__main__":
-                    raise pickle.PicklingError("the other process has another __main__")
-                given = pickle.dumps(part)
-            except Exception:  # whatever an object that cannot be pickled raises
-                log.warning(
-                    "the %s %s cannot be handed to a reader process (it cannot be pickled, or is defined in __main__), so files are read in"
-                    " this process: without limits of time and memory, and a crash ends the run; define it at the top level of a module",
-                    "loader" if part is self.files else "format",
-                    type(part).__qualname__.rpartition(".")[2],
-                )
-                return None
-        return given
+        """The loader, for the other process; None, with a warning, if only this process knows one of its formats."""
+        formats = self.files.ordered_formats  # a plug-in may be registered in this process only
+        here = [type(part) for part in (self.files, *formats) if type(part).__module__ == "__main__"]
+        try:
+            if not here:
+                return pickle.dumps(dataclasses.replace(self.files, formats=formats))
+            reason = f"{here[0].__name__} is defined in __main__; move it to a module"
+        except Exception as error:  # whatever an object that cannot be pickled raises
+            reason = f"they cannot be pickled ({error})"
+        log.warning(
+            "files are read without limits on time and memory, since the formats need this process: %s",
+            reason,
+        )
+        return None
 
     def _begin(self, given: bytes) -> subprocess.Popen[bytes]:
         self._process = process = subprocess.Popen(

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 
-from ragkit.document import normalised_title, sources_of, title_of
+from ragkit.document import sources_of, title_of
 from ragkit.errors import LoadError, UsageError
 from ragkit.read.files import Files
+from ragkit.read.formats.html import Html
 
 GLASS = (
     "Bridges of glass carry people over deep valleys and show them the ground below. In this work we measure how many people a"
@@ -31,7 +32,7 @@ def read(folder: Path, content: str | bytes, name: str = "page.txt") -> list[Doc
     """What a file with this content lists; the text of each paper is that of the file at its offsets."""
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    _, papers = Files().read(path)
+    papers = list(Files().each(path))
     text = path.read_bytes().decode(
         "utf-16" if path.read_bytes().startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     )
@@ -54,126 +55,6 @@ def refusal(folder: Path, content: str | bytes, name: str = "page.txt") -> str:
     with pytest.raises(LoadError) as error:
         read(folder, content, name)
     return str(error.value)
-
-
-# --- paper pages
-
-SPACED = f"""new
-
-Get trending papers in your email inbox!
-
-Subscribe
-
-byAK and the research community
-
-Mar 17
-
-How Many People Does a Glass Bridge Carry?
-
-{GLASS}
-
-Trains on Steel
-
-{STEEL}
-
-Roofs Over Bridges: Wood, Rain and "Slate"
-
-{WOOD}
-"""
-GLUED = f"""Get trending papers in your email inbox once a day!
-Get trending papers in your email inbox!
-SubscribeHow Many People Does a Glass Bridge Carry?
-{GLASS}
-Trains on Steel
-{STEEL}
-Roofs Over Bridges: Wood, Rain and "Slate"
-{WOOD}
-"""
-THREE = [
-    ("How Many People Does a Glass Bridge Carry?", GLASS),
-    ("Trains on Steel", STEEL),
-    ('Roofs Over Bridges: Wood, Rain and "Slate"', WOOD),
-]
-
-
-@pytest.mark.parametrize("page", [SPACED, GLUED])
-@pytest.mark.parametrize("name", ["page.txt", "page.html", "readme.md", "page"])
-def test_a_paper_page_is_told_by_its_content_and_lists_its_papers(
-    tmp_path: Path, page: str, name: str
-) -> None:
-    assert listed(tmp_path, page, name) == THREE
-
-
-@pytest.mark.parametrize("page", [SPACED, GLUED])
-def test_a_paper_page_may_have_other_line_ends_a_byte_order_mark_or_utf_16(tmp_path: Path, page: str) -> None:
-    crlf = page.replace("\n", "\r\n")
-    assert listed(tmp_path, crlf) == THREE
-    assert listed(tmp_path, codecs.BOM_UTF8 + crlf.encode()) == THREE
-    assert listed(tmp_path, page.encode("utf-16")) == THREE
-
-
-@pytest.mark.parametrize(
-    "title", ["“Glass” or Death", "(In)stability of Glass", "iGlass: Small Bridges", "$\\mu$Bridge", "Glass"]
-)
-def test_the_first_title_is_freed_from_the_word_it_is_glued_to(tmp_path: Path, title: str) -> None:
-    page = GLUED.replace("How Many People Does a Glass Bridge Carry?", title)
-    assert listed(tmp_path, page) == [(title, GLASS), *THREE[1:]]
-
-
-def test_only_the_first_title_is_freed(tmp_path: Path) -> None:
-    page = SPACED.replace("Trains on Steel", "Subscribers on Steel")
-    assert listed(tmp_path, page)[1] == ("Subscribers on Steel", STEEL)
-
-
-@pytest.mark.parametrize("page", [SPACED, GLUED])
-def test_a_title_without_an_abstract_is_a_paper_without_text(tmp_path: Path, page: str) -> None:
-    assert listed(tmp_path, page.replace(STEEL, "").replace(WOOD, "")) == [
-        THREE[0],
-        ("Trains on Steel", ""),
-        (THREE[2][0], ""),
-    ]
-
-
-@pytest.mark.parametrize("page", [SPACED, GLUED])
-@pytest.mark.parametrize("newline", ["\n", "\n\n", "\r\n"])
-def test_an_abstract_of_several_lines_is_one_text(tmp_path: Path, page: str, newline: str) -> None:
-    broken = GLASS.replace("below. In", f"below.{newline}In")
-    assert listed(tmp_path, page.replace(GLASS, broken)) == [(THREE[0][0], broken), *THREE[1:]]
-
-
-@pytest.mark.parametrize(
-    "abstract",
-    [
-        "Short abstracts have two sentences. Some of them are very short.",
-        "An abstract of a single sentence says that bridges of glass break.",
-        "We ask whether “a bridge of glass is a bridge”. We say that it “is.”",
-        "Do bridges of glass break at night? Nobody knows, and nobody will!",
-    ],
-)
-def test_an_abstract_may_be_short(tmp_path: Path, abstract: str) -> None:
-    assert listed(tmp_path, GLUED.replace(STEEL, abstract))[1] == ("Trains on Steel", abstract)
-
-
-def test_a_long_title_that_asks_is_a_title(tmp_path: Path) -> None:
-    title = "What Do We Know of Bridges That Are Made of Glass and Carry People Over Deep Valleys?"
-    assert listed(tmp_path, GLUED.replace("Trains on Steel", title))[1] == (title, STEEL)
-
-
-def test_a_page_about_subscribing_that_lists_nothing_is_a_text(tmp_path: Path) -> None:
-    text = "Subscribe\n\nGet trending papers in your email inbox!\n"
-    assert listed(tmp_path, text) == [("Subscribe", "Get trending papers in your email inbox!")]
-
-
-def test_the_shared_pages_list_what_their_readme_says(real_papers: Path) -> None:
-    titles = []
-    for path in Files().find([real_papers]):
-        text = path.read_bytes().decode()
-        for paper in Files().read(path)[1]:
-            [source] = sources_of(paper)
-            assert text[source["start"] : source["end"]] == paper.page_content
-            assert len(paper.page_content) > 250
-            titles.append(normalised_title(title_of(paper)))
-    assert (len(titles), len(set(titles))) == (392, 322)
 
 
 # --- Markdown
@@ -395,7 +276,7 @@ def test_a_binary_file_is_refused(tmp_path: Path) -> None:
 def test_no_configured_format_may_recognise_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Text.")
     with pytest.raises(LoadError, match="none of the configured formats recognises it"):
-        Files(formats=()).read(tmp_path / "a.txt")
+        list(Files(formats=[Html()]).each(tmp_path / "a.txt"))
 
 
 def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
@@ -403,15 +284,15 @@ def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path: Path) -> No
     (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
     for name in ("pipe", "nowhere"):
         with pytest.raises(LoadError, match="it is not a regular file"):
-            Files().read(tmp_path / name)
+            list(Files().each(tmp_path / name))
 
 
 def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"gl\xe4ser.txt")
     path.write_text("Text.")
-    assert Files().find([tmp_path]) == [path]
+    assert Files().under([tmp_path]) == [path]
     with pytest.raises(LoadError, match="its name is not UTF-8; rename it"):
-        Files().read(path)
+        list(Files().each(path))
 
 
 @contextmanager
@@ -442,9 +323,9 @@ def test_what_one_may_not_read_is_refused_and_never_passed_over() -> None:
         (folder / "blind").chmod(0o444)
         (folder / "closed").chmod(0o000)
         refused = {}
-        for path in Files().find([folder]):
+        for path in Files().under([folder]):
             with pytest.raises(LoadError) as error:
-                Files().read(path)
+                list(Files().each(path))
             refused[str(path.relative_to(folder))] = str(error.value)
     assert refused == {
         "b.txt": "it cannot be read: Permission denied",
@@ -458,7 +339,7 @@ def test_what_one_may_not_read_is_refused_and_never_passed_over() -> None:
 
 def test_a_path_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"there is no file or folder '{tmp_path}/none'"):
-        Files().find([tmp_path, tmp_path / "none"])
+        Files().under([tmp_path, tmp_path / "none"])
 
 
 def test_files_are_found_in_order_each_once_and_hidden_ones_are_passed_over(tmp_path: Path) -> None:
@@ -466,24 +347,24 @@ def test_files_are_found_in_order_each_once_and_hidden_ones_are_passed_over(tmp_
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("Text.")
     every = [tmp_path / name for name in ("a.txt", "z.txt", "b/a.txt", "b/c.txt")]
-    assert Files().find([tmp_path]) == every
-    assert Files().find([tmp_path / "z.txt", tmp_path / "b", tmp_path, tmp_path / "b" / ".." / "z.txt"]) == [
+    assert Files().under([tmp_path]) == every
+    assert Files().under([tmp_path / "z.txt", tmp_path / "b", tmp_path, tmp_path / "b" / ".." / "z.txt"]) == [
         every[1],
         *every[2:],
         every[0],
     ]
-    assert Files().find([tmp_path / "b" / ".x.txt", tmp_path / ".hidden"]) == [
+    assert Files().under([tmp_path / "b" / ".x.txt", tmp_path / ".hidden"]) == [
         tmp_path / "b" / ".x.txt",
         tmp_path / ".hidden" / "x.txt",
     ]
-    assert Files().find([]) == []
+    assert Files().under([]) == []
 
 
 def test_a_folder_that_is_linked_into_itself_ends(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Text.")
     (tmp_path / "loop").symlink_to(tmp_path)
     (tmp_path / "self").symlink_to(tmp_path / "self")
-    assert Files().find([tmp_path]) == [tmp_path / "a.txt", tmp_path / "self"]
+    assert Files().under([tmp_path]) == [tmp_path / "a.txt", tmp_path / "self"]
 
 
 def test_paths_may_be_relative_and_are_found_absolute(
@@ -491,19 +372,22 @@ def test_paths_may_be_relative_and_are_found_absolute(
 ) -> None:
     (tmp_path / "a.txt").write_text("Text.")
     monkeypatch.chdir(tmp_path)
-    assert Files().find(["a.txt"]) == Files().find(["."]) == [tmp_path / "a.txt"]
+    assert Files().under(["a.txt"]) == Files().under(["."]) == [tmp_path / "a.txt"]
 
 
 def test_the_configured_paths_are_loaded(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("# Glass\n\nThey carry people.")
-    (tmp_path / "b.txt").write_text(GLUED)
+    (tmp_path / "b.txt").write_text("Steel\n\nThey do not.")
     loaded = Files(paths=[str(tmp_path)]).load()
-    assert [(title_of(p), p.page_content) for p in loaded] == [("Glass", "They carry people."), *THREE]
+    assert [(title_of(p), p.page_content) for p in loaded] == [
+        ("Glass", "They carry people."),
+        ("Steel", "They do not."),
+    ]
 
 
 def test_the_digest_of_a_file_changes_with_its_content(tmp_path: Path) -> None:
     digests = []
     for text in ("Text.", "Text. ", "Text."):
         (tmp_path / "a.txt").write_text(text)
-        digests.append(Files().read(tmp_path / "a.txt")[0])
+        digests.append(Files().digest(tmp_path / "a.txt"))
     assert digests[0] == digests[2] != digests[1]

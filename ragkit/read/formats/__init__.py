@@ -5,26 +5,35 @@ A format cleans as it reads, and keeps for every piece of text where in the file
 
 from __future__ import annotations
 
+import functools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.document_loaders import BaseBlobParser, Blob
 from langchain_core.documents import Document
 
+from ragkit.config import components
 from ragkit.config.components import interface
 from ragkit.errors import LoadError
 from ragkit.text.words import trimmed
 
 HEAD = 65_536
-"""How many bytes of a file a format is told by."""
+"""The number of bytes at a file's beginning that a format is recognised by."""
 
 
 @interface
 class FileFormat(BaseBlobParser, ABC):
-    """One kind of file, told by its content."""
+    """One kind of file, recognised by its content."""
+
+    priority: ClassVar[int] = 0
+    """Of several formats that recognise a file, the one with the lowest number reads it.
+
+    Those of ragkit have 10 (PDF) to 1000 (plain text, which recognises anything); others are asked before them unless
+    they say otherwise.
+    """
 
     @abstractmethod
     def recognises(self, name: str, head: bytes) -> bool:
@@ -36,6 +45,22 @@ class FileFormat(BaseBlobParser, ABC):
 
     def lazy_parse(self, blob: Blob) -> Iterator[Document]:
         return self.papers(Path(str(blob.source or "")).name, blob.as_bytes())
+
+
+def registered_formats() -> tuple[FileFormat, ...]:
+    """Every format that needs no arguments, those of installed plug-ins included, in the order in which they are asked."""
+    return _by_priority(tuple(components.registered()))
+
+
+@functools.lru_cache(maxsize=1)
+def _by_priority(registered: tuple[tuple[str, components.Maker], ...]) -> tuple[FileFormat, ...]:
+    formats: list[tuple[int, str, FileFormat]] = []
+    for name, maker in registered:
+        needed = [p for p in components.parameters(maker).values() if p.required]
+        if issubclass(components.makes(maker), FileFormat) and not needed:
+            made = maker()
+            formats.append((made.priority, name, made))
+    return tuple(made for _, _, made in sorted(formats, key=lambda each: each[:2]))
 
 
 class TextFormat(FileFormat):

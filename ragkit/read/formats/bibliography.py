@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from langchain_core.documents import Document
 
@@ -134,6 +134,8 @@ _Fields = dict[str, list[_Piece]]
 @dataclass(frozen=True)
 class BibTex(TextFormat):
     """One paper an entry of a BibTeX file."""
+
+    priority: ClassVar[int] = 70
 
     def recognises_text(self, name: str, text: str) -> bool:
         return bool((name.lower().endswith(".bib") or _COMMENTS.match(text)) and _ENTRY.search(text))
@@ -328,6 +330,8 @@ _TAGS = {
 @dataclass(frozen=True)
 class Ris(TextFormat):
     """One paper an entry of a RIS file."""
+
+    priority: ClassVar[int] = 80
 
     def recognises_text(self, name: str, text: str) -> bool:
         return bool(re.match(r"\s*^TY  - ", text, re.MULTILINE))

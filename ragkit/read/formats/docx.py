@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from langchain_core.documents import Document
 
@@ -76,6 +76,8 @@ class Block(NamedTuple):
 @dataclass(frozen=True)
 class Docx(FileFormat):
     """One paper, its title and authors in the file's properties, or the title in the style Title or the only Heading 1."""
+
+    priority: ClassVar[int] = 40
 
     def recognises(self, name: str, head: bytes) -> bool:
         named = name.lower().endswith(".docx")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.documents import Document
 
@@ -26,6 +26,8 @@ _TAG = re.compile(r"<(?:p|div|h1|h2|table|article|section|ul|ol)[\s>]", re.IGNOR
 @dataclass(frozen=True)
 class Html(TextFormat):
     """A web page without its menus, forms, scripts and footers; what its `citation_` metadata say is kept."""
+
+    priority: ClassVar[int] = 30
 
     def recognises_text(self, name: str, text: str) -> bool:
         return bool(_PAGE.match(text)) or (

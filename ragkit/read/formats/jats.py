@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.documents import Document
 
@@ -23,6 +23,8 @@ _XML = re.compile(r"\s*<(?:\?xml|!DOCTYPE|!--|article[\s>])", re.IGNORECASE)
 @dataclass(frozen=True)
 class Jats(TextFormat):
     """One article: its abstract, sections, captions, tables, notes and references; reviews printed with it are left out."""
+
+    priority: ClassVar[int] = 20
 
     def recognises_text(self, name: str, text: str) -> bool:
         return bool(_XML.match(text) and _ARTICLE.search(text))

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from langchain_core.documents import Document
 
@@ -39,6 +39,8 @@ _LATIN = re.compile(rb"\\(?:usepackage|inputenc)\s*\[(?:latin1|latin9|ansinew|cp
 @dataclass(frozen=True)
 class Latex(ProjectFormat):
     """The LaTeX source of one paper, with the files that it takes in and the `.bbl` of its references beside it."""
+
+    priority: ClassVar[int] = 90
 
     def recognises_text(self, name: str, text: str) -> bool:
         if name.lower().endswith((".tex", ".ltx", ".latex", ".bbl")):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from langchain_core.documents import Document
@@ -29,6 +29,8 @@ _SETEXT_HEADING = re.compile(r"\A\s*(\S[^\r\n]*)\r?\n=+[ \t]*(?:\r?\n|\Z)")
 @dataclass(frozen=True)
 class Markdown(TextFormat):
     """One paper, its title and the rest of what is known about it in YAML front matter, or the title in a heading."""
+
+    priority: ClassVar[int] = 100
 
     def recognises_text(self, name: str, text: str) -> bool:
         return bool(_FRONT_MATTER.match(text) or _HEADING.match(text)) or name.lower().endswith(

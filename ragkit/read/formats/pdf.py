@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.documents import Document
 
@@ -26,6 +26,8 @@ class Pdf(FileFormat):
 
     A file that is locked by a password, or whose pages are only images, is not read.
     """
+
+    priority: ClassVar[int] = 10
 
     def recognises(self, name: str, head: bytes) -> bool:
         return b"%PDF-" in head[:1024]

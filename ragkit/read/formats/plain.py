@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from langchain_core.documents import Document
 
 from ragkit.config.components import component
 from ragkit.read.formats import TextFormat, paper, title_from_name
-from ragkit.read.formats.page import is_prose
+from ragkit.text.words import sentences
 
 
 @component("text")
 @dataclass(frozen=True)
 class PlainText(TextFormat):
     """One paper; its title is the first line where a blank line follows it, else the file's name."""
+
+    priority: ClassVar[int] = 1000
 
     def recognises(self, name: str, head: bytes) -> bool:
         return True  # the last resort: what cannot be decoded says so when it is read
@@ -30,3 +33,11 @@ class PlainText(TextFormat):
             yield paper(text, first.end(), len(text), title=first[1])
         else:
             yield paper(text, 0, len(text), title=title_from_name(name), title_guessed=True)
+
+
+def is_prose(line: str) -> bool:
+    """Is *line* running text rather than a title?"""
+    if not 60 < len(line) <= 250:
+        return len(line) > 250
+    end = line.rstrip("\"'”)")[-1:]
+    return end == "." or (end in ("!", "?", ":") and (len(line) > 160 or len(sentences(line)) > 1))

@@ -172,6 +172,8 @@ def _placed(text: str, field: Value, piece: re.Pattern[str]) -> tuple[str, dict[
 class JsonLines(Records):
     """One paper a line, a JSON object: the `corpus.jsonl` of a BEIR collection, for one."""
 
+    priority: ClassVar[int] = 50
+
     piece = re.compile(r"(?P<other>\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u....|\\.)|[^\\]+")
 
     def recognises_text(self, name: str, text: str) -> bool:
@@ -266,6 +268,8 @@ def _skip(text: str, at: int, end: int) -> int:
 @dataclass(frozen=True)
 class Csv(Records):
     """One paper a row of a table with a header; commas, tabs or semicolons part the cells."""
+
+    priority: ClassVar[int] = 60
 
     piece = re.compile(r'(?P<other>"")|[^"]+')
 

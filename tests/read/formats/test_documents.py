@@ -197,8 +197,8 @@ def test_what_a_paper_takes_in_is_its_own_and_a_quote_leads_to_the_right_file(tm
     )
     (tmp_path.parent / "secret.tex").write_text("secret")
     files = Files()
-    assert [p.name for p in files.find([tmp_path])] == ["main.bbl", "main.tex"] or [
-        p.name for p in files.find([tmp_path])
+    assert [p.name for p in files.under([tmp_path])] == ["main.bbl", "main.tex"] or [
+        p.name for p in files.under([tmp_path])
     ] == ["main.tex"]
     [paper] = files.each(tmp_path / "main.tex")
     assert paper.page_content == "Main text.\n\nResults\n\nThey carry 40 people.\n\n[a] A. Smith."
@@ -410,7 +410,7 @@ def shared(path: str) -> Path:
 def test_real_articles_in_jats_are_kept_whole() -> None:
     papers = [
         paper
-        for path in Files().find([shared("jats")])
+        for path in Files().under([shared("jats")])
         if path.suffix in (".xml", ".nxml")
         for paper in Files().each(path)
     ]
@@ -423,7 +423,7 @@ def test_real_articles_in_jats_are_kept_whole() -> None:
 
 def test_a_real_paper_in_latex_is_one_paper_of_many_files() -> None:
     files = Files()
-    found = files.find([shared("latex/1706.03762")])
+    found = files.under([shared("latex/1706.03762")])
     assert "introduction.tex" not in {p.name for p in found}
     [paper] = files.each(next(p for p in found if p.name == "main.tex"))
     assert paper.metadata["title"] == "Attention Is All You Need"
@@ -436,7 +436,7 @@ def test_a_real_paper_in_latex_is_one_paper_of_many_files() -> None:
 
 def test_real_pdfs_are_read_or_refused_with_the_reason() -> None:
     said, titles = {}, {}
-    for path in Files().find([shared("pdfs")]):
+    for path in Files().under([shared("pdfs")]):
         if path.suffix == ".pdf":
             try:
                 [paper] = Files().each(path)

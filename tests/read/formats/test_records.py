@@ -57,7 +57,7 @@ def test_files_tells_records_by_their_content(tmp_path: Path) -> None:
     (tmp_path / "papers.txt").write_text(
         '{"title": "On Bridges", "text": "They carry people."}\n{"title": "On Ropes", "text": "They sway."}\n'
     )
-    _, papers = Files().read(tmp_path / "papers.txt")
+    papers = list(Files().each(tmp_path / "papers.txt"))
     assert [p.metadata["title"] for p in papers] == ["On Bridges", "On Ropes"]
 
 

@@ -1,19 +1,19 @@
-"""Saved web pages that list papers."""
+"""Saved web pages that list papers: a format in a package of its own, which ragkit finds once it is installed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from langchain_core.documents import Document
 
-from ragkit.config.components import component
 from ragkit.read.formats import TextFormat, paper
-from ragkit.text.words import sentences, trimmed
+from ragkit.read.formats.plain import is_prose
+from ragkit.text.words import trimmed
 
 
-@component("paper_page")
 @dataclass(frozen=True)
 class PaperPage(TextFormat):
     """A saved web page that lists papers, each a line with its title and then its abstract.
@@ -21,6 +21,8 @@ class PaperPage(TextFormat):
     In one variant blank lines separate them, in the other none does and the first title is glued to the word
     `Subscribe` of the page's head.  What stands before the first title is the page's own.
     """
+
+    priority: ClassVar[int] = 15  # such a page may be saved as HTML or plain text
 
     def recognises_text(self, name: str, text: str) -> bool:
         head = [line for _, _, line in _lines(text[:4000])][:6]
@@ -58,11 +60,3 @@ def _lines(text: str) -> Iterator[tuple[int, int, str]]:
         start, end = trimmed(text, *match.span())
         if start < end:
             yield start, end, text[start:end]
-
-
-def is_prose(line: str) -> bool:
-    """Is *line* running text rather than a title?"""
-    if not 60 < len(line) <= 250:
-        return len(line) > 250
-    end = line.rstrip("\"'”)")[-1:]
-    return end == "." or (end in ("!", "?", ":") and (len(line) > 160 or len(sentences(line)) > 1))
