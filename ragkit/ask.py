@@ -19,7 +19,7 @@ from ragkit.config import components
 from ragkit.corpus import Corpus
 from ragkit.document import Span, facts_of, score_of, scored, scores_of, searchable, span_of
 from ragkit.errors import DeadlinePassed
-from ragkit.flow import Flow, Pipeline, Reached, call, emit, gather, overhear, within
+from ragkit.flow import Flow, Pipeline, StateReached, before, call, emit, gather, observing
 from ragkit.fuse import Fusion, MinMaxFusion, Ranking
 from ragkit.gate import Gate, Relevance, support
 from ragkit.generate import Generator
@@ -52,8 +52,9 @@ class AnswerPipeline(Pipeline[Question, Answer]):
 
     The gate, the verifier and `otherwise` see all that `refine` leaves; `generate` sees what `focus` leaves of that.
     `where` filters what is answered from, together with the question's own filter.  A question that takes longer than
-    `deadline` seconds ends in an abstention, whatever it waits for.  Where nothing is left of what `generate` writes, it
-    declines, or it does not say the kind of thing that is asked for (a number, a name), `otherwise` writes the answer, if that does.
+    `deadline` seconds ends in an abstention (`ragkit.flow.deadline` says what it waits for).  Where nothing is left of what
+    `generate` writes, it declines, or it does not say the kind of thing that is asked for (a number, a name), `otherwise`
+    writes the answer, if that does.
     """
 
     deadline: PositiveFloat | None = None
@@ -99,7 +100,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         if self.deadline is None:
             return (yield from flow)
         try:
-            return (yield from within(begun + self.deadline, flow))
+            return (yield from before(begun + self.deadline, flow))
         except DeadlinePassed:
             return None
 
@@ -130,7 +131,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
 
     def respond(self, question: str, passages: Sequence[Document]) -> Flow[Answer]:
         """The answer to *question* from *passages* and nothing else."""
-        yield from emit(Reached("context", passages))
+        yield from emit(StateReached("context", passages))
         relevance = (
             (yield from call("gate", self.gate.weigh, question, passages)) if self.gate else Relevance()
         )
@@ -175,15 +176,15 @@ class AnswerPipeline(Pipeline[Question, Answer]):
             answer = _over(
                 passages,
                 (
-                    yield from overhear(writing, draft.listening(so_far))
+                    yield from observing(writing, draft.listening(so_far))
                     if draft.judges_as_written
                     else writing
                 ),
             )
-            yield from emit(Reached("draft", answer))
+            yield from emit(StateReached("draft", answer))
             if self.verify and not answer.abstained:
                 answer = yield from self.verify.flow(answer)
-            yield from emit(Reached("judged", answer))
+            yield from emit(StateReached("judged", answer))
             yield from draft.tell(answer)
             return answer
 
@@ -221,7 +222,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
             return (yield from self.search(given))
         if given.where:  # a retriever of another make knows nothing of the filter
             passages = [passage for passage in passages if given.where.matches(facts_of(passage.metadata))]
-        yield from emit(Reached("found", passages))
+        yield from emit(StateReached("found", passages))
         return queries[0], passages
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from ragkit.answer import Answer, Citation, Claim, Source, Verdict
 from ragkit.citation import unmarked, whole
 from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
-from ragkit.flow import Called, Event, Progress, Reached, Token, result_of
+from ragkit.flow import Called, Event, Progress, StateReached, Token, result_of
 from ragkit.text.words import STOPWORDS, stem, words
 from ragkit.verify.streaming import Checked
 
@@ -101,7 +101,7 @@ class _Page:
                 case Checked():
                     self.unchecked = self.unchecked[len(whole(self.unchecked)) :]
                     self.claims[event.index] = event
-                case Reached(state="judged"):
+                case StateReached(state="judged"):
                     self.unchecked = ""
             changed()
             yield event
