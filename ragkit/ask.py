@@ -18,7 +18,7 @@ from ragkit.config import components
 from ragkit.corpus import Corpus
 from ragkit.document import Span, facts_of, score_of, scored, scores_of, searchable, span_of
 from ragkit.errors import DeadlinePassed
-from ragkit.flow import Flow, Pipeline, Reached, call, emit, gather, within
+from ragkit.flow import Flow, Pipeline, StateReached, before, call, emit, gather
 from ragkit.fuse import Fusion, MinMaxFusion, Ranking
 from ragkit.gate import Gate, Relevance, support
 from ragkit.generate import Generator
@@ -128,7 +128,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
 
     def respond(self, asked: Asked, context: Sequence[Document]) -> Flow[Answer]:
         """The answer from *context* and nothing else."""
-        yield from emit(Reached("context", context))
+        yield from emit(StateReached("context", context))
         relevance = (yield from call("gate", self.gate.weigh, asked, context)) if self.gate else Relevance()
         if relevance.refusal:
             return policy.abstained(asked.text, relevance.refusal, context, round(relevance.score, 4))
@@ -167,12 +167,12 @@ class AnswerPipeline(Pipeline[Question, Answer]):
                 writing, lambda text: _over(context, attempt.generate.so_far(asked, text, shown))
             )
         judged = draft = draft.model_copy(update={"context": tuple(context)})
-        yield from emit(Reached("draft", draft))
+        yield from emit(StateReached("draft", draft))
         if self.verify and not draft.abstained:
             judged = yield from self.verify.flow(asked, draft)
         if attempt.mends and last:
             judged = mended(last, judged)
-        yield from emit(Reached("judged", judged))
+        yield from emit(StateReached("judged", judged))
         yield from stream.tell(judged)
         return Tried(attempt, judged, self.settled(asked, relevance, judged))
 
@@ -204,7 +204,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
                 break  # else a paper was replaced meanwhile
         if question.where:  # a retriever of another make knows nothing of the filter
             passages = [p for p in passages if question.where.matches(facts_of(p.metadata))]
-        yield from emit(Reached("found", passages))
+        yield from emit(StateReached("found", passages))
         return asked, passages
 
     def ranking(self, question: Question) -> Flow[list[Document]]:
@@ -226,7 +226,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         if self.deadline is None:
             return (yield from flow)
         try:
-            return (yield from within(began + self.deadline, flow))
+            return (yield from before(began + self.deadline, flow))
         except DeadlinePassed:
             return None
 

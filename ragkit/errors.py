@@ -7,7 +7,7 @@ RagkitError
 │   ├── NoCorpus       there is none in the directory named
 │   └── IndexMismatch  an index does not hold what this configuration needs
 ├── LoadError          one file cannot be read as papers; costs that file, never the run
-├── DeadlinePassed     a call was given up at its deadline; a question ends in an abstention then
+├── DeadlinePassed     a call was not made, or not finished, before its deadline; a question then ends in an abstention
 └── ModelError         a model cannot be found, loaded or reached
 
 Each message is one sentence that names the thing, the value and the way out.  A component's own
@@ -55,7 +55,7 @@ class LoadError(RagkitError):
 
 
 class DeadlinePassed(RagkitError):
-    """A call was given up, because its deadline has passed."""
+    """A call was not made, or not finished, before its deadline."""
 
 
 class ModelError(RagkitError):

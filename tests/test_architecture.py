@@ -177,7 +177,6 @@ TOO_LONG = {
     "evaluate.testset.phrase",
     "evaluate.train",
     "evaluate.tune",
-    "flow",
     "read.formats.latex",
     "read.formats.pdf",
 }

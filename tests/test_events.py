@@ -12,7 +12,7 @@ from support import ROOT
 import ragkit
 from ragkit import events
 from ragkit.answer import Abstention, Answer, Cited, Claim, Finding, Quote, Verdict
-from ragkit.flow import Called, Event, Finished, Progress, Reached, Token
+from ragkit.flow import Called, Event, Finished, Progress, StateReached, Token
 from ragkit.verify.streaming import CitationReady, ClaimReady
 
 CITED = Cited(
@@ -83,7 +83,7 @@ def test_an_event_is_a_line_of_json_with_its_type_first_and_is_read_back(
     assert events.read(found.model_dump_json()) == found
 
 
-@pytest.mark.parametrize("event", [Progress("read", 1, 2), Reached("draft", ANSWER), Finished(3)])
+@pytest.mark.parametrize("event", [Progress("read", 1, 2), StateReached("draft", ANSWER), Finished(3)])
 def test_what_is_of_no_use_outside_is_not_told(event: Event) -> None:
     assert events.of(event) is None
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from ragkit.answer import Answer, Citation, NumberedClaim, Source, Verdict
 from ragkit.citation import whole
 from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
-from ragkit.flow import Called, Event, Progress, Reached, Token, result_of
+from ragkit.flow import Called, Event, Progress, StateReached, Token, result_of
 from ragkit.text.marks import unmarked
 from ragkit.text.words import STOPWORDS, stem, words
 from ragkit.verify.streaming import ClaimReady
@@ -102,7 +102,7 @@ class _Page:
                 case ClaimReady():
                     self.unchecked = self.unchecked[len(whole(self.unchecked)) :]
                     self.claims[event.index] = event
-                case Reached(state="judged"):
+                case StateReached(state="judged"):
                     self.unchecked = ""
             changed()
             yield event

@@ -17,7 +17,7 @@ from ragkit.ask import read
 from ragkit.corpus import Corpus
 from ragkit.document import hit, score_of, scored, scores_of, sources_of, span_of, title_of
 from ragkit.evaluate.dataset import Case
-from ragkit.flow import Called, Event, Finished, Reached, steps
+from ragkit.flow import Called, Event, Finished, StateReached, steps
 from ragkit.models.chat import spent
 from ragkit.rag import Rag
 from ragkit.text.question import Asked, Query, messages
@@ -160,7 +160,7 @@ class _Watched:
         self.usage: dict[str, int | float] = {}
         started = time.perf_counter()
         for event in events:
-            if isinstance(event, Reached):
+            if isinstance(event, StateReached):
                 self.states[event.state] = event.value
             elif isinstance(event, Called):
                 for called in event.whole():

@@ -28,6 +28,7 @@ from langchain_core.runnables import RunnableBinding
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
 
 from ragkit.config.components import component
+from ragkit.flow import time_left
 from ragkit.models.prompt import shortened, usage
 
 log = logging.getLogger("ragkit")
@@ -56,6 +57,8 @@ def openai_chat(
     from langchain_openai import ChatOpenAI
     from openai import DefaultAsyncHttpxClient, OpenAIError
 
+    from ragkit.models import http
+
     key = api_key if api_key.get_secret_value() or base_url is None else SecretStr("none")
     given: dict[str, Any] = {"api_key": key} if key.get_secret_value() else {}
     if input_price or output_price:
@@ -69,6 +72,7 @@ def openai_chat(
             timeout=timeout,
             max_retries=max_retries,
             stream_usage=True,
+            http_client=http.client(),
             # a kept connection belongs to an event loop, and is an error in the next one
             http_async_client=DefaultAsyncHttpxClient(limits=Limits(max_keepalive_connections=0)),
             **given,
@@ -168,7 +172,7 @@ class FallbackChatModel(BaseChatModel):
             if isinstance(error, ChatModelError)
             else isinstance(error, ConnectionError | TimeoutError)
         )
-        if not passing or model is self.models[-1]:
+        if not passing or model is self.models[-1] or not time_left():
             return False
         log.warning(
             "%s; the next model is asked",

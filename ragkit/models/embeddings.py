@@ -156,6 +156,8 @@ def openai_embeddings(
     """
     from langchain_openai import OpenAIEmbeddings
 
+    from ragkit.models import http
+
     key = api_key if api_key.get_secret_value() or base_url is None else SecretStr("none")
     given: dict[str, Any] = (
         {"api_key": key} if key.get_secret_value() else {}
@@ -168,6 +170,7 @@ def openai_embeddings(
         check_embedding_ctx_length=False,
         timeout=timeout,
         max_retries=max_retries,
+        http_client=http.client(),
         **given,
     )
 

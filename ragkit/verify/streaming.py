@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ragkit import policy
 from ragkit.answer import Answer, Citation, NumberedClaim
 from ragkit.citation import whole
-from ragkit.flow import Event, Flow, emit, overhear
+from ragkit.flow import Event, Flow, emit, observing
 from ragkit.policy import Policy
 from ragkit.text.question import Asked
 from ragkit.verify import Verifier
@@ -52,7 +52,7 @@ class ClaimStream:
         *so_far* reads the whole sentences of what a chat model has streamed, if they can be read before the end.
         """
         if self.verify is None or self.verify.quick:
-            return (yield from overhear(writing, self._listener(so_far)))
+            return (yield from observing(writing, self._listener(so_far)))
         return (yield from writing)
 
     def _listener(self, so_far: Callable[[str], Answer | None]) -> Callable[[str], Flow[None]]:

@@ -22,7 +22,7 @@ from ragkit.flow import (
     done,
     emit,
     gather,
-    overhear,
+    observing,
     run,
     steps,
     stream,
@@ -163,7 +163,7 @@ def test_a_flow_hears_each_token_before_the_next_is_asked_for() -> None:
     def heard(text: str) -> Flow[None]:
         yield from emit(Progress("hear", len(text), len(text), text))
 
-    flow = lambda: overhear(stream("speak", Speaker().speak, ["glass ", "bridge"]), heard)  # noqa: E731
+    flow = lambda: observing(stream("speak", Speaker().speak, ["glass ", "bridge"]), heard)  # noqa: E731
     for happened in (list(steps(flow())), asyncio.run(collect(flow()))):
         assert happened[:4] == [
             Token("glass "),
@@ -176,7 +176,7 @@ def test_a_flow_hears_each_token_before_the_next_is_asked_for() -> None:
         assert last.result.content == "glass bridge"
 
 
-def test_overhearing_changes_nothing_of_what_else_a_flow_does() -> None:
+def test_observing_changes_nothing_else_in_a_flow() -> None:
     def fails(_: int) -> int:
         raise ValueError
 
@@ -190,7 +190,7 @@ def test_overhearing_changes_nothing_of_what_else_a_flow_does() -> None:
     def never(_: str) -> Flow[None]:
         raise AssertionError("nothing is streamed")
 
-    assert run(overhear(flow(), never)) == asyncio.run(arun(overhear(flow(), never))) == run(flow()) == 5
+    assert run(observing(flow(), never)) == asyncio.run(arun(observing(flow(), never))) == run(flow()) == 5
 
 
 class Endless:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from typing import Any
 
 import pytest
@@ -215,14 +214,11 @@ SAID = "Glass bridges carry 40 people [1]. Glass bridges are made of cheese by o
 SAID_IN_GERMAN = "1. Glasbrücken tragen 40 Menschen.\n2. Sie werden jedes Jahr geprüft."
 
 
-def asked_in_german(
-    *replies: Any, deadline: float | None = None, generate: Generator | None = None
-) -> Answer:
+def asked_in_german(*replies: Any, generate: Generator | None = None) -> Answer:
     pipeline = AnswerPipeline(
         retrieve=[],
         generate=generate or CitedGenerator(scripted_chat(list(replies))),
         verify=EvidenceVerifier(),
-        deadline=deadline,
     )
     return run(pipeline.answer(Asked.of(GERMAN), passages()))
 
@@ -303,19 +299,8 @@ class Untranslating(FakeListChatModel):
         raise RuntimeError("503 busy")
 
 
-class Slow(FakeListChatModel):
-    """Writes an answer, and takes long for all that is not streamed."""
-
-    def _call(self, *_: Any, **__: Any) -> str:
-        time.sleep(3)
-        return SAID_IN_GERMAN
-
-
-@pytest.mark.parametrize(("model", "deadline"), [(Untranslating, None), (Slow, 1.0)])
-def test_a_translation_that_fails_or_is_late_costs_no_answer(
-    model: type[FakeListChatModel], deadline: float | None
-) -> None:
-    answer = asked_in_german(generate=CitedGenerator(model(responses=[SAID])), deadline=deadline)
+def test_a_translation_that_fails_costs_no_answer() -> None:
+    answer = asked_in_german(generate=CitedGenerator(Untranslating(responses=[SAID])))
     assert answer.text == "Glass bridges carry 40 people. [1] They are tested every year. [2]"
 
 

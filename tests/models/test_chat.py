@@ -10,15 +10,19 @@ import subprocess
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
+from langchain_core.exceptions import ModelTimeoutError
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import SecretStr
 from support import ROOT
@@ -27,15 +31,17 @@ import ragkit
 from ragkit.ask import AnswerPipeline
 from ragkit.chunk import WholeChunker
 from ragkit.errors import ConfigError, DeadlinePassed
-from ragkit.flow import Called, Flow, Token, arun, asteps, call, gather, run, steps, stream, within
+from ragkit.flow import Called, Flow, Token, arun, asteps, before, call, gather, run, steps, stream
 from ragkit.generate.chat import CitedGenerator
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.index.bm25 import TantivyIndex
 from ragkit.ingest import IngestPipeline
 from ragkit.models.chat import explained, fallback_chat, openai_chat, spent
+from ragkit.models.embeddings import openai_embeddings
 from ragkit.retrieve import LexicalRetriever
 from ragkit.rewrite import MultiQueryRewriter
 from ragkit.testing import scripted_chat
+from ragkit.text.language import language_of
 
 QUESTION = "How many people do glass bridges carry?"
 KEY = "sk-very-secret-0123456789"
@@ -472,35 +478,183 @@ def test_a_question_in_time_is_answered_as_without_a_deadline(tmp_path: Path, se
         assert (answer.text, answer.abstained) == ("They carry 40 people. [1]", None)
 
 
-def test_what_was_given_up_makes_no_more_calls_of_its_own() -> None:
-    """Like a reranker that asks about one passage after another, and whose question is long over."""
-    made, over, ended = [], threading.Event(), threading.Event()
+class Reranking:
+    """Asks a model about one passage after another."""
 
-    def ask(number: int) -> None:
-        made.append(number)
-        over.wait()
+    def __init__(self, llm: BaseChatModel) -> None:
+        self.llm = llm
 
-    def two() -> Flow[None]:
-        yield from call("rerank", ask, 1)
-        yield from call("rerank", ask, 2)
+    def flow(self) -> Flow[None]:
+        for passage in ("1", "2"):
+            with suppress(DeadlinePassed):
+                yield from call("rerank", self.llm.invoke, passage)
 
-    def rerank() -> None:
-        try:
-            run(two())
-        finally:
-            ended.set()
+    def compress(self) -> None:
+        run(self.flow())
 
+    async def acompress(self) -> None:
+        await arun(self.flow())
+
+
+@pytest.mark.parametrize("driver", [run, lambda flow: asyncio.run(arun(flow))], ids=["sync", "async"])
+def test_a_component_makes_no_more_requests_after_the_deadline_of_its_caller(
+    serve: Serve, driver: Callable[[Flow[None]], None]
+) -> None:
+    server = serve(NEVER)
+    reranking = Reranking(chat(server))
+    with suppress(DeadlinePassed):  # in async code the component itself is cancelled
+        driver(before(time.monotonic() + 0.5, call("refine", reranking.compress)))
+    assert [asked["messages"][0]["content"] for asked in server.asked] == ["1"]
+
+
+def test_a_deadline_ends_a_request_once_however_often_it_may_be_made(serve: Serve) -> None:
+    server = serve(NEVER)
+    model, begun = chat(server, max_retries=9), time.monotonic()
+    with pytest.raises(DeadlinePassed) as caught:
+        run(before(begun + 0.3, call("ask", model.invoke, QUESTION)))
+    assert 0.3 <= time.monotonic() - begun < 1.3
+    assert len(server.asked) == 1
+    assert str(caught.value) == (
+        "the deadline passed before stage 'ask' was over; give it longer with 'deadline'"
+    )
+    assert isinstance(caught.value.__cause__, httpx2.ReadTimeout)
+
+
+def test_a_request_that_is_refused_for_the_moment_is_made_again_before_the_deadline(
+    serve: Serve, slept: list[float]
+) -> None:
+    server = serve(Reply(429, headers={"retry-after": "7"}), Reply(503), Reply())
+    reply = run(before(time.monotonic() + 60, call("ask", chat(server).invoke, QUESTION)))
+    assert (reply.text, len(server.asked), slept[0]) == ("Yes [1].", 3, 7.0)
+
+
+@pytest.mark.parametrize("later", ["100", "{date}"], ids=["seconds", "date"])
+def test_a_server_that_wants_to_be_asked_later_than_the_deadline_is_waited_for_until_then(
+    serve: Serve, slept: list[float], later: str
+) -> None:
+    date = formatdate(time.time() + 100, usegmt=True)
+    server = serve(Reply(429, headers={"retry-after": later.format(date=date)}), Reply())
+    assert run(before(time.monotonic() + 5, call("ask", chat(server).invoke, QUESTION))).text == "Yes [1]."
+    assert 0 < slept[0] <= 5
+
+
+@pytest.mark.parametrize("verb", ["invoke", "stream"])
+@pytest.mark.parametrize("bound", [False, True], ids=["plain", "bound"])
+def test_models_that_stand_in_for_each_other_share_the_time_that_is_left(
+    serve: Serve, caplog: pytest.LogCaptureFixture, verb: str, bound: bool
+) -> None:
+    first, second = serve(NEVER), serve(NEVER)
+    model: Any = fallback_chat([chat(first, timeout=0.2, max_retries=0), chat(second)])
+    model = model.bind(logprobs=True) if bound else model
+    begun = time.monotonic()
     with pytest.raises(DeadlinePassed):
-        run(within(time.monotonic() + 0.1, call("refine", rerank)))
-    assert ended.wait(60)
-    over.set()
-    assert made == [1]
+        run(before(begun + 1.0, (call if verb == "invoke" else stream)("ask", getattr(model, verb), "?")))
+    assert time.monotonic() - begun < 2.0
+    assert (len(first.asked), len(second.asked), len(caplog.messages)) == (1, 1, 1)
+
+
+def test_a_stream_that_stalls_is_ended_and_its_error_is_the_cause(serve: Serve) -> None:
+    model, begun = chat(serve(MIDWAY)), time.monotonic()
+    with pytest.raises(DeadlinePassed) as caught:
+        run(before(begun + 0.3, stream("ask", model.stream, QUESTION)))
+    assert time.monotonic() - begun < 1.3
+    assert isinstance(caught.value.__cause__, ModelTimeoutError)
+
+
+class Endless:
+    """Streams until it is closed."""
+
+    closed = False
+
+    def stream(self) -> Iterator[AIMessageChunk]:
+        try:
+            while True:
+                yield AIMessageChunk("and ")
+        finally:
+            self.closed = True
+
+    async def astream(self) -> AsyncIterator[AIMessageChunk]:
+        try:
+            while True:
+                yield AIMessageChunk("and ")
+                await asyncio.sleep(0)
+        finally:
+            self.closed = True
+
+
+@pytest.mark.parametrize("driver", [run, lambda flow: asyncio.run(arun(flow))], ids=["sync", "async"])
+def test_a_stream_that_goes_on_is_closed_at_the_deadline(driver: Callable[[Flow[Any]], Any]) -> None:
+    endless = Endless()
+    with pytest.raises(DeadlinePassed):
+        driver(before(time.monotonic() + 0.1, stream("ask", endless.stream)))
+    assert endless.closed
+
+
+def test_a_search_with_the_embeddings_of_a_server_ends_at_the_deadline(tmp_path: Path, serve: Serve) -> None:
+    embed = openai_embeddings("m", base_url=serve(NEVER).url, api_key=SecretStr(KEY))
+    rag = bridges(tmp_path, deadline=0.3, generate=ExtractiveGenerator(embed=embed))
+    begun = time.monotonic()
+    answer = rag.ask(QUESTION)
+    assert answer.abstained == ragkit.Abstention(
+        reason="the 0.3 seconds that a question may take were over", nearest=("Glass Bridges",)
+    )
+    assert time.monotonic() - begun < 1.3
+
+
+@dataclass(frozen=True)
+class Blocking:
+    """A component of another make, which takes no timeout; it has an async twin that can be cancelled."""
+
+    over: threading.Event
+
+    def ask(self, _: str) -> str:
+        self.over.wait()
+        return "late"
+
+    async def aask(self, _: str) -> str:
+        return str(await asyncio.Event().wait())
+
+
+def test_a_component_that_takes_no_timeout_is_waited_for_or_cancelled_in_async_code() -> None:
+    late = time.monotonic() + 0.1
+    over, made = threading.Event(), list[str]()
+
+    def flow() -> Flow[None]:
+        made.append((yield from call("ask", Blocking(over).ask, "?")))
+        yield from call("ask", made.append, "more")
+
+    threading.Timer(0.2, over.set).start()
+    with pytest.raises(DeadlinePassed):
+        run(before(late, flow()))
+    assert (made, over.is_set()) == (["late"], True)
+    with pytest.raises(DeadlinePassed):
+        asyncio.run(arun(before(time.monotonic() + 0.1, flow())))
+    assert made == ["late"]
+
+
+def test_a_timeout_of_a_components_own_is_the_cause_once_the_deadline_is_over() -> None:
+    def ask() -> None:
+        time.sleep(0.1)
+        raise TimeoutError("the disk is slow")
+
+    with pytest.raises(DeadlinePassed) as caught:
+        run(before(time.monotonic() + 0.05, call("ask", ask)))
+    assert str(caught.value.__cause__) == "the disk is slow"
+
+
+def test_a_translation_that_is_late_costs_no_answer(tmp_path: Path, serve: Serve) -> None:
+    question = "Wie viele Menschen können gleichzeitig auf Glasbrücken (glass bridges) stehen?"
+    assert language_of(question) == "de"
+    server = serve(Reply(says=("Glass bridges carry ", "40 people [1].")), NEVER)
+    answer = bridges(tmp_path, deadline=3, generate=CitedGenerator(chat(server))).ask(question)
+    assert (answer.text, len(server.asked)) == ("Glass bridges carry 40 people. [1]", 2)
 
 
 def test_a_call_after_the_deadline_is_not_made() -> None:
     made: list[str] = []
-    with pytest.raises(DeadlinePassed):
-        run(within(time.monotonic(), call("ask", made.append, "made")))
+    for driver in (run, lambda flow: asyncio.run(arun(flow))):
+        with pytest.raises(DeadlinePassed):
+            driver(before(time.monotonic(), call("ask", made.append, "made")))
     assert made == []
 
 
@@ -511,14 +665,14 @@ def test_a_calls_own_error_passes_through_a_deadline(error: Exception) -> None:
 
     for driver in (run, lambda flow: asyncio.run(arun(flow))):
         with pytest.raises(type(error)) as caught:
-            driver(within(time.monotonic() + 60, call("ask", fail)))
+            driver(before(time.monotonic() + 60, call("ask", fail)))
         assert str(caught.value) == str(error)
 
 
 def test_a_flow_may_catch_what_it_was_not_given_time_for() -> None:
     def patient() -> Flow[str]:
         try:
-            yield from within(time.monotonic(), call("ask", str, 1))
+            yield from before(time.monotonic(), call("ask", str, 1))
         except DeadlinePassed:
             return (yield from call("ask", str, 2))
         return "in time"
@@ -528,15 +682,15 @@ def test_a_flow_may_catch_what_it_was_not_given_time_for() -> None:
 
 def test_a_deadline_inside_another_is_the_earlier_of_both() -> None:
     with pytest.raises(DeadlinePassed):
-        run(within(time.monotonic() + 60, within(time.monotonic(), call("ask", str))))
+        run(before(time.monotonic() + 60, before(time.monotonic(), call("ask", str))))
     with pytest.raises(DeadlinePassed):
-        run(within(time.monotonic(), within(time.monotonic() + 60, call("ask", str))))
+        run(before(time.monotonic(), before(time.monotonic() + 60, call("ask", str))))
 
 
 def test_a_question_without_a_deadline_of_its_own_keeps_to_that_of_its_caller(tmp_path: Path) -> None:
     rag = bridges(tmp_path)
     with pytest.raises(DeadlinePassed):
-        run(within(time.monotonic(), rag.answer_pipeline.flow(rag.question(QUESTION))))
+        run(before(time.monotonic(), rag.answer_pipeline.flow(rag.question(QUESTION))))
 
 
 # --- errors that say what to do
