@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal, NamedTuple, TypeVar
 
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -16,7 +17,7 @@ from ragkit import policy
 from ragkit.answer import Answer
 from ragkit.config import components
 from ragkit.corpus import Corpus
-from ragkit.document import Span, facts_of, score_of, scored, scores_of, searchable, span_of
+from ragkit.document import Span, facts_of, relevance_of, score_of, scored, scores_of, searchable, span_of
 from ragkit.errors import DeadlinePassed
 from ragkit.flow import Flow, Pipeline, StateReached, before, call, emit, gather
 from ragkit.fuse import Fusion, MinMaxFusion, Ranking
@@ -249,8 +250,26 @@ def refined(
 ) -> Flow[Sequence[Document]]:
     """*passages* as *refiners* leave them, one after another."""
     for refiner in refiners:
-        passages = yield from call("refine", refiner.compress_documents, passages, asked.searches[0])
+        kept = yield from call("refine", refiner.compress_documents, passages, asked.searches[0])
+        passages = kept if components.is_ours(type(refiner)) else _rescored(kept)
     return passages
+
+
+def _rescored(passages: Sequence[Document]) -> Sequence[Document]:
+    """*passages* with scores that agree with the order that a refiner of another make put them in.
+
+    LangChain's rerankers say `relevance_score`, or only order; a passage that they did not score has the score that it came with.
+    """
+    scores = [relevance_of(passage) for passage in passages]
+    if not any(score is None for score in scores):
+        return [
+            scored(passage, score)
+            for passage, score in zip(passages, scores, strict=True)
+            if score is not None
+        ]
+    if all(score_of(one) >= score_of(next_) for one, next_ in pairwise(passages)):
+        return passages
+    return [scored(passage, 1 - place / len(passages)) for place, passage in enumerate(passages)]
 
 
 def _over(context: Sequence[Document], answer: Answer | None) -> Answer | None:

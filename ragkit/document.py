@@ -213,6 +213,12 @@ def score_of(document: Document) -> float:
     return float(document.metadata.get("score", 0.0))
 
 
+def relevance_of(document: Document) -> float | None:
+    """The score that a LangChain reranker gave; None if none did."""
+    given = document.metadata.get("relevance_score")
+    return None if given is None else float(given)
+
+
 def scores_of(document: Document) -> dict[str, float]:
     """The score each retriever gave, by the retriever's name."""
     return dict(document.metadata.get("scores", {}))

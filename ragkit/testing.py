@@ -239,6 +239,9 @@ def _check_refiner(refiner: BaseDocumentCompressor) -> None:
         asyncio.run(refiner.acompress_documents(given, "How many people do glass bridges carry?"))
     )
     assert {span_of(p).document_id for p in kept} <= {"p1"}
+    scores = [score_of(p) for p in kept]
+    if [p.id for p in kept] != [p.id for p in given] and set(scores) - {score_of(p) for p in given}:
+        assert scores == sorted(scores, reverse=True), "the refiner's scores do not agree with its order"
 
 
 def _check_fusion(fusion: Fusion) -> None:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from langchain_core.documents import Document
+from langchain_core.documents import BaseDocumentCompressor, Document
 
 import ragkit
 from ragkit.answer import Answer
 from ragkit.ask import AnswerPipeline, Attempt
+from ragkit.document import Span, score_of, span_of
+from ragkit.evaluate.outcome import observed
 from ragkit.flow import Flow, run
 from ragkit.gate import Gate, Relevance
 from ragkit.generate import Generator
@@ -147,6 +149,41 @@ def test_a_chat_model_is_shown_the_questions_before_a_follow_up(model_server: An
     assert "The question continues a conversation" in instruction
     assert "And how many?\n</question-" in data
     assert "What carries people?\n</conversation-" in data
+
+
+class Reversed(BaseDocumentCompressor):
+    """A reranker of another make, which only orders."""
+
+    def compress_documents(self, documents: Any, query: str, callbacks: Any = None) -> Any:
+        return list(reversed(documents))
+
+
+class Scoring(BaseDocumentCompressor):
+    """A reranker of another make, which says its scores as LangChain's do: the shortest passage first."""
+
+    def compress_documents(self, documents: Any, query: str, callbacks: Any = None) -> Any:
+        shortest = sorted(documents, key=lambda d: len(d.page_content))
+        said = [{**d.metadata, "relevance_score": 0.9 - n / 100} for n, d in enumerate(shortest)]
+        return [d.model_copy(update={"metadata": m}) for d, m in zip(shortest, said, strict=True)]
+
+
+@pytest.mark.parametrize("refiner", [Reversed(), Scoring()])
+def test_the_order_of_a_langchain_reranker_holds_in_search_and_for_the_answer(
+    rag: ragkit.Rag, refiner: BaseDocumentCompressor
+) -> None:
+    pipeline = rag.answer_pipeline
+    plain = AnswerPipeline(retrieve=pipeline.retrieve, generate=[Recording([])])
+    before = ragkit.Rag(corpus=rag.corpus.directory, ingest=rag.ingest_pipeline, answer=plain)
+    wanted = [d.id for d in refiner.compress_documents(before.search("hard negatives", 500), "")]
+    reranked = AnswerPipeline(retrieve=pipeline.retrieve, refine=[refiner], generate=[Recording([])])
+    after = ragkit.Rag(corpus=rag.corpus.directory, ingest=rag.ingest_pipeline, answer=reranked)
+    assert [d.id for d in after.search("hard negatives", 500)] == wanted
+    outcome = observed(after.stream("hard negatives"))
+    assert [span_of(d) for d in after.search("hard negatives", 5)] == [
+        Span(hit.document_id, hit.start, hit.end) for hit in outcome.context[:5]
+    ]
+    scores = [score_of(d) for d in after.search("hard negatives", 5)]
+    assert scores == sorted(scores, reverse=True)
 
 
 def test_a_question_is_parsed_once(rag: ragkit.Rag, monkeypatch: pytest.MonkeyPatch) -> None:
