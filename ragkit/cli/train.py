@@ -43,7 +43,8 @@ def reranker(
 ) -> None:
     """Fine-tune a cross-encoder and say, on questions it was not trained on, whether it is worth using."""
     from ragkit.cli import terminal
-    from ragkit.evaluate.train import Recipe, TrainingReport, train_events
+    from ragkit.evaluate.examples import Recipe
+    from ragkit.evaluate.train import TrainingReport, train_events
     from ragkit.pipeline_file import load
 
     gc.enable()
