@@ -28,8 +28,6 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.vectorstores import VectorStore
 from pydantic.fields import FieldInfo
 
-from ragkit.errors import UsageError
-
 Maker = Callable[..., Any]
 M = TypeVar("M", bound=Maker)
 C = TypeVar("C", bound=type)
@@ -244,19 +242,6 @@ def summary(maker: Maker) -> str:
     """The first sentence of a component's docstring."""
     text = inspect.getdoc(maker) or ""
     return " ".join(text.split("\n\n")[0].split())
-
-
-def described(name: str) -> list[tuple[type, Maker]]:
-    """The (slot, maker) pairs that *name* stands for; raises `UsageError` if there is none."""
-    found = [
-        (slot, maker)
-        for slot in interfaces()
-        for n, maker in registered()
-        if n == name and issubclass(makes(maker), slot)
-    ]
-    if not found:
-        raise UsageError(f"no component is called '{name}'; `ragkit components` lists them all")
-    return found
 
 
 def _or(slots: tuple[type, ...]) -> str:

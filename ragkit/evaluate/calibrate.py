@@ -1,7 +1,7 @@
 """Fit the gate to questions whose answers are known, for a target precision of what is answered.
 
 from ragkit.evaluate.calibrate import calibrate
-found = calibrate(Configuration("mine", ragkit.load("mine.yaml")), read("questions.jsonl"), precision=0.9)
+*_, last = calibrate_events(Configuration("mine", ragkit.load("mine.yaml")), read("questions.jsonl"), precision=0.9)
 
 Two logistic models are fitted one upon the other: that the passages found answer the question, and that the judged answer is
 right.  Both are regularised towards the gate that ragkit brings, so that few questions change little; how strongly is chosen
@@ -100,20 +100,13 @@ class Calibration:
         }
 
 
-def calibrate(
-    configuration: Configuration, dataset: Dataset, settings: Settings = Settings(), precision: float = 0.9
-) -> Calibration:
-    """Ask every question with the gate open, and fit the gate.  Raises `UsageError` if there is too little to fit it to."""
-    for event in calibrate_events(configuration, dataset, settings, precision):
-        last = event
-    assert isinstance(last, Finished)
-    return last.result  # type: ignore[no-any-return]
-
-
 def calibrate_events(
     configuration: Configuration, dataset: Dataset, settings: Settings = Settings(), precision: float = 0.9
 ) -> Iterator[Event]:
-    """The same, as a stream of `Progress` that ends with `Finished(calibration)`."""
+    """Ask every question with the gate open, and fit the gate: `Progress`, then `Finished(calibration)`.
+
+    Raises `UsageError` if there is too little to fit the gate to.
+    """
     if not dataset.asks:
         raise UsageError(
             f"'{dataset.name}' has rankings only; a gate is fitted to a file of questions (JSON lines) with their answers"

@@ -89,23 +89,12 @@ class Row:
         }
 
 
-def probe(
-    configurations: Sequence[Configuration], dataset: Dataset, settings: Settings = Settings(), seed: int = 0
-) -> list[Row]:
-    """Every probe with every configuration."""
-    for event in probe_events(configurations, dataset, settings, seed):
-        last = event
-    assert isinstance(last, Finished)
-    return last.result  # type: ignore[no-any-return]
-
-
 def probe_events(
     configurations: Sequence[Configuration], dataset: Dataset, settings: Settings = Settings(), seed: int = 0
 ) -> Iterator[Event]:
-    """The same, as a stream of `Progress` that ends with `Finished(rows)`.
+    """Run every probe with every configuration: a stream of `Progress` that ends with `Finished(rows)`.
 
-    Asked are the questions whose answer can be told (`must_include`) and for which a gold paper is found.  What was
-    answered before is not asked again.
+    The questions are those with a known answer (`must_include`) for which a gold paper is found.  Earlier outcomes are reused.
     """
     rows: list[Row] = []
     with Session(settings) as session:

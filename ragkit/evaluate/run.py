@@ -30,7 +30,7 @@ from ragkit.evaluate.measure import Values, claimed, fault, of_answer, of_rankin
 from ragkit.evaluate.outcome import DEEPEST, SEARCHES_BY, Hit, Outcome, Search, answered, ranked, searched
 from ragkit.evaluate.results import Results
 from ragkit.evaluate.verdicts import Match, Ranked, bradley_terry
-from ragkit.flow import Event, Finished, Progress, run
+from ragkit.flow import Event, Finished, Progress, result_of, run
 from ragkit.gate import FOUND, FOUND_BY_WORDS, JUDGED
 from ragkit.models import hub
 from ragkit.models.embeddings import SentenceTransformersEmbeddings, fingerprint_of
@@ -96,10 +96,8 @@ def evaluate(
     configurations: Sequence[Configuration], datasets: Sequence[Dataset], settings: Settings = Settings()
 ) -> Evaluation:
     """Every dataset with every configuration.  Raises `UsageError` if two have the same name."""
-    for event in evaluate_events(configurations, datasets, settings):
-        last = event
-    assert isinstance(last, Finished)
-    return last.result  # type: ignore[no-any-return]
+    evaluation: Evaluation = result_of(evaluate_events(configurations, datasets, settings))
+    return evaluation
 
 
 def evaluate_events(

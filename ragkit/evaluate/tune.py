@@ -352,14 +352,6 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def tune(space: Space, dataset: Dataset, settings: Settings = Settings(), **options: Any) -> Tuned:
-    """`tune_events`, to its end."""
-    for event in tune_events(space, dataset, settings, **options):
-        last = event
-    assert isinstance(last, Finished)
-    return last.result  # type: ignore[no-any-return]
-
-
 def tune_events(
     space: Space,
     dataset: Dataset,

@@ -32,8 +32,7 @@ from ragkit.evaluate.judge import (
     read_grade,
     read_preference,
 )
-from ragkit.evaluate.statistics import Interval, wilson
-from ragkit.evaluate.verdicts import Agreement, Match, agreement, bradley_terry, rank_correlation
+from ragkit.evaluate.verdicts import Match, bradley_terry
 from ragkit.flow import arun, run
 from ragkit.testing import check_component, scripted_chat
 
@@ -364,53 +363,3 @@ def test_a_match_that_cannot_be_is_refused() -> None:
         bradley_terry(matches("ours", "them", "f"), ["ours", "theirs"])
     with pytest.raises(UsageError, match="in question 'q000', 'ours' is matched with itself"):
         bradley_terry(matches("ours", "ours", "f"), ["ours", "theirs"])
-
-
-# --- agreement with people
-
-
-def share(right: int, of: int) -> Interval:
-    return Interval(right / of, *wilson(right, of), of)
-
-
-def test_agreement_by_hand() -> None:
-    """Of 10: both say yes of 4 and no of 3, the judge alone says yes of 2 and people alone of 1; chance agrees on 0.5."""
-    machine = [True] * 4 + [False] * 3 + [True] * 2 + [False]
-    human = [True] * 4 + [False] * 3 + [False] * 2 + [True]
-    found = agreement(machine, human)
-    assert found.kappa is not None
-    assert found.kappa.value == pytest.approx((0.7 - 0.5) / (1 - 0.5))
-    assert found.kappa.low < found.kappa.value < found.kappa.high
-    assert found == Agreement(
-        n=10, accuracy=share(7, 10), kappa=found.kappa, precision=share(4, 6), recall=share(4, 5)
-    )
-
-
-def test_a_figure_that_is_not_defined_is_none() -> None:
-    assert agreement([], []) == Agreement(n=0, accuracy=None, kappa=None, precision=None, recall=None)
-    assert agreement([False] * 4, [False] * 4) == Agreement(
-        n=4, accuracy=share(4, 4), kappa=None, precision=None, recall=None
-    )
-    never_yes = agreement([False] * 4, [True, True, False, False])
-    assert (never_yes.kappa, never_yes.precision, never_yes.recall) == (
-        Interval(0, 0, 0, 4),
-        None,
-        share(0, 2),
-    )
-
-
-def test_graded_judgements_are_compared_by_rank() -> None:
-    """Ranks 1 2 3 4 5 against 2 1 3 4 5: rho is 1 - 6 * 2 / (5 * 24)."""
-    found = rank_correlation([0.1, 0.2, 0.3, 0.4, 0.9], [20, 10, 30, 40, 50])
-    assert found is not None
-    assert found.value == pytest.approx(0.9)
-    assert -1 < found.low < 0.9 < found.high < 1
-    assert rank_correlation([1, 2, 3, 4], [1, 2, 3, 9]) == Interval(1, 1, 1, 4)
-    assert rank_correlation([1, 1, 1], [1, 2, 3]) is None
-
-
-def test_judge_and_people_must_have_judged_the_same_items() -> None:
-    with pytest.raises(
-        UsageError, match="the judge has 1 verdicts and people have 2; each item needs one of both"
-    ):
-        agreement([True], [True, False])

@@ -60,25 +60,6 @@ def written_as_beir(folder: Path, rag: Rag, entries: Sequence[Entry]) -> None:
     write_beir(folder, papers, cases)
 
 
-def write(
-    rag: Rag,
-    size: int = 50,
-    kinds: Sequence[Kind] = KINDS,
-    llm: BaseChatModel | None = None,
-    unanswerable: float = 0.2,
-    seed: int = 0,
-) -> Testset:
-    """At most *size* questions about the papers of *rag*; fewer if the papers do not give more good ones.
-
-    *unanswerable* is the share of questions that nothing in the corpus answers.  With *llm*, it writes the questions about
-    one paper and answers them again; without, the same *seed* gives the same questions.
-    """
-    for event in write_events(rag, size, kinds, llm, unanswerable, seed):
-        last = event
-    assert isinstance(last, Finished)
-    return last.result  # type: ignore[no-any-return]
-
-
 def write_events(
     rag: Rag,
     size: int = 50,
@@ -87,7 +68,12 @@ def write_events(
     unanswerable: float = 0.2,
     seed: int = 0,
 ) -> Iterator[Event]:
-    """The same, as a stream of `Progress("testset", questions kept, size)` that ends with `Finished(testset)`."""
+    """Write at most *size* questions about the papers of *rag*; fewer if the papers do not give more good ones.
+
+    *unanswerable* is the share of questions that nothing in the corpus answers.  With *llm*, it writes the questions about
+    one paper and answers them again; without, the same *seed* gives the same questions.  Yields `Progress("testset",
+    questions kept, size)` and ends with `Finished(testset)`.
+    """
     pool = Pool(rag, size, random.Random(seed))
     writer: Writer = Writer(pool) if llm is None else ModelWriter(pool, llm)
     kept = Kept(rag, pool, size, writer.confirms)
