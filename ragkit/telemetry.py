@@ -33,7 +33,7 @@ from ragkit import __version__
 from ragkit.answer import Answer
 from ragkit.config import components
 from ragkit.document import score_of, span_of
-from ragkit.errors import UsageError
+from ragkit.errors import UsageError, needs
 from ragkit.flow import Call, Flow, Watch, watching
 from ragkit.index import Index
 from ragkit.ingest import IngestReport
@@ -68,10 +68,8 @@ def tracing(tracer_provider: TracerProvider | None = None) -> Iterator[None]:
 
     Without *tracer_provider*, OpenTelemetry's global one is used.  Raises `UsageError` if OpenTelemetry is not installed.
     """
-    try:
+    with needs("otel", "tracing"):
         from opentelemetry import trace
-    except ImportError:
-        raise _not_installed() from None
     tracer = trace.get_tracer("ragkit", __version__, tracer_provider)
     contents = os.environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").strip().lower()
     before = watching.set(_Tracing(tracer, contents in ("true", "span_only", "span_and_event")))
@@ -93,13 +91,11 @@ def from_environment() -> Iterator[None]:
     if not wanted:
         yield
         return
-    try:
+    with needs("otel", "tracing"):
         from opentelemetry.sdk.resources import OTELResourceDetector, Resource
         from opentelemetry.sdk.trace import TracerProvider
 
         processors = [_PROCESSORS[name]() for name in wanted]
-    except ImportError:
-        raise _not_installed() from None
     named = Resource.create({"service.name": "ragkit", "service.version": __version__}).merge(
         OTELResourceDetector().detect()
     )
@@ -168,12 +164,6 @@ def _console() -> SpanProcessor:
 
 
 _PROCESSORS: dict[str, Callable[[], SpanProcessor]] = {"otlp": _otlp, "console": _console}
-
-
-def _not_installed() -> UsageError:
-    return UsageError(
-        "traces need OpenTelemetry's SDK and its OTLP exporter, which are not installed; pip install 'ragkit[otel]'"
-    )
 
 
 @contextmanager

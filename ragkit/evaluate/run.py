@@ -22,7 +22,7 @@ from langchain_core.language_models import BaseChatModel
 from ragkit import __version__
 from ragkit.config.spec import identify, parts_of
 from ragkit.document import digest
-from ragkit.errors import IndexMismatch, NoCorpus, RagkitError, UsageError
+from ragkit.errors import IndexMismatch, NoCorpus, RagkitError, UsageError, needs
 from ragkit.evaluate.dataset import BeirCorpus, Case, Dataset, read_run
 from ragkit.evaluate.evaluation import Evaluation, Result, Run
 from ragkit.evaluate.judge import Judge, Judged, Winner
@@ -112,6 +112,8 @@ class Session:
     """One run, or several with one budget: what has been spent, where things are kept, and why it ended early, if it did."""
 
     def __init__(self, settings: Settings) -> None:
+        with needs("evaluate", "measuring"):  # before anything is asked
+            import ir_measures  # noqa: F401
         self.settings = settings
         self.results = Results(settings.folder / "results.sqlite")
         self.started = time.monotonic()

@@ -22,7 +22,7 @@ import yaml
 from ragkit import config, pipeline_file  # noqa: F401
 from ragkit.config.checker import DEFINITIONS
 from ragkit.document import digest
-from ragkit.errors import UsageError
+from ragkit.errors import UsageError, needs
 from ragkit.evaluate.dataset import Dataset
 from ragkit.evaluate.evaluation import Run
 from ragkit.evaluate.measure import MEASURES
@@ -248,10 +248,8 @@ def _spread(places: Sequence[Open], most: int, seed: int) -> Iterator[Assignment
 
 
 def _optuna() -> Any:
-    try:
+    with needs("tune", "a search this wide"):
         import optuna
-    except ImportError:
-        raise UsageError("a search this wide needs optuna; pip install 'ragkit[tune]'") from None
     import warnings
 
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
 
-from ragkit.errors import UsageError
+from ragkit.errors import UsageError, needs
 from ragkit.evaluate.judge import Winner
 
 Floats = NDArray[np.float64]
@@ -103,7 +103,8 @@ def _wins(matches: Sequence[Match], order: Sequence[str]) -> Floats:
 
 
 def _strengths(wins: Floats) -> Floats:
-    from choix import ilsr_pairwise_dense  # imports scipy.optimize, which takes a second
+    with needs("evaluate", "ranking by preferences"):
+        from choix import ilsr_pairwise_dense  # imports scipy.optimize, which takes a second
 
     found = ilsr_pairwise_dense(wins, max_iter=10_000, tol=1e-9)
     return np.asarray(found - found.mean(), dtype=np.float64)
