@@ -28,7 +28,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import cohen_kappa_score
 
 from benchmarks.table import SHARED, markdown
-from ragkit.evaluate.judge import Judged, ModelJudge
+from ragkit.evaluate.judge import ChatJudge, ToJudge
 from ragkit.evaluate.statistics import Interval, wilson
 from ragkit.flow import run
 from ragkit.models.chat import openai_chat
@@ -190,9 +190,9 @@ def cosine(items: Sequence[Labelled]) -> Scores:
     return [max(float(vectors[i.claim] @ vectors[sentence]) for sentence in parts[i.text]) for i in items]
 
 
-def chat(judge: ModelJudge, items: Sequence[Labelled]) -> Scores:
+def chat(judge: ChatJudge, items: Sequence[Labelled]) -> Scores:
     return [
-        run(judge.grade(Judged("Does the reference support the answer?", i.claim, i.text))).score
+        run(judge.grade(ToJudge("Does the reference support the answer?", i.claim, i.text))).score
         for i in items
     ]
 
@@ -222,9 +222,7 @@ def best_threshold(scores: Sequence[float | None], labels: Sequence[bool]) -> fl
     return float(max(candidates, key=lambda c: cohen_kappa_score(known >= c, labels)))
 
 
-def columns(
-    items: Sequence[Labelled], measured: Sequence[Labelled], judge: ModelJudge | None
-) -> list[Column]:
+def columns(items: Sequence[Labelled], measured: Sequence[Labelled], judge: ChatJudge | None) -> list[Column]:
     choosing = [i for i in items if i.is_for_choosing]
     labels = [i.supported for i in choosing]
     found = []
@@ -327,7 +325,7 @@ def _rank_correlation(machine: Sequence[float], human: Sequence[float]) -> Inter
 
 def main(base_url: str | None = None, model: str | None = None, limit: int | None = None) -> str:
     judge = (
-        ModelJudge(openai_chat(model, base_url, max_tokens=100, timeout=300), grading=GRADING)
+        ChatJudge(openai_chat(model, base_url, max_tokens=100, timeout=300), grading=GRADING)
         if model
         else None
     )

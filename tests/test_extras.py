@@ -13,7 +13,7 @@ from ragkit.errors import UsageError
 from ragkit.evaluate.dataset import Case, Dataset
 from ragkit.evaluate.measure import of_rankings
 from ragkit.evaluate.run import Session, Settings
-from ragkit.evaluate.tune import _optuna
+from ragkit.evaluate.space import _optuna
 from ragkit.evaluate.verdicts import bradley_terry
 from ragkit.telemetry import tracing
 

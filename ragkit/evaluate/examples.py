@@ -48,7 +48,7 @@ class Recipe:
     seed: int = 0
 
 
-class Candidate(NamedTuple):
+class FoundPassage(NamedTuple):
     """A passage that was found: what a model reads of it, the names of its paper, and its score."""
 
     text: str
@@ -57,12 +57,12 @@ class Candidate(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Example:
+class TrainingExample:
     """A question, what was found for it (best first), and passages that are right."""
 
     case: Case
     dataset: Dataset
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[FoundPassage, ...]
     right: tuple[str, ...]
 
     @property
@@ -78,7 +78,7 @@ class Example:
         return bool(self.right and self.wrong)
 
 
-def examples_of_file(rag: Rag, path: Path, recipe: Recipe) -> Generator[Event, None, list[Example]]:
+def examples_of_file(rag: Rag, path: Path, recipe: Recipe) -> Generator[Event, None, list[TrainingExample]]:
     """The questions of a file that have gold papers.  Right is the best passage found of each."""
     dataset = read(path)
     cases = [case for case in dataset.cases if any(grade > 0 for grade in case.relevant.values())]
@@ -87,7 +87,7 @@ def examples_of_file(rag: Rag, path: Path, recipe: Recipe) -> Generator[Event, N
     for number, case in enumerate(cases[: recipe.questions]):
         yield Progress("search", number, min(len(cases), recipe.questions))
         found = [
-            Candidate(
+            FoundPassage(
                 searchable(p),
                 tuple(dataset.paper([str(s["uri"]) for s in sources_of(p)], title_of(p))),
                 score_of(p),
@@ -101,12 +101,12 @@ def examples_of_file(rag: Rag, path: Path, recipe: Recipe) -> Generator[Event, N
                 if case.relevant.get(paper, 0) > 0:
                     right.setdefault(paper, candidate.text)
         examples.append(
-            Example(case, dataset, tuple(found[: recipe.depth]), tuple(dict.fromkeys(right.values())))
+            TrainingExample(case, dataset, tuple(found[: recipe.depth]), tuple(dict.fromkeys(right.values())))
         )
     return examples
 
 
-def examples_of_papers(rag: Rag, recipe: Recipe) -> Generator[Event, None, list[Example]]:
+def examples_of_papers(rag: Rag, recipe: Recipe) -> Generator[Event, None, list[TrainingExample]]:
     """A question a paper: its title, or one of its sentences.
 
     The title is taken off every passage, and the sentence out of its own, as another is out of each of the others, so that
@@ -115,7 +115,7 @@ def examples_of_papers(rag: Rag, recipe: Recipe) -> Generator[Event, None, list[
     chance = random.Random(recipe.seed)
     ids = rag.corpus.document_ids()
     chance.shuffle(ids)
-    examples: list[Example] = []
+    examples: list[TrainingExample] = []
     dataset = Dataset("papers", (), "")
     for number, identity in enumerate(ids):
         if len(examples) == recipe.questions:
@@ -138,10 +138,10 @@ def examples_of_papers(rag: Rag, recipe: Recipe) -> Generator[Event, None, list[
             )
             if not words(text):
                 continue
-            candidates.append(Candidate(text, (span_of(found).document_id,), score_of(found)))
+            candidates.append(FoundPassage(text, (span_of(found).document_id,), score_of(found)))
             if own and (by_title or question in found.page_content):
                 right.append(text)
-        examples.append(Example(case, dataset, tuple(candidates[: recipe.depth]), tuple(right[:1])))
+        examples.append(TrainingExample(case, dataset, tuple(candidates[: recipe.depth]), tuple(right[:1])))
     return [example for example in examples if example.teaches]
 
 
@@ -157,7 +157,7 @@ def _without(passage: Document, sentence: str) -> str:
     return "\n".join(part for part in (above(passage), text.strip()) if part) if words(text) else ""
 
 
-def by_cosine(embed: Embeddings, example: Example) -> Example:
+def by_cosine(embed: Embeddings, example: TrainingExample) -> TrainingExample:
     """*example*, its candidates ranked by what the embeddings make of their texts as they are now."""
     question = np.asarray(embed.embed_query(example.case.question))
     vectors = np.asarray(embed.embed_documents([c.text for c in example.candidates]))
@@ -168,7 +168,9 @@ def by_cosine(embed: Embeddings, example: Example) -> Example:
     return replace(example, candidates=tuple(sorted(again, key=lambda c: -c.score)))
 
 
-def split(examples: Sequence[Example], recipe: Recipe) -> tuple[list[Example], list[Example], list[Example]]:
+def split(
+    examples: Sequence[TrainingExample], recipe: Recipe
+) -> tuple[list[TrainingExample], list[TrainingExample], list[TrainingExample]]:
     """To train on, to choose the blend by, to measure by; no question is in two of them."""
     order = list(examples)
     random.Random(recipe.seed + 1).shuffle(order)

@@ -1,9 +1,9 @@
-"""How a pipeline behaves when its context is not as it should be: one question file, one table.
+"""Stress tests: the same questions with altered context.
 
-Each probe changes what the generator is shown, or what was said before, and asks the same questions again:
+Each probe changes the passages that the generator is shown, or the conversation before, and asks the same questions again:
 
-as_found         nothing is changed; what the others are compared with
-missing          the gold papers are taken out of the ranking: now the right thing is to decline
+as_found         nothing is changed; the others are compared with this
+missing          the gold papers are taken out of the ranking: the right thing is now to abstain
 counterfactual   a number of the answer is changed in every passage: does the answer follow the passages?
 shuffled         the passages come in another order, three times
 negatives_K      the gold passages among the K best that are not gold
@@ -73,20 +73,11 @@ class Row:
     against: Difference | None
 
     def as_json(self) -> dict[str, Any]:
-        shown = {name: {"value": i.value, "low": i.low, "high": i.high} for name, i in self.values.items()}
-        apart = self.against
-        against = (
-            None
-            if apart is None
-            else {"difference": apart.value, "low": apart.low, "high": apart.high, "p": apart.p}
-        )
-        return {
-            "configuration": self.configuration,
-            "probe": self.probe,
-            "questions": self.questions,
-            **shown,
-            "against": against,
-        }
+        named = {name: getattr(self, name) for name in ("configuration", "probe", "questions")}
+        values = {name: {"value": i.value, "low": i.low, "high": i.high} for name, i in self.values.items()}
+        a = self.against
+        against = {"difference": a.value, "low": a.low, "high": a.high, "p": a.p} if a else None
+        return {**named, **values, "against": against}
 
 
 def probe_events(

@@ -1,4 +1,4 @@
-"""How sure a number is, and whether a difference could be chance.
+"""Confidence intervals, and tests of whether a difference could be chance.
 
 An interval holds the mean at 95 %: Wilson's for shares of yes and no, else the bootstrap's over the cases.  Two pipelines are
 compared on the cases that both have a value for: McNemar's exact test for yes and no, else the paired randomisation test,

@@ -28,7 +28,14 @@ from pydantic import BaseModel, ConfigDict
 
 from ragkit.config.spec import parts_of
 from ragkit.errors import UsageError, needs
-from ragkit.evaluate.examples import Example, Recipe, by_cosine, examples_of_file, examples_of_papers, split
+from ragkit.evaluate.examples import (
+    Recipe,
+    TrainingExample,
+    by_cosine,
+    examples_of_file,
+    examples_of_papers,
+    split,
+)
 from ragkit.evaluate.measure import of_rankings
 from ragkit.evaluate.statistics import Difference, difference
 from ragkit.flow import Event, Finished, Progress
@@ -200,7 +207,7 @@ def _save(model: CrossEncoder, directory: Path, report: TrainingReport) -> None:
 
 
 def _trained(
-    model: CrossEncoder, examples: Sequence[Example], recipe: Recipe
+    model: CrossEncoder, examples: Sequence[TrainingExample], recipe: Recipe
 ) -> Generator[Event, None, float]:
     """Train *model*; return the mean loss of the last tenth of the steps.
 
@@ -221,7 +228,7 @@ def _trained(
 
 def _train(
     model: CrossEncoder,
-    examples: Sequence[Example],
+    examples: Sequence[TrainingExample],
     recipe: Recipe,
     tell: Callable[[Progress], None],
     stop: threading.Event,
@@ -266,11 +273,11 @@ def _train(
     return float(next(log["loss"] for log in reversed(trainer.state.log_history) if "loss" in log))
 
 
-def _rows(examples: Sequence[Example], recipe: Recipe) -> list[dict[str, Any]]:
+def _rows(examples: Sequence[TrainingExample], recipe: Recipe) -> list[dict[str, Any]]:
     """Questions with a passage and 1.0 for a right one, 0.0 for a hard negative: as many as the recipe's steps take."""
     chance = random.Random(recipe.seed)
     rows: list[dict[str, Any]] = []
-    groups: list[Example] = []
+    groups: list[TrainingExample] = []
     while len(groups) < recipe.steps * recipe.batch:
         groups += chance.sample(examples, len(examples))
     for example in groups[: recipe.steps * recipe.batch]:
@@ -295,7 +302,7 @@ Scores = Sequence[Sequence[float]]
 
 
 def _scores(
-    model: CrossEncoder, examples: Sequence[Example], stage: str
+    model: CrossEncoder, examples: Sequence[TrainingExample], stage: str
 ) -> Generator[Event, None, list[list[float]]]:
     """The model's scores (0..1) of each example's candidates."""
     scores = []
@@ -309,13 +316,13 @@ def _scores(
     return scores
 
 
-def _mixed(examples: Sequence[Example], scores: Scores, blend: float) -> list[list[float]]:
+def _mixed(examples: Sequence[TrainingExample], scores: Scores, blend: float) -> list[list[float]]:
     return [
         blended(own, [c.score for c in e.candidates], blend) for e, own in zip(examples, scores, strict=True)
     ]
 
 
-def _values(examples: Sequence[Example], scores: Scores, measure: Measured) -> list[float]:
+def _values(examples: Sequence[TrainingExample], scores: Scores, measure: Measured) -> list[float]:
     """The measure of each example, its candidates ranked by *scores*."""
     rankings: dict[str, list[str]] = {}
     for example, own in zip(examples, scores, strict=True):
@@ -328,7 +335,7 @@ def _values(examples: Sequence[Example], scores: Scores, measure: Measured) -> l
     return [found[e.case.id][measure] for e in examples]
 
 
-def _best_blend(examples: Sequence[Example], scores: Scores) -> float:
+def _best_blend(examples: Sequence[TrainingExample], scores: Scores) -> float:
     """The weight of the first stage that ranks best; the least of equals."""
     return max(
         _BLENDS,
@@ -336,7 +343,9 @@ def _best_blend(examples: Sequence[Example], scores: Scores) -> float:
     )
 
 
-def _worth(examples: Sequence[Example], before: Scores, after: Scores, blend: float) -> dict[Measured, Worth]:
+def _worth(
+    examples: Sequence[TrainingExample], before: Scores, after: Scores, blend: float
+) -> dict[Measured, Worth]:
     rankings = [
         [[candidate.score for candidate in example.candidates] for example in examples],
         before,

@@ -15,7 +15,8 @@ import ragkit
 from ragkit.errors import ConfigError, UsageError
 from ragkit.evaluate.dataset import Dataset, read
 from ragkit.evaluate.run import Assessors, Budget, Settings
-from ragkit.evaluate.tune import Space, Tuned, tune_events
+from ragkit.evaluate.space import Space
+from ragkit.evaluate.tune import Tuned, tune_events
 from ragkit.flow import result_of
 from ragkit.testing import HashedEmbeddings
 
