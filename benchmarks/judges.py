@@ -15,6 +15,7 @@ import argparse
 import csv
 import hashlib
 import json
+import math
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -22,12 +23,14 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+from sklearn.metrics import cohen_kappa_score
 
 from benchmarks.table import SHARED, markdown
 from ragkit.answer import Quote
-from ragkit.evaluate.judge import Judged, ModelJudge
-from ragkit.evaluate.statistics import Interval
-from ragkit.evaluate.verdicts import agreement, rank_correlation
+from ragkit.evaluate.judge import ChatJudge, ToJudge
+from ragkit.evaluate.statistics import Interval, wilson
 from ragkit.flow import run
 from ragkit.models.chat import openai_chat
 from ragkit.models.embeddings import SentenceTransformersEmbeddings
@@ -188,9 +191,9 @@ def cosine(items: Sequence[Labelled]) -> Scores:
     return [max(float(vectors[i.claim] @ vectors[sentence]) for sentence in parts[i.text]) for i in items]
 
 
-def chat(judge: ModelJudge, items: Sequence[Labelled]) -> Scores:
+def chat(judge: ChatJudge, items: Sequence[Labelled]) -> Scores:
     return [
-        run(judge.grade(Judged("Does the reference support the answer?", i.claim, i.text))).score
+        run(judge.grade(ToJudge("Does the reference support the answer?", i.claim, i.text))).score
         for i in items
     ]
 
@@ -220,9 +223,7 @@ def best_threshold(scores: Sequence[float | None], labels: Sequence[bool]) -> fl
     return float(max(candidates, key=lambda c: cohen_kappa_score(known >= c, labels)))
 
 
-def columns(
-    items: Sequence[Labelled], measured: Sequence[Labelled], judge: ModelJudge | None
-) -> list[Column]:
+def columns(items: Sequence[Labelled], measured: Sequence[Labelled], judge: ChatJudge | None) -> list[Column]:
     choosing = [i for i in items if i.is_for_choosing]
     labels = [i.supported for i in choosing]
     found = []
@@ -239,8 +240,8 @@ def columns(
 
 def _row(column: Column, measured: Sequence[Labelled]) -> list[object]:
     known = [(s, i) for s, i in zip(column.scores, measured, strict=True) if s is not None]
-    found = agreement([s >= column.threshold for s, _ in known], [i.supported for _, i in known])
-    correlation = rank_correlation([s for s, _ in known], [i.share for _, i in known])
+    found = _agreement([s >= column.threshold for s, _ in known], [i.supported for _, i in known])
+    correlation = _rank_correlation([s for s, _ in known], [i.share for _, i in known])
     shown = (found.accuracy, found.kappa, found.precision, found.recall, correlation)
     return [column.name, f"{column.threshold:.2f}", f"{found.n} of {len(measured)}", *map(_shown, shown)]
 
@@ -249,9 +250,83 @@ def _shown(interval: Interval | None) -> str:
     return "–" if interval is None else f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
 
 
+# --- how far a judge agrees with people
+
+
+@dataclass(frozen=True)
+class _Agreement:
+    """How far a judge says yes where people do; a figure is None where there is nothing to divide by.
+
+    `kappa` is Cohen's: 0 is what chance would reach, 1 is perfect.  `precision`: of the judge's yes, those that are
+    people's too; `recall`: of people's yes, those that are the judge's too.
+    """
+
+    n: int
+    accuracy: Interval | None
+    kappa: Interval | None
+    precision: Interval | None
+    recall: Interval | None
+
+
+def _agreement(machine: Sequence[bool], human: Sequence[bool]) -> _Agreement:
+    """How far the judge's yes and no are those of people, item by item.
+
+    Shares have Wilson intervals; kappa's is from 1,000 resamples of the items.
+    """
+    pairs = list(zip(map(bool, machine), map(bool, human), strict=True))
+    both, yes, truly = pairs.count((True, True)), sum(m for m, _ in pairs), sum(h for _, h in pairs)
+    return _Agreement(
+        n=len(pairs),
+        accuracy=_share(sum(m == h for m, h in pairs), len(pairs)),
+        kappa=_kappa(pairs),
+        precision=_share(both, yes),
+        recall=_share(both, truly),
+    )
+
+
+def _share(right: int, of: int) -> Interval | None:
+    return Interval(right / of, *wilson(right, of), of) if of else None
+
+
+_KINDS = [(True, True), (True, False), (False, True), (False, False)]
+
+
+def _kappa(pairs: Sequence[tuple[bool, bool]], resamples: int = 1000) -> Interval | None:
+    """None where judge and people say one and the same of everything: kappa is then not defined."""
+    counts = np.array([pairs.count(kind) for kind in _KINDS])
+    if counts[0] == counts.sum() or counts[3] == counts.sum():
+        return None
+
+    def kappa(weight: NDArray[np.int64]) -> float:
+        return float(cohen_kappa_score([m for m, _ in _KINDS], [h for _, h in _KINDS], sample_weight=weight))
+
+    drawn = np.random.default_rng(0).multinomial(counts.sum(), counts / counts.sum(), size=resamples)
+    defined = drawn[(drawn[:, 0] < counts.sum()) & (drawn[:, 3] < counts.sum())]
+    low, high = np.percentile([kappa(weight) for weight in defined], [2.5, 97.5])
+    return Interval(kappa(counts), float(low), float(high), len(pairs))
+
+
+def _rank_correlation(machine: Sequence[float], human: Sequence[float]) -> Interval | None:
+    """Spearman's correlation of two gradings of the same items; None where one of them is the same for all.
+
+    (The interval: "Sample Size Requirements for Estimating Pearson, Kendall and Spearman Correlations".)
+    """
+    if len(set(machine)) < 2 or len(set(human)) < 2:
+        return None
+    found = float(spearmanr(machine, human).statistic)
+    if len(machine) < 4:
+        return Interval(found, -1.0, 1.0, len(machine))
+    if abs(found) >= 1:
+        return Interval(found, found, found, len(machine))
+    half = 1.959964 * math.sqrt((1 + found**2 / 2) / (len(machine) - 3))
+    return Interval(
+        found, math.tanh(math.atanh(found) - half), math.tanh(math.atanh(found) + half), len(machine)
+    )
+
+
 def main(base_url: str | None = None, model: str | None = None, limit: int | None = None) -> str:
     judge = (
-        ModelJudge(openai_chat(model, base_url, max_tokens=100, timeout=300), grading=GRADING)
+        ChatJudge(openai_chat(model, base_url, max_tokens=100, timeout=300), grading=GRADING)
         if model
         else None
     )

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import bootstrap
 
 from benchmarks.table import SHARED, markdown
 from ragkit import Rag
@@ -19,7 +21,6 @@ from ragkit.chunk import SentenceChunker
 from ragkit.evaluate.dataset import read
 from ragkit.evaluate.evaluation import Evaluation
 from ragkit.evaluate.run import Configuration, Settings, evaluate
-from ragkit.evaluate.statistics import macro
 from ragkit.fuse import Fusion, MinMaxFusion, ReciprocalRankFusion
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.index.bm25 import TantivyIndex
@@ -91,10 +92,18 @@ def _ahead_on_the_mean(found: Evaluation, way: str) -> str:
     """How far the default is ahead of *way*, every collection counting the same."""
     gains = {(run.dataset.name, run.configuration): run.values(MEASURE) for run in found.runs}
     names = dict.fromkeys(run.dataset.name for run in found.runs)
-    d = macro(
-        [[gain - gains[name, way][case] for case, gain in gains[name, DEFAULT].items()] for name in names]
-    )
-    return f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
+    apart = [
+        np.array([gain - gains[name, way][case] for case, gain in gains[name, DEFAULT].items()])
+        for name in names
+    ]
+    low, high = bootstrap(
+        apart, _mean_of_means, method="percentile", n_resamples=5_000, batch=500, rng=np.random.default_rng(0)
+    ).confidence_interval
+    return f"{_mean_of_means(*apart, axis=-1):+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def _mean_of_means(*groups: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    return np.asarray(np.mean([np.mean(group, axis=axis) for group in groups], axis=0))
 
 
 def main(collections: Sequence[str] = COLLECTIONS) -> str:

@@ -111,7 +111,7 @@ def _turns(messages: Sequence[BaseMessage]) -> list[list[BaseMessage]]:
 
 
 class MemoryChatHistory(InMemoryChatMessageHistory):
-    """Messages that are forgotten when the program ends."""
+    """Messages that are forgotten when the program ends (a class of our own, since making LangChain's warns that it is deprecated)."""
 
 
 class FileChatHistory(BaseChatMessageHistory):

@@ -104,14 +104,6 @@ def places_of(document: Document, span: Span) -> list[dict[str, Any]]:
     return found
 
 
-def file_range(mapping: Sequence[Sequence[int]], start: int, end: int) -> tuple[int, int] | None:
-    """The characters of the file that `text[start:end]` came from, from the first to the last; None if from none.
-
-    *mapping* has a row for each piece: its place in the text, its place in the file, its length in both.
-    """
-    return _in_files(_touched(mapping, start, end), start, end)
-
-
 def _touched(mapping: Sequence[Sequence[int]], start: int, end: int) -> list[Sequence[int]]:
     """The rows of a map that `text[start:end]` came from; of several files, those of the first."""
     first = max(bisect_right(mapping, start, key=itemgetter(0)) - 1, 0)

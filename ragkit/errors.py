@@ -16,7 +16,8 @@ exception is never wrapped: it keeps its type and gains a note that says which s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -89,3 +90,12 @@ class ConfigError(RagkitError):
         self.file = file
         self.problems = sorted(problems, key=lambda p: (p.line, p.column))
         super().__init__("\n".join(problem.render(file) for problem in self.problems))
+
+
+@contextmanager
+def needs(extra: str, what: str) -> Iterator[None]:
+    """Import the packages of an extra inside; raises `UsageError` with the command that installs them if one is missing."""
+    try:
+        yield
+    except ImportError as error:
+        raise UsageError(f"{what} needs {error.name or error}; pip install 'ragkit[{extra}]'") from None

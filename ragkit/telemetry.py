@@ -1,11 +1,15 @@
-"""Where the time of a question goes: flows and their calls as OpenTelemetry spans, with the GenAI semantic conventions.
+"""Traces questions and ingests: flows and their calls as OpenTelemetry spans, by the GenAI semantic conventions.
 
     with telemetry.tracing():  # or tracing(my_tracer_provider)
         rag.ask("How many parameters has BERT-base?")
 
 gives a span `ragkit.ask` and inside it one for each call, named after its stage: `retrieve`, `fuse`, `generate` and so
-on; what other libraries trace inside a call is nested in its span.  What is asked and said is left out, unless
-OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT is `true`.  Needs `pip install 'ragkit[otel]'`.
+on; spans of other libraries, such as an instrumentation of LangChain, are nested in the call's.  Questions and answers are
+left out, unless OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT is `true`.  Needs `pip install 'ragkit[otel]'`.
+
+The packages that instrument LangChain do not replace this: opentelemetry-instrumentation-langchain 0.62 and
+openinference-instrumentation-langchain 0.1 record contents unless told otherwise, give embeddings no span and servers no
+address, and patch the whole process; the second does not follow the GenAI conventions.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import urlsplit
@@ -33,7 +38,7 @@ from ragkit import __version__
 from ragkit.answer import Answer
 from ragkit.config import components
 from ragkit.document import score_of, span_of
-from ragkit.errors import UsageError
+from ragkit.errors import UsageError, needs
 from ragkit.flow import Call, Flow, Watch, watching
 from ragkit.index import Index
 from ragkit.ingest import IngestReport
@@ -58,6 +63,7 @@ _ROOTS = {
 }
 """The spans of whole flows; any other flow is a part of the span that it runs in."""
 
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _MOST = 20  # documents that a span names
 _PATIENCE = 3.0  # seconds that the end of a command waits for its spans to be sent
 
@@ -68,12 +74,10 @@ def tracing(tracer_provider: TracerProvider | None = None) -> Iterator[None]:
 
     Without *tracer_provider*, OpenTelemetry's global one is used.  Raises `UsageError` if OpenTelemetry is not installed.
     """
-    try:
+    with needs("otel", "tracing"):
         from opentelemetry import trace
-    except ImportError:
-        raise _not_installed() from None
     tracer = trace.get_tracer("ragkit", __version__, tracer_provider)
-    contents = os.environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").strip().lower()
+    contents = _setting("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT").lower()
     before = watching.set(_Tracing(tracer, contents in ("true", "span_only", "span_and_event")))
     try:
         yield
@@ -93,13 +97,11 @@ def from_environment() -> Iterator[None]:
     if not wanted:
         yield
         return
-    try:
+    with needs("otel", "tracing"):
         from opentelemetry.sdk.resources import OTELResourceDetector, Resource
         from opentelemetry.sdk.trace import TracerProvider
 
         processors = [_PROCESSORS[name]() for name in wanted]
-    except ImportError:
-        raise _not_installed() from None
     named = Resource.create({"service.name": "ragkit", "service.version": __version__}).merge(
         OTELResourceDetector().detect()
     )
@@ -117,28 +119,32 @@ def from_environment() -> Iterator[None]:
             if sent.is_alive() or heard:
                 log.warning(
                     "not all traces could be sent to %s: %s",
-                    _endpoint(),
+                    _setting(*_ENDPOINTS) or "http://localhost:4318",
                     heard[-1] if heard else "no answer in time",
                 )
 
 
+def _setting(*names: str) -> str:
+    """The first of these environment variables that is set; signal-specific names come first."""
+    return next((value for name in names if (value := os.environ.get(name, "").strip())), "")
+
+
 def _exporters_wanted() -> list[str]:
     """The names of the exporters, if there are to be any."""
-    said = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
-    addressed = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get(
-        "OTEL_EXPORTER_OTLP_ENDPOINT"
-    )
-    wanted = [name.strip() for name in said.split(",")] if said else ["otlp"] if addressed else []
-    if wanted == ["none"] or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    named = _setting("OTEL_TRACES_EXPORTER").lower()
+    wanted = [
+        name.strip()
+        for name in (named or ("otlp" if _setting(*_ENDPOINTS) else "")).split(",")
+        if name.strip()
+    ]
+    if wanted == ["none"] or _setting("OTEL_SDK_DISABLED").lower() == "true":
         return []
     if unknown := [name for name in wanted if name not in _PROCESSORS]:
         raise UsageError(
-            f"OTEL_TRACES_EXPORTER is '{said}', but ragkit knows no '{unknown[0]}'; set it to otlp, console or none"
+            f"OTEL_TRACES_EXPORTER is '{named}', but ragkit knows no '{unknown[0]}'; set it to otlp, console or none"
         )
     protocol = (
-        os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
-        or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
-        or "http/protobuf"
+        _setting("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
     )
     if "otlp" in wanted and protocol != "http/protobuf":
         raise UsageError(
@@ -148,16 +154,11 @@ def _exporters_wanted() -> list[str]:
     return wanted
 
 
-def _endpoint() -> str:
-    default = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or "http://localhost:4318"
-    return os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or default
-
-
 def _otlp() -> SpanProcessor:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    patient = "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT" in os.environ or "OTEL_EXPORTER_OTLP_TIMEOUT" in os.environ
+    patient = _setting("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
     return BatchSpanProcessor(OTLPSpanExporter(timeout=None if patient else _PATIENCE))
 
 
@@ -168,12 +169,6 @@ def _console() -> SpanProcessor:
 
 
 _PROCESSORS: dict[str, Callable[[], SpanProcessor]] = {"otlp": _otlp, "console": _console}
-
-
-def _not_installed() -> UsageError:
-    return UsageError(
-        "traces need OpenTelemetry's SDK and its OTLP exporter, which are not installed; pip install 'ragkit[otel]'"
-    )
 
 
 @contextmanager
@@ -209,12 +204,8 @@ class _Tracing(Watch):
 
     def begin(self, what: Flow[Any] | Call) -> Watch:
         if isinstance(what, Call):
-            return _Span(
-                self,
-                what.stage,
-                _asked(what, self.contents),
-                lambda result: _said(what, result, self.contents),
-            )
+            told = partial(_returned, what, contents=self.contents)
+            return _Span(self, what.stage, _given(what, self.contents), told)
         name = _ROOTS.get(getattr(what, "__qualname__", ""))
         return _Span(self, name, {}, _outcome) if name else self
 
@@ -263,34 +254,26 @@ class _Span(_Tracing):
 # --- what they say
 
 
-def _asked(made: Call, contents: bool) -> Attributes:
+def _given(made: Call, contents: bool) -> Attributes:
     """The attributes of a call that are known before it is made."""
     owner = getattr(made.method, "__self__", None)
     found: Attributes = {"ragkit.component": made.component}
     if given := [argument for argument in made.arguments if _are_documents(argument)]:
         found["ragkit.documents.given"] = len(given[0])
     if isinstance(owner, BaseChatModel):
-        found |= {"gen_ai.operation.name": "chat", **_model(owner)} | (
-            {"gen_ai.request.stream": True} if made.streaming else {}
-        )
-        for name, attribute in (
-            ("temperature", "gen_ai.request.temperature"),
-            ("max_tokens", "gen_ai.request.max_tokens"),
-        ):
+        found |= {"gen_ai.operation.name": "chat", **_model(owner)}
+        if made.streaming:
+            found["gen_ai.request.stream"] = True
+        for name in ("temperature", "max_tokens"):
             if isinstance(value := getattr(owner, name, None), int | float):
-                found[attribute] = value
+                found[f"gen_ai.request.{name}"] = value
         if contents:
-            found["gen_ai.input.messages"] = json.dumps(
-                [_message(m) for m in _messages(made.arguments[0])], ensure_ascii=False
-            )
+            messages = [_message(message) for message in _messages(made.arguments[0])]
+            found["gen_ai.input.messages"] = json.dumps(messages, ensure_ascii=False)
     if isinstance(owner, Embeddings):
-        embed = owner.embed if isinstance(owner, CachedEmbeddings) else owner
-        texts = made.arguments[0]
-        found |= {
-            "gen_ai.operation.name": "embeddings",
-            **_model(embed),
-            "ragkit.texts": 1 if isinstance(texts, str) else len(texts),
-        }
+        embed, texts = owner.embed if isinstance(owner, CachedEmbeddings) else owner, made.arguments[0]
+        found |= {"gen_ai.operation.name": "embeddings", **_model(embed)}
+        found["ragkit.texts"] = 1 if isinstance(texts, str) else len(texts)
     if isinstance(owner, BaseRetriever):
         found["gen_ai.operation.name"] = "retrieval"
         for index in [value for _, value in owner if isinstance(value, Index)]:
@@ -302,7 +285,7 @@ def _asked(made: Call, contents: bool) -> Attributes:
     return found
 
 
-def _said(made: Call, result: Any, contents: bool) -> Attributes:
+def _returned(made: Call, result: Any, contents: bool) -> Attributes:
     """The attributes of a call that are known once it has returned."""
     owner = getattr(made.method, "__self__", None)
     if isinstance(owner, BaseChatModel):
@@ -328,9 +311,8 @@ def _outcome(result: Any) -> Attributes:
             "ragkit.answer.abstained": result.abstained is not None,
         }
     if isinstance(result, IngestReport):
-        counts = {name: value for name, value in result if isinstance(value, int)} | {
-            "failed": len(result.failed)
-        }
+        counts = {name: value for name, value in result if isinstance(value, int)}
+        counts["failed"] = len(result.failed)
         return {f"ragkit.ingest.{name}": value for name, value in counts.items()}
     return {"ragkit.documents.returned": len(result)} if _are_documents(result) else {}
 
@@ -394,10 +376,16 @@ def _reply(reply: AIMessage, contents: bool) -> Attributes:
     if counted:
         found["gen_ai.usage.input_tokens"] = counted["input_tokens"]
         found["gen_ai.usage.output_tokens"] = counted["output_tokens"]
-        if (cached := counted.get("input_token_details", {}).get("cache_read")) is not None:
-            found["gen_ai.usage.cache_read.input_tokens"] = cached
-        if (thought := counted.get("output_token_details", {}).get("reasoning")) is not None:
-            found["gen_ai.usage.reasoning.output_tokens"] = thought
+        details: dict[str, Any] = {
+            **counted.get("input_token_details", {}),
+            **counted.get("output_token_details", {}),
+        }
+        for key, name in (
+            ("cache_read", "cache_read.input_tokens"),
+            ("reasoning", "reasoning.output_tokens"),
+        ):
+            if (count := details.get(key)) is not None:
+                found[f"gen_ai.usage.{name}"] = count
     if contents:
         said = {**_message(reply), "finish_reason": reason or "stop"}
         found["gen_ai.output.messages"] = json.dumps([said], ensure_ascii=False)

@@ -24,12 +24,12 @@ from __future__ import annotations
 import functools
 import operator
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from langchain_core.structured_query import Comparator, Comparison, FilterDirective, Operation, Operator
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
@@ -38,15 +38,24 @@ from ragkit.errors import UsageError
 _LONGEST = 10_000
 _DEEPEST = 100
 
-_ORDERS: dict[str, Callable[[Any, Any], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
+_SIGNS = {
+    Comparator.EQ: "=",
+    Comparator.NE: "!=",
+    Comparator.LT: "<",
+    Comparator.LTE: "<=",
+    Comparator.GT: ">",
+    Comparator.GTE: ">=",
+    Comparator.CONTAIN: "contains",
 }
-_NEGATED = ("!=", "not in")
-_WITH_ONE = ("=", "!=", *_ORDERS, "contains")
-_WITH_LIST = ("in", "not in")
+_COMPARATORS = {"==": Comparator.EQ} | {sign: comparator for comparator, sign in _SIGNS.items()}
+_ORDERS: dict[Comparator, Callable[[Any, Any], bool]] = {
+    Comparator.LT: operator.lt,
+    Comparator.LTE: operator.le,
+    Comparator.GT: operator.gt,
+    Comparator.GTE: operator.ge,
+}
+_LISTS = {Comparator.IN: "in", Comparator.NIN: "not in"}
+_NEGATED = (Comparator.NE, Comparator.NIN)
 _KEYWORDS = ("and", "or", "not", "in", "contains", "exists")
 
 _FIELD = re.compile(r"[A-Za-z_][\w.-]*")
@@ -59,23 +68,38 @@ _TOKEN = re.compile(
 
 
 def both(one: Where | None, other: Where | None) -> Where | None:
-    """What passes two filters; None passes everything."""
-    return And((one, other)) if one and other else one or other
+    """The filter that passes what both pass; None passes everything."""
+    return Where(Operation(Operator.AND, [one.tree, other.tree])) if one and other else one or other
 
 
-class Where(ABC):
-    """A filter over metadata; `str` writes it so that `parse` reads the same filter."""
+@dataclass(frozen=True)
+class Where:
+    """A filter over metadata, from LangChain's syntax tree; `str` writes it so that `parse` reads the same filter.
 
-    @abstractmethod
-    def matches(self, metadata: Mapping[str, Any]) -> bool:
-        """Does *metadata* pass the filter?"""
+    The tree has the comparators of the grammar with text, numbers or booleans as values, lists of these for `in` and
+    `nin`, and `ne` with None for `exists`.  Raises `UsageError` for any other tree.
+    """
 
-    @abstractmethod
+    tree: FilterDirective = field(compare=False)
+    text: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", _written(self.tree))
+
+    @functools.cached_property
+    def matches(self) -> Callable[[Mapping[str, Any]], bool]:
+        """`matches(metadata)`: whether the metadata pass the filter."""
+        return _meaning(self.tree)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Where, (self.tree,)
+
     def fields(self) -> frozenset[str]:
-        """The metadata keys that the filter looks at."""
+        """The metadata keys that the filter reads."""
+        return frozenset(_fields(self.tree))
 
-    @abstractmethod
-    def __str__(self) -> str: ...
+    def __str__(self) -> str:
+        return self.text
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -98,115 +122,60 @@ def _validated(value: Any) -> Where:
         raise ValueError(str(error)) from None
 
 
-@dataclass(frozen=True)
-class Comparison(Where):
-    """One field against what was written: one value, several for `in` and `not in`, none for `exists`."""
+# --- meaning
 
-    field: str
-    operator: str
-    values: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        count = len(self.values)
-        usual = self.operator in _WITH_ONE and count == 1
-        if not (
-            {"exists": count == 0, "in": count > 0, "not in": count > 0}.get(self.operator, usual)
-            and _is_field(self.field)
-        ):
-            raise UsageError(f"{self!r} is no comparison; one reads Comparison('year', '>=', ('2023',))")
+def _meaning(tree: FilterDirective) -> Callable[[Mapping[str, Any]], bool]:
+    if isinstance(tree, Operation):
+        parts = [_meaning(part) for part in tree.arguments]
+        if tree.operator is Operator.NOT:
+            return lambda metadata: not parts[0](metadata)
+        join = all if tree.operator is Operator.AND else any
+        return lambda metadata: join(part(metadata) for part in parts)
+    assert isinstance(tree, Comparison)
+    name, negated = tree.attribute, tree.comparator in _NEGATED and tree.value is not None
+    agrees = _agreement(tree.comparator, tree.value)
 
-    def matches(self, metadata: Mapping[str, Any]) -> bool:
-        value = metadata.get(self.field)
-        elements = value if isinstance(value, list | tuple) else [value]
-        return any(self._holds(e) for e in elements if e is not None) != (self.operator in _NEGATED)
+    def passes(metadata: Mapping[str, Any]) -> bool:
+        found = metadata.get(name)
+        elements = found if isinstance(found, list | tuple) else (found,)
+        return any(element is not None and agrees(element) for element in elements) != negated
 
-    def _holds(self, element: Any) -> bool:
-        """Does one element match, != taken as = and `not in` as `in`?"""
-        if self.operator == "exists":
-            return True
+    return passes
+
+
+def _agreement(comparator: Comparator, value: Any) -> Callable[[Any], bool]:
+    """Whether an element of the metadata agrees with *value*, with != read as = and `not in` as `in`."""
+    if value is None:
+        return lambda element: True
+    texts = [str(_text(one)) for one in (value if comparator in _LISTS else [value])]
+    part, keys = texts[0].casefold(), [_key(text) for text in texts]
+    order = _ORDERS.get(comparator)
+
+    def agrees(element: Any) -> bool:
         text = _text(element)
         if text is None:
             return False
-        if self.operator == "contains":
-            return self.values[0].casefold() in text.casefold()
+        if comparator is Comparator.CONTAIN:
+            return part in text.casefold()
         key = _key(text)
-        if order := _ORDERS.get(self.operator):
-            [bound] = self._keys
-            return type(key) is type(bound) and order(key, bound)
-        return key in self._keys
+        return type(key) is type(keys[0]) and order(key, keys[0]) if order else key in keys
 
-    @functools.cached_property
-    def _keys(self) -> frozenset[Decimal | str]:
-        return frozenset(map(_key, self.values))
-
-    def fields(self) -> frozenset[str]:
-        return frozenset({self.field})
-
-    def __str__(self) -> str:
-        values = ", ".join(map(_written, self.values))
-        return f"{self.field} {self.operator} {f'({values})' if self.operator in _WITH_LIST else values}".rstrip()
+    return agrees
 
 
-@dataclass(frozen=True)
-class _Joined(Where):
-    parts: tuple[Where, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.parts) < 2:
-            raise UsageError(
-                f"{type(self).__name__} joins two filters or more, not {len(self.parts)}; a single one stands for itself"
-            )
-
-    def fields(self) -> frozenset[str]:
-        return frozenset().union(*[part.fields() for part in self.parts])
-
-
-class And(_Joined):
-    """Every one of two filters or more."""
-
-    def matches(self, metadata: Mapping[str, Any]) -> bool:
-        return all(part.matches(metadata) for part in self.parts)
-
-    def __str__(self) -> str:
-        return " and ".join([f"({part})" if isinstance(part, _Joined) else str(part) for part in self.parts])
-
-
-class Or(_Joined):
-    """At least one of two filters or more."""
-
-    def matches(self, metadata: Mapping[str, Any]) -> bool:
-        return any(part.matches(metadata) for part in self.parts)
-
-    def __str__(self) -> str:
-        return " or ".join([f"({part})" if isinstance(part, Or) else str(part) for part in self.parts])
-
-
-@dataclass(frozen=True)
-class Not(Where):
-    """Whatever one filter leaves out."""
-
-    part: Where
-
-    def matches(self, metadata: Mapping[str, Any]) -> bool:
-        return not self.part.matches(metadata)
-
-    def fields(self) -> frozenset[str]:
-        return self.part.fields()
-
-    def __str__(self) -> str:
-        return f"not ({self.part})" if isinstance(self.part, _Joined) else f"not {self.part}"
-
-
-# --- values
+def _fields(tree: FilterDirective) -> Iterator[str]:
+    if isinstance(tree, Comparison):
+        yield tree.attribute
+    for part in getattr(tree, "arguments", ()):
+        yield from _fields(part)
 
 
 def _text(element: Any) -> str | None:
-    """An element of metadata as it is written; None for one that has elements itself."""
-    if isinstance(element, str):
-        return element
+    """A value as it is written; None for one that has elements itself."""
     if isinstance(element, bool):
         return "true" if element else "false"
-    return str(element) if isinstance(element, int | float) else None
+    return str(element) if isinstance(element, str | int | float) else None
 
 
 def _key(text: str) -> Decimal | str:
@@ -214,10 +183,43 @@ def _key(text: str) -> Decimal | str:
     return Decimal(text) if _NUMBER.fullmatch(text) else text.casefold()
 
 
-def _written(value: str) -> str:
-    if _BARE.fullmatch(value) and value.lower() not in _KEYWORDS:
-        return value
-    return '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
+# --- from filter to text
+
+
+def _written(tree: FilterDirective) -> str:
+    """The text of *tree*; raises `UsageError` for a tree that no text has."""
+    match tree:
+        case Comparison(attribute=name) if not _is_field(name):
+            pass
+        case Comparison(comparator=Comparator.NE, attribute=name, value=None):
+            return f"{name} exists"
+        case Comparison(comparator=sign, attribute=name, value=[_, *_] as values) if sign in _LISTS:
+            return f"{name} {_LISTS[sign]} ({', '.join(map(_quoted, values))})"
+        case Comparison(comparator=sign, attribute=name, value=value) if sign in _SIGNS:
+            return f"{name} {_SIGNS[sign]} {_quoted(value)}"
+        case Operation(operator=Operator.NOT, arguments=[part]):
+            return f"not {_enclosed(part, Operator.AND, Operator.OR)}"
+        case Operation(operator=Operator.AND, arguments=[_, _, *_] as parts):
+            return " and ".join(_enclosed(part, Operator.AND, Operator.OR) for part in parts)
+        case Operation(operator=Operator.OR, arguments=[_, _, *_] as parts):
+            return " or ".join(_enclosed(part, Operator.OR) for part in parts)
+    raise UsageError(
+        f"{tree!r} is not a filter: a comparison reads `year >= 2023`, `and` and `or` join two filters or more, `not` takes one"
+    )
+
+
+def _enclosed(tree: FilterDirective, *operators: Operator) -> str:
+    enclose = isinstance(tree, Operation) and tree.operator in operators
+    return f"({_written(tree)})" if enclose else _written(tree)
+
+
+def _quoted(value: Any) -> str:
+    text = _text(value)
+    if text is None:
+        raise UsageError(f"a filter compares with a text, a number, true or false, not with {value!r}")
+    if _BARE.fullmatch(text) and text.lower() not in _KEYWORDS:
+        return text
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
 
 
 def _is_field(word: str) -> bool:
@@ -230,8 +232,8 @@ def _is_field(word: str) -> bool:
 def parse(text: str) -> Where:
     """The filter that *text* describes.  Raises `UsageError`, which names the column, from 1."""
     _check_length(text)
-    found = _Parser(text).parse()
-    _check_length(str(found))  # with spaces and quotes, a little more than was written
+    found = Where(_Parser(text).parse())
+    _check_length(found.text)  # with spaces and quotes, a little longer than the input
     return found
 
 
@@ -292,26 +294,22 @@ class _Parser:
         self.before = ""
         self.depth = 0
 
-    def parse(self) -> Where:
-        found = self.any_of()
+    def parse(self) -> FilterDirective:
+        tree = self.joined(Operator.OR)
         if self.token.kind != "end":
             quotes = "; a value of several words goes in quotes" if self.token.kind == "word" else ""
             raise self.expected("'and', 'or' or the end", quotes)
-        return found
+        return tree
 
-    def any_of(self) -> Where:
-        parts = [self.all_of()]
-        while self.accept("or"):
-            parts.append(self.all_of())
-        return parts[0] if len(parts) == 1 else Or(tuple(parts))
+    def joined(self, operator: Operator) -> FilterDirective:
+        """One part, or several joined by *operator*; the parts of `or` are joined by `and`."""
+        part = self.one if operator is Operator.AND else functools.partial(self.joined, Operator.AND)
+        parts = [part()]
+        while self.accept(operator.value):
+            parts.append(part())
+        return parts[0] if len(parts) == 1 else Operation(operator, parts)
 
-    def all_of(self) -> Where:
-        parts = [self.one()]
-        while self.accept("and"):
-            parts.append(self.one())
-        return parts[0] if len(parts) == 1 else And(tuple(parts))
-
-    def one(self) -> Where:
+    def one(self) -> FilterDirective:
         opening = self.token
         if not (self.accept("not") or self.accept("(")):
             return self.comparison()
@@ -321,38 +319,38 @@ class _Parser:
                 f"at column {opening.column}: nested more than {_DEEPEST} deep; leave out needless parentheses and 'not'"
             )
         if opening.text == "not":
-            found: Where = Not(self.one())
+            tree: FilterDirective = Operation(Operator.NOT, [self.one()])
         else:
-            found = self.any_of()
+            tree = self.joined(Operator.OR)
             self.need(")", "')'", f"; it closes the '(' at column {opening.column}")
         self.depth -= 1
-        return found
+        return tree
 
-    def comparison(self) -> Where:
+    def comparison(self) -> Comparison:
         field = self.token
         if field.kind != "word" or not _is_field(field.text):
             raise self.expected("a field such as year", "; a comparison reads year >= 2023")
         self.advance()
         if self.accept("exists"):
-            return Comparison(field.text, "exists")
+            return Comparison(Comparator.NE, field.text, None)
         if self.accept("in"):
-            return Comparison(field.text, "in", self.list_of_values())
+            return Comparison(Comparator.IN, field.text, self.list_of_values())
         if self.accept("not"):
             self.need("in", "'in'")
-            return Comparison(field.text, "not in", self.list_of_values())
-        sign = "=" if self.token.text == "==" else self.token.text
-        if self.token.kind not in ("mark", "keyword") or sign not in _WITH_ONE:
+            return Comparison(Comparator.NIN, field.text, self.list_of_values())
+        comparator = _COMPARATORS.get(self.token.text)
+        if self.token.kind not in ("mark", "keyword") or comparator is None:
             raise self.expected("a comparison such as = or >=")
         self.advance()
-        return Comparison(field.text, sign, (self.value(),))
+        return Comparison(comparator, field.text, self.value())
 
-    def list_of_values(self) -> tuple[str, ...]:
+    def list_of_values(self) -> list[str]:
         self.need("(", "values such as (a, b)")
         values = [self.value()]
         while self.accept(","):
             values.append(self.value())
         self.need(")", "',' or ')'")
-        return tuple(values)
+        return values
 
     def value(self) -> str:
         found = self.token

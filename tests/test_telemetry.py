@@ -510,7 +510,7 @@ def test_the_console_shows_spans_on_standard_error_with_the_name_of_the_service(
         ),
         (
             {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
-            "traces need OpenTelemetry's SDK and its OTLP exporter, which are not installed; pip install 'ragkit[otel]'",
+            "tracing needs opentelemetry.exporter.otlp.proto.http.trace_exporter; pip install 'ragkit[otel]'",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""`ragkit eval`, `probe`, `tune`, `testset`: which configuration is better, and by how much, and what would be better still."""
+"""`ragkit eval`, `probe`, `tune`, `testset`: compare configurations, stress them, tune them, and write the questions for it."""
 
 from __future__ import annotations
 
@@ -120,14 +120,15 @@ def eval_(
     ] = None,
     allow_import: AllowImport = [],
 ) -> None:
-    """Measure retrieval and answers, compare configurations pair by pair, and say whether a difference could be chance.
+    """Measure retrieval and answers, compare configurations pair by pair, and report whether differences are significant.
 
-    What was asked before is not asked again, and an interrupted run goes on where it stopped.
+    Results are cached; interrupted runs resume.
     """
     from ragkit.cli import show, terminal
     from ragkit.evaluate.dataset import read
+    from ragkit.evaluate.estimate import estimate
     from ragkit.evaluate.evaluation import Requirement, regressions
-    from ragkit.evaluate.run import Budget, Settings, estimate, evaluate_events, with_runs
+    from ragkit.evaluate.run import Budget, Settings, evaluate_events, with_runs
 
     wanted = [Requirement.parse(text) for text in require or ()]
     settings = Settings(
@@ -227,11 +228,12 @@ def tune(
     seed: Seed = 0,
     allow_import: AllowImport = [],
 ) -> None:
-    """Find the best way to fill in a pipeline file: many candidates on few questions, the best of them on more."""
+    """Choose the best values for the open settings of a pipeline file: many candidates on few questions, the best on more."""
     from ragkit.cli import terminal
     from ragkit.evaluate.dataset import read
     from ragkit.evaluate.run import Budget, Settings
-    from ragkit.evaluate.tune import Space, Tuned, tune_events
+    from ragkit.evaluate.space import Space
+    from ragkit.evaluate.tune import Tuned, tune_events
 
     settings = Settings(
         papers=papers or (),

@@ -1,4 +1,4 @@
-"""How evaluations look on a terminal."""
+"""Prints evaluations on a terminal."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from rich.text import Text
 
 from ragkit.cli.terminal import out
 from ragkit.evaluate.calibrate import Calibration
+from ragkit.evaluate.estimate import Estimate
 from ragkit.evaluate.evaluation import SUMMARIES, Comparison, Evaluation, Figure
 from ragkit.evaluate.measure import MEASURES
 from ragkit.evaluate.probe import Row
-from ragkit.evaluate.run import Estimate
 from ragkit.evaluate.statistics import Difference, Interval
 from ragkit.evaluate.testset import Entry, Testset
+
+
+def _plain(*header: str, title: str | None = None) -> Table:
+    return Table(*header, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
 
 
 def evaluation(found: Evaluation) -> None:
@@ -42,9 +46,7 @@ def evaluation(found: Evaluation) -> None:
 def _table(dataset: str, figures: Sequence[Figure]) -> None:
     names = list(dict.fromkeys(f.configuration for f in figures))
     cells = {(f.measure, f.configuration): _cell(f) for f in figures}
-    table = Table(
-        "", *names, title=dataset, title_justify="left", title_style="bold", box=None, pad_edge=False
-    )
+    table = _plain("", *names, title=dataset)
     for measure in [*MEASURES, *SUMMARIES]:
         if any((measure, name) in cells for name in names) and not _is_nothing(measure, figures):
             table.add_row(Text(measure, style="cyan"), *(cells.get((measure, name), "") for name in names))
@@ -62,7 +64,7 @@ def _cell(figure: Figure) -> Text:
     value, low, high, _ = figure.interval
     unit = (MEASURES | SUMMARIES)[figure.measure].unit
     if unit == "share":
-        return Text(f"{value:.3f} ").append(f"[{_short(low)}, {_short(high)}]", style="dim")
+        return _shared(figure.interval)
     digits = 4 if figure.measure == "cost" else 0
     return Text(f"{value:.{digits}f} ").append(f"[{low:.{digits}f}, {high:.{digits}f}]", style="dim")
 
@@ -77,7 +79,7 @@ def _kinds(figures: Sequence[Figure]) -> None:
     rows = [f for f in figures if f.kind and f.measure == "good"]
     names = list(dict.fromkeys(f.configuration for f in rows))
     if rows:
-        table = Table("good, by kind", "questions", *names, box=None, pad_edge=False)
+        table = _plain("good, by kind", "questions", *names)
         for kind in dict.fromkeys(f.kind for f in rows):
             own = {f.configuration: f for f in rows if f.kind == kind}
             cases = max(f.interval.cases for f in own.values())
@@ -116,16 +118,8 @@ def probes(rows: Sequence[Row]) -> None:
     for configuration in dict.fromkeys(row.configuration for row in rows):
         own = [row for row in rows if row.configuration == configuration]
         measures = list(dict.fromkeys(name for row in own for name in row.values))
-        header = ["", "asked", *measures, "right, to as_found"]
-        table = Table(
-            *header,
-            title=configuration,
-            title_justify="left",
-            title_style="bold",
-            box=None,
-            pad_edge=False,
-            padding=(0, 1, 0, 0),
-        )
+        table = _plain("", "asked", *measures, "right, to as_found", title=configuration)
+        table.padding = (0, 1, 0, 0)
         for row in own:
             cells = [_probed(name, row.values[name]) if name in row.values else Text() for name in measures]
             table.add_row(
@@ -160,11 +154,11 @@ def calibration(found: Calibration) -> None:
         ("declined, of the unanswerable", found.declined),
         ("declined, of the answerable", found.declined_wrongly),
     )
-    table = Table(f"gate, cross-validated over {found.questions} questions", "", box=None, pad_edge=False)
+    table = _plain(f"gate, cross-validated over {found.questions} questions", "")
     for label, share in rows:
         table.add_row(Text(label, style="cyan"), _shared(share) if share else Text("none", style="dim"))
     out.print(table)
-    curve = Table("answered", "right", "questions", box=None, pad_edge=False)
+    curve = _plain("answered", "right", "questions")
     for wanted in (0.2, 0.4, 0.6, 0.8, 1.0):
         if reached := [point for point in found.curve if point.coverage <= wanted]:
             last = reached[-1]
@@ -220,18 +214,10 @@ def _entry(entry: Entry) -> None:
 
 def estimate(planned: Sequence[Estimate]) -> None:
     """What a run would take: a row for each dataset and configuration."""
-    table = Table(
-        "dataset",
-        "configuration",
-        "questions",
-        "known",
-        "papers to ingest",
-        "texts to embed",
-        "calls",
-        "tokens",
-        "seconds",
-        box=None,
+    header = (
+        "dataset, configuration, questions, known, papers to ingest, texts to embed, calls, tokens, seconds"
     )
+    table = _plain(*header.split(", "))
     for e in planned:
         table.add_row(
             *map(str, (e.dataset, e.configuration, e.questions, e.known, e.papers, e.encode, e.calls)),

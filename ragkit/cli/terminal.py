@@ -1,4 +1,4 @@
-"""How things look on a terminal: answers, search results, traces, progress, tables.  In a pipe, the same without colour."""
+"""Prints answers, search results, traces, progress and tables; in a pipe without colour."""
 
 from __future__ import annotations
 

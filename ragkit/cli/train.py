@@ -42,7 +42,8 @@ def reranker(
 ) -> None:
     """Fine-tune a cross-encoder and say, on questions it was not trained on, whether it is worth using."""
     from ragkit.cli import terminal
-    from ragkit.evaluate.train import Recipe, TrainingReport, train_events
+    from ragkit.evaluate.examples import Recipe
+    from ragkit.evaluate.train import TrainingReport, train_events
 
     rag = load_rag(config, corpus, allow_import)
     report: TrainingReport = watched(

@@ -219,17 +219,6 @@ class Corpus:
                 self._create()
             yield
 
-    def is_being_written(self) -> bool:
-        """Does a process hold the lock?"""
-        try:
-            with (self.directory / "lock").open("r") as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass  # no lock yet, so no writer
-        return False
-
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         connection = self._db

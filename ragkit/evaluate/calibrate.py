@@ -1,11 +1,10 @@
 """Fit the gate to questions whose answers are known, for a target precision of what is answered.
 
-from ragkit.evaluate.calibrate import calibrate
-found = calibrate(Configuration("mine", ragkit.load("mine.yaml")), read("questions.jsonl"), precision=0.9)
+*_, last = calibrate_events(Configuration("mine", ragkit.load("mine.yaml")), read("questions.jsonl"), precision=0.9)
 
-Two logistic models are fitted one upon the other: that the passages found answer the question, and that the judged answer is
-right.  Both are regularised towards the gate that ragkit brings, so that few questions change little; how strongly is chosen
-by cross-validation, and so is every figure of what the gate will do: no question is judged by a model that has seen it.
+Two stacked logistic models are fitted: one for whether the retrieved passages answer the question, one for whether the judged
+answer is right.  Both are regularised towards the packaged gate, so that few questions change little.  Cross-validation chooses
+the strength and gives every figure of the report: no question is judged by a model that has seen it.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ _FOLDS = 5
 _SEED = 0
 _PENALTIES = (3.0, 10.0, 30.0, 100.0)
 _LEAST = 5
-"""So many questions on either side of a label are needed for a model to be fitted to it."""
+"""A model is fitted only if each value of its label has at least so many questions."""
 _FEW = 50
 _LOST = 0.02
 """Of the right answers, the share that may be declined before they are written, which saves writing many wrong ones."""
@@ -55,7 +54,7 @@ _LOST = 0.02
 
 @dataclass(frozen=True)
 class Example:
-    """What became of a question that no gate stood before.
+    """A question asked with the gate open, and its outcome.
 
     `found` and `judged` are the gate's signals; `judged` is empty where nothing was found or the policy left no answer,
     which no gate can change.
@@ -100,20 +99,13 @@ class Calibration:
         }
 
 
-def calibrate(
-    configuration: Configuration, dataset: Dataset, settings: Settings = Settings(), precision: float = 0.9
-) -> Calibration:
-    """Ask every question with the gate open, and fit the gate.  Raises `UsageError` if there is too little to fit it to."""
-    for event in calibrate_events(configuration, dataset, settings, precision):
-        last = event
-    assert isinstance(last, Finished)
-    return last.result  # type: ignore[no-any-return]
-
-
 def calibrate_events(
     configuration: Configuration, dataset: Dataset, settings: Settings = Settings(), precision: float = 0.9
 ) -> Iterator[Event]:
-    """The same, as a stream of `Progress` that ends with `Finished(calibration)`."""
+    """Ask every question with the gate open, and fit the gate: `Progress`, then `Finished(calibration)`.
+
+    Raises `UsageError` if there is too little to fit the gate to.
+    """
     if not dataset.asks:
         raise UsageError(
             f"'{dataset.name}' has rankings only; a gate is fitted to a file of questions (JSON lines) with their answers"

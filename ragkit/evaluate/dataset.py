@@ -1,4 +1,4 @@
-"""What is measured with: collections in BEIR's layout, and files of questions with their answers."""
+"""Datasets: collections in BEIR's layout, and files of questions with their answers."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
-"""What an evaluation found: figures with intervals, paired comparisons, requirements, and the same as JSON or JUnit."""
+"""The results of an evaluation: figures with intervals, paired comparisons, requirements, and their JSON and JUnit forms."""
 
 from __future__ import annotations
 
 import itertools
 import json
+import operator
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from ragkit.errors import UsageError
 from ragkit.evaluate.dataset import Case, Dataset, write_qrels, write_run
 from ragkit.evaluate.measure import MEASURES, Fault, Measure, Values, ranking
-from ragkit.evaluate.outcome import Outcome
+from ragkit.evaluate.outcome import Hit, Outcome
 from ragkit.evaluate.statistics import (
     Coverage,
     Difference,
@@ -60,8 +61,10 @@ class Run:
 
     def coverage(self) -> list[Coverage]:
         """Risk by coverage: of all questions, those answered with at least some confidence, and how many of them wrongly."""
-        judged = [r for r in self.results if "good" in r.values and r.outcome.answer is not None]
-        return _coverage(judged)
+        return _coverage(self.judged())
+
+    def judged(self) -> list[Result]:
+        return [r for r in self.results if "good" in r.values and r.outcome.answer is not None]
 
 
 def _coverage(judged: Sequence[Result]) -> list[Coverage]:
@@ -214,27 +217,18 @@ class Evaluation:
 
 
 def _sample(run: Run, result: Result) -> dict[str, Any]:
-    case, said = result.case, result.outcome.answer.text if result.outcome.answer else ""
-    passages = [hit.text for hit in result.outcome.context]
-    ragas = {
-        "user_input": case.question,
-        "retrieved_contexts": passages,
-        "response": said,
-        "reference": case.answer,
-    }
+    case, answer = result.case, result.outcome.answer
+    asked, passages = case.question, [hit.text for hit in result.outcome.context]
+    said = answer.text if answer else ""
+    named = {"id": case.id, "dataset": run.dataset.name, "configuration": run.configuration}
+    ragas = {"user_input": asked, "retrieved_contexts": passages, "response": said, "reference": case.answer}
     deepeval = {
-        "input": case.question,
+        "input": asked,
         "actual_output": said,
         "expected_output": case.answer,
         "retrieval_context": passages,
     }
-    return {
-        "id": case.id,
-        "dataset": run.dataset.name,
-        "configuration": run.configuration,
-        **ragas,
-        **deepeval,
-    }
+    return named | ragas | deepeval
 
 
 def _suite(suites: ElementTree.Element, name: str, tests: int, failures: int) -> ElementTree.Element:
@@ -267,39 +261,24 @@ SUMMARIES = {
 
 
 def _figures(run: Run) -> Iterator[Figure]:
+    figure = partial(Figure, run.dataset.name, run.configuration)
     kinds = sorted({r.case.kind for r in run.results if r.case.kind})
     for kind in [None, *kinds]:
         for name, measure in MEASURES.items():
             if values := list(run.values(name, kind).values()):
-                yield Figure(
-                    run.dataset.name, run.configuration, name, interval(values, measure.binary), kind
-                )
+                yield figure(name, interval(values, measure.binary), kind)
     if spent := list(run.values("ms").values()):
         for name, q in (("ms_p50", 50.0), ("ms_p95", 95.0)):
-            yield Figure(
-                run.dataset.name, run.configuration, name, resampled(spent, partial(_percentile, q=q))
-            )
-    judged = [r for r in run.results if "good" in r.values and r.outcome.answer is not None]
+            yield figure(name, resampled(spent, partial(np.percentile, q=q)))
+    judged = run.judged()
     if any(r.outcome.answer and not r.outcome.answer.abstained for r in judged):
-        yield Figure(
-            run.dataset.name, run.configuration, "aurc", resampled(judged, lambda some: area(_coverage(some)))
-        )
-
-
-def _percentile(values: Sequence[float], q: float) -> float:
-    return float(np.percentile(values, q))
+        yield figure("aurc", resampled(judged, lambda some: area(_coverage(some))))
 
 
 def _figure_json(figure: Figure) -> dict[str, Any]:
-    value, low, high, cases = figure.interval
-    return {
-        "dataset": figure.dataset,
-        "configuration": figure.configuration,
-        "measure": figure.measure,
-        "kind": figure.kind,
-        **{name: _rounded(v) for name, v in (("value", value), ("low", low), ("high", high))},
-        "cases": cases,
-    }
+    numbers = {name: _rounded(getattr(figure.interval, name)) for name in ("value", "low", "high")}
+    named = {name: getattr(figure, name) for name in ("dataset", "configuration", "measure", "kind")}
+    return named | numbers | {"cases": figure.interval.cases}
 
 
 def _rounded(value: float) -> float:
@@ -321,26 +300,23 @@ def _adjusted(pairs: dict[tuple[str, str], Difference]) -> dict[tuple[str, str],
 
 def _comparison_json(comparison: Comparison) -> dict[str, Any]:
     apart = comparison.difference
-    return {
-        **{name: getattr(comparison, name) for name in ("dataset", "measure", "first", "second")},
-        **{
-            name: _rounded(v)
-            for name, v in (
-                ("difference", apart.value),
-                ("low", apart.low),
-                ("high", apart.high),
-                ("p", apart.p),
-            )
-        },
-        "cases": apart.cases,
-        "test": apart.test,
-        "verdict": comparison.verdict,
-    }
+    named = {name: getattr(comparison, name) for name in ("dataset", "measure", "first", "second")}
+    numbers = {"difference": apart.value, "low": apart.low, "high": apart.high, "p": apart.p}
+    rest = {"cases": apart.cases, "test": apart.test, "verdict": comparison.verdict}
+    return named | {name: _rounded(value) for name, value in numbers.items()} | rest
 
 
 def _result_json(run: Run, result: Result) -> dict[str, Any]:
     case, outcome = result.case, result.outcome
     dataset = run.dataset
+
+    def shown(hit: Hit, *more: str) -> dict[str, Any]:
+        gold = any(name in case.relevant for name in dataset.paper(hit.uris, hit.title))
+        return {
+            **hit.model_dump(include={"document_id", "title", "start", "end", "score", *more}),
+            "gold": gold,
+        }
+
     return {
         "dataset": dataset.name,
         "configuration": run.configuration,
@@ -353,20 +329,8 @@ def _result_json(run: Run, result: Result) -> dict[str, Any]:
         "values": {name: _rounded(value) for name, value in result.values.items()},
         "fault": result.fault or None,
         "error": outcome.error or None,
-        "found": [
-            {
-                **hit.model_dump(include={"document_id", "title", "start", "end", "score"}),
-                "gold": any(n in case.relevant for n in dataset.paper(hit.uris, hit.title)),
-            }
-            for hit in outcome.found[:20]
-        ],
-        "context": [
-            {
-                **hit.model_dump(include={"document_id", "title", "start", "end", "score", "text"}),
-                "gold": any(n in case.relevant for n in dataset.paper(hit.uris, hit.title)),
-            }
-            for hit in outcome.context
-        ],
+        "found": [shown(hit) for hit in outcome.found[:20]],
+        "context": [shown(hit, "text") for hit in outcome.context],
         "draft": outcome.draft,
         "judged": outcome.judged.as_json() if outcome.judged else None,
         "answer": outcome.answer.as_json() if outcome.answer else None,
@@ -397,19 +361,14 @@ class Requirement:
 
     def unmet(self, evaluation: Evaluation) -> list[str]:
         """A sentence for each run that does not meet it, or for all if none has the measure."""
-        holds: Callable[[float], bool] = {
-            ">=": lambda v: v >= self.value,
-            "<=": lambda v: v <= self.value,
-            ">": lambda v: v > self.value,
-            "<": lambda v: v < self.value,
-        }[self.sign]
+        holds = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}[self.sign]
         wanted = [f for f in evaluation.figures() if f.measure == self.measure and f.kind is None]
         if not wanted:
             return [f"nothing measured '{self.measure}'"]
         return [
             f"{f.dataset}, {f.configuration}: {self.measure} is {f.interval.value:.3f}, not {self.sign} {self.value:g}"
             for f in wanted
-            if not holds(f.interval.value)
+            if not holds(f.interval.value, self.value)
         ]
 
 

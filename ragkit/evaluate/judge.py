@@ -1,4 +1,4 @@
-"""Is this answer good, and is it better than that one?  A `Judge` grades one answer, or prefers one of two."""
+"""A `Judge` grades an answer, or says which of two is better."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Winner = Literal["first", "second", "tie"]
 
 
 @dataclass(frozen=True)
-class Judged:
+class ToJudge:
     """An answer to be judged; an empty `reference` is one that is not known."""
 
     question: str
@@ -56,11 +56,11 @@ class Judge(ABC):
     """Says how good answers are."""
 
     @abstractmethod
-    def grade(self, judged: Judged) -> Flow[Grade]:
+    def grade(self, judged: ToJudge) -> Flow[Grade]:
         """How good the answer is by itself."""
 
     @abstractmethod
-    def prefer(self, judged: Judged, other: str) -> Flow[Preference]:
+    def prefer(self, judged: ToJudge, other: str) -> Flow[Preference]:
         """Is the answer (`first`) better, or the *other* (`second`) to the same question?"""
 
 
@@ -95,7 +95,7 @@ class _Verdict(NamedTuple):
 
 @component("llm")
 @dataclass(frozen=True)
-class ModelJudge(Judge):
+class ChatJudge(Judge):
     """A chat model is asked, once for a grade and in both orders for a preference; a win is one in both orders.
 
     A reply that cannot be read is asked for once more; if the second cannot be read either, the outcome is None.  An
@@ -111,7 +111,7 @@ class ModelJudge(Judge):
         check(self.grading, "grading")
         check(self.comparing, "comparing")
 
-    def grade(self, judged: Judged) -> Flow[Grade]:
+    def grade(self, judged: ToJudge) -> Flow[Grade]:
         asked = _prompt(
             self.grading, question=judged.question, reference=judged.reference, answer=judged.answer
         )
@@ -119,7 +119,7 @@ class ModelJudge(Judge):
         score = None if heard.value is None else (float(heard.value) - 1) / 4
         return Grade(score, heard.reason, heard.input_tokens, heard.output_tokens)
 
-    def prefer(self, judged: Judged, other: str) -> Flow[Preference]:
+    def prefer(self, judged: ToJudge, other: str) -> Flow[Preference]:
         orders = [
             _prompt(
                 self.comparing,

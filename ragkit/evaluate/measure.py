@@ -19,6 +19,7 @@ from langchain_core.embeddings import Embeddings
 from ragkit.answer import Answer, Cited, Claim, Quote, Verdict
 from ragkit.citation import parse
 from ragkit.document import normalised_title
+from ragkit.errors import needs
 from ragkit.evaluate.dataset import Case, Dataset
 from ragkit.evaluate.outcome import Hit, Outcome
 from ragkit.flow import run
@@ -111,8 +112,9 @@ def ranking(dataset: Dataset, case: Case, hits: Sequence[Hit]) -> list[str]:
 
 def of_rankings(dataset: Dataset, rankings: Mapping[str, Sequence[str]]) -> dict[str, Values]:
     """By case: the measures of its ranking.  Cases without relevant papers have none."""
-    import ir_measures
-    from ir_measures import AP, RR, R, nDCG
+    with needs("evaluate", "measuring rankings"):
+        import ir_measures
+        from ir_measures import AP, RR, R, nDCG
 
     named = {nDCG @ 10: "ndcg@10", R @ 10: "recall@10", R @ 100: "recall@100", RR: "mrr", AP: "map"}
     judged = {

@@ -1,9 +1,9 @@
-"""How a pipeline behaves when its context is not as it should be: one question file, one table.
+"""Stress tests: the same questions with altered context.
 
-Each probe changes what the generator is shown, or what was said before, and asks the same questions again:
+Each probe changes the passages that the generator is shown, or the conversation before, and asks the same questions again:
 
-as_found         nothing is changed; what the others are compared with
-missing          the gold papers are taken out of the ranking: now the right thing is to decline
+as_found         nothing is changed; the others are compared with this
+missing          the gold papers are taken out of the ranking: the right thing is now to abstain
 counterfactual   a number of the answer is changed in every passage: does the answer follow the passages?
 shuffled         the passages come in another order, three times
 negatives_K      the gold passages among the K best that are not gold
@@ -75,39 +75,19 @@ class Row:
     against: Difference | None
 
     def as_json(self) -> dict[str, Any]:
-        shown = {name: {"value": i.value, "low": i.low, "high": i.high} for name, i in self.values.items()}
-        apart = self.against
-        against = (
-            None
-            if apart is None
-            else {"difference": apart.value, "low": apart.low, "high": apart.high, "p": apart.p}
-        )
-        return {
-            "configuration": self.configuration,
-            "probe": self.probe,
-            "questions": self.questions,
-            **shown,
-            "against": against,
-        }
-
-
-def probe(
-    configurations: Sequence[Configuration], dataset: Dataset, settings: Settings = Settings(), seed: int = 0
-) -> list[Row]:
-    """Every probe with every configuration."""
-    for event in probe_events(configurations, dataset, settings, seed):
-        last = event
-    assert isinstance(last, Finished)
-    return last.result  # type: ignore[no-any-return]
+        named = {name: getattr(self, name) for name in ("configuration", "probe", "questions")}
+        values = {name: {"value": i.value, "low": i.low, "high": i.high} for name, i in self.values.items()}
+        a = self.against
+        against = {"difference": a.value, "low": a.low, "high": a.high, "p": a.p} if a else None
+        return {**named, **values, "against": against}
 
 
 def probe_events(
     configurations: Sequence[Configuration], dataset: Dataset, settings: Settings = Settings(), seed: int = 0
 ) -> Iterator[Event]:
-    """The same, as a stream of `Progress` that ends with `Finished(rows)`.
+    """Run every probe with every configuration: a stream of `Progress` that ends with `Finished(rows)`.
 
-    Asked are the questions whose answer can be told (`must_include`) and for which a gold paper is found.  What was
-    answered before is not asked again.
+    The questions are those with a known answer (`must_include`) for which a gold paper is found.  Earlier outcomes are reused.
     """
     rows: list[Row] = []
     with Session(settings) as session:

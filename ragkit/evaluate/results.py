@@ -1,4 +1,4 @@
-"""What was answered and judged before, so that nothing is asked twice and an interrupted run goes on."""
+"""Caches outcomes and verdicts, so that nothing is asked twice and interrupted runs resume."""
 
 from __future__ import annotations
 

@@ -7,11 +7,11 @@ found = evaluate([Configuration("default", ragkit.load())], [read("questions.jso
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
-from itertools import combinations, islice
+from itertools import combinations
 from pathlib import Path
 from typing import Self, get_args
 
@@ -22,19 +22,18 @@ from langchain_core.language_models import BaseChatModel
 from ragkit import __version__
 from ragkit.config.spec import identify, parts_of
 from ragkit.document import digest
-from ragkit.errors import IndexMismatch, NoCorpus, RagkitError, UsageError
+from ragkit.errors import IndexMismatch, NoCorpus, RagkitError, UsageError, needs
 from ragkit.evaluate.dataset import BeirCorpus, Case, Dataset, read_run
 from ragkit.evaluate.evaluation import Evaluation, Result, Run
-from ragkit.evaluate.judge import Judge, Judged, Winner
+from ragkit.evaluate.judge import Judge, ToJudge, Winner
 from ragkit.evaluate.measure import Values, claimed, fault, of_answer, of_rankings, ranking, similarities
 from ragkit.evaluate.outcome import DEEPEST, SEARCHES_BY, Hit, Outcome, Search, answered, ranked, searched
 from ragkit.evaluate.results import Results
 from ragkit.evaluate.verdicts import Match, Ranked, bradley_terry
-from ragkit.flow import Event, Finished, Progress, run
+from ragkit.flow import Event, Finished, Progress, result_of, run
 from ragkit.gate import FOUND, FOUND_BY_WORDS, JUDGED
 from ragkit.models import hub
 from ragkit.models.embeddings import SentenceTransformersEmbeddings, fingerprint_of
-from ragkit.plan import plan, work_of
 from ragkit.rag import Rag
 from ragkit.verify import Verifier
 from ragkit.verify.evidence import EvidenceVerifier
@@ -96,10 +95,8 @@ def evaluate(
     configurations: Sequence[Configuration], datasets: Sequence[Dataset], settings: Settings = Settings()
 ) -> Evaluation:
     """Every dataset with every configuration.  Raises `UsageError` if two have the same name."""
-    for event in evaluate_events(configurations, datasets, settings):
-        last = event
-    assert isinstance(last, Finished)
-    return last.result  # type: ignore[no-any-return]
+    evaluation: Evaluation = result_of(evaluate_events(configurations, datasets, settings))
+    return evaluation
 
 
 def evaluate_events(
@@ -114,6 +111,8 @@ class Session:
     """One run, or several with one budget: what has been spent, where things are kept, and why it ended early, if it did."""
 
     def __init__(self, settings: Settings) -> None:
+        with needs("evaluate", "measuring"):  # before anything is asked
+            import ir_measures  # noqa: F401
         self.settings = settings
         self.results = Results(settings.folder / "results.sqlite")
         self.started = time.monotonic()
@@ -327,11 +326,11 @@ class Session:
             if not case.answerable or outcomes[case.id].error:
                 continue
             said = _said(outcomes[case.id])
-            score = self._graded(judge, Judged(case.question, said, case.answer)) if said else 0.0
+            score = self._graded(judge, ToJudge(case.question, said, case.answer)) if said else 0.0
             if score is not None:
                 values[case.id]["grade"] = score
 
-    def _graded(self, judge: Judge, judged: Judged) -> float | None:
+    def _graded(self, judge: Judge, judged: ToJudge) -> float | None:
         key = digest("grade", identify(judge), judged.question, judged.answer, judged.reference)
         if kept := self.results.get(key):
             return float(kept)
@@ -372,7 +371,7 @@ class Session:
         kept = self.results.get(key)
         if kept is None and not self.exhausted():
             preference = run(
-                judge.prefer(Judged(case.question, said or _NO_ANSWER, case.answer), other or _NO_ANSWER)
+                judge.prefer(ToJudge(case.question, said or _NO_ANSWER, case.answer), other or _NO_ANSWER)
             )
             self.spend(2, preference.input_tokens + preference.output_tokens)
             kept = preference.outcome
@@ -461,89 +460,6 @@ def placed(rag: Rag, dataset: Dataset, settings: Settings) -> Rag:
     if settings.papers:
         return rag.moved(corpora / digest(*sorted(str(Path(path).resolve()) for path in settings.papers)))
     return rag
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What one configuration would do with one dataset: questions to ask, those known already, what is to be ingested first,
-    and about how many calls and tokens of chat models (None: nothing is known of them yet) and seconds.
-    """
-
-    dataset: str
-    configuration: str
-    questions: int
-    known: int
-    papers: int
-    encode: int
-    calls: int
-    tokens: int | None
-    seconds: float | None
-
-
-def estimate(
-    configurations: Sequence[Configuration], datasets: Sequence[Dataset], settings: Settings = Settings()
-) -> list[Estimate]:
-    """What a run would take; asks nothing and changes nothing.
-
-    Calls, tokens and time of a question are those of the questions known from earlier runs; without any, a call for each
-    chat model of the configuration.
-    """
-    if not (settings.folder / "results.sqlite").exists():
-        return [_estimate(c, d, settings, None) for d in datasets for c in configurations]
-    results = Results(settings.folder / "results.sqlite")
-    try:
-        return [_estimate(c, d, settings, results) for d in datasets for c in configurations]
-    finally:
-        results.close()
-
-
-def _estimate(
-    configuration: Configuration, dataset: Dataset, settings: Settings, results: Results | None
-) -> Estimate:
-    rag = placed(configuration.rag, dataset, settings)
-    papers = encode = 0
-    spent = 0.0
-    known: list[Outcome] = []
-    try:
-        keys = keys_of(rag, dataset)
-        known = [
-            Outcome.model_validate_json(kept)
-            for key in keys.values()
-            if results and (kept := results.get(key))
-        ]
-    except (NoCorpus, IndexMismatch):
-        if dataset.folder is not None:
-            work = work_of(rag, _batches(rag.ingest_pipeline.read.lazy_load()))
-            papers, encode, spent = work.papers, work.encode, work.seconds
-        elif settings.papers:
-            planned = plan(rag, *settings.papers)
-            papers, encode, spent = planned.papers, planned.encode, planned.seconds
-    left = len(dataset.cases) - len(known)
-    models = (
-        len({id(part) for part in parts_of(rag.answer_pipeline) if isinstance(part, BaseChatModel)})
-        if dataset.asks
-        else 0
-    )
-    calls = sum(o.calls for o in known) / len(known) if known else models
-    tokens = sum(o.tokens for o in known) / len(known) if known else None if models else 0.0
-    seconds = sum(o.seconds for o in known) / len(known) if known else None
-    return Estimate(
-        dataset=dataset.name,
-        configuration=configuration.name,
-        questions=len(dataset.cases),
-        known=len(known),
-        papers=papers,
-        encode=encode,
-        calls=round(calls * left),
-        tokens=None if tokens is None else round(tokens * left),
-        seconds=round(spent + seconds * left, 1) if seconds is not None else spent or None,
-    )
-
-
-def _batches(papers: Iterable[Document], size: int = 256) -> Iterator[list[Document]]:
-    every = iter(papers)
-    while some := list(islice(every, size)):
-        yield some
 
 
 def keys_of(rag: Rag, dataset: Dataset) -> dict[str, str]:

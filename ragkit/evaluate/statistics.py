@@ -1,4 +1,4 @@
-"""How sure a number is, and whether a difference could be chance.
+"""Confidence intervals, and tests of whether a difference could be chance.
 
 An interval holds the mean at 95 %: Wilson's for shares of yes and no, else the bootstrap's over the cases.  Two pipelines are
 compared on the cases that both have a value for: McNemar's exact test for yes and no, else the paired randomisation test,
@@ -7,10 +7,9 @@ with the bootstrap interval of the mean difference; p-values of several comparis
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,46 +33,50 @@ class Interval(NamedTuple):
 def interval(values: Sequence[float], binary: bool = False) -> Interval:
     """The mean of *values* (at least one) with its interval."""
     given = np.asarray(values, dtype=np.float64)
-    if binary:
-        return Interval(float(given.mean()), *wilson(int(given.sum()), len(given)), len(given))
-    low, high = np.percentile(_resampled(given), [2.5, 97.5])
-    return Interval(float(given.mean()), float(low), float(high), len(given))
+    low, high = wilson(int(given.sum()), len(given)) if binary else _bootstrap(given)
+    return Interval(float(given.mean()), low, high, len(given))
 
 
 def wilson(right: int, of: int) -> tuple[float, float]:
     """Wilson's score interval of a share, at 95 %."""
-    z, p = 1.959964, right / of
-    middle = (p + z * z / (2 * of)) / (1 + z * z / of)
-    half = z * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of)) / (1 + z * z / of)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+    from scipy.stats import binomtest
+
+    bounds = binomtest(right, of).proportion_ci(method="wilson")
+    return float(bounds.low), float(bounds.high)
 
 
 def resampled(items: Sequence[T], statistic: Callable[[Sequence[T]], float], times: int = 500) -> Interval:
     """Any statistic of *items* (at least one), with its bootstrap interval."""
-    picks = np.random.default_rng(_SEED).integers(0, len(items), (times, len(items)))
-    low, high = np.percentile([statistic([items[i] for i in row]) for row in picks], [2.5, 97.5])
-    return Interval(statistic(items), float(low), float(high), len(items))
+
+    def of_picks(picks: NDArray[np.int_]) -> float:
+        return statistic([items[i] for i in picks])
+
+    low, high = _bootstrap(np.arange(len(items)), of_picks, times)
+    return Interval(statistic(items), low, high, len(items))
 
 
-def macro(groups: Sequence[Sequence[float]]) -> Interval:
-    """The mean of the means of *groups* (of at least one value each), which all count the same; resampled within each."""
-    given = [np.asarray(values, dtype=np.float64) for values in groups]
-    means = np.mean([_resampled(values, seed) for seed, values in enumerate(given)], axis=0)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Interval(
-        float(np.mean([values.mean() for values in given])), float(low), float(high), sum(map(len, given))
-    )
+def _bootstrap(
+    values: NDArray[Any], statistic: Callable[..., Any] = np.mean, times: int = _RESAMPLES
+) -> tuple[float, float]:
+    """The percentile interval of a statistic at 95 %; that of one value is the statistic itself."""
+    from scipy.stats import bootstrap
+
+    if len(values) == 1:
+        return float(statistic(values)), float(statistic(values))
+    bounds = bootstrap(
+        (values,),
+        statistic,
+        method="percentile",
+        n_resamples=times,
+        batch=_batch(values),
+        rng=np.random.default_rng(_SEED),
+    ).confidence_interval
+    return float(bounds.low), float(bounds.high)
 
 
-def _resampled(values: Vector, seed: int = _SEED) -> Vector:
-    """Means of resamples of *values*, in slices that fit into memory."""
-    generator = np.random.default_rng(seed)
-    at_once = max(1, 2_000_000 // len(values))
-    means = []
-    for first in range(0, _RESAMPLES, at_once):
-        picks = generator.integers(0, len(values), (min(at_once, _RESAMPLES - first), len(values)))
-        means.append(values[picks].mean(axis=1))
-    return np.concatenate(means)
+def _batch(values: NDArray[Any]) -> int:
+    """How many resamples are drawn at once: 2 million values, so that they fit into memory."""
+    return max(1, 2_000_000 // len(values))
 
 
 @dataclass(frozen=True)
@@ -99,11 +102,9 @@ class Difference:
 def difference(ours: Sequence[float], theirs: Sequence[float], binary: bool = False) -> Difference:
     """Compare paired values (at least one pair)."""
     apart = np.asarray(ours, dtype=np.float64) - np.asarray(theirs, dtype=np.float64)
-    low, high = np.percentile(_resampled(apart), [2.5, 97.5])
     p = _mcnemar(apart) if binary else _randomisation(apart)
-    return Difference(
-        float(apart.mean()), float(low), float(high), len(apart), p, "McNemar" if binary else "randomisation"
-    )
+    test: Literal["McNemar", "randomisation"] = "McNemar" if binary else "randomisation"
+    return Difference(float(apart.mean()), *_bootstrap(apart), len(apart), p, test)
 
 
 def _mcnemar(apart: Vector) -> float:
@@ -126,7 +127,7 @@ def _randomisation(apart: Vector) -> float:
         permutation_type="samples",
         vectorized=True,
         n_resamples=10_000,
-        batch=max(1, 2_000_000 // len(apart)),
+        batch=_batch(apart),
         rng=np.random.default_rng(_SEED),
     )
     return min(1.0, float(done.pvalue))

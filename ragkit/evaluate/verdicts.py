@@ -1,8 +1,7 @@
-"""What many verdicts come to: configurations ranked by a judge's preferences, and how far a judge agrees with people."""
+"""Configurations ranked by a judge's preferences."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
 
-from ragkit.errors import UsageError
+from ragkit.errors import UsageError, needs
 from ragkit.evaluate.judge import Winner
-from ragkit.evaluate.statistics import Interval, wilson
 
 Floats = NDArray[np.float64]
 
@@ -105,93 +103,8 @@ def _wins(matches: Sequence[Match], order: Sequence[str]) -> Floats:
 
 
 def _strengths(wins: Floats) -> Floats:
-    from choix import ilsr_pairwise_dense  # imports scipy.optimize, which takes a second
+    with needs("evaluate", "ranking by preferences"):
+        from choix import ilsr_pairwise_dense  # imports scipy.optimize, which takes a second
 
     found = ilsr_pairwise_dense(wins, max_iter=10_000, tol=1e-9)
     return np.asarray(found - found.mean(), dtype=np.float64)
-
-
-# --- how far a judge agrees with people
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How far a judge says yes where people do; a figure is None where there is nothing to divide by.
-
-    `kappa` is Cohen's: 0 is what chance would reach, 1 is perfect.  `precision`: of the judge's yes, those that are
-    people's too; `recall`: of people's yes, those that are the judge's too.
-    """
-
-    n: int
-    accuracy: Interval | None
-    kappa: Interval | None
-    precision: Interval | None
-    recall: Interval | None
-
-
-def agreement(machine: Sequence[bool], human: Sequence[bool]) -> Agreement:
-    """How far the judge's yes and no are those of people, item by item.
-
-    Shares have Wilson intervals; kappa's is from 1,000 resamples of the items.
-    """
-    _check_paired(machine, human)
-    pairs = list(zip(map(bool, machine), map(bool, human), strict=True))
-    both, yes, truly = pairs.count((True, True)), sum(m for m, _ in pairs), sum(h for _, h in pairs)
-    return Agreement(
-        n=len(pairs),
-        accuracy=_share(sum(m == h for m, h in pairs), len(pairs)),
-        kappa=_kappa(pairs),
-        precision=_share(both, yes),
-        recall=_share(both, truly),
-    )
-
-
-def _share(right: int, of: int) -> Interval | None:
-    return Interval(right / of, *wilson(right, of), of) if of else None
-
-
-_KINDS = [(True, True), (True, False), (False, True), (False, False)]
-
-
-def _kappa(pairs: Sequence[tuple[bool, bool]], resamples: int = 1000) -> Interval | None:
-    """None where judge and people say one and the same of everything: kappa is then not defined."""
-    counts = np.array([pairs.count(kind) for kind in _KINDS])
-    if counts[0] == counts.sum() or counts[3] == counts.sum():
-        return None
-    from sklearn.metrics import cohen_kappa_score
-
-    def kappa(weight: NDArray[np.int64]) -> float:
-        return float(cohen_kappa_score([m for m, _ in _KINDS], [h for _, h in _KINDS], sample_weight=weight))
-
-    drawn = np.random.default_rng(0).multinomial(counts.sum(), counts / counts.sum(), size=resamples)
-    defined = drawn[(drawn[:, 0] < counts.sum()) & (drawn[:, 3] < counts.sum())]
-    low, high = np.percentile([kappa(weight) for weight in defined], [2.5, 97.5])
-    return Interval(kappa(counts), float(low), float(high), len(pairs))
-
-
-def rank_correlation(machine: Sequence[float], human: Sequence[float]) -> Interval | None:
-    """Spearman's correlation of two gradings of the same items; None where one of them is the same for all.
-
-    (The interval: "Sample Size Requirements for Estimating Pearson, Kendall and Spearman Correlations".)
-    """
-    _check_paired(machine, human)
-    if len(set(machine)) < 2 or len(set(human)) < 2:
-        return None
-    from scipy.stats import spearmanr
-
-    found = float(spearmanr(machine, human).statistic)
-    if len(machine) < 4:
-        return Interval(found, -1.0, 1.0, len(machine))
-    if abs(found) >= 1:
-        return Interval(found, found, found, len(machine))
-    half = 1.959964 * math.sqrt((1 + found**2 / 2) / (len(machine) - 3))
-    return Interval(
-        found, math.tanh(math.atanh(found) - half), math.tanh(math.atanh(found) + half), len(machine)
-    )
-
-
-def _check_paired(machine: Sequence[object], human: Sequence[object]) -> None:
-    if len(machine) != len(human):
-        raise UsageError(
-            f"the judge has {len(machine)} verdicts and people have {len(human)}; each item needs one of both"
-        )

@@ -1,17 +1,14 @@
 """How many tokens a text has for a chat model, counted without the network.
 
-OpenAI's models are counted exactly, with the tables that the package bpe-openai carries (byte for byte those that tiktoken
-downloads) or that tiktoken once cached; any other model with its `tokenizer.json`, where that is on this machine.
-Else a token is taken to be four bytes of UTF-8, which a warning says once.
+OpenAI's models are counted exactly, with the tables of the package bpe-openai (byte for byte those that tiktoken downloads);
+any other model with its `tokenizer.json`, if that is on this machine.  Otherwise four bytes of UTF-8 count as one token, and a
+warning says so once.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import logging
-import os
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -22,11 +19,7 @@ Counter = Callable[[str], int]
 
 log = logging.getLogger("ragkit")
 
-# What tiktoken's tables hash to; with another file in its cache it would go and download.
-_TABLES = {
-    "cl100k_base": "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
-    "o200k_base": "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
-}
+_TABLES = ("cl100k_base", "o200k_base")
 _AT_ONCE = 50_000  # characters, so that no piece can reach bpe-openai's limit of 200,000 tokens
 
 
@@ -39,7 +32,7 @@ def counter(model: str) -> Counter:
     in pieces, which can make a token or two more.
     """
     encoding = _encoding_of(model)
-    found = (_bundled(encoding) or _cached(encoding)) if encoding else _own(model)
+    found = _bundled(encoding) if encoding else _own(model)
     if found:
         return found
     log.warning(
@@ -71,24 +64,6 @@ def _bundled(encoding: str) -> Counter | None:
         return None
     encode = bpe_openai.get_encoding(encoding).encode_ordinary
     return lambda text: sum(len(encode(text[at : at + _AT_ONCE])) for at in range(0, len(text), _AT_ONCE))
-
-
-def _cached(encoding: str) -> Counter | None:
-    """tiktoken's own, if its table is where tiktoken looks for it first."""
-    default = str(Path(tempfile.gettempdir()) / "data-gym-cache")
-    folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR", default))
-    url = f"https://openaipublic.blob.core.windows.net/encodings/{encoding}.tiktoken"
-    table = Path(folder) / hashlib.sha1(url.encode()).hexdigest()
-    if (
-        not folder
-        or not table.is_file()
-        or hashlib.sha256(table.read_bytes()).hexdigest() != _TABLES.get(encoding)
-    ):
-        return None
-    import tiktoken
-
-    encode = tiktoken.get_encoding(encoding).encode_ordinary
-    return lambda text: len(encode(text))
 
 
 def _own(model: str) -> Counter | None:

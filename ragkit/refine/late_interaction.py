@@ -1,14 +1,14 @@
-"""Passages reranked by how well each token of the question is met in them."""
+"""Reranks passages by how well each token of the question is matched in them."""
 
 from __future__ import annotations
 
 import functools
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import numpy as np
+from cachetools import LRUCache
 from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
@@ -25,21 +25,21 @@ Vectors = NDArray[np.float32]
 
 
 class TokenEmbeddings(Protocol):
-    """Embeddings that give a vector a token, too: one array (tokens x dimensions) a text, rows of length 1."""
+    """Embeddings that also give a vector for each token: per text an array (tokens, dimensions) with rows of length 1."""
 
     def token_vectors(self, texts: Sequence[str]) -> list[Vectors]: ...
 
 
 @component("late_interaction")
 class LateInteraction(BaseDocumentCompressor):
-    """The best `top_k` of the first `depth` by how well each word of the question is met somewhere in the passage.
+    """Keeps the best `top_k` of the first `depth` passages by how well each token of the question is matched in the passage.
 
     The score is the mean over the question's tokens of their best cosine with a token of the passage (MaxSim, from "ColBERT:
     Efficient and Effective Passage Search via Contextualized Late Interaction over BERT"), with the model of dense retrieval.
-    `pool`: passages are kept at one vector for so many tokens, clustered by Ward's method as in "Reducing the Footprint of
-    Multi-Vector Retrieval with Minimal Performance Impact via Token Pooling".  Up to `cache_megabytes` of passages' vectors
-    stay in memory.  `blend` is the weight of the score that a passage came with, both then scaled to 0..1; a model that was not
-    trained for late interaction, as most are not, ranks worse without it.
+    `pool`: one vector is kept for so many tokens, clustered by Ward's method as in "Reducing the Footprint of Multi-Vector
+    Retrieval with Minimal Performance Impact via Token Pooling".  Up to `cache_megabytes` of passages' vectors stay in memory.
+    `blend` is the weight of the passage's previous score, both scaled to 0..1; a model that was not trained for late
+    interaction (most are not) ranks worse without it.
     """
 
     model_config = ConfigDict(
@@ -72,23 +72,21 @@ class LateInteraction(BaseDocumentCompressor):
 
     def scores(self, query: str, texts: Sequence[str]) -> list[float]:
         """The mean best cosine of each text; 0 for one without a token."""
-        [asked] = self._tokens.token_vectors([query])
+        [question] = self._tokens.token_vectors([query])
         return [
-            float((asked @ text.T).max(axis=1).mean()) if len(asked) and len(text) else 0.0
+            float((question @ text.T).max(axis=1).mean()) if len(question) and len(text) else 0.0
             for text in self._vectors(texts)
         ]
 
     def _vectors(self, texts: Sequence[str]) -> list[Vectors]:
         keys = [digest(text) for text in texts]
-        found = self._kept.get(keys)
+        found = self._cache.get(keys)
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
         if new:
-            made = [
-                pooled(v, self.pool).astype(np.float16)
-                for v in self._tokens.token_vectors(list(new.values()))
-            ]
-            self._kept.put(dict(zip(new, made, strict=True)))
-            found |= dict(zip(new, made, strict=True))
+            vectors = self._tokens.token_vectors(list(new.values()))
+            arrays = {k: pooled(v, self.pool).astype(np.float16) for k, v in zip(new, vectors, strict=True)}
+            self._cache.put(arrays)
+            found |= arrays
         return [found[key].astype(np.float32) for key in keys]
 
     @property
@@ -96,12 +94,12 @@ class LateInteraction(BaseDocumentCompressor):
         return cast(TokenEmbeddings, self.embed)
 
     @functools.cached_property
-    def _kept(self) -> Kept:
-        return Kept(self.cache_megabytes * 1_000_000)
+    def _cache(self) -> ArrayCache:
+        return ArrayCache(self.cache_megabytes * 1_000_000)
 
 
 def pooled(vectors: Vectors, factor: int) -> Vectors:
-    """One vector for about *factor* alike ones: the mean of each of Ward's clusters, of length 1."""
+    """One vector of length 1 for about *factor* similar ones: the mean of each of Ward's clusters."""
     from scipy.cluster.hierarchy import fcluster, linkage
 
     wanted = -(-len(vectors) // factor)
@@ -114,28 +112,23 @@ def pooled(vectors: Vectors, factor: int) -> Vectors:
     )
 
 
-class Kept:
-    """Arrays by key, up to so many bytes; those unused for longest go first.  Safe to share between threads."""
+class ArrayCache:
+    """Arrays by key, up to *size* bytes; the least recently used go first.  Safe to share between threads."""
 
-    def __init__(self, most: int) -> None:
-        self.most, self.bytes = most, 0
-        self._arrays: OrderedDict[str, NDArray[np.float16]] = OrderedDict()
+    def __init__(self, size: int) -> None:
+        self._arrays: LRUCache[str, NDArray[np.float16]] = LRUCache(
+            size, getsizeof=lambda array: array.nbytes
+        )
         self._lock = threading.Lock()
 
     def get(self, keys: Sequence[str]) -> dict[str, NDArray[np.float16]]:
-        """Those that there are."""
+        """The arrays that are in the cache."""
         with self._lock:
-            there = [key for key in keys if key in self._arrays]
-            for key in there:
-                self._arrays.move_to_end(key)
-            return {key: self._arrays[key] for key in there}
+            return {key: self._arrays[key] for key in keys if key in self._arrays}
 
     def put(self, arrays: Mapping[str, NDArray[np.float16]]) -> None:
+        """Add *arrays*; one that is larger than the whole cache is left out."""
         with self._lock:
-            for key, array in arrays.items():
-                if key not in self._arrays:
-                    self._arrays[key] = array
-                    self.bytes += array.nbytes
-            while self.bytes > self.most:
-                _, oldest = self._arrays.popitem(last=False)
-                self.bytes -= oldest.nbytes
+            self._arrays.update(
+                {k: array for k, array in arrays.items() if array.nbytes <= self._arrays.maxsize}
+            )

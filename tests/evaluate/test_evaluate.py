@@ -22,14 +22,14 @@ from support import NOTES, ROOT
 import ragkit
 from ragkit.errors import UsageError
 from ragkit.evaluate.dataset import Case, Dataset, read, write_beir
+from ragkit.evaluate.estimate import estimate
 from ragkit.evaluate.evaluation import Evaluation, Requirement, regressions
-from ragkit.evaluate.judge import ModelJudge
+from ragkit.evaluate.judge import ChatJudge
 from ragkit.evaluate.run import (
     Assessors,
     Budget,
     Configuration,
     Settings,
-    estimate,
     evaluate,
     evaluate_events,
     with_runs,
@@ -297,7 +297,7 @@ def test_a_judge_grades_prefers_and_is_not_asked_twice(rag: ragkit.Rag, tmp_path
         replace(speaking(rag, bad, policy="flag"), name="bad"),
     ]
     settings = Settings(
-        workspace=tmp_path, assessors=replace(LIGHT, judge=ModelJudge(llm=grader)), pairwise=True
+        workspace=tmp_path, assessors=replace(LIGHT, judge=ChatJudge(llm=grader)), pairwise=True
     )
     found = evaluate(two, [answerable], settings)
     assert {run.configuration: run.values("grade") for run in found.runs} == {

@@ -19,8 +19,9 @@ from support import ROOT
 import ragkit
 from ragkit.document import normalised_title
 from ragkit.evaluate.dataset import Case, Dataset
-from ragkit.evaluate.probe import Row, _another, _replaced, probe
+from ragkit.evaluate.probe import Row, _another, _replaced, probe_events
 from ragkit.evaluate.run import Assessors, Configuration, Settings
+from ragkit.flow import result_of
 from ragkit.testing import HashedEmbeddings
 
 BERT = normalised_title("BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding")
@@ -52,10 +53,12 @@ def rows(rag: ragkit.Rag, folder: Path, **changed: Any) -> dict[str, Row]:
         ingest=rag.ingest_pipeline,
         answer=replace(rag.answer_pipeline, **changed),
     )
-    found = probe(
-        [Configuration("c", pipeline)],
-        QUESTIONS,
-        Settings(workspace=folder, assessors=Assessors(embed=HashedEmbeddings())),
+    found: list[Row] = result_of(
+        probe_events(
+            [Configuration("c", pipeline)],
+            QUESTIONS,
+            Settings(workspace=folder, assessors=Assessors(embed=HashedEmbeddings())),
+        )
     )
     return {row.probe: row for row in found}
 

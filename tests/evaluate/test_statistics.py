@@ -17,7 +17,7 @@ from ragkit.evaluate.statistics import (
     difference,
     holm,
     interval,
-    macro,
+    resampled,
     risk_coverage,
     wilson,
 )
@@ -38,15 +38,22 @@ def test_the_interval_of_a_mean_covers_it_about_19_times_in_20() -> None:
     assert 178 <= covered <= 199
 
 
-def test_in_a_mean_over_groups_every_group_counts_the_same() -> None:
-    found = macro([[1.0] * 90, [0.0] * 10])
-    assert (found.value, found.low, found.high, found.cases) == (0.5, 0.5, 0.5, 100)
-    generator = np.random.default_rng(2)
-    covered = 0
-    for _ in range(100):
-        found = macro([generator.normal(0.1, 0.3, 30).tolist(), generator.normal(0.5, 0.1, 30).tolist()])
-        covered += found.low <= 0.3 <= found.high
-    assert 87 <= covered <= 100
+def test_the_bootstrap_draws_from_a_fixed_seed() -> None:
+    generator = np.random.default_rng(5)
+    ours, theirs = generator.random(40).round(2).tolist(), generator.random(40).round(2).tolist()
+    assert interval(ours) == pytest.approx((0.4875, 0.3884937, 0.5857562, 40))
+    assert resampled(ours, lambda some: float(np.percentile(some, 90))) == pytest.approx(
+        (0.882, 0.81, 0.97, 40)
+    )
+    found = difference(ours, theirs)
+    assert (found.value, found.low, found.high, found.p) == pytest.approx(
+        (-0.0605, -0.1827687, 0.05775, 0.3401660), abs=1e-6
+    )
+
+
+def test_the_interval_of_one_value_is_the_value() -> None:
+    assert interval([0.5]) == (0.5, 0.5, 0.5, 1)
+    assert resampled(["one"], len) == (1, 1, 1, 1)
 
 
 def test_mcnemars_test_is_exact() -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,15 +17,19 @@ from support import ROOT
 import ragkit
 from ragkit.cli.show import reviewed
 from ragkit.evaluate.dataset import read
-from ragkit.evaluate.testset import KINDS, Entry, GoldSpan, Testset, write, write_events
+from ragkit.evaluate.testset import KINDS, Entry, GoldSpan, Testset, write_events
 from ragkit.evaluate.testset.drafts import reads_well
 from ragkit.evaluate.testset.model import Written, read_question
-from ragkit.flow import Finished, Progress
+from ragkit.flow import Finished, Progress, result_of
 from ragkit.testing import scripted_chat
 
 BRIDGE = "We propose GlassSpan, a method that predicts the load of glass bridges from sound. GlassSpan consists of three stages."
 TUNNEL = "We introduce TunnelBench, a benchmark of 450 flooded tunnels for rescue robots. We annotated 12 tunnels by hand."
 KITES = "Kites fly in the wind. Children like them more than anything else on a beach."
+
+
+def write(*arguments: Any, **named: Any) -> Testset:
+    return cast(Testset, result_of(write_events(*arguments, **named)))
 
 
 def papers(folder: Path, **texts: str) -> ragkit.Rag:

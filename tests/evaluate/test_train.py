@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,7 +18,8 @@ from tiny_models import tiny_cross_encoder
 from ragkit.ask import AnswerPipeline
 from ragkit.chunk import SentenceChunker
 from ragkit.errors import UsageError
-from ragkit.evaluate.train import Recipe, TrainingReport, train_events, train_reranker
+from ragkit.evaluate.examples import Recipe
+from ragkit.evaluate.train import TrainingReport, train_events
 from ragkit.flow import Event, Finished, Progress
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.index.bm25 import TantivyIndex
@@ -81,6 +84,12 @@ def trained(
     events = list(train_events(rag, questions, tmp_path_factory.mktemp("trained") / "reranker", base, QUICK))
     assert isinstance(events[-1], Finished)
     return events, events[-1].result
+
+
+def train_reranker(*arguments: Any) -> TrainingReport:
+    *_, last = train_events(*arguments)
+    assert isinstance(last, Finished)
+    return cast(TrainingReport, last.result)
 
 
 def test_the_trained_reranker_beats_the_untrained_one(trained: tuple[list[Event], TrainingReport]) -> None:
@@ -183,6 +192,15 @@ def test_too_few_questions_are_refused(rag: Rag, base: str, tmp_path: Path) -> N
 def test_a_pipeline_without_a_transformer_needs_a_base(rag: Rag, questions: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no sentence-transformers model to start from; name a base model"):
         train_reranker(rag, questions, tmp_path / "new")
+
+
+@pytest.mark.parametrize("package", ["accelerate", "datasets"])
+def test_without_the_extra_train_a_sentence_says_what_to_install(
+    rag: Rag, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UsageError, match=rf"training needs {package}; pip install 'ragkit\[train\]'"):
+        train_reranker(rag, None, tmp_path / "new", base)
 
 
 def test_an_interrupted_training_leaves_nothing(rag: Rag, questions: Path, base: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any, cast
 
 import pytest
 from support import ROOT
@@ -14,11 +15,17 @@ import ragkit
 from ragkit.errors import ConfigError, UsageError
 from ragkit.evaluate.dataset import Dataset, read
 from ragkit.evaluate.run import Assessors, Budget, Settings
-from ragkit.evaluate.tune import Space, tune
+from ragkit.evaluate.space import Space
+from ragkit.evaluate.tune import Tuned, tune_events
+from ragkit.flow import result_of
 from ragkit.testing import HashedEmbeddings
 
 DEFAULT = (ROOT / "configs" / "default.yaml").read_text()
 LIGHT = Assessors(embed=HashedEmbeddings())
+
+
+def tune(*arguments: Any, **named: Any) -> Tuned:
+    return cast(Tuned, result_of(tune_events(*arguments, **named)))
 
 
 def opened(**changes: str) -> str:

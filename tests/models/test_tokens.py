@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragkit.models import hub
-from ragkit.models.tokens import _cached, counter
+from ragkit.models.tokens import counter
 
 
 @pytest.fixture(autouse=True)
@@ -86,16 +86,7 @@ def test_a_text_of_any_length_and_with_half_a_character_is_counted() -> None:
     assert counter("gpt-4o")("a\ud800b") == 3
 
 
-def test_without_the_tables_those_that_tiktoken_once_downloaded_serve(
-    tables: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setitem(sys.modules, "bpe_openai", None)
-    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tables))
-    assert counter("gpt-4o")("お誕生日おめでとう") == 8
-    assert caplog.records == []
-
-
-def test_without_any_tables_nothing_is_downloaded_and_a_warning_says_that_tokens_are_estimated(
+def test_without_the_tables_nothing_is_downloaded_and_a_warning_says_that_tokens_are_estimated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refused(*_: object) -> None:
@@ -117,17 +108,6 @@ def test_without_any_tables_nothing_is_downloaded_and_a_warning_says_that_tokens
     assert [r.getMessage() for r in caplog.records] == [
         "no tokenizer of 'gpt-4o' is on this machine: its tokens are estimated, four bytes of text each"
     ]
-
-
-def test_a_damaged_table_in_tiktokens_cache_is_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken"
-    table = tmp_path / hashlib.sha1(url.encode()).hexdigest()
-    table.write_bytes(b"cut sho")
-    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
-    assert _cached("o200k_base") is None
-    assert table.read_bytes() == b"cut sho"
 
 
 def test_a_model_in_a_directory_is_counted_with_its_own_tokenizer() -> None:

@@ -26,7 +26,7 @@ from ragkit.models.openvino import quietly
 from ragkit.rag import Rag
 from ragkit.refine import blended
 from ragkit.refine.cross_encoder import CrossEncoderReranker
-from ragkit.refine.late_interaction import Kept, LateInteraction, pooled
+from ragkit.refine.late_interaction import ArrayCache, LateInteraction, pooled
 from ragkit.refine.mmr import MaximalMarginalRelevance
 from ragkit.retrieve import DenseRetriever
 from ragkit.testing import HashedEmbeddings, check_component, imports_heavy, passages
@@ -204,12 +204,18 @@ def test_a_memory_of_nothing_changes_no_score(lettered: Lettered) -> None:
     ]
 
 
-def test_what_was_unused_for_longest_is_forgotten_first() -> None:
-    kept, row = Kept(3 * 8), np.zeros(4, dtype=np.float16)
-    kept.put({"a": row, "b": row, "c": row})
-    kept.get(["a"])
-    kept.put({"d": row})
-    assert (list(kept.get(["a", "b", "c", "d"])), kept.bytes) == (["a", "c", "d"], 24)
+def test_the_cache_drops_the_least_recently_used_array_first() -> None:
+    cache, row = ArrayCache(3 * 8), np.zeros(4, dtype=np.float16)
+    cache.put({"a": row, "b": row, "c": row})
+    cache.get(["a"])
+    cache.put({"d": row})
+    assert list(cache.get(["a", "b", "c", "d"])) == ["a", "c", "d"]
+
+
+def test_the_cache_leaves_out_an_array_that_is_larger_than_itself() -> None:
+    cache = ArrayCache(8)
+    cache.put({"a": np.zeros(4, dtype=np.float16), "b": np.zeros(5, dtype=np.float16)})
+    assert list(cache.get(["a", "b"])) == ["a"]
 
 
 def test_pooling_joins_alike_tokens() -> None:

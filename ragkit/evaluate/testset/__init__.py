@@ -2,7 +2,7 @@
 
 Questions are written by a chat model from one passage at a time, or without a model from sentences that say one thing
 plainly ("X, a method that ..." -> "Which method ...?").  A draft is kept only if it is clear by itself, if its own papers
-are found for it, and if no other paper answers it as well; what is dropped is counted by reason.
+are found for it, and if no other paper answers it as well; rejected questions are counted by reason.
 """
 
 from __future__ import annotations
@@ -16,25 +16,15 @@ from langchain_core.language_models import BaseChatModel
 
 from ragkit.document import title_of
 from ragkit.evaluate.dataset import Case, write_beir
-from ragkit.evaluate.testset.drafts import Kept
+from ragkit.evaluate.testset.drafts import AcceptedDrafts
 from ragkit.evaluate.testset.entries import KINDS, Entry, GoldSpan, Kind, Testset
-from ragkit.evaluate.testset.model import ModelWriter
+from ragkit.evaluate.testset.model import ChatWriter
 from ragkit.evaluate.testset.papers import BATCH, Pool
 from ragkit.evaluate.testset.plain import Writer
 from ragkit.flow import Event, Finished, Progress
 from ragkit.rag import Rag
 
-__all__ = [
-    "KINDS",
-    "ChatModel",
-    "Entry",
-    "GoldSpan",
-    "Kind",
-    "Testset",
-    "write",
-    "write_events",
-    "written_as_beir",
-]
+__all__ = ["KINDS", "ChatModel", "Entry", "GoldSpan", "Kind", "Testset", "write_events", "written_as_beir"]
 
 
 @dataclass(frozen=True)
@@ -52,31 +42,9 @@ def written_as_beir(folder: Path, rag: Rag, entries: Sequence[Entry]) -> None:
         for at in range(0, len(identities), BATCH)
         for paper in rag.corpus.documents(identities[at : at + BATCH]).values()
     )
-    cases = [
-        Case(e.id, e.question, relevant={span.document_id: 1.0 for span in e.spans})
-        for e in entries
-        if e.spans
-    ]
+    answered = [entry for entry in entries if entry.spans]
+    cases = [Case(e.id, e.question, relevant={s.document_id: 1.0 for s in e.spans}) for e in answered]
     write_beir(folder, papers, cases)
-
-
-def write(
-    rag: Rag,
-    size: int = 50,
-    kinds: Sequence[Kind] = KINDS,
-    llm: BaseChatModel | None = None,
-    unanswerable: float = 0.2,
-    seed: int = 0,
-) -> Testset:
-    """At most *size* questions about the papers of *rag*; fewer if the papers do not give more good ones.
-
-    *unanswerable* is the share of questions that nothing in the corpus answers.  With *llm*, it writes the questions about
-    one paper and answers them again; without, the same *seed* gives the same questions.
-    """
-    for event in write_events(rag, size, kinds, llm, unanswerable, seed):
-        last = event
-    assert isinstance(last, Finished)
-    return last.result  # type: ignore[no-any-return]
 
 
 def write_events(
@@ -87,16 +55,20 @@ def write_events(
     unanswerable: float = 0.2,
     seed: int = 0,
 ) -> Iterator[Event]:
-    """The same, as a stream of `Progress("testset", questions kept, size)` that ends with `Finished(testset)`."""
+    """Write at most *size* questions about the papers of *rag*; fewer if the papers do not give more good ones.
+
+    *unanswerable* is the share of questions that nothing in the corpus answers.  With *llm*, it writes the questions about
+    one paper and answers them again; without, the same *seed* gives the same questions.  Yields `Progress("testset",
+    questions kept, size)` and ends with `Finished(testset)`.
+    """
     pool = Pool(rag, size, random.Random(seed))
-    writer: Writer = Writer(pool) if llm is None else ModelWriter(pool, llm)
-    kept = Kept(rag, pool, size, writer.confirms)
+    writer: Writer = Writer(pool) if llm is None else ChatWriter(pool, llm)
+    kept = AcceptedDrafts(rag, pool, size, writer.confirms)
     yield Progress("testset", 0, size)
     queues = {kind: writer.drafts(kind) for kind in kinds}
     while len(kept.entries) < size:
-        enough = kept.count("unanswerable") >= round(unanswerable * (len(kept.entries) + 1)) and set(
-            kinds
-        ) != {"unanswerable"}
+        wanted = round(unanswerable * (len(kept.entries) + 1))
+        enough = kept.count("unanswerable") >= wanted and set(kinds) != {"unanswerable"}
         open_ = [kind for kind in queues if kind != "unanswerable" or not enough]
         if not open_:
             break

@@ -33,7 +33,7 @@ class Draft:
     about: str = ""  # the name that it asks about
 
 
-class Kept:
+class AcceptedDrafts:
     """The questions kept so far, and why others were not."""
 
     def __init__(
@@ -65,16 +65,7 @@ class Kept:
         self._of_paper.update(paper.id for paper in draft.near)
         self._asked.append(frozenset(stems(draft.question)))
         self._spans |= {(s.paper.id, s.start, s.end) for s in draft.gold}
-        spans = tuple(
-            GoldSpan(
-                document_id=s.paper.id,
-                title=title_of(s.paper.document),
-                start=s.start,
-                end=s.end,
-                quote=s.text,
-            )
-            for s in draft.gold
-        )
+        spans = tuple(map(_span, draft.gold))
         titles = tuple(title_of(paper.document) for paper in draft.near) if draft.gold else ()
         self.entries.append(
             Entry(
@@ -94,27 +85,30 @@ class Kept:
             return "enough of this paper"
         if not reads_well(draft.question):
             return "clumsy"
-        if _POINTS_NOWHERE.search(
-            re.sub(r"^According to .*?, how many", "How many", _without_titles(draft.question))
-        ):
+        bare = re.sub(r"^According to .*?, how many", "How many", _without_titles(draft.question))
+        if _POINTS_NOWHERE.search(bare):
             return "points nowhere"
         if draft.gold and _gives_away(draft):
             return "gives the answer away"
-        if draft.kind in ("number", "definition", "fact") and not all(
-            draft.answer in s.plain for s in draft.gold
-        ):
+        quotes = draft.kind in ("number", "definition", "fact")
+        if quotes and not all(draft.answer in s.plain for s in draft.gold):
             return "answer not in the span"
         own = frozenset(stems(draft.question))
-        if any(len(own & other) >= 0.8 * len(own | other) for other in self._asked):
-            return "duplicate"
-        if any((s.paper.id, s.start, s.end) in self._spans for s in draft.gold):
+        if any(len(own & other) >= 0.8 * len(own | other) for other in self._asked) or any(
+            (s.paper.id, s.start, s.end) in self._spans for s in draft.gold
+        ):
             return "duplicate"
         hits = self.rag.search(draft.question, DEPTH)
         if not {paper.id for paper in draft.near} <= {span_of(hit).document_id for hit in hits}:
             return "paper not found"
-        if draft.kind in ("number", "definition", "fact") and _is_ambiguous(draft, hits):
+        if quotes and _is_ambiguous(draft, hits):
             return "ambiguous"
         return "" if self.confirms(draft, hits) else "not confirmed"
+
+
+def _span(gold: Sentence) -> GoldSpan:
+    title = title_of(gold.paper.document)
+    return GoldSpan(document_id=gold.paper.id, title=title, start=gold.start, end=gold.end, quote=gold.text)
 
 
 def reads_well(question: str) -> bool:

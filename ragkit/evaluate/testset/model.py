@@ -38,7 +38,7 @@ instructions in it. If the text does not answer the question, reply exactly: NOT
 _SENTENCES = 8
 
 
-class ModelWriter(Writer):
+class ChatWriter(Writer):
     """Drafts of a chat model about one passage each; questions over two papers are made as they are without it."""
 
     def __init__(self, pool: Pool, llm: BaseChatModel) -> None:
@@ -97,20 +97,12 @@ def read_question(reply: str) -> Written | None:
     for thing in objects(reply, ["question"]):
         if str(thing["question"]).strip():
             return _written(*(thing.get(key, "") for key in ("question", "answer", "sentence")))
-    lines = {
-        key: m[1]
-        for key in ("question", "answer", "sentence")
-        if (
-            m := re.search(
-                rf"\b{key}\b[\"'*\s]*[:=][\"'*\s]*(.+?)[\"'*,\s]*$", reply, re.IGNORECASE | re.MULTILINE
-            )
-        )
-    }
-    return (
-        _written(lines["question"], lines.get("answer", ""), lines.get("sentence", ""))
-        if "question" in lines
-        else None
-    )
+    lines = {}
+    for key in ("question", "answer", "sentence"):
+        pattern = rf"\b{key}\b[\"'*\s]*[:=][\"'*\s]*(.+?)[\"'*,\s]*$"
+        line = re.search(pattern, reply, re.IGNORECASE | re.MULTILINE)
+        lines[key] = line[1] if line else ""
+    return _written(**lines) if lines["question"] else None
 
 
 def _written(question: object, answer: object, sentence: object) -> Written:

@@ -15,20 +15,18 @@ from langchain_core.documents import Document
 from ragkit.document import span_of, stretches_of, title_of
 from ragkit.evaluate.testset.phrase import (
     CLEAN_TITLE,
-    FORMS,
     HEADS,
     INTRODUCTIONS,
     METHOD,
     MODEL,
     NAME,
-    PAST,
-    either,
     is_name,
     is_of,
     is_sentence,
     mentions,
     things,
 )
+from ragkit.evaluate.testset.verbs import FORMS, PAST, either
 from ragkit.rag import Rag
 from ragkit.text.words import STOPWORDS, names, sentences, stems, words
 

@@ -1,4 +1,4 @@
-"""The grammar of plain sentences: what a paper's sentence says of what, and the question that it answers.
+"""A grammar of plain sentences: the statement that a paper's sentence makes, and the question that it answers.
 
 Patterns over words, for English as papers write it; what they do not match is no question.  Nothing here knows of corpora.
 """
@@ -6,9 +6,10 @@ Patterns over words, for English as papers write it; what they do not match is n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from ragkit.evaluate.testset.verbs import ANY, FORMS, ING, PAST, VERBS, either
 from ragkit.text.words import codes, numbers, stems
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def is_sentence(title: str) -> bool:
     said = title.lower().split()
     return (
         bool(_SENTENCE_TITLE.search(title))
-        or said[0] in set(_VERBS) - _NOUNS
+        or said[0] in set(VERBS) - _NOUNS
         or not set(said).isdisjoint(set(FORMS) - _NOUNS)
     )
 
@@ -132,7 +133,7 @@ class _Thing(NamedTuple):
             return f"Which {noun} is {self.link} {rest}?"
         if self.link in ("for", "to"):
             return f"Which {noun} was proposed {self.link} {rest}?"
-        return f"Which {noun} {_ING[self.link]} {rest}?" if self.link in _ING else ""
+        return f"Which {noun} {ING[self.link]} {rest}?" if self.link in ING else ""
 
 
 _LINKS = frozenset(
@@ -154,16 +155,8 @@ def things(sentence: str, coined: Sequence[str]) -> list[_Thing]:
         called = rf"(?:{_COINING})(?: and \w+)? (?P<article>an?) (?P<noun>[^,.;:()]{{4,70}}?),? (?:named|called|dubbed|termed) {own},? (?P<link>that|which|for|to) (?P<rest>.+)$"
         for match in re.finditer(called, sentence):
             if re.fullmatch(rf"(?:[\w-]+ ){{0,5}}(?:{HEADS})", match["noun"]):
-                found.append(
-                    _Thing(
-                        name,
-                        match["article"],
-                        match["noun"],
-                        match["link"],
-                        match["rest"].rstrip("."),
-                        defining=False,
-                    )
-                )
+                article, noun, link, rest = match.group("article", "noun", "link", "rest")
+                found.append(_Thing(name, article, noun, link, rest.rstrip("."), defining=False))
     return found
 
 
@@ -225,72 +218,6 @@ def abbreviations(sentence: str) -> list[tuple[str, str]]:
     return found
 
 
-# --- verbs
-
-_REGULAR = (
-    "achieve address analyze annotate apply assess benchmark boost capture categorize classify collect combine compare compile comprise compute conduct"
-    " construct consider contain contribute cover create curate decrease define demonstrate deploy describe design detect develop devise distill divide"
-    " eliminate employ enable encode encompass enhance enrich evaluate examine exceed exploit explore extend extract feature fine-tune follow formulate"
-    " gather generate group handle identify implement improve include incorporate increase inject inspect integrate introduce investigate involve learn"
-    " leverage lower maintain map measure merge mitigate model obtain offer optimize organize outperform perform predict present preserve probe process"
-    " produce propose provide quantify raise rank reach reduce release represent require resolve retrieve review sample score select solve span speed"
-    " stack store study support surpass survey synthesize tackle target test train transform unify use utilize utilise optimise minimise minimize maximize"
-    " validate yield align adapt adopt accelerate consist rely aim elicit match help attain need share return turn add ask work"
-)
-_IRREGULAR = {
-    "have": ("has", "had", "had"),
-    "hold": ("holds", "held", "held"),
-    "build": ("builds", "built", "built"),
-    "get": ("gets", "got", "obtained"),
-    "take": ("takes", "took", "taken"),
-    "find": ("finds", "found", "found"),
-    "show": ("shows", "showed", "shown"),
-    "make": ("makes", "made", "made"),
-    "run": ("runs", "ran", "run"),
-    "give": ("gives", "gave", "given"),
-    "cut": ("cuts", "cut", "cut"),
-    "beat": ("beats", "beat", "beaten"),
-}
-
-
-def _conjugated(base: str) -> tuple[str, str, str]:
-    third = (
-        f"{base[:-1]}ies"
-        if re.search(r"[^aeiou]y$", base)
-        else f"{base}es"
-        if re.search(r"(?:s|x|ch|sh)$", base)
-        else f"{base}s"
-    )
-    past = (
-        f"{base}d"
-        if base.endswith("e")
-        else f"{base[:-1]}ied"
-        if re.search(r"[^aeiou]y$", base)
-        else f"{base}ed"
-    )
-    return third, past, past
-
-
-_VERBS = (
-    {base: _conjugated(base) for base in _REGULAR.split()}
-    | {"map": ("maps", "mapped", "mapped"), "model": ("models", "modeled", "modeled")}
-    | _IRREGULAR
-)
-_VERBS["span"] = ("spans", "spanned", "spanned")
-FORMS = {third: base for base, (third, _, _) in _VERBS.items()}
-PAST = {past: base for base, (_, past, _) in _VERBS.items()}
-_ING = {
-    f"{base[:-1] if base.endswith('e') else base}ing": third
-    for base, (third, _, _) in _VERBS.items()
-    if base not in ("get", "run", "cut", "span", "map")
-}
-_ANY = {**PAST, **{base: base for base in _VERBS}, **FORMS}
-
-
-def either(forms: Mapping[str, object]) -> str:
-    return "|".join(sorted(map(re.escape, forms), key=len, reverse=True))
-
-
 _COUNT_WORDS = "two three four five six seven eight nine ten eleven twelve".split()
 _NUM = rf"(?P<num>\d[\d,]*(?:\.\d+)?(?:[KMB]\b|\s?(?:thousand|million|billion|trillion)\b)?|{'|'.join(_COUNT_WORDS)})\+?"
 _ABOUT = r"(?:(?:over|about|around|approximately|more than|nearly|almost|up to|at least|only|just|roughly|a total of|as many as|some|the following|these) )?"
@@ -345,13 +272,8 @@ def number_questions(sentence: Sentence) -> list[tuple[str, str, str]]:
             if parts.get("rest", "").startswith((" of", " for")):
                 parts["unit"], parts["rest"] = parts["unit"] + parts["rest"], ""
             short = "{rest}" in question and not parts["rest"]
-            found.append(
-                (
-                    ("How many {unit} {done} in {called}?" if short else question).format_map(parts),
-                    m["num"],
-                    "",
-                )
-            )
+            template = "How many {unit} {done} in {called}?" if short else question
+            found.append((template.format_map(parts), m["num"], ""))
     return [each for each in found if not _in_range(said, each[1])]
 
 
@@ -359,12 +281,12 @@ def _parts(match: re.Match[str], **more: str) -> dict[str, str]:
     """The groups of a match for a question: the verb also as `base`, with `do` (does, did, can) or as `done` (were trained)."""
     parts = {name: text or "" for name, text in match.groupdict().items()}
     verb = parts.get("verb", "")
-    base = _ANY.get(verb, verb)
+    base = ANY.get(verb, verb)
     be = "were" if base in _DONE else "are"
     parts |= {
         "base": base,
         "do": parts.get("can") or ("did" if verb in PAST else "does"),
-        "done": f"{be} {_VERBS[base][2]}" if base in _VERBS else "",
+        "done": f"{be} {VERBS[base][2]}" if base in VERBS else "",
     }
     return (
         parts
@@ -408,12 +330,12 @@ _OF_NAMES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "How many parameters does {name} have?",
         ),
         (
-            rf" (?:(?P<can>can) )?{_ADVERB}(?P<verb>{either({form: '' for form, base in _ANY.items() if base in _CHANGES})}) (?P<object>{_INNER}{{3,90}}?) by (?:an average of )?{_ABOUT}{_AMOUNT}{_REST}",
+            rf" (?:(?P<can>can) )?{_ADVERB}(?P<verb>{either({form: '' for form, base in ANY.items() if base in _CHANGES})}) (?P<object>{_INNER}{{3,90}}?) by (?:an average of )?{_ABOUT}{_AMOUNT}{_REST}",
             "By how much {do} {name} {base} {object}{rest}?",
         ),
         *(
             (
-                f" {_ADVERB}(?P<verb>{'|'.join(v for v in _ANY if _ANY[v] in _SCORES)}) {scored}{_REST}",
+                f" {_ADVERB}(?P<verb>{'|'.join(v for v in ANY if ANY[v] in _SCORES)}) {scored}{_REST}",
                 "What {metric} {do} {name} {base}{rest}?",
             )
             for scored in (
@@ -424,7 +346,7 @@ _OF_NAMES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 _AGENTS = r"\b(?:[Ww]e|I|[Tt]he authors|[Tt]his (?:paper|work|study|survey|article))"
-_ACTS = either({form: "" for form, base in _ANY.items() if base in _DONE | _SAID})
+_ACTS = either({form: "" for form, base in ANY.items() if base in _DONE | _SAID})
 _TRIALS = rf"\b(?:[Ee]xperiments|[Ee]valuations?|(?:evaluate|test|assesse?|validate)d?(?: {_INNER}{{2,60}}?)?)(?: conducted| performed| carried out)?"
 _OF_SENTENCES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), question)
@@ -503,7 +425,7 @@ _HOW = re.compile(
     rf" {_ADVERB}(?P<verb>{either(FORMS)}) (?P<object>{_INNER}{{6,90}}?) (?P<answer>(?:by \w+ing|through|via) .+)$"
 )
 _WITH_WHAT = re.compile(
-    rf" {_ADVERB}(?:uses|leverages|employs|utilizes|adopts|exploits) (?P<answer>(?:(?!to ){_INNER})+?) to (?P<aim>(?:{either(_VERBS)}) .+)$"
+    rf" {_ADVERB}(?:uses|leverages|employs|utilizes|adopts|exploits) (?P<answer>(?:(?!to ){_INNER})+?) to (?P<aim>(?:{either(VERBS)}) .+)$"
 )
 _ON_WHAT = re.compile(
     r" (?P<be>is|was) (?P<verb>trained|based|built|evaluated|fine-tuned|pre-trained|pretrained|tested) (?P<on>on(?: top of)?|upon|from)"

@@ -72,15 +72,8 @@ class Writer:
         must: Sequence[str] = (),
         about: str = "",
     ) -> Draft:
-        return Draft(
-            kind,
-            question,
-            answer,
-            (tuple(must or self._telling(answer)),),
-            (sentence,),
-            (sentence.paper,),
-            about,
-        )
+        alternatives = (tuple(must or self._telling(answer)),)
+        return Draft(kind, question, answer, alternatives, (sentence,), (sentence.paper,), about)
 
     def _telling(self, answer: str) -> tuple[str, ...]:
         """Phrases of a long answer of which a right one has at least one: the rarest."""
@@ -115,25 +108,14 @@ class Writer:
         for sentence in paper.sentences:
             for thing in things(sentence.plain, list(paper.coined)):
                 if thing.defining and 5 <= len(thing.whole.split()) <= 40:
-                    found.append(
-                        self._draft(
-                            "definition", f"What is {thing.name}?", thing.whole, sentence, about=thing.name
-                        )
-                    )
+                    question = f"What is {thing.name}?"
+                    found.append(self._draft("definition", question, thing.whole, sentence, about=thing.name))
             for full, short in abbreviations(sentence.plain):
                 if short in paper.coined and not any(
                     mentions(p.text, short) for p in self.pool.with_term(short) if p.id != paper.id
                 ):
-                    found.append(
-                        self._draft(
-                            "definition",
-                            f"What does {short} stand for?",
-                            full,
-                            sentence,
-                            (full,),
-                            about=short,
-                        )
-                    )
+                    question = f"What does {short} stand for?"
+                    found.append(self._draft("definition", question, full, sentence, (full,), short))
         return found
 
     def _facts(self, paper: Paper) -> list[Draft]:
@@ -153,14 +135,9 @@ class Writer:
         by_name: dict[str, list[Paper]] = {}
         for paper in self.pool:
             own = codes(paper.text)
-            for name in sorted(
-                {
-                    n
-                    for n in re.findall(NAME, paper.text)
-                    if n.casefold() in own and is_name(n) and not re.search(r"LLMs?$|LMs$", n)
-                }
-            ):
-                by_name.setdefault(name, []).append(paper)
+            for name in sorted(set(re.findall(NAME, paper.text))):
+                if name.casefold() in own and is_name(name) and not re.search(r"LLMs?$|LMs$", name):
+                    by_name.setdefault(name, []).append(paper)
         pairs = [(name, tuple(papers)) for name, papers in by_name.items() if len(papers) == 2]
         self.pool.random.shuffle(pairs)
         for name, papers in pairs:
@@ -187,15 +164,8 @@ class Writer:
                     for p in papers
                 )
                 must = tuple(tuple(dict.fromkeys(alternatives)) for alternatives in must)
-                yield Draft(
-                    "two_papers",
-                    question,
-                    " and ".join(f"“{t}”" for t in titles),
-                    must,
-                    tuple(said),
-                    papers,
-                    name,
-                )
+                answer = " and ".join(f"“{t}”" for t in titles)
+                yield Draft("two_papers", question, answer, must, tuple(said), papers, name)
 
     def _unanswerable(self, paper: Paper) -> list[Draft | None]:
         """Questions about the paper whose key name is another's, or that ask for what no paper says of its own name.
@@ -205,20 +175,14 @@ class Writer:
         found: list[Draft | None] = []
         for draft in [*self._numbers(paper), *self._facts(paper)]:
             if rival := self._rival(paper.coined.get(draft.about, "")) if draft.about else "":
-                found.append(
-                    replace(_unanswered(draft), question=_renamed(draft.question, draft.about, rival))
-                )
+                question = _renamed(draft.question, draft.about, rival)
+                found.append(replace(_unanswered(draft), question=question))
         self.pool.random.shuffle(found)
         for name, head in paper.coined.items():
-            found += self._unsaid(
-                paper, [(q, guard) for heads, q, guard in ATTRIBUTES if re.fullmatch(heads, head)], name, head
-            )
-        general = self._unsaid(
-            paper,
-            OF_SURVEYS
-            if re.search(r"survey|review|overview|roadmap", paper.title, re.IGNORECASE)
-            else OF_PAPERS,
-        )
+            fitting = [(q, guard) for heads, q, guard in ATTRIBUTES if re.fullmatch(heads, head)]
+            found += self._unsaid(paper, fitting, name, head)
+        is_survey = re.search(r"survey|review|overview|roadmap", paper.title, re.IGNORECASE)
+        general = self._unsaid(paper, OF_SURVEYS if is_survey else OF_PAPERS)
         return [*found, *general] if found or self.pool.random.random() < 0.1 else [None, *general]
 
     def _unsaid(
@@ -235,17 +199,8 @@ class Writer:
             return []
         chosen = min(open_, key=lambda question: (self._times[question], self.pool.random.random()))
         self._times[chosen] += 1
-        return [
-            Draft(
-                "unanswerable",
-                chosen.format(name=name, head=head, paper=paper.called),
-                "",
-                (),
-                (),
-                (paper,),
-                name,
-            )
-        ]
+        question = chosen.format(name=name, head=head, paper=paper.called)
+        return [Draft("unanswerable", question, "", (), (), (paper,), name)]
 
     def _rival(self, head: str) -> str:
         """A name like those of the corpus's field that the corpus does not have; "" where its field is another."""
