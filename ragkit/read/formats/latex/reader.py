@@ -1,180 +1,45 @@
-"""LaTeX source: a paper a file, with its commands taken for what they print.
-
-TeX cannot be parsed without being run, so nothing is parsed: one pass over the source writes what is text and leaves out
-what is not.  Braces vanish, so a command that is not known still shows its argument, and broken source is only read worse.
-"""
+"""The pass over a LaTeX source, which writes what it prints."""
 
 from __future__ import annotations
 
-import codecs
-import functools
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
-from langchain_core.documents import Document
-
-from ragkit.config.components import component
-from ragkit.errors import LoadError
-from ragkit.read.formats import HEAD, ProjectFormat, decode, title_from_name
 from ragkit.read.formats.builder import Kind, PaperBuilder
-
-_TOLD_BY = re.compile(
-    r"^[^%\n]{0,200}?\\(?:documentclass\b|documentstyle\b|begin\s*\{(?:document|thebibliography)\})",
-    re.MULTILINE,
+from ragkit.read.formats.latex.commands import (
+    ARGUMENTS,
+    BREAKS,
+    DEFINITIONS,
+    ENVIRONMENT_ARGUMENTS,
+    HIDDEN,
+    LETTER,
+    LIGATURES,
+    LINES,
+    LISTS,
+    MARKS,
+    MATH,
+    METADATA,
+    REFERENCE,
+    SECTIONS,
+    SPACES,
+    TABLES,
+    VERBATIM,
+    signs,
 )
-_SECTION = re.compile(r"^[ \t]*\\(?:sub)*(?:section|chapter)\*?\s*[\[{]", re.MULTILINE)
-_COMMAND = re.compile(r"\\[a-zA-Z]+\s*[\[{]")
-
-
-_TAKES_IN = re.compile(r"%[^\r\n]*|\\(?:input|include|subfile)\s*\{?\s*([^\s{}%\\]+)|\\(bibliography)\s*\{")
-
-_LATIN = re.compile(rb"\\(?:usepackage|inputenc)\s*\[(?:latin1|latin9|ansinew|cp1252)\]")
-
-
-@component("latex")
-@dataclass(frozen=True)
-class Latex(ProjectFormat):
-    """The LaTeX source of one paper, with the files that it takes in and the `.bbl` of its references beside it."""
-
-    priority: ClassVar[int] = 90
-
-    def recognises_text(self, name: str, text: str) -> bool:
-        if name.lower().endswith((".tex", ".ltx", ".latex", ".bbl")):
-            return bool(_COMMAND.search(text))
-        return bool(_TOLD_BY.search(text)) or sum(1 for _ in _SECTION.finditer(text)) > 1
-
-    def decoded(self, content: bytes, partial: bool = False) -> str:
-        if _LATIN.search(content[:HEAD]) and not content.startswith(codecs.BOM_UTF8):
-            return content.decode("cp1252", errors="replace")
-        return decode(content, partial)
-
-    def companions(self, name: str, text: str, whole: bool) -> list[str]:
-        if whole and not _TOLD_BY.search(text):
-            return []  # it may be taken in by another, but is none that takes in
-        found = []
-        for taken in _TAKES_IN.finditer(text):
-            if taken[2]:
-                found.append(f"{Path(name).stem}.bbl")
-            elif taken[1]:
-                found.append(_file_name(taken[1]))
-        return found
-
-    def papers_with(self, name: str, text: str, companions: Mapping[str, str]) -> Iterator[Document]:
-        builder = PaperBuilder()
-        reader = _Reader(text, builder)
-        reader.companions, reader.name = companions, name
-        reader.document()
-        title = " ".join(str(reader.known.pop("title", "")).split())
-        if not title and not builder.length:
-            raise LoadError("it defines commands and has no text of its own")
-        yield builder.paper(
-            title or title_from_name(name), **reader.known, **({} if title else {"title_guessed": True})
-        )
-
-
-def _file_name(written: str) -> str:
-    return written if re.search(r"\.\w{2,4}$", written) else f"{written}.tex"
-
-
-# --- what commands and environments mean
-
-_SECTIONS = {
-    "part": 0,
-    "chapter": 0,
-    "section": 1,
-    "subsection": 2,
-    "subsubsection": 3,
-    "paragraph": 4,
-    "subparagraph": 5,
-}
-
-# How many arguments of a command are no text; those after them are.
-_DROPPED = {
-    1: """label bibliographystyle addbibresource usepackage RequirePackage documentclass documentstyle includegraphics
-        pagestyle thispagestyle vspace hspace addvspace index phantom hphantom vphantom color pagecolor textcolor
-        colorbox hypersetup graphicspath setlist captionsetup geometry selectlanguage foreignlanguage hyphenation nocite scalebox
-        rotatebox raisebox parbox newcounter stepcounter refstepcounter usetikzlibrary lstset thanks date email affiliation affil
-        institute address inst orcidID orcid keywords pacs received accepted acmConference ccsdesc newlength newsavebox pgfplotsset
-        tikzset urlstyle theoremstyle href subjclass cline cmidrule bstctlcite lfoot cfoot rfoot lhead chead rhead markright nobibliography
-        tag epsfbox epsfig psfig authorrunning titlerunning institution icmlkeywords pdfbookmark captionof rowcolor cellcolor
-        arrayrulecolor preprint shortauthors shorttitle footnotemark enlargethispage fontfamily fontseries footnotetext icmlauthor
-        icmlaffiliation icmlcorrespondingauthor acmYear acmJournal copyrightyear setcitestyle bibinfo@ hskip@ fancyhead fancyfoot
-        setcopyright ccsdesc todo glsresetall newacronym@ iclrfinalcopy@ crefname@ linespread author title""",
-    2: """setlength addtolength setcounter addtocounter resizebox multicolumn multirow markboth definecolor colorlet newtheorem
-        fcolorbox fontsize counterwithin numberwithin newcolumntype crefname Crefname rule titleformat newglossaryentry import
-        newenvironment@ bibinfo bibfield altaffiltext""",
-    3: "specialrule addcontentsline crefformat titlespacing addtocontents newacronym",
-}  # fmt: skip
-_ARGUMENTS = {name: count for count, names in _DROPPED.items() for name in names.split() if "@" not in name}
-
-_REFERENCE = re.compile(r"(?:[A-Za-z]*[cC]ite(?!style)[a-zA-Z]*|(?:auto|eq|page|c|C|name|v|sub)?ref)\Z")
-_DEFINITIONS = re.compile(r"(?:re|provide)?newcommandx?|providecommand|renewcommand|DeclareRobustCommand|DeclareMathOperator|[gex]?def|let|(?:re)?newenvironment|(?:New|Renew)DocumentCommand")  # fmt: skip
-_SPACES = set("quad qquad hfill hfil space enspace enskip thinspace nobreakspace xspace".split())
-_BREAKS = set("par newpage clearpage maketitle bigskip medskip smallskip appendix and And AND".split())
-_LINES = set("newline linebreak tabularnewline cr midrule hline toprule bottomrule".split())
-_METADATA = {"keywords": "keywords", "icmlkeywords": "keywords", "acmDOI": "doi"}
-
-_HIDDEN = set(
-    "comment tikzpicture picture CCSXML filecontents filecontents* pspicture pgfpicture forest overpic tikzcd".split()
-)
-_VERBATIM = set("verbatim verbatim* Verbatim lstlisting minted alltt".split())
-_MATH = set("equation align gather multline eqnarray displaymath math flalign alignat dmath mathpar".split())
-_TABLES = set("tabular tabularx tabulary longtable tabu supertabular deluxetable array".split())
-_LISTS = set("itemize enumerate description compactitem compactenum enumerate* itemize*".split())
-_ENVIRONMENT_ARGUMENTS = {
-    "tabular": 1, "tabular*": 2, "tabularx": 2, "tabulary": 2, "longtable": 1, "supertabular": 1, "tabu": 1, "minipage": 1, "array": 1,
-    "thebibliography": 1, "multicols": 1, "adjustbox": 1, "spacing": 1, "wrapfigure": 2, "wraptable": 2, "subfigure": 1, "subtable": 1,
-    "list": 2, "otherlanguage": 1, "adjustwidth": 2, "alignat": 1, "alignat*": 1, "deluxetable": 1, "CJK": 2, "CJK*": 2,
-}  # fmt: skip
-
-_MARKS = {
-    "`": "\u0300", "'": "\u0301", "^": "\u0302", "~": "\u0303", "=": "\u0304", "u": "\u0306", ".": "\u0307", '"': "\u0308", "r": "\u030a",
-    "H": "\u030b", "v": "\u030c", "c": "\u0327", "k": "\u0328", "d": "\u0323", "b": "\u0331",
-}  # fmt: skip
-_LETTER = re.compile(
-    r"\s*(?:\{\s*(?:\\([ij])(?![a-zA-Z])\s*|([^\W\d_]))?\s*\}|\\([ij])(?![a-zA-Z])\s*|([^\W\d_]))"
-)
-_SIGNS = {
-    "S": "§", "P": "¶", "LaTeX": "LaTeX", "TeX": "TeX", "BibTeX": "BibTeX", "i": "ı", "j": "ȷ", "slash": "/", "textbar": "|",
-    "textless": "<", "textgreater": ">", "textbackslash": "\\", "textasciitilde": "~", "textasciicircum": "^", "textunderscore": "_",
-    "dots": "…", "ldots": "…", "cdots": "⋯", "dotsc": "…", "dotsb": "…", "lbrace": "{", "rbrace": "}", "lvert": "|", "rvert": "|",
-    "texttimes": "×", "textmu": "µ", "eg": "e.g.", "ie": "i.e.", "mid": "|", "sqrt": "√", "prime": "′", "vert": "|", "Vert": "‖",
-}  # fmt: skip
-_LIGATURES = {"---": "—", "--": "–", "``": "“", "''": "”", "`": "‘"}
-_SILENT = re.compile(r"left|right|[bB]igg?[lr]?|nonumber|notag|displaystyle|textstyle|limits|nolimits|middle|protect|rm|bf|it|cal|sf|tt|em|\w*math\w*|text\w{2}|emph|mbox|hbox")  # fmt: skip
-
-
-@functools.cache
-def _signs() -> dict[str, str]:
-    """What commands without arguments print."""
-    from pylatexenc.latex2text import get_default_latex_context_db
-
-    table = {spec.macroname: spec.simplify_repl for spec in get_default_latex_context_db().iter_macro_specs()}
-    known = {
-        name: sign
-        for name, sign in table.items()
-        if isinstance(sign, str) and re.fullmatch(r"\S{1,2}|[a-z]{3,6}", sign)
-    }
-    for name in {"item", "and", "today", *_MARKS, *_SECTIONS, *_ARGUMENTS, *_BREAKS, *_LINES, *_SPACES}:
-        known.pop(name, None)
-    return {**{name: sign for name, sign in known.items() if not _SILENT.fullmatch(name)}, **_SIGNS}
-
+from ragkit.read.formats.latex.source import DEPTH, Source
 
 _METHODS = {
     "begin": "_environment", "end": "_end", "caption": "_caption", "abstract": "_abstract", "footnote": "_footnote", "footnotetext": "_footnote",
     "verb": "_verb", "lstinline": "_verb", "bibitem": "_bibitem", "item": "_item", "url": "_as_written", "path": "_as_written",
     "nolinkurl": "_as_written", "doi": "_as_written", "text": "_words", "textrm": "_words", "mbox": "_words", "hbox": "_words",
     "operatorname": "_words", **dict.fromkeys(("frac", "dfrac", "tfrac", "nicefrac", "sfrac"), "_fraction"),
-    **dict.fromkeys(_SECTIONS, "_heading"), **dict.fromkeys(("input", "include", "subfile", "bibliography"), "_taken_in"),
+    **dict.fromkeys(SECTIONS, "_heading"), **dict.fromkeys(("input", "include", "subfile", "bibliography"), "_taken_in"),
 }  # fmt: skip
 """The commands that print in a way of their own, and the methods of the reader that know it."""
 
-
-# --- the pass over the source
 
 _TOKEN = re.compile(
     r"""(?P<words>[^\\{}$%&~^_\#\s`'\-]+(?:[ ][^\\{}$%&~^_\#\s`'\-]+)*)
@@ -188,19 +53,12 @@ _TOKEN = re.compile(
     | (?P<other>[\s\S])""",
     re.VERBOSE,
 )
-_PAIR = re.compile(
-    r"\\verb\*?([^a-zA-Z\s*])[^\r\n]{0,200}?\1|\\(begin|end)\s*\{\s*([a-zA-Z]+\*?)\s*\}|\\[\s\S]|%[^\r\n]*|[{}]"
-)
 _NAME = re.compile(r"\s*\{\s*([a-zA-Z]+\*?)\s*\}")
 _LENGTH = re.compile(
     r"\s*(?:=\s*-?[\d.]+|-?[\d.]+\s*(?=pt|cm|mm|in|em|ex))\s*(?:(?:true)?(?:pt|cm|mm|in)|em|ex|\\\w+)?(?:\s*(?:plus|minus)\s*[\d.]+\s*(?:pt|cm|em|ex|fil*))*"
 )
 _BLANK_LINE = re.compile(r"\r?\n[ \t]*\r?\n|\r[ \t]*\r")
-_GAP = re.compile(
-    r"(?:[ \t]*(?:%[^\r\n]*(?:\r?\n|\r|\Z))?)*+(?:\r?\n[ \t]*)?(?:[ \t]*%[^\r\n]*(?:\r?\n|\r|\Z)[ \t]*)*"
-)
 _MATH_END = {"$": re.compile(r"\\[\s\S]|(\$)|\n[ \t]*\r?\n"), "$$": re.compile(r"\\[\s\S]|(\$\$)"), "[": re.compile(r"(\\\])|\\[\s\S]"), "(": re.compile(r"(\\\))|\\[\s\S]")}  # fmt: skip
-_DEPTH = 60  # of groups and environments within one another; what is deeper is read without regard to them
 _LONGEST = 300  # characters that a command without arguments may stand for
 
 
@@ -214,11 +72,12 @@ class Command(NamedTuple):
     limit: int
 
 
-class _Reader:
+class SourceReader:
     """Writes to *builder* what a source prints, and gathers in `known` what it says of the paper."""
 
-    def __init__(self, text: str, builder: PaperBuilder, above: _Reader | None = None) -> None:
+    def __init__(self, text: str, builder: PaperBuilder, above: SourceReader | None = None) -> None:
         self.text = text
+        self.source = Source(text)
         self.builder = builder
         self.known: dict[str, Any] = {}
         self.macros: dict[str, str] = above.macros if above else {}
@@ -228,41 +87,19 @@ class _Reader:
         self.name: str = above.name if above else ""
         self.depth: int = above.depth if above else 0
         self.math = False
-        self.closing: dict[int, int] = {}  # of a brace or `\begin`, the brace or `\end` that closes it
-        braces: list[int] = []
-        begun: list[tuple[str, int]] = []
-        for pair in _PAIR.finditer(text):
-            if pair[0] == "{":
-                braces.append(pair.start())
-            elif pair[0] == "}" and braces:
-                self.closing[braces.pop()] = pair.start()
-            elif pair[2] == "begin":
-                begun.append((pair[3], pair.start()))
-            elif pair[2] == "end":
-                at = next(
-                    (
-                        n
-                        for n in range(len(begun) - 1, max(len(begun) - _DEPTH, 0) - 1, -1)
-                        if begun[n][0] == pair[3]
-                    ),
-                    None,
-                )
-                if at is not None:
-                    self.closing[begun[at][1]] = pair.start()
-                    del begun[at:]
 
     def document(self) -> None:
         """The whole file: what stands before `\\begin{document}` prints nothing, and says what commands mean."""
         begin = re.search(r"^[^%\n]*?(\\begin\s*\{document\})", self.text, re.MULTILINE)
         start = begin.end(1) if begin else 0
-        end = self.closing.get(begin.start(1), len(self.text)) if begin else len(self.text)
+        end = self.source.closing.get(begin.start(1), len(self.text)) if begin else len(self.text)
         self._preamble(start)
         self.read(start, end)
 
     def plain(self, text: str) -> str:
         """A piece of LaTeX as it prints."""
         written = PaperBuilder()
-        inner = _Reader(text, written, self)
+        inner = SourceReader(text, written, self)
         inner.math = self.math
         inner.read(0, len(text))
         return "".join(written.parts)
@@ -306,7 +143,7 @@ class _Reader:
             case "dollar":
                 return self._formula(token[0], after, end, display=token[0] == "$$")
             case "ligature" if not self.math:
-                builder.add(_LIGATURES[token[0]], at, len(token[0]))
+                builder.add(LIGATURES[token[0]], at, len(token[0]))
             case "group":
                 pass
             case "other" if token[0] == "~":
@@ -328,31 +165,31 @@ class _Reader:
             0 if self.math else self._metadata(name, command.name_end)
         ):
             return min(defined, command.limit)
-        if (method := _METHODS.get(name)) and (self.depth < _DEPTH or name in ("begin", "end")):
+        if (method := _METHODS.get(name)) and (self.depth < DEPTH or name in ("begin", "end")):
             return int(getattr(self, method)(command))
-        if _REFERENCE.match(name) and name != "nocite":
+        if REFERENCE.match(name) and name != "nocite":
             return self._reference(command)
-        if name in _ARGUMENTS:
+        if name in ARGUMENTS:
             after = command.end
-            for _ in range(_ARGUMENTS[name]):
-                after = self._argument(after, command.limit)[1]
+            for _ in range(ARGUMENTS[name]):
+                after = self.source.argument(after, command.limit)[1]
             return after
-        if name in _MARKS and not self.math:
-            return self._accent(_MARKS[name], command.at, command.name_end)
-        if name in _SPACES:
+        if name in MARKS and not self.math:
+            return self._accent(MARKS[name], command.at, command.name_end)
+        if name in SPACES:
             builder.space()
-        elif name in _LINES:
+        elif name in LINES:
             builder.line()
-        elif name in _BREAKS:
+        elif name in BREAKS:
             builder.paragraph()
-        elif sign := _signs().get(name):
+        elif sign := signs().get(name):
             builder.add(sign, command.at, command.name_end - command.at)
             if command.end > command.name_end and self.math:
                 builder.space()
         elif length := _LENGTH.match(self.text, command.name_end, command.limit):
             return length.end()
         elif self.text.find("{", command.end, command.limit) > 0:
-            return self._optional(command.end, command.limit)[1]
+            return self.source.optional(command.end, command.limit)[1]
         return command.end
 
     def _sign(self, sign: str, at: int, after: int, end: int) -> int:
@@ -361,11 +198,11 @@ class _Reader:
             return self._expand(Command(sign, at, after, after, end))
         if sign == "\\":
             builder.line()
-            return self._optional(after, end)[1]
+            return self.source.optional(after, end)[1]
         if sign in ("[", "(") and not self.math:
             return self._formula(sign, after, end, display=sign == "[")
-        if sign in _MARKS and not self.math:
-            return self._accent(_MARKS[sign], at, after)
+        if sign in MARKS and not self.math:
+            return self._accent(MARKS[sign], at, after)
         if sign in "%&$#_{}":
             builder.add(sign, at, 2)
         elif sign == "-" or sign in "/!)]":
@@ -375,7 +212,7 @@ class _Reader:
         return after
 
     def _accent(self, mark: str, at: int, after: int) -> int:
-        letter = _LETTER.match(self.text, after)
+        letter = LETTER.match(self.text, after)
         if not letter:
             return after
         bare = letter[1] or letter[3] or letter[2] or letter[4] or ""
@@ -389,7 +226,7 @@ class _Reader:
         body = self.macros[name]
         if (name, self.math) not in self.printed:
             outer, self.expanding = self.expanding, (*self.expanding, name)
-            self.printed[name, self.math] = self.plain(body) if len(outer) < _DEPTH // 3 else ""
+            self.printed[name, self.math] = self.plain(body) if len(outer) < DEPTH // 3 else ""
             self.expanding = outer
         printed = self.printed[name, self.math]
         if len(printed) <= _LONGEST:
@@ -404,7 +241,7 @@ class _Reader:
 
     def _take_in(self, name: str, at: int, end: int) -> int:
         """Another file, where it is taken in."""
-        (start, stop), after = self._argument(at, end)
+        (start, stop), after = self.source.argument(at, end)
         if (
             start == stop
             and (bare := re.compile(r"\s*([^\s{}\\%]+)").match(self.text, at, end))
@@ -414,12 +251,12 @@ class _Reader:
         taken = (
             f"{Path(self.name).stem}.bbl"
             if name == "bibliography"
-            else _file_name(self.text[start:stop].strip())
+            else file_name(self.text[start:stop].strip())
         )
-        if taken in self.companions and taken not in self.expanding and self.depth < _DEPTH:
+        if taken in self.companions and taken not in self.expanding and self.depth < DEPTH:
             outer, self.expanding = self.expanding, (*self.expanding, taken)
             with self.builder.file(taken):
-                inner = _Reader(self.companions[taken], self.builder, self)
+                inner = SourceReader(self.companions[taken], self.builder, self)
                 inner.known = self.known
                 inner.document()
             self.expanding = outer
@@ -427,7 +264,7 @@ class _Reader:
 
     def _definition(self, name: str, after: int) -> int:
         """Remember what a definition gives a command, if it takes no arguments; return where the definition ends, 0 if it is none."""
-        if not _DEFINITIONS.fullmatch(name):
+        if not DEFINITIONS.fullmatch(name):
             return 0
         end = len(self.text)
         named = re.compile(r"\s*\*?\s*\{?\s*\\([a-zA-Z@]+|.)\s*\}?").match(self.text, after)
@@ -443,11 +280,11 @@ class _Reader:
         arguments = bool(takes and takes[0].strip())
         at = takes.end() if takes else at
         if name.endswith("DocumentCommand"):
-            (start, stop), at = self._argument(at, end)
+            (start, stop), at = self.source.argument(at, end)
             arguments = start < stop
-        (start, stop), at = self._argument(at, end)
+        (start, stop), at = self.source.argument(at, end)
         if name.endswith("environment"):
-            return self._argument(at, end)[1]
+            return self.source.argument(at, end)[1]
         if not arguments and stop - start <= 2 * _LONGEST:
             self.macros[named[1]] = self.text[start:stop]
             self.printed.clear()  # what others print may have changed
@@ -456,9 +293,9 @@ class _Reader:
     def _metadata(self, name: str, after: int) -> int:
         """Keep what a command says of the paper; return where it ends, 0 if it says nothing."""
         name = name.rstrip("*")
-        if name not in ("title", "author", "icmltitle", "icmlauthor") and name not in _METADATA:
+        if name not in ("title", "author", "icmltitle", "icmlauthor") and name not in METADATA:
             return 0
-        (start, stop), after = self._argument(after, len(self.text))
+        (start, stop), after = self.source.argument(after, len(self.text))
         said = self.text[start:stop]
         if name in ("title", "icmltitle"):
             self.known.setdefault("title", " ".join(self.plain(said).split()))
@@ -489,44 +326,10 @@ class _Reader:
 
     # --- commands with an argument that prints
 
-    def _argument(self, at: int, end: int) -> tuple[tuple[int, int], int]:
-        """Where the next braced argument stands, and where it ends; bracketed ones before it are passed over."""
-        for _ in range(4):
-            gap = _GAP.match(self.text, at, end)
-            begin = gap.end() if gap else at
-            if self.text.startswith("[", begin):
-                _, at = self._optional(begin, end)
-                if at == begin:
-                    return (begin, begin), begin
-                continue
-            if self.text.startswith("{", begin) and begin in self.closing and self.closing[begin] < end + 1:
-                return (begin + 1, self.closing[begin]), self.closing[begin] + 1
-            break
-        return (at, at), at
-
-    def _optional(self, at: int, end: int) -> tuple[tuple[int, int], int]:
-        """Where a bracketed argument stands, if there is one here, and where it ends."""
-        if not self.text.startswith("[", at) or self.text.find("]", at, at + 2000) < 0:
-            return (at, at), at
-        inside, place = 0, at + 1
-        for found in re.compile(r"\\.|[\[\]{]", re.DOTALL).finditer(self.text, at + 1, min(end, at + 2000)):
-            if found.start() < place:
-                continue
-            place = found.end()
-            if found[0] == "{":
-                place = self.closing.get(found.start(), found.start()) + 1
-            elif found[0] == "[":
-                inside += 1
-            elif found[0] == "]" and inside == 0:
-                return (at + 1, found.start()), found.end()
-            elif found[0] == "]":
-                inside -= 1
-        return (at, at), at
-
     def _heading(self, command: Command) -> int:
-        (start, stop), after = self._argument(command.name_end, command.limit)
+        (start, stop), after = self.source.argument(command.name_end, command.limit)
         if title := " ".join(self.plain(self.text[start:stop]).split()):
-            with self.builder.heading(title, max(_SECTIONS[command.name], 1)):
+            with self.builder.heading(title, max(SECTIONS[command.name], 1)):
                 self.read(start, stop)
         return after
 
@@ -537,13 +340,13 @@ class _Reader:
         return self._aside("abstract", command) if self.text.startswith("{", command.end) else command.end
 
     def _aside(self, kind: Kind, command: Command) -> int:
-        (start, stop), after = self._argument(command.name_end, command.limit)
+        (start, stop), after = self.source.argument(command.name_end, command.limit)
         with self.builder.aside(kind):
             self.read(start, stop)
         return after
 
     def _footnote(self, command: Command) -> int:
-        (start, stop), after = self._argument(command.name_end, command.limit)
+        (start, stop), after = self.source.argument(command.name_end, command.limit)
         if start < stop:
             self.builder.add(" (")
             self.read(start, stop)
@@ -562,13 +365,13 @@ class _Reader:
         return stop + 1
 
     def _as_written(self, command: Command) -> int:
-        (start, stop), after = self._argument(command.name_end, command.limit)
+        (start, stop), after = self.source.argument(command.name_end, command.limit)
         self.builder.add(self.text[start:stop], start)
         return after
 
     def _reference(self, command: Command) -> int:
         """A citation or a reference prints a number that only TeX knows: what it is called stands for it."""
-        (start, stop), after = self._argument(command.name_end, command.limit)
+        (start, stop), after = self.source.argument(command.name_end, command.limit)
         if called := " ".join(self.text[start:stop].split()):
             self.builder.add(f"[{called}]", command.at, after - command.at)
         return after
@@ -581,17 +384,17 @@ class _Reader:
 
     def _item(self, command: Command) -> int:
         self.builder.line()
-        (start, stop), after = self._optional(command.end, command.limit)
+        (start, stop), after = self.source.optional(command.end, command.limit)
         if start < stop:
             self.read(start, stop)
             self.builder.space()
         return after
 
     def _fraction(self, command: Command) -> int:
-        (start, stop), after = self._argument(command.name_end, command.limit)
+        (start, stop), after = self.source.argument(command.name_end, command.limit)
         self._part(start, stop)
         self.builder.add("/")
-        (start, stop), after = self._argument(after, command.limit)
+        (start, stop), after = self.source.argument(after, command.limit)
         self._part(start, stop)
         return after
 
@@ -604,7 +407,7 @@ class _Reader:
 
     def _words(self, command: Command) -> int:
         """Words, in a formula or out of it."""
-        (start, stop), after = self._argument(command.name_end, command.limit)
+        (start, stop), after = self.source.argument(command.name_end, command.limit)
         self.read(start, stop)
         return after
 
@@ -637,19 +440,19 @@ class _Reader:
             return word_end
         name, inside = named[1], named.end()
         plain = name.rstrip("*")
-        if name in _HIDDEN or name in _VERBATIM:
+        if name in HIDDEN or name in VERBATIM:
             close = self.text.find(f"\\end{{{name}}}", inside, end)
             close = end if close < 0 else close
-            self._verbatim(inside, close) if name in _VERBATIM else None
+            self._verbatim(inside, close) if name in VERBATIM else None
             return min(close + len(f"\\end{{{name}}}"), end)
-        close = min(self.closing.get(at, end), end)
-        for _ in range(_ENVIRONMENT_ARGUMENTS.get(name, 0)):
-            inside = self._argument(inside, end)[1]
-        if self.depth >= _DEPTH or inside > close:
+        close = min(self.source.closing.get(at, end), end)
+        for _ in range(ENVIRONMENT_ARGUMENTS.get(name, 0)):
+            inside = self.source.argument(inside, end)[1]
+        if self.depth >= DEPTH or inside > close:
             return inside
-        if plain in _MATH:
-            self._mathematics(self._optional(inside, close)[1], close, display=True)
-        elif plain in _TABLES and not self.math:
+        if plain in MATH:
+            self._mathematics(self.source.optional(inside, close)[1], close, display=True)
+        elif plain in TABLES and not self.math:
             with self.builder.aside("table"):
                 self.read(inside, close)
         elif plain in ("abstract", "thebibliography"):
@@ -659,8 +462,8 @@ class _Reader:
             self.builder.section("", 1, "body")
         else:
             self.builder.paragraph()
-            if plain in ("figure", "table", "wrapfigure", "algorithm", "subfigure", *_LISTS):
-                inside = self._optional(inside, close)[1]
+            if plain in ("figure", "table", "wrapfigure", "algorithm", "subfigure", *LISTS):
+                inside = self.source.optional(inside, close)[1]
             self.read(inside, close)
             self.builder.paragraph()
         return close  # the `\end` is passed over as a command
@@ -671,3 +474,7 @@ class _Reader:
             self.builder.add(line[0], start + line.start())
             self.builder.line()
         self.builder.paragraph()
+
+
+def file_name(written: str) -> str:
+    return written if re.search(r"\.\w{2,4}$", written) else f"{written}.tex"
