@@ -116,6 +116,11 @@ def paper(text: str, start: int, end: int, /, title: str, **metadata: Any) -> Do
     )
 
 
+def titled(title: str, name: str) -> dict[str, Any]:
+    """The metadata that say a paper's title, which is guessed from its file's name if it has none."""
+    return {"title": title} if title else {"title": title_from_name(name), "title_guessed": True}
+
+
 def title_from_name(name: str) -> str:
     return re.sub(r"[-_\s]+", " ", Path(name).stem).strip() or name
 

@@ -11,7 +11,7 @@ from langchain_core.documents import Document
 
 from ragkit.config.components import component
 from ragkit.errors import LoadError
-from ragkit.read.formats import TextFormat, title_from_name
+from ragkit.read.formats import TextFormat, titled
 from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.markup import Element, Piece, decoded, html_tree, raised, write
 
@@ -53,9 +53,7 @@ class Html(TextFormat):
         _Writer(builder, heading).blocks(main)
         if not builder.length:
             raise LoadError("the page has no text of its own")
-        yield builder.paper(
-            title or title_from_name(name), **known, **({} if title else {"title_guessed": True})
-        )
+        yield builder.paper(**titled(title, name), **known)
 
 
 # --- what is known of the page

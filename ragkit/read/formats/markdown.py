@@ -14,7 +14,7 @@ from langchain_core.documents import Document
 from ragkit.config.components import component
 from ragkit.document import IDENTIFIERS
 from ragkit.errors import LoadError
-from ragkit.read.formats import TextFormat, paper, title_from_name
+from ragkit.read.formats import TextFormat, paper, titled
 from ragkit.read.formats.builder import Sections
 from ragkit.text.words import trimmed
 
@@ -46,10 +46,7 @@ class Markdown(TextFormat):
         if heading := _HEADING.match(text[start:]) or _SETEXT_HEADING.match(text[start:]):
             if not title or " ".join(heading[1].split()).casefold() == " ".join(title.split()).casefold():
                 title, start = heading[1], start + heading.end()
-        guessed = {} if title else {"title_guessed": True}
-        found = paper(
-            text, start, len(text), **{**metadata, **guessed, "title": title or title_from_name(name)}
-        )
+        found = paper(text, start, len(text), **{**metadata, **titled(title, name)})
         if sections := _sections(found.page_content):
             found.metadata["sections"] = sections
         yield found

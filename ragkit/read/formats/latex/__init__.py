@@ -17,7 +17,7 @@ from langchain_core.documents import Document
 
 from ragkit.config.components import component
 from ragkit.errors import LoadError
-from ragkit.read.formats import HEAD, ProjectFormat, decode, title_from_name
+from ragkit.read.formats import HEAD, ProjectFormat, decode, titled
 from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.latex.reader import SourceReader, file_name
 
@@ -70,6 +70,4 @@ class Latex(ProjectFormat):
         title = " ".join(str(reader.known.pop("title", "")).split())
         if not title and not builder.length:
             raise LoadError("it defines commands and has no text of its own")
-        yield builder.paper(
-            title or title_from_name(name), **reader.known, **({} if title else {"title_guessed": True})
-        )
+        yield builder.paper(**titled(title, name), **reader.known)

@@ -13,7 +13,7 @@ from langchain_core.documents import Document
 from ragkit.config.components import component
 from ragkit.document import normalised_title
 from ragkit.errors import LoadError
-from ragkit.read.formats import FileFormat, title_from_name
+from ragkit.read.formats import FileFormat, titled
 from ragkit.read.formats.builder import PaperBuilder, kind_of
 from ragkit.read.formats.pdf.layout import paragraphs, remove_running_heads
 from ragkit.read.formats.pdf.lines import Line, Page, page_of
@@ -85,8 +85,7 @@ def _paper(name: str, pages: list[Page], said: dict[str, str]) -> Document:
                 builder.section("", 1, "abstract")
             builder.paragraph()
             _write(builder, paragraph.lines, words)
-    guessed = {} if title else {"title_guessed": True}
-    return builder.paper(title or title_from_name(name), **known, pages_without_text=images, **guessed)
+    return builder.paper(**titled(title, name), **known, pages_without_text=images)
 
 
 def _words_of(line: Line) -> list[str]:
