@@ -1,4 +1,4 @@
-"""Markdown: a paper a file."""
+"""Markdown: one paper per file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SETEXT_HEADING = re.compile(r"\A\s*(\S[^\r\n]*)\r?\n=+[ \t]*(?:\r?\n|\Z)")
 @component("markdown")
 @dataclass(frozen=True)
 class Markdown(TextFormat):
-    """One paper, its title and the rest of what is known about it in YAML front matter, or the title in a heading."""
+    """One paper, with its title and metadata in YAML front matter, or its title in a heading."""
 
     priority: ClassVar[int] = 100
 
@@ -59,7 +59,7 @@ _SECTION = re.compile(
 
 
 def _sections(text: str) -> list[dict[str, Any]]:
-    """What stands under which headings, which are those of ATX (`## Results`); none in a text that has none."""
+    """The sections of a text by its ATX headings (`## Results`); empty if it has none."""
     rows: list[dict[str, Any]] = []
     sections = Sections()
     at = 0

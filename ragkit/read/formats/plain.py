@@ -1,4 +1,4 @@
-"""Plain text: a paper a file."""
+"""Plain text: one paper per file."""
 
 from __future__ import annotations
 

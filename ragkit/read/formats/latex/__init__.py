@@ -1,7 +1,7 @@
-"""LaTeX source: a paper a file, with its commands taken for what they print.
+"""LaTeX source: one paper per file, with commands replaced by what they print.
 
-TeX cannot be parsed without being run, so nothing is parsed: one pass over the source writes what is text and leaves out
-what is not.  Braces vanish, so a command that is not known still shows its argument, and broken source is only read worse.
+TeX cannot be parsed without running it, so nothing is parsed: one pass over the source writes the text and drops the
+rest.  Braces are dropped, so an unknown command still shows its argument, and broken source is read less well but is read.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LATIN = re.compile(rb"\\(?:usepackage|inputenc)\s*\[(?:latin1|latin9|ansinew|cp
 @component("latex")
 @dataclass(frozen=True)
 class Latex(ProjectFormat):
-    """The LaTeX source of one paper, with the files that it takes in and the `.bbl` of its references beside it."""
+    """The LaTeX source of one paper, with the files that it includes and the `.bbl` file of its references."""
 
     priority: ClassVar[int] = 90
 
@@ -53,7 +53,7 @@ class Latex(ProjectFormat):
 
     def companions(self, name: str, text: str, whole: bool) -> list[str]:
         if whole and not _TOLD_BY.search(text):
-            return []  # it may be taken in by another, but is none that takes in
+            return []  # another file may include it, but it includes none
         found = []
         for taken in _TAKES_IN.finditer(text):
             if taken[2]:

@@ -1,4 +1,4 @@
-"""What LaTeX's commands and environments mean: which print nothing, which print a sign, which hold tables or formulas."""
+"""The LaTeX commands and environments known by name: those that print nothing or a sign, those that hold tables or formulas."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECTIONS = {
     "subparagraph": 5,
 }
 
-# How many arguments of a command are no text; those after them are.
+# The number of leading arguments of a command that are not text; further arguments are.
 _DROPPED = {
     1: """label bibliographystyle addbibresource usepackage RequirePackage documentclass documentstyle includegraphics
         pagestyle thispagestyle vspace hspace addvspace index phantom hphantom vphantom color pagecolor textcolor

@@ -38,7 +38,7 @@ _METHODS = {
     "operatorname": "_words", **dict.fromkeys(("frac", "dfrac", "tfrac", "nicefrac", "sfrac"), "_fraction"),
     **dict.fromkeys(SECTIONS, "_heading"), **dict.fromkeys(("input", "include", "subfile", "bibliography"), "_taken_in"),
 }  # fmt: skip
-"""The commands that print in a way of their own, and the methods of the reader that know it."""
+"""The reader's method for each command that prints in a special way."""
 
 
 _TOKEN = re.compile(
@@ -59,11 +59,11 @@ _LENGTH = re.compile(
 )
 _BLANK_LINE = re.compile(r"\r?\n[ \t]*\r?\n|\r[ \t]*\r")
 _MATH_END = {"$": re.compile(r"\\[\s\S]|(\$)|\n[ \t]*\r?\n"), "$$": re.compile(r"\\[\s\S]|(\$\$)"), "[": re.compile(r"(\\\])|\\[\s\S]"), "(": re.compile(r"(\\\))|\\[\s\S]")}  # fmt: skip
-_LONGEST = 300  # characters that a command without arguments may stand for
+_LONGEST = 300  # characters that a command of the paper's own may print: names and terms, not whole passages
 
 
 class Command(NamedTuple):
-    """A command in the source: where it begins, where its name ends, where what follows begins, and where reading ends."""
+    """A command in the source; offsets of its backslash, of the end of its name, of what follows it, and of the end of reading."""
 
     name: str
     at: int
@@ -73,7 +73,7 @@ class Command(NamedTuple):
 
 
 class SourceReader:
-    """Writes to *builder* what a source prints, and gathers in `known` what it says of the paper."""
+    """Writes to *builder* what a source prints, and collects the paper's metadata in `known`."""
 
     def __init__(self, text: str, builder: PaperBuilder, above: SourceReader | None = None) -> None:
         self.text = text
@@ -89,7 +89,7 @@ class SourceReader:
         self.math = False
 
     def document(self) -> None:
-        """The whole file: what stands before `\\begin{document}` prints nothing, and says what commands mean."""
+        """Read the whole file; the text before `\\begin{document}` prints nothing but defines commands."""
         begin = re.search(r"^[^%\n]*?(\\begin\s*\{document\})", self.text, re.MULTILINE)
         start = begin.end(1) if begin else 0
         end = self.source.closing.get(begin.start(1), len(self.text)) if begin else len(self.text)
@@ -157,7 +157,7 @@ class SourceReader:
     # --- commands
 
     def _command(self, command: Command) -> int:
-        """Write what a command prints, with those of its arguments that it is told with here; return where it ends."""
+        """Write what a command prints, and return where reading goes on."""
         name, builder = command.name, self.builder
         if name in self.macros and name not in self.expanding:
             return self._expand(command)
@@ -221,7 +221,7 @@ class SourceReader:
         return letter.end()
 
     def _expand(self, command: Command) -> int:
-        """A command of the paper's own, as it prints."""
+        """Write what a command that the paper defines prints."""
         name, at, word_end, after, _ = command
         body = self.macros[name]
         if (name, self.math) not in self.printed:
@@ -240,7 +240,7 @@ class SourceReader:
         return self._take_in(command.name, command.name_end, command.limit)
 
     def _take_in(self, name: str, at: int, end: int) -> int:
-        """Another file, where it is taken in."""
+        """Read another file at the place that includes it."""
         (start, stop), after = self.source.argument(at, end)
         if (
             start == stop
@@ -263,7 +263,7 @@ class SourceReader:
         return after
 
     def _definition(self, name: str, after: int) -> int:
-        """Remember what a definition gives a command, if it takes no arguments; return where the definition ends, 0 if it is none."""
+        """Record the definition of a command without arguments; return where the definition ends, 0 if there is none."""
         if not DEFINITIONS.fullmatch(name):
             return 0
         end = len(self.text)
@@ -291,28 +291,30 @@ class SourceReader:
         return at
 
     def _metadata(self, name: str, after: int) -> int:
-        """Keep what a command says of the paper; return where it ends, 0 if it says nothing."""
+        """Record the metadata that a command gives; return where it ends, 0 if it gives none."""
         name = name.rstrip("*")
         if name not in ("title", "author", "icmltitle", "icmlauthor") and name not in METADATA:
             return 0
         (start, stop), after = self.source.argument(after, len(self.text))
-        said = self.text[start:stop]
+        written = self.text[start:stop]
         if name in ("title", "icmltitle"):
-            self.known.setdefault("title", " ".join(self.plain(said).split()))
+            self.known.setdefault("title", " ".join(self.plain(written).split()))
         elif name in ("author", "icmlauthor"):
-            self.known["authors"] = [*self.known.get("authors", []), *self._authors(said)]
+            self.known["authors"] = [*self.known.get("authors", []), *self._authors(written)]
         elif name == "acmDOI":
-            self.known["doi"] = said.strip()
+            self.known["doi"] = written.strip()
         else:
             self.known["keywords"] = [
-                k for word in re.split(r"[,;]|\\and|\\sep", said) if (k := " ".join(self.plain(word).split()))
+                k
+                for word in re.split(r"[,;]|\\and|\\sep", written)
+                if (k := " ".join(self.plain(word).split()))
             ]
         return after
 
-    def _authors(self, said: str) -> list[str]:
-        """The names, without what stands below them."""
+    def _authors(self, written: str) -> list[str]:
+        """The names, without the affiliations below them."""
         names = []
-        for one in re.split(r"\\(?:and|And|AND)(?![a-zA-Z])", said):
+        for one in re.split(r"\\(?:and|And|AND)(?![a-zA-Z])", written):
             line = self.plain(
                 re.split(
                     r"\\\\|\\thanks|\\footnotemark|\\texttt|\\email|\\affil|\\inst(?![a-z])", one.strip()
@@ -354,7 +356,7 @@ class SourceReader:
         return after
 
     def _verb(self, command: Command) -> int:
-        """What stands between two signs alike, as it is."""
+        """Write the text between two equal delimiters verbatim."""
         start = command.name_end + 1
         stop = (
             self.text.find(self.text[command.name_end], start, command.limit) if start < command.limit else -1
@@ -370,7 +372,7 @@ class SourceReader:
         return after
 
     def _reference(self, command: Command) -> int:
-        """A citation or a reference prints a number that only TeX knows: what it is called stands for it."""
+        """Write the key of a citation or reference, since only TeX knows its number."""
         (start, stop), after = self.source.argument(command.name_end, command.limit)
         if called := " ".join(self.text[start:stop].split()):
             self.builder.add(f"[{called}]", command.at, after - command.at)
@@ -399,7 +401,7 @@ class SourceReader:
         return after
 
     def _part(self, start: int, end: int) -> None:
-        """An argument of a formula, in brackets if it is more than one sign."""
+        """Write an argument of a formula, in brackets if it has more than one term."""
         many = end - start > 1 and bool(re.search(r"[-+\s,]", self.text[start:end]))
         self.builder.add("(") if many else None
         self.read(start, end)

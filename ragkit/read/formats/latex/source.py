@@ -1,10 +1,10 @@
-"""LaTeX source as a text whose braces and environments are paired, so that arguments can be found."""
+"""LaTeX source with its braces and environments paired, so that arguments can be found."""
 
 from __future__ import annotations
 
 import re
 
-DEPTH = 60  # of groups and environments within one another; what is deeper is read without regard to them
+DEPTH = 60  # of nested groups and environments, far below Python's limit on recursion; what is deeper is read as if it were not nested
 _PAIR = re.compile(
     r"\\verb\*?([^a-zA-Z\s*])[^\r\n]{0,200}?\1|\\(begin|end)\s*\{\s*([a-zA-Z]+\*?)\s*\}|\\[\s\S]|%[^\r\n]*|[{}]"
 )
@@ -14,7 +14,7 @@ _GAP = re.compile(
 
 
 class Source:
-    """A source text; `closing` says, of a brace or `\\begin`, where the brace or `\\end` stands that closes it."""
+    """A source text; `closing` maps the offset of a brace or `\\begin` to that of the brace or `\\end` which closes it."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -42,7 +42,7 @@ class Source:
                     del begun[at:]
 
     def argument(self, at: int, end: int) -> tuple[tuple[int, int], int]:
-        """Where the next braced argument stands, and where it ends; bracketed ones before it are passed over."""
+        """The range of the next braced argument, and the offset behind it; bracketed arguments before it are skipped."""
         for _ in range(4):
             gap = _GAP.match(self.text, at, end)
             begin = gap.end() if gap else at
@@ -57,7 +57,7 @@ class Source:
         return (at, at), at
 
     def optional(self, at: int, end: int) -> tuple[tuple[int, int], int]:
-        """Where a bracketed argument stands, if there is one here, and where it ends."""
+        """The range of a bracketed argument at *at*, if there is one, and the offset behind it."""
         if not self.text.startswith("[", at) or self.text.find("]", at, at + 2000) < 0:
             return (at, at), at
         inside, place = 0, at + 1

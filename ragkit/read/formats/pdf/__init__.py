@@ -1,4 +1,4 @@
-"""PDF: the text of a paper in reading order, each line with its page and where on it it stands."""
+"""PDF: the text of a paper in reading order, each line with its page and its box on the page."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from ragkit.read.formats.pdf.lines import Line, Page, page_of
 @component("pdf")
 @dataclass(frozen=True)
 class Pdf(FileFormat):
-    """One paper a file, by PDFium: columns one after the other, hyphens at line ends and running heads taken out.
+    """One paper per file, by PDFium: columns one after the other, without running heads and hyphens at line ends.
 
-    A file that is locked by a password, or whose pages are only images, is not read.
+    A file that is locked by a password or consists of images fails.
     """
 
     priority: ClassVar[int] = 10
@@ -44,7 +44,7 @@ class Pdf(FileFormat):
             raise LoadError("it is not a PDF that can be read: it is damaged or cut short") from None
         try:
             pages = [page_of(number, pdf) for number in range(len(pdf))]
-            said = {
+            properties = {
                 name.lower(): " ".join(value.split())
                 for name, value in pdf.get_metadata_dict(skip_empty=True).items()
             }
@@ -54,7 +54,7 @@ class Pdf(FileFormat):
             raise LoadError(
                 f"it has no text: {_counted(len(pages), 'page')} of images; run text recognition (OCR) on it first"
             )
-        yield _paper(name, pages, said)
+        yield _paper(name, pages, properties)
 
 
 def _counted(number: int, noun: str) -> str:
@@ -64,11 +64,11 @@ def _counted(number: int, noun: str) -> str:
 # --- the paper
 
 
-def _paper(name: str, pages: list[Page], said: dict[str, str]) -> Document:
+def _paper(name: str, pages: list[Page], properties: dict[str, str]) -> Document:
     images = [page.number for page in pages if not page.lines]
     remove_running_heads(pages)
-    known = _known(pages, said)
-    title, lines_of_title = _title(pages, said)
+    known = _known(pages, properties)
+    title, lines_of_title = _title(pages, properties)
     for page in pages[:1]:
         page.lines = [line for line in page.lines if not any(line is t for t in lines_of_title)]
     words = {word.casefold() for page in pages for line in page.lines for word in _words_of(line)}
@@ -89,13 +89,13 @@ def _paper(name: str, pages: list[Page], said: dict[str, str]) -> Document:
 
 
 def _words_of(line: Line) -> list[str]:
-    """The words of a line, but the one that a hyphen at its end parts."""
+    """The words of a line, except a last one that a hyphen divides."""
     found: list[str] = re.findall(r"\w+(?:-\w+)*", line.text)
     return found[:-1] if line.hyphen or line.text.endswith("-") else found
 
 
 def _write(builder: PaperBuilder, lines: Iterable[Line], words: set[str]) -> None:
-    """Lines as running text; a word that a hyphen parted at a line's end is whole again."""
+    """Write lines as running text; words divided by a hyphen at a line's end are joined."""
     waiting = ""  # of the line before: a word that ends in a hyphen
     for line in lines:
         text = waiting + line.text if waiting else line.text
@@ -115,7 +115,7 @@ def _write(builder: PaperBuilder, lines: Iterable[Line], words: set[str]) -> Non
 
 
 def _unhyphenated(before: str, text: str, words: set[str]) -> str:
-    """What follows a word that a hyphen ends: with the hyphen, if the word is written with one elsewhere or must be."""
+    """*text* after *before*, which a hyphen ended; the hyphen stays if the paper spells the word with it elsewhere."""
     follows = re.match(r"\w+", text)
     if not follows:
         return text
@@ -125,7 +125,7 @@ def _unhyphenated(before: str, text: str, words: set[str]) -> str:
     return f"-{text}" if keep else text
 
 
-def _known(pages: Sequence[Page], said: dict[str, str]) -> dict[str, Any]:
+def _known(pages: Sequence[Page], properties: dict[str, str]) -> dict[str, Any]:
     stamp = next(
         (found for page in pages[:1] for text in page.turned if (found := _STAMP.search(text))), None
     )
@@ -137,10 +137,10 @@ def _known(pages: Sequence[Page], said: dict[str, str]) -> dict[str, Any]:
     return {
         "authors": [
             a
-            for a in re.split(r"\s*;\s*|,\s+|\s+and\s+", said.get("author", ""))
+            for a in re.split(r"\s*;\s*|,\s+|\s+and\s+", properties.get("author", ""))
             if re.search(r"\w\W+\w", a) and "@" not in a
         ],
-        "keywords": [k for k in re.split(r"\s*[;,]\s*", said.get("keywords", "")) if k],
+        "keywords": [k for k in re.split(r"\s*[;,]\s*", properties.get("keywords", "")) if k],
         "arxiv": stamp[1] if stamp else None,
         "year": int(stamp[2]) if stamp else None,
         "doi": dois.pop() if len(dois) == 1 else None,
@@ -156,8 +156,8 @@ _NO_TITLE = re.compile(
 )
 
 
-def _title(pages: Sequence[Page], said: dict[str, str]) -> tuple[str, list[Line]]:
-    """The paper's title and its lines on the first page: what is said in the file's properties, else the largest type."""
+def _title(pages: Sequence[Page], properties: dict[str, str]) -> tuple[str, list[Line]]:
+    """The paper's title and its lines on the first page: that of the file's properties, else the lines in the largest type."""
     lines = pages[0].lines if pages else []
     top = [
         line for line in lines if line.top < 0.6 * pages[0].height and re.search(r"[^\W\d_]{2}", line.text)
@@ -170,7 +170,7 @@ def _title(pages: Sequence[Page], said: dict[str, str]) -> tuple[str, list[Line]
             break
         shown.append(line)
     told = " ".join(" ".join(line.text for line in shown).split())
-    given = said.get("title", "")
+    given = properties.get("title", "")
     page = normalised_title(" ".join(line.text for line in lines))
     if given and not _NO_TITLE.fullmatch(given) and normalised_title(given) in page:
         return given, [line for line in shown if normalised_title(line.text) in normalised_title(given)]

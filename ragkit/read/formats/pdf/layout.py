@@ -12,11 +12,11 @@ from statistics import median
 from ragkit.read.formats.builder import Kind, kind_of
 from ragkit.read.formats.pdf.lines import Line, Page
 
-# --- what is no part of the text
+# --- running heads
 
 
 def remove_running_heads(pages: Sequence[Page]) -> None:
-    """Take out page numbers, and what stands at the same height at the edge of several pages."""
+    """Remove page numbers, and text that stands at the same height at the edge of several pages."""
     seen: Counter[tuple[str, int]] = Counter()
     edges = {}
     for page in pages:
@@ -84,7 +84,7 @@ def _blocks(page: Page) -> list[Block]:
 
 
 def _follows(last: Line, line: Line) -> bool:
-    """Does *line* stand right below *last*, or on in the same line?"""
+    """Does *line* stand right below *last*, or beside it?"""
     height = max(last.bottom - last.top, line.bottom - line.top, 1.0)
     below = -0.7 * height < line.top - last.bottom < 1.5 * height and line.top > last.top
     overlap = min(last.right, line.right) - max(last.left, line.left)
@@ -123,7 +123,7 @@ def _columns(page: Page) -> list[float]:
 
 
 def _ordered(blocks: list[Block], gutters: Sequence[float]) -> list[Block]:
-    """Blocks that reach over a gutter part the page into bands; in each, the columns are read from left to right."""
+    """Blocks that cross a gutter divide the page into bands; in each band, columns are read from left to right."""
     wide = sorted(
         (b for b in blocks if bisect(gutters, b.left + 2) != bisect(gutters, b.right - 2)),
         key=lambda b: b.top,
@@ -250,7 +250,7 @@ _BULLET = re.compile(r"[•‣◦▪●–]\s|\[\d+\]\s")
 
 
 def _heading_level(line: Line, body: float) -> int:
-    """The level of a heading (from 1); 0 for what is none."""
+    """The level of a heading (from 1); 0 if the line is not a heading."""
     text = line.text
     if len(text) > 120 or not re.search(r"[^\W\d_]{3}", text) or _CAPTION.match(text):
         return 0
@@ -268,13 +268,13 @@ def _heading_level(line: Line, body: float) -> int:
 
 
 def _depth(text: str) -> int:
-    """Of a numbered heading: 2.1 has level 2."""
+    """The level of a numbered heading: 2 for 2.1."""
     numbered = _NUMBERED.match(text)
     return next(number for number in numbered.groups() if number).count(".") + 1 if numbered else 0
 
 
 def _joined(paragraphs: list[Paragraph]) -> list[Paragraph]:
-    """Put together what a column's or page's end, or a figure, has parted; and headings of two lines."""
+    """Join paragraphs that a column, page or figure divides, and headings of two lines."""
     found: list[Paragraph] = []
     for each in paragraphs:
         open_one = next((p for p in found[:-8:-1] if p.kind == "body" and not p.level), None)

@@ -1,4 +1,4 @@
-"""The lines of a PDF's pages, each with its place on the page and the type that it is set in."""
+"""The lines of a PDF's pages, each with its box on the page and its type."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ _LIGATURES = str.maketrans(
     }
 )
 _HYPHENS = ("\u0002", "\ufffe", "\u00ad")
-_COLUMN_GAP = 2.5  # times the size of the type: what stands farther off is no more of the line
-_TURNED = 0.2  # radians
+_COLUMN_GAP = 2.5  # times the size of the type: the next character beyond this gap begins another line, as in the next column
+_TURNED = 0.2  # radians; text at a larger angle stands on its side
 
 
 def page_of(number: int, pdf: Any) -> Page:
@@ -116,9 +116,7 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str]]:
             continue
         pdfium.FPDFText_GetCharBox(handle, at, left, right, bottom, top)
         size = pdfium.FPDFText_GetFontSize(handle, at)
-        size = (
-            size if size > 1.5 else max(top.value - bottom.value, 1.0)
-        )  # type that is scaled says a size of 1
+        size = size if size > 1.5 else max(top.value - bottom.value, 1.0)  # scaled type reports a size of 1
         box = (
             left.value - left_of_page,
             top_of_page - top.value,
