@@ -23,8 +23,8 @@ from ragkit.text.words import Offsets, sentences, trimmed
 class Chunker(BaseDocumentTransformer, ABC):
     """Cuts papers into passages; a subclass says where.
 
-    A passage stands in one section and is of one kind (`body`, `caption` ...), both in its metadata where the paper's
-    format tells them; headings are in no passage.
+    A passage lies in one section and is of one kind (`body`, `caption` ...); its metadata record both where the paper's
+    format does.  Headings are in no passage.
     """
 
     @abstractmethod
@@ -46,14 +46,14 @@ class Chunker(BaseDocumentTransformer, ABC):
         ]
 
     def spans(self, paper: Document) -> list[Offsets]:
-        """Where the passages of *paper* stand."""
+        """The offsets of the passages of *paper*."""
         return [span for part in stretches_of(paper) for span in self.cut(paper, part)]
 
 
 @component("whole")
 @dataclass(frozen=True)
 class WholeChunker(Chunker):
-    """One passage a paper, whatever its parts."""
+    """One passage per paper, whatever its parts."""
 
     def cut(self, paper: Document, part: Stretch) -> list[Offsets]:
         start, end = trimmed(paper.page_content, part.start, part.end)
@@ -69,8 +69,8 @@ class WholeChunker(Chunker):
 @component("section")
 @dataclass(frozen=True)
 class SectionChunker(Chunker):
-    """One passage a section (of a Markdown, LaTeX, JATS, HTML, Word or PDF paper); a longer one than `max_tokens` is cut between
-    paragraphs, where they fit, else between sentences.
+    """One passage per section (of a Markdown, LaTeX, JATS, HTML, Word or PDF paper); sections longer than `max_tokens` are cut
+    between paragraphs where they fit, else between sentences.
     """
 
     max_tokens: PositiveInt = 1000
@@ -172,10 +172,10 @@ _SEPARATORS = (re.compile(r"\n[ \t\r]*\n\s*"), re.compile(r"[\r\n]+"))
 @component("semantic")
 @dataclass(frozen=True)
 class SemanticChunker(Chunker):
-    """Sentences about the same thing: a passage ends where the meaning of the text, by `embed`, turns most.
+    """Sentences about one topic: a passage ends where the embeddings of neighbouring sentences differ most.
 
-    It ends where neighbouring sentences are less alike than all but `turns` of the paper's are, and at `max_tokens` of
-    `model` at the latest.
+    It ends at the share `turns` of a part's sentence boundaries with the lowest similarity, and at `max_tokens` of `model` at
+    the latest.
     """
 
     embed: Embeddings
@@ -240,7 +240,7 @@ class SplitterChunker(Chunker):
 
 
 def _found(piece: str, text: str, at: int) -> Offsets | None:
-    """Where *piece* stands in `text[at:]`, if need be with other white space."""
+    """The place of *piece* in `text[at:]`, if need be with other white space."""
     if (start := text.find(piece, at)) >= 0:
         return start, start + len(piece)
     match = re.compile(r"\s+".join(map(re.escape, piece.split()))).search(text, at)
@@ -248,7 +248,7 @@ def _found(piece: str, text: str, at: int) -> Offsets | None:
 
 
 def chunker_of(transformer: BaseDocumentTransformer) -> BaseDocumentTransformer:
-    """What cuts papers when a pipeline file names *transformer*: text splitters of LangChain are adapted."""
+    """The chunker of an ingest, for the *transformer* of a pipeline: text splitters of LangChain are adapted."""
     is_splitter = hasattr(transformer, "split_text") and not isinstance(transformer, Chunker)
     return SplitterChunker(transformer) if is_splitter else transformer
 
@@ -313,7 +313,7 @@ def _packed(
             again -= 1
         first = max(first + 1, again)
         while first < last and count(units[first][0], units[last][1]) > room:
-            first += 1  # what would be repeated leaves no room for anything new
+            first += 1  # the overlap leaves no room for anything new
     return found
 
 

@@ -61,7 +61,7 @@ def dump(rag: Rag, defaults: bool = False) -> str:
 
 
 def find(path: str | Path | None) -> Path:
-    """The file that is meant: *path*, `./ragkit.yaml`, or the packaged default."""
+    """The pipeline file: *path*, `./ragkit.yaml`, or the packaged default."""
     if path is not None:
         return Path(path)
     return Path("ragkit.yaml") if Path("ragkit.yaml").exists() else DEFAULT
@@ -75,7 +75,7 @@ def schema() -> dict[str, Any]:
 def catalogue(name: str | None = None) -> list[dict[str, Any]]:
     """Every component (or the ones called *name*): slot, name, summary, and arguments with type and default.
 
-    Raises `UsageError` if none is called so.
+    Raises `UsageError` if there is none of that *name*.
     """
     found = [
         {

@@ -37,7 +37,7 @@ P = ParamSpec("P")
 
 app = typer.Typer(
     name="ragkit",
-    help="Answers over a corpus of papers, with citations that have been checked.",
+    help="Answers over a corpus of papers, with checked citations.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -72,7 +72,7 @@ def _say_version(wanted: bool) -> None:
 def _options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_say_version, is_eager=True, help="Say which version this is."),
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     pass
@@ -90,7 +90,9 @@ def ingest(
     prune: Annotated[bool, typer.Option("--prune", help="Forget the papers of files that are gone.")] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Say what would be done, and how long it would take; change nothing."),
+        typer.Option(
+            "--dry-run", help="Print what would be done and how long it would take; change nothing."
+        ),
     ] = False,
     as_json: AsJson = False,
     allow_import: AllowImport = [],
@@ -157,7 +159,7 @@ def document(
     as_json: AsJson = False,
     allow_import: AllowImport = [],
 ) -> None:
-    """Show one paper: title, text, what is known about it, and the files that list it."""
+    """Show one paper: title, text, metadata, and the files that list it."""
     from ragkit.cli import terminal
     from ragkit.document import Span, places_of, title_of
     from ragkit.errors import UsageError
@@ -201,11 +203,11 @@ def doctor(
     corpus: CorpusDirectory = None,
     as_json: AsJson = False,
     mend: Annotated[
-        bool, typer.Option("--repair", help="Rebuild what is not as it should be, from the corpus.")
+        bool, typer.Option("--repair", help="Rebuild inconsistent indexes from the corpus.")
     ] = False,
     allow_import: AllowImport = [],
 ) -> None:
-    """Count what the corpus holds and check that every index holds it too.  Exit status 1 if something is wrong."""
+    """Print corpus statistics and check that every index is consistent.  Exit status 1 if there are problems."""
     from ragkit.cli import terminal
     from ragkit.doctor import examine, repair
 
@@ -251,7 +253,7 @@ def config_show(
     file: Annotated[Path | None, typer.Argument()] = None,
     allow_import: AllowImport = [],
 ) -> None:
-    """Print a pipeline file with every default written out: something to start from."""
+    """Print a pipeline file with every default written out, to start from."""
     from ragkit.pipeline_file import dump, load
 
     typer.echo(dump(load(file, allow_import=allow_import), defaults=True), nl=False)
@@ -302,7 +304,7 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader went away: nothing left to say, and nobody to say it to
+        sys.stderr.close()  # the reader of the pipe has closed it
         sys.exit(1)
     except Exception as error:
         if debug:

@@ -34,7 +34,7 @@ def load(cls: type[T], path: str | Path, allow: Collection[str] = ()) -> T:
 
 
 def loads(cls: type[T], text: str | bytes, name: str = "(text)", allow: Collection[str] = ()) -> T:
-    """Like `load`, of a text; *name* stands for the file in messages."""
+    """Like `load`, for a text; messages show *name* as the file."""
     checker = Checker(name, text, allow)
     spec = checker.root(cls)
     try:

@@ -1,4 +1,4 @@
-"""One descent over a pipeline file and the type hints of what it describes, which finds every problem with its place."""
+"""Checks a pipeline file against the type hints of what it describes, and reports every problem with its place."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from ragkit.errors import ConfigError, Problem
 DEFINITIONS = "define"
 """The top-level key whose value is ignored: a place for anchors."""
 
-_MOST_NODES = 20_000  # anchors within anchors can describe more than a machine can hold
-_DEEPEST = 100
+_MOST_NODES = (
+    20_000  # anchors within anchors can describe more than a machine can hold; real files have some hundreds
+)
+_DEEPEST = 100  # levels, far below Python's limit on recursion
 _CONTAINS_ITSELF = "the anchor stands for something that contains itself"
 
 
@@ -207,7 +209,7 @@ class Checker:
         return self.chosen(chosen, slots, node, path)
 
     def chosen(self, chosen: yaml.ScalarNode, wanted: tuple[type, ...], node: yaml.Node, path: str) -> Any:
-        """Check the call of what *chosen*, the `type` of *node* or *node* itself, names: it makes one of *wanted*."""
+        """Check the call that *node* describes: *chosen*, its `type` or *node* itself, names a maker of one of *wanted*."""
         if id(node) in self.above:
             return self.problem(node, path, _CONTAINS_ITSELF)
         name = chosen.value

@@ -193,7 +193,7 @@ def find(name: str, slots: tuple[type, ...], allow: Collection[str] = ()) -> Mak
 def imported(path: str, wanted: tuple[type, ...], allow: Collection[str] = ()) -> Maker:
     """The class, function or class method at an import path, which makes one of *wanted* (anything, if that is empty).
 
-    Both the package that the path names and the one that defines what it leads to must begin with `langchain_`, be in
+    Both the package in the path and the one that defines the class or function must begin with `langchain_`, be in
     *allow*, or be listed in the environment variable RAGKIT_ALLOW_IMPORT: a pipeline file is not trusted code.
     Raises `NotFound`.
     """

@@ -1,4 +1,4 @@
-"""Specs: checked constructor calls not made yet; building them, and describing objects as specs again."""
+"""Specs, which are checked constructor calls: how objects are built from them and described as specs again."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Spec:
 
 @dataclasses.dataclass(frozen=True)
 class FromEnvironment:
-    """A value that names environment variables: kept as written, so that a dump holds no secret."""
+    """A value that names environment variables. A dump writes the names, so that it holds no secret."""
 
     written: Any
     hint: Any
@@ -43,7 +43,7 @@ class FromEnvironment:
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where in a file something stands; `line` and `column` count from 0."""
+    """A place in a pipeline file; `line` and `column` count from 0, `path` is such as `answer.retrieve[0].k`."""
 
     line: int
     column: int
@@ -54,7 +54,7 @@ class Place:
 
 
 class Refused(Exception):
-    """A constructor did not accept its arguments together."""
+    """A constructor refused its arguments, each of which is valid by itself."""
 
     def __init__(self, place: Place, message: str) -> None:
         self.place, self.message = place, message
@@ -143,8 +143,9 @@ def describe(value: Any, path: str = "", defaults: bool = False) -> Any:
 
 
 def identify(value: Any) -> str:
-    """A text that is the same for the same settings, also of objects that no YAML describes; those that do not tell their
-    settings are told apart by where they are in memory.
+    """A text that is equal for equal settings, also of objects that no YAML describes.
+
+    An object that does not store its settings is identified by its address in memory.
     """
     try:
         return repr(describe(value))
@@ -159,7 +160,7 @@ def identify(value: Any) -> str:
 
 
 def _same(value: Any, default: Any) -> bool:
-    """Is *value*, built or not, what the argument has anyway?"""
+    """Does *value*, built or not, equal the default of its argument?"""
     try:
         return bool(describe(value) == describe(default))
     except TypeError:  # one of them cannot be described

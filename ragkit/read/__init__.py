@@ -16,7 +16,7 @@ from ragkit.errors import UsageError
 
 
 class PaperSource(BaseLoader, ABC):
-    """What papers are read from, unit by unit: files, pages or records, each with a URI.
+    """A source of papers: units such as files, pages or records, each with a URI.
 
     A unit is read again only if its digest has changed, and one that cannot be read (`LoadError`) fails alone.
     """
@@ -38,7 +38,7 @@ class PaperSource(BaseLoader, ABC):
 
     @contextmanager
     def reading(self) -> Iterator[Callable[[str], Iterator[list[Document]]]]:
-        """`read`, for many units: what a source needs only while it reads, such as a process, lives in this context."""
+        """`read`, for many units; a process or connection that reading needs is open while this context is."""
         yield self.read
 
     @abstractmethod
@@ -62,7 +62,7 @@ class PaperSource(BaseLoader, ABC):
 class LoadedSource(PaperSource):
     """The documents of a LangChain loader: each `source` in their metadata is a unit.
 
-    The loader is asked once, by `find`, and takes no paths.
+    `find` runs the loader, once, and takes no paths.
     """
 
     def __init__(self, loader: BaseLoader) -> None:
@@ -90,7 +90,7 @@ class LoadedSource(PaperSource):
         yield self._documents[uri]
 
     def gone(self, uris: Iterable[str], paths: Sequence[str | Path] = ()) -> list[str]:
-        """What the loader no longer brings, except files that exist: they were read with another configuration."""
+        """What the loader no longer returns, except files that exist, which another configuration has read."""
         return [uri for uri in uris if uri not in self._documents and not Path(uri).exists()]
 
     @property
@@ -99,7 +99,7 @@ class LoadedSource(PaperSource):
 
 
 def settings_of(loader: BaseLoader) -> str:
-    """A loader as a pipeline file describes it; one that no file describes is known by its class."""
+    """A loader as a pipeline file describes it; the name of its class if no file can."""
     try:
         return str(describe(loader))
     except TypeError:
@@ -107,5 +107,5 @@ def settings_of(loader: BaseLoader) -> str:
 
 
 def source_of(loader: BaseLoader) -> PaperSource:
-    """What an ingest reads from when a pipeline file names *loader*."""
+    """The source that an ingest reads, for the *loader* of a pipeline."""
     return loader if isinstance(loader, PaperSource) else LoadedSource(loader)

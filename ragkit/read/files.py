@@ -1,4 +1,4 @@
-"""Files to papers: which files there are, and which format reads each."""
+"""Finds the files of a path, and reads each with the format that recognises it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from ragkit.errors import LoadError, UsageError
 from ragkit.read import PaperSource, settings_of
 from ragkit.read.formats import HEAD, FileFormat, ProjectFormat, registered_formats
 
-_PROJECTS = (".tex", ".ltx", ".latex")  # what a file that takes in others is called
-_COMPANIONS = 500  # files that one paper takes in
+_PROJECTS = (".tex", ".ltx", ".latex")  # endings of files that include others
+_COMPANIONS = 500  # files that one paper includes; theses have some dozens
 
 
 @component("files")
@@ -39,7 +39,7 @@ class Files(PaperSource):
     """Files and the folders they are in, each read by the first of `formats` that recognises its content.
 
     Without `formats`, all that are registered are asked in order of their priority, those of installed plug-ins included.
-    Hidden files and folders are passed over.  `paths` are read by every ingest, before those named in the call.  An
+    Hidden files and folders are skipped.  `paths` are read by every ingest, before those named in the call.  An
     ingest reads in a process of its own: a file from which no paper comes for `seconds_a_file`, or which takes more than
     `megabytes_a_file` of memory, fails.
     """
@@ -75,7 +75,7 @@ class Files(PaperSource):
         return [path for path in found if path not in parts]
 
     def digest(self, uri: str | Path) -> str:
-        """A digest of a file's content and that of the files which it takes in.  Raises `LoadError`."""
+        """A digest of a file's content and of the files that it includes.  Raises `LoadError`."""
         path = Path(uri)
         if path.suffix.lower() in _PROJECTS:
             content = self.content(path)
@@ -135,7 +135,7 @@ class Files(PaperSource):
         return next((f for f in self.ordered_formats if f.recognises(path.name, content[:HEAD])), None)
 
     def _companions(self, path: Path, content: bytes) -> dict[str, bytes]:
-        """The files that a paper's file takes in, and those that they take in: all under its own folder, those that there are."""
+        """The files that a paper's file includes, directly or not, by their names; only existing ones under its own folder."""
         form = self._format(path, content) if path.suffix.lower() in _PROJECTS else None
         if not isinstance(form, ProjectFormat):
             return {}
@@ -153,7 +153,7 @@ class Files(PaperSource):
         try:
             return [(path.parent / name).resolve() for name in self._companions(path, self.content(path))]
         except LoadError:
-            return []  # what is wrong is said where the file is read
+            return []  # the error is reported when the file is read
 
     @staticmethod
     def _digest(content: bytes, companions: Mapping[str, bytes]) -> str:
@@ -183,7 +183,7 @@ class Files(PaperSource):
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """The files under *folder*; a folder that cannot be opened comes as one, to fail where it is read."""
+    """The files under *folder*; a folder that cannot be opened is listed as a file, which then fails when it is read."""
     unopened: list[Path] = []
     for directory, folders, names in os.walk(
         folder.resolve(), onerror=lambda error: unopened.append(Path(error.filename))

@@ -1,7 +1,7 @@
-"""Reading files in a process of its own, so that a file can cost nothing but itself.
+"""Reads files in a separate process, so that a file that cannot be read fails alone.
 
-A file that crashes its reader, runs on, or takes more memory than it is given fails with one sentence; the next one gets
-a new process.  What is read comes back as JSON while the rest is still being read.
+A file that crashes the process, takes too long or takes too much memory fails with one sentence, and the next file gets a new
+process.  Papers come back as JSON while the rest of the file is still being read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("ragkit")
 
 _FRAME = struct.Struct(">Q")
-_START = 120.0  # seconds that a process may take to begin
+_START = 120.0  # seconds that a process may take to start: some, on a machine that is busy
 _MANY = 100  # papers, or
 _MUCH = 1_000_000  # characters, that are sent together
 
@@ -42,8 +42,7 @@ _MUCH = 1_000_000  # characters, that are sent together
 class Reader:
     """Reads the files of a `Files` loader one after another; a context manager, which ends its process.
 
-    *files* says how long a file may take (`seconds_a_file`: without a paper coming out of it) and how much memory
-    (`megabytes_a_file`).
+    *files* sets the limits: the time without a new paper (`seconds_a_file`) and the memory (`megabytes_a_file`).
     """
 
     def __init__(self, files: Files) -> None:
@@ -66,11 +65,11 @@ class Reader:
             process = self._process or self._begin(given)
             self._send(process, str(uri))
             while True:
-                kind, said = self._receive(process, self.files.seconds_a_file)
+                kind, content = self._receive(process, self.files.seconds_a_file)
                 if kind == "papers":
-                    yield [Document(page_content=text, metadata=metadata) for text, metadata in said]
+                    yield [Document(page_content=text, metadata=metadata) for text, metadata in content]
                 elif kind == "error":
-                    raise LoadError(said)
+                    raise LoadError(content)
                 else:
                     return
         except BaseException as error:
@@ -120,8 +119,8 @@ class Reader:
         deadline = time.monotonic() + seconds
         header = self._bytes(process, _FRAME.size, deadline)
         [length] = _FRAME.unpack(header)
-        kind, said = json.loads(self._bytes(process, length, deadline))
-        return kind, said
+        kind, content = json.loads(self._bytes(process, length, deadline))
+        return kind, content
 
     def _bytes(self, process: subprocess.Popen[bytes], count: int, deadline: float) -> bytes:
         assert process.stdout
@@ -172,7 +171,7 @@ def _read(pipe: IO[bytes]) -> bytes | None:
 
 
 def serve() -> None:
-    """Read the files whose paths come in, until no more do."""
+    """Read each file whose path arrives, until the input ends."""
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing that a library prints may come between
@@ -208,15 +207,15 @@ def serve() -> None:
 
 
 def _limit(megabytes: int) -> None:
-    """Let this process take so much memory on top of what it has."""
+    """Limit the memory that this process may take in addition to what it has."""
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
     most = pages * resource.getpagesize() + megabytes * 1_000_000
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
-def _answer(pipe: IO[bytes], kind: str, said: Any) -> None:
-    _write(pipe, json.dumps((kind, said), default=str).encode())
+def _answer(pipe: IO[bytes], kind: str, content: Any) -> None:
+    _write(pipe, json.dumps((kind, content), default=str).encode())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Kinds of file that papers come in: what tells them apart, and how the text of a paper is taken from each.
+"""File formats: how a file is recognised, and how the text of its papers is extracted.
 
-A format cleans as it reads, and keeps for every piece of text where in the file it stood: see `PaperBuilder`.
+A format cleans the text and records the offset in the file of each piece: see `PaperBuilder`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ragkit.errors import LoadError
 from ragkit.text.words import trimmed
 
 HEAD = 65_536
-"""The number of bytes at a file's beginning that a format is recognised by."""
+"""The number of bytes at a file's beginning that recognition reads: room for a long licence or preamble."""
 
 
 @interface
@@ -37,7 +37,7 @@ class FileFormat(BaseBlobParser, ABC):
 
     @abstractmethod
     def recognises(self, name: str, head: bytes) -> bool:
-        """Is this file of this kind?  *head* is its first `HEAD` bytes; *name* its own name, where the content says too little."""
+        """Is this file of this kind?  *head* is its first `HEAD` bytes; *name*, without folders, helps where the content does not decide."""
 
     @abstractmethod
     def papers(self, name: str, content: bytes) -> Iterator[Document]:
@@ -64,7 +64,7 @@ def _by_priority(registered: tuple[tuple[str, components.Maker], ...]) -> tuple[
 
 
 class TextFormat(FileFormat):
-    """A kind of text file: it is told and read once its bytes are decoded."""
+    """A text format: its bytes are decoded before it is recognised and read."""
 
     def recognises(self, name: str, head: bytes) -> bool:
         try:
@@ -89,21 +89,21 @@ class TextFormat(FileFormat):
 
 
 class ProjectFormat(TextFormat):
-    """A kind of text file whose paper may be spread over several files."""
+    """A text format whose paper may be spread over several files."""
 
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
         return self.papers_with(name, text, {})
 
     @abstractmethod
     def companions(self, name: str, text: str, whole: bool) -> list[str]:
-        """The files that *text* takes in, by their path from the folder of the paper.
+        """The files that *text* includes, by their path from the folder of the paper.
 
-        *name* is the paper's own file; with *whole*, *text* is that file's, and may turn out to be no paper by itself.
+        *name* is the paper's own file.  With *whole*, *text* is the content of that file, which may be no paper by itself.
         """
 
     @abstractmethod
     def papers_with(self, name: str, text: str, companions: Mapping[str, str]) -> Iterator[Document]:
-        """The papers of a file and of what it takes in, as far as it is there."""
+        """The papers of a file and of those of its *companions* that exist."""
 
 
 def paper(text: str, start: int, end: int, /, title: str, **metadata: Any) -> Document:
@@ -116,6 +116,11 @@ def paper(text: str, start: int, end: int, /, title: str, **metadata: Any) -> Do
     )
 
 
+def titled(title: str, name: str) -> dict[str, Any]:
+    """The metadata that say a paper's title, which is guessed from its file's name if it has none."""
+    return {"title": title} if title else {"title": title_from_name(name), "title_guessed": True}
+
+
 def title_from_name(name: str) -> str:
     return re.sub(r"[-_\s]+", " ", Path(name).stem).strip() or name
 
@@ -123,7 +128,7 @@ def title_from_name(name: str) -> str:
 def decode(content: bytes, partial: bool = False) -> str:
     """The text of a file, line ends and all, so that offsets in it are offsets in the file (a byte order mark is not counted).
 
-    UTF-16 is told by its byte order mark; everything else must be UTF-8.  With *partial*, the last character may be cut.
+    UTF-16 is recognised by its byte order mark; everything else must be UTF-8.  With *partial*, the last character may be cut.
     """
     if content.startswith(b"%PDF-"):
         raise LoadError("it is a PDF, which none of the configured formats reads")

@@ -1,6 +1,7 @@
-"""Bibliographies, BibTeX and RIS: a paper an entry, of which it says who wrote it, where and when, and at times the abstract.
+"""Bibliographies, BibTeX and RIS: each entry describes a paper by its authors, venue and year, and sometimes its abstract.
 
-An entry only describes a paper, and says so: its metadata have `bibliography`.  A file is read whole or not at all.
+Entries describe papers; they are not papers themselves, and are marked by `bibliography` in their metadata.  A file is read
+whole or not at all.
 """
 
 from __future__ import annotations
@@ -37,26 +38,26 @@ _READ = (
 )
 
 
-def _described(said: Mapping[str, str], key: str, name: str) -> dict[str, Any]:
+def _described(entry: Mapping[str, str], key: str, name: str) -> dict[str, Any]:
     """What the fields of an entry, in plain text under the names of BibTeX, say of its paper."""
-    venue = next((said[field] for field in _VENUE if said.get(field)), "")
-    doi = said.get("doi") or (said["url"] if _DOI.match(said.get("url", "")) else "")
-    written = said.get("year") or said.get("date", "")
+    venue = next((entry[field] for field in _VENUE if entry.get(field)), "")
+    doi = entry.get("doi") or (entry["url"] if _DOI.match(entry.get("url", "")) else "")
+    written = entry.get("year") or entry.get("date", "")
     year = re.match(r"(\d{4})(?:[-/].*)?\Z", written)
-    known = {field: said.get(field, "") for field in _AS_WRITTEN} | {
+    known = {field: entry.get(field, "") for field in _AS_WRITTEN} | {
         "year": int(year[1]) if year else written,
         "doi": _DOI.sub("", doi),
-        "arxiv": _arxiv(said, venue),
+        "arxiv": _arxiv(entry, venue),
         "venue": venue,
-        "pages": re.sub(r"\s*(?:-+|[–—])\s*", "-", said.get("pages", "")),
+        "pages": re.sub(r"\s*(?:-+|[–—])\s*", "-", entry.get("pages", "")),
         "keywords": [
-            word for part in re.split(r"[,;\n]", said.get("keywords", "")) if (word := part.strip())
+            word for part in re.split(r"[,;\n]", entry.get("keywords", "")) if (word := part.strip())
         ],
         "key": key,
     }
     title = (
-        {"title": said["title"]}
-        if said.get("title")
+        {"title": entry["title"]}
+        if entry.get("title")
         else {"title": key or title_from_name(name), "title_guessed": True}
     )
     return {
@@ -66,15 +67,15 @@ def _described(said: Mapping[str, str], key: str, name: str) -> dict[str, Any]:
     }
 
 
-def _arxiv(said: Mapping[str, str], venue: str) -> str:
-    archive = (said.get("archiveprefix") or said.get("eprinttype") or "").casefold()
-    eprint = re.sub(r"^arxiv:\s*", "", said.get("eprint", ""), flags=re.IGNORECASE)
+def _arxiv(entry: Mapping[str, str], venue: str) -> str:
+    archive = (entry.get("archiveprefix") or entry.get("eprinttype") or "").casefold()
+    eprint = re.sub(r"^arxiv:\s*", "", entry.get("eprint", ""), flags=re.IGNORECASE)
     if archive in ("", "arxiv") and (found := _ARXIV.fullmatch(eprint)):
         return found[1]
-    for say in (f"{venue} {said.get('volume', '')}", said.get("note", ""), said.get("howpublished", "")):
+    for say in (f"{venue} {entry.get('volume', '')}", entry.get("note", ""), entry.get("howpublished", "")):
         if found := _ON_ARXIV.match(say):
             return found[1]
-    found = _ARXIV_ADDRESS.search(" ".join(said.get(field, "") for field in ("url", "doi", "howpublished")))
+    found = _ARXIV_ADDRESS.search(" ".join(entry.get(field, "") for field in ("url", "doi", "howpublished")))
     return found[1] if found else ""
 
 
@@ -133,7 +134,7 @@ _Fields = dict[str, list[_Piece]]
 @component("bibtex")
 @dataclass(frozen=True)
 class BibTex(TextFormat):
-    """One paper an entry of a BibTeX file."""
+    """One paper per entry of a BibTeX file."""
 
     priority: ClassVar[int] = 70
 
@@ -145,11 +146,15 @@ class BibTex(TextFormat):
             _entries(text)
         ):  # so that what is broken is found before any paper is listed
             words, rows = _placed(fields.pop("abstract", []))
-            said = {field: "".join(piece.text for piece in pieces) for field, pieces in fields.items()}
-            authors = [_author(one) for one in _split(said.pop("author", ""), r"(?<!\s)\s++and\s")]
-            addresses = {field: _address(said[field]) for field in ("url", "doi", "eprint") if field in said}
+            values = {field: "".join(piece.text for piece in pieces) for field, pieces in fields.items()}
+            authors = [_author(one) for one in _split(values.pop("author", ""), r"(?<!\s)\s++and\s")]
+            addresses = {
+                field: _address(values[field]) for field in ("url", "doi", "eprint") if field in values
+            }
             metadata = _described(
-                {field: _printed(said[field])[0] for field in _READ if field in said} | addresses, key, name
+                {field: _printed(values[field])[0] for field in _READ if field in values} | addresses,
+                key,
+                name,
             )
             if names := [author for author in authors if author and author != "others"]:
                 metadata["authors"] = names
@@ -329,7 +334,7 @@ _TAGS = {
 @component("ris")
 @dataclass(frozen=True)
 class Ris(TextFormat):
-    """One paper an entry of a RIS file."""
+    """One paper per entry of a RIS file."""
 
     priority: ClassVar[int] = 80
 
@@ -342,7 +347,7 @@ class Ris(TextFormat):
                 field: next((tags[tag] for tag in order.split() if tags.get(tag)), [])
                 for field, order in _TAGS.items()
             }
-            said = {
+            values = {
                 field: [" ".join(text[slice(*span)].split()) for span in found]
                 for field, found in spans.items()
             }
@@ -352,13 +357,13 @@ class Ris(TextFormat):
                     builder.paragraph()
                     builder.prose(text[place : stop.start() if stop else end], place)
                     place = stop.end() if stop else end
-            plain = {field: found[0] for field, found in said.items() if found}
-            plain["keywords"] = ";".join(said["keywords"])
+            plain = {field: found[0] for field, found in values.items() if found}
+            plain["keywords"] = ";".join(values["keywords"])
             plain["pages"] = "-".join(part for part in (plain.get("from"), plain.get("to")) if part)
             if plain.get("journal") == plain.get("title"):
                 plain.pop("journal", None)  # the book itself
             metadata = _described(plain, plain.get("key", ""), name)
-            if names := [spoken for one in said["author"] if (spoken := _spoken(one))]:
+            if names := [spoken for one in values["author"] if (spoken := _spoken(one))]:
                 metadata["authors"] = names
             yield _paper(text, "".join(builder.parts), builder.map, start, metadata)
 

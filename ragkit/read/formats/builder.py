@@ -1,4 +1,4 @@
-"""Putting a paper's text together while keeping where in the file every piece of it stood."""
+"""Builds a paper's text from pieces and records each piece's offset in the file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from langchain_core.documents import Document
 
 Kind = Literal["abstract", "body", "caption", "table", "references", "heading"]
-"""What a part of a paper is; references are never answered from, and a heading is no sentence."""
+"""The kind of a part of a paper; references are not used for answers, and a heading is not a sentence."""
 
 _NUMBER = re.compile(r"^(?:[\dIVX]+(?:\.\d+)*|[A-Z])[.)]?\s+(?=\S)")
 _TOLD: dict[str, Kind] = {
@@ -31,7 +31,7 @@ _TOLD: dict[str, Kind] = {
 
 
 def kind_of(heading: str) -> Kind:
-    """What a heading announces: an abstract, references or anything else."""
+    """The kind of text under a heading: an abstract, references or the body."""
     words = _NUMBER.sub("", heading.strip(" \t*:.")).casefold()
     return _TOLD.get(words, "body")
 
@@ -57,7 +57,7 @@ class Sections:
 
     @property
     def kind(self) -> Kind:
-        """What stands here: what the innermost heading tells, or one above it."""
+        """The kind that the innermost heading gives, or else one above it."""
         return next((kind for _, _, kind in reversed(self._open) if kind != "body"), "body")
 
 
@@ -140,7 +140,7 @@ class PaperBuilder:
 
     @property
     def ends_in_word(self) -> bool:
-        """Would what is added next be glued to a word?"""
+        """Does the text end in a word that the next piece would continue?"""
         return (
             not self._gap
             and bool(self.parts)
@@ -148,11 +148,11 @@ class PaperBuilder:
         )
 
     def space(self) -> None:
-        """White space, however much there was: one space."""
+        """One space, for white space of any length."""
         self._gap = self._gap or " "
 
     def unspace(self) -> None:
-        """What is added next belongs to the word before."""
+        """The next piece continues the word before."""
         self._gap = ""
 
     def line(self) -> None:
@@ -174,9 +174,9 @@ class PaperBuilder:
         self.add(_ONE_SPACE.sub(" ", text[start:]), at + start)
 
     def section(self, title: str, level: int = 1, kind: Kind | None = None) -> None:
-        """What follows stands under this heading, of this level (from 1).
+        """Begin a section with this heading, of this level (from 1).
 
-        Without *kind*, the heading tells it, or that of a higher level: what stands under "References" is references.
+        Without *kind*, the heading decides, or one of a higher level: everything under "References" is references.
         """
         self.paragraph()
         self._close_section()
@@ -185,7 +185,7 @@ class PaperBuilder:
 
     @contextmanager
     def file(self, name: str) -> Iterator[None]:
-        """What is added within stands in another file, called so from where the paper's own file is."""
+        """Pieces added in this context stand in another file; *name* is its path from the folder of the paper's own file."""
         outer = self._file
         if name not in self.files:
             self.files.append(name)
@@ -195,14 +195,14 @@ class PaperBuilder:
 
     @contextmanager
     def heading(self, title: str, level: int = 1, kind: Kind | None = None) -> Iterator[None]:
-        """Begin a section; what is added within is its heading, and a paragraph of its own."""
+        """Begin a section; pieces added in this context are its heading, a paragraph of its own."""
         self.section(title, level, kind)
         with self.aside("heading"):
             yield
 
     @contextmanager
     def aside(self, kind: Kind) -> Iterator[None]:
-        """What is added within is a paragraph of this kind, under the same headings."""
+        """Pieces added in this context are a paragraph of this kind, under the same headings."""
         before = self._kind
         self.paragraph()
         self.kind(kind)
@@ -211,13 +211,13 @@ class PaperBuilder:
         self.kind(before)
 
     def kind(self, kind: Kind) -> None:
-        """What follows is of this kind, under the same headings."""
+        """The pieces that follow are of this kind, under the same headings."""
         if kind != self._kind:
             self._close_section()
             self._kind = kind
 
     def paper(self, title: str, **metadata: Any) -> Document:
-        """The paper as put together.  `sections` has a row for each stretch: start, end, path of headings, kind."""
+        """The finished paper.  `sections` has a row for each stretch: start, end, path of headings, kind."""
         self._close_section()
         known = {name: value for name, value in metadata.items() if value not in (None, "", [], {})}
         if any(s["path"] or s["kind"] != "body" for s in self.sections):

@@ -1,4 +1,4 @@
-"""Word documents (.docx): a paper a file."""
+"""Word documents (.docx): one paper per file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NO_AUTHOR = re.compile(
 )
 _DOI = re.compile(r"(?:doi:\s*|https?://(?:dx\.)?doi\.org/)(10\.\d{4,9}/[^\s\"<>]+)", re.I)
 _ARXIV = re.compile(r"arxiv:\s*(\d{4}\.\d{4,5}(?:v\d+)?)", re.I)
-_FIRST_PAGE = 3000  # characters
+_FIRST_PAGE = 3000  # characters, about a page of print
 
 _STYLED: dict[str, Kind] = {
     "abstract": "abstract",
@@ -46,7 +46,7 @@ _STYLED: dict[str, Kind] = {
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
-_SAID = {f"{_W}tab": " ", f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}noBreakHyphen": "-"}
+_PRINTED = {f"{_W}tab": " ", f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}noBreakHyphen": "-"}
 _UP, _DOWN = "\x02", "\x03"  # no XML can have these
 # Without these marks 10² would read 102.
 _MARKS = {
@@ -54,7 +54,7 @@ _MARKS = {
     for n, mark in {"sup": "^", "sub": "_", "lim": "_", "num": "", "den": "/", "d": ""}.items()
 }
 # What was deleted or moved away, and what stands beside the text: pictures, text boxes, readings.
-_UNSAID = frozenset(f"{_W}{n}" for n in "del moveFrom pPr rPr drawing pict object rt".split()) | {
+_UNPRINTED = frozenset(f"{_W}{n}" for n in "del moveFrom pPr rPr drawing pict object rt".split()) | {
     f"{_MC}AlternateContent"
 }
 _BLOCKS = (f"{_W}p", f"{_W}tbl")
@@ -141,13 +141,15 @@ def _read(content: bytes) -> tuple[list[Block], dict[str, Any]]:
             for note in parse_xml(relation.target_part.blob).iterchildren(f"{_W}footnote", f"{_W}endnote"):
                 notes[f"{note.tag}Reference", note.get(f"{_W}id", "")] = _flat(note)
     blocks = [_block(e, styles, notes) for e in _elements(document.element.body, *_BLOCKS)]
-    said = document.core_properties
+    properties = document.core_properties
     return [b for b in blocks if b.lines], {
-        "title": " ".join(said.title.split()),
+        "title": " ".join(properties.title.split()),
         "authors": [
-            a for a in map(str.strip, re.split(r";|\sand\s", said.author)) if not _NO_AUTHOR.fullmatch(a)
+            a
+            for a in map(str.strip, re.split(r";|\sand\s", properties.author))
+            if not _NO_AUTHOR.fullmatch(a)
         ],
-        "keywords": [k for k in map(str.strip, re.split(r"[;,]", said.keywords)) if k],
+        "keywords": [k for k in map(str.strip, re.split(r"[;,]", properties.keywords)) if k],
     }
 
 
@@ -193,19 +195,19 @@ def _block(element: Any, styles: dict[str, tuple[str, int]], notes: dict[tuple[s
         (ref.tag, ref.get(f"{_W}id", ""))
         for ref in element.iter(f"{_W}footnoteReference", f"{_W}endnoteReference")
     ]
-    said = [notes[c] for c in cited if notes.get(c)]
+    own = [notes[c] for c in cited if notes.get(c)]
     if element.tag == f"{_W}tbl":
-        return Block(list(_rows(element)), "table", notes=said)
+        return Block(list(_rows(element)), "table", notes=own)
     style, level = styles.get(_value(element, "pPr", "pStyle"), ("", 0))
     level = _outline(element, level)
     lines = [words for line in _read_out(element).split("\n") if (words := " ".join(line.split()))]
     if re.match(r"toc\b|table of figures", style):
         return Block([])
     if level and lines:
-        return Block([" ".join(lines)], "heading", style, level, notes=said)
+        return Block([" ".join(lines)], "heading", style, level, notes=own)
     kind: Kind = next((kind for ending, kind in _STYLED.items() if style.endswith(ending)), "body")
     item = style.startswith("list") or element.find(f"{_W}pPr/{_W}numPr") is not None
-    return Block(lines, kind, style, item=item, notes=said)
+    return Block(lines, kind, style, item=item, notes=own)
 
 
 def _rows(table: Any) -> Iterator[str]:
@@ -224,31 +226,33 @@ def _begins(cell: Any) -> bool:
 
 def _flat(parent: Any) -> str:
     """The text of paragraphs and tables in one line."""
-    said = (" ".join(_rows(e)) if e.tag == f"{_W}tbl" else _read_out(e) for e in _elements(parent, *_BLOCKS))
-    return " ".join(" ".join(said).split())
+    blocks = (
+        " ".join(_rows(e)) if e.tag == f"{_W}tbl" else _read_out(e) for e in _elements(parent, *_BLOCKS)
+    )
+    return " ".join(" ".join(blocks).split())
 
 
 def _read_out(paragraph: Any) -> str:
     """The text of a paragraph, with a mark where a number stands raised behind a word or number."""
-    said = _text(paragraph).replace(_DOWN + _UP, "")
-    return re.sub(f"[{_UP}{_DOWN}]", "", re.sub(rf"(?<=[\w)\]]){_UP}(?=[-+−–]?\d)", "^", said))
+    text = _text(paragraph).replace(_DOWN + _UP, "")
+    return re.sub(f"[{_UP}{_DOWN}]", "", re.sub(rf"(?<=[\w)\]]){_UP}(?=[-+−–]?\d)", "^", text))
 
 
 def _text(element: Any) -> str:
-    if element.tag in _UNSAID:
+    if element.tag in _UNPRINTED:
         return ""
     if element.tag in (f"{_W}t", f"{_M}t"):
         return element.text or ""
-    said = _SAID.get(element.tag) or "".join(map(_text, element))
+    text = _PRINTED.get(element.tag) or "".join(map(_text, element))
     if element.tag == f"{_W}r" and _value(element, "rPr", "vertAlign") == "superscript":
-        return _UP + said + _DOWN
+        return _UP + text + _DOWN
     if element.tag == f"{_M}nary":
         sign = element.find(f"{_M}naryPr/{_M}chr")
-        return ("∫" if sign is None else sign.get(f"{_M}val", "")) + said
-    if said and element.tag in _MARKS:
-        bare = len(said) == 1 or said.isdecimal()
-        return _MARKS[element.tag] + (said if bare and element.tag != f"{_M}d" else f"({said})")
-    return said
+        return ("∫" if sign is None else sign.get(f"{_M}val", "")) + text
+    if text and element.tag in _MARKS:
+        bare = len(text) == 1 or text.isdecimal()
+        return _MARKS[element.tag] + (text if bare and element.tag != f"{_M}d" else f"({text})")
+    return text
 
 
 def _title(name: str, blocks: Sequence[Block], given: str) -> tuple[str, bool, Block | None]:
@@ -271,7 +275,7 @@ def _paper(name: str, blocks: Sequence[Block], known: dict[str, Any]) -> Documen
         :_FIRST_PAGE
     ]
     for key, pattern in (("doi", _DOI), ("arxiv", _ARXIV)):
-        found = {said.rstrip(".,;:)]").casefold() for said in pattern.findall(opening)}
+        found = {match.rstrip(".,;:)]").casefold() for match in pattern.findall(opening)}
         known[key] = found.pop() if len(found) == 1 else None  # of two, one is another paper's
     builder, item = PaperBuilder(), False
     for block in blocks:

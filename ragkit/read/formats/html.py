@@ -11,7 +11,7 @@ from langchain_core.documents import Document
 
 from ragkit.config.components import component
 from ragkit.errors import LoadError
-from ragkit.read.formats import TextFormat, title_from_name
+from ragkit.read.formats import TextFormat, titled
 from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.markup import Element, Piece, decoded, html_tree, raised, write
 
@@ -53,9 +53,7 @@ class Html(TextFormat):
         _Writer(builder, heading).blocks(main)
         if not builder.length:
             raise LoadError("the page has no text of its own")
-        yield builder.paper(
-            title or title_from_name(name), **known, **({} if title else {"title_guessed": True})
-        )
+        yield builder.paper(**titled(title, name), **known)
 
 
 # --- what is known of the page
@@ -63,7 +61,7 @@ class Html(TextFormat):
 
 def _known(page: Element) -> dict[str, Any]:
     """What a page's metadata say, in the names that Google Scholar reads or Dublin Core's."""
-    said: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
     for meta in page.every("meta"):
         name = (
             (meta.attributes.get("name") or meta.attributes.get("property") or "")
@@ -71,10 +69,10 @@ def _known(page: Element) -> dict[str, Any]:
             .replace("dcterms.", "dc.")
         )
         if value := " ".join(meta.attributes.get("content", "").split()):
-            said.setdefault(name, []).append(value)
+            values.setdefault(name, []).append(value)
 
     def first(*names: str) -> str | None:
-        return next((said[name][0] for name in names if name in said), None)
+        return next((values[name][0] for name in names if name in values), None)
 
     written = first(
         "citation_publication_date",
@@ -88,13 +86,13 @@ def _known(page: Element) -> dict[str, Any]:
     doi = re.search(r"10\.\d{4,}/\S+", first("citation_doi", "dc.identifier", "prism.doi") or "")
     return {
         "title": first("citation_title", "dc.title"),
-        "authors": [_turned(name) for name in said.get("citation_author", said.get("dc.creator", []))],
+        "authors": [_turned(name) for name in values.get("citation_author", values.get("dc.creator", []))],
         "year": int(year[0]) if year else None,
         "venue": first("citation_journal_title", "citation_conference_title", "prism.publicationname"),
         "doi": doi[0] if doi else None,
         "arxiv": first("citation_arxiv_id"),
         "keywords": [
-            k.strip() for written in said.get("citation_keywords", []) for k in re.split("[;,]", written)
+            k.strip() for written in values.get("citation_keywords", []) for k in re.split("[;,]", written)
         ],
     }
 

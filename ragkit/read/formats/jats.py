@@ -1,4 +1,4 @@
-"""JATS: the XML that journals and PubMed Central archive articles in."""
+"""JATS: the XML in which journals and PubMed Central archive articles."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def _references(builder: PaperBuilder, element: Element, level: int) -> None:
 
 
 def _spaced(builder: PaperBuilder, element: Element) -> None:
-    """A reference: what its parts say, with spaces between, whether or not the file has any."""
+    """A reference, with spaces between its parts even where the file has none."""
     mixed = any(isinstance(child, Piece) and child.text.strip() for child in element.children)
     for child in element.children:
         if isinstance(child, Piece):

@@ -1,4 +1,4 @@
-"""Markdown: a paper a file."""
+"""Markdown: one paper per file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from langchain_core.documents import Document
 from ragkit.config.components import component
 from ragkit.document import IDENTIFIERS
 from ragkit.errors import LoadError
-from ragkit.read.formats import TextFormat, paper, title_from_name
+from ragkit.read.formats import TextFormat, paper, titled
 from ragkit.read.formats.builder import Sections
 from ragkit.text.words import trimmed
 
@@ -28,7 +28,7 @@ _SETEXT_HEADING = re.compile(r"\A\s*(\S[^\r\n]*)\r?\n=+[ \t]*(?:\r?\n|\Z)")
 @component("markdown")
 @dataclass(frozen=True)
 class Markdown(TextFormat):
-    """One paper, its title and the rest of what is known about it in YAML front matter, or the title in a heading."""
+    """One paper, with its title and metadata in YAML front matter, or its title in a heading."""
 
     priority: ClassVar[int] = 100
 
@@ -46,10 +46,7 @@ class Markdown(TextFormat):
         if heading := _HEADING.match(text[start:]) or _SETEXT_HEADING.match(text[start:]):
             if not title or " ".join(heading[1].split()).casefold() == " ".join(title.split()).casefold():
                 title, start = heading[1], start + heading.end()
-        guessed = {} if title else {"title_guessed": True}
-        found = paper(
-            text, start, len(text), **{**metadata, **guessed, "title": title or title_from_name(name)}
-        )
+        found = paper(text, start, len(text), **{**metadata, **titled(title, name)})
         if sections := _sections(found.page_content):
             found.metadata["sections"] = sections
         yield found
@@ -62,7 +59,7 @@ _SECTION = re.compile(
 
 
 def _sections(text: str) -> list[dict[str, Any]]:
-    """What stands under which headings, which are those of ATX (`## Results`); none in a text that has none."""
+    """The sections of a text by its ATX headings (`## Results`); empty if it has none."""
     rows: list[dict[str, Any]] = []
     sections = Sections()
     at = 0

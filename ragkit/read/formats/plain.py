@@ -1,4 +1,4 @@
-"""Plain text: a paper a file."""
+"""Plain text: one paper per file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import ClassVar
 from langchain_core.documents import Document
 
 from ragkit.config.components import component
-from ragkit.read.formats import TextFormat, paper, title_from_name
+from ragkit.read.formats import TextFormat, paper, titled
 from ragkit.text.words import sentences
 
 
@@ -32,7 +32,7 @@ class PlainText(TextFormat):
         if first and not is_prose(first[1].strip()) and not first[1].rstrip().endswith((".", ",", ";")):
             yield paper(text, first.end(), len(text), title=first[1])
         else:
-            yield paper(text, 0, len(text), title=title_from_name(name), title_guessed=True)
+            yield paper(text, 0, len(text), **titled("", name))
 
 
 def is_prose(line: str) -> bool:

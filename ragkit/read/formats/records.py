@@ -1,4 +1,4 @@
-"""Papers as records: one a line of JSON, or one a row of a table.
+"""Papers as records: one per line of JSON, or one per row of a table.
 
 Every text keeps its place in the file: `start` and `end` where it stands there as it is, a `map` as `PaperBuilder`
 makes it where the file writes some of its characters otherwise, as `\\n` or `""`.
@@ -53,10 +53,10 @@ Record = dict[str, Value]
 
 @dataclass(frozen=True)
 class Records(TextFormat):
-    """One paper a record.  `title` and `text` name its fields: the first that is there and not empty counts, in any case.
+    """One paper per record.  `title` and `text` name its fields, ignoring case: the first that is present and not empty is used.
 
-    The other fields become metadata: those that `metadata` names, or all of them (`*`), as far as they are plain values.
-    A record with neither title nor text is passed over; a record that cannot be read costs the whole file.
+    The other fields become metadata: those that `metadata` names, or all of them (`*`), if their values are plain.
+    A record with neither title nor text is skipped; one that cannot be read makes the whole file fail.
     """
 
     title: Sequence[str] = TITLE
@@ -170,7 +170,7 @@ def _placed(text: str, field: Value, piece: re.Pattern[str]) -> tuple[str, dict[
 @component("json_lines")
 @dataclass(frozen=True)
 class JsonLines(Records):
-    """One paper a line, a JSON object: the `corpus.jsonl` of a BEIR collection, for one."""
+    """One paper per line, a JSON object, as in the `corpus.jsonl` of a BEIR collection."""
 
     priority: ClassVar[int] = 50
 
@@ -267,7 +267,7 @@ def _skip(text: str, at: int, end: int) -> int:
 @component("csv")
 @dataclass(frozen=True)
 class Csv(Records):
-    """One paper a row of a table with a header; commas, tabs or semicolons part the cells."""
+    """One paper per row of a table with a header; commas, tabs or semicolons separate the cells."""
 
     priority: ClassVar[int] = 60
 

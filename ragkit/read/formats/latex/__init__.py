@@ -1,0 +1,73 @@
+"""LaTeX source: one paper per file, with commands replaced by what they print.
+
+TeX cannot be parsed without running it, so nothing is parsed: one pass over the source writes the text and drops the
+rest.  Braces are dropped, so an unknown command still shows its argument, and broken source is read less well but is read.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from langchain_core.documents import Document
+
+from ragkit.config.components import component
+from ragkit.errors import LoadError
+from ragkit.read.formats import HEAD, ProjectFormat, decode, titled
+from ragkit.read.formats.builder import PaperBuilder
+from ragkit.read.formats.latex.reader import SourceReader, file_name
+
+_TOLD_BY = re.compile(
+    r"^[^%\n]{0,200}?\\(?:documentclass\b|documentstyle\b|begin\s*\{(?:document|thebibliography)\})",
+    re.MULTILINE,
+)
+_SECTION = re.compile(r"^[ \t]*\\(?:sub)*(?:section|chapter)\*?\s*[\[{]", re.MULTILINE)
+_COMMAND = re.compile(r"\\[a-zA-Z]+\s*[\[{]")
+
+
+_TAKES_IN = re.compile(r"%[^\r\n]*|\\(?:input|include|subfile)\s*\{?\s*([^\s{}%\\]+)|\\(bibliography)\s*\{")
+
+_LATIN = re.compile(rb"\\(?:usepackage|inputenc)\s*\[(?:latin1|latin9|ansinew|cp1252)\]")
+
+
+@component("latex")
+@dataclass(frozen=True)
+class Latex(ProjectFormat):
+    """The LaTeX source of one paper, with the files that it includes and the `.bbl` file of its references."""
+
+    priority: ClassVar[int] = 90
+
+    def recognises_text(self, name: str, text: str) -> bool:
+        if name.lower().endswith((".tex", ".ltx", ".latex", ".bbl")):
+            return bool(_COMMAND.search(text))
+        return bool(_TOLD_BY.search(text)) or sum(1 for _ in _SECTION.finditer(text)) > 1
+
+    def decoded(self, content: bytes, partial: bool = False) -> str:
+        if _LATIN.search(content[:HEAD]) and not content.startswith(codecs.BOM_UTF8):
+            return content.decode("cp1252", errors="replace")
+        return decode(content, partial)
+
+    def companions(self, name: str, text: str, whole: bool) -> list[str]:
+        if whole and not _TOLD_BY.search(text):
+            return []  # another file may include it, but it includes none
+        found = []
+        for taken in _TAKES_IN.finditer(text):
+            if taken[2]:
+                found.append(f"{Path(name).stem}.bbl")
+            elif taken[1]:
+                found.append(file_name(taken[1]))
+        return found
+
+    def papers_with(self, name: str, text: str, companions: Mapping[str, str]) -> Iterator[Document]:
+        builder = PaperBuilder()
+        reader = SourceReader(text, builder)
+        reader.companions, reader.name = companions, name
+        reader.document()
+        title = " ".join(str(reader.known.pop("title", "")).split())
+        if not title and not builder.length:
+            raise LoadError("it defines commands and has no text of its own")
+        yield builder.paper(**titled(title, name), **reader.known)

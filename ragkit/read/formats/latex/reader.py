@@ -1,0 +1,482 @@
+"""The pass over a LaTeX source, which writes what it prints."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ragkit.read.formats.builder import Kind, PaperBuilder
+from ragkit.read.formats.latex.commands import (
+    ARGUMENTS,
+    BREAKS,
+    DEFINITIONS,
+    ENVIRONMENT_ARGUMENTS,
+    HIDDEN,
+    LETTER,
+    LIGATURES,
+    LINES,
+    LISTS,
+    MARKS,
+    MATH,
+    METADATA,
+    REFERENCE,
+    SECTIONS,
+    SPACES,
+    TABLES,
+    VERBATIM,
+    signs,
+)
+from ragkit.read.formats.latex.source import DEPTH, Source
+
+_METHODS = {
+    "begin": "_environment", "end": "_end", "caption": "_caption", "abstract": "_abstract", "footnote": "_footnote", "footnotetext": "_footnote",
+    "verb": "_verb", "lstinline": "_verb", "bibitem": "_bibitem", "item": "_item", "url": "_as_written", "path": "_as_written",
+    "nolinkurl": "_as_written", "doi": "_as_written", "text": "_words", "textrm": "_words", "mbox": "_words", "hbox": "_words",
+    "operatorname": "_words", **dict.fromkeys(("frac", "dfrac", "tfrac", "nicefrac", "sfrac"), "_fraction"),
+    **dict.fromkeys(SECTIONS, "_heading"), **dict.fromkeys(("input", "include", "subfile", "bibliography"), "_taken_in"),
+}  # fmt: skip
+"""The reader's method for each command that prints in a special way."""
+
+
+_TOKEN = re.compile(
+    r"""(?P<words>[^\\{}$%&~^_\#\s`'\-]+(?:[ ][^\\{}$%&~^_\#\s`'\-]+)*)
+    | (?P<space>\s+)
+    | (?P<comment>%[^\r\n]*(?:\r?\n|\r|\Z)[ \t]*)
+    | \\(?P<word>[a-zA-Z@]+\*?)(?P<after>[ \t]*(?:\r?\n[ \t]*(?![ \t\r\n]))?)
+    | \\(?P<sign>\r\n|[\s\S]|\Z)
+    | (?P<dollar>\$\$?)
+    | (?P<ligature>---|--|``|''|`)
+    | (?P<group>[{}])
+    | (?P<other>[\s\S])""",
+    re.VERBOSE,
+)
+_NAME = re.compile(r"\s*\{\s*([a-zA-Z]+\*?)\s*\}")
+_LENGTH = re.compile(
+    r"\s*(?:=\s*-?[\d.]+|-?[\d.]+\s*(?=pt|cm|mm|in|em|ex))\s*(?:(?:true)?(?:pt|cm|mm|in)|em|ex|\\\w+)?(?:\s*(?:plus|minus)\s*[\d.]+\s*(?:pt|cm|em|ex|fil*))*"
+)
+_BLANK_LINE = re.compile(r"\r?\n[ \t]*\r?\n|\r[ \t]*\r")
+_MATH_END = {"$": re.compile(r"\\[\s\S]|(\$)|\n[ \t]*\r?\n"), "$$": re.compile(r"\\[\s\S]|(\$\$)"), "[": re.compile(r"(\\\])|\\[\s\S]"), "(": re.compile(r"(\\\))|\\[\s\S]")}  # fmt: skip
+_LONGEST = 300  # characters that a command of the paper's own may print: names and terms, not whole passages
+
+
+class Command(NamedTuple):
+    """A command in the source; offsets of its backslash, of the end of its name, of what follows it, and of the end of reading."""
+
+    name: str
+    at: int
+    name_end: int
+    end: int
+    limit: int
+
+
+class SourceReader:
+    """Writes to *builder* what a source prints, and collects the paper's metadata in `known`."""
+
+    def __init__(self, text: str, builder: PaperBuilder, above: SourceReader | None = None) -> None:
+        self.text = text
+        self.source = Source(text)
+        self.builder = builder
+        self.known: dict[str, Any] = {}
+        self.macros: dict[str, str] = above.macros if above else {}
+        self.printed: dict[tuple[str, bool], str] = above.printed if above else {}
+        self.expanding: tuple[str, ...] = above.expanding if above else ()
+        self.companions: Mapping[str, str] = above.companions if above else {}
+        self.name: str = above.name if above else ""
+        self.depth: int = above.depth if above else 0
+        self.math = False
+
+    def document(self) -> None:
+        """Read the whole file; the text before `\\begin{document}` prints nothing but defines commands."""
+        begin = re.search(r"^[^%\n]*?(\\begin\s*\{document\})", self.text, re.MULTILINE)
+        start = begin.end(1) if begin else 0
+        end = self.source.closing.get(begin.start(1), len(self.text)) if begin else len(self.text)
+        self._preamble(start)
+        self.read(start, end)
+
+    def plain(self, text: str) -> str:
+        """A piece of LaTeX as it prints."""
+        written = PaperBuilder()
+        inner = SourceReader(text, written, self)
+        inner.math = self.math
+        inner.read(0, len(text))
+        return "".join(written.parts)
+
+    def _preamble(self, end: int) -> None:
+        at = 0
+        for found in re.finditer(r"%[^\r\n]*|\\([a-zA-Z]+\*?)", self.text[:end]):
+            if found[1] in ("input", "include") and found.start() >= at:
+                at = self._take_in(found[1], found.end(), end)
+            elif found[1] and found.start() >= at:
+                at = (
+                    self._definition(found[1].rstrip("*"), found.end())
+                    or self._metadata(found[1], found.end())
+                    or at
+                )
+
+    def read(self, start: int, end: int) -> None:
+        """Write what `text[start:end]` prints."""
+        at = start
+        self.depth += 1
+        while at < end:
+            token = _TOKEN.match(self.text, at, end)
+            if not token:
+                break
+            at = self._token(token, end)
+        self.depth -= 1
+
+    def _token(self, token: re.Match[str], end: int) -> int:
+        builder, at, after = self.builder, token.start(), token.end()
+        match token.lastgroup:
+            case "words":
+                builder.prose(token[0], at)
+            case "space":
+                builder.paragraph() if _BLANK_LINE.search(token[0]) and not self.math else builder.space()
+            case "word" | "after":
+                return self._command(Command(token["word"].rstrip("*"), at, token.start("after"), after, end))
+            case "sign":
+                return self._sign(token["sign"], at, after, end)
+            case "dollar" if self.math:
+                pass
+            case "dollar":
+                return self._formula(token[0], after, end, display=token[0] == "$$")
+            case "ligature" if not self.math:
+                builder.add(LIGATURES[token[0]], at, len(token[0]))
+            case "group":
+                pass
+            case "other" if token[0] == "~":
+                builder.space()
+            case "other" if token[0] == "&":
+                builder.add(" | ") if not self.math else builder.space()
+            case "ligature" | "other":
+                builder.prose(token[0], at)
+        return after
+
+    # --- commands
+
+    def _command(self, command: Command) -> int:
+        """Write what a command prints, and return where reading goes on."""
+        name, builder = command.name, self.builder
+        if name in self.macros and name not in self.expanding:
+            return self._expand(command)
+        if defined := self._definition(name, command.name_end) or (
+            0 if self.math else self._metadata(name, command.name_end)
+        ):
+            return min(defined, command.limit)
+        if (method := _METHODS.get(name)) and (self.depth < DEPTH or name in ("begin", "end")):
+            return int(getattr(self, method)(command))
+        if REFERENCE.match(name) and name != "nocite":
+            return self._reference(command)
+        if name in ARGUMENTS:
+            after = command.end
+            for _ in range(ARGUMENTS[name]):
+                after = self.source.argument(after, command.limit)[1]
+            return after
+        if name in MARKS and not self.math:
+            return self._accent(MARKS[name], command.at, command.name_end)
+        if name in SPACES:
+            builder.space()
+        elif name in LINES:
+            builder.line()
+        elif name in BREAKS:
+            builder.paragraph()
+        elif sign := signs().get(name):
+            builder.add(sign, command.at, command.name_end - command.at)
+            if command.end > command.name_end and self.math:
+                builder.space()
+        elif length := _LENGTH.match(self.text, command.name_end, command.limit):
+            return length.end()
+        elif self.text.find("{", command.end, command.limit) > 0:
+            return self.source.optional(command.end, command.limit)[1]
+        return command.end
+
+    def _sign(self, sign: str, at: int, after: int, end: int) -> int:
+        builder = self.builder
+        if sign in self.macros and sign not in self.expanding:
+            return self._expand(Command(sign, at, after, after, end))
+        if sign == "\\":
+            builder.line()
+            return self.source.optional(after, end)[1]
+        if sign in ("[", "(") and not self.math:
+            return self._formula(sign, after, end, display=sign == "[")
+        if sign in MARKS and not self.math:
+            return self._accent(MARKS[sign], at, after)
+        if sign in "%&$#_{}":
+            builder.add(sign, at, 2)
+        elif sign == "-" or sign in "/!)]":
+            pass
+        else:
+            builder.space()
+        return after
+
+    def _accent(self, mark: str, at: int, after: int) -> int:
+        letter = LETTER.match(self.text, after)
+        if not letter:
+            return after
+        bare = letter[1] or letter[3] or letter[2] or letter[4] or ""
+        if bare:
+            self.builder.add(unicodedata.normalize("NFC", bare + mark), at, letter.end() - at)
+        return letter.end()
+
+    def _expand(self, command: Command) -> int:
+        """Write what a command that the paper defines prints."""
+        name, at, word_end, after, _ = command
+        body = self.macros[name]
+        if (name, self.math) not in self.printed:
+            outer, self.expanding = self.expanding, (*self.expanding, name)
+            self.printed[name, self.math] = self.plain(body) if len(outer) < DEPTH // 3 else ""
+            self.expanding = outer
+        printed = self.printed[name, self.math]
+        if len(printed) <= _LONGEST:
+            self.builder.add(printed, at, word_end - at)
+        if "\\xspace" in body and not re.match(r"[.,;:!?)'\-}/]", self.text[after : after + 1] or "."):
+            self.builder.space()
+            return after
+        return after if self.math or not body else word_end if self.text.startswith("{}", word_end) else after
+
+    def _taken_in(self, command: Command) -> int:
+        return self._take_in(command.name, command.name_end, command.limit)
+
+    def _take_in(self, name: str, at: int, end: int) -> int:
+        """Read another file at the place that includes it."""
+        (start, stop), after = self.source.argument(at, end)
+        if (
+            start == stop
+            and (bare := re.compile(r"\s*([^\s{}\\%]+)").match(self.text, at, end))
+            and name == "input"
+        ):
+            start, stop, after = bare.start(1), bare.end(1), bare.end()
+        taken = (
+            f"{Path(self.name).stem}.bbl"
+            if name == "bibliography"
+            else file_name(self.text[start:stop].strip())
+        )
+        if taken in self.companions and taken not in self.expanding and self.depth < DEPTH:
+            outer, self.expanding = self.expanding, (*self.expanding, taken)
+            with self.builder.file(taken):
+                inner = SourceReader(self.companions[taken], self.builder, self)
+                inner.known = self.known
+                inner.document()
+            self.expanding = outer
+        return after
+
+    def _definition(self, name: str, after: int) -> int:
+        """Record the definition of a command without arguments; return where the definition ends, 0 if there is none."""
+        if not DEFINITIONS.fullmatch(name):
+            return 0
+        end = len(self.text)
+        named = re.compile(r"\s*\*?\s*\{?\s*\\([a-zA-Z@]+|.)\s*\}?").match(self.text, after)
+        if name.endswith("environment"):
+            named = re.compile(r"\s*\*?\s*\{([^{}]*)\}").match(self.text, after)
+        if not named:
+            return after
+        at = named.end()
+        if name == "let":
+            found = re.compile(r"\s*=?\s*\\(?:[a-zA-Z@]+|.)").match(self.text, at)
+            return found.end() if found else at
+        takes = re.compile(r"\s*(?:\[[^\]\n]*\]\s*)*(?:#\d[^{\n]*)?\s*").match(self.text, at)
+        arguments = bool(takes and takes[0].strip())
+        at = takes.end() if takes else at
+        if name.endswith("DocumentCommand"):
+            (start, stop), at = self.source.argument(at, end)
+            arguments = start < stop
+        (start, stop), at = self.source.argument(at, end)
+        if name.endswith("environment"):
+            return self.source.argument(at, end)[1]
+        if not arguments and stop - start <= 2 * _LONGEST:
+            self.macros[named[1]] = self.text[start:stop]
+            self.printed.clear()  # what others print may have changed
+        return at
+
+    def _metadata(self, name: str, after: int) -> int:
+        """Record the metadata that a command gives; return where it ends, 0 if it gives none."""
+        name = name.rstrip("*")
+        if name not in ("title", "author", "icmltitle", "icmlauthor") and name not in METADATA:
+            return 0
+        (start, stop), after = self.source.argument(after, len(self.text))
+        written = self.text[start:stop]
+        if name in ("title", "icmltitle"):
+            self.known.setdefault("title", " ".join(self.plain(written).split()))
+        elif name in ("author", "icmlauthor"):
+            self.known["authors"] = [*self.known.get("authors", []), *self._authors(written)]
+        elif name == "acmDOI":
+            self.known["doi"] = written.strip()
+        else:
+            self.known["keywords"] = [
+                k
+                for word in re.split(r"[,;]|\\and|\\sep", written)
+                if (k := " ".join(self.plain(word).split()))
+            ]
+        return after
+
+    def _authors(self, written: str) -> list[str]:
+        """The names, without the affiliations below them."""
+        names = []
+        for one in re.split(r"\\(?:and|And|AND)(?![a-zA-Z])", written):
+            line = self.plain(
+                re.split(
+                    r"\\\\|\\thanks|\\footnotemark|\\texttt|\\email|\\affil|\\inst(?![a-z])", one.strip()
+                )[0]
+            )
+            names += re.split(
+                r",\s*(?:and\s+)?|\s+and\s+",
+                " ".join(re.sub(r"[\d*†‡§¶^_$∗]+|\[[^\]]*\]", " ", line).split()),
+            )
+        return [name.strip() for name in names if re.search(r"\w\W*\s\W*\w", name) and len(name) < 80]
+
+    # --- commands with an argument that prints
+
+    def _heading(self, command: Command) -> int:
+        (start, stop), after = self.source.argument(command.name_end, command.limit)
+        if title := " ".join(self.plain(self.text[start:stop]).split()):
+            with self.builder.heading(title, max(SECTIONS[command.name], 1)):
+                self.read(start, stop)
+        return after
+
+    def _caption(self, command: Command) -> int:
+        return self._aside("caption", command)
+
+    def _abstract(self, command: Command) -> int:
+        return self._aside("abstract", command) if self.text.startswith("{", command.end) else command.end
+
+    def _aside(self, kind: Kind, command: Command) -> int:
+        (start, stop), after = self.source.argument(command.name_end, command.limit)
+        with self.builder.aside(kind):
+            self.read(start, stop)
+        return after
+
+    def _footnote(self, command: Command) -> int:
+        (start, stop), after = self.source.argument(command.name_end, command.limit)
+        if start < stop:
+            self.builder.add(" (")
+            self.read(start, stop)
+            self.builder.add(")")
+        return after
+
+    def _verb(self, command: Command) -> int:
+        """Write the text between two equal delimiters verbatim."""
+        start = command.name_end + 1
+        stop = (
+            self.text.find(self.text[command.name_end], start, command.limit) if start < command.limit else -1
+        )
+        if stop < 0:
+            return command.end
+        self.builder.add(self.text[start:stop], start)
+        return stop + 1
+
+    def _as_written(self, command: Command) -> int:
+        (start, stop), after = self.source.argument(command.name_end, command.limit)
+        self.builder.add(self.text[start:stop], start)
+        return after
+
+    def _reference(self, command: Command) -> int:
+        """Write the key of a citation or reference, since only TeX knows its number."""
+        (start, stop), after = self.source.argument(command.name_end, command.limit)
+        if called := " ".join(self.text[start:stop].split()):
+            self.builder.add(f"[{called}]", command.at, after - command.at)
+        return after
+
+    def _bibitem(self, command: Command) -> int:
+        self.builder.paragraph()
+        after = self._reference(command)
+        self.builder.space()
+        return after
+
+    def _item(self, command: Command) -> int:
+        self.builder.line()
+        (start, stop), after = self.source.optional(command.end, command.limit)
+        if start < stop:
+            self.read(start, stop)
+            self.builder.space()
+        return after
+
+    def _fraction(self, command: Command) -> int:
+        (start, stop), after = self.source.argument(command.name_end, command.limit)
+        self._part(start, stop)
+        self.builder.add("/")
+        (start, stop), after = self.source.argument(after, command.limit)
+        self._part(start, stop)
+        return after
+
+    def _part(self, start: int, end: int) -> None:
+        """Write an argument of a formula, in brackets if it has more than one term."""
+        many = end - start > 1 and bool(re.search(r"[-+\s,]", self.text[start:end]))
+        self.builder.add("(") if many else None
+        self.read(start, end)
+        self.builder.add(")") if many else None
+
+    def _words(self, command: Command) -> int:
+        """Words, in a formula or out of it."""
+        (start, stop), after = self.source.argument(command.name_end, command.limit)
+        self.read(start, stop)
+        return after
+
+    # --- formulas and environments
+
+    def _formula(self, opening: str, at: int, end: int, display: bool) -> int:
+        stop, after = end, end
+        for found in _MATH_END[opening].finditer(self.text, at, end):
+            if found[1] or found[0][0] != "\\":
+                stop, after = found.start(), found.end() if found[1] else found.start()
+                break
+        self._mathematics(at, stop, display)
+        return after
+
+    def _mathematics(self, start: int, end: int, display: bool) -> None:
+        self.builder.paragraph() if display else None
+        outer, self.math = self.math, True
+        self.read(start, end)
+        self.math = outer
+        self.builder.paragraph() if display else None
+
+    def _end(self, command: Command) -> int:
+        named = _NAME.match(self.text, command.name_end)
+        return min(named.end(), command.limit) if named else command.end
+
+    def _environment(self, command: Command) -> int:
+        _, at, word_end, _, end = command
+        named = _NAME.match(self.text, word_end)
+        if not named:
+            return word_end
+        name, inside = named[1], named.end()
+        plain = name.rstrip("*")
+        if name in HIDDEN or name in VERBATIM:
+            close = self.text.find(f"\\end{{{name}}}", inside, end)
+            close = end if close < 0 else close
+            self._verbatim(inside, close) if name in VERBATIM else None
+            return min(close + len(f"\\end{{{name}}}"), end)
+        close = min(self.source.closing.get(at, end), end)
+        for _ in range(ENVIRONMENT_ARGUMENTS.get(name, 0)):
+            inside = self.source.argument(inside, end)[1]
+        if self.depth >= DEPTH or inside > close:
+            return inside
+        if plain in MATH:
+            self._mathematics(self.source.optional(inside, close)[1], close, display=True)
+        elif plain in TABLES and not self.math:
+            with self.builder.aside("table"):
+                self.read(inside, close)
+        elif plain in ("abstract", "thebibliography"):
+            title, kind = ("", "abstract") if plain == "abstract" else ("References", "references")
+            self.builder.section(title, 1, kind)  # type: ignore[arg-type]
+            self.read(inside, close)
+            self.builder.section("", 1, "body")
+        else:
+            self.builder.paragraph()
+            if plain in ("figure", "table", "wrapfigure", "algorithm", "subfigure", *LISTS):
+                inside = self.source.optional(inside, close)[1]
+            self.read(inside, close)
+            self.builder.paragraph()
+        return close  # the `\end` is passed over as a command
+
+    def _verbatim(self, start: int, end: int) -> None:
+        self.builder.paragraph()
+        for line in re.finditer(r"[^\r\n]+", self.text[start:end]):
+            self.builder.add(line[0], start + line.start())
+            self.builder.line()
+        self.builder.paragraph()
+
+
+def file_name(written: str) -> str:
+    return written if re.search(r"\.\w{2,4}$", written) else f"{written}.tex"

@@ -1,0 +1,303 @@
+"""From lines to paragraphs: running heads, columns and their reading order, headings and captions."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from ragkit.read.formats.builder import Kind, kind_of
+from ragkit.read.formats.pdf.lines import Line, Page
+
+# --- running heads
+
+
+def remove_running_heads(pages: Sequence[Page]) -> None:
+    """Remove page numbers, and text that stands at the same height at the edge of several pages."""
+    seen: Counter[tuple[str, int]] = Counter()
+    edges = {}
+    for page in pages:
+        by_height = sorted(page.lines, key=lambda line: line.top)
+        edge = [
+            line
+            for line in (*by_height[:3], *by_height[-3:])
+            if line.bottom < 0.12 * page.height or line.top > 0.88 * page.height
+        ]
+        edges[page.number] = {id(line): (_head(line), round(line.top / 6)) for line in edge}
+        seen.update({(text, row + near) for text, row in edges[page.number].values() for near in (-1, 0, 1)})
+    often = 2 if len(pages) < 4 else 3
+    for page in pages:
+        page.lines = [
+            line
+            for line in page.lines
+            if id(line) not in edges[page.number]
+            or (
+                seen[edges[page.number][id(line)]] < often
+                and not re.fullmatch(
+                    r"[-–—\s]*(?:page\s*)?[\divxlc]{1,5}(?:\s*(?:/|of)\s*\d+)?[-–—\s]*", line.text, re.I
+                )
+            )
+        ]
+
+
+def _head(line: Line) -> str:
+    return re.sub(r"\d+", "#", line.text.casefold())
+
+
+# --- reading order
+
+
+@dataclass
+class Block:
+    """Lines under one another."""
+
+    lines: list[Line]
+
+    @property
+    def left(self) -> float:
+        return min(line.left for line in self.lines)
+
+    @property
+    def right(self) -> float:
+        return max(line.right for line in self.lines)
+
+    @property
+    def top(self) -> float:
+        return min(line.top for line in self.lines)
+
+
+def _blocks(page: Page) -> list[Block]:
+    """The page's lines in the order in which they are read."""
+    blocks: list[Block] = []
+    for line in page.lines:
+        last = blocks[-1].lines[-1] if blocks else None
+        follows = last is not None and _follows(last, line)
+        if follows:
+            blocks[-1].lines.append(line)
+        else:
+            blocks.append(Block([line]))
+    columns = _columns(page)
+    return _ordered(blocks, columns) if columns else blocks
+
+
+def _follows(last: Line, line: Line) -> bool:
+    """Does *line* stand right below *last*, or beside it?"""
+    height = max(last.bottom - last.top, line.bottom - line.top, 1.0)
+    below = -0.7 * height < line.top - last.bottom < 1.5 * height and line.top > last.top
+    overlap = min(last.right, line.right) - max(last.left, line.left)
+    beside = abs(line.top - last.top) < 0.5 * height and 0 <= line.left - last.right < 3 * height
+    return (below and overlap > 0) or beside
+
+
+def _columns(page: Page) -> list[float]:
+    """The middles of the gutters between the page's columns; none if there is one column."""
+    lines = [line for line in page.lines if line.right - line.left > 0.12 * page.width]
+    if len(lines) < 10:
+        return []
+    gutters: list[float] = []
+    for step in range(20, 81):
+        x = page.width * step / 100
+        crossing = sum(1 for line in lines if line.left < x - 2 and line.right > x + 2)
+        before = sum(1 for line in lines if line.right <= x + 2)
+        behind = len(lines) - crossing - before
+        if crossing < 0.35 * len(lines) and min(before, behind) > 0.15 * len(lines):
+            gutters.append(x)
+    if not gutters:
+        return []
+    groups = [[gutters[0]]]
+    for x in gutters[1:]:
+        if x - groups[-1][-1] < page.width * 0.015:
+            groups[-1].append(x)
+        else:
+            groups.append([x])
+
+    def crossed(x: float) -> int:
+        return sum(1 for line in lines if line.left < x - 2 and line.right > x + 2)
+
+    best = [min(group, key=lambda x: (crossed(x), abs(x - page.width / 2))) for group in groups]
+    least = min(map(crossed, best))
+    return [x for x in best if crossed(x) <= least + 0.1 * len(lines)]
+
+
+def _ordered(blocks: list[Block], gutters: Sequence[float]) -> list[Block]:
+    """Blocks that cross a gutter divide the page into bands; in each band, columns are read from left to right."""
+    wide = sorted(
+        (b for b in blocks if bisect(gutters, b.left + 2) != bisect(gutters, b.right - 2)),
+        key=lambda b: b.top,
+    )
+    tops = [b.top for b in wide]
+
+    def place(block: Block) -> tuple[int, int, float]:
+        if any(block is w for w in wide):
+            return 2 * bisect(tops, block.top) - 1, 0, block.top
+        return 2 * bisect(tops, block.top), bisect(gutters, (block.left + block.right) / 2), block.top
+
+    return sorted(blocks, key=place)
+
+
+# --- paragraphs
+
+
+@dataclass
+class Paragraph:
+    lines: list[Line]
+    kind: Kind = "body"
+    level: int = 0
+
+    @property
+    def text(self) -> str:
+        return " ".join(line.text for line in self.lines)
+
+    @property
+    def is_finished(self) -> bool:
+        return (
+            bool(re.search(r"[.!?:;。！？]['\"”’)\]\d]*$", self.lines[-1].text)) and not self.lines[-1].hyphen
+        )
+
+    @property
+    def goes_on(self) -> bool:
+        """Does it begin in the middle of a sentence?"""
+        return self.lines[0].text[:1].islower()
+
+
+_CAPTION = re.compile(
+    r"(?:Fig(?:ure|\.)?|Table|Tab\.|Algorithm|Listing|Scheme|Abb(?:ildung|\.)|Tabelle)\s*[\dIVX]+(?:\.\d+)*\s*[.:|—-]",
+    re.IGNORECASE,
+)
+_NUMBERED = re.compile(
+    r"(?:(\d{1,2}(?:\.\d{1,2}){0,4})\.?|([A-Z](?:\.\d{1,2}){0,3})\.?|([IVX]{1,5})\.)\s+(?=[A-Z\W])(?!\d)"
+)
+_NAMED = re.compile(
+    r"(?:abstract|(?:\d+\.?\s+)?introduction|(?:\d+\.?\s+)?conclusions?|references|bibliography|acknowledge?ments?|appendix|related work|"
+    r"background|methods?|results|discussion|limitations|summary)\s*[:.]?",
+    re.IGNORECASE,
+)
+_WORDS = re.compile(r"[\w'’&/()?!,:–—\s-]+")
+
+
+def paragraphs(pages: Sequence[Page]) -> list[Paragraph]:
+    sizes: Counter[float] = Counter()
+    for page in pages:
+        for line in page.lines:
+            sizes[round(line.size)] += len(line.text)
+    body = sizes.most_common(1)[0][0] if sizes else 10
+    found: list[Paragraph] = []
+    for page in pages:
+        for block in _blocks(page):
+            found += _split(block, body)
+    abstract = next(
+        (
+            n
+            for n, p in enumerate(found)
+            if p.level and kind_of(p.text) == "abstract" and p.lines[0].page <= 2
+        ),
+        0,
+    )
+    for each in found[:abstract]:
+        each.level = 0  # names and addresses
+    return _joined(found)
+
+
+def _split(block: Block, body: float) -> list[Paragraph]:
+    """The paragraphs of a block: a wider gap, an indented line, other type or a caption begins one."""
+    found: list[Paragraph] = []
+    gaps = [b.top - a.top for a, b in zip(block.lines, block.lines[1:], strict=False) if b.top - a.top > 2]
+    leading = median(gaps) if gaps else 12
+    for line in block.lines:
+        level = _heading_level(line, body)
+        last = found[-1] if found else None
+        before = last.lines[-1] if last else None
+        if (
+            last is None
+            or before is None
+            or _begins(line, before, block, leading)
+            or bool(level) != bool(last.level)
+        ):
+            found.append(Paragraph([line], "caption" if _CAPTION.match(line.text) else "body", level))
+        else:
+            last.lines.append(line)
+    return found
+
+
+def _begins(line: Line, before: Line, block: Block, leading: float) -> bool:
+    beside = abs(line.top - before.top) < 0.5 * max(line.size, before.size)
+    if beside:
+        return False
+    if (
+        line.top - before.top > 1.4 * leading
+        or abs(line.size - before.size) > 0.15 * before.size
+        or _CAPTION.match(line.text)
+    ):
+        return True
+    short = before.right < block.right - 3 * line.size
+    ended = bool(re.search(r"[.!?:]['\"”’)\]]*$", before.text))
+    indented = line.left > block.left + 0.7 * line.size and before.left < line.left - 0.5 * line.size
+    outdented = before.left > line.left + 0.7 * line.size and _LISTED.match(line.text) is not None
+    return (
+        (indented and ended)
+        or (short and ended and _NEW.match(line.text) is not None)
+        or outdented
+        or (_BULLET.match(line.text) is not None)
+    )
+
+
+_LISTED = re.compile(r"\[\d+\]|\d{1,3}\.\s|[A-Z][\w'’-]+,?\s")
+_NEW = re.compile(r"[A-Z0-9\[(“\"•]")
+_BULLET = re.compile(r"[•‣◦▪●–]\s|\[\d+\]\s")
+
+
+def _heading_level(line: Line, body: float) -> int:
+    """The level of a heading (from 1); 0 if the line is not a heading."""
+    text = line.text
+    if len(text) > 120 or not re.search(r"[^\W\d_]{3}", text) or _CAPTION.match(text):
+        return 0
+    if _NAMED.fullmatch(text):
+        return 1 if text[0].isupper() or text[0].isdigit() else 0
+    if _NUMBERED.match(text) and text.isupper():
+        return _depth(text)
+    if not (line.bold or line.size > 1.08 * body) or text.endswith((".", ",", ";")) or line.size < 0.9 * body:
+        return 0
+    if _NUMBERED.match(text):
+        return _depth(text)
+    if line.size <= 1.08 * body or not text[0].isupper() or not _WORDS.fullmatch(text):
+        return 0
+    return 2 if line.size < 1.15 * body else 1
+
+
+def _depth(text: str) -> int:
+    """The level of a numbered heading: 2 for 2.1."""
+    numbered = _NUMBERED.match(text)
+    return next(number for number in numbered.groups() if number).count(".") + 1 if numbered else 0
+
+
+def _joined(paragraphs: list[Paragraph]) -> list[Paragraph]:
+    """Join paragraphs that a column, page or figure divides, and headings of two lines."""
+    found: list[Paragraph] = []
+    for each in paragraphs:
+        open_one = next((p for p in found[:-8:-1] if p.kind == "body" and not p.level), None)
+        if each.kind == "body" and not each.level and each.goes_on and open_one and not open_one.is_finished:
+            if abs(open_one.lines[-1].size - each.lines[0].size) < 0.1 * each.lines[0].size:
+                open_one.lines += each.lines
+                continue
+        last = found[-1] if found else None
+        if (
+            last
+            and last.level
+            and each.level
+            and each.lines[0].page == last.lines[-1].page
+            and not _NUMBERED.match(each.text)
+        ):
+            near = 0 < each.lines[0].top - last.lines[-1].top < 2 * each.lines[0].size
+            if (
+                near
+                and each.lines[0].size == last.lines[-1].size
+                and not _NAMED.fullmatch(last.text)
+                and not _NAMED.fullmatch(each.text)
+            ):
+                last.lines += each.lines
+                continue
+        found.append(each)
+    return found

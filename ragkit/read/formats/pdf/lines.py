@@ -1,0 +1,152 @@
+"""The lines of a PDF's pages, each with its box on the page and its type."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from ragkit.errors import LoadError
+
+
+@dataclass
+class Line:
+    """Characters side by side, and the box (in points from the page's top left corner) that they fill."""
+
+    text: str
+    page: int
+    left: float
+    top: float
+    right: float
+    bottom: float
+    size: float
+    bold: bool = False
+    hyphen: bool = False
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        return round(self.left), round(self.top), round(self.right), round(self.bottom)
+
+
+@dataclass
+class Page:
+    number: int
+    width: float
+    height: float
+    lines: list[Line]
+    turned: list[str] = field(default_factory=list)
+    """Text that stands on its side, as arXiv's stamp does."""
+
+
+_LIGATURES = str.maketrans(
+    {
+        "ﬀ": "ff",
+        "ﬁ": "fi",
+        "ﬂ": "fl",
+        "ﬃ": "ffi",
+        "ﬄ": "ffl",
+        "ﬅ": "st",
+        "ﬆ": "st",
+        "\u00a0": " ",
+        "\u00ad": "",
+    }
+)
+_HYPHENS = ("\u0002", "\ufffe", "\u00ad")
+_COLUMN_GAP = 2.5  # times the size of the type: the next character beyond this gap begins another line, as in the next column
+_TURNED = 0.2  # radians; text at a larger angle stands on its side
+
+
+def page_of(number: int, pdf: Any) -> Page:
+    import pypdfium2
+
+    try:
+        page = pdf[number]
+        width, height = page.get_size()
+        lines, turned = _lines(number + 1, page)
+    except pypdfium2.PdfiumError:
+        raise LoadError(f"page {number + 1} is damaged") from None
+    return Page(number + 1, width, height, lines, turned)
+
+
+def _lines(number: int, page: Any) -> tuple[list[Line], list[str]]:
+    """The lines of a page in the order in which the file writes them, and those that stand on their side."""
+    import ctypes
+
+    import pypdfium2.raw as pdfium
+
+    left_of_page, _, _, top_of_page = page.get_bbox()
+    text = page.get_textpage()
+    handle = text.raw
+    left, right, bottom, top = (ctypes.c_double() for _ in range(4))
+    lines: list[Line] = []
+    turned: list[str] = []
+    characters: list[str] = []
+    boxes: list[tuple[float, float, float, float, float]] = []
+    first = unreadable = 0
+
+    def finish(hyphen: bool) -> None:
+        words = "".join(characters).translate(_LIGATURES)
+        words = " ".join("".join(c for c in words if c.isprintable() or c.isspace()).split())
+        if words and boxes and 2 * unreadable < len(boxes):
+            if abs((pdfium.FPDFText_GetCharAngle(handle, first) + 3.1416) % 6.2832 - 3.1416) > _TURNED:
+                turned.append(words)
+            else:
+                tallest = [b for b in boxes if b[4] >= max(b[4] for b in boxes) * 0.6]
+                lines.append(
+                    Line(
+                        words, number, min(b[0] for b in boxes), min(b[1] for b in tallest), max(b[2] for b in boxes),
+                        max(b[3] for b in tallest), round(median(b[4] for b in boxes), 1), _is_bold(handle, first), hyphen,
+                    )
+                )  # fmt: skip
+        characters.clear()
+        boxes.clear()
+
+    for at in range(text.count_chars()):
+        code = pdfium.FPDFText_GetUnicode(handle, at)
+        character = chr(code) if code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd"
+        if character in "\r\n":
+            finish(False)
+            continue
+        if character in _HYPHENS:
+            finish(True)
+            continue
+        if character.isspace():
+            characters.append(" ")
+            continue
+        pdfium.FPDFText_GetCharBox(handle, at, left, right, bottom, top)
+        size = pdfium.FPDFText_GetFontSize(handle, at)
+        size = size if size > 1.5 else max(top.value - bottom.value, 1.0)  # scaled type reports a size of 1
+        box = (
+            left.value - left_of_page,
+            top_of_page - top.value,
+            right.value - left_of_page,
+            top_of_page - bottom.value,
+            size,
+        )
+        if boxes and (box[0] - boxes[-1][2] > _COLUMN_GAP * size or box[0] < boxes[-1][0] - 4 * size):
+            finish(False)
+        if not boxes:
+            first, unreadable = at, 0
+        unreadable += pdfium.FPDFText_HasUnicodeMapError(handle, at) == 1
+        characters.append(character)
+        boxes.append(box)
+    finish(False)
+    text.close()
+    return lines, turned
+
+
+def _is_bold(handle: Any, at: int) -> bool:
+    import ctypes
+
+    import pypdfium2.raw as pdfium
+
+    if pdfium.FPDFText_GetFontWeight(handle, at) >= 600:
+        return True
+    name = ctypes.create_string_buffer(128)
+    pdfium.FPDFText_GetFontInfo(handle, at, name, 128, ctypes.c_int())
+    return bool(
+        re.search(
+            rb"bold|black|heavy|[-+]?(?:CMBX|NimbusRomNo9L-Medi|\w*-Medi\b|SFBX)", name.value, re.IGNORECASE
+        )
+    )
