@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -16,13 +15,25 @@ from pydantic import PositiveFloat
 from ragkit import policy
 from ragkit.answer import Answer
 from ragkit.config import components
+from ragkit.config.spec import rebound
 from ragkit.corpus import Corpus
-from ragkit.document import Span, facts_of, score_of, scored, scores_of, searchable, span_of
+from ragkit.document import (
+    Span,
+    facts_of,
+    key_of,
+    led_to,
+    score_of,
+    scored,
+    scores_of,
+    searchable,
+    span_of,
+)
 from ragkit.errors import DeadlinePassed
 from ragkit.flow import Flow, Pipeline, Reached, call, emit, gather, overhear, within
 from ragkit.fuse import Fusion, MinMaxFusion, Ranking
 from ragkit.gate import Gate, Relevance, support
 from ragkit.generate import Generator
+from ragkit.index import Snapshot
 from ragkit.policy import Policy
 from ragkit.retrieve import FilteredRetriever
 from ragkit.rewrite import QueryRewriter
@@ -33,17 +44,17 @@ from ragkit.where import Where, both, parse
 
 T = TypeVar("T")
 
+_TRIES = 3  # searches for one question, while papers that are found are being replaced
+
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, of which corpus, after which messages (oldest first), and of which passages (all, if None)."""
+    """What is asked, of which state of a corpus, after which messages (oldest first), and of which passages (all, if None)."""
 
-    corpus: Corpus
+    snapshot: Snapshot
     text: str
     history: Sequence[BaseMessage] = ()
     where: Where | None = None
-    refresh: Callable[[], bool] = lambda: False  # opens newer generations of the indexes; were there any?
-    opening: AbstractContextManager[object] = nullcontext()  # held while they are opened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,23 +217,29 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         queries = [given.text]
         for rewriter in self.rewrite:
             queries = yield from rewriter.flow(queries, given.history)
-        among = (yield from call("filter", given.corpus.matching, given.where)) if given.where else None
-        with given.opening:  # so that all search the same state of their indexes
-            retrievers = [_kept_to(among, retriever) for retriever in self.retrieve]
+        snapshot = given.snapshot
+        for _ in range(_TRIES):
+            fused = yield from self._fused(snapshot, queries, given.where)
+            passages = yield from call("read", read, snapshot.corpus, fused)
+            newest = snapshot if len(passages) == len(fused) else snapshot.newest()
+            if newest is snapshot:
+                break
+            snapshot = newest  # of a paper that was replaced meanwhile
+        if given.where:  # a retriever of another make knows nothing of the filter
+            passages = [passage for passage in passages if given.where.matches(facts_of(passage.metadata))]
+        yield from emit(Reached("found", passages))
+        return queries[0], passages
+
+    def _fused(self, snapshot: Snapshot, queries: Sequence[str], where: Where | None) -> Flow[list[Document]]:
+        among = (yield from call("filter", snapshot.corpus.matching, where)) if where else None
+        retrievers = [_bound(retriever, snapshot, among) for retriever in self.retrieve]
         asked = [(retriever, query) for query in queries for retriever in retrievers]
         found = yield from _found(asked)
         rankings = [
             Ranking(label(retriever), documents)
             for (retriever, _), documents in zip(asked, found, strict=True)
         ]
-        fused = yield from call("fuse", self.fuse.fuse, rankings)
-        passages = yield from call("read", read, given.corpus, fused)
-        if len(passages) < len(fused) and given.refresh():  # of a paper that was replaced meanwhile
-            return (yield from self.search(given))
-        if given.where:  # a retriever of another make knows nothing of the filter
-            passages = [passage for passage in passages if given.where.matches(facts_of(passage.metadata))]
-        yield from emit(Reached("found", passages))
-        return queries[0], passages
+        return (yield from call("fuse", self.fuse.fuse, rankings))
 
 
 def _refined(
@@ -258,8 +275,11 @@ def _found(asked: Sequence[tuple[BaseRetriever, str]]) -> Flow[list[list[Documen
     return found
 
 
-def _kept_to(among: frozenset[str] | None, retriever: BaseRetriever) -> BaseRetriever:
-    return retriever.within(among) if isinstance(retriever, FilteredRetriever) else retriever
+def _bound(retriever: BaseRetriever, snapshot: Snapshot, among: frozenset[str] | None) -> BaseRetriever:
+    """*retriever*, and those inside it, over the indexes of *snapshot*."""
+    return rebound(
+        retriever, lambda part: part.over(snapshot, among) if isinstance(part, FilteredRetriever) else part
+    )
 
 
 def label(retriever: BaseRetriever) -> str:
@@ -277,6 +297,8 @@ def read(corpus: Corpus, hits: Sequence[Document]) -> list[Document]:
     read = []
     for found in hits:
         if passage := known.get(str(found.id)):
+            key = corpus.key(str(found.id), key_of(found)) if key_of(found) else None
+            passage = led_to(passage, key) if key else passage
             read.append(scored(passage, score_of(found), scores_of(found)))
         elif found.page_content and "document_id" not in found.metadata:
             read.append(found)

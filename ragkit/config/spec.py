@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, SecretStr, TypeAdapter, ValidationError
 
 from ragkit.config import components
 from ragkit.where import Where
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,3 +235,22 @@ def parts_of(value: Any) -> Iterator[Any]:
             seen.add(id(each))
             yield each
             waiting = [*(getattr(each, name, None) for name in components.parameters(maker)), *waiting]
+
+
+def rebound(value: T, bind: Callable[[Any], Any]) -> T:
+    """*value* with what *bind* makes of each component inside it; what holds one that changes is copied, and no constructor called."""
+    if isinstance(value, list | tuple):
+        parts = [rebound(each, bind) for each in value]
+        same = all(new is old for new, old in zip(parts, value, strict=True))
+        return value if same else cast(T, type(value)(parts))
+    maker: components.Maker = type(value)
+    if not (components.is_ours(maker) or components.is_slot(maker)):
+        return value
+    inside = {name: getattr(value, name, None) for name in components.parameters(maker)}
+    changed = {name: new for name, old in inside.items() if (new := rebound(old, bind)) is not old}
+    bound = bind(value)
+    if changed and bound is value:
+        bound = copy.copy(value)
+    for name, new in changed.items():
+        object.__setattr__(bound, name, new)
+    return cast(T, bound)
