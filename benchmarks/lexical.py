@@ -7,7 +7,6 @@ Every other query of a collection is for choosing, the others for reporting.
 
 from __future__ import annotations
 
-import functools
 import sys
 import tempfile
 from collections import Counter
@@ -30,8 +29,8 @@ from ragkit.evaluate.run import Configuration, Settings, evaluate
 from ragkit.evaluate.statistics import difference
 from ragkit.fuse import MinMaxFusion
 from ragkit.generate.extractive import ExtractiveGenerator
-from ragkit.index.bm25 import TantivyIndex
-from ragkit.index.flat import FlatStore
+from ragkit.index.bm25 import Bm25Index
+from ragkit.index.flat import FlatIndex
 from ragkit.ingest import IngestPipeline
 from ragkit.models.embeddings import SentenceTransformersEmbeddings
 from ragkit.retrieve import DenseRetriever, LexicalRetriever
@@ -41,11 +40,10 @@ BASE = "stems, no stop words (default)"
 
 
 @dataclass(frozen=True)
-class EveryWordIndex(TantivyIndex):
+class EveryWordIndex(Bm25Index):
     """Stems, stop words among them."""
 
-    @functools.cached_property
-    def _analyzer(self) -> Any:
+    def analyzer(self) -> Any:
         import tantivy
 
         builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple()).filter(tantivy.Filter.lowercase())
@@ -53,21 +51,15 @@ class EveryWordIndex(TantivyIndex):
 
 
 VARIANTS = {
-    BASE: TantivyIndex(),
+    BASE: Bm25Index(),
     "stems, stop words too": EveryWordIndex(),
-    "words as they are": TantivyIndex(language="none"),
-    "title + 0.25": TantivyIndex(title_weight=0.25),
-    "title + 0.5": TantivyIndex(title_weight=0.5),
-    "title + 1": TantivyIndex(title_weight=1.0),
-    "phrases + 0.1": TantivyIndex(phrase_weight=0.1),
-    "phrases + 0.25": TantivyIndex(phrase_weight=0.25),
-    "phrases + 0.5": TantivyIndex(phrase_weight=0.5),
+    "words as they are": Bm25Index(language="none"),
 }
 
 
 def variants() -> list[Configuration]:
     """Each variant alone and fused with the dense part, over the same vectors."""
-    dense = FlatStore(embed=SentenceTransformersEmbeddings())
+    dense = FlatIndex(embed=SentenceTransformersEmbeddings())
     fusion = MinMaxFusion(weights={"dense": 0.6, "lexical": 0.4})
     found = []
     for name, index in VARIANTS.items():

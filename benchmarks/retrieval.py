@@ -23,8 +23,8 @@ from ragkit.evaluate.evaluation import Evaluation
 from ragkit.evaluate.run import Configuration, Settings, evaluate
 from ragkit.fuse import Fusion, MinMaxFusion, ReciprocalRankFusion
 from ragkit.generate.extractive import ExtractiveGenerator
-from ragkit.index.bm25 import TantivyIndex
-from ragkit.index.flat import FlatStore
+from ragkit.index.bm25 import Bm25Index
+from ragkit.index.flat import FlatIndex
 from ragkit.ingest import IngestPipeline
 from ragkit.models.embeddings import SentenceTransformersEmbeddings
 from ragkit.retrieve import DenseRetriever, LexicalRetriever
@@ -35,7 +35,7 @@ MEASURE = "ndcg@10"
 
 
 def configurations() -> list[Configuration]:
-    dense, words = FlatStore(embed=SentenceTransformersEmbeddings()), TantivyIndex()
+    dense, words = FlatIndex(embed=SentenceTransformersEmbeddings()), Bm25Index()
     ingest = IngestPipeline(chunk=SentenceChunker(), index=[dense, words])
     by_dense, by_words = DenseRetriever(store=dense, k=100), LexicalRetriever(index=words, k=100)
     ways: dict[str, tuple[list[DenseRetriever | LexicalRetriever], Fusion]] = {

@@ -22,16 +22,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
 from benchmarks.plot import panels
 from benchmarks.table import ROOT, markdown
-from ragkit.index import Index
-from ragkit.index.bm25 import TantivyIndex
-from ragkit.index.chroma import ChromaStore
-from ragkit.index.flat import FlatStore
+from ragkit.document import Key, passage_id
+from ragkit.index import Place
+from ragkit.index.bm25 import Bm25Index
+from ragkit.index.chroma import ChromaIndex
+from ragkit.index.flat import FlatIndex
 
 Vectors = NDArray[np.float32]
 
@@ -56,7 +56,7 @@ class Prepared(Embeddings):
         raise NotImplementedError("the vectors are given")
 
 
-def batches(size: int) -> Iterator[tuple[list[Document], Vectors]]:
+def batches(size: int) -> Iterator[tuple[list[Key], Vectors]]:
     """Passages and their vectors; the same for the same size."""
     chance = np.random.default_rng(size)
     centres = chance.standard_normal((max(size // 200, 50), DIMENSIONS), dtype=np.float32)
@@ -67,15 +67,8 @@ def batches(size: int) -> Iterator[tuple[list[Document], Vectors]]:
             (number, DIMENSIONS), dtype=np.float32
         )
         drawn = words[np.minimum(chance.zipf(1.2, (number, 60)) - 1, len(words) - 1)]
-        passages = [
-            Document(
-                id=f"{first + i:020d}",
-                page_content=" ".join(row),
-                metadata={"document_id": f"p{first + i}", "start": 0, "end": 1},
-            )
-            for i, row in enumerate(drawn)
-        ]
-        yield passages, vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        keys = [Key(passage_id(str(first + i), 0, 1), 0, " ".join(row)) for i, row in enumerate(drawn)]
+        yield keys, vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def measure(name: str, size: int, folder: Path) -> dict[str, Any]:
@@ -84,40 +77,41 @@ def measure(name: str, size: int, folder: Path) -> dict[str, Any]:
     queries = np.empty((QUERIES, DIMENSIONS), dtype=np.float32)
     words: list[str] = []
     index: Any = (
-        {"flat": FlatStore, "chroma": ChromaStore}[name](embed=Prepared(queries))
+        {"flat": FlatIndex, "chroma": ChromaIndex}[name](embed=Prepared(queries))
         if name != "bm25"
-        else TantivyIndex()
+        else Bm25Index()
     )
-    index.attach(folder)
-    index.begin(1, of_this=False)
+    place = Place(folder, 1)
+    builder = index.build(None, place)
     spent = 0.0
-    for number, (passages, vectors) in enumerate(batches(size)):
+    for number, (keys, vectors) in enumerate(batches(size)):
         if number == 0:
-            asked = chance.integers(0, len(passages), QUERIES)
+            asked = chance.integers(0, len(keys), QUERIES)
             queries[:] = vectors[asked] + 0.02 * chance.standard_normal(
                 (QUERIES, DIMENSIONS), dtype=np.float32
             )
             queries /= np.linalg.norm(queries, axis=1, keepdims=True)
-            words = [" ".join(passages[int(i)].page_content.split()[:8]) for i in asked]
+            words = [" ".join(keys[int(i)].text.split()[:8]) for i in asked]
         started = time.perf_counter()
-        index.add_passages(passages) if name == "bm25" else index.add_vectors(passages, vectors)
+        builder.add(keys, vectors)
         spent += time.perf_counter() - started
     started = time.perf_counter()
-    index.seal()
+    builder.seal()
     spent += time.perf_counter() - started
-    among = frozenset(f"{i:020d}" for i in range(0, size, FILTERED))
+    among = frozenset(passage_id(str(i), 0, 1) for i in range(0, size, FILTERED))
     started = time.perf_counter()
     asked_words = words if name == "bm25" else [str(i) for i in range(QUERIES)]
-    found = [_search(index, query, None) for query in asked_words[:1]]
+    searcher = index.open(place)
+    searcher.search(asked_words[0], 50)
     opened = time.perf_counter() - started
     times, filtered = [], []
     found = []
     for query in asked_words:
         started = time.perf_counter()
-        found.append(_search(index, query, None))
+        found.append([hit.passage for hit in searcher.search(query, 50)])
         times.append(time.perf_counter() - started)
         started = time.perf_counter()
-        _search(index, query, among)
+        searcher.search(query, 50, among)
         filtered.append(time.perf_counter() - started)
     return {
         "store": name,
@@ -132,23 +126,16 @@ def measure(name: str, size: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def _search(index: Index, query: str, among: frozenset[str] | None) -> list[str]:
-    if isinstance(index, TantivyIndex):
-        return [identity for identity, _ in index.search(query, 50, among)]
-    assert isinstance(index, FlatStore | ChromaStore)
-    return [identity for identity, _ in index.nearest(query, 50, among)]
-
-
 def _recall(size: int, queries: Vectors, found: list[list[str]]) -> float:
     """The share of the exact first 10 that is among the first 10 found."""
     best: list[list[tuple[float, str]]] = [[] for _ in queries]
-    for passages, vectors in batches(size):
+    for keys, vectors in batches(size):
         scores = vectors @ queries.T
         for q, column in enumerate(scores.T):
             top = np.argsort(-column)[:10]
-            best[q] = sorted(
-                [*best[q], *((float(column[i]), str(passages[i].id)) for i in top)], reverse=True
-            )[:10]
+            best[q] = sorted([*best[q], *((float(column[i]), keys[i].passage) for i in top)], reverse=True)[
+                :10
+            ]
     shared = [len({i for _, i in exact} & set(own[:10])) / 10 for exact, own in zip(best, found, strict=True)]
     return statistics.mean(shared)
 

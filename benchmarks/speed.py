@@ -22,7 +22,7 @@ from benchmarks.answers import questions
 from benchmarks.encode import abstracts
 from benchmarks.table import ROOT, SHARED, markdown
 from ragkit.document import searchable
-from ragkit.index import LexicalIndex, VectorIndex
+from ragkit.index import Index, LexicalIndex, VectorIndex
 
 PEG = "How many in-batch negatives does PEG train with?"
 
@@ -88,7 +88,7 @@ def ingest(papers: int, folder: Path) -> list[object]:
     assert isinstance(store, VectorIndex)
     store.embed.embed_query("loads the model")
     whole = seconds(lambda: rag.ingest(folder / "abstracts.jsonl"))
-    held = rag.corpus.held(rag.ingest_pipeline.name_of(store))
+    held = list(rag.corpus.held(rag.ingest_pipeline.name_of(store)))
     passages = [searchable(p) for p in rag.corpus.passages(held).values()]
     alone = seconds(lambda: store.embed.embed_documents(passages))
     what = f"ingest of {rag.corpus.counts().documents:,} abstracts ({len(passages):,} passages)"
@@ -102,12 +102,13 @@ def warm(rag: ragkit.Rag, name: str) -> list[object]:
     assert isinstance(words, LexicalIndex)
     asked = [case.question for case in questions(None).cases][:100]
     rag.search("opens the indexes")
+    dense, lexical = (rag.snapshot().searcher(index) for index in (store, words))
     whole: list[float] = []
     nearest: list[float] = []
     matching: list[float] = []
     for question in asked:  # in turn, so that both sides see the same machine
-        nearest.append(seconds(partial(store.nearest, question, 100)))
-        matching.append(seconds(partial(words.search, question, 100)))
+        nearest.append(seconds(partial(dense.search, question, 100)))
+        matching.append(seconds(partial(lexical.search, question, 100)))
         whole.append(seconds(partial(rag.search, question)))
     raw, found = statistics.median(nearest) + statistics.median(matching), statistics.median(whole)
     return [
@@ -116,6 +117,12 @@ def warm(rag: ragkit.Rag, name: str) -> list[object]:
         f"encode + {name} + tantivy {1000 * raw:.1f} ms",
         f"{found / raw:.2f}",
     ]
+
+
+def folder_of(rag: ragkit.Rag, index: Index) -> Path:
+    """The files of the generation that is searched."""
+    generation = rag.corpus.published()[rag.ingest_pipeline.name_of(index)][1]
+    return rag.ingest_pipeline.place(rag.corpus, index, generation).folder
 
 
 def cold(rag: ragkit.Rag, folder: Path) -> list[object]:
@@ -131,8 +138,8 @@ def cold(rag: ragkit.Rag, folder: Path) -> list[object]:
     converted = embeddings.folder_of(hub.files("all-MiniLM-L6-v2"))
     paths = [
         converted,
-        store.folder / "vectors.f32",
-        words.folder,
+        next(folder_of(rag, store).glob("*.f32")),
+        folder_of(rag, words),
         rag.corpus.directory / "corpus.sqlite",
         folder / "texts.json",
     ]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, NamedTuple, TypeVar
@@ -16,13 +15,26 @@ from pydantic import PositiveFloat
 from ragkit import policy
 from ragkit.answer import Answer
 from ragkit.config import components
+from ragkit.config.spec import rebound
 from ragkit.corpus import Corpus
-from ragkit.document import Span, facts_of, relevance_of, score_of, scored, scores_of, searchable, span_of
+from ragkit.document import (
+    Span,
+    facts_of,
+    key_of,
+    led_to,
+    relevance_of,
+    score_of,
+    scored,
+    scores_of,
+    searchable,
+    span_of,
+)
 from ragkit.errors import DeadlinePassed
 from ragkit.flow import Flow, Pipeline, StateReached, before, call, emit, gather
 from ragkit.fuse import Fusion, MinMaxFusion, Ranking
 from ragkit.gate import Gate, Relevance, support
 from ragkit.generate import Generator
+from ragkit.index import Snapshot
 from ragkit.policy import Policy
 from ragkit.retrieve import FilteredRetriever
 from ragkit.rewrite import QueryRewriter
@@ -33,18 +45,16 @@ from ragkit.where import Where, both, parse
 
 T = TypeVar("T")
 
-_TRIES = 3  # searches of one question while papers that it finds are being replaced
+_TRIES = 3  # searches for one question, while papers that are found are being replaced
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, of which corpus, and of which passages (all, if None)."""
+    """What is asked, of which state of a corpus, and of which passages (all, if None)."""
 
-    corpus: Corpus
+    snapshot: Snapshot
     asked: Asked
     where: Where | None = None
-    refresh: Callable[[], bool] = lambda: False  # opens newer generations of the indexes; were there any?
-    opening: AbstractContextManager[object] = nullcontext()  # held while they are opened
 
 
 @dataclass(frozen=True)
@@ -192,21 +202,24 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         asked = question.asked
         for rewriter in self.rewrite:
             asked = yield from rewriter.flow(asked)
-        among = (
-            (yield from call("filter", question.corpus.matching, question.where)) if question.where else None
-        )
+        snapshot = question.snapshot
         for _ in range(_TRIES):
-            with question.opening:  # so that all search the same state of their indexes
-                retrievers = [_kept_to(among, retriever) for retriever in self.retrieve]
-            rankings = yield from _rankings(retrievers, asked)
-            fused = yield from call("fuse", self.fuse.fuse, rankings)
-            passages = yield from call("read", read, question.corpus, fused)
-            if len(passages) == len(fused) or not question.refresh():
-                break  # else a paper was replaced meanwhile
+            fused = yield from self._fused(snapshot, asked, question.where)
+            passages = yield from call("read", read, snapshot.corpus, fused)
+            newest = snapshot if len(passages) == len(fused) else snapshot.newest()
+            if newest is snapshot:
+                break
+            snapshot = newest  # a paper was replaced meanwhile
         if question.where:  # a retriever of another make knows nothing of the filter
             passages = [p for p in passages if question.where.matches(facts_of(p.metadata))]
         yield from emit(StateReached("found", passages))
         return asked, passages
+
+    def _fused(self, snapshot: Snapshot, asked: Asked, where: Where | None) -> Flow[list[Document]]:
+        among = (yield from call("filter", snapshot.corpus.matching, where)) if where else None
+        retrievers = [_bound(retriever, snapshot, among) for retriever in self.retrieve]
+        rankings = yield from _rankings(retrievers, asked)
+        return (yield from call("fuse", self.fuse.fuse, rankings))
 
     def ranking(self, question: Question) -> Flow[list[Document]]:
         """Every passage found, best first: what the refiners keep (whole or in part) as they score it, then the rest."""
@@ -294,8 +307,11 @@ def _rankings(retrievers: Sequence[BaseRetriever], asked: Asked) -> Flow[list[Ra
     return rankings
 
 
-def _kept_to(among: frozenset[str] | None, retriever: BaseRetriever) -> BaseRetriever:
-    return retriever.within(among) if isinstance(retriever, FilteredRetriever) else retriever
+def _bound(retriever: BaseRetriever, snapshot: Snapshot, among: frozenset[str] | None) -> BaseRetriever:
+    """*retriever*, and those inside it, over the indexes of *snapshot*."""
+    return rebound(
+        retriever, lambda part: part.over(snapshot, among) if isinstance(part, FilteredRetriever) else part
+    )
 
 
 def label(retriever: BaseRetriever) -> str:
@@ -313,6 +329,8 @@ def read(corpus: Corpus, hits: Sequence[Document]) -> list[Document]:
     read = []
     for found in hits:
         if passage := known.get(str(found.id)):
+            key = corpus.key(str(found.id), key_of(found)) if key_of(found) else None
+            passage = led_to(passage, key) if key else passage
             read.append(scored(passage, score_of(found), scores_of(found)))
         elif found.page_content and "document_id" not in found.metadata:
             read.append(found)

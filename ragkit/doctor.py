@@ -8,8 +8,9 @@ from typing import Any
 from langchain_core.vectorstores import VectorStore
 from pydantic import BaseModel, ConfigDict
 
+from ragkit.errors import CorpusError
 from ragkit.index import Index
-from ragkit.rag import Rag
+from ragkit.rag import Rag, empty
 
 
 class IndexHealth(BaseModel):
@@ -22,6 +23,9 @@ class IndexHealth(BaseModel):
     tracked: int
     present: int | None
     problem: str | None = None
+
+    def having(self, problem: str | None, present: int | None = 0) -> IndexHealth:
+        return self.model_copy(update={"problem": problem, "present": present})
 
 
 class Diagnosis(BaseModel):
@@ -56,38 +60,28 @@ def repair(rag: Rag) -> Diagnosis:
 
 
 def _examine_index(rag: Rag, index: VectorStore | Index) -> IndexHealth:
-    pipeline = rag.ingest_pipeline
-    name = pipeline.name_of(index)
-    tracked = set(rag.corpus.held(name))
-    waiting, surplus = pipeline.backlog(rag.corpus, index)
-    wanted = len(tracked) + len(waiting) - len(surplus)
-    if rag.corpus.index_fingerprint(name) is None:
-        return IndexHealth(
-            name=name,
-            wanted=wanted,
-            tracked=0,
-            present=0,
-            problem="not built for this configuration; run `ragkit ingest`",
-        )
+    pipeline, corpus = rag.ingest_pipeline, rag.corpus
+    name, holding = pipeline.name_of(index), pipeline.holding(index)
+    tracked, waiting, surplus = (
+        corpus.count_held(name),
+        corpus.count_missing(holding),
+        corpus.count_surplus(name),
+    )
+    health = IndexHealth(name=name, wanted=tracked + waiting - surplus, tracked=tracked, present=0)
+    if corpus.index_fingerprint(name) is None:
+        return health.having("not built for this configuration; run `ragkit ingest`")
     if not isinstance(index, Index):
-        return IndexHealth(name=name, wanted=wanted, tracked=len(tracked), present=None)
-    index.use(rag.corpus.published()[name][1])
-    if not index.is_sound():
-        return IndexHealth(
-            name=name,
-            wanted=wanted,
-            tracked=len(tracked),
-            present=0,
-            problem="its files are damaged; run `ragkit doctor --repair`",
-        )
+        problem = None if pipeline.holds(corpus, index) else empty(tracked)
+        return health.having(problem, present=0 if problem else None)
     try:
-        present = index.ids()
+        lost, unknown = rag.differing(index)
+    except CorpusError as damaged:
+        return health.having(str(damaged))
     except Exception as error:  # whatever a damaged index raises is a finding
-        unreadable = f"cannot be read ({type(error).__name__}); run `ragkit doctor --repair`"
-        return IndexHealth(name=name, wanted=wanted, tracked=len(tracked), present=0, problem=unreadable)
-    problem: str | None = None
-    if present != tracked:
-        problem = f"{len(tracked - present)} passages lost, {len(present - tracked)} unknown; run `ragkit doctor --repair`"
+        return health.having(f"cannot be read ({type(error).__name__}); run `ragkit doctor --repair`")
+    problem = None
+    if lost or unknown:
+        problem = f"{lost} passages lost, {unknown} unknown; run `ragkit doctor --repair`"
     elif waiting or surplus:
-        problem = f"an ingest was cut short: {len(waiting)} passages to add, {len(surplus)} to drop; run `ragkit ingest` (no path is needed)"
-    return IndexHealth(name=name, wanted=wanted, tracked=len(tracked), present=len(present), problem=problem)
+        problem = f"an ingest was cut short: {waiting} passages to add, {surplus} to drop; run `ragkit ingest` (no path is needed)"
+    return health.having(problem, present=tracked - lost + unknown)

@@ -7,6 +7,7 @@ A paper and a passage are both LangChain `Document`s.  A paper's `page_content` 
     start, end    characters in its text  section  the headings above it, outermost first
     kind          abstract, body, caption, table or references, where the paper's format tells them apart
     score         the latest score        scores   {retriever: score as the retriever gave it}
+    via           the key that led to it, where that is not the default one: {"kind", "text"}
     sources       the files that list the paper, and where in them its text stands: [{"uri", "start", "end"}] where the
                   text is a piece of the file as it is; else "map" has a row for each piece of the text, with its place in
                   the text, its place in the file, and its length in both, and which of the "files" beside the first it
@@ -24,6 +25,7 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from pathlib import PurePath
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from langchain_core.documents import Document
 
@@ -52,14 +54,36 @@ class Stretch(NamedTuple):
     kind: str = ""
 
 
+class Key(NamedTuple):
+    """What a passage is found by: of key 0, which every passage has, the text is `searchable(passage)`."""
+
+    passage: str
+    n: int
+    text: str
+    kind: str = ""
+
+
 def digest(*parts: str) -> str:
     """A content hash: 20 hexadecimal digits, the same for the same parts everywhere and always."""
-    return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:20]
+    return _hash(*parts)[:20]
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def paper_id(paper: Document) -> str:
     """What a paper is called, from what identifies it and what it says."""
     return digest("paper", *identity_keys(paper), paper.page_content)
+
+
+def passage_id(document_id: str, start: int, end: int, chunker: str = "") -> str:
+    """What a passage is called, from what it is a part of: a UUID, since many vector stores take no other ids."""
+    return _uuid("chunk", document_id, chunker, str(start), str(end))
+
+
+def _uuid(*parts: str) -> str:
+    return str(UUID(_hash(*parts)[:32], version=5))
 
 
 def title_of(document: Document) -> str:
@@ -155,7 +179,7 @@ def span_of(passage: Document) -> Span:
 def passage(paper: Document, start: int, end: int, chunker: str = "", /, **metadata: Any) -> Document:
     """The part `[start:end]` of *paper*; *metadata* (such as `section`) is added."""
     return Document(
-        id=digest("chunk", str(paper.id), chunker, str(start), str(end)),
+        id=passage_id(str(paper.id), start, end, chunker),
         page_content=paper.page_content[start:end],
         metadata={**metadata, "document_id": paper.id, "title": title_of(paper), "start": start, "end": end},
     )
@@ -167,7 +191,7 @@ def excerpt(passage: Document, start: int, end: int) -> Document:
     if (start, end) == (whole.start, whole.end):
         return passage
     return Document(
-        id=digest("chunk", whole.document_id, "", str(start), str(end)),
+        id=passage_id(whole.document_id, start, end),
         page_content=passage.page_content[start - whole.start : end - whole.start],
         metadata={**passage.metadata, "document_id": whole.document_id, "start": start, "end": end},
     )
@@ -187,18 +211,32 @@ def above(passage: Document) -> str:
     )
 
 
-def entry(passage: Document) -> Document:
-    """A passage as an index of another make holds it: what is searched, and the id of its paper."""
-    return Document(
-        id=passage.id,
-        page_content=searchable(passage),
-        metadata={"document_id": passage.metadata["document_id"]},
+def entry(key: Key, document_id: str) -> Document:
+    """A key as an index of another make holds it: the text, and which passage of which paper it leads to."""
+    led = {"document_id": document_id, "passage": key.passage, **({"key": key.n} if key.n else {})}
+    return Document(id=entry_id(key.passage, key.n), page_content=key.text, metadata=led)
+
+
+def entry_id(passage: str, n: int) -> str:
+    """What an index of another make calls a key: the default key is called like its passage."""
+    return _uuid("key", passage, str(n)) if n else passage
+
+
+def hit(identity: str, score: float, key: int = 0) -> Document:
+    """A retriever's answer: a passage named by its id, its text still to be read from the corpus, and the key that led to it."""
+    return Document(id=identity, page_content="", metadata={"score": score, **({"key": key} if key else {})})
+
+
+def key_of(found: Document) -> int:
+    """The number of the key by which a retriever found the passage."""
+    return int(found.metadata.get("key", 0))
+
+
+def led_to(passage: Document, key: Key) -> Document:
+    """*passage* as found by a key other than the default one, which its metadata name as `via`."""
+    return passage.model_copy(
+        update={"metadata": {**passage.metadata, "via": {"kind": key.kind, "text": key.text}}}
     )
-
-
-def hit(identity: str, score: float) -> Document:
-    """A retriever's answer: a passage named by its id, its text still to be read from the corpus."""
-    return Document(id=identity, page_content="", metadata={"score": score})
 
 
 def score_of(document: Document) -> float:

@@ -1,37 +1,44 @@
-"""Papers into the corpus: read, deduplicate, store, chunk, embed, index."""
+"""Papers into the corpus: read, deduplicate, store, chunk, write keys, embed, index."""
 
 from __future__ import annotations
 
 import errno
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import BaseDocumentTransformer, Document
+from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 from pydantic import BaseModel, ConfigDict
 
 from ragkit.chunk import check_splitter, chunker_of
 from ragkit.config import components
 from ragkit.config.spec import describe, identify
-from ragkit.corpus import Corpus, IndexState
-from ragkit.document import digest, entry, searchable
+from ragkit.corpus import Corpus
+from ragkit.corpus.ledger import Holding, IndexState, Passages
+from ragkit.corpus.vectors import CachedEmbeddings
+from ragkit.document import digest, searchable, span_of
 from ragkit.errors import CorpusError, LoadError, RagkitError
 from ragkit.flow import Flow, Pipeline, Progress, call, emit
-from ragkit.index import Index, LexicalIndex, VectorIndex
-from ragkit.models.embeddings import CachedEmbeddings, fingerprint_of
+from ragkit.index import Builder, Index, LexicalIndex, Place, VectorIndex, external
+from ragkit.keys import KeptReplies, KeyWriter
+from ragkit.models.embeddings import fingerprint_of
 from ragkit.read import PaperSource, source_of
 from ragkit.read.files import Files
 
 AnyIndex = VectorStore | Index
+T = TypeVar("T")
 
 log = logging.getLogger("ragkit")
 
-_AT_ONCE = 256  # passages that are embedded, indexed and marked together
+_AT_ONCE = (
+    256  # passages that are embedded, indexed and marked together, or a few more: papers are not parted
+)
 
 
 class Failure(BaseModel):
@@ -81,14 +88,15 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True)
 class IngestPipeline(Pipeline[Reading, IngestReport]):
-    """read -> deduplicate -> corpus -> chunk -> embed -> index.
+    """read -> deduplicate -> corpus -> chunk -> keys -> embed -> index.
 
     Every step asks the corpus what is still to be done, so an ingest that was cut short goes on where it stopped.
     """
 
     read: BaseLoader = Files()
     chunk: BaseDocumentTransformer
-    index: Sequence[VectorStore | LexicalIndex]
+    keys: Sequence[KeyWriter] = ()
+    index: Sequence[VectorStore | VectorIndex | LexicalIndex]
 
     def __post_init__(self) -> None:
         check_splitter(self.chunk)
@@ -103,8 +111,8 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
             corpus.forget_files(pruned)
             uris, failed = yield from self._read(corpus, source, found)
             yield from self._chunk(corpus)
-            encoded = 0
-            encoded += yield from self.fill(corpus)
+            yield from self._write_keys(corpus)
+            encoded = yield from self.fill(corpus)
             corpus.drop_orphans()
             counts = corpus.counts(uris)
         return IngestReport(
@@ -114,7 +122,7 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
             duplicates=counts.duplicates,
             variants=counts.variants,
             descriptions=counts.descriptions,
-            chunks=len(corpus.held(self.name_of(self.index[0]))) if self.index else counts.chunks,
+            chunks=corpus.count_held(self.name_of(self.index[0])) if self.index else counts.chunks,
             failed=tuple(failed),
             pruned=len(pruned),
             encoded=encoded,
@@ -155,117 +163,142 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
             corpus.put_chunks(self._chunker, papers, chunks)
         yield from emit(Progress("chunk", len(waiting), len(waiting)))
 
+    def _write_keys(self, corpus: Corpus) -> Flow[None]:
+        for writer, name in zip(self.keys, self._writers, strict=True):
+            total, done = corpus.count_unkeyed(self._chunker, name), 0
+            for some in _at_once(corpus.unkeyed(self._chunker, name)):
+                yield from emit(Progress("keys", done, total, writer.kind))
+                passages = list(corpus.passages(i for each in some for i in each.ids).values())
+                written = yield from writer.flow(passages, KeptReplies(corpus))
+                keys = zip((str(p.id) for p in passages), written, strict=True)
+                corpus.put_keys(self._chunker, name, writer.kind, [each.document for each in some], keys)
+                done += len(some)
+            yield from emit(Progress("keys", total, total, writer.kind))
+
     def fill(self, corpus: Corpus, damaged: Collection[str] = ()) -> Flow[int]:
         """Bring the indexes up to date, and build those *damaged* anew; return how many texts had to be embedded.
 
         Readers see all of them change at the same moment.
         """
-        encoded, states, written = 0, [], []
+        encoded, states = 0, []
         last = corpus.published()
+        number = max([time.time_ns() // 1_000_000, *(n + 1 for _, n in last.values())])  # never used before
         for index in self.index:
+            anew = self.name_of(index) in damaged
             if isinstance(index, Index):
-                twin = index.twin()  # this process may be searching with the index itself
-                state, more = yield from self._next_state(corpus, twin, self.name_of(index) in damaged)
-                if state:
-                    states.append(state)
-                    written.append(twin)
+                state, more = yield from self._next_state(corpus, index, number, anew)
+                states += [state] if state else []
             else:
-                more = yield from self._fill_foreign(corpus, index)
+                more = yield from self._fill_external(corpus, index, anew)
             encoded += more
         corpus.publish(states)
-        for twin in written:
-            twin.sweep(keep=[last.get(self.name_of(twin), ("", 0))[1], twin.generation])
+        for index in self.index:
+            if isinstance(index, Index) and self.name_of(index) in {state.holding.name for state in states}:
+                before = last.get(self.name_of(index), ("", 0))[1]
+                index.sweep(self.place(corpus, index, number).root, keep=[before, number])
         return encoded
 
-    def _next_state(self, corpus: Corpus, index: Index, anew: bool) -> Flow[tuple[IndexState | None, int]]:
+    def _next_state(
+        self, corpus: Corpus, index: Index, number: int, anew: bool
+    ) -> Flow[tuple[IndexState | None, int]]:
         """Make the next generation of an index, if it needs one.  One that cannot be written is built anew."""
-        name = self.name_of(index)
+        name, holding = self.name_of(index), self.holding(index)
         fingerprint, generation = corpus.published().get(name, ("", 0))
         anew = anew or fingerprint != made_with(index)
-        if not anew and not corpus.missing(name, self._chunker) and not corpus.surplus(name):
+        last = self.place(corpus, index, generation)
+        if not anew and not any(corpus.missing(holding)) and not any(corpus.surplus(name)):
             return None, 0
-        index.use(generation)
-        if not anew and not index.is_sound():
+        if not anew and not index.is_sound(last):
             log.warning("index %s is damaged and is built anew from the corpus", name)
             anew = True
+        place = self.place(corpus, index, number)
         try:
-            return (yield from self._fill(corpus, index, generation, anew))
+            try:
+                encoded = yield from self._built(corpus, index, None if anew else last, place)
+            except _BrokenIndex as broken:
+                if anew or _is_out_of_space(broken.__cause__):
+                    raise
+                log.warning(
+                    "index %s could not be written (%s) and is built anew from the corpus",
+                    name,
+                    broken.__cause__,
+                )
+                anew = True
+                encoded = yield from self._built(corpus, index, None, place)
         except _BrokenIndex as broken:
-            index.sweep(keep=[generation])
-            if anew or _is_out_of_space(broken.__cause__):
-                raise CorpusError(
-                    f"index {name} cannot be written: {broken.__cause__}; what was there before is intact"
-                ) from None
-            log.warning(
-                "index %s could not be written (%s) and is built anew from the corpus", name, broken.__cause__
-            )
-        try:
-            return (yield from self._fill(corpus, index, generation, anew=True))
-        except _BrokenIndex as broken:
-            index.sweep(keep=[generation])
+            index.sweep(place.root, keep=[generation])
             raise CorpusError(
                 f"index {name} cannot be written: {broken.__cause__}; what was there before is intact"
             ) from None
+        return IndexState(holding, made_with(index), number, anew), encoded
 
-    def _fill(
-        self, corpus: Corpus, index: Index, generation: int, anew: bool
-    ) -> Flow[tuple[IndexState, int]]:
+    def _built(self, corpus: Corpus, index: Index, last: Place | None, place: Place) -> Flow[int]:
+        """Build the generation at *place* from the *last* one, or from nothing; return how many texts had to be embedded."""
         name = self.name_of(index)
-        missing = corpus.missing("" if anew else name, self._chunker)
-        surplus = [] if anew else corpus.surplus(name)
-        index.use(generation)
-        new = max(generation + 1, time.time_ns() // 1_000_000)  # so that no folder's name is ever used again
-        yield from _written(index, index.begin, new, not anew)
-        encoded = 0
-        for at in range(0, len(missing), _AT_ONCE):
-            yield from emit(Progress("index", at, len(missing), name))
-            passages = list(corpus.passages(missing[at : at + _AT_ONCE]).values())
-            encoded += yield from self._add(corpus, index, passages)
-        if surplus:
-            yield from _written(index, index.remove, surplus)
-        yield from _written(index, index.seal)
-        yield from emit(Progress("index", len(missing), len(missing), name))
-        return IndexState(name, made_with(index), new, missing, surplus, anew), encoded
+        holding = (
+            self.holding(index) if last else replace(self.holding(index), name="")
+        )  # which holds nothing
+        builder: Builder = yield from _written(index.build, last, place)
+        if last:
+            for some in _at_once(corpus.surplus(name)):
+                yield from _written(builder.remove, [i for each in some for i in each.ids])
+        total, done, encoded = corpus.count_missing(holding), 0, 0
+        for some in _at_once(corpus.missing(holding)):
+            yield from emit(Progress("index", done, total, name))
+            passages = corpus.passages(i for each in some for i in each.ids)
+            keys = corpus.keys(passages.values(), self._writers)
+            vectors = None
+            if isinstance(index, VectorIndex):
+                cached = CachedEmbeddings(index.embed, corpus)
+                vectors = yield from call("embed", cached.vectors, [key.text for key in keys])
+                encoded += cached.encoded
+            yield from _written(builder.add, keys, vectors)
+            done += sum(len(each.ids) for each in some)
+        yield from _written(builder.seal)
+        yield from emit(Progress("index", total, total, name))
+        return encoded
 
-    def _add(self, corpus: Corpus, index: Index, passages: Sequence[Document]) -> Flow[int]:
-        """Add passages to an index; return how many had to be embedded."""
-        if isinstance(index, LexicalIndex):
-            yield from _written(index, index.add_passages, passages)
-        if not isinstance(index, VectorIndex):
-            return 0
-        assert index.embeddings is not None
-        cached = CachedEmbeddings(index.embeddings, corpus)
-        vectors = yield from call("embed", cached.vectors, [searchable(p) for p in passages])
-        yield from _written(index, index.add_vectors, passages, vectors)
-        return cached.encoded
-
-    def _fill_foreign(self, corpus: Corpus, index: AnyIndex) -> Flow[int]:
+    def _fill_external(self, corpus: Corpus, store: VectorStore, anew: bool) -> Flow[int]:
         """A LangChain vector store, which embeds by itself: what it holds is noted as it is added."""
-        assert isinstance(index, VectorStore)
-        name = self.name_of(index)
-        if corpus.index_fingerprint(name) != made_with(index):
-            corpus.begin_index(name, made_with(index))
-        missing = corpus.missing(name, self._chunker)
-        for at in range(0, len(missing), _AT_ONCE):
-            yield from emit(Progress("index", at, len(missing), name))
-            ids = missing[at : at + _AT_ONCE]
-            yield from call("index", index.add_documents, [entry(p) for p in corpus.passages(ids).values()])
-            corpus.mark(name, ids)
-        if surplus := corpus.surplus(name):
-            yield from call("index", index.delete, surplus)
-            corpus.unmark(name, surplus)
-        yield from emit(Progress("index", len(missing), len(missing), name))
+        name, holding = self.name_of(store), self.holding(store)
+        if corpus.index_fingerprint(name) == made_with(store) and not anew and not self.holds(corpus, store):
+            log.warning("index %s is empty, although it was filled, and is filled anew from the corpus", name)
+            anew = True
+        if anew or corpus.index_fingerprint(name) != made_with(store):
+            corpus.begin_index(holding, made_with(store))
+        total, done = corpus.count_missing(holding), 0
+        for some in _at_once(corpus.missing(holding)):
+            yield from emit(Progress("index", done, total, name))
+            passages = corpus.passages(i for each in some for i in each.ids)
+            keys = corpus.keys(passages.values(), self._writers)
+            papers = [span_of(passages[key.passage]).document_id for key in keys]
+            yield from call("index", external.add, store, keys, papers)
+            corpus.mark(name, [each.document for each in some])
+            done += sum(len(each.ids) for each in some)
+        for some in _at_once(corpus.surplus(name)):
+            gone = corpus.numbers(i for each in some for i in each.ids)
+            yield from call("index", external.remove, store, gone)
+            corpus.unmark(name, [each.document for each in some])
+        yield from emit(Progress("index", total, total, name))
         return 0
 
-    def backlog(self, corpus: Corpus, index: AnyIndex) -> tuple[list[str], list[str]]:
-        """The passages that *index* still lacks, and those it holds too much."""
-        name = self.name_of(index)
-        return corpus.missing(name, self._chunker), corpus.surplus(name)
+    def holds(self, corpus: Corpus, store: VectorStore) -> bool:
+        """Does a LangChain vector store hold the first of the passages that the ledger says it does?"""
+        first = next(corpus.held(self.name_of(store)), None)
+        known = corpus.passages([first] if first else [])
+        return all(external.holds(store, i, searchable(passage)) for i, passage in known.items())
+
+    def holding(self, index: AnyIndex) -> Holding:
+        """What *index* is to hold."""
+        return Holding(self.name_of(index), self._chunker, self._writers)
 
     def name_of(self, index: AnyIndex) -> str:
-        """What the ledger calls *index*: its settings and the chunker's decide, so configurations do not collide."""
+        """What the ledger calls *index*: its settings and those of chunker and key writers decide, so configurations do not collide."""
         short = components.name_of(type(index)).rpartition(".")[2]
-        return f"{short}-{digest(str(_described(index)), self._chunker)[:8]}"
+        return f"{short}-{digest(str(_described(index)), self._chunker, *self._writers)[:8]}"
+
+    def place(self, corpus: Corpus, index: Index, generation: int) -> Place:
+        return Place(corpus.directory / "indexes" / self.name_of(index), generation)
 
     @property
     def settings(self) -> str:
@@ -280,11 +313,21 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
     def _chunker(self) -> str:
         return digest(str(_described(self.chunk)))
 
+    @property
+    def _writers(self) -> tuple[str, ...]:
+        return tuple(digest(str(_described(writer))) for writer in self.keys)
+
 
 def made_with(index: AnyIndex) -> str:
     """What an index was built with: the settings, and the model's weights if it has one."""
-    embed = index.embeddings if isinstance(index, VectorStore) else None
+    embed = embeddings_of(index)
     return digest(str(_described(index)), fingerprint_of(embed) if embed else "")
+
+
+def embeddings_of(index: AnyIndex) -> Embeddings | None:
+    if isinstance(index, VectorIndex):
+        return index.embed
+    return index.embeddings if isinstance(index, VectorStore) else None
 
 
 def _described(value: Any) -> Any:
@@ -303,15 +346,29 @@ def _next(batches: Iterator[list[Document]]) -> list[Document]:
     return next(batches, [])
 
 
+def _at_once(papers: Iterable[Passages]) -> Iterator[list[Passages]]:
+    """Papers together that have so many passages, or a few more, as a paper is not parted."""
+    some: list[Passages] = []
+    passages = 0
+    for paper in papers:
+        some.append(paper)
+        passages += len(paper.ids)
+        if passages >= _AT_ONCE:
+            yield some
+            some, passages = [], 0
+    if some:
+        yield some
+
+
 class _BrokenIndex(Exception):
     """An index of ours could not be written; the cause says why."""
 
 
-def _written(index: AnyIndex, method: Callable[..., object], *arguments: object) -> Flow[None]:
-    """Write to an index; what goes wrong inside one of ours is the index's fault, since the corpus is sound."""
+def _written(method: Callable[..., T], *arguments: object) -> Flow[T]:
+    """Write to an index; what goes wrong inside is the index's fault, since the corpus is sound."""
     try:
-        yield from call("index", method, *arguments)
-    except Exception as error:
-        if isinstance(index, Index) and not isinstance(error, RagkitError):
-            raise _BrokenIndex from error
+        return (yield from call("index", method, *arguments))
+    except RagkitError:
         raise
+    except Exception as error:
+        raise _BrokenIndex from error

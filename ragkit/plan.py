@@ -15,6 +15,7 @@ from ragkit.document import digest, paper_id, searchable
 from ragkit.errors import LoadError
 from ragkit.index import VectorIndex
 from ragkit.ingest import Failure
+from ragkit.keys import Estimate
 from ragkit.models.embeddings import FingerprintedEmbeddings, fingerprint_of, tokens_of
 from ragkit.rag import Rag
 from ragkit.read import PaperSource, source_of
@@ -27,7 +28,8 @@ class Plan(BaseModel):
 
     `new`, `changed`, `unchanged`: files; `gone`: files that would be forgotten; `papers`: in new and changed files, each
     paper counted once; `passages`: theirs; `encode`: the passages that would be embedded, which are `tokens` long and take
-    about `seconds` (reading alone, where the model is a server's).  Papers that the corpus lists under another file are counted as if they were new.
+    about `seconds` (reading alone, where the model is a server's); `keys`: what key writers would add to them, which none of these
+    figures count, by so many `calls` of chat models.  Papers that the corpus lists under another file are counted as if they were new.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,6 +43,8 @@ class Plan(BaseModel):
     passages: int
     encode: int
     tokens: int
+    keys: int = 0
+    calls: int = 0
     seconds: float
 
     def as_json(self) -> dict[str, Any]:
@@ -75,24 +79,27 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
         passages=work.passages,
         encode=work.encode,
         tokens=work.tokens,
+        keys=work.keys.keys,
+        calls=work.keys.calls,
         seconds=round(time.perf_counter() - started + work.seconds, 1),
     )
 
 
 class Work(NamedTuple):
-    """How many distinct papers, their passages, those to be embedded, their tokens, and about how many seconds that takes."""
+    """How many distinct papers, their passages, those to be embedded, their tokens, about how many seconds that takes, and further keys."""
 
     papers: int
     passages: int
     encode: int
     tokens: int
     seconds: float
+    keys: Estimate
 
 
 def work_of(rag: Rag, batches: Iterable[Sequence[Document]]) -> Work:
     """What it would take to ingest the papers of *batches*."""
     papers: set[str] = set()
-    passages = 0
+    passages, keys, calls = 0, 0, 0
     texts: dict[str, str] = {}
     for some in batches:
         known = [paper.model_copy(update={"id": paper_id(paper)}) for paper in some if paper.page_content]
@@ -101,7 +108,9 @@ def work_of(rag: Rag, batches: Iterable[Sequence[Document]]) -> Work:
         cut = chunker_of(rag.ingest_pipeline.chunk).transform_documents(fresh)
         passages += len(cut)
         texts |= {digest(text): text for text in map(searchable, cut)}
-    return Work(len(papers), passages, *_encoding(rag, texts))
+        for estimate in (writer.estimate(cut) for writer in rag.ingest_pipeline.keys):
+            keys, calls = keys + estimate.keys, calls + estimate.calls
+    return Work(len(papers), passages, *_encoding(rag, texts), Estimate(calls=calls, keys=keys))
 
 
 def _read(source: PaperSource, uris: Sequence[str], failed: list[Failure]) -> Iterator[Sequence[Document]]:
@@ -117,9 +126,9 @@ def _encoding(rag: Rag, texts: dict[str, str]) -> tuple[int, int, float]:
     """How many texts would be embedded, how many tokens they have, and how long it would take, from a sample of them."""
     encode, tokens, seconds = 0, 0, 0.0
     for index in rag.ingest_pipeline.index:
-        if not isinstance(index, VectorIndex) or index.embeddings is None:
+        if not isinstance(index, VectorIndex):
             continue
-        embed = index.embeddings
+        embed = index.embed
         cached = rag.corpus.vectors(fingerprint_of(embed), texts) if rag.corpus.exists() else {}
         waiting = [text for key, text in texts.items() if key not in cached]
         encode += len(waiting)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from functools import cache, cached_property
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
@@ -22,10 +21,10 @@ from langchain_core.vectorstores import VectorStore
 from ragkit.answer import Answer
 from ragkit.ask import AnswerPipeline, Question, label
 from ragkit.config import components
-from ragkit.config.spec import Spec, identify, parts_of, with_parts
+from ragkit.config.spec import Spec, identify, parts_of, rebound
 from ragkit.corpus import Corpus, CorpusReader
 from ragkit.document import digest
-from ragkit.errors import IndexMismatch, UsageError
+from ragkit.errors import CorpusError, IndexMismatch, UsageError
 from ragkit.flow import (
     AsyncEvents,
     Called,
@@ -38,14 +37,16 @@ from ragkit.flow import (
     run,
     steps,
 )
-from ragkit.index import Index, LexicalIndex
-from ragkit.ingest import AnyIndex, IngestPipeline, IngestReport, Reading, made_with
+from ragkit.index import Index, Searcher, Snapshot
+from ragkit.ingest import AnyIndex, IngestPipeline, IngestReport, Reading, embeddings_of, made_with
 from ragkit.mismatch import mismatches
 from ragkit.models.chat import spent
 from ragkit.text.question import Asked, messages
 from ragkit.where import Where, parse
 
 log = logging.getLogger("ragkit")
+
+_COMPARED = 10_000  # keys of an index that are looked up in the ledger at once
 
 
 class Rag:
@@ -59,10 +60,13 @@ class Rag:
         self, *, corpus: Path = Path(".ragkit"), ingest: IngestPipeline, answer: AnswerPipeline
     ) -> None:
         self.corpus = Corpus(corpus)
-        ingest, answer = _of_its_own(self.corpus.directory, ingest, answer)
-        self.ingest_pipeline, self.answer_pipeline = ingest, answer
-        self._opened: dict[str, int] = {}
+        self.ingest_pipeline = ingest
+        self.answer_pipeline = rebound(answer, self._with_corpus)
+        self._snapshot: Snapshot | None = None
         self._opening = threading.RLock()
+        self._asked: set[str] = (
+            set()
+        )  # LangChain's vector stores that were asked whether they hold what they should
         self._ragkit_spec = Spec(Rag, {"corpus": corpus, "ingest": ingest, "answer": answer}, "")
         filled = {ingest.name_of(index) for index in ingest.index}
         for index in _indexes_in(answer):
@@ -70,12 +74,6 @@ class Rag:
                 raise ValueError(
                     f"answer searches a {components.name_of(type(index))} index that ingest.index does not fill"
                 )
-        for index in [*ingest.index, *_indexes_in(answer)]:
-            if isinstance(index, Index):
-                index.attach(self.corpus.directory / "indexes" / ingest.name_of(index))
-        for part in parts_of(answer):
-            if isinstance(part, CorpusReader):
-                part.attach_corpus(self.corpus)
         labels = {label(retriever) for retriever in answer.retrieve}
         if unknown := [name for name in getattr(answer.fuse, "weights", {}) if name not in labels]:
             raise ValueError(
@@ -84,8 +82,11 @@ class Rag:
         for message in mismatches(ingest, answer):
             _warn_once(message)
 
+    def _with_corpus(self, part: object) -> object:
+        return part.over(self.corpus) if isinstance(part, CorpusReader) else part
+
     def moved(self, corpus: Path) -> Rag:
-        """The same pipelines over another corpus."""
+        """The same pipelines over another corpus; this Rag stays as it is."""
         return Rag(corpus=corpus, ingest=self.ingest_pipeline, answer=self.answer_pipeline)
 
     # --- papers in
@@ -109,22 +110,35 @@ class Rag:
     def repair(self) -> list[str]:
         """Rebuild every index that is not what the ledger says, from the corpus; say what was done."""
         with self.corpus.writing():
-            damaged = [
-                name
-                for name, index in self._named.items()
-                if isinstance(index, Index) and not self._holds(index.twin())
-            ]
+            damaged = [name for name, index in self._named.items() if not self._holds(index)]
             run(self.ingest_pipeline.fill(self.corpus, damaged))
         return [f"rebuilt {name}" for name in damaged]
 
-    def _holds(self, index: Index) -> bool:
-        """Is the published generation of *index* sound, and does it hold what the ledger says?"""
-        name = self.ingest_pipeline.name_of(index)
-        index.use(self.corpus.published().get(name, ("", 0))[1])
+    def _holds(self, index: AnyIndex) -> bool:
+        """Does *index* hold what the ledger says, in files that are sound?"""
+        pipeline, name = self.ingest_pipeline, self.ingest_pipeline.name_of(index)
+        if not isinstance(index, Index):
+            return self.corpus.index_fingerprint(name) is None or pipeline.holds(self.corpus, index)
         try:
-            return index.is_sound() and index.ids() == set(self.corpus.held(name))
+            return not any(self.differing(index))
         except Exception:  # whatever a damaged index raises
             return False
+
+    def differing(self, index: Index) -> tuple[int, int]:
+        """How many keys the published generation of *index* has lost, and how many it has that the ledger does not know.
+
+        Raises `CorpusError` where its files are damaged, and whatever else opening it may.
+        """
+        name = self.ingest_pipeline.name_of(index)
+        place = self.ingest_pipeline.place(self.corpus, index, self.corpus.published().get(name, ("", 0))[1])
+        if not index.is_sound(place):
+            raise CorpusError("its files are damaged; run `ragkit doctor --repair`")
+        with closing(index.open(place)) as searcher:
+            entries, there, known = searcher.entries(), 0, 0
+            while some := list(islice(entries, _COMPARED)):
+                there += len(some)
+                known += self.corpus.count_known(name, some)
+        return self.corpus.count_keys(name) - known, there - known
 
     # --- questions
 
@@ -197,9 +211,9 @@ class Rag:
         """What identifies the answers to come: the settings of the answer part (or of those *parts* of it, such as `retrieve`),
         the models' weights, the passages indexed.
         """
-        self._ready()
+        self._published()
         indexes = [
-            (name, self._fingerprints[name], sorted(self.corpus.held(name))) for name in sorted(self._named)
+            (name, self._fingerprints[name], self.corpus.ledger_digest(name)) for name in sorted(self._named)
         ]
         settings = [identify(getattr(self.answer_pipeline, part)) for part in parts] or [
             identify(self.answer_pipeline)
@@ -212,59 +226,72 @@ class Rag:
         history: Sequence[BaseMessage | Mapping[str, str]] = (),
         where: str | Where | None = None,
     ) -> Question:
-        """What the answer pipeline takes, with every index opened at its published state; arguments as of `ask`."""
+        """What the answer pipeline takes, with every index open at its published state; arguments as of `ask`."""
         wanted = parse(where) if isinstance(where, str) else where
-        asked = Question(
-            self.corpus, Asked.of(_asked(question), messages(history)), wanted, self._ready, self._opening
-        )
-        self._ready()
-        return asked
+        return Question(self.snapshot(), Asked.of(_asked(question), messages(history)), wanted)
 
     # --- the indexes
 
-    def _ready(self) -> bool:
-        """Before each question, see that every index is this configuration's and open its published generation; was any new?
+    def snapshot(self) -> Snapshot:
+        """The published state of every index, open; that of the last question, if nothing was published since.
 
-        One whose files are gone or were touched is rebuilt from the corpus, which encodes nothing anew.
+        An index whose files are gone or were touched is rebuilt from the corpus, which encodes nothing anew.
         """
         with self._opening:
-            published = self.corpus.published()
-            stale = []
-            for name, index in self._named.items():
-                if name not in published:
-                    raise IndexMismatch(
-                        f"the corpus in '{self.corpus.directory}' has no index for this configuration ({name});"
-                        " run `ragkit ingest` with it (no path is needed), or use the configuration that the corpus was built with"
-                    )
-                if published[name][0] != self._fingerprints[name]:
-                    raise IndexMismatch(
-                        f"index {name} was built with another model or other settings; run `ragkit ingest` to build it anew"
-                    )
-                if isinstance(index, Index) and self._opened.get(name) != published[name][1]:
-                    index.use(published[name][1])
-                    stale.append((name, index))
-            damaged = [name for name, index in stale if not index.is_sound()]
+            published = self._published()
+            if self._snapshot and self._snapshot.generations == published:
+                return self._snapshot
+            damaged = [
+                name
+                for name, index in self._named.items()
+                if isinstance(index, Index)
+                and not index.is_sound(self.ingest_pipeline.place(self.corpus, index, published[name]))
+            ]
             if (
-                damaged and self.corpus.published() == published
-            ):  # else a writer published, and swept away what was to be opened
+                damaged and self._published() == published
+            ):  # else a writer has swept away what was to be opened
                 log.warning("index %s is damaged and is built anew from the corpus", " and ".join(damaged))
                 self.repair()
             if damaged:
-                return self._ready()
-            self._warm([index for _, index in stale])
-            self._opened |= {name: index.generation for name, index in stale}
-            return bool(stale)
+                return self.snapshot()
+            self._snapshot = self._open(published)
+            return self._snapshot
 
-    def _warm(self, indexes: Sequence[Index]) -> None:
-        """Open indexes and load their models side by side."""
+    def _published(self) -> dict[str, int]:
+        """The generation of each index that is searched; raises `IndexMismatch` if one is not this configuration's."""
+        published = self.corpus.published()
+        for name, index in self._named.items():
+            if name not in published:
+                raise IndexMismatch(
+                    f"the corpus in '{self.corpus.directory}' has no index for this configuration ({name});"
+                    " run `ragkit ingest` with it (no path is needed), or use the configuration that the corpus was built with"
+                )
+            if published[name][0] != self._fingerprints[name]:
+                raise IndexMismatch(
+                    f"index {name} was built with another model or other settings; run `ragkit ingest` to build it anew"
+                )
+            if not isinstance(index, Index) and name not in self._asked:
+                if not self.ingest_pipeline.holds(self.corpus, index):
+                    raise IndexMismatch(f"index {name}: {empty(self.corpus.count_held(name))}")
+                self._asked.add(name)
+        return {name: published[name][1] for name in self._named}
+
+    def _open(self, published: Mapping[str, int]) -> Snapshot:
+        """Open the indexes, and load their models meanwhile."""
+        opened: dict[str, Searcher] = {}
         with ThreadPoolExecutor(1) as pool:
-            for embed in {
-                id(i.embeddings): i.embeddings for i in indexes if isinstance(i, VectorStore)
-            }.values():
-                if embed:
-                    pool.submit(embed.embed_query, "")
-            for index in indexes:
-                index.count()
+            for embed in {id(e): e for e in map(embeddings_of, self._named.values()) if e}.values():
+                pool.submit(embed.embed_query, "")
+            for name, index in self._named.items():
+                if isinstance(index, Index):
+                    place = self.ingest_pipeline.place(self.corpus, index, published[name])
+                    opened[name] = index.open(place)
+        every = [*self.ingest_pipeline.index, *_indexes_in(self.answer_pipeline)]
+        names = {id(index): self.ingest_pipeline.name_of(index) for index in every}
+        searchers = {i: opened[name] for i, name in names.items() if name in opened}
+        snapshot = Snapshot(self.corpus, searchers, names, published, self.snapshot)
+        weakref.finalize(snapshot, _close, list(opened.values())).atexit = False
+        return snapshot
 
     @cached_property
     def _named(self) -> dict[str, AnyIndex]:
@@ -278,6 +305,19 @@ class Rag:
 @cache
 def _warn_once(message: str) -> None:
     log.warning(message)
+
+
+def empty(held: int) -> str:
+    """What to say of a LangChain vector store without the passages that were put into it."""
+    return (
+        f"the vector store is empty, although {held} passages were put into it: give it a place where it keeps them,"
+        " then run `ragkit ingest` (no path is needed); one that is in memory lasts as long as its process"
+    )
+
+
+def _close(searchers: Sequence[Searcher]) -> None:
+    for searcher in searchers:
+        searcher.close()
 
 
 class _Account:
@@ -310,24 +350,5 @@ def _asked(question: str) -> str:
     return question.strip()
 
 
-def _of_its_own(
-    corpus: Path, ingest: IngestPipeline, answer: AnswerPipeline
-) -> tuple[IngestPipeline, AnswerPipeline]:
-    """The pipelines, with copies of the indexes and corpus readers that a `Rag` over another corpus uses."""
-
-    def apart(part: Any) -> Any:
-        if isinstance(part, Index) and part.attached_to not in (
-            None,
-            corpus / "indexes" / ingest.name_of(part),
-        ):
-            return part.twin()
-        if isinstance(part, CorpusReader) and part.attached_to not in (None, corpus):
-            return copy.copy(part)
-        return part
-
-    done: dict[int, Any] = {}
-    return with_parts(ingest, apart, done), with_parts(answer, apart, done)
-
-
 def _indexes_in(answer: AnswerPipeline) -> list[AnyIndex]:
-    return [part for part in parts_of(answer) if isinstance(part, VectorStore | LexicalIndex)]
+    return [part for part in parts_of(answer) if isinstance(part, VectorStore | Index)]

@@ -10,25 +10,30 @@ from langchain_core.vectorstores import VectorStore
 from pydantic import ConfigDict, PositiveInt, PrivateAttr
 
 from ragkit.config.components import component
-from ragkit.document import hit, scored
-from ragkit.index import Index, LexicalIndex, VectorIndex, widened
+from ragkit.document import hit
+from ragkit.errors import UsageError
+from ragkit.index import Index, LexicalIndex, Snapshot, VectorIndex, external
 
 
 class FilteredRetriever(BaseRetriever):
-    """A retriever that can be kept to some passages."""
+    """A retriever over indexes, bound to the state in which it searches them, and to the passages that it may find."""
 
+    _snapshot: Snapshot | None = PrivateAttr(None)
     _among: frozenset[str] | None = PrivateAttr(None)
 
-    def within(self, among: frozenset[str] | None) -> Self:
-        """The same retriever over its indexes as they are open now, which finds only the passages with these ids; any, if None."""
-        views = {
-            name: value.view()
-            for name in type(self).model_fields
-            if isinstance(value := getattr(self, name), Index)
-        }
-        kept = self.model_copy(update=views)
-        kept._among = among
-        return kept
+    model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
+
+    def over(self, snapshot: Snapshot, among: frozenset[str] | None = None) -> Self:
+        """The same retriever over the indexes as *snapshot* has them open, which finds only passages *among* these; any, if None."""
+        bound = self.model_copy()
+        bound._snapshot, bound._among = snapshot, among
+        return bound
+
+    @property
+    def searched(self) -> list[str]:
+        """What the ledger calls the indexes that it is bound to."""
+        parts = [getattr(self, name) for name in type(self).model_fields]
+        return [self._snapshot.names[id(p)] for p in parts if self._snapshot and isinstance(p, Index)]
 
     @property
     def computes(self) -> bool:
@@ -36,28 +41,25 @@ class FilteredRetriever(BaseRetriever):
         parts = [getattr(self, name) for name in type(self).model_fields]
         return all(part.computes for part in parts if isinstance(part, Index))
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
+    def _hits(self, index: Index, query: str, k: int) -> list[Document]:
+        if self._snapshot is None:
+            raise UsageError(
+                f"this {type(self).__name__} has no open index yet: ask by a Rag, or call over(snapshot)"
+            )
+        return [hit(*found) for found in self._snapshot.searcher(index).search(query, k, self._among)]
 
 
 @component("dense")
 class DenseRetriever(FilteredRetriever):
     """The `k` passages whose vectors are nearest to the question's."""
 
-    store: VectorStore
+    store: VectorStore | VectorIndex
     k: PositiveInt = 100
 
     def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
-        if isinstance(self.store, VectorIndex):
-            return [
-                hit(identity, score) for identity, score in self.store.nearest(query, self.k, self._among)
-            ]
-
-        def best(wanted: int) -> list[tuple[Document, float]]:
-            return self.store.similarity_search_with_relevance_scores(query, k=wanted)
-
-        among = self._among
-        found = best(self.k) if among is None else widened(best, self.k, lambda pair: pair[0].id in among)
-        return [scored(document, score) for document, score in found]
+        if isinstance(self.store, VectorStore):
+            return external.nearest(self.store, query, self.k, self._among)
+        return self._hits(self.store, query, self.k)
 
 
 @component("lexical")
@@ -68,4 +70,4 @@ class LexicalRetriever(FilteredRetriever):
     k: PositiveInt = 100
 
     def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
-        return [hit(identity, score) for identity, score in self.index.search(query, self.k, self._among)]
+        return self._hits(self.index, query, self.k)

@@ -37,12 +37,12 @@ from langchain_core.retrievers import BaseRetriever
 from ragkit import __version__
 from ragkit.answer import Answer
 from ragkit.config import components
+from ragkit.corpus.vectors import CachedEmbeddings
 from ragkit.document import score_of, span_of
 from ragkit.errors import UsageError, needs
 from ragkit.flow import Call, Flow, Watch, watching
-from ragkit.index import Index
 from ragkit.ingest import IngestReport
-from ragkit.models.embeddings import CachedEmbeddings
+from ragkit.retrieve import FilteredRetriever
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -276,8 +276,8 @@ def _given(made: Call, contents: bool) -> Attributes:
         found["ragkit.texts"] = 1 if isinstance(texts, str) else len(texts)
     if isinstance(owner, BaseRetriever):
         found["gen_ai.operation.name"] = "retrieval"
-        for index in [value for _, value in owner if isinstance(value, Index)]:
-            found["gen_ai.data_source.id"] = index.root.name
+        for name in owner.searched if isinstance(owner, FilteredRetriever) else ():
+            found["gen_ai.data_source.id"] = name
         if isinstance(k := getattr(owner, "k", None), int):
             found["gen_ai.request.top_k"] = float(k)
         if contents:

@@ -10,11 +10,13 @@ import asyncio
 import copy
 import dataclasses
 import inspect
+import math
 import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,13 +35,14 @@ from ragkit.config import components
 from ragkit.config.components import component
 from ragkit.config.spec import describe
 from ragkit.corpus import Corpus, CorpusReader
-from ragkit.document import Span, passage, places_of, score_of, scored, span_of
+from ragkit.document import Key, Span, passage, passage_id, places_of, score_of, scored, span_of
 from ragkit.flow import arun, run
 from ragkit.fuse import Fusion, Ranking
 from ragkit.gate import Gate
 from ragkit.generate import Generator
-from ragkit.index import LexicalIndex, VectorIndex
-from ragkit.models.embeddings import FingerprintedEmbeddings
+from ragkit.index import Builder, Hit, LexicalIndex, Place, VectorIndex, best_passages
+from ragkit.index.collection import CollectionIndex, Rows
+from ragkit.models.embeddings import FingerprintedEmbeddings, Vectors, vectors_of
 from ragkit.read.formats import FileFormat
 from ragkit.rewrite import QueryRewriter
 from ragkit.text.question import Asked
@@ -70,6 +73,77 @@ class HashedEmbeddings(FingerprintedEmbeddings):
 
     def fingerprint(self) -> str:
         return f"hashed-{self.size}"
+
+
+@component("memory")
+@dataclass(frozen=True)
+class MemoryIndex(CollectionIndex, VectorIndex):
+    """Vectors in the memory of this process, as a server called *server* would keep them."""
+
+    embed: Embeddings
+    server: str
+
+    def rows(self, name: str) -> Rows:
+        return _MemoryRows(self.embed, _servers.setdefault(self.server, {}).setdefault(name, []))
+
+
+@dataclass
+class _Row:
+    key: Key
+    vector: Vectors
+    added: int
+    removed: float = math.inf
+
+
+_servers: dict[str, dict[str, list[_Row]]] = {}
+
+
+class _MemoryRows(Rows):
+    def __init__(self, embed: Embeddings, rows: list[_Row]) -> None:
+        self.embed, self.rows = embed, rows
+
+    def add(self, keys: Sequence[Key], vectors: Vectors | None, generation: int) -> None:
+        assert vectors is not None
+        self.rows += [_Row(key, vector, generation) for key, vector in zip(keys, vectors, strict=True)]
+
+    def remove(self, passages: Collection[str] | None, generation: int) -> int:
+        gone = [
+            row
+            for row in self.rows
+            if row.removed == math.inf and (passages is None or row.key.passage in passages)
+        ]
+        for row in gone:
+            row.removed = generation
+        return len(gone)
+
+    def undo(self, generation: int) -> None:
+        self.rows[:] = [row for row in self.rows if row.added <= generation]
+        for row in self.rows:
+            row.removed = row.removed if row.removed <= generation else math.inf
+
+    def drop(self, generation: int) -> None:
+        self.rows[:] = [row for row in self.rows if row.removed > generation]
+
+    def flush(self) -> None: ...
+
+    def _seen(self, generation: int) -> list[_Row]:
+        return [row for row in self.rows if row.added <= generation < row.removed]
+
+    def search(self, query: str, k: int, generation: int, among: frozenset[str] | None) -> list[Hit]:
+        asked = np.asarray(self.embed.embed_query(query))
+        hits = [
+            Hit(row.key.passage, float(row.vector @ asked), row.key.n)
+            for row in self._seen(generation)
+            if asked.any()
+        ]
+        hits.sort(key=lambda hit: -hit.score)
+        return best_passages(lambda wanted: hits[:wanted], k, lambda hit: hit.passage, among)
+
+    def entries(self, generation: int) -> Iterator[tuple[str, int]]:
+        return ((row.key.passage, row.key.n) for row in self._seen(generation))
+
+    def count(self, generation: int) -> int:
+        return len(self._seen(generation))
 
 
 @component("scripted")
@@ -174,50 +248,49 @@ def _check_embeddings(embed: Embeddings) -> None:
     assert np.allclose(asyncio.run(embed.aembed_documents(["a glass bridge"]))[0], one, atol=0.02)
 
 
-def _check_vector_index(store: VectorIndex) -> None:
+def _check_index(index: VectorIndex | LexicalIndex) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        store.attach(Path(folder) / "index")
-        assert store.similarity_search_with_relevance_scores("bridge", k=3) == []
-        given = passages()
-        assert store.embeddings is not None
-        store.add_vectors(
-            given,
-            np.asarray(store.embeddings.embed_documents([p.page_content for p in given]), dtype=np.float32),
-        )
-        store.add_vectors(
-            given[:1], np.asarray(store.embeddings.embed_documents([given[0].page_content]), dtype=np.float32)
-        )
-        assert store.ids() == {str(p.id) for p in given}, "adding a passage again is not a replacement"
-        found = store.similarity_search_with_relevance_scores(given[1].page_content, k=2)
-        assert found[0][0].id == given[1].id
-        assert [
-            d.id
-            for d, _ in asyncio.run(
-                store.asimilarity_search_with_relevance_scores(given[1].page_content, k=2)
+        first, second = (Place(Path(folder) / "index", generation) for generation in (1, 2))
+        index.build(None, first).seal()
+        with closing(index.open(first)) as searcher:
+            assert (searcher.search("bridge", 3), searcher.count(), list(searcher.entries())) == ([], 0, [])
+        one, two, three = passages()
+        keys = [Key(str(p.id), 0, p.page_content) for p in (one, two, three)]
+        more = Key(str(two.id), 1, "Is a footbridge over the Rhine inspected?")
+        builder = index.build(first, second)
+        _add(index, builder, [*keys, more])
+        builder.seal()
+        assert index.is_sound(second), "it takes what it has just sealed for damaged"
+        with closing(index.open(second)) as searcher:
+            assert sorted(searcher.entries()) == sorted((key.passage, key.n) for key in (*keys, more))
+            assert searcher.search(three.page_content, 2)[0].passage == three.id
+            if isinstance(index, LexicalIndex):
+                assert searcher.search("", 3) == []
+            assert searcher.search("footbridge over the Rhine", 3)[0][::2] == (two.id, 1)
+            found = searcher.search("bridges tested footbridge", 3)
+            assert len({hit.passage for hit in found}) == len(found), "a passage is found twice"
+            among = frozenset({str(one.id), str(three.id)})
+            assert searcher.search("glass wooden footbridge", 2, among)[0].passage in among
+            third = index.build(second, Place(second.root, 4))
+            third.remove([str(two.id), passage_id("never there", 0, 1)])
+            third.seal()
+            assert searcher.count() == 4, "a searcher sees what another generation removes"
+        with closing(index.open(Place(second.root, 4))) as searcher:
+            assert sorted(searcher.entries()) == sorted([(str(one.id), 0), (str(three.id), 0)])
+            assert two.id not in {hit.passage for hit in searcher.search(two.page_content, 3)}
+        builder = index.build(None, Place(second.root, 5))
+        _add(index, builder, keys[:1])
+        builder.seal()
+        index.sweep(second.root, keep=[5])
+        with closing(index.open(Place(second.root, 5))) as searcher:
+            assert list(searcher.entries()) == [(one.id, 0)], (
+                "an index that is built anew holds what it did before"
             )
-        ] == [d.id for d, _ in found]
-        store.remove([str(given[1].id), "never there"])
-        assert store.ids() == {str(given[0].id), str(given[2].id)}
-        store.clear()
-        assert store.ids() == set()
-        store.clear()
 
 
-def _check_lexical_index(index: LexicalIndex) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        index.attach(Path(folder) / "index")
-        assert index.search("bridge", 3) == []
-        given = passages()
-        index.add_passages(given)
-        index.add_passages(given[:1])
-        assert index.ids() == {str(p.id) for p in given}, "adding a passage again is not a replacement"
-        assert index.search("wooden cheaper", 3)[0][0] == given[2].id
-        assert index.search("", 3) == []
-        index.remove([str(given[2].id), "never there"])
-        assert index.search("wooden cheaper", 3) == []
-        index.clear()
-        assert index.ids() == set()
-        index.clear()
+def _add(index: VectorIndex | LexicalIndex, builder: Builder, keys: Sequence[Key]) -> None:
+    texts = [key.text for key in keys]
+    builder.add(keys, vectors_of(index.embed, texts) if isinstance(index, VectorIndex) else None)
 
 
 def _check_compressor(refiner: BaseDocumentCompressor) -> None:
@@ -226,7 +299,7 @@ def _check_compressor(refiner: BaseDocumentCompressor) -> None:
             corpus = Corpus(folder)
             with corpus.writing():
                 pass
-            refiner.attach_corpus(corpus)
+            refiner = refiner.over(corpus)
         _check_refiner(refiner)
 
 
@@ -319,8 +392,8 @@ def _check_loader(loader: BaseLoader) -> None:
 _BEHAVIOURS: dict[type, Callable[[Any], None]] = {
     BaseDocumentTransformer: _check_chunker,
     Embeddings: _check_embeddings,
-    VectorIndex: _check_vector_index,
-    LexicalIndex: _check_lexical_index,
+    VectorIndex: _check_index,
+    LexicalIndex: _check_index,
     BaseDocumentCompressor: _check_compressor,
     Fusion: _check_fusion,
     Generator: _check_generator,

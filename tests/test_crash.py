@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from ragkit.chunk import SentenceChunker
 from ragkit.doctor import examine
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.index import Index
-from ragkit.index.bm25 import TantivyIndex
-from ragkit.index.chroma import ChromaStore
+from ragkit.index.bm25 import Bm25Index
+from ragkit.index.chroma import ChromaIndex
 from ragkit.ingest import IngestPipeline
 from ragkit.read.files import Files
 from ragkit.retrieve import DenseRetriever, LexicalRetriever
@@ -51,7 +52,7 @@ class ReadHere(Files):
 
 
 def pipeline(directory: Path) -> ragkit.Rag:
-    dense, words = ChromaStore(embed=HashedEmbeddings()), TantivyIndex()
+    dense, words = ChromaIndex(embed=HashedEmbeddings()), Bm25Index()
     retrieve = [DenseRetriever(store=dense, k=5), LexicalRetriever(index=words, k=5)]
     ingest = IngestPipeline(read=ReadHere(), chunk=SentenceChunker(max_tokens=40), index=[dense, words])
     return ragkit.Rag(
@@ -79,8 +80,10 @@ def state(directory: Path) -> dict[str, Any]:
     for index in rag.ingest_pipeline.index:
         assert isinstance(index, Index)
         name = rag.ingest_pipeline.name_of(index)
-        index.use(corpus.published()[name][1])
-        held[name] = [sorted(corpus.held(name)), sorted(index.ids())]
+        with closing(
+            index.open(rag.ingest_pipeline.place(corpus, index, corpus.published()[name][1]))
+        ) as open_:
+            held[name] = [sorted(corpus.held(name)), sorted(map(list, open_.entries()))]
     papers = {i: [d.page_content, d.metadata] for i, d in corpus.documents(corpus.document_ids()).items()}
     counts = corpus.counts()
     return {

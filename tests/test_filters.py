@@ -16,8 +16,8 @@ from ragkit.chunk import SentenceChunker
 from ragkit.document import facts_of, score_of, searchable, title_of
 from ragkit.errors import UsageError
 from ragkit.generate.extractive import ExtractiveGenerator
-from ragkit.index.bm25 import TantivyIndex
-from ragkit.index.chroma import ChromaStore
+from ragkit.index.bm25 import Bm25Index
+from ragkit.index.chroma import ChromaIndex
 from ragkit.ingest import IngestPipeline
 from ragkit.retrieve import DenseRetriever, LexicalRetriever
 from ragkit.testing import HashedEmbeddings
@@ -27,7 +27,7 @@ WORDS = "glass steel wooden stone rope iron paper bridge road river carries peop
 
 
 def pipelines(directory: Path, **answer: Any) -> ragkit.Rag:
-    dense, words = ChromaStore(embed=HashedEmbeddings(size=32)), TantivyIndex()
+    dense, words = ChromaIndex(embed=HashedEmbeddings(size=32)), Bm25Index()
     return ragkit.Rag(
         corpus=directory,
         ingest=IngestPipeline(chunk=SentenceChunker(), index=[dense, words]),
@@ -84,20 +84,21 @@ def test_the_best_of_those_that_pass_are_found_however_many_pass(library: ragkit
     among = library.corpus.matching(parse(where))
     assert passing == (set(every) if among is None else among)
     dense, words = library.ingest_pipeline.index
-    assert isinstance(dense, ChromaStore)
-    assert isinstance(words, TantivyIndex)
+    assert isinstance(dense, ChromaIndex)
+    assert isinstance(words, Bm25Index)
     embed = HashedEmbeddings(size=32)
     asked = np.asarray(embed.embed_query(question))
     alike = sorted(
         (float(asked @ np.asarray(embed.embed_query(searchable(every[i])))) for i in passing), reverse=True
     )
-    found = dense.nearest(question, 5, among)
-    assert np.allclose([score for _, score in found], alike[:5], atol=1e-5)
-    assert {i for i, _ in found} <= passing
-    full = [(i, s) for i, s in words.search(question, 3000) if i in passing]
-    found = words.search(question, 5, among)
-    assert np.allclose([s for _, s in found], [s for _, s in full[:5]])
-    assert {i for i, _ in found} <= passing
+    snapshot = library.snapshot()
+    found = snapshot.searcher(dense).search(question, 5, among)
+    assert np.allclose([hit.score for hit in found], alike[:5], atol=1e-5)
+    assert {hit.passage for hit in found} <= passing
+    full = [hit for hit in snapshot.searcher(words).search(question, 3000) if hit.passage in passing]
+    found = snapshot.searcher(words).search(question, 5, among)
+    assert np.allclose([hit.score for hit in found], [hit.score for hit in full[:5]])
+    assert {hit.passage for hit in found} <= passing
 
 
 def test_search_and_ask_see_only_what_passes(library: ragkit.Rag) -> None:
@@ -173,7 +174,7 @@ def test_small_to_big_reads_the_section_of_a_sentence_that_is_found(tmp_path: Pa
     (tmp_path / "a.md").write_text(
         "# On Bridges\n\n## Glass\n\nGlass bridges carry people. They were tested in 1999. They sway.\n\n## Steel\n\nSteel ones carry trains.\n"
     )
-    dense, words = ChromaStore(embed=HashedEmbeddings()), TantivyIndex()
+    dense, words = ChromaIndex(embed=HashedEmbeddings()), Bm25Index()
     rag = ragkit.Rag(
         corpus=tmp_path / "corpus",
         ingest=IngestPipeline(chunk=SentenceChunker(max_tokens=10, overlap=0), index=[dense, words]),

@@ -34,12 +34,12 @@ def small(directory: Path) -> ragkit.Rag:
     """A pipeline without a model, for tests of the bookkeeping."""
     from ragkit.chunk import WholeChunker
     from ragkit.generate.extractive import ExtractiveGenerator
-    from ragkit.index.bm25 import TantivyIndex
-    from ragkit.index.chroma import ChromaStore
+    from ragkit.index.bm25 import Bm25Index
+    from ragkit.index.chroma import ChromaIndex
     from ragkit.retrieve import DenseRetriever, LexicalRetriever
     from ragkit.verify.evidence import EvidenceVerifier
 
-    dense, words = ChromaStore(embed=HashedEmbeddings()), TantivyIndex()
+    dense, words = ChromaIndex(embed=HashedEmbeddings()), Bm25Index()
     return ragkit.Rag(
         corpus=directory,
         ingest=IngestPipeline(chunk=WholeChunker(), index=[dense, words]),
@@ -350,9 +350,17 @@ def test_doctor_finds_what_an_index_lost_and_mends_it(tmp_path: Path) -> None:
     rag.ingest(write(tmp_path / "papers", glass="Glass bridges carry 40 people.", rope="Rope bridges sway."))
     assert rag.search("glass")
     words: Any = rag.ingest_pipeline.index[1]
-    words.remove([next(iter(words.ids()))])
+    place = rag.ingest_pipeline.place(
+        rag.corpus, words, rag.corpus.published()[rag.ingest_pipeline.name_of(words)][1]
+    )
+    builder = words.write(place)
+    builder.remove([next(rag.corpus.held(place.root.name))])
+    builder.seal()
     [problem] = examine(rag).problems
     assert problem.endswith("its files are damaged; run `ragkit doctor --repair`")
+    words.seal(None, place)
+    [problem] = examine(rag).problems
+    assert problem.endswith("1 passages lost, 0 unknown; run `ragkit doctor --repair`")
     mended = repair(rag)
     assert (len(mended.repaired), mended.problems) == (1, ())
     assert examine(rag).problems == ()
@@ -419,12 +427,12 @@ answer:
 
 
 def test_an_index_that_ingest_does_not_fill_is_refused(tmp_path: Path) -> None:
-    from ragkit.index.bm25 import TantivyIndex
+    from ragkit.index.bm25 import Bm25Index
     from ragkit.retrieve import LexicalRetriever
 
     rag = small(tmp_path)
     answering = dataclasses.replace(
-        rag.answer_pipeline, retrieve=[LexicalRetriever(index=TantivyIndex(language="german"))]
+        rag.answer_pipeline, retrieve=[LexicalRetriever(index=Bm25Index(language="german"))]
     )
     with pytest.raises(ValueError, match=r"answer searches a bm25 index that ingest.index does not fill"):
         ragkit.Rag(corpus=tmp_path, ingest=rag.ingest_pipeline, answer=answering)

@@ -72,6 +72,8 @@ def test_the_command_line_says_what_it_would_do(tmp_path: Path, command: Callabl
         "passages": 1,
         "encode": 1,
         "tokens": planned["tokens"],
+        "keys": 0,
+        "calls": 0,
     }
     command("ingest", "papers")
     (tmp_path / "papers" / "glass.md").unlink()

@@ -36,8 +36,8 @@ from ragkit.flow import Event, Flow, Token, arun, asteps, call, gather, run, ste
 from ragkit.generate import Generator
 from ragkit.generate.chat import CitedGenerator
 from ragkit.generate.extractive import ExtractiveGenerator
-from ragkit.index.bm25 import TantivyIndex
-from ragkit.index.chroma import ChromaStore
+from ragkit.index.bm25 import Bm25Index
+from ragkit.index.chroma import ChromaIndex
 from ragkit.ingest import IngestPipeline
 from ragkit.models.chat import openai_chat
 from ragkit.models.embeddings import SentenceTransformersEmbeddings
@@ -87,7 +87,7 @@ def bridges(folder: Path, generate: Generator) -> ragkit.Rag:
     (folder / "papers").mkdir()
     (folder / "papers" / "glass.md").write_text("# Glass Bridges\n\nGlass bridges carry 40 people.\n")
     (folder / "papers" / "wood.md").write_text("# Wooden Bridges\n\nWooden bridges carry 12 people.\n")
-    words = TantivyIndex()
+    words = Bm25Index()
     rag = ragkit.Rag(
         corpus=folder / "corpus",
         ingest=IngestPipeline(chunk=WholeChunker(), index=[words]),
@@ -264,7 +264,7 @@ def test_an_embedding_names_its_model(collector: Collector) -> None:
 
 def test_a_cached_embedding_names_the_model_behind_the_cache(tmp_path: Path, collector: Collector) -> None:
     (tmp_path / "glass.md").write_text("# Glass Bridges\n\nGlass bridges carry 40 people.\n")
-    store = ChromaStore(embed=HashedEmbeddings(size=8))
+    store = ChromaIndex(embed=HashedEmbeddings(size=8))
     ingest = IngestPipeline(chunk=WholeChunker(), index=[store])
     answer = AnswerPipeline(retrieve=[DenseRetriever(store=store)], generate=ExtractiveGenerator())
     with telemetry.tracing(collector.provider):

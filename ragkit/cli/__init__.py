@@ -343,5 +343,6 @@ def _hit_json(hit: Document) -> dict[str, Any]:
         "text": hit.page_content,
         "score": score_of(hit),
         "scores": scores_of(hit),
+        **({"via": hit.metadata["via"]} if "via" in hit.metadata else {}),
         "sources": places_of(hit, span),
     }

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, SecretStr, TypeAdapter, ValidationError
 
@@ -244,25 +244,20 @@ def parts_of(value: Any) -> Iterator[Any]:
             waiting = [*(getattr(each, name, None) for name in components.parameters(maker)), *waiting]
 
 
-def with_parts(value: T, replace: Callable[[Any], Any], done: dict[int, Any]) -> T:
-    """*value* with `replace(part)` for every component inside it; whatever holds a part that was replaced is copied.
-
-    *done* maps the `id` of each component met to its replacement: values that share a part share its replacement if they
-    are given the same *done*.
-    """
+def rebound(value: T, bind: Callable[[Any], Any]) -> T:
+    """*value* with what *bind* makes of each component inside it; what holds one that changes is copied, and no constructor called."""
     if isinstance(value, list | tuple):
-        parts = [with_parts(part, replace, done) for part in value]
-        return value if all(new is old for new, old in zip(parts, value, strict=True)) else type(value)(parts)
+        parts = [rebound(each, bind) for each in value]
+        same = all(new is old for new, old in zip(parts, value, strict=True))
+        return value if same else cast(T, type(value)(parts))
     maker: components.Maker = type(value)
     if not (components.is_ours(maker) or components.is_slot(maker)):
         return value
-    if id(value) not in done:
-        new = replace(value)
-        for name in components.parameters(maker):
-            old = getattr(value, name, None)
-            if (part := with_parts(old, replace, done)) is not old:
-                new = copy.copy(value) if new is value else new
-                object.__setattr__(new, name, part)
-        done[id(value)] = new
-    replacement: T = done[id(value)]
-    return replacement
+    inside = {name: getattr(value, name, None) for name in components.parameters(maker)}
+    changed = {name: new for name, old in inside.items() if (new := rebound(old, bind)) is not old}
+    bound = bind(value)
+    if changed and bound is value:
+        bound = copy.copy(value)
+    for name, new in changed.items():
+        object.__setattr__(bound, name, new)
+    return cast(T, bound)

@@ -1,190 +1,248 @@
-"""Vectors in flat files, mapped into memory."""
+"""Vectors in flat files, mapped into memory.
+
+A generation is a few *segments*, each three files that are written once: `{segment}.f32` (a vector a row), `{segment}.u64` (its
+signs) and `{segment}.keys` (whose it is).  What is removed from a segment is named by a fourth, `{segment}.{generation}.gone`, a
+byte a row, so that the others can be shared with the generations before.
+"""
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from uuid import UUID
 
 import numpy as np
-from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from ragkit.config.components import component
-from ragkit.corpus import Vectors
-from ragkit.index import VectorIndex
+from ragkit.document import Key
+from ragkit.index import Builder, Hit, Place, Searcher, VectorIndex, best_passages
+from ragkit.index.folder import FolderIndex
+from ragkit.models.embeddings import Vectors
 
 Vector = NDArray[np.float32]
 Integers = NDArray[np.intp]
 Integers64 = NDArray[np.uint64]
-_LIKELY = 2_000  # vectors of a flat store that are compared after their signs
+Mask = NDArray[np.bool_]
+
+_LIKELY = 2_000  # vectors that are compared after their signs
 _BLOCK = 32_768  # rows that are worked on together
+_SEGMENTS = 16  # of more, the smallest half become one: a search takes a call a segment, and a row is rewritten seldom
+_GONE = 0.25  # share of a segment's rows from which it is written anew: what a search compares for nothing
+_KEY = np.dtype([("passage", "<u8", 2), ("n", "<u4")])  # a UUID's two halves, and the number of the key
 
 
 @component("flat")
 @dataclass(frozen=True)
-class FlatStore(VectorIndex):
-    """Every vector in one file that is mapped into memory; the nearest by cosine, from 0 (unrelated) to 1 (the same).
+class FlatIndex(FolderIndex, VectorIndex):
+    """Every vector in files that are mapped into memory; the nearest by cosine, from 0 (unrelated) to 1 (the same).
 
     All vectors are compared, which is exact and, up to some hundred thousand, quicker than a graph.  Where there are more than
     `compared`, their signs are compared first, a bit a dimension, and the vectors of the best ones then.
     """
 
-    handles: ClassVar[tuple[str, ...]] = ("_rows", "_masks")
-
     embed: Embeddings
     compared: PositiveInt = 200_000
 
-    def add_vectors(self, passages: Sequence[Document], vectors: Vectors) -> None:
-        if not len(passages):
+    def write(self, place: Place) -> Builder:
+        return _Builder(place)
+
+    def open(self, place: Place) -> Searcher:
+        return _Searcher(self, place.folder)
+
+
+class _Segment:
+    """The files of a segment, mapped into memory."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder, self.name = folder, name
+        self.keys = np.memmap(folder / f"{name}.keys", dtype=_KEY, mode="r")
+        self.vectors: Vectors = np.memmap(folder / f"{name}.f32", dtype=np.float32, mode="r").reshape(
+            len(self.keys), -1
+        )
+        self.signs: Integers64 = np.memmap(folder / f"{name}.u64", dtype=np.uint64, mode="r").reshape(
+            len(self.keys), -1
+        )
+        self.tombs = next(iter(folder.glob(f"{name}.*.gone")), None)
+        self.alive: Mask = (
+            ~np.fromfile(self.tombs, dtype=np.bool_)
+            if self.tombs
+            else np.ones(len(self.keys), dtype=np.bool_)
+        )
+
+    @functools.cached_property
+    def rows(self) -> int:
+        """How many are alive."""
+        return int(self.alive.sum())
+
+    def of(self, passages: Integers64) -> Mask:
+        """Which rows are of these passages, by the first halves of their ids.
+
+        Two of a million passages share that with a chance of one in 10^7; then one more is found, which the caller tells apart.
+        """
+        return np.isin(self.keys["passage"][:, 0], passages, kind="sort")
+
+    def delete(self) -> None:
+        for path in self.folder.glob(f"{self.name}.*"):
+            path.unlink()
+
+
+def _segments(folder: Path) -> list[_Segment]:
+    return [_Segment(folder, path.stem) for path in sorted(folder.glob("*.keys"))]
+
+
+class _Builder(Builder):
+    def __init__(self, place: Place) -> None:
+        self.folder, self.generation = place.folder, place.generation
+
+    def add(self, keys: Sequence[Key], vectors: Vectors | None = None) -> None:
+        if not keys:
             return
-        self.let_go()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        assert vectors is not None
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         made = np.asarray(vectors / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
-        with (self.folder / "vectors.f32").open("ab") as file:
-            file.write(made.tobytes())
-        with (self.folder / "signs.u64").open("ab") as file:
-            file.write(_signs(made).tobytes())
-        ids = [str(p.id).encode() for p in passages]
-        with self._ids_file(max(map(len, ids))).open("ab") as file:
-            file.write(np.asarray(ids, dtype=self._ids_file(0).suffix[1:]).tobytes())
+        table = np.asarray([(_halves(key.passage), key.n) for key in keys], dtype=_KEY)
+        self._append(f"{self.generation:016}", table, made, _signs(made))
 
-    def _ids_file(self, least: int) -> Path:
-        """The file of ids, all of one width, which its name tells; made wider if one needs *least* bytes."""
-        known = next(iter(self.folder.glob("ids.S*")), None)
-        if known is None:
-            return self.folder / f"ids.S{least}"
-        if int(known.suffix[2:]) < least:
-            wider = self.folder / f"ids.S{least}"
-            np.fromfile(known, dtype=known.suffix[1:]).astype(wider.suffix[1:]).tofile(wider)
-            known.unlink()
-            return wider
-        return known
+    def _append(self, name: str, keys: NDArray[np.void], vectors: Vectors, signs: Integers64) -> None:
+        for suffix, table in (("f32", vectors), ("u64", signs), ("keys", keys)):
+            with (self.folder / f"{name}.{suffix}").open("ab") as file:
+                file.write(np.ascontiguousarray(table).tobytes())
+
+    def remove(self, passages: Collection[str]) -> None:
+        gone = _first_halves(passages)
+        for segment in _segments(self.folder):
+            alive = segment.alive & ~segment.of(gone)
+            if alive.sum() < segment.rows:
+                (~alive).tofile(self.folder / f"{segment.name}.{self.generation}.new")
+                if segment.tombs:
+                    segment.tombs.unlink()  # of the last generation, which keeps it
+                (self.folder / f"{segment.name}.{self.generation}.new").rename(
+                    self.folder / f"{segment.name}.{self.generation}.gone"
+                )
 
     def seal(self) -> None:
-        """See `Index`; what was added again stands only once."""
-        self.let_go()
-        ids = np.asarray(self._opened.ids)[::-1]
-        last = np.sort(len(ids) - 1 - np.unique(ids, return_index=True)[1])
-        if len(last) < len(ids):
-            self._keep(last)
-        super().seal()
+        segments = _segments(self.folder)
+        worn = [s for s in segments if s.rows <= (1 - _GONE) * len(s.keys)]
+        whole = sorted((s for s in segments if s not in worn), key=lambda s: s.rows)
+        joined = [*worn, *(whole[: len(whole) // 2] if len(whole) > _SEGMENTS else [])]
+        for segment in joined:
+            for at in range(0, len(segment.keys), _BLOCK):
+                rows = at + np.flatnonzero(segment.alive[at : at + _BLOCK])
+                if len(rows):
+                    self._append(
+                        f"{self.generation:016}b",
+                        segment.keys[rows],
+                        segment.vectors[rows],
+                        segment.signs[rows],
+                    )
+            segment.delete()
 
-    def remove(self, ids: Sequence[str]) -> None:
-        gone = np.asarray([identity.encode() for identity in ids] or [b""])
-        self._keep(np.flatnonzero(~np.isin(self._opened.ids, gone)))
 
-    def _keep(self, rows: Integers) -> None:
-        """Write the files anew with these rows only."""
-        opened = self._opened
-        if len(rows) == len(opened.ids):
-            return
-        files: dict[str, NDArray[Any]] = {
-            "vectors.f32": opened.vectors,
-            "signs.u64": opened.signs,
-            self._ids_file(1).name: opened.ids,
-        }
-        for name, table in files.items():
-            with (self.folder / f"{name}.new").open("wb") as file:
-                for at in range(0, len(rows), _BLOCK):
-                    file.write(np.ascontiguousarray(table[rows[at : at + _BLOCK]]).tobytes())
-        self.let_go()
-        for name in files:
-            (self.folder / f"{name}.new").replace(self.folder / name)
+class _Searcher(Searcher):
+    """The rows of all segments are counted through, one segment after another."""
 
-    def nearest(self, query: str, k: int, among: frozenset[str] | None = None) -> list[tuple[str, float]]:
-        vector = np.asarray(self.embed.embed_query(query), dtype=np.float32)
-        opened = self._opened
+    def __init__(self, index: FlatIndex, folder: Path) -> None:
+        self.index, self.segments = index, _segments(folder)
+        self.starts = np.cumsum([0, *(len(segment.keys) for segment in self.segments)])
+        alive = [segment.alive for segment in self.segments]
+        self.gone: Integers = np.flatnonzero(~np.concatenate(alive)) if alive else np.empty(0, dtype=np.intp)
+        self.several = any(segment.keys["n"].any() for segment in self.segments)
+        self.asked: tuple[frozenset[str], Integers] = (frozenset(), self.gone[:0])
+
+    def search(self, query: str, k: int, among: frozenset[str] | None = None) -> list[Hit]:
+        vector = np.asarray(self.index.embed.embed_query(query), dtype=np.float32)
         length = float(np.linalg.norm(vector))
-        if not len(opened.ids) or length == 0 or (among is not None and not among):
+        if not self.count() or length == 0 or (among is not None and not among):
             return []
         vector /= length
         rows = None if among is None else self._rows_of(among)
-        number = len(opened.ids) if rows is None else len(rows)
-        if number > self.compared:
-            rows = opened.likely(vector, max(_LIKELY, 20 * k), rows)
-        scores = opened.vectors @ vector if rows is None else opened.vectors[rows] @ vector
-        best = _best(scores, k)
-        chosen = best if rows is None else rows[best]
-        return [
-            (opened.ids[row].decode(), min(max(float(scores[i]), 0.0), 1.0))
-            for i, row in zip(best, chosen, strict=True)
-        ]
+        if (self.count() if rows is None else len(rows)) > self.index.compared:
+            rows = self._likely(vector, max(_LIKELY, 20 * k), rows)
+        scores = self._cosines(vector, rows)
 
-    def count(self) -> int:
-        return len(self._opened.ids)
+        def best(wanted: int) -> list[Hit]:
+            places = _best(scores, wanted)
+            found = places if rows is None else rows[places]
+            pairs = zip(places, found, strict=True)
+            return [self._hit(int(row), float(scores[i])) for i, row in pairs if scores[i] > -np.inf]
 
-    def ids(self) -> set[str]:
-        return {identity.decode() for identity in self._opened.ids.tolist()}
-
-    def let_go(self) -> None:
-        self.__dict__.pop("_rows", None)
-        self.__dict__.pop("_masks", None)
-
-    @property
-    def _opened(self) -> _Rows:
-        rows: _Rows | None = self.__dict__.get("_rows")
-        if rows is None:
-            rows = self.__dict__["_rows"] = _Rows(self.folder)
-        return rows
+        return best_passages(best, k, lambda hit: hit.passage) if self.several else best(k)
 
     def _rows_of(self, among: frozenset[str]) -> Integers:
-        """The rows of these ids; the last set asked for is remembered, as a filter is asked with again and again."""
-        known: tuple[frozenset[str], Integers] | None = self.__dict__.get("_masks")
-        if known is None or known[0] is not among:
-            row_of = self._opened.row_of
-            known = (
-                among,
-                np.asarray(
-                    sorted(row_of[i] for identity in among if (i := identity.encode()) in row_of),
-                    dtype=np.intp,
-                ),
-            )
-            self.__dict__["_masks"] = known
+        """The rows of these passages; the last set asked for is remembered, as a filter is asked with again and again."""
+        known = self.asked
+        if known[0] is not among:
+            wanted = _first_halves(among)
+            rows = np.flatnonzero(np.concatenate([s.of(wanted) & s.alive for s in self.segments]))
+            known = self.asked = (among, rows)
         return known[1]
 
+    def _cosines(self, vector: Vector, rows: Integers | None) -> Vector:
+        """Those of *vector* and each of *rows* (all, if None); -inf for what is removed."""
+        scores = np.empty(self.starts[-1] if rows is None else len(rows), dtype=np.float32)
+        places = self.starts if rows is None else np.searchsorted(rows, self.starts)
+        for segment, start, a, b in zip(self.segments, self.starts, places, places[1:], strict=False):
+            vectors = segment.vectors if rows is None else segment.vectors[rows[a:b] - start]
+            np.matmul(vectors, vector, out=scores[a:b])
+        if rows is None:
+            scores[self.gone] = -np.inf
+        return scores
 
-class _Rows:
-    """The files of a flat store, mapped into memory."""
-
-    def __init__(self, folder: Path) -> None:
-        path = next(iter(folder.glob("ids.S*")), None)
-        filled = path is not None and path.stat().st_size > 0
-        self.ids: NDArray[np.bytes_] = (
-            np.memmap(path, dtype=path.suffix[1:], mode="r") if path and filled else np.empty(0, dtype="S1")
-        )
-        if len(self.ids):
-            flat = np.memmap(folder / "vectors.f32", dtype=np.float32, mode="r")
-            self.vectors = flat.reshape(len(self.ids), -1)
-            self.signs = np.memmap(folder / "signs.u64", dtype=np.uint64, mode="r").reshape(len(self.ids), -1)
-        else:
-            self.vectors, self.signs = np.empty((0, 0), dtype=np.float32), np.empty((0, 0), dtype=np.uint64)
-
-    @functools.cached_property
-    def row_of(self) -> dict[bytes, int]:
-        return {identity: row for row, identity in enumerate(self.ids.tolist())}
-
-    def likely(self, vector: Vector, most: int, rows: Integers | None) -> Integers:
+    def _likely(self, vector: Vector, most: int, rows: Integers | None) -> Integers:
         """The rows whose signs differ least from those of *vector*."""
         wanted = _signs(vector[None])[0]
-        signs = self.signs if rows is None else self.signs[rows]
-        apart = np.empty(len(signs), dtype=np.uint16)
+        apart = np.empty(self.starts[-1], dtype=np.uint16)
 
-        def compare(at: int) -> None:
-            differing = np.bitwise_count(signs[at : at + _BLOCK] ^ wanted)
-            np.sum(differing, axis=1, dtype=np.uint16, out=apart[at : at + _BLOCK])
+        def compare(block: tuple[_Segment, int, int]) -> None:
+            segment, start, at = block
+            differing = np.bitwise_count(segment.signs[at : at + _BLOCK] ^ wanted)
+            np.sum(differing, axis=1, dtype=np.uint16, out=apart[start + at : start + at + len(differing)])
 
+        blocks = (
+            (segment, int(start), at)
+            for segment, start in zip(self.segments, self.starts, strict=False)
+            for at in range(0, len(segment.keys), _BLOCK)
+        )
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(compare, range(0, len(signs), _BLOCK)))
-        near = np.argpartition(apart, min(most, len(apart) - 1))[:most]
+            list(pool.map(compare, blocks))
+        apart[self.gone] = np.iinfo(np.uint16).max
+        few = apart if rows is None else apart[rows]
+        near = np.argpartition(few, min(most, len(few) - 1))[:most]
         return np.sort(near if rows is None else rows[near])
+
+    def _hit(self, row: int, score: float) -> Hit:
+        at = int(np.searchsorted(self.starts, row, side="right")) - 1
+        (high, low), n = self.segments[at].keys[row - self.starts[at]]
+        return Hit(_passage(high, low), min(max(score, 0.0), 1.0), int(n))
+
+    def entries(self) -> Iterator[tuple[str, int]]:
+        for segment in self.segments:
+            for (high, low), n in segment.keys[segment.alive]:
+                yield _passage(high, low), int(n)
+
+    def count(self) -> int:
+        return int(self.starts[-1]) - len(self.gone)
+
+
+def _halves(passage: str) -> tuple[int, int]:
+    """A UUID as two numbers."""
+    whole = UUID(passage).int
+    return whole >> 64, whole & 0xFFFF_FFFF_FFFF_FFFF
+
+
+def _passage(high: np.uint64, low: np.uint64) -> str:
+    return str(UUID(int=(int(high) << 64) | int(low)))
+
+
+def _first_halves(passages: Iterable[str]) -> Integers64:
+    return np.fromiter((int(p[:8] + p[9:13] + p[14:18], 16) for p in passages), dtype=np.uint64)
 
 
 def _signs(vectors: Vectors) -> Integers64:

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
 
 from ragkit.config.components import component, interface
-from ragkit.corpus import Corpus, Vectors
 from ragkit.document import digest
 from ragkit.errors import ModelError
 from ragkit.models import hub
@@ -28,6 +27,8 @@ from ragkit.models.openvino import Precision, compiled, converted, quietly, save
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+Vectors = NDArray[np.float32]
 
 _STEP = 8  # lengths are rounded up to a multiple of it: a shape that the model has seen before runs at once
 _WHOLE = "sentence_embedding"  # the output of a sentence-transformers model that is one vector a text
@@ -194,34 +195,8 @@ def fingerprint_of(embed: Embeddings) -> str:
     )
 
 
-class CachedEmbeddings(Embeddings):
-    """*embed*, but a text whose vector is in *corpus* is not embedded again."""
-
-    def __init__(self, embed: Embeddings, corpus: Corpus) -> None:
-        self.embed, self.corpus = embed, corpus
-        self.encoded = 0
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return self.vectors(texts).tolist()  # type: ignore[no-any-return]
-
-    def embed_query(self, text: str) -> list[float]:
-        return self.embed.embed_query(text)
-
-    def vectors(self, texts: Sequence[str]) -> Vectors:
-        """One row a text."""
-        name = fingerprint_of(self.embed)
-        keys = [digest(text) for text in texts]
-        known = self.corpus.vectors(name, keys)
-        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-        if new:
-            made = _vectors(self.embed, list(new.values()))
-            self.corpus.put_vectors(name, list(new), made)
-            self.encoded += len(new)
-            known.update(zip(new, made, strict=True))
-        return np.stack([known[key] for key in keys])
-
-
-def _vectors(embed: Embeddings, texts: list[str]) -> Vectors:
+def vectors_of(embed: Embeddings, texts: list[str]) -> Vectors:
+    """An array of shape `(texts, dimensions)`."""
     if isinstance(embed, SentenceTransformersEmbeddings | StaticEmbeddings):
         return embed.vectors(texts)  # not by way of lists of numbers
     return np.asarray(embed.embed_documents(texts), dtype=np.float32)

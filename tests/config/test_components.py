@@ -17,8 +17,8 @@ import ragkit.pipeline_file
 from ragkit.config import components
 from ragkit.fuse import Fusion, Ranking
 from ragkit.generate.chat import CitedGenerator
-from ragkit.index.bm25 import TantivyIndex
-from ragkit.index.chroma import ChromaStore
+from ragkit.index.bm25 import Bm25Index
+from ragkit.index.chroma import ChromaIndex
 from ragkit.models.embeddings import SentenceTransformersEmbeddings
 from ragkit.testing import HashedEmbeddings, check_component, check_signature, imports_heavy, scripted_chat
 
@@ -26,9 +26,10 @@ from ragkit.testing import HashedEmbeddings, check_component, check_signature, i
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "chroma": {"embed": HashedEmbeddings()},
     "flat": {"embed": HashedEmbeddings()},
+    "memory": {"embed": HashedEmbeddings(), "server": "contract"},
     "semantic": {"embed": HashedEmbeddings()},
-    "dense": {"store": ChromaStore(embed=HashedEmbeddings())},
-    "lexical": {"index": TantivyIndex()},
+    "dense": {"store": ChromaIndex(embed=HashedEmbeddings())},
+    "lexical": {"index": Bm25Index()},
     "cited": {
         "llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people [1]. They fly [7]."])
     },

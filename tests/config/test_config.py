@@ -22,8 +22,8 @@ from ragkit.fuse import MinMaxFusion, ReciprocalRankFusion
 from ragkit.gate import CalibratedGate
 from ragkit.generate.chat import CitedGenerator
 from ragkit.generate.extractive import ExtractiveGenerator
-from ragkit.index.bm25 import TantivyIndex
-from ragkit.index.chroma import ChromaStore
+from ragkit.index.bm25 import Bm25Index
+from ragkit.index.chroma import ChromaIndex
 from ragkit.ingest import IngestPipeline
 from ragkit.rag import Rag
 from ragkit.retrieve import DenseRetriever, LexicalRetriever
@@ -176,7 +176,7 @@ def test_equal_specs_are_one_object() -> None:
 
 def test_one_item_may_stand_for_a_list_of_one_and_a_name_for_a_component_without_arguments() -> None:
     rag = config.loads(Rag, SMALL)
-    assert rag.ingest_pipeline.index == [TantivyIndex()]
+    assert rag.ingest_pipeline.index == [Bm25Index()]
     assert rag.answer_pipeline.generate == [ExtractiveGenerator()]
 
 
@@ -216,7 +216,7 @@ def test_a_dump_writes_what_differs_from_the_defaults() -> None:
 
 
 def test_a_pipeline_made_in_python_can_be_dumped(tmp_path: Path) -> None:
-    words = TantivyIndex(language="german")
+    words = Bm25Index(language="german")
     rag = ragkit.Rag(
         corpus=tmp_path,
         ingest=IngestPipeline(chunk=SentenceChunker(max_tokens=100), index=[words]),
@@ -273,7 +273,7 @@ components = st.fixed_dictionaries(
 @settings(max_examples=60)
 @given(parts=components)
 def test_any_pipeline_survives_dumping_and_loading(parts: dict[str, object]) -> None:
-    dense, words = ChromaStore(embed=parts["embed"]), TantivyIndex(language=parts["language"])  # type: ignore[arg-type]
+    dense, words = ChromaIndex(embed=parts["embed"]), Bm25Index(language=parts["language"])  # type: ignore[arg-type]
     rag = ragkit.Rag(
         corpus=Path("somewhere"),
         ingest=IngestPipeline(chunk=parts["chunk"], index=[dense, words]),  # type: ignore[arg-type]

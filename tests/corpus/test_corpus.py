@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from langchain_core.documents import Document
 
-from ragkit.corpus import Corpus, Counts, chunk_id
-from ragkit.document import Span, passage, sources_of, span_of, title_of
+from ragkit.corpus import Corpus, Counts
+from ragkit.corpus.ledger import Holding, IndexState
+from ragkit.document import Key, Span, passage, passage_id, sources_of, span_of, title_of
 from ragkit.errors import CorpusError, NoCorpus
 
 NOTHING = Counts(
@@ -267,11 +268,33 @@ def test_any_text_comes_back_as_it_was(corpus: Corpus, text: str) -> None:
     put(corpus, text, entry(text[:50], text, note=text))
     chunked(corpus, "whole")
     assert (sole(corpus).page_content, sole(corpus).metadata["note"]) == (text, text)
-    assert [p.page_content for p in corpus.passages(corpus.missing("index", "whole")).values()] == [text]
+    assert [p.page_content for p in corpus.passages(missing(corpus, "index", "whole")).values()] == [text]
     assert corpus.problems() == []
 
 
 # --- chunks, vectors and the ledger
+
+
+def missing(corpus: Corpus, index: str, chunker: str, *writers: str) -> list[str]:
+    """The passages that an index lacks."""
+    holding = Holding(index, chunker, writers)
+    found = [identity for paper in corpus.missing(holding) for identity in paper.ids]
+    assert corpus.count_missing(holding) == len(found)
+    return found
+
+
+def surplus(corpus: Corpus, index: str) -> list[str]:
+    """The passages that an index should no longer hold."""
+    found = [identity for paper in corpus.surplus(index) for identity in paper.ids]
+    assert corpus.count_surplus(index) == len(found)
+    return found
+
+
+def kept(corpus: Corpus, index: str) -> list[str]:
+    """The passages that an index holds, by the ledger."""
+    found = list(corpus.held(index))
+    assert corpus.count_held(index) == len(found)
+    return sorted(found)
 
 
 def chunked(corpus: Corpus, chunker: str) -> list[str]:
@@ -279,7 +302,7 @@ def chunked(corpus: Corpus, chunker: str) -> list[str]:
     papers = list(corpus.documents(corpus.unchunked(chunker)).values())
     whole = [(p, len(p.page_content)) for p in papers if p.page_content]
     corpus.put_chunks(chunker, papers, [passage(p, 0, end) for p, end in whole])
-    return [chunk_id(str(p.id), chunker, 0, end) for p, end in whole]
+    return [passage_id(str(p.id), 0, end, chunker) for p, end in whole]
 
 
 def test_a_passage_has_its_papers_text_title_and_sources(corpus: Corpus) -> None:
@@ -299,7 +322,7 @@ def test_a_passage_has_its_papers_text_title_and_sources(corpus: Corpus) -> None
     )
     paper = sole(corpus)
     corpus.put_chunks("sentence", [paper], [passage(paper, 0, 18), passage(paper, 19, 29, section="Age")])
-    identity = chunk_id(str(paper.id), "sentence", 19, 29)
+    identity = passage_id(str(paper.id), 19, 29, "sentence")
     assert list(corpus.passages([identity, "never"])) == [identity]
     found = corpus.passages([identity])[identity]
     assert found.page_content == "They last."
@@ -331,49 +354,118 @@ def test_each_chunker_has_its_own_chunks(corpus: Corpus) -> None:
     corpus.put_chunks("one", papers, [passage(p, 0, 4) for p in papers if p.page_content])
     assert corpus.unchunked("one") == []
     assert len(corpus.unchunked("two")) == 2
-    assert (len(corpus.missing("index", "one")), corpus.missing("index", "two")) == (1, [])
+    assert (len(missing(corpus, "index", "one")), missing(corpus, "index", "two")) == (1, [])
 
 
 def test_the_ledger_says_what_an_index_lacks_and_what_it_holds_too_much_of(corpus: Corpus) -> None:
     put(corpus, "a.txt", entry("Glass", "They carry people."))
     put(corpus, "b.txt", entry("Steel", "Trains."))
     glass_and_steel = sorted(chunked(corpus, "whole"))
-    corpus.begin_index("words", "fingerprint")
-    assert (sorted(corpus.missing("words", "whole")), corpus.surplus("words"), corpus.held("words")) == (
-        glass_and_steel,
-        [],
-        [],
-    )
-    corpus.mark("words", glass_and_steel)
-    corpus.mark("words", glass_and_steel)
-    assert (corpus.missing("words", "whole"), corpus.surplus("words"), corpus.held("words")) == (
-        [],
-        [],
-        glass_and_steel,
-    )
-    assert corpus.indexes() == {"words": 2}
+    corpus.begin_index(Holding("words", "whole"), "fingerprint")
+    assert sorted(missing(corpus, "words", "whole")) == glass_and_steel
+    assert (surplus(corpus, "words"), kept(corpus, "words")) == ([], [])
+    corpus.mark("words", corpus.document_ids())
+    corpus.mark("words", corpus.document_ids())
+    assert (missing(corpus, "words", "whole"), surplus(corpus, "words")) == ([], [])
+    assert kept(corpus, "words") == glass_and_steel
 
+    before = corpus.document_ids()
     corpus.forget_files(["b.txt"])
-    [steel] = corpus.surplus("words")
+    [steel] = surplus(corpus, "words")
     assert corpus.passages([steel])[steel].page_content == "Trains."
     corpus.drop_orphans()
-    assert corpus.surplus("words") == [steel]
-    corpus.unmark("words", [steel])
-    assert (corpus.missing("words", "whole"), corpus.surplus("words")) == ([], [])
-    assert corpus.held("words") == [c for c in glass_and_steel if c != steel]
+    assert surplus(corpus, "words") == [steel]
+    assert corpus.passages([steel]) == {}
+    [glass] = corpus.document_ids()
+    corpus.unmark("words", [paper for paper in before if paper != glass])
+    assert (missing(corpus, "words", "whole"), surplus(corpus, "words")) == ([], [])
+    assert kept(corpus, "words") == [c for c in glass_and_steel if c != steel]
+
+
+def test_the_passages_of_a_dropped_paper_are_known_until_no_index_holds_them(corpus: Corpus) -> None:
+    put(corpus, "a.txt", entry("Glass", "They carry people."))
+    [passage_of_glass] = chunked(corpus, "whole")
+    [paper] = corpus.document_ids()
+    for index in ("words", "meanings"):
+        corpus.begin_index(Holding(index, "whole"), "fingerprint")
+        corpus.mark(index, [paper])
+    corpus.forget_files(["a.txt"])
+    corpus.drop_orphans()
+    corpus.unmark("words", [paper])
+    corpus.drop_orphans()
+    assert (surplus(corpus, "words"), surplus(corpus, "meanings")) == ([], [passage_of_glass])
+    assert corpus.counts() == NOTHING
+    corpus.unmark("meanings", [paper])
+    corpus.drop_orphans()
+    assert corpus.value("SELECT count(*) FROM chunks") == 0
+
+
+def test_indexes_are_published_together_and_hold_all_that_they_are_to_hold(corpus: Corpus) -> None:
+    put(corpus, "a.txt", entry("Glass", "They carry people."), entry("Steel", "Trains."))
+    chunked(corpus, "whole")
+    corpus.publish([IndexState(Holding(index, "whole"), "made", 5, True) for index in ("one", "two")])
+    digests = corpus.ledger_digest("one")
+    assert (corpus.published(), kept(corpus, "one")) == (
+        {"one": ("made", 5), "two": ("made", 5)},
+        kept(corpus, "two"),
+    )
+    assert corpus.ledger_digest("two") == digests
+    put(corpus, "a.txt", entry("Steel", "Trains."), entry("Wood", "Carts."))
+    chunked(corpus, "whole")
+    corpus.publish([IndexState(Holding("one", "whole"), "made", 6, False)])
+    assert (missing(corpus, "one", "whole"), surplus(corpus, "one"), len(kept(corpus, "one"))) == ([], [], 2)
+    assert (len(missing(corpus, "two", "whole")), len(surplus(corpus, "two"))) == (1, 1)
+    assert corpus.ledger_digest("one") != digests
 
 
 def test_an_index_begins_empty_and_remembers_what_it_was_built_with(corpus: Corpus) -> None:
     put(corpus, "a.txt", entry("Glass", "They carry people."))
-    cut = chunked(corpus, "whole")
+    chunked(corpus, "whole")
     assert corpus.index_fingerprint("words") is None
     for fingerprint in ("one", "two"):
-        corpus.begin_index("words", fingerprint)
-        assert (corpus.index_fingerprint("words"), corpus.held("words")) == (fingerprint, [])
-        corpus.mark("words", cut)
+        corpus.begin_index(Holding("words", "whole"), fingerprint)
+        assert (corpus.index_fingerprint("words"), kept(corpus, "words")) == (fingerprint, [])
+        corpus.mark("words", corpus.document_ids())
     with pytest.raises(sqlite3.IntegrityError):
-        corpus.mark("never begun", cut)
-    assert corpus.indexes() == {"words": 1}
+        corpus.mark("never begun", corpus.document_ids())
+    assert len(kept(corpus, "words")) == 1
+
+
+def test_a_passage_is_to_be_indexed_once_every_key_writer_has_written_for_it(corpus: Corpus) -> None:
+    put(corpus, "a.txt", entry("Glass", "They carry people."), entry("Steel", "Trains."))
+    glass, steel = sorted(corpus.passages(chunked(corpus, "whole")).values(), key=title_of)
+    papers = {str(p.id): span_of(p).document_id for p in (glass, steel)}
+    assert missing(corpus, "words", "whole", "asks") == []
+    assert corpus.count_unkeyed("whole", "asks") == 2
+    corpus.put_keys("whole", "asks", "question", [papers[str(glass.id)]], [(str(glass.id), ["Who?", "Why?"])])
+    corpus.put_keys(
+        "whole", "sums", "summary", papers.values(), [(str(glass.id), ["People."]), (str(steel.id), [])]
+    )
+    assert [paper.ids for paper in corpus.unkeyed("whole", "asks")] == [[str(steel.id)]]
+    assert missing(corpus, "words", "whole", "asks") == [glass.id]
+    assert len(missing(corpus, "words", "whole", "sums")) == 2
+    own = Key(str(glass.id), 0, "Glass\nThey carry people.")
+    asks = [Key(str(glass.id), 1, "Who?", "question"), Key(str(glass.id), 2, "Why?", "question")]
+    summary = Key(str(glass.id), 3, "People.", "summary")
+    assert corpus.keys([glass]) == [own]
+    assert corpus.keys([glass], ["asks"]) == [own, *asks]
+    assert corpus.keys([glass], ["sums"]) == [own, summary]
+    assert (corpus.key(str(glass.id), 3), corpus.key(str(glass.id), 4)) == (summary, None)
+    corpus.publish([IndexState(Holding("words", "whole", ("sums",)), "made", 1, True)])
+    assert corpus.count_keys("words") == 3
+    every = [(str(glass.id), n) for n in range(5)]
+    assert corpus.count_known("words", [*every, (str(steel.id), 0), ("never", 0)]) == 3
+    corpus.forget_files(["a.txt"])
+    corpus.publish([IndexState(Holding("words", "whole", ("sums",)), "made", 2, False)])
+    corpus.drop_orphans()
+    assert corpus.value("SELECT count(*) FROM keys") == 0
+
+
+def test_replies_come_back_for_the_same_model_prompt_and_text(corpus: Corpus) -> None:
+    corpus.put_replies("model", "prompt", {"one": "yes", "two": "no"})
+    corpus.put_replies("model", "prompt", {"two": "perhaps"})
+    assert corpus.replies("model", "prompt", ["one", "two", "three"]) == {"one": "yes", "two": "perhaps"}
+    assert corpus.replies("model", "other", ["one"]) == corpus.replies("other", "prompt", ["one"]) == {}
 
 
 @settings(max_examples=25)
@@ -518,6 +610,22 @@ def test_a_database_of_a_newer_ragkit_is_refused(corpus: Corpus) -> None:
         corpus.counts()
 
 
+def test_a_database_of_an_earlier_ragkit_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "corpus.sqlite")) as database:
+        database.execute("CREATE TABLE documents (id TEXT PRIMARY KEY, title TEXT NOT NULL) STRICT")
+        database.execute("PRAGMA user_version = 1")
+        database.commit()
+    said = "corpus.sqlite' was made by an earlier ragkit, whose layout this one does not read; ingest into another --corpus"
+    with pytest.raises(CorpusError, match=said):
+        Corpus(tmp_path).counts()
+    with pytest.raises(CorpusError, match=said), Corpus(tmp_path).writing():
+        Corpus(tmp_path).counts()
+    with closing(sqlite3.connect(tmp_path / "corpus.sqlite")) as database:
+        assert database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [
+            ("documents",)
+        ]
+
+
 def test_what_is_not_a_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "corpus.sqlite").write_text("This is a letter, and no database at all. " * 100)
     said = "corpus.sqlite' cannot be opened as a corpus: file is not a database; restore it, or ingest into another --corpus"
@@ -529,7 +637,7 @@ def test_what_is_not_a_database_is_refused(tmp_path: Path) -> None:
 
 def test_a_damaged_database_is_a_problem_not_an_exception(corpus: Corpus) -> None:
     put(corpus, "a.txt", *(entry(f"Bridge {n}", f"It carries {n}. " * 50) for n in range(200)))
-    corpus._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    corpus.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     corpus.close()
     content = bytearray(corpus.path.read_bytes())
     content[2 * 4096 : -4096] = b"\xa5" * (len(content) - 3 * 4096)
@@ -553,8 +661,8 @@ def test_a_change_that_fails_halfway_leaves_what_was_there(corpus: Corpus) -> No
 
 def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(corpus: Corpus) -> None:
     put(corpus, "a.txt", entry("Glass", "They carry people."))
-    [pages] = corpus._db.execute("PRAGMA page_count").fetchone()
-    corpus._db.execute(f"PRAGMA max_page_count = {pages}")
+    [pages] = corpus.db.execute("PRAGMA page_count").fetchone()
+    corpus.db.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(
         CorpusError,
         match="cannot write to '.*corpus.sqlite': database or disk is full; what was there before is intact",

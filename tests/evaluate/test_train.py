@@ -22,8 +22,8 @@ from ragkit.evaluate.examples import Recipe
 from ragkit.evaluate.train import TrainingReport, train_events
 from ragkit.flow import Event, Finished, Progress
 from ragkit.generate.extractive import ExtractiveGenerator
-from ragkit.index.bm25 import TantivyIndex
-from ragkit.index.chroma import ChromaStore
+from ragkit.index.bm25 import Bm25Index
+from ragkit.index.chroma import ChromaIndex
 from ragkit.ingest import IngestPipeline
 from ragkit.rag import Rag
 from ragkit.refine.cross_encoder import CrossEncoderReranker
@@ -52,10 +52,10 @@ def rag(tmp_path_factory: pytest.TempPathFactory) -> Rag:
         for word in ("sold", "tested")
     ]
     (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    store = ChromaStore(embed=HashedEmbeddings(size=16))  # so few dimensions that words collide
+    store = ChromaIndex(embed=HashedEmbeddings(size=16))  # so few dimensions that words collide
     made = Rag(
         corpus=folder / "corpus",
-        ingest=IngestPipeline(chunk=SentenceChunker(), index=[store, TantivyIndex()]),
+        ingest=IngestPipeline(chunk=SentenceChunker(), index=[store, Bm25Index()]),
         answer=AnswerPipeline(retrieve=[DenseRetriever(store=store, k=20)], generate=ExtractiveGenerator()),
     )
     made.ingest(folder / "papers")

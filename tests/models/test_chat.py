@@ -34,7 +34,7 @@ from ragkit.errors import ConfigError, DeadlinePassed
 from ragkit.flow import Called, Flow, Token, arun, asteps, before, call, gather, run, steps, stream
 from ragkit.generate.chat import CitedGenerator
 from ragkit.generate.extractive import ExtractiveGenerator
-from ragkit.index.bm25 import TantivyIndex
+from ragkit.index.bm25 import Bm25Index
 from ragkit.ingest import IngestPipeline
 from ragkit.models.chat import explained, fallback_chat, openai_chat, spent
 from ragkit.models.embeddings import openai_embeddings
@@ -194,7 +194,7 @@ def bridges(folder: Path, **answer: Any) -> ragkit.Rag:
     """A paper about glass bridges, keyword search, and what else is given."""
     (folder / "papers").mkdir()
     (folder / "papers" / "glass.md").write_text("# Glass Bridges\n\nGlass bridges carry 40 people.\n")
-    words = TantivyIndex()
+    words = Bm25Index()
     rag = ragkit.Rag(
         corpus=folder / "corpus",
         ingest=IngestPipeline(chunk=WholeChunker(), index=[words]),

@@ -26,7 +26,7 @@ from ragkit.ask import AnswerPipeline
 from ragkit.chunk import WholeChunker
 from ragkit.flow import Token
 from ragkit.generate.chat import CitedGenerator
-from ragkit.index.bm25 import TantivyIndex
+from ragkit.index.bm25 import Bm25Index
 from ragkit.ingest import IngestPipeline
 from ragkit.models.chat import explained, fallback_chat, openai_chat
 from ragkit.models.hub import cache_directory
@@ -114,7 +114,7 @@ def mortal(weights: Path) -> Iterator[Server]:
 def bridges(folder: Path, llm: BaseChatModel, **answer: Any) -> ragkit.Rag:
     """A paper about glass bridges, and a model that is asked about it."""
     (folder / "glass.md").write_text("# Glass Bridges\n\nGlass bridges carry 40 people.\n")
-    words = TantivyIndex()
+    words = Bm25Index()
     rag = ragkit.Rag(
         corpus=folder / "corpus",
         ingest=IngestPipeline(chunk=WholeChunker(), index=[words]),

@@ -245,7 +245,7 @@ def test_a_passage_is_read_with_the_sentences_around_it(corpus: Corpus) -> None:
     whole = entered(corpus, GLASS)
     [given] = cut(whole, (57, 81), year=1999)
     refiner = Neighbours(before=1, after=0)
-    refiner.attach_corpus(corpus)
+    refiner = refiner.over(corpus)
     [found] = refined(refiner, [given])
     assert (found.page_content, span_of(found)[1:]) == (
         "They were tested in 1999. Steel ones carry trains.",
@@ -253,13 +253,13 @@ def test_a_passage_is_read_with_the_sentences_around_it(corpus: Corpus) -> None:
     )
     assert found.metadata == {**given.metadata, "start": 31}
     refiner = Neighbours(before=9, after=9)
-    refiner.attach_corpus(corpus)
+    refiner = refiner.over(corpus)
     assert texts(refined(refiner, [given])) == [GLASS]
 
 
 def test_a_sentence_that_a_passage_cuts_is_made_whole(corpus: Corpus) -> None:
     refiner = Neighbours(before=0, after=0)
-    refiner.attach_corpus(corpus)
+    refiner = refiner.over(corpus)
     assert texts(refined(refiner, cut(entered(corpus, GLASS + " "), (36, 60)))) == [
         "They were tested in 1999. Steel ones carry trains."
     ]
@@ -269,7 +269,7 @@ def test_passages_that_overlap_or_touch_become_one_with_the_best_score_of_each(c
     whole = entered(corpus, GLASS + "\n")
     other = entered(corpus, "Wooden ones rot.")
     refiner = Neighbours(before=0, after=0)
-    refiner.attach_corpus(corpus)
+    refiner = refiner.over(corpus)
     last, wood, first, second = (
         cut(whole, (82, 111))
         + cut(other, (0, 16))
@@ -294,14 +294,14 @@ def test_neighbours_stay_in_their_section(tmp_path: Path, corpus: Corpus) -> Non
     whole = entered(corpus, read.page_content, sections=read.metadata["sections"])
     starts = [whole.page_content.index(sentence) for sentence in ("Steel carries trains.", "It is tested.")]
     refiner = Neighbours(before=3, after=3)
-    refiner.attach_corpus(corpus)
+    refiner = refiner.over(corpus)
     found = refined(refiner, cut(whole, (starts[0], starts[0] + 21), (starts[1], starts[1] + 13)))
     assert texts(found) == ["Steel carries trains. It rusts.", "Glass sways. It is tested."]
 
 
 def test_passages_of_a_paper_that_the_corpus_does_not_know_stay_as_they_are(corpus: Corpus) -> None:
     refiner = Neighbours()
-    refiner.attach_corpus(corpus)
+    refiner = refiner.over(corpus)
     given = [*cut(paper(GLASS, "unknown"), (31, 56), (31, 56)), Document(page_content="Of another source.")]
     assert refined(refiner, given) == given
 
@@ -395,7 +395,7 @@ def test_whatever_a_refiner_gives_is_the_text_at_its_span(
     before = copy.deepcopy(given)
     for refiner in REFINERS:
         if isinstance(refiner, CorpusReader):
-            refiner.attach_corpus(corpus)
+            refiner = refiner.over(corpus)
         found = refined(refiner, given, question)
         assert given == before
         assert bool(found) == bool(given) or isinstance(refiner, TokenBudget)

@@ -18,8 +18,8 @@ from ragkit.chunk import SentenceChunker
 from ragkit.document import score_of, scored, searchable
 from ragkit.errors import ModelError
 from ragkit.generate.extractive import ExtractiveGenerator
-from ragkit.index.bm25 import TantivyIndex
-from ragkit.index.chroma import ChromaStore
+from ragkit.index.bm25 import Bm25Index
+from ragkit.index.chroma import ChromaIndex
 from ragkit.ingest import IngestPipeline
 from ragkit.models.embeddings import SentenceTransformersEmbeddings
 from ragkit.models.openvino import quietly
@@ -291,9 +291,9 @@ def test_worths_never_rise() -> None:
 
 def test_vectors_that_the_corpus_keeps_are_not_made_again(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Glass bridges carry 40 people.\n\nWooden bridges do not last.")
-    store = ChromaStore(embed=HashedEmbeddings())
+    store = ChromaIndex(embed=HashedEmbeddings())
     mmr = MaximalMarginalRelevance(embed=HashedEmbeddings())
-    ingest = IngestPipeline(chunk=SentenceChunker(max_tokens=8), index=[store, TantivyIndex()])
+    ingest = IngestPipeline(chunk=SentenceChunker(max_tokens=8), index=[store, Bm25Index()])
     rag = Rag(
         corpus=tmp_path / "corpus",
         ingest=ingest,

@@ -1,0 +1,240 @@
+"""The corpus's database: its schema, a connection for each thread, transactions, and the lock that one writer holds."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from ragkit.errors import CorpusError, NoCorpus
+
+Parameters = Sequence[object] | Mapping[str, object]
+
+_APPLICATION = (
+    0x52414B47  # "RAKG": tells the database from those of other programs, and of ragkit before this layout
+)
+_VERSION = 1  # of the schema; another version is refused
+_MANY = 500  # values that a statement names at once; SQLite allows 32,766
+
+_SCHEMA = """
+CREATE TABLE files (
+    uri TEXT PRIMARY KEY, digest TEXT NOT NULL, loader TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE documents (
+    id TEXT PRIMARY KEY, title TEXT NOT NULL, text TEXT NOT NULL, metadata TEXT NOT NULL
+) STRICT;
+CREATE TABLE identifiers (
+    key TEXT NOT NULL, document TEXT NOT NULL REFERENCES documents ON DELETE CASCADE, PRIMARY KEY (key, document)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX identifiers_document ON identifiers (document);
+CREATE TABLE sources (
+    uri TEXT NOT NULL REFERENCES files ON DELETE CASCADE, position INTEGER NOT NULL,
+    document TEXT NOT NULL REFERENCES documents, start INTEGER, "end" INTEGER, map BLOB, pages BLOB, files TEXT,
+    PRIMARY KEY (uri, position)
+) STRICT;
+CREATE INDEX sources_document ON sources (document);
+CREATE TABLE former (
+    uri TEXT NOT NULL, document TEXT NOT NULL REFERENCES documents ON DELETE CASCADE, start INTEGER, "end" INTEGER,
+    map BLOB, pages BLOB, files TEXT
+) STRICT;
+CREATE INDEX former_document ON former (document);
+CREATE TABLE variants (
+    uri TEXT NOT NULL, position INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL, metadata TEXT NOT NULL,
+    PRIMARY KEY (uri, position), FOREIGN KEY (uri, position) REFERENCES sources ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE TABLE descriptions (
+    uri TEXT NOT NULL REFERENCES files ON DELETE CASCADE, position INTEGER NOT NULL, key TEXT NOT NULL,
+    metadata TEXT NOT NULL, PRIMARY KEY (uri, position, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX descriptions_key ON descriptions (key);
+CREATE TABLE chunks (
+    id TEXT PRIMARY KEY, document TEXT NOT NULL, chunker TEXT NOT NULL,
+    start INTEGER NOT NULL, "end" INTEGER NOT NULL, metadata TEXT NOT NULL
+) STRICT;
+CREATE INDEX chunks_document ON chunks (document, chunker, start, "end");
+CREATE TABLE chunked (
+    document TEXT NOT NULL REFERENCES documents ON DELETE CASCADE, chunker TEXT NOT NULL,
+    PRIMARY KEY (document, chunker)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE keys (
+    passage TEXT NOT NULL REFERENCES chunks ON DELETE CASCADE, n INTEGER NOT NULL, writer TEXT NOT NULL,
+    kind TEXT NOT NULL, text TEXT NOT NULL, PRIMARY KEY (passage, n)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE keyed (
+    document TEXT NOT NULL REFERENCES documents ON DELETE CASCADE, chunker TEXT NOT NULL, writer TEXT NOT NULL,
+    PRIMARY KEY (document, chunker, writer)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE vectors (
+    model TEXT NOT NULL, text TEXT NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (model, text)
+) STRICT;
+CREATE TABLE replies (
+    model TEXT NOT NULL, prompt TEXT NOT NULL, text TEXT NOT NULL, reply TEXT NOT NULL,
+    PRIMARY KEY (model, prompt, text)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE indexes (
+    name TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, chunker TEXT NOT NULL, writers TEXT NOT NULL,
+    generation INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE ledger (
+    "index" TEXT NOT NULL REFERENCES indexes ON DELETE CASCADE, document TEXT NOT NULL, PRIMARY KEY ("index", document)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+class Database:
+    """The SQLite database in *directory*; nothing is opened or created before it is needed.
+
+    Reading where there is none raises `NoCorpus`; `writing()` creates one.  Usable from several threads.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self.path = self.directory / "corpus.sqlite"
+        self.local = threading.local()
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        """This thread's connection."""
+        if not hasattr(self.local, "connection"):
+            if not self.exists():
+                raise NoCorpus(f"there is no corpus in '{self.directory}'; `ragkit ingest PATH` makes one")
+            self.local.connection = _connected(self.path)
+        return self.local.connection  # type: ignore[no-any-return]
+
+    @property
+    def state(self) -> tuple[int, int]:
+        """What changes when this process or another changes the corpus."""
+        return self.db.execute("PRAGMA data_version").fetchone()[0], self.db.total_changes
+
+    def column(self, query: str, parameters: Parameters = ()) -> list[Any]:
+        """The only column of a query's rows."""
+        return [value for [value] in self.db.execute(query, parameters)]
+
+    def value(self, query: str, parameters: Parameters = ()) -> Any:
+        """The only column of a query's first row; None if there is no row."""
+        row = self.db.execute(query, parameters).fetchone()
+        return row[0] if row else None
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the corpus's lock: one process writes at a time.  The system releases the lock of a process that dies."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            lock = (self.directory / "lock").open("a+")
+        except OSError as error:
+            raise CorpusError(
+                f"cannot write to the corpus in '{self.directory}': {error.strerror}; choose another --corpus"
+            ) from None
+        with closing(lock):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise CorpusError(
+                    f"the corpus in '{self.directory}' is being written by {lock.read().strip() or 'another process'}; wait for it to finish"
+                ) from None
+            lock.seek(0)
+            lock.truncate()
+            lock.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+            lock.flush()
+            if not self.exists():
+                self._create()
+            yield
+
+    def _create(self) -> None:
+        """Make the database under another name and put it in its place whole: nobody reads half of one."""
+        self.close()  # what this thread has open was deleted
+        for left in (*self.directory.glob("corpus.new*"), *self.directory.glob("corpus.sqlite-*")):
+            left.unlink()  # by a process that was killed here, or with a database that was deleted
+        _connected(new := self.directory / "corpus.new").close()
+        new.replace(self.path)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        connection = self.db
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            _roll_back(connection)
+            raise CorpusError(
+                f"cannot write to '{self.path}': {error}; what was there before is intact"
+            ) from None
+        except BaseException:
+            _roll_back(connection)
+            raise
+
+    def close(self) -> None:
+        """Close this thread's connection; the next use opens it again."""
+        if hasattr(self.local, "connection"):
+            self.local.connection.close()
+            del self.local.connection
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    with ExitStack() as opened:
+        try:
+            connection = opened.enter_context(
+                closing(sqlite3.connect(path, timeout=30, isolation_level=None))
+            )
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            if _pragma(connection, "user_version") == 0:
+                _lay_out(connection)
+            application, version = (_pragma(connection, name) for name in ("application_id", "user_version"))
+        except sqlite3.DatabaseError as error:
+            raise CorpusError(
+                f"'{path}' cannot be opened as a corpus: {error}; restore it, or ingest into another --corpus"
+            ) from None
+        if application != _APPLICATION:
+            raise CorpusError(
+                f"'{path}' was made by an earlier ragkit, whose layout this one does not read; ingest into another --corpus"
+            )
+        if version != _VERSION:
+            raise CorpusError(
+                f"'{path}' was written by a newer ragkit (schema {version}); upgrade ragkit to read it"
+            )
+        opened.pop_all()  # keep it
+    return connection
+
+
+def _lay_out(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN IMMEDIATE")
+    if _pragma(connection, "user_version") == 0:  # read again: another process may have been quicker
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
+    connection.execute("COMMIT")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def batches(values: Iterable[str]) -> Iterator[list[str]]:
+    """*values*, as many at a time as a statement names."""
+    every = list(values)
+    for at in range(0, len(every), _MANY):
+        yield every[at : at + _MANY]
+
+
+def marks(values: Sequence[object]) -> str:
+    """The question marks of a statement that names *values*."""
+    return ",".join("?" * len(values))

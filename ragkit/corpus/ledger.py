@@ -1,0 +1,369 @@
+"""The passages of the corpus, the keys by which they are found, and which of them each index holds.
+
+What an index is to hold follows from its chunker and its key writers: the passages of every listed document, each by all of its
+keys.  The ledger notes which documents an index holds; a document's id is a hash of its content, so its passages never change.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from langchain_core.documents import Document
+
+from ragkit.corpus.database import batches, marks
+from ragkit.corpus.papers import Papers
+from ragkit.document import Key, digest, passage, passage_id, searchable
+from ragkit.where import Where
+
+_KEPT = 10_000  # passages that a thread keeps once they are read
+_PAGE = 256  # documents that are read off the ledger at once
+
+_LISTED = "EXISTS (SELECT 1 FROM sources WHERE sources.document = {})"
+_MISSING = (  # documents that :index lacks; :writers is a JSON list
+    f"FROM chunked d WHERE chunker = :chunker AND {_LISTED.format('d.document')}"
+    " AND EXISTS (SELECT 1 FROM chunks WHERE chunks.document = d.document AND chunks.chunker = :chunker)"
+    ' AND NOT EXISTS (SELECT 1 FROM ledger WHERE "index" = :index AND ledger.document = d.document)'
+    " AND NOT EXISTS (SELECT 1 FROM json_each(:writers) w WHERE NOT EXISTS (SELECT 1 FROM keyed"
+    " WHERE keyed.document = d.document AND keyed.chunker = :chunker AND keyed.writer = w.value))"
+)
+_SURPLUS = f'FROM ledger d WHERE "index" = :index AND NOT {_LISTED.format("d.document")}'
+_UNKEYED = (
+    f"FROM chunked d WHERE chunker = :chunker AND {_LISTED.format('d.document')} AND NOT EXISTS (SELECT 1 FROM keyed k"
+    " WHERE k.document = d.document AND k.chunker = d.chunker AND k.writer = :writer)"
+)
+_HELD = 'FROM indexes JOIN ledger ON "index" = name JOIN chunks USING (document, chunker)'
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What the index that the ledger calls `name` is to hold: what `chunker` cuts, by the keys of `writers` too (fingerprints)."""
+
+    name: str
+    chunker: str
+    writers: tuple[str, ...] = ()
+
+    def as_parameters(self) -> dict[str, str]:
+        return {"index": self.name, "chunker": self.chunker, "writers": json.dumps(self.writers)}
+
+
+class Passages(NamedTuple):
+    """The passages of a document, by their ids, in order."""
+
+    document: str
+    ids: list[str]
+
+
+@dataclass(frozen=True)
+class IndexState:
+    """A generation of an index that holds all that it is to hold; `anew` if it holds nothing from the one before."""
+
+    holding: Holding
+    fingerprint: str
+    generation: int
+    anew: bool
+
+
+class Ledger(Papers):
+    """The tables `chunks`, `chunked`, `keys`, `keyed`, `indexes` and `ledger`."""
+
+    # --- passages
+
+    def unchunked(self, chunker: str) -> list[str]:
+        """The listed documents that this chunker has not cut yet."""
+        return self.column(
+            f"SELECT id FROM documents WHERE {_LISTED.format('id')} AND NOT EXISTS "
+            "(SELECT 1 FROM chunked WHERE document = id AND chunker = ?) ORDER BY id",
+            (chunker,),
+        )
+
+    def put_chunks(self, chunker: str, papers: Sequence[Document], chunks: Sequence[Document]) -> None:
+        """Record how *chunker* cut *papers*.  Each chunk's text must be `text[start:end]` of its paper."""
+        texts = {str(p.id): p.page_content for p in papers}
+        rows = []
+        for chunk in chunks:
+            m = chunk.metadata
+            document, start, end = m["document_id"], m["start"], m["end"]
+            if texts[document][start:end] != chunk.page_content:
+                raise ValueError(f"chunk {start}:{end} of document {document} is not the text at that place")
+            added = {
+                k: v for k, v in m.items() if k not in ("document_id", "title", "start", "end", "sources")
+            }
+            identity = passage_id(document, start, end, chunker)
+            rows.append((identity, document, chunker, start, end, json.dumps(added)))
+        with self.transaction() as db:
+            db.executemany("INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?, ?)", rows)
+            db.executemany("INSERT OR IGNORE INTO chunked VALUES (?, ?)", [(each, chunker) for each in texts])
+
+    def passages(self, identities: Iterable[str]) -> dict[str, Document]:
+        """The chunks with these ids, with text, title and sources; those that there are.
+
+        Those read lately are kept until the corpus changes: the next question is often about the same papers.
+        """
+        state, known = getattr(self.local, "passages", (None, {}))
+        if state != self.state or len(known) > _KEPT:
+            known = {}
+            self.local.passages = self.state, known
+        wanted = list(dict.fromkeys(identities))
+        known |= self._passages([i for i in wanted if i not in known])
+        return {i: known[i] for i in wanted if i in known}
+
+    def _passages(self, wanted: Sequence[str]) -> dict[str, Document]:
+        rows = []
+        for some in batches(wanted):
+            rows += self.db.execute(
+                f'SELECT id, document, chunker, start, "end", metadata FROM chunks WHERE id IN ({marks(some)})',
+                some,
+            ).fetchall()
+        documents = list(dict.fromkeys(row[1] for row in rows))
+        sources = self.sources(documents)
+        papers = {identity: (text, known) for identity, text, known in self.texts(documents)}
+        found = {}
+        for identity, document, chunker, start, end, metadata in rows:
+            if document not in papers:  # dropped by a writer
+                continue
+            text, known = papers[document]
+            known = {k: v for k, v in known.items() if k not in ("title", "sections")}
+            places = [source.within((start, end)) for source in sources.get(document, ())]
+            paper = Document(id=document, page_content=text, metadata={"title": papers[document][1]["title"]})
+            found[identity] = passage(
+                paper, start, end, chunker, **{**known, "sources": places, **json.loads(metadata)}
+            )
+        return found
+
+    def matching(self, where: Where) -> frozenset[str] | None:
+        """The chunks that pass a filter; None where all do.  Kept until the corpus changes."""
+        state = self.state
+        known: dict[tuple[Any, Where], frozenset[str] | None] = getattr(self.local, "matching", {})
+        if (state, where) not in known:
+            self.local.matching = known = {(state, where): self._matching(where)}
+        return known[state, where]
+
+    def _matching(self, where: Where) -> frozenset[str] | None:
+        papers: dict[str, dict[str, Any]] = {}
+        if not where.fields() <= {"section", "kind"}:
+            said = self.descriptions()
+            for identity, title, metadata in self.db.execute("SELECT id, title, metadata FROM documents"):
+                known = {**said.get(identity, {}), **json.loads(metadata)}
+                papers[identity] = {**known, "title": title, "uri": []}
+            for identity, uri in self.db.execute("SELECT document, uri FROM sources"):
+                papers[identity]["uri"].append(uri)
+        passes: dict[tuple[str, str], bool] = {}  # few chunks of a paper differ in their metadata
+        found, all_pass = set(), True
+        for identity, document, metadata in self.db.execute("SELECT id, document, metadata FROM chunks"):
+            key = (document if papers else "", metadata)
+            if key not in passes:
+                passes[key] = where.matches({**papers.get(document, {}), **json.loads(metadata)})
+            if passes[key]:
+                found.add(identity)
+            else:
+                all_pass = False
+        return None if all_pass else frozenset(found)
+
+    # --- keys
+
+    def unkeyed(self, chunker: str, writer: str) -> Iterator[Passages]:
+        """The passages that were cut by *chunker* and for which this key writer has not written, a document at a time."""
+        return self._paged(f"SELECT document {_UNKEYED}", {"chunker": chunker, "writer": writer}, chunker)
+
+    def count_unkeyed(self, chunker: str, writer: str) -> int:
+        """In how many documents they are."""
+        return int(self.value(f"SELECT count(*) {_UNKEYED}", {"chunker": chunker, "writer": writer}))
+
+    def put_keys(
+        self,
+        chunker: str,
+        writer: str,
+        kind: str,
+        documents: Iterable[str],
+        keys: Iterable[tuple[str, Sequence[str]]],
+    ) -> None:
+        """Record the *keys* that *writer* wrote for all passages of *documents*: a passage's id and the texts."""
+        with self.transaction() as db:
+            for identity, texts in keys:
+                db.execute("DELETE FROM keys WHERE passage = ? AND writer = ?", (identity, writer))
+                last = self.value("SELECT coalesce(max(n), 0) FROM keys WHERE passage = ?", (identity,))
+                rows = [(identity, last + 1 + n, writer, kind, text) for n, text in enumerate(texts)]
+                db.executemany("INSERT INTO keys VALUES (?, ?, ?, ?, ?)", rows)
+            done = [(document, chunker, writer) for document in documents]
+            db.executemany("INSERT OR IGNORE INTO keyed VALUES (?, ?, ?)", done)
+
+    def keys(self, passages: Iterable[Document], writers: Sequence[str] = ()) -> list[Key]:
+        """What *passages* are found by: the default key, and what *writers* wrote."""
+        every = list(passages)
+        written: dict[str, list[Key]] = {}
+        for some in batches(str(p.id) for p in every) if writers else ():
+            for row in self.db.execute(
+                f"SELECT passage, n, text, kind FROM keys WHERE passage IN ({marks(some)}) AND writer IN ({marks(writers)}) ORDER BY passage, n",
+                (*some, *writers),
+            ):
+                written.setdefault(row[0], []).append(Key(*row))
+        return [key for p in every for key in (Key(str(p.id), 0, searchable(p)), *written.get(str(p.id), ()))]
+
+    def key(self, passage: str, n: int) -> Key | None:
+        """A key that a key writer wrote."""
+        row = self.db.execute(
+            "SELECT passage, n, text, kind FROM keys WHERE passage = ? AND n = ?", (passage, n)
+        ).fetchone()
+        return Key(*row) if row else None
+
+    def numbers(self, passages: Iterable[str]) -> list[tuple[str, int]]:
+        """Every key that these passages have, whoever wrote it: passage and number."""
+        found = []
+        for some in batches(passages):
+            found += [(passage, 0) for passage in some]
+            found += self.db.execute(
+                f"SELECT passage, n FROM keys WHERE passage IN ({marks(some)})", some
+            ).fetchall()
+        return found
+
+    # --- what each index holds
+
+    def missing(self, holding: Holding) -> Iterator[Passages]:
+        """The passages that an index should hold and does not, a document at a time."""
+        return self._paged(f"SELECT document {_MISSING}", holding.as_parameters(), holding.chunker)
+
+    def surplus(self, index: str) -> Iterator[Passages]:
+        """The passages that *index* holds and should not: those of documents that no file lists any more."""
+        chunker = self.value("SELECT chunker FROM indexes WHERE name = ?", (index,))
+        return self._paged(f"SELECT document {_SURPLUS}", {"index": index}, chunker)
+
+    def held(self, index: str) -> Iterator[str]:
+        """The passages that *index* holds, by the ledger."""
+        query = 'SELECT document FROM ledger d WHERE "index" = :index'
+        chunker = self.value("SELECT chunker FROM indexes WHERE name = ?", (index,))
+        return (each for some in self._paged(query, {"index": index}, chunker) for each in some.ids)
+
+    def _paged(self, query: str, parameters: Mapping[str, str], chunker: str) -> Iterator[Passages]:
+        """The passages of the documents of *query*, page by page: what is done meanwhile may write, and in another thread."""
+        last = ""
+        page = f"{query} AND document > :last ORDER BY document LIMIT {_PAGE}"
+        while documents := self.column(page, {**parameters, "last": last}):
+            cut = self._cut(chunker, documents)
+            for document in documents:
+                yield Passages(document, cut.get(document, []))
+            last = documents[-1]
+
+    def _cut(self, chunker: str, documents: Iterable[str]) -> dict[str, list[str]]:
+        """The passages of *documents*, in order."""
+        found: dict[str, list[str]] = {}
+        for some in batches(documents):
+            for document, identity in self.db.execute(
+                f"SELECT document, id FROM chunks WHERE document IN ({marks(some)}) AND chunker = ?"
+                ' ORDER BY document, start, "end"',
+                (*some, chunker),
+            ):
+                found.setdefault(document, []).append(identity)
+        return found
+
+    def count_missing(self, holding: Holding) -> int:
+        """How many passages an index should hold and does not."""
+        return int(
+            self.value(
+                f"SELECT count(*) FROM chunks WHERE chunker = :chunker AND document IN (SELECT document {_MISSING})",
+                holding.as_parameters(),
+            )
+        )
+
+    def count_surplus(self, index: str) -> int:
+        """How many passages *index* holds and should not."""
+        surplus = f"SELECT document {_SURPLUS}"
+        return int(
+            self.value(
+                f"SELECT count(*) {_HELD} WHERE name = :index AND document IN ({surplus})", {"index": index}
+            )
+        )
+
+    def count_held(self, index: str) -> int:
+        """How many passages *index* holds, by the ledger."""
+        return int(self.value(f"SELECT count(*) {_HELD} WHERE name = :index", {"index": index}))
+
+    def count_keys(self, index: str) -> int:
+        """How many keys the passages that *index* holds are found by, by the ledger."""
+        written = (
+            f"SELECT count(*) {_HELD} JOIN keys ON passage = chunks.id WHERE name = :index"
+            " AND writer IN (SELECT value FROM json_each(indexes.writers))"
+        )
+        return self.count_held(index) + int(self.value(written, {"index": index}))
+
+    def count_known(self, index: str, keys: Sequence[tuple[str, int]]) -> int:
+        """How many of *keys* (passages and numbers) *index* holds, by the ledger."""
+        writers = self.value("SELECT writers FROM indexes WHERE name = ?", (index,))
+        known: set[tuple[str, int]] = set()
+        for some in batches({identity for identity, _ in keys}):
+            held = self.column(
+                f"SELECT chunks.id {_HELD} WHERE name = ? AND chunks.id IN ({marks(some)})", (index, *some)
+            )
+            known |= {(each, 0) for each in held}
+            known |= set(
+                self.db.execute(
+                    f"SELECT passage, n FROM keys WHERE passage IN ({marks(held)})"
+                    " AND writer IN (SELECT value FROM json_each(?))",
+                    (*held, writers),
+                )
+            )
+        return sum(key in known for key in keys)
+
+    def ledger_digest(self, index: str) -> str:
+        """A digest of all that *index* holds, by the ledger: the same for the same papers everywhere."""
+        rows = self.db.execute('SELECT document FROM ledger WHERE "index" = ? ORDER BY document', (index,))
+        return digest(*(document for [document] in rows))
+
+    # --- changing it
+
+    def mark(self, index: str, documents: Iterable[str]) -> None:
+        """Note that *index* holds the passages of *documents*."""
+        with self.transaction() as db:
+            db.executemany(
+                "INSERT OR IGNORE INTO ledger VALUES (?, ?)", [(index, each) for each in documents]
+            )
+
+    def unmark(self, index: str, documents: Iterable[str]) -> None:
+        with self.transaction() as db:
+            db.executemany(
+                'DELETE FROM ledger WHERE "index" = ? AND document = ?', [(index, each) for each in documents]
+            )
+
+    def begin_index(self, holding: Holding, fingerprint: str) -> None:
+        """Note that an index exists, holds nothing, and is built with what *fingerprint* stands for."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM indexes WHERE name = :index", holding.as_parameters())
+            db.execute(_NOTED, {**holding.as_parameters(), "fingerprint": fingerprint, "generation": 0})
+
+    def publish(self, states: Iterable[IndexState]) -> None:
+        """Say which states of some indexes are searched from now on: all of them at the same moment."""
+        with self.transaction() as db:
+            for new in states:
+                given = {
+                    **new.holding.as_parameters(),
+                    "fingerprint": new.fingerprint,
+                    "generation": new.generation,
+                }
+                if new.anew:
+                    db.execute("DELETE FROM indexes WHERE name = :index", given)
+                db.execute(_NOTED, given)
+                db.execute(
+                    f'DELETE FROM ledger WHERE ("index", document) IN (SELECT "index", document {_SURPLUS})',
+                    given,
+                )
+                db.execute(f"INSERT INTO ledger SELECT :index, document {_MISSING}", given)
+
+    def published(self) -> dict[str, tuple[str, int]]:
+        """What each index was built with, and which of its generations is searched."""
+        return {
+            name: (built, number)
+            for name, built, number in self.db.execute("SELECT name, fingerprint, generation FROM indexes")
+        }
+
+    def index_fingerprint(self, index: str) -> str | None:
+        """What *index* was built with; None if there is no such index."""
+        found = self.value("SELECT fingerprint FROM indexes WHERE name = ?", (index,))
+        return None if found is None else str(found)
+
+
+_NOTED = (
+    "INSERT INTO indexes VALUES (:index, :fingerprint, :chunker, :writers, :generation) ON CONFLICT (name) DO UPDATE"
+    " SET fingerprint = excluded.fingerprint, generation = excluded.generation"
+)

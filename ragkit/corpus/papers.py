@@ -1,0 +1,285 @@
+"""The papers of the corpus: files, the documents that they list, variants of their texts, and what bibliographies say of them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from langchain_core.documents import Document
+
+from ragkit.corpus.database import Database, batches, marks
+from ragkit.document import contradict, identity_keys, paper_id, sources_of, title_of
+
+
+class Papers(Database):
+    """The tables `files`, `documents`, `identifiers`, `sources`, `former`, `variants` and `descriptions`."""
+
+    def has_file(self, uri: str, digest: str, loader: str) -> bool:
+        """Was this very content read by this very loader?"""
+        row = self.db.execute(
+            "SELECT 1 FROM files WHERE uri = ? AND digest = ? AND loader = ?", (uri, digest, loader)
+        ).fetchone()
+        return row is not None
+
+    def put_file(self, uri: str, digest: str, loader: str, entries: Sequence[Document]) -> None:
+        """Record the papers that a file lists, in place of what it listed before.
+
+        An entry whose DOI, arXiv id or title the corpus knows is another source of that document, and a variant of it
+        if the text differs.  A document that no file lists any more stays until `drop_orphans`.
+        """
+        with self.transaction() as db:
+            self._forget(db, uri)
+            db.execute("INSERT INTO files VALUES (?, ?, ?)", (uri, digest, loader))
+            for position, entry in enumerate(entries):
+                self._put_entry(db, uri, position, entry)
+            self._promote_variants(db)
+
+    def forget_files(self, uris: Iterable[str]) -> None:
+        """Forget that these files were read; their papers go unless another file lists them."""
+        with self.transaction() as db:
+            for uri in uris:
+                self._forget(db, uri)
+            self._promote_variants(db)
+
+    @staticmethod
+    def _forget(db: sqlite3.Connection, uri: str) -> None:
+        db.execute(
+            'INSERT INTO former SELECT uri, document, start, "end", map, pages, files FROM sources WHERE uri = ? AND NOT EXISTS'
+            " (SELECT 1 FROM variants v WHERE v.uri = sources.uri AND v.position = sources.position)",
+            (uri,),
+        )
+        db.execute("DELETE FROM files WHERE uri = ?", (uri,))
+
+    def _put_entry(self, db: sqlite3.Connection, uri: str, position: int, entry: Document) -> None:
+        title, text = title_of(entry), entry.page_content
+        keys = identity_keys(entry)
+        described = bool(entry.metadata.get("bibliography"))
+        if described:
+            rows = [
+                (uri, position, key, _metadata(entry.metadata)) for key in keys if not key.startswith("text:")
+            ]
+            db.executemany("INSERT INTO descriptions VALUES (?, ?, ?, ?)", rows)
+        known = self._known_as(db, keys)
+        if described and (known or not text):
+            return  # it says something of a paper, and is none
+        if known and self._is_described_only(db, known):
+            db.execute("DELETE FROM sources WHERE document = ?", (known,))  # the paper itself is here now
+            known = None
+        identity = known or self._put_document(db, entry)
+        where = next(iter(sources_of(entry)), {})
+        files = json.dumps(where["files"]) if "files" in where else None
+        places = _packed(where.get("map", ()), _MAP), _packed(where.get("pages", ()), _PAGES), files
+        db.execute(
+            "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (uri, position, identity, where.get("start"), where.get("end"), *places),
+        )
+        if known:
+            db.executemany("INSERT OR IGNORE INTO identifiers VALUES (?, ?)", [(key, known) for key in keys])
+            [kept] = db.execute("SELECT text FROM documents WHERE id = ?", (known,)).fetchone()
+            if kept != text:
+                db.execute(
+                    "INSERT INTO variants VALUES (?, ?, ?, ?, ?)",
+                    (uri, position, title, text, _metadata(entry.metadata)),
+                )
+
+    @staticmethod
+    def _is_described_only(db: sqlite3.Connection, document: str) -> bool:
+        """Is a document the abstract in a bibliography?"""
+        [metadata] = db.execute("SELECT metadata FROM documents WHERE id = ?", (document,)).fetchone()
+        return bool(json.loads(metadata).get("bibliography"))
+
+    def _known_as(self, db: sqlite3.Connection, keys: Sequence[str]) -> str | None:
+        """The document, still listed somewhere, that one of *keys* names."""
+        for key in keys:
+            rows = db.execute(
+                "SELECT document FROM identifiers WHERE key = ? AND EXISTS (SELECT 1 FROM sources WHERE document = identifiers.document) ORDER BY document",
+                (key,),
+            )
+            for [document] in rows.fetchall():
+                theirs = [
+                    k for [k] in db.execute("SELECT key FROM identifiers WHERE document = ?", (document,))
+                ]
+                if not contradict(keys, theirs):
+                    return str(document)
+        return None
+
+    @staticmethod
+    def _put_document(db: sqlite3.Connection, paper: Document) -> str:
+        identity = paper_id(paper)
+        db.execute(
+            "INSERT INTO documents VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET title = excluded.title, metadata = excluded.metadata",
+            (identity, title_of(paper), paper.page_content, _metadata(paper.metadata)),
+        )
+        db.executemany(
+            "INSERT OR IGNORE INTO identifiers VALUES (?, ?)",
+            [(key, identity) for key in identity_keys(paper)],
+        )
+        return identity
+
+    def _promote_variants(self, db: sqlite3.Connection) -> None:
+        """Where only variants of a document are still listed, make the first of them the document."""
+        rows = db.execute(
+            "SELECT uri, position, document, title, text, metadata FROM sources JOIN variants USING (uri, position) WHERE NOT EXISTS ("
+            "  SELECT 1 FROM sources s WHERE s.document = sources.document AND NOT EXISTS ("
+            "    SELECT 1 FROM variants v WHERE v.uri = s.uri AND v.position = s.position)) ORDER BY document, uri, position"
+        ).fetchall()
+        heirs: dict[str, tuple[str, str]] = {}
+        for uri, position, document, title, text, metadata in rows:
+            paper = Document(page_content=text, metadata={**json.loads(metadata), "title": title})
+            if document not in heirs:
+                heirs[document] = (self._put_document(db, paper), text)
+            heir, heir_text = heirs[document]
+            db.executemany(
+                "INSERT OR IGNORE INTO identifiers VALUES (?, ?)",
+                [(key, heir) for key in identity_keys(paper)],
+            )
+            db.execute(
+                "UPDATE sources SET document = ? WHERE uri = ? AND position = ?", (heir, uri, position)
+            )
+            if text == heir_text:
+                db.execute("DELETE FROM variants WHERE uri = ? AND position = ?", (uri, position))
+
+    def drop_orphans(self) -> int:
+        """Delete the documents that no file lists; say how many there were.
+
+        The chunks of such a document stay until no index holds them: by their ids they are removed from it.
+        """
+        with self.transaction() as db:
+            db.execute("DELETE FROM former")
+            dropped = db.execute(
+                "DELETE FROM documents WHERE NOT EXISTS (SELECT 1 FROM sources WHERE document = documents.id)"
+            ).rowcount
+            db.execute(
+                "DELETE FROM chunks WHERE document IN (SELECT document FROM chunks EXCEPT SELECT id FROM documents)"
+                ' AND NOT EXISTS (SELECT 1 FROM indexes JOIN ledger ON "index" = name'
+                " WHERE ledger.document = chunks.document AND indexes.chunker = chunks.chunker)"
+            )
+        return dropped
+
+    def document(self, identity: str) -> Document | None:
+        """The paper with this id, its text whole, or None."""
+        return self.documents([identity]).get(identity)
+
+    def documents(self, identities: Iterable[str]) -> dict[str, Document]:
+        """The papers with these ids, those that there are."""
+        every = list(identities)
+        sources = self.sources(every)
+        return {
+            identity: Document(
+                id=identity,
+                page_content=text,
+                metadata={**known, "sources": [s.within(None) for s in sources.get(identity, ())]},
+            )
+            for identity, text, known in self.texts(every)
+        }
+
+    def texts(self, identities: Sequence[str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Of each document its id, its text, and what is known of it."""
+        for some in batches(identities):
+            said = self.descriptions(f"WHERE document IN ({marks(some)})", some)
+            for identity, title, text, metadata in self.db.execute(
+                f"SELECT * FROM documents WHERE id IN ({marks(some)})", some
+            ):
+                yield identity, text, {**said.get(identity, {}), **json.loads(metadata), "title": title}
+
+    def descriptions(self, condition: str = "", parameters: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+        """What bibliographies say of each document; of several, the first by path counts."""
+        found: dict[str, dict[str, Any]] = {}
+        for document, metadata in self.db.execute(
+            f"SELECT document, metadata FROM descriptions JOIN identifiers USING (key) {condition} ORDER BY document, uri, position",
+            parameters,
+        ):
+            said = {
+                name: value
+                for name, value in json.loads(metadata).items()
+                if name not in ("bibliography", "title_guessed", "key")
+            }
+            found[document] = {**said, **found.get(document, {})}
+        return found
+
+    def sources(self, identities: Sequence[str]) -> dict[str, list[Source]]:
+        found: dict[str, list[Source]] = {}
+        for some in batches(identities):
+            for document, *source in self.db.execute(
+                'SELECT document, uri, start, "end", map, pages, files, text IS NOT NULL FROM sources LEFT JOIN variants USING (uri, position) '
+                f"WHERE document IN ({marks(some)}) ORDER BY uri, position",
+                some,
+            ):
+                found.setdefault(document, []).append(Source(*source))
+        for some in batches(i for i in identities if i not in found):
+            for document, *source in self.db.execute(
+                f'SELECT document, uri, start, "end", map, pages, files, 0 FROM former WHERE document IN ({marks(some)}) ORDER BY uri',
+                some,
+            ):
+                found.setdefault(document, []).append(Source(*source))
+        return found
+
+    def document_ids(self) -> list[str]:
+        """The papers that a file lists."""
+        return [i for [i] in self.db.execute("SELECT DISTINCT document FROM sources ORDER BY document")]
+
+    def find_documents(self, beginning: str) -> list[str]:
+        """The ids that begin so: a user may shorten an id as long as it is unique."""
+        return [
+            i
+            for [i] in self.db.execute(
+                "SELECT id FROM documents WHERE id GLOB ? || '*' ORDER BY id", (_no_glob(beginning),)
+            )
+        ]
+
+    def uris(self) -> list[str]:
+        return [u for [u] in self.db.execute("SELECT uri FROM files ORDER BY uri")]
+
+
+_MAP, _PAGES = 5, 6  # numbers in a row of a map and of a list of pages
+
+
+class Source(NamedTuple):
+    """A row of the table, as `document` describes sources."""
+
+    uri: str
+    start: int | None
+    end: int | None
+    map: bytes | None
+    pages: bytes | None
+    files: str | None
+    variant: bool
+
+    def within(self, span: tuple[int, int] | None) -> dict[str, Any]:
+        """The source, with those of its places that a span of the text needs; all for None."""
+        if self.variant:  # its text is another, so no offsets hold in it
+            return {"uri": self.uri, "start": None, "end": None, "variant": True}
+        source: dict[str, Any] = {"uri": self.uri, "start": self.start, "end": self.end}
+        if self.map:
+            source["map"] = _unpacked(self.map, _MAP, span)
+        if self.pages:
+            source["pages"] = [[n for n in row if n >= 0] for row in _unpacked(self.pages, _PAGES, span)]
+        if self.files:
+            source["files"] = json.loads(self.files)
+        return source
+
+
+def _packed(rows: Sequence[Sequence[int]], width: int) -> bytes | None:
+    """Rows of numbers, shorter ones filled up: what a row of a map lacks is 0, what one of pages lacks -1."""
+    filled = [[*row, *([0 if width == _MAP else -1] * (width - len(row)))] for row in rows]
+    return np.asarray(filled, dtype=np.int32).tobytes() if filled else None
+
+
+def _unpacked(rows: bytes, width: int, span: tuple[int, int] | None) -> list[list[int]]:
+    table = np.frombuffer(rows, dtype=np.int32).reshape(-1, width)
+    if span:
+        first = max(int(np.searchsorted(table[:, 0], span[0], side="right")) - 1, 0)
+        table = table[first : int(np.searchsorted(table[:, 0], span[1]))]
+    return [[int(number) for number in row] for row in table]
+
+
+def _metadata(metadata: Mapping[str, Any]) -> str:
+    kept = {k: v for k, v in metadata.items() if k not in ("title", "sources")}
+    return json.dumps(kept, ensure_ascii=False, sort_keys=True, default=str)
+
+
+def _no_glob(text: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in text)

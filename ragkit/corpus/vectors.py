@@ -1,0 +1,80 @@
+"""What models gave, kept so that nothing is computed or paid twice: vectors of texts, and replies of chat models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from langchain_core.embeddings import Embeddings
+
+from ragkit.corpus.database import Database, batches, marks
+from ragkit.document import digest
+from ragkit.models.embeddings import Vectors, fingerprint_of, vectors_of
+
+
+class VectorCache(Database):
+    """The tables `vectors` and `replies`; a text is known by its digest, a model by its fingerprint."""
+
+    def vectors(self, model: str, texts: Iterable[str]) -> dict[str, Vectors]:
+        """The vectors that *model* gave to the texts with these digests, those that there are."""
+        found = {}
+        for some in batches(texts):
+            for text, blob in self.db.execute(
+                f"SELECT text, vector FROM vectors WHERE model = ? AND text IN ({marks(some)})",
+                (model, *some),
+            ):
+                found[text] = np.frombuffer(blob, dtype=np.float32)
+        return found
+
+    def put_vectors(self, model: str, texts: Sequence[str], vectors: Vectors) -> None:
+        rows = [
+            (model, text, np.asarray(v, dtype=np.float32).tobytes())
+            for text, v in zip(texts, vectors, strict=True)
+        ]
+        with self.transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
+
+    def replies(self, model: str, prompt: str, texts: Iterable[str]) -> dict[str, str]:
+        """What *model*, asked with *prompt*, replied to the texts with these digests, where it was asked."""
+        found: dict[str, str] = {}
+        for some in batches(texts):
+            found |= self.db.execute(
+                f"SELECT text, reply FROM replies WHERE model = ? AND prompt = ? AND text IN ({marks(some)})",
+                (model, prompt, *some),
+            ).fetchall()
+        return found
+
+    def put_replies(self, model: str, prompt: str, replies: Mapping[str, str]) -> None:
+        """Keep *replies*, by the digest of the text each is about."""
+        with self.transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?)",
+                [(model, prompt, text, reply) for text, reply in replies.items()],
+            )
+
+
+class CachedEmbeddings(Embeddings):
+    """*embed*, but a text whose vector is in *corpus* is not embedded again."""
+
+    def __init__(self, embed: Embeddings, corpus: VectorCache) -> None:
+        self.embed, self.corpus = embed, corpus
+        self.encoded = 0
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return self.vectors(texts).tolist()  # type: ignore[no-any-return]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.embed.embed_query(text)
+
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """An array of shape `(texts, dimensions)`."""
+        name = fingerprint_of(self.embed)
+        keys = [digest(text) for text in texts]
+        known = self.corpus.vectors(name, keys)
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        if new:
+            made = vectors_of(self.embed, list(new.values()))
+            self.corpus.put_vectors(name, list(new), made)
+            self.encoded += len(new)
+            known.update(zip(new, made, strict=True))
+        return np.stack([known[key] for key in keys])

@@ -1,0 +1,173 @@
+"""Indexes in files: each generation is a sealed folder beside the corpus.
+
+A new generation shares with the last one all files that never change once they are written, as hard links, so what it costs to
+write is what is new.  A seal notes the size, time and digest of each file, so that one that was touched since is noticed before
+it is opened.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ragkit.document import Key
+from ragkit.index import Builder, Index, Place
+from ragkit.models.embeddings import Vectors
+
+_NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
+"""How a file system says that it makes no hard links, or no more of this file."""
+
+
+class FolderIndex(Index):
+    """An index whose generations are folders: `write` fills one, and files that are in it stay as they are or are replaced whole."""
+
+    changing: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """The SQLite files that merely opening the index changes, and the tables in them that it does.  With one of these, nothing is linked."""
+
+    @abstractmethod
+    def write(self, place: Place) -> Builder:
+        """A builder of the generation in the folder at *place*, which holds what the last one does, or nothing."""
+
+    def build(self, last: Place | None, place: Place) -> Builder:
+        shutil.rmtree(place.folder, ignore_errors=True)  # of a process that was killed
+        place.seal.unlink(missing_ok=True)
+        place.folder.mkdir(parents=True)
+        for path in self.files(last) if last else ():
+            new = place.folder / path.relative_to(last.folder) if last else path
+            new.parent.mkdir(parents=True, exist_ok=True)
+            _copied(path, new) if self.changing else _linked(path, new)
+        return _Sealing(self, last, place)
+
+    def files(self, place: Place) -> list[Path]:
+        """The files of a generation that matter."""
+        return [path for path in sorted(place.folder.rglob("*")) if path.is_file() and path.suffix != ".lock"]
+
+    def is_sound(self, place: Place) -> bool:
+        try:
+            moved = False
+            for name, (size, changed, digest) in _sealed(place).items():
+                path = place.folder / name
+                if _stamp(path) == [size, changed]:
+                    continue
+                if self._digest(path) != digest:
+                    return False
+                moved = True
+        except (OSError, ValueError, sqlite3.DatabaseError):
+            return False
+        if moved:
+            self.reseal(place)
+        return True
+
+    def seal(self, last: Place | None, place: Place) -> None:
+        """Note what the files at *place* hold; of those that it shares with the *last* generation that is known."""
+        known = _sealed(last) if last else {}
+        seal: dict[str, list[Any]] = {}
+        for path in self.files(place):
+            name = str(path.relative_to(place.folder))
+            before = known.get(name)
+            shared = before and last and before[:2] == _stamp(path) and path.samefile(last.folder / name)
+            seal[name] = before if before and shared else [*_stamp(path), self._digest(path)]
+        _write_seal(place, seal)
+
+    def reseal(self, place: Place) -> None:
+        """Note when and how large the files are, after they were opened or copied."""
+        try:
+            held = {
+                name: [*_stamp(place.folder / name), digest]
+                for name, (_, _, digest) in _sealed(place).items()
+            }
+            _write_seal(place, held)
+        except (OSError, ValueError):
+            pass  # it is not sealed yet, or this process may only read
+
+    def sweep(self, root: Path, keep: Collection[int]) -> None:
+        kept = {Place(root, generation).folder.name for generation in keep}
+        for path in root.iterdir() if root.exists() else ():
+            if path.name.partition(".")[0] not in kept:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def _digest(self, path: Path) -> str:
+        if path.name in self.changing:
+            return _digest_of_database(path, self.changing[path.name])
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "blake2b").hexdigest()
+
+
+class _Sealing(Builder):
+    """A builder that, at the end, seals the folder too."""
+
+    def __init__(self, index: FolderIndex, last: Place | None, place: Place) -> None:
+        self.index, self.last, self.place = index, last, place
+        self.inner = index.write(place)
+
+    def add(self, keys: Sequence[Key], vectors: Vectors | None = None) -> None:
+        self.inner.add(keys, vectors)
+
+    def remove(self, passages: Collection[str]) -> None:
+        self.inner.remove(passages)
+
+    def seal(self) -> None:
+        self.inner.seal()
+        self.index.seal(self.last, self.place)
+
+
+def _linked(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        shutil.copy2(source, target)  # which is as right, only slower
+
+
+def _copied(source: Path, target: Path) -> None:
+    """Copy a file; a database as one that may be open elsewhere."""
+    if source.suffix != ".sqlite3":
+        shutil.copy2(source, target)
+        return
+    with (
+        closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as old,
+        closing(sqlite3.connect(target)) as new,
+    ):
+        old.backup(new)
+
+
+def _stamp(path: Path) -> list[int]:
+    known = path.stat()
+    return [known.st_size, known.st_mtime_ns]
+
+
+def _sealed(place: Place) -> dict[str, list[Any]]:
+    """Size, time and digest of each file of a generation, by its name."""
+    return json.loads(place.seal.read_text())  # type: ignore[no-any-return]
+
+
+def _write_seal(place: Place, held: Mapping[str, object]) -> None:
+    new = place.seal.with_suffix(f".{os.getpid()}.new")
+    new.write_text(json.dumps(held))
+    new.replace(place.seal)
+
+
+def _digest_of_database(path: Path, but: Sequence[str]) -> str:
+    """What a database holds, whatever its pages look like, but for some tables."""
+    whole = hashlib.blake2b()
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        if database.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("its pages are damaged")
+        tables = database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+        ).fetchall()
+        for [table] in tables:
+            if table not in but and not table.startswith("sqlite_"):
+                for row in database.execute(f'SELECT * FROM "{table}"'):
+                    whole.update(repr(row).encode())
+    return whole.hexdigest()
