@@ -577,12 +577,11 @@ def test_a_collector_has_all_spans_when_the_command_is_over(
         "ask", "What is BERT?", "--corpus", ingested, OTEL_EXPORTER_OTLP_ENDPOINT=collector_server.url
     )
     assert (done.returncode, done.stderr) == (0, "")
-    [(path, body)] = collector_server.received
-    assert path == "/v1/traces"
-    sent = ExportTraceServiceRequest.FromString(body)
+    assert {path for path, _ in collector_server.received} == {"/v1/traces"}
     names = [
         span.name
-        for resource in sent.resource_spans
+        for _, body in collector_server.received  # a slow machine sends more than one batch
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans
         for scope in resource.scope_spans
         for span in scope.spans
     ]
