@@ -384,6 +384,35 @@ def test_where_there_is_no_corpus_a_sentence_says_how_to_make_one(tmp_path: Path
 # --- composition
 
 
+def test_a_pipeline_that_is_moved_to_another_corpus_leaves_the_first_as_it_is(tmp_path: Path) -> None:
+    from ragkit.chunk import SentenceChunker
+    from ragkit.generate.extractive import ExtractiveGenerator
+    from ragkit.index.bm25 import Bm25Index
+    from ragkit.refine.context import Neighbours
+    from ragkit.retrieve import LexicalRetriever
+
+    words = Bm25Index()
+    first = ragkit.Rag(
+        corpus=tmp_path / "first",
+        ingest=IngestPipeline(chunk=SentenceChunker(max_tokens=8, overlap=0), index=[words]),
+        answer=AnswerPipeline(
+            retrieve=[LexicalRetriever(index=words)],
+            refine=[Neighbours(before=0, after=1)],
+            generate=ExtractiveGenerator(),
+        ),
+    )
+    first.ingest(write(tmp_path / "glass", glass="They carry 40 people. They sway."))
+    second = first.moved(tmp_path / "second")
+    second.ingest(write(tmp_path / "iron", iron="They carry 9 people. They rust."))
+    for _ in range(2):
+        for rag, text in (
+            (first, "They carry 40 people. They sway."),
+            (second, "They carry 9 people. They rust."),
+        ):
+            assert [p.page_content for p in rag.ask("How many people do they carry?").context] == [text]
+    assert ragkit.dump(first).replace("first", "second") == ragkit.dump(second)
+
+
 def test_any_langchain_retriever_takes_part_and_brings_its_own_passages(tmp_path: Path) -> None:
     class Encyclopedia(BaseRetriever):
         def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:

@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import UUID
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
@@ -35,7 +34,9 @@ _LIKELY = 2_000  # vectors that are compared after their signs
 _BLOCK = 32_768  # rows that are worked on together
 _SEGMENTS = 16  # of more, the smallest half become one: a search takes a call a segment, and a row is rewritten seldom
 _GONE = 0.25  # share of a segment's rows from which it is written anew: what a search compares for nothing
-_KEY = np.dtype([("passage", "<u8", 2), ("n", "<u4")])  # a UUID's two halves, and the number of the key
+_KEY = np.dtype(
+    [("high", "<u8"), ("low", "<u8"), ("n", "<u4")]
+)  # a UUID's two halves, and the number of the key
 
 
 @component("flat")
@@ -86,7 +87,7 @@ class _Segment:
 
         Two of a million passages share that with a chance of one in 10^7; then one more is found, which the caller tells apart.
         """
-        return np.isin(self.keys["passage"][:, 0], passages, kind="sort")
+        return np.isin(self.keys["high"], passages, kind="sort")
 
     def delete(self) -> None:
         for path in self.folder.glob(f"{self.name}.*"):
@@ -107,7 +108,7 @@ class _Builder(Builder):
         assert vectors is not None
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         made = np.asarray(vectors / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
-        table = np.asarray([(_halves(key.passage), key.n) for key in keys], dtype=_KEY)
+        table = np.asarray([(*_halves(key.passage), key.n) for key in keys], dtype=_KEY)
         self._append(f"{self.generation:016}", table, made, _signs(made))
 
     def _append(self, name: str, keys: NDArray[np.void], vectors: Vectors, signs: Integers64) -> None:
@@ -169,9 +170,8 @@ class _Searcher(Searcher):
 
         def best(wanted: int) -> list[Hit]:
             places = _best(scores, wanted)
-            found = places if rows is None else rows[places]
-            pairs = zip(places, found, strict=True)
-            return [self._hit(int(row), float(scores[i])) for i, row in pairs if scores[i] > -np.inf]
+            places = places[scores[places] > -np.inf]
+            return self._hits(places if rows is None else rows[places], scores[places])
 
         return best_passages(best, k, lambda hit: hit.passage) if self.several else best(k)
 
@@ -217,15 +217,22 @@ class _Searcher(Searcher):
         near = np.argpartition(few, min(most, len(few) - 1))[:most]
         return np.sort(near if rows is None else rows[near])
 
-    def _hit(self, row: int, score: float) -> Hit:
-        at = int(np.searchsorted(self.starts, row, side="right")) - 1
-        (high, low), n = self.segments[at].keys[row - self.starts[at]]
-        return Hit(_passage(high, low), min(max(score, 0.0), 1.0), int(n))
+    def _hits(self, rows: Integers, scores: Vector) -> list[Hit]:
+        keys = np.empty(len(rows), dtype=_KEY)
+        where = np.searchsorted(self.starts, rows, side="right") - 1
+        for at in np.unique(where):
+            here = where == at
+            keys[here] = self.segments[at].keys[rows[here] - self.starts[at]]
+        bounded = np.clip(scores, 0.0, 1.0).tolist()
+        return [
+            Hit(_passage(high, low), score, n)
+            for (high, low, n), score in zip(keys.tolist(), bounded, strict=True)
+        ]
 
     def entries(self) -> Iterator[tuple[str, int]]:
         for segment in self.segments:
-            for (high, low), n in segment.keys[segment.alive]:
-                yield _passage(high, low), int(n)
+            for high, low, n in segment.keys[segment.alive].tolist():
+                yield _passage(high, low), n
 
     def count(self) -> int:
         return int(self.starts[-1]) - len(self.gone)
@@ -233,12 +240,13 @@ class _Searcher(Searcher):
 
 def _halves(passage: str) -> tuple[int, int]:
     """A UUID as two numbers."""
-    whole = UUID(passage).int
-    return whole >> 64, whole & 0xFFFF_FFFF_FFFF_FFFF
+    digits = passage.replace("-", "")
+    return int(digits[:16], 16), int(digits[16:], 16)
 
 
-def _passage(high: np.uint64, low: np.uint64) -> str:
-    return str(UUID(int=(int(high) << 64) | int(low)))
+def _passage(high: int, low: int) -> str:
+    digits = f"{high:016x}{low:016x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _first_halves(passages: Iterable[str]) -> Integers64:

@@ -8,6 +8,7 @@ import logging
 import os
 from contextlib import closing
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.index import Builder, Place
 from ragkit.index.bm25 import Bm25Index
 from ragkit.index.chroma import ChromaIndex
-from ragkit.index.collection import CollectionIndex
+from ragkit.index.collection import CollectionIndex, Rows
 from ragkit.index.flat import FlatIndex
 from ragkit.index.folder import FolderIndex
 from ragkit.ingest import IngestPipeline
@@ -279,6 +280,43 @@ def test_a_library_over_an_index_on_a_server_is_ingested_searched_changed_and_re
     assert len(rag.repair()) == 1
     assert [hit.page_content for hit in rag.search("people")] == ["Bridges of iron carry people."]
     assert examine(rag).problems == ()
+
+
+class Watched(MemoryIndex):
+    """Notes in `closed` which servers' collections were closed."""
+
+    closed: ClassVar[list[str]] = []
+
+    def rows(self, name: str) -> Rows:
+        rows, closed = super().rows(name), self.closed
+        rows.close = lambda: closed.append(name)  # type: ignore[method-assign]
+        return rows
+
+
+def test_a_state_is_closed_when_the_last_question_that_holds_it_is_done(tmp_path: Path) -> None:
+    dense = Watched(embed=EMBED, server="watched")
+    rag = ragkit.Rag(
+        corpus=tmp_path / "corpus",
+        ingest=IngestPipeline(chunk=WholeChunker(), index=[dense]),
+        answer=AnswerPipeline(retrieve=[DenseRetriever(store=dense)], generate=ExtractiveGenerator()),
+    )
+    (tmp_path / "a.md").write_text("# Glass\n\nGlass bridges carry people.\n")
+    rag.ingest(tmp_path / "a.md")
+    one, other = rag.question("Who walks?"), rag.question("Who walks there?")
+    assert one.snapshot is other.snapshot
+    (tmp_path / "b.md").write_text("# Iron\n\nIron bridges carry trains.\n")
+    rag.ingest(tmp_path / "b.md")
+    newer = rag.question("Who walks?")
+    Watched.closed.clear()
+    assert newer.snapshot is not one.snapshot
+    assert one.snapshot.newest() is newer.snapshot
+    del one
+    assert (Watched.closed, other.snapshot.searcher(dense).count()) == ([], 1)
+    del other
+    assert (Watched.closed, newer.snapshot.searcher(dense).count()) == (
+        [rag.ingest_pipeline.name_of(dense)],
+        2,
+    )
 
 
 def small(directory: Path) -> ragkit.Rag:
