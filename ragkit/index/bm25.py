@@ -73,6 +73,7 @@ class _Searcher(Searcher):
     def __init__(self, index: Bm25Index, place: Place) -> None:
         self.schema, self.analyzer = _schema(), index.analyzer()
         self.inner = index.opened(place).searcher()
+        self.asked: tuple[frozenset[str], Any] = (frozenset(), None)
 
     def search(self, query: str, k: int, among: frozenset[str] | None = None) -> list[Hit]:
         from tantivy import Occur, Query
@@ -84,14 +85,24 @@ class _Searcher(Searcher):
             [(Occur.Should, Query.term_query(self.schema, "text", word)) for word in words]
         )
         if among is not None and len(among) <= _NAMED:
-            named = Query.const_score_query(Query.term_set_query(self.schema, "id", sorted(among)), 0.0)
-            matches, among = Query.boolean_query([(Occur.Must, matches), (Occur.Must, named)]), None
+            matches = Query.boolean_query([(Occur.Must, matches), (Occur.Must, self._named(among))])
+            among = None
 
         def best(wanted: int) -> list[Hit]:
             found = self.inner.search(matches, limit=wanted, count=False)
             return [Hit(passage, float(score), n) for score, (passage, n) in self._at(found.hits)]
 
         return best_passages(best, k, lambda hit: hit.passage, among)
+
+    def _named(self, among: frozenset[str]) -> Any:
+        """What matches these passages; the last set asked for is remembered, as a filter is asked with again and again."""
+        from tantivy import Query
+
+        known = self.asked
+        if known[0] is not among:
+            named = Query.term_set_query(self.schema, "id", sorted(among))
+            known = self.asked = (among, Query.const_score_query(named, 0.0))
+        return known[1]
 
     def _at(self, hits: Sequence[tuple[float, Any]]) -> Iterator[tuple[float, tuple[str, int]]]:
         for score, address in hits:
