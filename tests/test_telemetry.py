@@ -43,6 +43,7 @@ from ragkit.models.chat import openai_chat
 from ragkit.models.embeddings import SentenceTransformersEmbeddings
 from ragkit.retrieve import DenseRetriever, LexicalRetriever
 from ragkit.testing import HashedEmbeddings
+from ragkit.text.question import Asked
 from ragkit.verify.evidence import EvidenceVerifier
 
 QUESTION = "How many people do glass bridges carry?"
@@ -206,7 +207,7 @@ def test_a_retrieval_names_what_it_found_and_not_what_was_asked(tmp_path: Path, 
         found = rag.search("wooden bridges")
     [retriever] = rag.answer_pipeline.retrieve
     assert isinstance(retriever, LexicalRetriever)
-    hits = retriever.invoke("wooden bridges")
+    hits = retriever.over(rag.snapshot(), None).invoke("wooden bridges")
     assert [hit.id for hit in hits] == [passage.id for passage in found]
     assert attributes(collector.named("retrieve")) == {
         "ragkit.component": "LexicalRetriever",
@@ -346,8 +347,8 @@ def test_an_error_is_recorded_in_the_span_of_the_call_and_of_the_question(
     tmp_path: Path, collector: Collector
 ) -> None:
     class Failing(Generator):
-        def flow(self, question: str, passages: object) -> Flow[ragkit.Answer]:
-            return (yield from call("generate", self.write, question))
+        def flow(self, asked: Asked, passages: object, judged: object = None) -> Flow[ragkit.Answer]:
+            return (yield from call("generate", self.write, str(asked.text)))
 
         def write(self, question: str) -> ragkit.Answer:
             raise KeyError("boom")

@@ -226,7 +226,7 @@ def test_a_collection_is_ingested_once_and_searched(
         events = evaluate_events([Configuration("default", rag)], [collection], Settings(workspace=tmp_path))
         return {event.stage for event in events if isinstance(event, Progress)}
 
-    assert stages() == {"chunk", "index", "ask"}
+    assert stages() == {"read", "chunk", "index", "ask"}
     assert stages() == {"ask"}
     found = evaluate([Configuration("default", rag)], [collection], Settings(workspace=tmp_path))
     assert found.runs[0].values("mrr") == {"q": 1, "r": 1}
