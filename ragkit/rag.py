@@ -228,7 +228,8 @@ class Rag:
     ) -> Question:
         """What the answer pipeline takes, with every index open at its published state; arguments as of `ask`."""
         wanted = parse(where) if isinstance(where, str) else where
-        return Question(self.snapshot(), Asked.of(_asked(question), messages(history)), wanted)
+        asked = Asked.of(_asked(question), messages(history))
+        return Question(self.snapshot(), asked, wanted)
 
     # --- the indexes
 
