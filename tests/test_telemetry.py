@@ -206,7 +206,7 @@ def test_a_retrieval_names_what_it_found_and_not_what_was_asked(tmp_path: Path, 
         found = rag.search("wooden bridges")
     [retriever] = rag.answer_pipeline.retrieve
     assert isinstance(retriever, LexicalRetriever)
-    hits = retriever.invoke("wooden bridges")
+    hits = retriever.over(rag.snapshot()).invoke("wooden bridges")
     assert [hit.id for hit in hits] == [passage.id for passage in found]
     assert attributes(collector.named("retrieve")) == {
         "ragkit.component": "LexicalRetriever",
