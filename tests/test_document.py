@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -11,15 +12,18 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 
 from ragkit.document import (
+    Key,
     Span,
     contradict,
     digest,
     entry,
+    entry_id,
     hit,
     identity_keys,
     normalised_title,
     paper_id,
     passage,
+    passage_id,
     score_of,
     scored,
     scores_of,
@@ -82,7 +86,8 @@ def test_a_passages_id_is_its_place_and_its_chunker() -> None:
     assert (
         passage(PAPER, 0, 12).id
         == passage(PAPER.model_copy(update={"page_content": "Glass falls."}), 0, 12).id
-        == "164f8e0b23248786099e"
+        == passage_id("p1", 0, 12)
+        == str(UUID("164f8e0b-2324-5786-899e-ddfb3fffb92a"))
     )
 
 
@@ -94,9 +99,17 @@ def test_a_passage_that_no_corpus_knows_is_its_own_paper() -> None:
 def test_what_is_searched_is_the_title_and_the_text() -> None:
     assert searchable(passage(PAPER, 0, 12)) == "On Bridges\nGlass bends."
     assert searchable(paper(text="Glass bends.")) == "Glass bends."
-    held = entry(passage(PAPER, 0, 12))
-    assert (held.id, held.page_content) == (passage(PAPER, 0, 12).id, "On Bridges\nGlass bends.")
-    assert held.metadata == {"document_id": "p1"}
+
+
+def test_a_key_is_held_by_other_makes_under_a_uuid_with_what_it_leads_to() -> None:
+    identity = passage_id("p1", 0, 12)
+    held = entry(Key(identity, 0, "On Bridges\nGlass bends."), "p1")
+    assert (held.id, held.page_content) == (identity, "On Bridges\nGlass bends.")
+    assert held.metadata == {"document_id": "p1", "passage": identity}
+    other = entry(Key(identity, 1, "What bends?", "question"), "p1")
+    assert (other.id, other.page_content) == (entry_id(identity, 1), "What bends?")
+    assert str(UUID(entry_id(identity, 1))) == entry_id(identity, 1) != entry_id(identity, 2)
+    assert other.metadata == {"document_id": "p1", "passage": identity, "key": 1}
 
 
 def test_a_score_is_added_to_a_copy() -> None:

@@ -218,9 +218,6 @@ def test_a_hostile_file_costs_itself_and_no_more(what: str, tmp_path: Path) -> N
 
 def test_the_seeds_are_what_they_are_called() -> None:
     assert next(csv.reader(io.StringIO(CSV.decode()))) == ["title", "abstract", "year"]
-    assert {
-        type(f).__name__
-        for kind, seed in SEEDS.items()
-        for f in registered_formats()
-        if f.recognises(f"x.{kind}", seed)
-    } == {type(f).__name__ for f in registered_formats()}
+    ours = [f for f in registered_formats() if type(f).__module__.startswith("ragkit.")]
+    recognised = {f for kind, seed in SEEDS.items() for f in ours if f.recognises(f"x.{kind}", seed)}
+    assert {type(f) for f in recognised} == {type(f) for f in ours}

@@ -104,6 +104,10 @@ def test_a_candidate_that_is_no_pipeline_is_named_with_its_options(tmp_path: Pat
         )
 
 
+MUTE = "{type: calibrated, found: {weights: {coverage: 1}, bias: -9, threshold: 0.9}}"
+"""A gate that declines every question."""
+
+
 def questions(folder: Path, most: int = 20) -> Dataset:
     (folder / "q.jsonl").write_text(
         "\n".join((ROOT / "examples" / "questions.jsonl").read_text().splitlines()[:most])
@@ -112,8 +116,7 @@ def questions(folder: Path, most: int = 20) -> Dataset:
 
 
 def test_the_better_options_win_and_the_place_that_mattered_is_named(ingested: Path, tmp_path: Path) -> None:
-    gates = "{choice: [{type: relevance, threshold: 1.0}, calibrated]}"
-    space = Space(opened(gate=gates, policy="{choice: [flag, drop]}"), "t.yaml")
+    space = Space(opened(gate=f"{{choice: [{MUTE}, calibrated]}}", policy="{choice: [flag, drop]}"), "t.yaml")
     found = tune(
         space,
         questions(tmp_path),
@@ -158,7 +161,7 @@ def test_too_few_questions_are_refused(tmp_path: Path) -> None:
 def test_the_command_writes_the_winner_and_the_report(
     ingested: Path, tmp_path: Path, command: Callable[..., CompletedProcess[str]]
 ) -> None:
-    (tmp_path / "t.yaml").write_text(opened(gate="{choice: [{type: relevance, threshold: 1.0}, calibrated]}"))
+    (tmp_path / "t.yaml").write_text(opened(gate=f"{{choice: [{MUTE}, calibrated]}}"))
     questions(tmp_path, 12)
     done = command(
         "tune",
