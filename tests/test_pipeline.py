@@ -262,33 +262,6 @@ def test_ingest_events_can_be_taken_by_one_thread_after_another(tmp_path: Path) 
 # --- indexes are derived
 
 
-def in_the_middle_of_a_file(tmp_path: Path) -> tuple[ragkit.Rag, Iterator[Event]]:
-    """An ingest of one file of 250 papers that has told of the first 100."""
-    lines = (
-        json.dumps({"_id": str(n), "title": f"Bridge {n}", "text": f"Bridge {n} carries {n} people."})
-        for n in range(250)
-    )
-    (tmp_path / "bridges.jsonl").write_text("\n".join(lines))
-    rag = small(tmp_path / "corpus")
-    events = rag.ingest_events(tmp_path / "bridges.jsonl")
-    assert Progress("read", 0, 1, "bridges.jsonl", found=100) in events  # and no further
-    return rag, events
-
-
-def test_while_a_taker_of_ingest_events_pauses_others_can_write_the_database(tmp_path: Path) -> None:
-    rag, events = in_the_middle_of_a_file(tmp_path)
-    with closing(sqlite3.connect(rag.corpus.path, timeout=0, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        other.execute("ROLLBACK")
-    assert result_of(events).documents == 250
-
-
-def test_ingest_events_can_be_taken_by_one_thread_after_another(tmp_path: Path) -> None:
-    _, events = in_the_middle_of_a_file(tmp_path)
-    with ThreadPoolExecutor(1) as another:
-        assert another.submit(result_of, events).result().documents == 250
-
-
 @pytest.mark.parametrize("lost", ["chroma", "bm25", "both"])
 def test_a_lost_index_is_rebuilt_without_encoding(tmp_path: Path, lost: str) -> None:
     rag = small(tmp_path / "corpus")
