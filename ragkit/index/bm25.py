@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -58,11 +59,11 @@ class _Builder(Builder):
         import tantivy
 
         for key in keys:
-            self.writer.add_document(tantivy.Document(id=key.passage, n=key.n, text=key.text))
+            self.writer.add_document(tantivy.Document(id=_term(key.passage), n=key.n, text=key.text))
 
     def remove(self, passages: Collection[str]) -> None:
         for identity in passages:
-            self.writer.delete_documents_by_term("id", identity)
+            self.writer.delete_documents_by_term("id", _term(identity))
 
     def seal(self) -> None:
         self.writer.commit()  # once for all, as each time costs as much as thousands of passages
@@ -100,14 +101,14 @@ class _Searcher(Searcher):
 
         known = self.asked
         if known[0] is not among:
-            named = Query.term_set_query(self.schema, "id", sorted(among))
+            named = Query.term_set_query(self.schema, "id", sorted(map(_term, among)))
             known = self.asked = (among, Query.const_score_query(named, 0.0))
         return known[1]
 
     def _at(self, hits: Sequence[tuple[float, Any]]) -> Iterator[tuple[float, tuple[str, int]]]:
         for score, address in hits:
             document = self.inner.doc(address)
-            yield score, (document["id"][0], document["n"][0])
+            yield score, (_passage(document["id"][0]), document["n"][0])
 
     def entries(self) -> Iterator[tuple[str, int]]:
         import tantivy
@@ -117,6 +118,16 @@ class _Searcher(Searcher):
 
     def count(self) -> int:
         return int(self.inner.num_docs)
+
+
+def _term(passage: str) -> str:
+    """A UUID in 22 characters: the longer the terms, the longer takes a filter that names many passages."""
+    return base64.urlsafe_b64encode(bytes.fromhex(passage.replace("-", ""))).decode()[:22]
+
+
+def _passage(term: str) -> str:
+    digits = base64.urlsafe_b64decode(f"{term}==").hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 @functools.cache

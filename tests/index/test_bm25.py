@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from ragkit.document import Key
+from ragkit.document import Key, passage_id
 from ragkit.index import Place
 from ragkit.index.bm25 import Bm25Index
 
@@ -14,10 +14,11 @@ def ranked(index: Bm25Index, folder: Path, query: str, **texts: str) -> list[str
     """The names of *texts* that a query finds, best first."""
     place = Place(folder, 1)
     builder = index.build(None, place)
-    builder.add([Key(name, 0, text) for name, text in texts.items()])
+    names = {passage_id(name, 0, len(text)): name for name, text in texts.items()}
+    builder.add([Key(identity, 0, texts[name]) for identity, name in names.items()])
     builder.seal()
     with closing(index.open(place)) as searcher:
-        return [hit.passage for hit in searcher.search(query, 10)]
+        return [names[hit.passage] for hit in searcher.search(query, 10)]
 
 
 def test_the_passage_that_says_it_most_comes_first(tmp_path: Path) -> None:
