@@ -1,4 +1,6 @@
-"""A question to its answer: rewrite -> retrieve -> fuse -> refine -> gate -> (generate -> attribute -> verify)+ -> policy -> translate."""
+"""A question to its answer: rewrite -> retrieve -> fuse -> refine -> gate -> (generate -> attribute ->
+verify)+ -> policy -> translate.
+"""
 
 from __future__ import annotations
 
@@ -61,9 +63,9 @@ class Question:
 class Attempt:
     """One way to write the answer: who writes it, and what of the context it is shown.
 
-    An attempt after the first is made `when` the answer so far is `unanswered` (it abstains, or does not give the kind of
-    thing that is asked for: a number, a name), or when a claim of it is `unsupported`, too.  With `mends`, the generator is
-    given the unsupported claims only, and the others stay.
+    An attempt after the first is made `when` the answer so far is `unanswered` (it abstains, or does not give
+    the kind of thing that is asked for: a number, a name), or when a claim of it is `unsupported`, too.  With
+    `mends`, the generator is given the unsupported claims only, and the others stay.
     """
 
     generate: Generator
@@ -96,11 +98,12 @@ class Tried(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerPipeline(Pipeline[Question, Answer]):
-    """rewrite -> retrieve -> fuse -> refine -> gate -> (generate -> attribute -> verify)+ -> policy -> translate.
+    """rewrite -> retrieve -> fuse -> refine -> gate -> (generate -> attribute -> verify)+ -> policy ->
+    translate.
 
-    `where` filters what is answered from, together with the question's own filter.  The gate and the verifier see all that
-    `refine` leaves.  `generate` is one generator or several attempts, made in order until one answers.  A question that
-    takes longer than `deadline` seconds ends in an abstention.
+    `where` filters what is answered from, together with the question's own filter.  The gate and the verifier
+    see all that `refine` leaves.  `generate` is one generator or several attempts, made in order until one
+    answers.  A question that takes longer than `deadline` seconds ends in an abstention.
     """
 
     deadline: PositiveFloat | None = None
@@ -128,7 +131,9 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         return (yield from self.answer(*search, time.monotonic() - began))
 
     def answer(self, asked: Asked, found: Sequence[Document], taken: float = 0.0) -> Flow[Answer]:
-        """The answer from *found*, the passages of a search that has *taken* so many seconds of the question's time."""
+        """The answer from *found*, the passages of a search that has *taken* so many seconds of the
+        question's time.
+        """
         answer = yield from self._before_deadline(time.monotonic() - taken, self.answered(asked, found))
         return self._late(asked, found) if answer is None else answer
 
@@ -168,7 +173,9 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         stream: ClaimStream,
         last: Answer | None = None,
     ) -> Flow[Tried]:
-        """What *attempt* writes from *context*, judged, after the answer *last*; each claim is told as it is judged."""
+        """What *attempt* writes from *context*, judged, after the answer *last*; each claim is told as it is
+        judged.
+        """
         shown = yield from refined(attempt.focus, asked, context)
         if attempt.mends and last:
             draft = yield from attempt.generate.mend(asked, shown, last)
@@ -198,7 +205,9 @@ class AnswerPipeline(Pipeline[Question, Answer]):
     # --- searching
 
     def found(self, question: Question) -> Flow[tuple[Asked, list[Document]]]:
-        """The question as rewritten, and every passage found for it, best first: rewrite -> retrieve -> fuse -> read -> filter."""
+        """The question as rewritten, and every passage found for it, best first: rewrite -> retrieve -> fuse
+        -> read -> filter.
+        """
         asked = question.asked
         for rewriter in self.rewrite:
             asked = yield from rewriter.flow(asked)
@@ -222,7 +231,9 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         return (yield from call("fuse", self.fuse.fuse, rankings))
 
     def ranking(self, question: Question) -> Flow[list[Document]]:
-        """Every passage found, best first: what the refiners keep (whole or in part) as they score it, then the rest."""
+        """Every passage found, best first: what the refiners keep (whole or in part) as they score it, then
+        the rest.
+        """
         asked, found = yield from self.found(question)
         kept = yield from refined(self.refine, asked, found)
         spans = {span_of(passage): passage for passage in found}
@@ -271,7 +282,8 @@ def refined(
 def _rescored(passages: Sequence[Document]) -> Sequence[Document]:
     """*passages* with scores that agree with the order that a refiner of another make put them in.
 
-    LangChain's rerankers say `relevance_score`, or only order; a passage that they did not score has the score that it came with.
+    LangChain's rerankers say `relevance_score`, or only order; a passage that they did not score has the
+    score that it came with.
     """
     scores = [relevance_of(passage) for passage in passages]
     if not any(score is None for score in scores):
@@ -322,15 +334,15 @@ def label(retriever: BaseRetriever) -> str:
 def read(corpus: Corpus, hits: Sequence[Document]) -> list[Document]:
     """The passages that *hits* name, read from the corpus.
 
-    A hit of an index that has not heard of a deletion yet is passed over; a passage that another source brought
-    whole stays as it came.
+    A hit of an index that has not heard of a deletion yet is passed over; a passage that another source
+    brought whole stays as it came.
     """
     known = corpus.passages(str(h.id) for h in hits)
     read = []
     for found in hits:
         if passage := known.get(str(found.id)):
-            key = corpus.key(str(found.id), key_of(found)) if key_of(found) else None
-            passage = led_to(passage, key) if key else passage
+            if (n := key_of(found)) and (key := corpus.key(str(found.id), n)):
+                passage = led_to(passage, key)
             read.append(scored(passage, score_of(found), scores_of(found)))
         elif found.page_content and "document_id" not in found.metadata:
             read.append(found)

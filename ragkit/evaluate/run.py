@@ -1,4 +1,5 @@
-"""Ask every question of every configuration: corpora made once, results kept, limits held, and an interrupted run goes on.
+"""Ask every question of every configuration: corpora made once, results kept, limits held, and an interrupted
+run goes on.
 
 from ragkit.evaluate.run import Configuration, evaluate
 found = evaluate([Configuration("default", ragkit.load())], [read("questions.jsonl")])
@@ -62,7 +63,9 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class Assessors:
-    """Who judges answers: `verify` says which claims hold by their citations, `judge` grades, `embed` compares with references."""
+    """Who judges answers: `verify` says which claims hold by their citations, `judge` grades, `embed`
+    compares with references.
+    """
 
     verify: Verifier = EvidenceVerifier()
     judge: Judge | None = None
@@ -73,9 +76,10 @@ class Assessors:
 class Settings:
     """How a run is made.
 
-    `papers` are read into a corpus of the run's own, which question files then ask; without any they ask the corpus of
-    each configuration.  `workspace` keeps corpora and results (default: `evaluate` in the cache directory).  `prices`: for
-    a chat model's name, the price of a million tokens read and written.  `jobs` questions are asked at a time.
+    `papers` are read into a corpus of the run's own, which question files then ask; without any they ask the
+    corpus of each configuration.  `workspace` keeps corpora and results (default: `evaluate` in the cache
+    directory).  `prices`: for a chat model's name, the price of a million tokens read and written.  `jobs`
+    questions are asked at a time.
     """
 
     papers: Sequence[str | Path] = ()
@@ -108,7 +112,9 @@ def evaluate_events(
 
 
 class Session:
-    """One run, or several with one budget: what has been spent, where things are kept, and why it ended early, if it did."""
+    """One run, or several with one budget: what has been spent, where things are kept, and why it ended
+    early, if it did.
+    """
 
     def __init__(self, settings: Settings) -> None:
         with needs("evaluate", "measuring"):  # before anything is asked
@@ -199,8 +205,16 @@ class Session:
             return Outcome(error=f"{type(error).__name__}: {error}")
 
     def search(self, rag: Rag, case: Case, state: str) -> tuple[Search, list[Document]]:
-        """What a question finds; what another configuration that searches in the same way has found is not searched for again."""
-        key = digest("search", state, case.question, str(list(map(dict, case.history))))
+        """What a question finds; what another configuration that searches in the same way has found is not
+        searched for again.
+        """
+        key = digest(
+            "search",
+            str(Search.model_json_schema()),
+            state,
+            case.question,
+            str(list(map(dict, case.history))),
+        )
         if kept := self.results.get(key):
             search = Search.model_validate_json(kept)
             if len(passages := search.passages(rag.corpus)) == len(search.hits):
@@ -210,7 +224,9 @@ class Session:
         return search, passages
 
     def prepared(self, configuration: Configuration, dataset: Dataset) -> Generator[Event, None, Rag]:
-        """The configuration's pipelines over the corpus that *dataset* asks, ingested as far as it is not yet."""
+        """The configuration's pipelines over the corpus that *dataset* asks, ingested as far as it is not
+        yet.
+        """
         rag = placed(configuration.rag, dataset, self.settings)
         ingest = digest(str(rag.corpus.directory), rag.ingest_pipeline.settings)
         if ingest not in self._ready:
@@ -403,7 +419,8 @@ def _notes(datasets: Sequence[Dataset]) -> Iterator[str]:
 
 
 def with_runs(evaluation: Evaluation, datasets: Sequence[Dataset], files: Sequence[Path]) -> Evaluation:
-    """*evaluation*, and the rankings of other tools (TREC run files) beside it; each is measured on the datasets it knows queries of.
+    """*evaluation*, and the rankings of other tools (TREC run files) beside it; each is measured on the
+    datasets it knows queries of.
 
     Raises `UsageError` for a run of no dataset.
     """
@@ -463,10 +480,11 @@ def placed(rag: Rag, dataset: Dataset, settings: Settings) -> Rag:
 
 
 def keys_of(rag: Rag, dataset: Dataset) -> dict[str, str]:
-    """By case: what its outcome is kept under.  It changes with the question, the settings, the models, the papers, and ragkit's own
-    version and weights.
+    """By case: what its outcome is kept under.  It changes with the question, the settings, the models, the
+    papers, and ragkit's own version and weights.
     """
-    state = digest(rag.state(), __version__, fitted(), str((FOUND, FOUND_BY_WORDS, JUDGED)))
+    shape = str(Outcome.model_json_schema())
+    state = digest(rag.state(), __version__, shape, fitted(), str((FOUND, FOUND_BY_WORDS, JUDGED)))
     return {
         c.id: digest("outcome", str(dataset.asks), state, c.question, str(list(map(dict, c.history))))
         for c in dataset.cases

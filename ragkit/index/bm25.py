@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import functools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,8 @@ _NAMED = 20_000  # passages that a filter leaves and that the search is told one
 class Bm25Index(FolderIndex, LexicalIndex):
     """BM25 over title and text together, words stemmed for `language`.
 
-    `language` is one that Snowball stems (`english`, `german`, `french` ...), or `none` to take words as they are.  `memory_mb`
-    is what an ingest may take for words that are not in files yet.
+    `language` is one that Snowball stems (`english`, `german`, `french` ...), or `none` to take words as they
+    are.  `memory_mb` is what an ingest may take for words that are not in files yet.
     """
 
     language: str = "english"
@@ -39,7 +39,9 @@ class Bm25Index(FolderIndex, LexicalIndex):
         return _Searcher(self, place)
 
     def opened(self, place: Place) -> Any:
-        """tantivy's index in a folder.  Its segments never change; `meta.json` and `.managed.json` are replaced whole."""
+        """tantivy's index in a folder.  Its segments never change; `meta.json` and `.managed.json` are
+        replaced whole.
+        """
         import tantivy
 
         index = tantivy.Index(_schema(), path=str(place.folder), reuse=True)
@@ -91,12 +93,15 @@ class _Searcher(Searcher):
 
         def best(wanted: int) -> list[Hit]:
             found = self.inner.search(matches, limit=wanted, count=False)
-            return [Hit(passage, float(score), n) for score, (passage, n) in self._at(found.hits)]
+            keys = self._keys(address for _, address in found.hits)
+            return [Hit(passage, score, n) for (score, _), (passage, n) in zip(found.hits, keys, strict=True)]
 
         return best_passages(best, k, lambda hit: hit.passage, among)
 
     def _named(self, among: frozenset[str]) -> Any:
-        """What matches these passages; the last set asked for is remembered, as a filter is asked with again and again."""
+        """What matches these passages; the last set asked for is remembered, as a filter is asked with again
+        and again.
+        """
         from tantivy import Query
 
         known = self.asked
@@ -105,16 +110,16 @@ class _Searcher(Searcher):
             known = self.asked = (among, Query.const_score_query(named, 0.0))
         return known[1]
 
-    def _at(self, hits: Sequence[tuple[float, Any]]) -> Iterator[tuple[float, tuple[str, int]]]:
-        for score, address in hits:
+    def _keys(self, addresses: Iterable[Any]) -> Iterator[tuple[str, int]]:
+        for address in addresses:
             document = self.inner.doc(address)
-            yield score, (_passage(document["id"][0]), document["n"][0])
+            yield _passage(document["id"][0]), document["n"][0]
 
     def entries(self) -> Iterator[tuple[str, int]]:
         import tantivy
 
         every = self.inner.search(tantivy.Query.all_query(), limit=max(self.count(), 1), count=False)
-        return (key for _, key in self._at(every.hits))
+        return self._keys(address for _, address in every.hits)
 
     def count(self) -> int:
         return int(self.inner.num_docs)
@@ -122,11 +127,11 @@ class _Searcher(Searcher):
 
 def _term(passage: str) -> str:
     """A UUID in 22 characters: the longer the terms, the longer takes a filter that names many passages."""
-    return base64.urlsafe_b64encode(bytes.fromhex(passage.replace("-", ""))).decode()[:22]
+    return binascii.b2a_base64(bytes.fromhex(passage.replace("-", ""))).decode()[:22]
 
 
 def _passage(term: str) -> str:
-    digits = base64.urlsafe_b64decode(f"{term}==").hex()
+    digits = binascii.a2b_base64(f"{term}==").hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 

@@ -1,5 +1,5 @@
-"""Chat models: any behind an OpenAI-compatible endpoint, several that stand in for each other, what their replies cost, and
-what their errors mean.  A model of another make is named by its import path.
+"""Chat models: any behind an OpenAI-compatible endpoint, several that stand in for each other, what their
+replies cost, and what their errors mean.  A model of another make is named by its import path.
 """
 
 from __future__ import annotations
@@ -48,10 +48,11 @@ def openai_chat(
 ) -> BaseChatModel:
     """A chat model behind an OpenAI-compatible endpoint: OpenAI, vLLM, Ollama, llama.cpp.
 
-    `timeout` is in seconds, for each wait on the server; a request that is refused for the moment (429), fails on the
-    server (5xx) or loses its connection is made again, up to `max_retries` times, after as long as the server says, else
-    after waits that double.  Prices are for a million tokens.  Without `api_key`, OPENAI_API_KEY is used; a server named by
-    `base_url` may need none.  Raises `ValueError` if there is no key where one is needed.
+    `timeout` is in seconds, for each wait on the server; a request that is refused for the moment (429),
+    fails on the server (5xx) or loses its connection is made again, up to `max_retries` times, after as long
+    as the server says, else after waits that double.  Prices are for a million tokens.  Without `api_key`,
+    OPENAI_API_KEY is used; a server named by `base_url` may need none.  Raises `ValueError` if there is no
+    key where one is needed.
     """
     from httpx2 import Limits
     from langchain_openai import ChatOpenAI
@@ -59,8 +60,7 @@ def openai_chat(
 
     from ragkit.models import http
 
-    key = api_key if api_key.get_secret_value() or base_url is None else SecretStr("none")
-    given: dict[str, Any] = {"api_key": key} if key.get_secret_value() else {}
+    given: dict[str, Any] = http.key(api_key, base_url)
     if input_price or output_price:
         given["metadata"] = {"input_price": input_price, "output_price": output_price}
     try:
@@ -90,15 +90,17 @@ def openai_chat(
 def fallback_chat(models: Sequence[BaseChatModel]) -> BaseChatModel:
     """The first of `models`, and each next one when the one before cannot answer now.
 
-    That is so when it cannot be reached, is too slow, has too many requests (429) or fails (5xx), after its own retries, and
-    before the first token of a reply has come.  A request that is refused for what it is (a wrong key, an unknown model, a
-    context that is too long) is an error, as with one model.
+    That is so when it cannot be reached, is too slow, has too many requests (429) or fails (5xx), after its
+    own retries, and before the first token of a reply has come.  A request that is refused for what it is (a
+    wrong key, an unknown model, a context that is too long) is an error, as with one model.
     """
     return FallbackChatModel(models=list(models))
 
 
 class FallbackChatModel(BaseChatModel):
-    """`fallback` as LangChain's interface.  Whatever it is called with goes to the model that is asked, whose run alone is traced."""
+    """`fallback` as LangChain's interface.  Whatever it is called with goes to the model that is asked, whose
+    run alone is traced.
+    """
 
     models: list[BaseChatModel] = Field(min_length=1)
 
@@ -183,16 +185,18 @@ class FallbackChatModel(BaseChatModel):
 
 # --- what a reply took
 
+# The price of a million tokens: in a model's metadata, or in that of its reply.
 _PRICES = (
     "input_price",
     "output_price",
-)  # of a million tokens: in a model's metadata, or in that of its reply
+)
 
 M = TypeVar("M", bound=BaseMessage)
 
 
 def spent(model: object, reply: object) -> dict[str, int | float]:
-    """What *model* took for *reply*: `input_tokens` and `output_tokens`, and `cost` where its prices are known.
+    """What *model* took for *reply*: `input_tokens` and `output_tokens`, and `cost` where its prices are
+    known.
 
     Empty if *reply* is no message.  The prices of a model of another make are its LangChain `metadata`:
     `{"input_price": 3.0, "output_price": 15.0}` for a million tokens.
@@ -219,7 +223,9 @@ def _in(metadata: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _priced(reply: M, model: BaseChatModel) -> M:
-    """*reply* with the prices of the model that gave it, for whoever only knows that it was one of several."""
+    """*reply* with the prices of the model that gave it, for whoever only knows that it was one of
+    several.
+    """
     return reply.model_copy(update={"response_metadata": {**_prices(model), **reply.response_metadata}})
 
 
@@ -242,7 +248,9 @@ _MEANINGS: Mapping[type[ChatModelError], str] = {
 
 
 def explained(error: BaseException) -> str | None:
-    """What an error of a chat model means and the way out, in one sentence without the key; None for any other error."""
+    """What an error of a chat model means and the way out, in one sentence without the key; None for any
+    other error.
+    """
     meaning = next((meaning for kind, meaning in _MEANINGS.items() if isinstance(error, kind)), None)
     if meaning is None:
         return None

@@ -1,7 +1,8 @@
-"""Text to vectors: sentence-transformers models (through OpenVINO or torch), static models, OpenAI-compatible servers.
+"""Text to vectors: sentence-transformers models (through OpenVINO or torch), static models, OpenAI-compatible
+servers.
 
-A sentence-transformers model is converted once to OpenVINO's format and kept in the cache directory, so that later
-starts import neither torch nor sentence-transformers.
+A sentence-transformers model is converted once to OpenVINO's format and kept in the cache directory, so that
+later starts import neither torch nor sentence-transformers.
 """
 
 from __future__ import annotations
@@ -51,11 +52,11 @@ class FingerprintedEmbeddings(Embeddings, ABC):
 class SentenceTransformersEmbeddings(FingerprintedEmbeddings):
     """A sentence-transformers model: a directory, an installed model package, or a name on the hub.
 
-    `backend`: `openvino` computes in bfloat16 where the processor has it (`precision: auto`), with a cosine of at
-    least 0.999 to the reference; `torch` runs any model that sentence-transformers can load, in float32.
-    A text longer than the model reads is embedded in pieces whose vectors are averaged, so nothing is cut off.
-    `dimensions` keeps the first so many, for models trained to be cut ("Matryoshka Representation Learning").
-    Texts of a length are embedded together, `batch_tokens` at a time.
+    `backend`: `openvino` computes in bfloat16 where the processor has it (`precision: auto`), with a cosine
+    of at least 0.999 to the reference; `torch` runs any model that sentence-transformers can load, in
+    float32.  A text longer than the model reads is embedded in pieces whose vectors are averaged, so nothing
+    is cut off.  `dimensions` keeps the first so many, for models trained to be cut ("Matryoshka
+    Representation Learning").  Texts of a length are embedded together, `batch_tokens` at a time.
     """
 
     model: str = "all-MiniLM-L6-v2"
@@ -75,7 +76,9 @@ class SentenceTransformersEmbeddings(FingerprintedEmbeddings):
         return self._shortened(self._encoder().encode([text], "query", self.batch_tokens))[0].tolist()  # type: ignore[no-any-return]
 
     def token_vectors(self, texts: Sequence[str]) -> list[Vectors]:
-        """A normalised row a token, for each text; the special tokens, and what exceeds the model's window, are left out."""
+        """A normalised row a token, for each text; the special tokens, and what exceeds the model's window,
+        are left out.
+        """
         return _token_encoder(hub.files(self.model), self.precision).tokens(texts, self.batch_tokens)
 
     def fingerprint(self) -> str:
@@ -98,10 +101,11 @@ class SentenceTransformersEmbeddings(FingerprintedEmbeddings):
 @component("static")
 @dataclass(frozen=True)
 class StaticEmbeddings(FingerprintedEmbeddings):
-    """A static model (the format of model2vec): the mean of its tokens' vectors, hundreds of times as fast as a transformer.
+    """A static model (the format of model2vec): the mean of its tokens' vectors, hundreds of times as fast as
+    a transformer.
 
-    `model` is a directory with `model.safetensors` (a table of vectors, a row a token) and `tokenizer.json`, or a name on
-    the hub, such as `minishlab/potion-retrieval-32M`.
+    `model` is a directory with `model.safetensors` (a table of vectors, a row a token) and `tokenizer.json`,
+    or a name on the hub, such as `minishlab/potion-retrieval-32M`.
     """
 
     model: str
@@ -152,17 +156,13 @@ def openai_embeddings(
 ) -> Embeddings:
     """A model behind an OpenAI-compatible `/embeddings` endpoint, asked `batch_size` texts at a time.
 
-    `timeout` is in seconds, for each request; one that is refused for the moment (429), fails on the server (5xx) or loses its
-    connection is made again, up to `max_retries` times, after waits that double.
+    `timeout` is in seconds, for each request; one that is refused for the moment (429), fails on the server
+    (5xx) or loses its connection is made again, up to `max_retries` times, after waits that double.
     """
     from langchain_openai import OpenAIEmbeddings
 
     from ragkit.models import http
 
-    key = api_key if api_key.get_secret_value() or base_url is None else SecretStr("none")
-    given: dict[str, Any] = (
-        {"api_key": key} if key.get_secret_value() else {}
-    )  # else OPENAI_API_KEY, as everywhere
     return OpenAIEmbeddings(
         model=model,
         base_url=base_url,
@@ -172,12 +172,14 @@ def openai_embeddings(
         timeout=timeout,
         max_retries=max_retries,
         http_client=http.client(),
-        **given,
+        **http.key(api_key, base_url),
     )
 
 
 def tokens_of(embed: Embeddings, texts: Sequence[str]) -> int:
-    """How many tokens *texts* have for the model of *embed*; about one for four characters where that cannot be told."""
+    """How many tokens *texts* have for the model of *embed*; about one for four characters where that cannot
+    be told.
+    """
     if isinstance(embed, SentenceTransformersEmbeddings):
         tokenizer = hub.tokenizer(hub.files(embed.model))
         return sum(
@@ -278,7 +280,9 @@ class _Encoder:
 
 
 def _batches(pieces: Sequence[list[int]], most: int) -> Iterator[list[int]]:
-    """The numbers of pieces that are embedded together: of like length, so that little is padded, and *most* tokens in all."""
+    """The numbers of pieces that are embedded together: of like length, so that little is padded, and *most*
+    tokens in all.
+    """
     batch: list[int] = []
     for i in sorted(range(len(pieces)), key=lambda i: len(pieces[i])):
         if batch and (len(batch) + 1) * len(pieces[i]) > most:
@@ -329,7 +333,9 @@ def _openvino(directory: Path, precision: Precision, output: str = _WHOLE) -> _E
 
 
 def folder_of(directory: Path, output: str = _WHOLE) -> Path:
-    """Where the model in *directory* is kept in OpenVINO's format, made on first use; *output* is what it gives."""
+    """Where the model in *directory* is kept in OpenVINO's format, made on first use; *output* is what it
+    gives.
+    """
     return converted(
         f"{hub.fingerprint(directory)} {output}", lambda folder: _convert(directory, folder, output)
     )

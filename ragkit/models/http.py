@@ -1,4 +1,6 @@
-"""The HTTP client for model servers: no request waits longer than the deadline of the call that it is made in."""
+"""The HTTP client for model servers: no request waits longer than the deadline of the call that it is made
+in.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from typing import Any
 
 from httpx2 import Client, Request, Response, TimeoutException
 from openai import DefaultHttpxClient
+from pydantic import SecretStr
 
 from ragkit.flow import deadline_passed, time_left
 
@@ -21,8 +24,8 @@ _LONGEST_WAIT = 120.0  # seconds; OpenAI's client does not retry if a server ask
 class _Client(DefaultHttpxClient):
     """Gives each request, also one that is made again, the time left as its timeout, if its own is longer.
 
-    OpenAI's client does not retry after `DeadlinePassed`.  Where a server asks for a wait that is longer than the time left,
-    the wait ends at the deadline, and the retry raises that error.
+    OpenAI's client does not retry after `DeadlinePassed`.  Where a server asks for a wait that is longer than
+    the time left, the wait ends at the deadline, and the retry raises that error.
     """
 
     def send(self, request: Request, **settings: Any) -> Response:
@@ -62,3 +65,13 @@ def client() -> Client:
     made = _Client()
     atexit.register(made.close)
     return made
+
+
+def key(api_key: SecretStr, base_url: str | None) -> dict[str, Any]:
+    """The `api_key` argument for OpenAI's classes, left out where they are to use OPENAI_API_KEY.
+
+    A server of one's own (*base_url*) may need no key, but the classes do.
+    """
+    if api_key.get_secret_value():
+        return {"api_key": api_key}
+    return {} if base_url is None else {"api_key": SecretStr("none")}
