@@ -1,4 +1,5 @@
-"""`make bench`: run every measurement, or those named, and write each into docs/benchmarks.md as soon as it is there.
+"""`make bench`: run every measurement, or those named, and write each into docs/benchmarks.md as soon as it
+is there.
 
     python -m benchmarks [speed encode peers ...]
 

@@ -2,8 +2,9 @@
 
     python -m benchmarks.abstention
 
-Beside the questions written for it, every answerable question is asked of papers from which those that answer it are taken
-away, and of collections about other things.  Each is answered whole, by the default configuration.
+Beside the questions written for it, every answerable question is asked of papers from which those that answer
+it are taken away, and of collections about other things.  Each is answered whole, by the default
+configuration.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 python -m benchmarks.answers [--split dev|test|all] [--every N] [pipeline.yaml ...]
 
-Without pipeline files the default one answers, and, if RAGKIT_MODEL names a chat model (RAGKIT_BASE_URL its server), so does
-configs/small_model.yaml.
+Without pipeline files the default one answers, and, if RAGKIT_MODEL names a chat model (RAGKIT_BASE_URL its
+server), so does configs/small_model.yaml.
 """
 
 from __future__ import annotations

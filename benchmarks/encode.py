@@ -1,4 +1,5 @@
-"""The encoder against the compiled model alone, on the same token batches, and its vectors against the reference.
+"""The encoder against the compiled model alone, on the same token batches, and its vectors against the
+reference.
 
 python -m benchmarks.encode [--texts 800]
 """
@@ -42,7 +43,9 @@ def seconds(what: Callable[[], object], times: int = 3) -> float:
 
 
 def raw(texts: Sequence[str], most: int) -> tuple[Callable[[], object], int]:
-    """The compiled model over ready-made token batches: nothing is tokenised, sorted or put together; and how many tokens."""
+    """The compiled model over ready-made token batches: nothing is tokenised, sorted or put together; and how
+    many tokens.
+    """
     import openvino
 
     encoder = embeddings._encoder(hub.files("all-MiniLM-L6-v2"), "openvino", "auto")

@@ -1,13 +1,16 @@
-"""The weights of `ragkit/evidence.json`: how what a claim and a quote have in common tells what people say of them.
+"""The weights of `ragkit/evidence.json`: how what a claim and a quote have in common tells what people say of
+them.
 
     python -m benchmarks.fit_evidence [--write]
 
-A logistic regression on the halves for choosing of BEGIN and QAGS, whose claims were written from the texts that they are held
-against, as an answer's are.  Every set counts the same, and in a set the supported count as much as the others, so that the
-probability is that of even odds.  The quote is the best span of at most two sentences by the weights themselves; claims with
-an objection (a number or name that is not there, ...) are left out, as they are never supported.
+A logistic regression on the halves for choosing of BEGIN and QAGS, whose claims were written from the texts
+that they are held against, as an answer's are.  Every set counts the same, and in a set the supported count
+as much as the others, so that the probability is that of even odds.  The quote is the best span of at most
+two sentences by the weights themselves; claims with an objection (a number or name that is not there, ...)
+are left out, as they are never supported.
 
-Shown: for several choices of features the area under the ROC curve on each set, with weights fitted on the two others.
+Shown: for several choices of features the area under the ROC curve on each set, with weights fitted on the
+two others.
 """
 
 from __future__ import annotations

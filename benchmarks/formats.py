@@ -2,8 +2,8 @@
 
     python -m benchmarks.formats
 
-The files: journal articles in JATS, arXiv sources in LaTeX with their bibliographies, PDFs, web pages and Word files of
-the shared data, and the example papers of this project in Markdown.
+The files: journal articles in JATS, arXiv sources in LaTeX with their bibliographies, PDFs, web pages and
+Word files of the shared data, and the example papers of this project in Markdown.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""What it costs to add one paper to a large corpus: the bytes that its indexes write, against all that they hold.
+"""What it costs to add one paper to a large corpus: the bytes that its indexes write, against all that they
+hold.
 
     python -m benchmarks.growth [PASSAGES]
 
-Text is drawn at random and vectors are of hashed words, since only sizes are measured.  "Copied" is the same addition where no
-file is shared with the last generation.
+Text is drawn at random and vectors are of hashed words, since only sizes are measured.  "Copied" is the same
+addition where no file is shared with the last generation.
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
     python -m benchmarks.hostile [--base-url URL --model NAME] [--limit N]
 
-A question is asked of two passages: one answers it, the other has an attack planted in it.  With the defence, the answer
-is written as the `cited` generator does, verified by `evidence`, and what is unsupported is dropped; `backed` has, behind
-the same draft, the sentences that `extractive` chooses.  Without, the passages are numbered from 1 in one plain text, each
-mark is the passage of that number, and nothing is checked.  The obedient model writes what the attack wants, word for word,
-so that only what comes after the model defends; a model on a server is asked as well, about at most `--limit` attacks of
-each kind.
+A question is asked of two passages: one answers it, the other has an attack planted in it.  With the defence,
+the answer is written as the `cited` generator does, verified by `evidence`, and what is unsupported is
+dropped; `backed` has, behind the same draft, the sentences that `extractive` chooses.  Without, the passages
+are numbered from 1 in one plain text, each mark is the passage of that number, and nothing is checked.  The
+obedient model writes what the attack wants, word for word, so that only what comes after the model defends; a
+model on a server is asked as well, about at most `--limit` attacks of each kind.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ ATTACKS = Path(__file__).with_name("data") / "attacks.jsonl"
 
 @dataclass(frozen=True)
 class Scene:
-    """A question, the paper that answers it, the paper that is hostile, and what that would have the reader believe.
+    """A question, the paper that answers it, the paper that is hostile, and what that would have the reader
+    believe.
 
     `lie` is `truth` with another number in place of `right`, `swap` is `truth` with another word.
     """
@@ -183,7 +184,9 @@ class Shown(NamedTuple):
 
 
 class Ways(NamedTuple):
-    """What the reader sees: without the defence, with it, and with the papers' own words behind what the model wrote."""
+    """What the reader sees: without the defence, with it, and with the papers' own words behind what the
+    model wrote.
+    """
 
     without: Shown
     cited: Shown
@@ -222,7 +225,9 @@ class Written(Generator):
 
 
 def checked(generator: Generator, attack: Attack) -> Answer:
-    """The answer that the reader gets: what *generator* writes from the passages of *attack*, verified, the unsupported dropped."""
+    """The answer that the reader gets: what *generator* writes from the passages of *attack*, verified, the
+    unsupported dropped.
+    """
     pipeline = AnswerPipeline(retrieve=(), generate=[generator], verify=EvidenceVerifier(), policy="drop")
     return run(pipeline.respond(Asked.of(attack.scene.question), attack.passages))
 
@@ -249,7 +254,9 @@ Question: {question}"""
 
 
 def naive(attack: Attack, llm: BaseChatModel | None = None) -> Shown:
-    """Passages in one plain text, marks taken at their word.  Without a chat model, the obedient one is asked."""
+    """Passages in one plain text, marks taken at their word.  Without a chat model, the obedient one is
+    asked.
+    """
     passages = attack.passages
     sources = "\n".join(f"[{n}] {p.metadata['title']}\n{p.page_content}" for n, p in enumerate(passages, 1))
     prompt = _filled(NAIVE, {"sources": sources, "question": attack.scene.question})
@@ -340,7 +347,9 @@ def outcomes(tried: Sequence[Attack], llm: BaseChatModel | None = None) -> Itera
 
 
 def few(limit: int | None) -> list[Attack]:
-    """Every attack, or *limit* of each kind drawn by chance; the kinds in turns, so that the first few are of all kinds."""
+    """Every attack, or *limit* of each kind drawn by chance; the kinds in turns, so that the first few are of
+    all kinds.
+    """
     every = list(attacks())
     kinds = [[attack for attack in every if attack.kind == kind] for kind in SUCCESS]
     drawn = kinds if limit is None else [random.Random(0).sample(own, min(limit, len(own))) for own in kinds]

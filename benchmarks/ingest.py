@@ -2,8 +2,9 @@
 
     python -m benchmarks.ingest [--papers 50000] [--words 60]
 
-The papers are generated, a line of JSON each, so that their number can be chosen; the default configuration ingests them
-with the real model.  Memory is the largest resident size of the ingesting process and of its reader, together.
+The papers are generated, a line of JSON each, so that their number can be chosen; the default configuration
+ingests them with the real model.  Memory is the largest resident size of the ingesting process and of its
+reader, together.
 """
 
 from __future__ import annotations

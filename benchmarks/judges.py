@@ -2,11 +2,11 @@
 
     python -m benchmarks.judges [--base-url URL --model NAME] [--limit N]
 
-BEGIN (development part): is a reply in a dialogue fully attributable to its knowledge?  QAGS: is a sentence of a summary
-supported by the article, as most of three workers say?  Climate-FEVER: does a sentence of Wikipedia support a claim?
-ACL: is a sentence of a paper part of the evidence that people marked for a query, and has a passage any?
-Thresholds are chosen on one half of the texts, all judges are measured on the other; with `--limit`, on at most that
-many items of each set.
+BEGIN (development part): is a reply in a dialogue fully attributable to its knowledge?  QAGS: is a sentence
+of a summary supported by the article, as most of three workers say?  Climate-FEVER: does a sentence of
+Wikipedia support a claim?  ACL: is a sentence of a paper part of the evidence that people marked for a query,
+and has a passage any?  Thresholds are chosen on one half of the texts, all judges are measured on the other;
+with `--limit`, on at most that many items of each set.
 """
 
 from __future__ import annotations
@@ -68,12 +68,16 @@ class Labelled:
 
     @property
     def is_for_choosing(self) -> bool:
-        """Is it in the half that thresholds are chosen on?  Items of one group, else of one text, are in one half."""
+        """Is it in the half that thresholds are chosen on?  Items of one group, else of one text, are in one
+        half.
+        """
         return hashlib.sha256((self.group or self.title or self.text).encode()).digest()[0] % 2 == 0
 
 
 def begin() -> Iterator[Labelled]:
-    """Replies of dialogue systems; the label has no shares.  A reply that says nothing (`Generic`) is not attributable."""
+    """Replies of dialogue systems; the label has no shares.  A reply that says nothing (`Generic`) is not
+    attributable.
+    """
     for path in sorted((DATA / "begin").glob("*.tsv")):
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
@@ -85,7 +89,9 @@ _SPLIT_NUMBER = re.compile(r"(?<=\d)([.,]) (?=\d)")
 
 
 def qags(part: str) -> Iterator[Labelled]:
-    """Sentences of generated summaries of news: *part* is `cnndm` or `xsum`.  Articles are published with `10, 000` for 10,000."""
+    """Sentences of generated summaries of news: *part* is `cnndm` or `xsum`.  Articles are published with
+    `10, 000` for 10,000.
+    """
     for line in (DATA / "qags" / f"mturk_{part}.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         article = _SPLIT_NUMBER.sub(r"\1", row["article"])
@@ -96,7 +102,8 @@ def qags(part: str) -> Iterator[Labelled]:
 
 
 def climate_fever() -> Iterator[Labelled]:
-    """Claims about the climate, each with five sentences of Wikipedia; one that refutes or does not tell does not support.
+    """Claims about the climate, each with five sentences of Wikipedia; one that refutes or does not tell does
+    not support.
 
     The votes of two to five people may be even, so it is the published label that counts.
     """
@@ -139,7 +146,9 @@ Scores = list[float | None]
 
 
 def evidence(items: Sequence[Labelled]) -> Scores:
-    """The model-free verifier: of the sentences of a claim, the one that the best span of the text supports least."""
+    """The model-free verifier: of the sentences of a claim, the one that the best span of the text supports
+    least.
+    """
     return _least(items, lambda pairs: [None] * len(pairs))
 
 
@@ -257,8 +266,8 @@ def _shown(interval: Interval | None) -> str:
 class _Agreement:
     """How far a judge says yes where people do; a figure is None where there is nothing to divide by.
 
-    `kappa` is Cohen's: 0 is what chance would reach, 1 is perfect.  `precision`: of the judge's yes, those that are
-    people's too; `recall`: of people's yes, those that are the judge's too.
+    `kappa` is Cohen's: 0 is what chance would reach, 1 is perfect.  `precision`: of the judge's yes, those
+    that are people's too; `recall`: of people's yes, those that are the judge's too.
     """
 
     n: int

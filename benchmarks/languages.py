@@ -1,8 +1,10 @@
-"""Answers to questions in eight languages over papers in English: in which language a chat model answers, and whether it is right.
+"""Answers to questions in eight languages over papers in English: in which language a chat model answers, and
+whether it is right.
 
     RAGKIT_MODEL=... RAGKIT_BASE_URL=... python -m benchmarks.languages [pipeline.yaml]
 
-The papers' own sentences behind a model's answer (`backed`) stay in English; they count for what is right, not for the language.
+The papers' own sentences behind a model's answer (`backed`) stay in English; they count for what is right,
+not for the language.
 """
 
 from __future__ import annotations

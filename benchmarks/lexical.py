@@ -1,4 +1,5 @@
-"""The lexical part: what stemming, stop words, titles and phrases are worth, alone and fused; and queries of three forms.
+"""The lexical part: what stemming, stop words, titles and phrases are worth, alone and fused; and queries of
+three forms.
 
 python -m benchmarks.lexical [collection ...]
 

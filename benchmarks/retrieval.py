@@ -57,7 +57,9 @@ def configurations() -> list[Configuration]:
 
 
 def rows(found: Evaluation) -> list[list[object]]:
-    """A row a collection: each way's mean, and how far the default is ahead of each; then the mean over the collections."""
+    """A row a collection: each way's mean, and how far the default is ahead of each; then the mean over the
+    collections.
+    """
     means = {(f.dataset, f.configuration): f.interval for f in found.figures() if f.measure == MEASURE}
     apart = {
         (c.dataset, c.first): c.difference

@@ -1,10 +1,12 @@
-"""How indexing, memory, disk and queries grow with the number of passages, and how near to exact the answers stay.
+"""How indexing, memory, disk and queries grow with the number of passages, and how near to exact the answers
+stay.
 
     python -m benchmarks.scale [--sizes 10000 100000 1000000] [--stores flat chroma]
 
-Passages have generated words (Zipf's law) and generated vectors (clusters of 384 dimensions, as texts of topics have), so that
-any number can be had; the corpus, which holds real ingests, is measured in `benchmarks.ingest`.  Each store runs in a process of
-its own.  Recall is that of the first 10 against comparing every vector in float32.
+Passages have generated words (Zipf's law) and generated vectors (clusters of 384 dimensions, as texts of
+topics have), so that any number can be had; the corpus, which holds real ingests, is measured in
+`benchmarks.ingest`.  Each store runs in a process of its own.  Recall is that of the first 10 against
+comparing every vector in float32.
 """
 
 from __future__ import annotations

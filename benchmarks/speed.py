@@ -1,4 +1,5 @@
-"""Speed: ingest against the encoder alone, a warm query against its raw parts, a cold question against a bare script.
+"""Speed: ingest against the encoder alone, a warm query against its raw parts, a cold question against a bare
+script.
 
     python -m benchmarks.speed
 
@@ -64,7 +65,9 @@ for at in range(0, len(sentences), 16):
 nupunkt.sent_spans(sentences[0])
 print(len(rows))
 """
-"""The same libraries, the same files, the same calls: question and sentences encoded, two searches, the passages read."""
+"""The same libraries, the same files, the same calls: question and sentences encoded, two searches, the
+passages read.
+"""
 
 
 def seconds(what: Callable[[], object], times: int = 1) -> float:
@@ -96,7 +99,9 @@ def ingest(papers: int, folder: Path) -> list[object]:
 
 
 def warm(rag: ragkit.Rag, name: str) -> list[object]:
-    """A search, against its question's encoding and the two searches by themselves, one question after another."""
+    """A search, against its question's encoding and the two searches by themselves, one question after
+    another.
+    """
     store, words = rag.ingest_pipeline.index
     assert isinstance(store, VectorIndex)
     assert isinstance(words, LexicalIndex)

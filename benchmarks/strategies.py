@@ -1,4 +1,5 @@
-"""Ways of asking a chat model for an answer, compared: `cited` and `structured`, each in configs/small_model.yaml.
+"""Ways of asking a chat model for an answer, compared: `cited` and `structured`, each in
+configs/small_model.yaml.
 
     RAGKIT_MODEL=... RAGKIT_BASE_URL=... python -m benchmarks.strategies [--split dev|test|all] [--every N]
 

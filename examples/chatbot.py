@@ -3,8 +3,8 @@
     ragkit ingest examples/papers
     python examples/chatbot.py [pipeline.yaml]
 
-It shows each sentence once its sources are checked, while a chat model still writes the next; a follow-up ("and for
-training?") leans on what was said before.  An empty line ends the conversation.
+It shows each sentence once its sources are checked, while a chat model still writes the next; a follow-up
+("and for training?") leans on what was said before.  An empty line ends the conversation.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from ragkit.events import AnswerEvent, ClaimEvent, of
 def main() -> None:
     # One YAML file is the whole system.  Without a name, ./ragkit.yaml or the packaged default: no key, no server.
     rag = ragkit.load(sys.argv[1] if len(sys.argv) > 1 else None)
-    chat = ragkit.Conversation(
-        rag
-    )  # Conversation(rag, ragkit.FileChatHistory("talk.jsonl")) remembers it tomorrow too
+    # ragkit.Conversation(rag, ragkit.FileChatHistory("talk.jsonl")) remembers it tomorrow too
+    chat = ragkit.Conversation(rag)
     while question := ask_user():
         print_answer(chat, question)
 
@@ -33,7 +32,9 @@ def ask_user() -> str:
 
 
 def print_answer(chat: ragkit.Conversation, question: str) -> None:
-    """Print what the reader may see as it comes.  The last event is the answer as it stands after every check."""
+    """Print what the reader may see as it comes.  The last event is the answer as it stands after every
+    check.
+    """
     shown = ""
     for event in map(of, chat.stream(question)):
         if isinstance(event, ClaimEvent) and event.shown:
@@ -41,9 +42,8 @@ def print_answer(chat: ragkit.Conversation, question: str) -> None:
             print(sentence if shown else sentence.lstrip(), end="", flush=True)
             shown += sentence
         elif isinstance(event, AnswerEvent):
-            if (
-                shown.strip() != event.text
-            ):  # nothing is in the papers, or checking the whole changed something
+            # Nothing is in the papers, or checking the whole answer changed something.
+            if shown.strip() != event.text:
                 print(f"\n\nafter checking> {event.text}" if shown else event.text, end="")
             print()
             print_sources(event)

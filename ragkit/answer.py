@@ -1,7 +1,7 @@
 """What a question comes back with: an `Answer`, its `Claim`s, what each cites, and each one's `Verdict`.
 
-Citation numbers are presentation.  A claim holds what it cites; the answer numbers its citations in order of appearance,
-gives each the least of its verdicts, and renders its text.
+Citation numbers are presentation.  A claim holds what it cites; the answer numbers its citations in order of
+appearance, gives each the least of its verdicts, and renders its text.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class _Value(BaseModel):
 class Source(_Value):
     """A file that lists the paper, and where in it the quote stands, as far as the format can say.
 
-    `start` and `end` are characters of the file, `page` counts from 1, and `box` is left, top, right, bottom on that
-    page in points from its top left corner.
+    `start` and `end` are characters of the file, `page` counts from 1, and `box` is left, top, right, bottom
+    on that page in points from its top left corner.
     """
 
     uri: str
@@ -97,8 +97,8 @@ class Finding(_Value):
 class Cited(_Value):
     """What a claim rests on: a quote, and what was found of the claim against it.
 
-    `quote` is None where the model's `mark` names no sentence of the sources.  `by_model`: the mark is the model's;
-    otherwise the verifier attributed the claim to the quote.
+    `quote` is None where the model's `mark` names no sentence of the sources.  `by_model`: the mark is the
+    model's; otherwise the verifier attributed the claim to the quote.
     """
 
     quote: Quote | None = None
@@ -147,7 +147,9 @@ class Claim(_Value):
     original: str = Field(default="", exclude_if=lambda text: not text)
     """What was written and judged, if `text` is a translation of it."""
     before: str = Field(default="", exclude=True)
-    """What stands between the claim before and this one: a space, a bullet, the name of the paper that speaks."""
+    """What stands between the claim before and this one: a space, a bullet, the name of the paper that
+    speaks.
+    """
     quoted: bool = Field(default=False, exclude=True)
     """Was it taken from a paper, rather than written?"""
 
@@ -176,12 +178,13 @@ class Abstention(_Value):
 
 
 class Answer(_Value):
-    """The claims, and the context that they were written from; text and numbered citations follow from the claims.
+    """The claims, and the context that they were written from; text and numbered citations follow from the
+    claims.
 
-    `confidence`, from 0 to 1, is the gate's: how likely the answer is right, by its passages and its verdicts.
-    `unmentioned` are the names in the question that no passage mentions, if they mention others of its names.
-    `usage` adds up what all calls to chat models took: `input_tokens`, `output_tokens`, and `cost` where prices are
-    known; `timings_ms` has a figure for each stage and `total`.
+    `confidence`, from 0 to 1, is the gate's: how likely the answer is right, by its passages and its
+    verdicts.  `unmentioned` are the names in the question that no passage mentions, if they mention others of
+    its names.  `usage` adds up what all calls to chat models took: `input_tokens`, `output_tokens`, and
+    `cost` where prices are known; `timings_ms` has a figure for each stage and `total`.
     """
 
     question: str
@@ -281,7 +284,9 @@ def _placed(claims: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
 
 
 def rendered(claims: Iterable[NumberedClaim]) -> str:
-    """The text of an answer: each claim behind what stands before it, its marks after it; no other mark stands in it."""
+    """The text of an answer: each claim behind what stands before it, its marks after it; no other mark
+    stands in it.
+    """
     return "".join(
         f"{unmarked(claim.before + claim.text)}{''.join(f' [{n}]' for n in claim.citations)}"
         for claim in claims

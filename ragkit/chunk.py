@@ -1,4 +1,6 @@
-"""Papers to passages: each the characters `[start:end]` of its paper, sized so that the embedder reads all of it."""
+"""Papers to passages: each the characters `[start:end]` of its paper, sized so that the embedder reads all of
+it.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ from ragkit.text.words import Offsets, sentences, trimmed
 class Chunker(BaseDocumentTransformer, ABC):
     """Cuts papers into passages; a subclass says where.
 
-    A passage lies in one section and is of one kind (`body`, `caption` ...); its metadata record both where the paper's
-    format does.  Headings are in no passage.
+    A passage lies in one section and is of one kind (`body`, `caption` ...); its metadata record both where
+    the paper's format does.  Headings are in no passage.
     """
 
     @abstractmethod
@@ -69,8 +71,8 @@ class WholeChunker(Chunker):
 @component("section")
 @dataclass(frozen=True)
 class SectionChunker(Chunker):
-    """One passage per section (of a Markdown, LaTeX, JATS, HTML, Word or PDF paper); sections longer than `max_tokens` are cut
-    between paragraphs where they fit, else between sentences.
+    """One passage per section (of a Markdown, LaTeX, JATS, HTML, Word or PDF paper); sections longer than
+    `max_tokens` are cut between paragraphs where they fit, else between sentences.
     """
 
     max_tokens: PositiveInt = 1000
@@ -83,10 +85,11 @@ class SectionChunker(Chunker):
 @component("sentence")
 @dataclass(frozen=True)
 class SentenceChunker(Chunker):
-    """As many whole sentences as fit into `max_tokens` of `model`, the title and the headings above counted in.
+    """As many whole sentences as fit into `max_tokens` of `model`, the title and the headings above counted
+    in.
 
-    Each passage repeats the last `overlap` sentences of the one before, where they fit.  A sentence too long for one
-    passage is cut between words, and a word as long as two passages anywhere.
+    Each passage repeats the last `overlap` sentences of the one before, where they fit.  A sentence too long
+    for one passage is cut between words, and a word as long as two passages anywhere.
     """
 
     max_tokens: PositiveInt = 200
@@ -138,7 +141,9 @@ class TokenChunker(Chunker):
 @component("recursive")
 @dataclass(frozen=True)
 class RecursiveChunker(Chunker):
-    """Paragraphs as long as they fit into `max_tokens` of `model`; a longer one is cut between lines, then sentences, then words."""
+    """Paragraphs as long as they fit into `max_tokens` of `model`; a longer one is cut between lines, then
+    sentences, then words.
+    """
 
     max_tokens: PositiveInt = 200
     model: str = "all-MiniLM-L6-v2"
@@ -174,8 +179,8 @@ _SEPARATORS = (re.compile(r"\n[ \t\r]*\n\s*"), re.compile(r"[\r\n]+"))
 class SemanticChunker(Chunker):
     """Sentences about one topic: a passage ends where the embeddings of neighbouring sentences differ most.
 
-    It ends at the share `turns` of a part's sentence boundaries with the lowest similarity, and at `max_tokens` of `model` at
-    the latest.
+    It ends at the share `turns` of a part's sentence boundaries with the lowest similarity, and at
+    `max_tokens` of `model` at the latest.
     """
 
     embed: Embeddings
@@ -210,10 +215,11 @@ class SemanticChunker(Chunker):
 
 @dataclass(frozen=True)
 class SplitterChunker(Chunker):
-    """A LangChain text splitter as a chunker: it cuts each part of a paper, and its pieces are found there in order.
+    """A LangChain text splitter as a chunker: it cuts each part of a paper, and its pieces are found there in
+    order.
 
-    Splitters may change white space, which passages keep as the paper has it.  Raises `UsageError` where anything else
-    was changed, since such a passage could not be cited.
+    Splitters may change white space, which passages keep as the paper has it.  Raises `UsageError` where
+    anything else was changed, since such a passage could not be cited.
     """
 
     splitter: BaseDocumentTransformer
@@ -248,13 +254,17 @@ def _found(piece: str, text: str, at: int) -> Offsets | None:
 
 
 def chunker_of(transformer: BaseDocumentTransformer) -> BaseDocumentTransformer:
-    """The chunker of an ingest, for the *transformer* of a pipeline: text splitters of LangChain are adapted."""
+    """The chunker of an ingest, for the *transformer* of a pipeline: text splitters of LangChain are
+    adapted.
+    """
     is_splitter = hasattr(transformer, "split_text") and not isinstance(transformer, Chunker)
     return SplitterChunker(transformer) if is_splitter else transformer
 
 
 def check_splitter(transformer: BaseDocumentTransformer) -> None:
-    """Raise `ValueError` for a text splitter that changes even a short text, which shows before any paper is read."""
+    """Raise `ValueError` for a text splitter that changes even a short text, which shows before any paper is
+    read.
+    """
     chunker = chunker_of(transformer)
     if isinstance(chunker, SplitterChunker):
         try:
@@ -294,7 +304,9 @@ def _room(paper: Document, part: Stretch, most: int, model_name: str) -> int:
 def _packed(
     units: Sequence[Offsets], room: int, count: _TokenCount, overlap: int = 0, overlap_tokens: int = 0
 ) -> list[Offsets]:
-    """As many neighbouring *units* as fit into *room* tokens each; a pack repeats the last of the one before."""
+    """As many neighbouring *units* as fit into *room* tokens each; a pack repeats the last of the one
+    before.
+    """
     found: list[Offsets] = []
     first = 0
     while first < len(units):
@@ -335,7 +347,9 @@ class _TokenCount:
 
 
 def _fitting(text: str, start: int, end: int, room: int, count: _TokenCount) -> list[Offsets]:
-    """`start:end` in pieces of at most *room* tokens, cut between words; a longer word is cut at twice that."""
+    """`start:end` in pieces of at most *room* tokens, cut between words; a longer word is cut at twice
+    that.
+    """
     found = []
     while count(start, end) > room:
         fits, most = count.after(start, room, end), count.after(start, 2 * room, end)
@@ -352,5 +366,7 @@ _NO_SPACES = re.compile(r"[\u3041-\u3096\u309d-\u30ff\u3400-\u9fff\uf900-\ufaff\
 
 
 def _is_word_break(text: str, at: int) -> bool:
-    """Can a passage end before the character *at*?  Chinese and Japanese, which put no spaces, break anywhere."""
+    """Can a passage end before the character *at*?  Chinese and Japanese, which put no spaces, break
+    anywhere.
+    """
     return text[at - 1].isspace() or text[at].isspace() or bool(_NO_SPACES.match(text, at - 1))

@@ -1,4 +1,6 @@
-"""The `[n]` grammar: number the sentences of passages, read a reply with its marks, and resolve these.  Pure functions."""
+"""The `[n]` grammar: number the sentences of passages, read a reply with its marks, and resolve these.  Pure
+functions.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +38,17 @@ class Place(NamedTuple):
 
 
 class Context(NamedTuple):
-    """Passages as a chat model is shown them, every sentence under a number of its own; number `n` names `places[n - 1]`."""
+    """Passages as a chat model is shown them, every sentence under a number of its own; number `n` names
+    `places[n - 1]`.
+    """
 
     passages: tuple[Document, ...]
     places: tuple[Place, ...]
 
     def text(self, only: Collection[int] | None = None) -> str:
-        """The sentences with their numbers (those *only*, if given), a line each, under the titles of their papers."""
+        """The sentences with their numbers (those *only*, if given), a line each, under the titles of their
+        papers.
+        """
         shown = (
             (number, place) for number, place in enumerate(self.places, 1) if only is None or number in only
         )
@@ -75,9 +81,11 @@ def line(text: str) -> str:
 
 
 def parse(text: str) -> list[Marked]:
-    """The sentences of an answer and their marks: `[1]`, `[1, 2]`, `[1][3]`, `[2-4]`, before or after the stop.
+    """The sentences of an answer and their marks: `[1]`, `[1, 2]`, `[1][3]`, `[2-4]`, before or after the
+    stop.
 
-    A mark belongs to the sentence that it follows, or opens.  Marks and sentences together account for all of *text*.
+    A mark belongs to the sentence that it follows, or opens.  Marks and sentences together account for all of
+    *text*.
     """
     clean, at, found = "", 0, []
     for mark in MARK.finditer(text):
@@ -105,7 +113,9 @@ def parse(text: str) -> list[Marked]:
 
 
 def whole(text: str) -> str:
-    """The sentences of *text*, more of which is to come, that are whole with their marks: behind each another one has begun."""
+    """The sentences of *text*, more of which is to come, that are whole with their marks: behind each another
+    one has begun.
+    """
     text = re.sub(r"\s*\[[^\]]*\Z", "", text)
     plain = MARK.sub(lambda mark: " " * len(mark[0]), text)
     *before, last = sentences(plain) or [(0, 0)]
@@ -120,11 +130,12 @@ def whole(text: str) -> str:
 
 
 def resolved(question: str, sentences: Sequence[Marked], context: Context) -> tuple[Claim, ...]:
-    """What a chat model wrote over *context*: each sentence a claim that cites what its marks name, as the model said.
+    """What a chat model wrote over *context*: each sentence a claim that cites what its marks name, as the
+    model said.
 
-    A mark that names no sentence is cited without a quote.  A closing list of marks is no claim.  Marks without words, or
-    behind words that only repeat the question, stand for the sentences that they name.  Whether a quote supports its claim
-    is the verifier's to judge.
+    A mark that names no sentence is cited without a quote.  A closing list of marks is no claim.  Marks
+    without words, or behind words that only repeat the question, stand for the sentences that they name.
+    Whether a quote supports its claim is the verifier's to judge.
     """
     claims = []
     for before, text, marks in _spelled_out(question, sentences, context):
@@ -146,11 +157,15 @@ _LIST_OF_SOURCES = re.compile(
     r"\W*(?:sources?|references?|citations?)?[\s,;:.*-]*(?:and)?[\s,;:.*-]*", re.IGNORECASE
 )
 _POINTED_AT = 3
-"""So many sentences are spelled out where a reply only points at them, which is as many as an answer is asked to have."""
+"""So many sentences are spelled out where a reply only points at them, which is as many as an answer is asked
+to have.
+"""
 
 
 def _spelled_out(question: str, answer: Sequence[Marked], context: Context) -> Iterator[Marked]:
-    """*answer* without a closing list of marks, and with the words of the sentences that it only points at."""
+    """*answer* without a closing list of marks, and with the words of the sentences that it only points
+    at.
+    """
     asked = set(stems(question))
     says = [not (sentence.marks and _LIST_OF_SOURCES.fullmatch(sentence.text)) for sentence in answer]
     for sentence, has_words in zip(answer, says, strict=True):

@@ -23,9 +23,10 @@ from ragkit.where import Where
 class Conversation:
     """Questions to *rag*, each asked with what was said before it.
 
-    What is said is kept in *history*, any LangChain chat history; without one, in memory.  A question and its answer
-    are kept together once the answer is finished: one that failed, or whose stream was closed early, was never asked.
-    An answer that declines is kept like any other, since "and how many?" means the last question, answered or not.
+    What is said is kept in *history*, any LangChain chat history; without one, in memory.  A question and its
+    answer are kept together once the answer is finished: one that failed, or whose stream was closed early,
+    was never asked.  An answer that declines is kept like any other, since "and how many?" means the last
+    question, answered or not.
     """
 
     def __init__(self, rag: Rag, history: BaseChatMessageHistory | None = None) -> None:
@@ -63,7 +64,9 @@ class Conversation:
         self.history.clear()
 
     def save(self, path: str | Path) -> None:
-        """Write what was said to a new file, and go on there.  Raises `UsageError` if there is such a file, or can be none."""
+        """Write what was said to a new file, and go on there.  Raises `UsageError` if there is such a file,
+        or can be none.
+        """
         if Path(path).exists():
             raise UsageError(f"there is a file '{path}' already; save the conversation under another name")
         kept = FileChatHistory(path)
@@ -73,12 +76,16 @@ class Conversation:
 
     @property
     def answers(self) -> list[Answer]:
-        """What was asked and answered, oldest first; with verdicts and citations where the history was written by ragkit."""
+        """What was asked and answered, oldest first; with verdicts and citations where the history was
+        written by ragkit.
+        """
         return [answer_of(turn) for turn in _turns(self.history.messages)]
 
 
 def messages_of(answer: Answer) -> list[BaseMessage]:
-    """A question and its answer as LangChain's messages; citations and verdicts are in the answer's `response_metadata`."""
+    """A question and its answer as LangChain's messages; citations and verdicts are in the answer's
+    `response_metadata`.
+    """
     kept = ("abstained", "confidence", "unmentioned", "claims", "citations")
     checked = {name: value for name, value in answer.as_json().items() if name in kept}
     return [HumanMessage(answer.question), AIMessage(answer.text, response_metadata={"ragkit": checked})]
@@ -111,15 +118,18 @@ def _turns(messages: Sequence[BaseMessage]) -> list[list[BaseMessage]]:
 
 
 class MemoryChatHistory(InMemoryChatMessageHistory):
-    """Messages that are forgotten when the program ends (a class of our own, since making LangChain's warns that it is deprecated)."""
+    """Messages that are forgotten when the program ends (a class of our own, since making LangChain's warns
+    that it is deprecated).
+    """
 
 
 class FileChatHistory(BaseChatMessageHistory):
-    """Messages in a file: a line of JSON for those that were added together, such as a question and its answer.
+    """Messages in a file: a line of JSON for those that were added together, such as a question and its
+    answer.
 
-    A line is on the disk before `add_messages` returns.  One that a crash cut short is passed over, and cut off when the
-    next one is written.  Raises `UsageError` for a file that cannot be read or written, or that holds anything else;
-    it is then left as it is.
+    A line is on the disk before `add_messages` returns.  One that a crash cut short is passed over, and cut
+    off when the next one is written.  Raises `UsageError` for a file that cannot be read or written, or that
+    holds anything else; it is then left as it is.
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -14,7 +14,9 @@ from ragkit.rag import Rag, empty
 
 
 class IndexHealth(BaseModel):
-    """One index: the passages that the ledger tracks, those really present, and those it should hold (`wanted`)."""
+    """One index: the passages that the ledger tracks, those really present, and those it should hold
+    (`wanted`).
+    """
 
     model_config = ConfigDict(frozen=True)
 

@@ -46,7 +46,9 @@ class Span(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """A part of a paper's text under the same headings and of the same kind: abstract, body, caption, table, references."""
+    """A part of a paper's text under the same headings and of the same kind: abstract, body, caption, table,
+    references.
+    """
 
     start: int
     end: int
@@ -78,7 +80,9 @@ def paper_id(paper: Document) -> str:
 
 
 def passage_id(document_id: str, start: int, end: int, chunker: str = "") -> str:
-    """What a passage is called, from what it is a part of: a UUID, since many vector stores take no other ids."""
+    """What a passage is called, from what it is a part of: a UUID, since many vector stores take no other
+    ids.
+    """
     return _uuid("chunk", document_id, chunker, str(start), str(end))
 
 
@@ -109,8 +113,8 @@ def sources_of(document: Document) -> list[dict[str, Any]]:
 def places_of(document: Document, span: Span) -> list[dict[str, Any]]:
     """Where in its files the span of a paper or passage stands; None for what the format cannot say.
 
-    uri, start, end (characters of the file), page (from 1), box (left, top, right, bottom on that page, in points from
-    its top left corner).
+    uri, start, end (characters of the file), page (from 1), box (left, top, right, bottom on that page, in
+    points from its top left corner).
     """
     found = []
     for source in sources_of(document):
@@ -198,8 +202,8 @@ def excerpt(passage: Document, start: int, end: int) -> Document:
 
 
 def searchable(passage: Document) -> str:
-    """What is embedded and searched for a passage: the title and the headings above it, which are no part of the span,
-    and its text.
+    """What is embedded and searched for a passage: the title and the headings above it, which are no part of
+    the span, and its text.
     """
     return "\n".join(part for part in (above(passage), passage.page_content) if part)
 
@@ -223,7 +227,9 @@ def entry_id(passage: str, n: int) -> str:
 
 
 def hit(identity: str, score: float, key: int = 0) -> Document:
-    """A retriever's answer: a passage named by its id, its text still to be read from the corpus, and the key that led to it."""
+    """A retriever's answer: a passage named by its id, its text still to be read from the corpus, and the key
+    that led to it.
+    """
     return Document(id=identity, page_content="", metadata={"score": score, **({"key": key} if key else {})})
 
 
@@ -274,8 +280,8 @@ def normalised_title(title: str) -> str:
 def identity_keys(paper: Document) -> list[str]:
     """The keys by which another entry is known to be the same paper, strongest first.
 
-    A title that the loader only guessed from the file's name (`title_guessed`) identifies nothing; a paper with neither
-    identifier nor title is known by its text.
+    A title that the loader only guessed from the file's name (`title_guessed`) identifies nothing; a paper
+    with neither identifier nor title is known by its text.
     """
     keys = [
         f"{name}:{_normalised_identifier(str(value))}"

@@ -1,14 +1,12 @@
 """Every exception ragkit defines.
 
-RagkitError
-├── ConfigError        a pipeline file is wrong; lists every problem with file:line:column
-├── UsageError         a command or call was given something it cannot use
-├── CorpusError        the corpus cannot be read, written or locked
-│   ├── NoCorpus       there is none in the directory named
-│   └── IndexMismatch  an index does not hold what this configuration needs
-├── LoadError          one file cannot be read as papers; costs that file, never the run
-├── DeadlinePassed     a call was not made, or not finished, before its deadline; a question then ends in an abstention
-└── ModelError         a model cannot be found, loaded or reached
+RagkitError ├── ConfigError        a pipeline file is wrong; lists every problem with file:line:column ├──
+UsageError         a command or call was given something it cannot use ├── CorpusError        the corpus
+cannot be read, written or locked │   ├── NoCorpus       there is none in the directory named │   └──
+IndexMismatch  an index does not hold what this configuration needs ├── LoadError          one file cannot be
+read as papers; costs that file, never the run ├── DeadlinePassed     a call was not made, or not finished,
+before its deadline; a question then ends in an abstention └── ModelError         a model cannot be found,
+loaded or reached
 
 Each message is one sentence that names the thing, the value and the way out.  A component's own
 exception is never wrapped: it keeps its type and gains a note that says which stage it came from.
@@ -94,7 +92,9 @@ class ConfigError(RagkitError):
 
 @contextmanager
 def needs(extra: str, what: str) -> Iterator[None]:
-    """Import the packages of an extra inside; raises `UsageError` with the command that installs them if one is missing."""
+    """Import the packages of an extra inside; raises `UsageError` with the command that installs them if one
+    is missing.
+    """
     try:
         yield
     except ImportError as error:

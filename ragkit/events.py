@@ -51,9 +51,9 @@ class CitationEvent(Citation, _Told):
 class ClaimEvent(NumberedClaim, _Told):
     """A sentence of the answer with its verdict; it replaces one of that index.
 
-    `index` counts the sentences of the draft from 0, `before` is what stands between the sentence before and this one,
-    `citations` are numbers, `reason` says why it is not supported.  A claim that is not `shown` is not for the reader,
-    or not before the `answer` event.
+    `index` counts the sentences of the draft from 0, `before` is what stands between the sentence before and
+    this one, `citations` are numbers, `reason` says why it is not supported.  A claim that is not `shown` is
+    not for the reader, or not before the `answer` event.
     """
 
     type: Literal["claim"] = "claim"
@@ -64,7 +64,9 @@ class ClaimEvent(NumberedClaim, _Told):
 
 
 class AnswerEvent(Answer, _Told):
-    """The answer as it stands, which is what `ragkit ask --json` prints; always the last event of a question."""
+    """The answer as it stands, which is what `ragkit ask --json` prints; always the last event of a
+    question.
+    """
 
     type: Literal["answer"] = "answer"
 

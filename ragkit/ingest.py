@@ -51,9 +51,10 @@ class Failure(BaseModel):
 class IngestReport(BaseModel):
     """What an ingest did, and what the corpus holds now.
 
-    `entries`: papers as the files named list them; `documents`: distinct papers in the corpus; `duplicates`: entries
-    that another entry had made known; `variants`: those whose text differs; `descriptions`: entries of bibliographies,
-    which add to what is known of the papers that they name; `pruned`: files that are gone and were forgotten; `encoded`: texts that were embedded.
+    `entries`: papers as the files named list them; `documents`: distinct papers in the corpus; `duplicates`:
+    entries that another entry had made known; `variants`: those whose text differs; `descriptions`: entries
+    of bibliographies, which add to what is known of the papers that they name; `pruned`: files that are gone
+    and were forgotten; `encoded`: texts that were embedded.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -90,7 +91,8 @@ class Reading:
 class IngestPipeline(Pipeline[Reading, IngestReport]):
     """read -> deduplicate -> corpus -> chunk -> keys -> embed -> index.
 
-    Every step asks the corpus what is still to be done, so an ingest that was cut short goes on where it stopped.
+    Every step asks the corpus what is still to be done, so an ingest that was cut short goes on where it
+    stopped.
     """
 
     read: BaseLoader = Files()
@@ -176,7 +178,8 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
             yield from emit(Progress("keys", total, total, writer.kind))
 
     def fill(self, corpus: Corpus, damaged: Collection[str] = ()) -> Flow[int]:
-        """Bring the indexes up to date, and build those *damaged* anew; return how many texts had to be embedded.
+        """Bring the indexes up to date, and build those *damaged* anew; return how many texts had to be
+        embedded.
 
         Readers see all of them change at the same moment.
         """
@@ -201,7 +204,9 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
     def _next_state(
         self, corpus: Corpus, index: Index, number: int, anew: bool
     ) -> Flow[tuple[IndexState | None, int]]:
-        """Make the next generation of an index, if it needs one.  One that cannot be written is built anew."""
+        """Make the next generation of an index, if it needs one.  One that cannot be written is built
+        anew.
+        """
         name, holding = self.name_of(index), self.holding(index)
         fingerprint, generation = corpus.published().get(name, ("", 0))
         anew = anew or fingerprint != made_with(index)
@@ -233,11 +238,12 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
         return IndexState(holding, made_with(index), number, anew), encoded
 
     def _built(self, corpus: Corpus, index: Index, last: Place | None, place: Place) -> Flow[int]:
-        """Build the generation at *place* from the *last* one, or from nothing; return how many texts had to be embedded."""
+        """Build the generation at *place* from the *last* one, or from nothing; return how many texts had to
+        be embedded.
+        """
         name = self.name_of(index)
-        holding = (
-            self.holding(index) if last else replace(self.holding(index), name="")
-        )  # which holds nothing
+        # An index that is new holds nothing.
+        holding = self.holding(index) if last else replace(self.holding(index), name="")
         builder: Builder = yield from _written(index.build, last, place)
         if last:
             for some in _at_once(corpus.surplus(name)):
@@ -293,7 +299,9 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
         return Holding(self.name_of(index), self._chunker, self._writers)
 
     def name_of(self, index: AnyIndex) -> str:
-        """What the ledger calls *index*: its settings and those of chunker and key writers decide, so configurations do not collide."""
+        """What the ledger calls *index*: its settings and those of chunker and key writers decide, so
+        configurations do not collide.
+        """
         short = components.name_of(type(index)).rpartition(".")[2]
         return f"{short}-{digest(str(_described(index)), self._chunker, *self._writers)[:8]}"
 

@@ -1,8 +1,8 @@
 """What else a passage is found by: key writers, and the replies of chat models that are kept for them.
 
-A passage is found by its *keys*.  Each has one that is its title, its headings and its text; a key writer adds others, such as
-questions that the passage answers or a summary of what stands above it.  A passage that is found by any of them is read, and cited,
-as it stands in its paper.
+A passage is found by its *keys*.  Each has one that is its title, its headings and its text; a key writer
+adds others, such as questions that the passage answers or a summary of what stands above it.  A passage that
+is found by any of them is read, and cited, as it stands in its paper.
 """
 
 from __future__ import annotations
@@ -32,13 +32,17 @@ class Estimate(NamedTuple):
 
 
 class KeptReplies:
-    """Chat models, of which no question is asked twice: replies are kept in *corpus* under model, instruction and text."""
+    """Chat models, of which no question is asked twice: replies are kept in *corpus* under model, instruction
+    and text.
+    """
 
     def __init__(self, corpus: VectorCache) -> None:
         self.corpus = corpus
 
     def flow(self, llm: BaseChatModel, instruction: str, texts: Sequence[str]) -> Flow[list[str]]:
-        """What *llm* replies to *instruction* (see `ragkit.models.prompt`) with each of *texts*, in their order."""
+        """What *llm* replies to *instruction* (see `ragkit.models.prompt`) with each of *texts*, in their
+        order.
+        """
         model, prompt = _fingerprint(llm), digest(instruction)
         keys = [digest(text) for text in texts]
         known = self.corpus.replies(model, prompt, keys)
@@ -64,17 +68,21 @@ class KeyWriter(ABC):
     def flow(self, passages: Sequence[Document], replies: KeptReplies) -> Flow[Sequence[Sequence[str]]]:
         """The texts of further keys for each of *passages*.
 
-        A chat model is asked by `yield from replies.flow(...)`, so that a reply is paid once; other calls that take long are made
-        by `yield from call(...)` or `gather(...)`.
+        A chat model is asked by `yield from replies.flow(...)`, so that a reply is paid once; other calls
+        that take long are made by `yield from call(...)` or `gather(...)`.
         """
 
     def estimate(self, passages: Sequence[Document]) -> Estimate:
-        """What `flow` would take, told without calling a model: by default a call and a key for each passage."""
+        """What `flow` would take, told without calling a model: by default a call and a key for each
+        passage.
+        """
         return Estimate(len(passages), len(passages))
 
 
 def _fingerprint(llm: BaseChatModel) -> str:
-    """What identifies a chat model and its settings; for one that YAML does not describe, its class and the model's name."""
+    """What identifies a chat model and its settings; for one that YAML does not describe, its class and the
+    model's name.
+    """
     try:
         return digest(repr(describe(llm)))
     except TypeError:

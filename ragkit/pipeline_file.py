@@ -38,10 +38,12 @@ DEFAULT = Path(__file__).with_name("default.yaml")
 def load(
     path: str | Path | None = None, *, corpus: str | Path | None = None, allow_import: Collection[str] = ()
 ) -> Rag:
-    """The pipelines that a YAML file describes; without a *path*, `./ragkit.yaml` if there is one, else the default.
+    """The pipelines that a YAML file describes; without a *path*, `./ragkit.yaml` if there is one, else the
+    default.
 
-    *corpus* is used instead of the directory that the file names.  *allow_import* names packages whose import paths
-    the file may use.  Raises `ConfigError`, which lists every problem of the file, or `UsageError` if there is none.
+    *corpus* is used instead of the directory that the file names.  *allow_import* names packages whose import
+    paths the file may use.  Raises `ConfigError`, which lists every problem of the file, or `UsageError` if
+    there is none.
     """
     rag = config.load(Rag, find(path), allow_import)
     return rag if corpus is None else rag.moved(Path(corpus))
@@ -55,7 +57,8 @@ def check(path: str | Path | None = None, allow_import: Collection[str] = ()) ->
 def dump(rag: Rag, defaults: bool = False) -> str:
     """The YAML that `load` would turn back into *rag*; with *defaults*, every argument is written out.
 
-    Raises `TypeError` for an object that no YAML describes; make it with `ragkit.use` instead of its constructor.
+    Raises `TypeError` for an object that no YAML describes; make it with `ragkit.use` instead of its
+    constructor.
     """
     return config.dump(rag, defaults)
 

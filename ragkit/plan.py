@@ -1,4 +1,6 @@
-"""What an ingest would do, before it does it: the files it would read, and the model tokens and time it would take."""
+"""What an ingest would do, before it does it: the files it would read, and the model tokens and time it would
+take.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +28,11 @@ _SAMPLE = 64  # texts that are embedded to see how fast it goes
 class Plan(BaseModel):
     """What an ingest would do.
 
-    `new`, `changed`, `unchanged`: files; `gone`: files that would be forgotten; `papers`: in new and changed files, each
-    paper counted once; `passages`: theirs; `encode`: the passages that would be embedded, which are `tokens` long and take
-    about `seconds` (reading alone, where the model is a server's); `keys`: what key writers would add to them, which none of these
-    figures count, by so many `calls` of chat models.  Papers that the corpus lists under another file are counted as if they were new.
+    `new`, `changed`, `unchanged`: files; `gone`: files that would be forgotten; `papers`: in new and changed
+    files, each paper counted once; `passages`: theirs; `encode`: the passages that would be embedded, which
+    are `tokens` long and take about `seconds` (reading alone, where the model is a server's); `keys`: what
+    key writers would add to them, which none of these figures count, by so many `calls` of chat models.
+    Papers that the corpus lists under another file are counted as if they were new.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,7 +55,9 @@ class Plan(BaseModel):
 
 
 def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
-    """Read and cut what is new or changed, and store nothing.  Raises `UsageError` for a path that is not there."""
+    """Read and cut what is new or changed, and store nothing.  Raises `UsageError` for a path that is not
+    there.
+    """
     pipeline, corpus = rag.ingest_pipeline, rag.corpus
     started = time.perf_counter()
     source = source_of(pipeline.read)
@@ -86,7 +91,9 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
 
 
 class Work(NamedTuple):
-    """How many distinct papers, their passages, those to be embedded, their tokens, about how many seconds that takes, and further keys."""
+    """How many distinct papers, their passages, those to be embedded, their tokens, about how many seconds
+    that takes, and further keys.
+    """
 
     papers: int
     passages: int
@@ -123,7 +130,9 @@ def _read(source: PaperSource, uris: Sequence[str], failed: list[Failure]) -> It
 
 
 def _encoding(rag: Rag, texts: dict[str, str]) -> tuple[int, int, float]:
-    """How many texts would be embedded, how many tokens they have, and how long it would take, from a sample of them."""
+    """How many texts would be embedded, how many tokens they have, and how long it would take, from a sample
+    of them.
+    """
     encode, tokens, seconds = 0, 0, 0.0
     for index in rag.ingest_pipeline.index:
         if not isinstance(index, VectorIndex):

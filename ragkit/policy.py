@@ -12,8 +12,8 @@ from ragkit.document import title_of
 from ragkit.text.words import stems
 
 Policy = Literal["flag", "drop", "abstain"]
-"""`flag` leaves unsupported claims in, with their verdicts; `drop` takes them out; `abstain` gives no answer if there are
-any.  All but `flag` take out the marks that name nothing.
+"""`flag` leaves unsupported claims in, with their verdicts; `drop` takes them out; `abstain` gives no answer
+if there are any.  All but `flag` take out the marks that name nothing.
 """
 
 _NEAREST = 3  # titles that an abstention names

@@ -52,8 +52,8 @@ _COMPARED = 10_000  # keys of an index that are looked up in the ledger at once
 class Rag:
     """A corpus, how papers get into it, and how questions are answered from it: what one YAML file describes.
 
-    *corpus* is the directory of the corpus database and of the indexes derived from it; nothing is opened or created
-    before it is needed.  Raises `ValueError` where *ingest* and *answer* do not fit together.
+    *corpus* is the directory of the corpus database and of the indexes derived from it; nothing is opened or
+    created before it is needed.  Raises `ValueError` where *ingest* and *answer* do not fit together.
     """
 
     def __init__(
@@ -64,9 +64,8 @@ class Rag:
         self.answer_pipeline = rebound(answer, self._with_corpus)
         self._snapshot: Snapshot | None = None
         self._opening = threading.RLock()
-        self._asked: set[str] = (
-            set()
-        )  # LangChain's vector stores that were asked whether they hold what they should
+        # The LangChain vector stores that were asked whether they hold what they should.
+        self._asked: set[str] = set()
         self._ragkit_spec = Spec(Rag, {"corpus": corpus, "ingest": ingest, "answer": answer}, "")
         filled = {ingest.name_of(index) for index in ingest.index}
         for index in _indexes_in(answer):
@@ -94,12 +93,12 @@ class Rag:
     def ingest(self, *paths: str | Path, prune: bool = False) -> IngestReport:
         """Read files and folders into the corpus, and bring the indexes up to date.
 
-        With *prune*, the papers of files that are gone (from under *paths*, if there are any) are forgotten, unless
-        another file lists them.
+        With *prune*, the papers of files that are gone (from under *paths*, if there are any) are forgotten,
+        unless another file lists them.
 
-        Without paths, only the indexes (and what the configuration's loader names) are.  Raises `UsageError` for a
-        path that is not there and `CorpusError` if the corpus cannot be written; a file that cannot be read is named
-        in the report.
+        Without paths, only the indexes (and what the configuration's loader names) are.  Raises `UsageError`
+        for a path that is not there and `CorpusError` if the corpus cannot be written; a file that cannot be
+        read is named in the report.
         """
         return run(self.ingest_pipeline.flow(Reading(self.corpus, paths, prune)))
 
@@ -125,7 +124,8 @@ class Rag:
             return False
 
     def differing(self, index: Index) -> tuple[int, int]:
-        """How many keys the published generation of *index* has lost, and how many it has that the ledger does not know.
+        """How many keys the published generation of *index* has lost, and how many it has that the ledger
+        does not know.
 
         Raises `CorpusError` where its files are damaged, and whatever else opening it may.
         """
@@ -143,7 +143,8 @@ class Rag:
     # --- questions
 
     def search(self, query: str, k: int = 10, where: str | Where | None = None) -> list[Document]:
-        """The best *k* passages after the refiners, best first, with their spans, sources and scores in the metadata.
+        """The best *k* passages after the refiners, best first, with their spans, sources and scores in the
+        metadata.
 
         *where* filters them by their metadata: `year >= 2023 and section != references`; see `ragkit.where`.
         """
@@ -156,7 +157,8 @@ class Rag:
         where: str | Where | None = None,
     ) -> Answer:
         """The answer, its citations checked.  *history*: earlier messages, oldest first, LangChain's or
-        `{"role": "user" | "assistant", "content": ...}`.  *where* filters what is answered from, as in `search`.
+        `{"role": "user" | "assistant", "content": ...}`.  *where* filters what is answered from, as in
+        `search`.
         """
         answer: Answer = result_of(self.stream(question, history, where))
         return answer
@@ -177,10 +179,11 @@ class Rag:
         history: Sequence[BaseMessage | Mapping[str, str]] = (),
         where: str | Where | None = None,
     ) -> Events:
-        """What happens while a question is answered: `Called`, `Token`, `CitationReady` and `ClaimReady`, and at last `Finished(answer)`.
+        """What happens while a question is answered: `Called`, `Token`, `CitationReady` and `ClaimReady`, and
+        at last `Finished(answer)`.
 
-        Claims are checked while a chat model still writes, if the verifier is quick.  Closing the iterator ends the
-        question, and the model's stream.  `ragkit.events` makes JSON of the events.
+        Claims are checked while a chat model still writes, if the verifier is quick.  Closing the iterator
+        ends the question, and the model's stream.  `ragkit.events` makes JSON of the events.
         """
         asked = self.question(question, history, where)
         account = _Account()
@@ -208,8 +211,8 @@ class Rag:
         )
 
     def state(self, *parts: str) -> str:
-        """What identifies the answers to come: the settings of the answer part (or of those *parts* of it, such as `retrieve`),
-        the models' weights, the passages indexed.
+        """What identifies the answers to come: the settings of the answer part (or of those *parts* of it,
+        such as `retrieve`), the models' weights, the passages indexed.
         """
         self._published()
         indexes = [
@@ -226,7 +229,9 @@ class Rag:
         history: Sequence[BaseMessage | Mapping[str, str]] = (),
         where: str | Where | None = None,
     ) -> Question:
-        """What the answer pipeline takes, with every index open at its published state; arguments as of `ask`."""
+        """What the answer pipeline takes, with every index open at its published state; arguments as of
+        `ask`.
+        """
         wanted = parse(where) if isinstance(where, str) else where
         asked = Asked.of(_asked(question), messages(history))
         return Question(self.snapshot(), asked, wanted)
@@ -234,7 +239,8 @@ class Rag:
     # --- the indexes
 
     def snapshot(self) -> Snapshot:
-        """The published state of every index, open; that of the last question, if nothing was published since.
+        """The published state of every index, open; that of the last question, if nothing was published
+        since.
 
         An index whose files are gone or were touched is rebuilt from the corpus, which encodes nothing anew.
         """
@@ -248,9 +254,8 @@ class Rag:
                 if isinstance(index, Index)
                 and not index.is_sound(self.ingest_pipeline.place(self.corpus, index, published[name]))
             ]
-            if (
-                damaged and self._published() == published
-            ):  # else a writer has swept away what was to be opened
+            # If another state is published by now, a writer has only swept away what was to be opened.
+            if damaged and self._published() == published:
                 log.warning("index %s is damaged and is built anew from the corpus", " and ".join(damaged))
                 self.repair()
             if damaged:
@@ -259,7 +264,9 @@ class Rag:
             return self._snapshot
 
     def _published(self) -> dict[str, int]:
-        """The generation of each index that is searched; raises `IndexMismatch` if one is not this configuration's."""
+        """The generation of each index that is searched; raises `IndexMismatch` if one is not this
+        configuration's.
+        """
         published = self.corpus.published()
         for name, index in self._named.items():
             if name not in published:
@@ -322,7 +329,9 @@ def _close(searchers: Sequence[Searcher]) -> None:
 
 
 class _Account:
-    """Adds up the time of each stage and what chat models took, and writes both into the answer at the end."""
+    """Adds up the time of each stage and what chat models took, and writes both into the answer at the
+    end.
+    """
 
     def __init__(self) -> None:
         self.started = time.perf_counter()

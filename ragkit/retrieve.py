@@ -1,4 +1,6 @@
-"""Questions to ranked passages.  A retriever answers with hits (id and score); their text is read from the corpus."""
+"""Questions to ranked passages.  A retriever answers with hits (id and score); their text is read from the
+corpus.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from ragkit.index import Index, LexicalIndex, Snapshot, VectorIndex, external
 
 
 class FilteredRetriever(BaseRetriever):
-    """A retriever over indexes, bound to the state in which it searches them, and to the passages that it may find."""
+    """A retriever over indexes, bound to the state in which it searches them, and to the passages that it may
+    find.
+    """
 
     _snapshot: Snapshot | None = PrivateAttr(None)
     _among: frozenset[str] | None = PrivateAttr(None)
@@ -24,7 +28,9 @@ class FilteredRetriever(BaseRetriever):
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
 
     def over(self, snapshot: Snapshot, among: frozenset[str] | None = None) -> Self:
-        """The same retriever over the indexes as *snapshot* has them open, which finds only passages *among* these; any, if None."""
+        """The same retriever over the indexes as *snapshot* has them open, which finds only passages *among*
+        these; any, if None.
+        """
         bound = self.model_copy()
         bound._snapshot, bound._among = snapshot, among
         return bound
@@ -37,7 +43,9 @@ class FilteredRetriever(BaseRetriever):
 
     @property
     def computes(self) -> bool:
-        """Does a search keep this machine's cores busy, rather than wait for a server?  Then two at once are slower than in turn."""
+        """Does a search keep this machine's cores busy, rather than wait for a server?  Then two at once are
+        slower than in turn.
+        """
         parts = [getattr(self, name) for name in type(self).model_fields]
         return all(part.computes for part in parts if isinstance(part, Index))
 

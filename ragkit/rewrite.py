@@ -1,7 +1,8 @@
 """A question to the queries that are searched for.
 
-`follow_up` needs no model.  The others ask a chat model: `condense` makes a follow-up stand alone; `multi_query`,
-`decompose`, `hyde` and `think` add queries.  Rewriters chain: each is given what the one before made of the question.
+`follow_up` needs no model.  The others ask a chat model: `condense` makes a follow-up stand alone;
+`multi_query`, `decompose`, `hyde` and `think` add queries.  Rewriters chain: each is given what the one
+before made of the question.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ _POINTS_BACK = re.compile(
 class FollowUpRewriter(QueryRewriter):
     """Carries what earlier questions were about into one that points back ("and how many does it use?").
 
-    Needs no model: a question that is short, or points back, takes along the names and content words of the last
-    `turns` questions; where the earliest of these points back itself, also of those that it leans on.
+    Needs no model: a question that is short, or points back, takes along the names and content words of the
+    last `turns` questions; where the earliest of these points back itself, also of those that it leans on.
     """
 
     turns: PositiveInt = 1
@@ -67,7 +68,9 @@ class FollowUpRewriter(QueryRewriter):
         return done(replace(asked, searches=searches))
 
     def carried(self, query: str, asked: Sequence[str]) -> str:
-        """*query* behind what it takes along from the questions *asked* before it, oldest first; then it begins with no `and`."""
+        """*query* behind what it takes along from the questions *asked* before it, oldest first; then it
+        begins with no `and`.
+        """
         subject = self._subject(query, asked)
         return " ".join([*subject, _JOINS.sub("", query)]) if subject else query
 
@@ -82,7 +85,9 @@ class FollowUpRewriter(QueryRewriter):
         return list(dict.fromkeys(word for word in words if not own.intersection(stems(word))))
 
     def _leans(self, query: str, asked: Sequence[str]) -> bool:
-        """Does *query* need those before it to be understood?  One that brings a name of its own does so only if it is no whole question."""
+        """Does *query* need those before it to be understood?  One that brings a name of its own does so only
+        if it is no whole question.
+        """
         opens = _OPENS.match(query)
         if names(query) - set().union(*map(names, asked)):
             return opens is not None and not _ASKS.match(query[opens.end() :].lstrip(" ,"))
@@ -133,10 +138,11 @@ _LONGEST = 60  # words; what is longer is no query
 
 @dataclass(frozen=True)
 class ChatRewriter(QueryRewriter):
-    """Asks a chat model about each of the first `max_calls` queries and adds the queries that it says behind all of them.
+    """Asks a chat model about each of the first `max_calls` queries and adds the queries that it says behind
+    all of them.
 
-    A reply that holds no query adds none.  The instruction has placeholders: `{fence}` is the random ending of the tags
-    that texts stand between, `{n}` (where there is an `n`) the number of queries wanted.
+    A reply that holds no query adds none.  The instruction has placeholders: `{fence}` is the random ending
+    of the tags that texts stand between, `{n}` (where there is an `n`) the number of queries wanted.
     """
 
     llm: BaseChatModel
@@ -172,9 +178,9 @@ class ChatRewriter(QueryRewriter):
 class CondenseRewriter(ChatRewriter):
     """A chat model makes the question of a chat stand alone; without a history nothing is asked.
 
-    The model sees the last `turns` questions and the answers to them, each answer's first `max_words` words.  If it
-    replies with nothing that can be a question, the question is carried over as by `follow_up`.
-    (Task: "Can You Unpack That? Learning to Rewrite Questions-in-Context".)
+    The model sees the last `turns` questions and the answers to them, each answer's first `max_words` words.
+    If it replies with nothing that can be a question, the question is carried over as by `follow_up`.  (Task:
+    "Can You Unpack That? Learning to Rewrite Questions-in-Context".)
     """
 
     instruction: str = CONDENSE
@@ -210,7 +216,9 @@ class CondenseRewriter(ChatRewriter):
 @component("multi_query")
 @dataclass(frozen=True)
 class MultiQueryRewriter(ChatRewriter):
-    """A chat model asks the question in `n` other ways, and all are searched for (as in "RAG-Fusion: a New Take on Retrieval-Augmented Generation")."""
+    """A chat model asks the question in `n` other ways, and all are searched for (as in "RAG-Fusion: a New
+    Take on Retrieval-Augmented Generation").
+    """
 
     instruction: str = MULTI_QUERY
     n: PositiveInt = 3
@@ -224,9 +232,11 @@ class MultiQueryRewriter(ChatRewriter):
 @component("decompose")
 @dataclass(frozen=True)
 class DecomposeRewriter(ChatRewriter):
-    """A chat model splits a question that needs several facts into up to `n` sub-questions; a simple one stays alone.
+    """A chat model splits a question that needs several facts into up to `n` sub-questions; a simple one
+    stays alone.
 
-    (Method: "Measuring and Narrowing the Compositionality Gap in Language Models", here without answering in between.)
+    (Method: "Measuring and Narrowing the Compositionality Gap in Language Models", here without answering in
+    between.)
     """
 
     instruction: str = DECOMPOSE
@@ -243,7 +253,8 @@ class DecomposeRewriter(ChatRewriter):
 class HydeRewriter(ChatRewriter):
     """A chat model makes up a passage that would answer, and what is like it is searched for too.
 
-    At most `max_words` of its words are used.  (Method: "Precise Zero-Shot Dense Retrieval without Relevance Labels".)
+    At most `max_words` of its words are used.  (Method: "Precise Zero-Shot Dense Retrieval without Relevance
+    Labels".)
     """
 
     instruction: str = HYDE
@@ -256,9 +267,11 @@ class HydeRewriter(ChatRewriter):
 @component("think")
 @dataclass(frozen=True)
 class ThinkRewriter(ChatRewriter):
-    """A chat model says what a paper that answers would be about; the question is searched for with that behind it too.
+    """A chat model says what a paper that answers would be about; the question is searched for with that
+    behind it too.
 
-    At most `max_words` of its words are used.  (Method: "Query Expansion by Prompting Large Language Models".)
+    At most `max_words` of its words are used.  (Method: "Query Expansion by Prompting Large Language
+    Models".)
     """
 
     instruction: str = THINK
@@ -279,7 +292,9 @@ _LABEL = re.compile(
 
 
 def lines_of(reply: str) -> list[str]:
-    """The texts that a model lists: those of a JSON list or object, else the items of a list, else every line; without marks and labels."""
+    """The texts that a model lists: those of a JSON list or object, else the items of a list, else every
+    line; without marks and labels.
+    """
     texts = _texts_in_json(reply)
     if not texts:
         lines = [line for line in reply.splitlines() if not line.strip().startswith("```")]

@@ -1,15 +1,17 @@
-"""Traces questions and ingests: flows and their calls as OpenTelemetry spans, by the GenAI semantic conventions.
+"""Traces questions and ingests: flows and their calls as OpenTelemetry spans, by the GenAI semantic
+conventions.
 
     with telemetry.tracing():  # or tracing(my_tracer_provider)
         rag.ask("How many parameters has BERT-base?")
 
-gives a span `ragkit.ask` and inside it one for each call, named after its stage: `retrieve`, `fuse`, `generate` and so
-on; spans of other libraries, such as an instrumentation of LangChain, are nested in the call's.  Questions and answers are
-left out, unless OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT is `true`.  Needs `pip install 'ragkit[otel]'`.
+gives a span `ragkit.ask` and inside it one for each call, named after its stage: `retrieve`, `fuse`,
+`generate` and so on; spans of other libraries, such as an instrumentation of LangChain, are nested in the
+call's.  Questions and answers are left out, unless OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT is
+`true`.  Needs `pip install 'ragkit[otel]'`.
 
 The packages that instrument LangChain do not replace this: opentelemetry-instrumentation-langchain 0.62 and
-openinference-instrumentation-langchain 0.1 record contents unless told otherwise, give embeddings no span and servers no
-address, and patch the whole process; the second does not follow the GenAI conventions.
+openinference-instrumentation-langchain 0.1 record contents unless told otherwise, give embeddings no span and
+servers no address, and patch the whole process; the second does not follow the GenAI conventions.
 """
 
 from __future__ import annotations
@@ -70,9 +72,11 @@ _PATIENCE = 3.0  # seconds that the end of a command waits for its spans to be s
 
 @contextmanager
 def tracing(tracer_provider: TracerProvider | None = None) -> Iterator[None]:
-    """Trace the flows that are run inside, in this thread and in those that copy its context (asyncio's tasks do).
+    """Trace the flows that are run inside, in this thread and in those that copy its context (asyncio's tasks
+    do).
 
-    Without *tracer_provider*, OpenTelemetry's global one is used.  Raises `UsageError` if OpenTelemetry is not installed.
+    Without *tracer_provider*, OpenTelemetry's global one is used.  Raises `UsageError` if OpenTelemetry is
+    not installed.
     """
     with needs("otel", "tracing"):
         from opentelemetry import trace
@@ -87,11 +91,13 @@ def tracing(tracer_provider: TracerProvider | None = None) -> Iterator[None]:
 
 @contextmanager
 def from_environment() -> Iterator[None]:
-    """`tracing`, with the exporter that OpenTelemetry's environment variables name; nothing, if they name none.
+    """`tracing`, with the exporter that OpenTelemetry's environment variables name; nothing, if they name
+    none.
 
-    OTEL_TRACES_EXPORTER is `otlp` (the default where OTEL_EXPORTER_OTLP_ENDPOINT is set), `console` (JSON on standard
-    error) or `none`.  At the end the spans are sent, for which a collector has three seconds; one that does not
-    take them costs a warning.  Raises `UsageError` for another exporter or protocol, or if the exporter is not installed.
+    OTEL_TRACES_EXPORTER is `otlp` (the default where OTEL_EXPORTER_OTLP_ENDPOINT is set), `console` (JSON on
+    standard error) or `none`.  At the end the spans are sent, for which a collector has three seconds; one
+    that does not take them costs a warning.  Raises `UsageError` for another exporter or protocol, or if the
+    exporter is not installed.
     """
     wanted = _exporters_wanted()
     if not wanted:

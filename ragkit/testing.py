@@ -173,9 +173,9 @@ def passages() -> list[Document]:
 def check_component(maker: components.Maker, **arguments: Any) -> None:
     """Assert that *maker*, called with *arguments*, keeps the contract of components.
 
-    Every argument is annotated and stored unchanged under its own name; making one imports nothing heavy; it can be
-    written as YAML and read back; empty gives empty; sync and async agree; what goes in is not changed.
-    Raises `AssertionError` that says which rule is broken.
+    Every argument is annotated and stored unchanged under its own name; making one imports nothing heavy; it
+    can be written as YAML and read back; empty gives empty; sync and async agree; what goes in is not
+    changed.  Raises `AssertionError` that says which rule is broken.
     """
     check_signature(maker)
     made = maker(**arguments) if inspect.isclass(maker) else config.use(maker, **arguments)

@@ -1,4 +1,5 @@
-"""Filters over metadata, such as `year >= 2023 and not section contains references`: the grammar, and what it means.
+"""Filters over metadata, such as `year >= 2023 and not section contains references`: the grammar, and what it
+means.
 
     comparison   field OP value     OP is one of = (or ==) != < <= > >= contains
                  field in (a, b)    field not in (a, b)    field exists
@@ -7,7 +8,8 @@
     value        a bare word of letters, digits and _ - . / : or any text in 'single' or "double" quotes, where a
                  backslash keeps the character after it from ending the text; quotes change nothing else
 
-A field is a key of the metadata, whose values are JSON.  Each is compared as the text it is written as (true is `true`):
+A field is a key of the metadata, whose values are JSON.  Each is compared as the text it is written as (true
+is `true`):
 
     numbers      where the value and the metadata both read as one: 2021 is "2021" and 2021.0; digits, at most one point
                  and a short exponent
@@ -74,10 +76,11 @@ def both(one: Where | None, other: Where | None) -> Where | None:
 
 @dataclass(frozen=True)
 class Where:
-    """A filter over metadata, from LangChain's syntax tree; `str` writes it so that `parse` reads the same filter.
+    """A filter over metadata, from LangChain's syntax tree; `str` writes it so that `parse` reads the same
+    filter.
 
-    The tree has the comparators of the grammar with text, numbers or booleans as values, lists of these for `in` and
-    `nin`, and `ne` with None for `exists`.  Raises `UsageError` for any other tree.
+    The tree has the comparators of the grammar with text, numbers or booleans as values, lists of these for
+    `in` and `nin`, and `ne` with None for `exists`.  Raises `UsageError` for any other tree.
     """
 
     tree: FilterDirective = field(compare=False)
@@ -245,7 +248,9 @@ def _check_length(text: str) -> None:
 
 
 class _Token(NamedTuple):
-    """A word, a mark or a quoted text; `kind` is `keyword` for a word that is one, and `end` at the end of the text."""
+    """A word, a mark or a quoted text; `kind` is `keyword` for a word that is one, and `end` at the end of
+    the text.
+    """
 
     kind: str
     text: str

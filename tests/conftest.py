@@ -1,4 +1,6 @@
-"""Fixtures: a small corpus that is really embedded and indexed, and the shared real papers where they are there."""
+"""Fixtures: a small corpus that is really embedded and indexed, and the shared real papers where they are
+there.
+"""
 
 from __future__ import annotations
 

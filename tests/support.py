@@ -14,7 +14,9 @@ SHARED = ROOT.parent / "shared"
 
 
 class ModelServer(ThreadingHTTPServer):
-    """An OpenAI-compatible server on loopback that says what the test told it to, and keeps what it was asked."""
+    """An OpenAI-compatible server on loopback that says what the test told it to, and keeps what it was
+    asked.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _ModelServerHandler)

@@ -1,4 +1,6 @@
-"""Passages are exact parts of their paper, together all of it, whole sentences where they fit, and short enough."""
+"""Passages are exact parts of their paper, together all of it, whole sentences where they fit, and short
+enough.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The `[n]` grammar: every mark and every character of an answer is accounted for, and every citation is exact."""
+"""The `[n]` grammar: every mark and every character of an answer is accounted for, and every citation is
+exact.
+"""
 
 from __future__ import annotations
 

@@ -48,7 +48,9 @@ def test_a_killed_ingest_resumes_to_the_state_of_a_clean_build(tmp_path: Path) -
 
 
 class ReadHere(Files):
-    """Files that are read in this process, since only it knows this class; starting another for each trial would take longest."""
+    """Files that are read in this process, since only it knows this class; starting another for each trial
+    would take longest.
+    """
 
 
 def pipeline(directory: Path) -> ragkit.Rag:

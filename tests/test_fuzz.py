@@ -1,6 +1,7 @@
 """Fuzzing: whatever a file holds, it gives papers whose spans hold, or one clear sentence, within its limits.
 
-Twelve hundred files are made from valid ones of every format by cutting, flipping, repeating and mixing their bytes.
+Twelve hundred files are made from valid ones of every format by cutting, flipping, repeating and mixing their
+bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The JSON of `ragkit ask` keeps its keys and values: answers over the example papers, as they were when the files were written."""
+"""The JSON of `ragkit ask` keeps its keys and values: answers over the example papers, as they were when the
+files were written.
+"""
 
 from __future__ import annotations
 

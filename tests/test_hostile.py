@@ -1,4 +1,6 @@
-"""Papers that attack: what they plant cannot close the fence, pass for a mark, or put their words under another paper's name."""
+"""Papers that attack: what they plant cannot close the fence, pass for a mark, or put their words under
+another paper's name.
+"""
 
 from __future__ import annotations
 

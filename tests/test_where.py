@@ -1,4 +1,6 @@
-"""Filters over metadata: what each comparison means, what is no filter and why, and text to filter and back."""
+"""Filters over metadata: what each comparison means, what is no filter and why, and text to filter and
+back.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Saved web pages that list papers: a format in a package of its own, which ragkit finds once it is installed."""
+"""Saved web pages that list papers: a format in a package of its own, which ragkit finds once it is
+installed.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +52,8 @@ class PaperPage(TextFormat):
 
     @staticmethod
     def _paper(text: str, title: tuple[int, int], body: tuple[int, int] | None) -> Document:
-        return paper(
-            text, *(body or (title[1], title[1])), title=text[slice(*title)]
-        )  # an abstract may be missing
+        # An abstract may be missing.
+        return paper(text, *(body or (title[1], title[1])), title=text[slice(*title)])
 
 
 def _lines(text: str) -> Iterator[tuple[int, int, str]]:

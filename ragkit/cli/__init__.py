@@ -1,8 +1,8 @@
 """The command line: `ragkit ingest`, `ask`, `search`, `chat`, `document`, `doctor`, `eval`, `probe`, `tune`,
 `testset`, `calibrate`, `train`, `config`, `components`.
 
-Exit status: 0 done; 1 failed while running; 2 wrong usage or configuration; 3 ingest finished but some files failed.
-Nothing heavy is imported before a command runs, so that `ragkit --help` answers at once.
+Exit status: 0 done; 1 failed while running; 2 wrong usage or configuration; 3 ingest finished but some files
+failed.  Nothing heavy is imported before a command runs, so that `ragkit --help` answers at once.
 """
 
 from __future__ import annotations
@@ -207,7 +207,9 @@ def doctor(
     ] = False,
     allow_import: AllowImport = [],
 ) -> None:
-    """Print corpus statistics and check that every index is consistent.  Exit status 1 if there are problems."""
+    """Print corpus statistics and check that every index is consistent.  Exit status 1 if there are
+    problems.
+    """
     from ragkit.cli import terminal
     from ragkit.doctor import examine, repair
 
@@ -325,7 +327,9 @@ def main(arguments: list[str] | None = None) -> None:
         )
         sys.exit(1)
     finally:
-        started()  # once more, so that the last collection of the process passes over all that is imported: a tenth of a short command
+        # Once more, so that the last collection of the process passes over all that is imported, which is
+        # a tenth of a short command.
+        started()
 
 
 def _hit_json(hit: Document) -> dict[str, Any]:

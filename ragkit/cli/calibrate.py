@@ -43,7 +43,9 @@ def calibrate(
     as_json: AsJson = False,
     allow_import: AllowImport = [],
 ) -> None:
-    """Calibrate when to answer and when to abstain: the most answers at the target precision, fitted to your questions."""
+    """Calibrate when to answer and when to abstain: the most answers at the target precision, fitted to your
+    questions.
+    """
     from ragkit.cli import show, terminal
     from ragkit.evaluate.calibrate import calibrate_events, lines, svg
     from ragkit.evaluate.dataset import read

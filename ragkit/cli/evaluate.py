@@ -1,4 +1,6 @@
-"""`ragkit eval`, `probe`, `tune`, `testset`: compare configurations, stress them, tune them, and write the questions for it."""
+"""`ragkit eval`, `probe`, `tune`, `testset`: compare configurations, stress them, tune them, and write the
+questions for it.
+"""
 
 from __future__ import annotations
 
@@ -120,7 +122,8 @@ def eval_(
     ] = None,
     allow_import: AllowImport = [],
 ) -> None:
-    """Measure retrieval and answers, compare configurations pair by pair, and report whether differences are significant.
+    """Measure retrieval and answers, compare configurations pair by pair, and report whether differences are
+    significant.
 
     Results are cached; interrupted runs resume.
     """
@@ -176,7 +179,9 @@ def probe(
     seed: Seed = 0,
     allow_import: AllowImport = [],
 ) -> None:
-    """Ask again with gold papers missing, numbers changed, passages shuffled, hard negatives added, small talk before."""
+    """Ask again with gold papers missing, numbers changed, passages shuffled, hard negatives added, small
+    talk before.
+    """
     from ragkit.cli import show
     from ragkit.evaluate.dataset import read
     from ragkit.evaluate.probe import probe_events
@@ -228,7 +233,9 @@ def tune(
     seed: Seed = 0,
     allow_import: AllowImport = [],
 ) -> None:
-    """Choose the best values for the open settings of a pipeline file: many candidates on few questions, the best on more."""
+    """Choose the best values for the open settings of a pipeline file: many candidates on few questions, the
+    best on more.
+    """
     from ragkit.cli import terminal
     from ragkit.evaluate.dataset import read
     from ragkit.evaluate.run import Budget, Settings
@@ -291,7 +298,9 @@ def write_testset(
     seed: Seed = 0,
     allow_import: AllowImport = [],
 ) -> None:
-    """Write questions with answers, gold papers and spans from the papers of the corpus; some that nothing answers."""
+    """Write questions with answers, gold papers and spans from the papers of the corpus; some that nothing
+    answers.
+    """
     from ragkit.cli import show
     from ragkit.config import load as load_part
     from ragkit.errors import UsageError

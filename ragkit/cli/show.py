@@ -24,7 +24,9 @@ def _plain(*header: str, title: str | None = None) -> Table:
 
 
 def evaluation(found: Evaluation) -> None:
-    """A table for each dataset: a row a measure, a column a configuration; then what could not be chance, and what could."""
+    """A table for each dataset: a row a measure, a column a configuration; then what could not be chance, and
+    what could.
+    """
     figures, comparisons = found.figures(), found.comparisons()
     for dataset in dict.fromkeys(run.dataset.name for run in found.runs):
         own = [f for f in figures if f.dataset == dataset]
@@ -114,7 +116,9 @@ def _comparisons(comparisons: Sequence[Comparison]) -> None:
 
 
 def probes(rows: Sequence[Row]) -> None:
-    """A table for each configuration, with a row for each probe; narrow enough for a terminal of 80 columns."""
+    """A table for each configuration, with a row for each probe; narrow enough for a terminal of 80
+    columns.
+    """
     for configuration in dict.fromkeys(row.configuration for row in rows):
         own = [row for row in rows if row.configuration == configuration]
         measures = list(dict.fromkeys(name for row in own for name in row.values))
@@ -147,7 +151,9 @@ def _apart(found: Difference | None) -> Text:
 
 
 def calibration(found: Calibration) -> None:
-    """What the fitted gate does in cross-validation, risk by coverage in a few rows, and what makes it doubtful."""
+    """What the fitted gate does in cross-validation, risk by coverage in a few rows, and what makes it
+    doubtful.
+    """
     rows = (
         (f"right, of what is answered (target {found.target:g})", found.precision),
         ("answered, of all questions", found.coverage),

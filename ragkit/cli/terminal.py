@@ -64,7 +64,8 @@ def show_sources(answer: Answer) -> None:
 
 
 def show_as_written(events: Iterable[Event]) -> None:
-    """An answer while it is written: each sentence once it is checked, and then the answer as it stands, with its sources.
+    """An answer while it is written: each sentence once it is checked, and then the answer as it stands, with
+    its sources.
 
     On a terminal the sentence that is being written is there too, dimmed, until it is checked.
     """

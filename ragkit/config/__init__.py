@@ -3,9 +3,9 @@
     load(Rag, "configs/default.yaml")     file -> Spec -> objects
     dump(rag)                             objects -> Spec -> YAML
 
-A pipeline file is a constructor call written in YAML: each mapping names the arguments of one class, and `type`
-picks the class where several would fit.  Checking and building are separate, so `check` reports every mistake of a
-file at once, with its place, and loads no model.
+A pipeline file is a constructor call written in YAML: each mapping names the arguments of one class, and
+`type` picks the class where several would fit.  Checking and building are separate, so `check` reports every
+mistake of a file at once, with its place, and loads no model.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def loads(cls: type[T], text: str | bytes, name: str = "(text)", allow: Collecti
 
 
 def check(cls: type, path: str | Path, allow: Collection[str] = ()) -> Spec:
-    """Read and validate a file without building anything; raise one `ConfigError` that lists every problem."""
+    """Read and validate a file without building anything; raise one `ConfigError` that lists every
+    problem.
+    """
     return Checker(str(path), _read(path), allow).root(cls)
 
 

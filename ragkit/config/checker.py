@@ -1,4 +1,6 @@
-"""Checks a pipeline file against the type hints of what it describes, and reports every problem with its place."""
+"""Checks a pipeline file against the type hints of what it describes, and reports every problem with its
+place.
+"""
 
 from __future__ import annotations
 
@@ -209,7 +211,9 @@ class Checker:
         return self.chosen(chosen, slots, node, path)
 
     def chosen(self, chosen: yaml.ScalarNode, wanted: tuple[type, ...], node: yaml.Node, path: str) -> Any:
-        """Check the call that *node* describes: *chosen*, its `type` or *node* itself, names a maker of one of *wanted*."""
+        """Check the call that *node* describes: *chosen*, its `type` or *node* itself, names a maker of one
+        of *wanted*.
+        """
         if id(node) in self.above:
             return self.problem(node, path, _CONTAINS_ITSELF)
         name = chosen.value

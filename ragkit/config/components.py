@@ -1,10 +1,10 @@
 """What a component is: a callable with annotated arguments that makes one thing.
 
-Usually a class; sometimes a function, when making the thing takes more than a constructor.  Its *annotations are
-the wiring*: an argument annotated with an interface is a *slot*, and YAML fills it with `{type: <name>, ...}`.  The
-names a slot accepts are those of the components that make that interface: ours, those that other packages add under
-the entry-point group `ragkit.components`, and any import path whose package is allowed, so that every LangChain
-integration is already a component.
+Usually a class; sometimes a function, when making the thing takes more than a constructor.  Its *annotations
+are the wiring*: an argument annotated with an interface is a *slot*, and YAML fills it with `{type: <name>,
+...}`.  The names a slot accepts are those of the components that make that interface: ours, those that other
+packages add under the entry-point group `ragkit.components`, and any import path whose package is allowed, so
+that every LangChain integration is already a component.
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ def is_part(hint: Any) -> bool:
 
 
 def slots_in(hint: Any) -> tuple[type, ...]:
-    """The interfaces that a hint such as `VectorStore | LexicalIndex | None` accepts; empty if it is no slot."""
+    """The interfaces that a hint such as `VectorStore | LexicalIndex | None` accepts; empty if it is no
+    slot.
+    """
     if is_slot(hint):
         return (hint,)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
@@ -108,7 +110,9 @@ def part_in(hint: Any) -> type | None:
 
 
 def objects_in(hint: Any) -> tuple[type, ...] | None:
-    """The classes whose objects a hint of no slot accepts; empty if it accepts any, None if only a mapping is meant."""
+    """The classes whose objects a hint of no slot accepts; empty if it accepts any, None if only a mapping is
+    meant.
+    """
     if typing.get_origin(hint) is Annotated:
         return objects_in(typing.get_args(hint)[0])
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
@@ -129,7 +133,8 @@ def is_ours(maker: Maker) -> bool:
 def makes(maker: Maker) -> type:
     """The class of the thing *maker* makes; `object` if its annotation does not tell.
 
-    A class method that is annotated with `Self`, a type variable or a base class makes the class that it is called on.
+    A class method that is annotated with `Self`, a type variable or a base class makes the class that it is
+    called on.
     """
     if inspect.isclass(maker):
         return maker
@@ -191,11 +196,12 @@ def find(name: str, slots: tuple[type, ...], allow: Collection[str] = ()) -> Mak
 
 
 def imported(path: str, wanted: tuple[type, ...], allow: Collection[str] = ()) -> Maker:
-    """The class, function or class method at an import path, which makes one of *wanted* (anything, if that is empty).
+    """The class, function or class method at an import path, which makes one of *wanted* (anything, if that
+    is empty).
 
-    Both the package in the path and the one that defines the class or function must begin with `langchain_`, be in
-    *allow*, or be listed in the environment variable RAGKIT_ALLOW_IMPORT: a pipeline file is not trusted code.
-    Raises `NotFound`.
+    Both the package in the path and the one that defines the class or function must begin with `langchain_`,
+    be in *allow*, or be listed in the environment variable RAGKIT_ALLOW_IMPORT: a pipeline file is not
+    trusted code.  Raises `NotFound`.
     """
     _demand_allowed(path, allow)
     maker = _at(path)
@@ -217,7 +223,9 @@ def _demand_allowed(path: str, allow: Collection[str]) -> None:
 
 
 def _at(path: str) -> Any:
-    """What `package.module.Class.method` leads to: the longest prefix that is a module, then attributes of classes."""
+    """What `package.module.Class.method` leads to: the longest prefix that is a module, then attributes of
+    classes.
+    """
     if not is_import_path(path):
         raise NotFound(f"'{path}' is not an import path such as package.module.Class")
     parts = path.split(".")
@@ -308,7 +316,9 @@ def _of_class(classes: Sequence[type]) -> dict[str, Parameter]:
 
 
 def _signed(function: Maker, above: Sequence[type] = ()) -> dict[str, Parameter]:
-    """The arguments in a function's signature, and those that it takes as `**kwargs`; *above*: its class's bases."""
+    """The arguments in a function's signature, and those that it takes as `**kwargs`; *above*: its class's
+    bases.
+    """
     hints, signature = hints_of(function), inspect.signature(function).parameters.values()
     found = {
         p.name: Parameter(hints.get(p.name, Any), p.default)
@@ -320,7 +330,8 @@ def _signed(function: Maker, above: Sequence[type] = ()) -> dict[str, Parameter]
 
 
 def _passed_on(maker: Maker, keywords: str, above: Sequence[type]) -> dict[str, Parameter]:
-    """The arguments of what a function calls with its `**kwargs`: of a class, or of the `__init__` of its base class.
+    """The arguments of what a function calls with its `**kwargs`: of a class, or of the `__init__` of its
+    base class.
 
     Where its source does not tell, the base class is taken to be called.
     """
@@ -382,8 +393,8 @@ def _default_of(field: dataclasses.Field[Any]) -> Any:
 def hints_of(maker: Maker) -> dict[str, Any]:
     """The type hints of a class or function.
 
-    One that cannot be resolved, such as a name that is imported only under TYPE_CHECKING, is left out, unless it is the
-    name of a slot's type.
+    One that cannot be resolved, such as a name that is imported only under TYPE_CHECKING, is left out, unless
+    it is the name of a slot's type.
     """
     with contextlib.suppress(Exception):  # whatever the evaluation of an annotation raises
         return typing.get_type_hints(maker, include_extras=True)

@@ -1,4 +1,6 @@
-"""Specs, which are checked constructor calls: how objects are built from them and described as specs again."""
+"""Specs, which are checked constructor calls: how objects are built from them and described as specs
+again.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ class FromEnvironment:
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """A place in a pipeline file; `line` and `column` count from 0, `path` is such as `answer.retrieve[0].k`."""
+    """A place in a pipeline file; `line` and `column` count from 0, `path` is such as
+    `answer.retrieve[0].k`.
+    """
 
     line: int
     column: int
@@ -93,9 +97,8 @@ def _first_line(error: Exception) -> str:
 
 
 def remember(instance: Any, spec: Spec) -> None:
-    with contextlib.suppress(
-        AttributeError, TypeError
-    ):  # an object with slots, which only its holder's spec describes
+    # An object with slots is described by its holder's spec only.
+    with contextlib.suppress(AttributeError, TypeError):
         object.__setattr__(instance, "_ragkit_spec", spec)
 
 
@@ -245,7 +248,9 @@ def parts_of(value: Any) -> Iterator[Any]:
 
 
 def rebound(value: T, bind: Callable[[Any], Any]) -> T:
-    """*value* with what *bind* makes of each component inside it; what holds one that changes is copied, and no constructor called."""
+    """*value* with what *bind* makes of each component inside it; what holds one that changes is copied, and
+    no constructor called.
+    """
     if isinstance(value, list | tuple):
         parts = [rebound(each, bind) for each in value]
         same = all(new is old for new, old in zip(parts, value, strict=True))

@@ -1,8 +1,8 @@
 """The corpus: one SQLite database that is the truth about documents, sources, passages, vectors and indexes.
 
-Everything else on disk is derived from it and can be deleted.  A change is one transaction, so a process that is
-killed leaves either the old state or the new one; what each index still lacks, or should no longer hold, is read off the
-ledger, so work that was cut short is resumed by the next `ingest`.
+Everything else on disk is derived from it and can be deleted.  A change is one transaction, so a process that
+is killed leaves either the old state or the new one; what each index still lacks, or should no longer hold,
+is read off the ledger, so work that was cut short is resumed by the next `ingest`.
 
     files      uri, digest, loader                   what was read, so that an unchanged file is not read again
     documents  id, title, text, metadata             one row a paper; the id is a hash of title and text
@@ -53,7 +53,9 @@ class Corpus(Ledger, VectorCache):
     """The system of record in *directory*; see `Database` for how it is opened."""
 
     def counts(self, uris: Sequence[str] | None = None) -> Counts:
-        """What the corpus holds; *uris* limits `files`, `entries`, `duplicates` and `variants` to these files."""
+        """What the corpus holds; *uris* limits `files`, `entries`, `duplicates` and `variants` to these
+        files.
+        """
         with self._selected(uris) as chosen:
             entries, variants, duplicates = self.db.execute(
                 f"SELECT count(*), count(v.uri), count(CASE WHEN v.uri IS NULL AND (s.uri, s.position) <> ("
@@ -85,9 +87,8 @@ class Corpus(Ledger, VectorCache):
         found: list[str] = []
         try:
             db = self.db
-            db.create_function(
-                "characters", 1, len, deterministic=True
-            )  # SQLite's own length() ends at a NUL
+            # SQLite's own length() ends at a NUL.
+            db.create_function("characters", 1, len, deterministic=True)
             found += [
                 f"the database is damaged: {row}"
                 for [row] in db.execute("PRAGMA integrity_check")

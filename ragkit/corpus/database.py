@@ -1,4 +1,6 @@
-"""The corpus's database: its schema, a connection for each thread, transactions, and the lock that one writer holds."""
+"""The corpus's database: its schema, a connection for each thread, transactions, and the lock that one writer
+holds.
+"""
 
 from __future__ import annotations
 
@@ -126,7 +128,9 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the corpus's lock: one process writes at a time.  The system releases the lock of a process that dies."""
+        """Hold the corpus's lock: one process writes at a time.  The system releases the lock of a process
+        that dies.
+        """
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             lock = (self.directory / "lock").open("a+")

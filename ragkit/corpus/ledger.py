@@ -1,7 +1,8 @@
 """The passages of the corpus, the keys by which they are found, and which of them each index holds.
 
-What an index is to hold follows from its chunker and its key writers: the passages of every listed document, each by all of its
-keys.  The ledger notes which documents an index holds; a document's id is a hash of its content, so its passages never change.
+What an index is to hold follows from its chunker and its key writers: the passages of every listed document,
+each by all of its keys.  The ledger notes which documents an index holds; a document's id is a hash of its
+content, so its passages never change.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ _HELD = 'FROM indexes JOIN ledger ON "index" = name JOIN chunks USING (document,
 
 @dataclass(frozen=True)
 class Holding:
-    """What the index that the ledger calls `name` is to hold: what `chunker` cuts, by the keys of `writers` too (fingerprints)."""
+    """What the index that the ledger calls `name` is to hold: what `chunker` cuts, by the keys of `writers`
+    too (fingerprints).
+    """
 
     name: str
     chunker: str
@@ -58,7 +61,9 @@ class Passages(NamedTuple):
 
 @dataclass(frozen=True)
 class IndexState:
-    """A generation of an index that holds all that it is to hold; `anew` if it holds nothing from the one before."""
+    """A generation of an index that holds all that it is to hold; `anew` if it holds nothing from the one
+    before.
+    """
 
     holding: Holding
     fingerprint: str
@@ -165,7 +170,9 @@ class Ledger(Papers):
     # --- keys
 
     def unkeyed(self, chunker: str, writer: str) -> Iterator[Passages]:
-        """The passages that were cut by *chunker* and for which this key writer has not written, a document at a time."""
+        """The passages that were cut by *chunker* and for which this key writer has not written, a document
+        at a time.
+        """
         return self._paged(f"SELECT document {_UNKEYED}", {"chunker": chunker, "writer": writer}, chunker)
 
     def count_unkeyed(self, chunker: str, writer: str) -> int:
@@ -180,7 +187,9 @@ class Ledger(Papers):
         documents: Iterable[str],
         keys: Iterable[tuple[str, Sequence[str]]],
     ) -> None:
-        """Record the *keys* that *writer* wrote for all passages of *documents*: a passage's id and the texts."""
+        """Record the *keys* that *writer* wrote for all passages of *documents*: a passage's id and the
+        texts.
+        """
         with self.transaction() as db:
             for identity, texts in keys:
                 db.execute("DELETE FROM keys WHERE passage = ? AND writer = ?", (identity, writer))
@@ -237,7 +246,9 @@ class Ledger(Papers):
         return (each for some in self._paged(query, {"index": index}, chunker) for each in some.ids)
 
     def _paged(self, query: str, parameters: Mapping[str, str], chunker: str) -> Iterator[Passages]:
-        """The passages of the documents of *query*, page by page: what is done meanwhile may write, and in another thread."""
+        """The passages of the documents of *query*, page by page: what is done meanwhile may write, and in
+        another thread.
+        """
         last = ""
         page = f"{query} AND document > :last ORDER BY document LIMIT {_PAGE}"
         while documents := self.column(page, {**parameters, "last": last}):

@@ -1,4 +1,6 @@
-"""The papers of the corpus: files, the documents that they list, variants of their texts, and what bibliographies say of them."""
+"""The papers of the corpus: files, the documents that they list, variants of their texts, and what
+bibliographies say of them.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,8 @@ class Papers(Database):
     def put_file(self, uri: str, digest: str, loader: str, entries: Sequence[Document]) -> None:
         """Record the papers that a file lists, in place of what it listed before.
 
-        An entry whose DOI, arXiv id or title the corpus knows is another source of that document, and a variant of it
-        if the text differs.  A document that no file lists any more stays until `drop_orphans`.
+        An entry whose DOI, arXiv id or title the corpus knows is another source of that document, and a
+        variant of it if the text differs.  A document that no file lists any more stays until `drop_orphans`.
         """
         with self.transaction() as db:
             self._forget(db, uri)

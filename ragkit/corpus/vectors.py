@@ -1,4 +1,6 @@
-"""What models gave, kept so that nothing is computed or paid twice: vectors of texts, and replies of chat models."""
+"""What models gave, kept so that nothing is computed or paid twice: vectors of texts, and replies of chat
+models.
+"""
 
 from __future__ import annotations
 

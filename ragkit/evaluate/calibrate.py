@@ -1,10 +1,12 @@
 """Fit the gate to questions whose answers are known, for a target precision of what is answered.
 
-*_, last = calibrate_events(Configuration("mine", ragkit.load("mine.yaml")), read("questions.jsonl"), precision=0.9)
+*_, last = calibrate_events(Configuration("mine", ragkit.load("mine.yaml")), read("questions.jsonl"),
+precision=0.9)
 
-Two stacked logistic models are fitted: one for whether the retrieved passages answer the question, one for whether the judged
-answer is right.  Both are regularised towards the packaged gate, so that few questions change little.  Cross-validation chooses
-the strength and gives every figure of the report: no question is judged by a model that has seen it.
+Two stacked logistic models are fitted: one for whether the retrieved passages answer the question, one for
+whether the judged answer is right.  Both are regularised towards the packaged gate, so that few questions
+change little.  Cross-validation chooses the strength and gives every figure of the report: no question is
+judged by a model that has seen it.
 """
 
 from __future__ import annotations
@@ -49,15 +51,17 @@ _LEAST = 5
 """A model is fitted only if each value of its label has at least so many questions."""
 _FEW = 50
 _LOST = 0.02
-"""Of the right answers, the share that may be declined before they are written, which saves writing many wrong ones."""
+"""Of the right answers, the share that may be declined before they are written, which saves writing many
+wrong ones.
+"""
 
 
 @dataclass(frozen=True)
 class Example:
     """A question asked with the gate open, and its outcome.
 
-    `found` and `judged` are the gate's signals; `judged` is empty where nothing was found or the policy left no answer,
-    which no gate can change.
+    `found` and `judged` are the gate's signals; `judged` is empty where nothing was found or the policy left
+    no answer, which no gate can change.
     """
 
     case: str
@@ -71,9 +75,10 @@ class Example:
 class Calibration:
     """The gate that was fitted, and what it does in cross-validation, with 95 % intervals.
 
-    `precision`: share right of what is answered; `coverage`: share answered of all questions; `declined`: share declined of
-    the unanswerable questions; `declined_wrongly`: of the answerable ones.  None where there is nothing to take a share of.
-    `curve`: risk by coverage; `warnings`: what makes the figures doubtful.
+    `precision`: share right of what is answered; `coverage`: share answered of all questions; `declined`:
+    share declined of the unanswerable questions; `declined_wrongly`: of the answerable ones.  None where
+    there is nothing to take a share of.  `curve`: risk by coverage; `warnings`: what makes the figures
+    doubtful.
     """
 
     gate: CalibratedGate
@@ -217,12 +222,13 @@ def _folds(examples: Sequence[Example]) -> NDArray[np.int_]:
 
 
 def _models(examples: Sequence[Example]) -> tuple[Logistic, Logistic]:
-    """That the passages answer, and that the answer is right; ragkit's own where there is too little to fit them to."""
+    """That the passages answer, and that the answer is right; ragkit's own where there is too little to fit
+    them to.
+    """
     prior = FOUND if any("nearest" in e.found for e in examples) else FOUND_BY_WORDS
     found = _logistic([e.found for e in examples], [e.answerable for e in examples], prior)
-    differs = (
-        len({e.judged.get("written", 0.0) for e in examples}) > 1
-    )  # verbatim answers are all alike in this
+    # Verbatim answers are all alike in this.
+    differs = len({e.judged.get("written", 0.0) for e in examples}) > 1
     judged = replace(JUDGED, weights={**JUDGED.weights, "written": 0.0}) if differs else JUDGED
     return found, _logistic([_with(found, e) for e in examples], [e.right for e in examples], judged)
 
@@ -239,7 +245,9 @@ def _confidences(
 
 
 def _logistic(signals: Sequence[Mapping[str, float]], truth: Sequence[bool], prior: Logistic) -> Logistic:
-    """A regression of *truth* on the signals that *prior* weighs, pulled towards its weights as strongly as predicts best."""
+    """A regression of *truth* on the signals that *prior* weighs, pulled towards its weights as strongly as
+    predicts best.
+    """
     if min(sum(truth), len(truth) - sum(truth)) < _LEAST:
         return prior
     x = np.array([[s.get(name, 0.0) for name in prior.weights] for s in signals])
@@ -259,8 +267,8 @@ def _logistic(signals: Sequence[Mapping[str, float]], truth: Sequence[bool], pri
 
 
 def _ridge(x: Vector, y: Vector, towards: Vector, penalty: float) -> Vector:
-    """Bias and weights of least penalised log loss, by Newton's method: `penalty` / 2 times the squared distance of each
-    weight from where it is pulled, a weight being counted by the signal's spread.
+    """Bias and weights of least penalised log loss, by Newton's method: `penalty` / 2 times the squared
+    distance of each weight from where it is pulled, a weight being counted by the signal's spread.
     """
     design = np.column_stack([np.ones(len(x)), x])
     pull = np.array([1e-6, *(penalty * np.maximum(x.std(axis=0), 0.05) ** 2)])
@@ -286,7 +294,8 @@ def _log_loss(beta: Vector, x: Vector, y: Vector) -> Vector:
 
 
 def _thresholds(likely: Vector, sure: Vector, right: Flags, precision: float) -> tuple[float, float]:
-    """The least that passages, and then an answer, must reach for *precision* of the answers to be right, most being answered.
+    """The least that passages, and then an answer, must reach for *precision* of the answers to be right,
+    most being answered.
 
     Where no threshold gives that, the one that comes nearest.
     """
@@ -302,7 +311,9 @@ def _thresholds(likely: Vector, sure: Vector, right: Flags, precision: float) ->
 
 
 def _rounded(part: Logistic) -> Logistic:
-    """With the digits that mean something; thresholds are rounded down, so that the answer they were taken from still passes."""
+    """With the digits that mean something; thresholds are rounded down, so that the answer they were taken
+    from still passes.
+    """
     weights = {name: float(f"{weight:.3g}") for name, weight in part.weights.items()}
     return Logistic(weights, float(f"{part.bias:.3g}"), math.floor(1000 * part.threshold) / 1000)
 
@@ -336,7 +347,8 @@ def lines(gate: CalibratedGate) -> str:
 def written(text: str, gate: CalibratedGate) -> str | None:
     """The pipeline file *text* with *gate* in the place of its own, all else, comments too, as it was.
 
-    None if `answer` has no `gate` that is written there: none at all, or one that is an alias for another place.
+    None if `answer` has no `gate` that is written there: none at all, or one that is an alias for another
+    place.
     """
     if (place := _gate_in(text)) is None:
         return None
@@ -375,7 +387,9 @@ text { font: 12px system-ui, sans-serif; fill: #555 } .head { font-weight: 600; 
 
 
 def svg(found: Calibration) -> str:
-    """Risk by coverage, as a picture that stands by itself: the curve in cross-validation, the target, and where the gate stands."""
+    """Risk by coverage, as a picture that stands by itself: the curve in cross-validation, the target, and
+    where the gate stands.
+    """
     highest = math.ceil(10 * max(1 - found.target, 0.1, *(point.risk for point in found.curve))) / 10
     left, right, top, bottom = 64, 500, 36, 290
 

@@ -24,8 +24,9 @@ R = TypeVar("R", bound=BaseModel)
 class Case:
     """One question or query, and what a good system does with it.
 
-    `relevant` gives the grade of each paper that should be found, by the paper's name: its id in a collection, its
-    title (normalised) in a question file.  `left_out` are papers taken out of the ranking before it is scored.
+    `relevant` gives the grade of each paper that should be found, by the paper's name: its id in a
+    collection, its title (normalised) in a question file.  `left_out` are papers taken out of the ranking
+    before it is scored.
     """
 
     id: str
@@ -41,7 +42,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Cases under one name.  `folder` is the collection that they search; without one they ask the user's own corpus."""
+    """Cases under one name.  `folder` is the collection that they search; without one they ask the user's own
+    corpus.
+    """
 
     name: str
     cases: tuple[Case, ...]
@@ -67,8 +70,8 @@ class Dataset:
 def read(path: str | Path, split: str | None = None) -> Dataset:
     """A BEIR folder or a question file.
 
-    *split* picks `qrels/<split>.tsv` of a folder (without it `test`, else the first), or the rows of a question file whose
-    `split` is so.  Raises `UsageError`, with the line, for what is neither.
+    *split* picks `qrels/<split>.tsv` of a folder (without it `test`, else the first), or the rows of a
+    question file whose `split` is so.  Raises `UsageError`, with the line, for what is neither.
     """
     path = Path(path)
     if path.is_dir():
@@ -190,7 +193,9 @@ def _beir(folder: Path, split: str | None) -> Dataset:
 
 
 LEFT_OUT = "source_docs.tsv"
-"""An optional file of a collection, beside BEIR's: query and paper to be taken out of its ranking (the one the query was written from)."""
+"""An optional file of a collection, beside BEIR's: query and paper to be taken out of its ranking (the one
+the query was written from).
+"""
 
 
 def _qrels(folder: Path, split: str | None) -> Path:
@@ -207,7 +212,9 @@ def _qrels(folder: Path, split: str | None) -> Path:
 
 
 def read_qrels(path: str | Path) -> dict[str, dict[str, float]]:
-    """Judgements by query and paper: BEIR's (query, paper, grade, with a header) or TREC's (query, 0, paper, grade)."""
+    """Judgements by query and paper: BEIR's (query, paper, grade, with a header) or TREC's (query, 0, paper,
+    grade).
+    """
     found: dict[str, dict[str, float]] = {}
     for number, row in enumerate(_table(Path(path), header=False), 1):
         *_, paper, grade = row if len(row) >= 3 else [*row, "", "", ""]
@@ -276,7 +283,9 @@ def read_run(path: str | Path) -> dict[str, list[tuple[str, float]]]:
 
 
 def write_run(path: str | Path, rankings: Mapping[str, Sequence[str]], tag: str) -> None:
-    """A TREC run file.  Scores count down, so that every tool reads the order as it is; spaces in names become `_`."""
+    """A TREC run file.  Scores count down, so that every tool reads the order as it is; spaces in names
+    become `_`.
+    """
     lines = [
         f"{_word(query)} Q0 {_word(paper)} {rank} {len(ranking) - rank + 1} {_word(tag)}\n"
         for query, ranking in rankings.items()

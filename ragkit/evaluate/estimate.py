@@ -20,8 +20,9 @@ from ragkit.plan import plan, work_of
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one configuration would do with one dataset: questions to ask, those known already, what is to be ingested first,
-    and about how many calls and tokens of chat models (None: nothing is known of them yet) and seconds.
+    """What one configuration would do with one dataset: questions to ask, those known already, what is to be
+    ingested first, and about how many calls and tokens of chat models (None: nothing is known of them yet)
+    and seconds.
     """
 
     dataset: str
@@ -40,8 +41,8 @@ def estimate(
 ) -> list[Estimate]:
     """What a run would take; asks nothing and changes nothing.
 
-    Calls, tokens and time of a question are those of the questions known from earlier runs; without any, a call for each
-    chat model of the configuration.
+    Calls, tokens and time of a question are those of the questions known from earlier runs; without any, a
+    call for each chat model of the configuration.
     """
     if not (settings.folder / "results.sqlite").exists():
         return [_estimate(c, d, settings, None) for d in datasets for c in configurations]

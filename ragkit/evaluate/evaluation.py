@@ -1,4 +1,6 @@
-"""The results of an evaluation: figures with intervals, paired comparisons, requirements, and their JSON and JUnit forms."""
+"""The results of an evaluation: figures with intervals, paired comparisons, requirements, and their JSON and
+JUnit forms.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ class Run:
         }
 
     def coverage(self) -> list[Coverage]:
-        """Risk by coverage: of all questions, those answered with at least some confidence, and how many of them wrongly."""
+        """Risk by coverage: of all questions, those answered with at least some confidence, and how many of
+        them wrongly.
+        """
         return _coverage(self.judged())
 
     def judged(self) -> list[Result]:
@@ -121,7 +125,9 @@ class Evaluation:
         return [figure for run in self.runs for figure in _figures(run)]
 
     def comparisons(self) -> list[Comparison]:
-        """Every two configurations on every measure that both have; p-values adjusted over the pairs of a measure."""
+        """Every two configurations on every measure that both have; p-values adjusted over the pairs of a
+        measure.
+        """
         found = []
         for dataset in dict.fromkeys(run.dataset.name for run in self.runs):
             runs = [run for run in self.runs if run.dataset.name == dataset]
@@ -166,7 +172,9 @@ class Evaluation:
         }
 
     def junit(self, failed: Sequence[str] = ()) -> str:
-        """JUnit XML: a suite for each run with a case for each question, and one for the requirements, *failed* named."""
+        """JUnit XML: a suite for each run with a case for each question, and one for the requirements,
+        *failed* named.
+        """
         suites = ElementTree.Element("testsuites", name="ragkit eval")
         for run in self.runs:
             suite = _suite(
@@ -208,7 +216,9 @@ class Evaluation:
             write_run(folder / f"{run.dataset.name}.{run.configuration}.run", rankings, run.configuration)
 
     def write_samples(self, path: Path) -> None:
-        """JSON lines for other evaluation tools: each answer under the names that ragas reads and those that deepeval reads."""
+        """JSON lines for other evaluation tools: each answer under the names that ragas reads and those that
+        deepeval reads.
+        """
         with path.open("w", encoding="utf-8") as file:
             for run in self.runs:
                 for result in run.results:
@@ -342,7 +352,9 @@ def _result_json(run: Run, result: Result) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Requirement:
-    """`measure >= value` (or `<=`, `>`, `<`), which every run that has the measure must meet; written as one string."""
+    """`measure >= value` (or `<=`, `>`, `<`), which every run that has the measure must meet; written as one
+    string.
+    """
 
     measure: str
     sign: str
@@ -375,8 +387,9 @@ class Requirement:
 def regressions(evaluation: Evaluation, baseline: Path) -> list[str]:
     """A sentence for each measure that is worse than in *baseline* (an earlier `--json`) by more than chance.
 
-    Runs are matched by dataset and configuration, questions by id; p-values are adjusted over all measures.  Raises
-    `UsageError` if no run of *evaluation* is in it: a comparison with nothing would hold whatever happened.
+    Runs are matched by dataset and configuration, questions by id; p-values are adjusted over all measures.
+    Raises `UsageError` if no run of *evaluation* is in it: a comparison with nothing would hold whatever
+    happened.
     """
     try:
         rows = json.loads(baseline.read_text(encoding="utf-8"))["questions"]

@@ -1,4 +1,6 @@
-"""What a reranker learns from: questions, passages that answer them, and passages that only seem to (hard negatives)."""
+"""What a reranker learns from: questions, passages that answer them, and passages that only seem to (hard
+negatives).
+"""
 
 from __future__ import annotations
 
@@ -30,10 +32,10 @@ _WORDS = 8
 class Recipe:
     """How a reranker is trained; the defaults take some ten minutes on two processor cores.
 
-    `questions`: how many are used at most.  Of them the share `held_out` (`most_held_out` at most) is kept from training: a
-    third of it chooses the weight of the first stage, the rest measures.  Each of `steps` steps sees `batch` questions, each
-    with a right passage and `negatives` others out of the first `depth` found.  Passages are cut to `longest` tokens,
-    question included.
+    `questions`: how many are used at most.  Of them the share `held_out` (`most_held_out` at most) is kept
+    from training: a third of it chooses the weight of the first stage, the rest measures.  Each of `steps`
+    steps sees `batch` questions, each with a right passage and `negatives` others out of the first `depth`
+    found.  Passages are cut to `longest` tokens, question included.
     """
 
     questions: int = 1000
@@ -109,8 +111,8 @@ def examples_of_file(rag: Rag, path: Path, recipe: Recipe) -> Generator[Event, N
 def examples_of_papers(rag: Rag, recipe: Recipe) -> Generator[Event, None, list[TrainingExample]]:
     """A question a paper: its title, or one of its sentences.
 
-    The title is taken off every passage, and the sentence out of its own, as another is out of each of the others, so that
-    nothing but the meaning gives the right one away.
+    The title is taken off every passage, and the sentence out of its own, as another is out of each of the
+    others, so that nothing but the meaning gives the right one away.
     """
     chance = random.Random(recipe.seed)
     ids = rag.corpus.document_ids()

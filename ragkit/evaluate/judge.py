@@ -29,7 +29,9 @@ class ToJudge:
 
 @dataclass(frozen=True)
 class Grade:
-    """How good an answer is, from 0 to 1; `score` is None where the judge gave none, and `reason` says why."""
+    """How good an answer is, from 0 to 1; `score` is None where the judge gave none, and `reason` says
+    why.
+    """
 
     score: float | None
     reason: str
@@ -41,7 +43,8 @@ class Grade:
 class Preference:
     """Which of two answers is better; `outcome` is None where the judge did not say, and `reason` says why.
 
-    `steady`: the judge said the same whichever answer it read first.  A tie that is not steady is a matter of order.
+    `steady`: the judge said the same whichever answer it read first.  A tie that is not steady is a matter of
+    order.
     """
 
     outcome: Winner | None
@@ -96,11 +99,12 @@ class _Verdict(NamedTuple):
 @component("llm")
 @dataclass(frozen=True)
 class ChatJudge(Judge):
-    """A chat model is asked, once for a grade and in both orders for a preference; a win is one in both orders.
+    """A chat model is asked, once for a grade and in both orders for a preference; a win is one in both
+    orders.
 
-    A reply that cannot be read is asked for once more; if the second cannot be read either, the outcome is None.  An
-    instruction has the placeholder `{fence}`: the random ending of the tags that the texts stand between.
-    (Method: "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena".)
+    A reply that cannot be read is asked for once more; if the second cannot be read either, the outcome is
+    None.  An instruction has the placeholder `{fence}`: the random ending of the tags that the texts stand
+    between.  (Method: "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena".)
     """
 
     llm: BaseChatModel
@@ -167,17 +171,20 @@ def _verdict(messages: Sequence[BaseMessage], read: Callable[[str], tuple[str, s
     return _Verdict(value, reason, counted.get("input_tokens", 0), counted.get("output_tokens", 0))
 
 
+# All other pairs are ties.
 _MEANS: dict[str | None, Winner] = {
     "first": "first",
     "1": "first",
     "second": "second",
     "2": "second",
-}  # all else is a tie
+}
 _OTHER_WAY: dict[Winner, Winner] = {"first": "second", "second": "first", "tie": "tie"}
 
 
 def _agreed(one: _Verdict, two: _Verdict) -> tuple[Winner | None, str, bool]:
-    """The outcome of asking in both orders, the reason, and whether both said the same; in *two* the answers are swapped."""
+    """The outcome of asking in both orders, the reason, and whether both said the same; in *two* the answers
+    are swapped.
+    """
     if unread := [heard for heard in (one, two) if heard.value is None]:
         return None, unread[0].reason, False
     here, there = _MEANS.get(one.value, "tie"), _OTHER_WAY[_MEANS.get(two.value, "tie")]
@@ -207,7 +214,8 @@ def read_preference(reply: str) -> tuple[str, str] | None:
 
 
 def _read(reply: str, key: str, wanted: str) -> tuple[str, str] | None:
-    """What *reply* gives for *key*, and its reason: the last JSON object that has it, else `key: value`, else a bare value.
+    """What *reply* gives for *key*, and its reason: the last JSON object that has it, else `key: value`, else
+    a bare value.
 
     None if there is no such thing, or if they contradict each other.
     """

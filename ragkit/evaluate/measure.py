@@ -1,9 +1,10 @@
 """What is measured of one outcome: a number for each measure that applies to its case.
 
-Every measure is a mean over the cases that it applies to, so that intervals and paired tests are the same for all.
-Rankings are measured by `ir_measures`.  Citation precision and recall follow "Enabling Large Language Models to Generate
-Text with Citations" (ALCE): a claim is recalled if its citations together support it, and a citation is precise if its
-claim is supported and needs it: alone it supports the claim, or the others do not without it.
+Every measure is a mean over the cases that it applies to, so that intervals and paired tests are the same for
+all.  Rankings are measured by `ir_measures`.  Citation precision and recall follow "Enabling Large Language
+Models to Generate Text with Citations" (ALCE): a claim is recalled if its citations together support it, and
+a citation is precise if its claim is supported and needs it: alone it supports the claim, or the others do
+not without it.
 """
 
 from __future__ import annotations
@@ -178,8 +179,8 @@ def claimed(answer: Answer) -> str:
 
 
 def is_right(case: Case, text: str) -> bool:
-    """Does *text* have one of the alternatives of every `must_include`?  An alternative is not cut out of a longer
-    word or number; its plural counts.
+    """Does *text* have one of the alternatives of every `must_include`?  An alternative is not cut out of a
+    longer word or number; its plural counts.
     """
     said = " ".join(apart(spoken(text)).casefold().split())
     return bool(case.must_include) and all(
@@ -194,7 +195,9 @@ def _says(said: str, wanted: str) -> bool:
 
 
 def token_f1(said: str, reference: str) -> float:
-    """Harmonic mean of precision and recall of the words, as "SQuAD" defines it: no case, punctuation or articles."""
+    """Harmonic mean of precision and recall of the words, as "SQuAD" defines it: no case, punctuation or
+    articles.
+    """
     own, theirs = Counter(_tokens(said)), Counter(_tokens(reference))
     shared = (own & theirs).total()
     return 2 * shared / (own.total() + theirs.total()) if shared else 0.0
@@ -250,7 +253,9 @@ def _of_claims(answer: Answer, context: Sequence[Hit], verifier: Verifier) -> Va
 def _supported(
     question: str, trials: Sequence[tuple[Claim, Sequence[Cited]]], verifier: Verifier
 ) -> list[bool]:
-    """Does each claim hold by these citations?  All are asked at once, as the claims of one answer to *question*."""
+    """Does each claim hold by these citations?  All are asked at once, as the claims of one answer to
+    *question*.
+    """
     claims = tuple(
         Claim(
             text=claim.original or claim.text,
@@ -284,9 +289,9 @@ Fault = Literal[
 def fault(dataset: Dataset, case: Case, outcome: Outcome) -> Fault:
     """The first step at which a wrong answer went wrong; empty if it did not.
 
-    `retrieval missed`: no gold paper was found; `refiner dropped`: it was, and did not reach the generator; `gate declined`;
-    `generator ignored`: the draft is wrong though a gold paper was there; `verifier erred`: the draft was right, and what
-    was left of it is not; `answered`: a question that no paper answers.
+    `retrieval missed`: no gold paper was found; `refiner dropped`: it was, and did not reach the generator;
+    `gate declined`; `generator ignored`: the draft is wrong though a gold paper was there; `verifier erred`:
+    the draft was right, and what was left of it is not; `answered`: a question that no paper answers.
     """
     if outcome.error:
         return "error"

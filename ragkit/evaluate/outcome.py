@@ -41,9 +41,10 @@ class Hit(BaseModel):
 
 
 class Outcome(BaseModel):
-    """`found`: passages as ranked; `context`: those the answer was written from; `draft`: the text as generated;
-    `answer`: what the reader saw.  A ranking alone has neither context nor answer.  `calls` and `usage` (as in `Answer`)
-    count those to chat models, whatever stage made them.  `error` says what kept the question from being answered.
+    """`found`: passages as ranked; `context`: those the answer was written from; `draft`: the text as
+    generated; `answer`: what the reader saw.  A ranking alone has neither context nor answer.  `calls` and
+    `usage` (as in `Answer`) count those to chat models, whatever stage made them.  `error` says what kept the
+    question from being answered.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -72,8 +73,8 @@ def ranked(rag: Rag, case: Case) -> Outcome:
 
 
 class Search(BaseModel):
-    """The search of a question: its queries (text, weight, group), and the passages by id with their scores.  Pipelines
-    that differ only in what comes after share it.
+    """The search of a question: its queries (text, weight, group), and the passages by id with their scores.
+    Pipelines that differ only in what comes after share it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -152,7 +153,9 @@ def observed(events: Iterable[Event]) -> Outcome:
 
 
 class _Watched:
-    """A flow run to its end: its result, the states that it reached, its time, and the calls to chat models that it made."""
+    """A flow run to its end: its result, the states that it reached, its time, and the calls to chat models
+    that it made.
+    """
 
     def __init__(self, events: Iterable[Event]) -> None:
         self.states: dict[str, Any] = {}

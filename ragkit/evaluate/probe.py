@@ -1,6 +1,7 @@
 """Stress tests: the same questions with altered context.
 
-Each probe changes the passages that the generator is shown, or the conversation before, and asks the same questions again:
+Each probe changes the passages that the generator is shown, or the conversation before, and asks the same
+questions again:
 
 as_found         nothing is changed; the others are compared with this
 missing          the gold papers are taken out of the ranking: the right thing is now to abstain
@@ -63,9 +64,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class Row:
-    """One probe of one configuration.  `values` by measure: `right` (what the passages say), `declined`, and by probe
-    `kept` (the answer holds on to the number that no passage has) and `flipped` (another order made another outcome).
-    `against` is the difference in `right` to `as_found`, on the same questions.
+    """One probe of one configuration.  `values` by measure: `right` (what the passages say), `declined`, and
+    by probe `kept` (the answer holds on to the number that no passage has) and `flipped` (another order made
+    another outcome).  `against` is the difference in `right` to `as_found`, on the same questions.
     """
 
     configuration: str
@@ -87,7 +88,8 @@ def probe_events(
 ) -> Iterator[Event]:
     """Run every probe with every configuration: a stream of `Progress` that ends with `Finished(rows)`.
 
-    The questions are those with a known answer (`must_include`) for which a gold paper is found.  Earlier outcomes are reused.
+    The questions are those with a known answer (`must_include`) for which a gold paper is found.  Earlier
+    outcomes are reused.
     """
     rows: list[Row] = []
     with Session(settings) as session:
@@ -261,7 +263,9 @@ def _number_in(case: Case, gold: Sequence[Document]) -> str | None:
 
 
 def _another(number: str, taken: str, chance: np.random.Generator, tries: int = 100) -> str | None:
-    """A number that looks like *number* (as many digits, the same marks) and that *taken* does not have, if one is found."""
+    """A number that looks like *number* (as many digits, the same marks) and that *taken* does not have, if
+    one is found.
+    """
     for _ in range(tries):
         digits = [
             c if not c.isdigit() else str(chance.integers(1 if i == 0 else 0, 10))

@@ -1,4 +1,6 @@
-"""An evaluation as one HTML page that needs nothing else: tables, plots, and every question with what became of it."""
+"""An evaluation as one HTML page that needs nothing else: tables, plots, and every question with what became
+of it.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ TEMPLATE = Path(__file__).with_name("report.html")
 def html(data: dict[str, Any], title: str = "ragkit evaluation") -> str:
     """The page for what `Evaluation.as_json()` gives.
 
-    Papers and answers are not to be trusted: in the data no `<` is left, so that nothing can end the script element that
-    holds them, and the page puts them in as text only.
+    Papers and answers are not to be trusted: in the data no `<` is left, so that nothing can end the script
+    element that holds them, and the page puts them in as text only.
     """
     parts = {"title": escape(title), "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")}
     return re.sub(

@@ -1,8 +1,9 @@
 """Confidence intervals, and tests of whether a difference could be chance.
 
-An interval holds the mean at 95 %: Wilson's for shares of yes and no, else the bootstrap's over the cases.  Two pipelines are
-compared on the cases that both have a value for: McNemar's exact test for yes and no, else the paired randomisation test,
-with the bootstrap interval of the mean difference; p-values of several comparisons are adjusted by Holm's method.
+An interval holds the mean at 95 %: Wilson's for shares of yes and no, else the bootstrap's over the cases.
+Two pipelines are compared on the cases that both have a value for: McNemar's exact test for yes and no, else
+the paired randomisation test, with the bootstrap interval of the mean difference; p-values of several
+comparisons are adjusted by Holm's method.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def _batch(values: NDArray[Any]) -> int:
 class Difference:
     """How far one pipeline is ahead of another on the same cases: the mean of the paired differences.
 
-    `p`: how often chance alone would make a difference as large; adjusted, if several comparisons were made at once.
+    `p`: how often chance alone would make a difference as large; adjusted, if several comparisons were made
+    at once.
     """
 
     value: float
@@ -116,7 +118,9 @@ def _mcnemar(apart: Vector) -> float:
 
 
 def _randomisation(apart: Vector) -> float:
-    """Were each pair's two values exchanged at random, how often would the means differ so much?  Exact for few pairs."""
+    """Were each pair's two values exchanged at random, how often would the means differ so much?  Exact for
+    few pairs.
+    """
     from scipy.stats import permutation_test
 
     if not apart.any() or len(apart) == 1:
@@ -143,15 +147,17 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 class Coverage(NamedTuple):
-    """Of the most confident answers, the share of all questions that they are, and how many of them are wrong."""
+    """Of the most confident answers, the share of all questions that they are, and how many of them are
+    wrong.
+    """
 
     coverage: float
     risk: float
 
 
 def risk_coverage(confidence: Sequence[float], wrong: Sequence[bool], of: int) -> list[Coverage]:
-    """The curve of "Selective Classification for Deep Neural Networks": risk among the answers given, by how many of *of*
-    questions are answered.  Answers of the same confidence stand or fall together.
+    """The curve of "Selective Classification for Deep Neural Networks": risk among the answers given, by how
+    many of *of* questions are answered.  Answers of the same confidence stand or fall together.
     """
     order = sorted(range(len(confidence)), key=lambda i: -confidence[i])
     curve, errors = [], 0

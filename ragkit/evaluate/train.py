@@ -1,10 +1,12 @@
-"""Trains a reranker on the user's papers, with sentence-transformers' trainer, and measures it on held-out questions.
+"""Trains a reranker on the user's papers, with sentence-transformers' trainer, and measures it on held-out
+questions.
 
 for event in train_events(rag, Path("questions.jsonl"), Path("reranker")): ...
 
-The questions come from a file with gold papers; without a file, titles and sentences of the papers are the questions, and the
-passages they were taken from the answers ("Latent Retrieval for Weakly Supervised Open Domain Question Answering", the inverse
-cloze task).  The loss is binary cross-entropy over right passages and hard negatives, so scores are probabilities.
+The questions come from a file with gold papers; without a file, titles and sentences of the papers are the
+questions, and the passages they were taken from the answers ("Latent Retrieval for Weakly Supervised Open
+Domain Question Answering", the inverse cloze task).  The loss is binary cross-entropy over right passages and
+hard negatives, so scores are probabilities.
 """
 
 from __future__ import annotations
@@ -55,9 +57,9 @@ _BLENDS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 class Worth(BaseModel):
-    """One measure on the held-out questions: the mean for the first stage alone, for the model before and after training, and
-    for the trained model blended with the first stage; `learned` compares after with before, `gained` the blend with the
-    first stage, both paired by question.
+    """One measure on the held-out questions: the mean for the first stage alone, for the model before and
+    after training, and for the trained model blended with the first stage; `learned` compares after with
+    before, `gained` the blend with the first stage, both paired by question.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -71,8 +73,8 @@ class Worth(BaseModel):
 
 
 class TrainingReport(BaseModel):
-    """What was trained, and what it is worth.  `source`: the file of questions, or `the papers themselves`; for these the first
-    stage is the embeddings' cosine, since a search finds a sentence by its own words.
+    """What was trained, and what it is worth.  `source`: the file of questions, or `the papers themselves`;
+    for these the first stage is the embeddings' cosine, since a search finds a sentence by its own words.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -111,12 +113,14 @@ def train_events(
     base_model: str | None = None,
     recipe: Recipe = Recipe(),
 ) -> Iterator[Event]:
-    """Train a cross-encoder and write it to *output_dir*: `Progress` of searching, training and measuring, then `Finished(report)`.
+    """Train a cross-encoder and write it to *output_dir*: `Progress` of searching, training and measuring,
+    then `Finished(report)`.
 
-    Training starts from *base_model*, or else from the transformer of the embedding model with an untrained head, which needs
-    many questions and steps; if it has learned too little, the report says `blend: 1.0`, the first stage alone.  The trainer
-    seeds the global random generators with the recipe's seed.  Raises `UsageError` if *output_dir* is not empty, if there are
-    too few questions, or if the extra `train` is not installed.
+    Training starts from *base_model*, or else from the transformer of the embedding model with an untrained
+    head, which needs many questions and steps; if it has learned too little, the report says `blend: 1.0`,
+    the first stage alone.  The trainer seeds the global random generators with the recipe's seed.  Raises
+    `UsageError` if *output_dir* is not empty, if there are too few questions, or if the extra `train` is not
+    installed.
     """
     started = time.perf_counter()
     with needs("train", "training"):
@@ -211,7 +215,8 @@ def _trained(
 ) -> Generator[Event, None, float]:
     """Train *model*; return the mean loss of the last tenth of the steps.
 
-    The trainer runs in a thread, so that its progress can be yielded; closing this generator stops it after its step.
+    The trainer runs in a thread, so that its progress can be yielded; closing this generator stops it after
+    its step.
     """
     events: queue.SimpleQueue[Progress | None] = queue.SimpleQueue()
     stop = threading.Event()
@@ -274,7 +279,9 @@ def _train(
 
 
 def _rows(examples: Sequence[TrainingExample], recipe: Recipe) -> list[dict[str, Any]]:
-    """Questions with a passage and 1.0 for a right one, 0.0 for a hard negative: as many as the recipe's steps take."""
+    """Questions with a passage and 1.0 for a right one, 0.0 for a hard negative: as many as the recipe's
+    steps take.
+    """
     chance = random.Random(recipe.seed)
     rows: list[dict[str, Any]] = []
     groups: list[TrainingExample] = []

@@ -1,9 +1,10 @@
 """Chooses the best values for the open settings of a pipeline file, measured on the user's questions.
 
-Candidates are asked a few questions first; the worse ones drop out, and the rest are asked twice as many, until the
-last ones have been asked all ("Non-stochastic Best Arm Identification and Hyperparameter Optimization": successive
-halving).  A candidate drops out early if it is worse than the best by more than chance, tested on the same questions.
-The winner is compared with the file's first choices on held-out questions.
+Candidates are asked a few questions first; the worse ones drop out, and the rest are asked twice as many,
+until the last ones have been asked all ("Non-stochastic Best Arm Identification and Hyperparameter
+Optimization": successive halving).  A candidate drops out early if it is worse than the best by more than
+chance, tested on the same questions.  The winner is compared with the file's first choices on held-out
+questions.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ _FIRST = 24
 
 @dataclass(frozen=True)
 class Candidate:
-    """A way to fill in the file, and how it did on the questions it was asked; `left` says why it dropped out."""
+    """A way to fill in the file, and how it did on the questions it was asked; `left` says why it dropped
+    out.
+    """
 
     chosen: Assignment
     score: Interval
@@ -44,8 +47,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Effect:
-    """What an open place does: the mean of the candidates with each option on the questions of the first round, and the share
-    of the variance between the candidates that goes with it (many options explain some by chance).
+    """What an open place does: the mean of the candidates with each option on the questions of the first
+    round, and the share of the variance between the candidates that goes with it (many options explain some
+    by chance).
     """
 
     path: str
@@ -55,8 +59,8 @@ class Effect:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The outcome: the candidates, best first; the winner's YAML; how far it is ahead of the first choices on questions that
-    had no part in the search (None, if none were held out or the winner is the first choices).
+    """The outcome: the candidates, best first; the winner's YAML; how far it is ahead of the first choices on
+    questions that had no part in the search (None, if none were held out or the winner is the first choices).
     """
 
     measure: str
@@ -118,10 +122,12 @@ def tune_events(
     held_out: float = 0.3,
     seed: int = 0,
 ) -> Iterator[Event]:
-    """Find the best of up to *most* candidates by *measure* (`good` for questions, `ndcg@10` for a collection).
+    """Find the best of up to *most* candidates by *measure* (`good` for questions, `ndcg@10` for a
+    collection).
 
-    A share *held_out* of the questions has no part in the search.  The budget of *settings* is for the whole search.  Ends
-    with `Finished(tuned)`.  Raises `ConfigError` if a candidate is no pipeline, `UsageError` for too few questions.
+    A share *held_out* of the questions has no part in the search.  The budget of *settings* is for the whole
+    search.  Ends with `Finished(tuned)`.  Raises `ConfigError` if a candidate is no pipeline, `UsageError`
+    for too few questions.
     """
     measure = measure or ("good" if dataset.asks else "ndcg@10")
     if measure not in MEASURES:
@@ -249,7 +255,9 @@ class _Search:
         return Candidate(chosen, self._score(runs[chosen]), len(runs[chosen].results), left)
 
     def _effects(self, runs: Mapping[Assignment, Run]) -> tuple[Effect, ...]:
-        """For each open place: the mean of each option, and the share of the variance between candidates that it explains."""
+        """For each open place: the mean of each option, and the share of the variance between candidates that
+        it explains.
+        """
         means = {chosen: self._score(run).value for chosen, run in runs.items()}
         effects = []
         for i, place in enumerate(self.space.open):

@@ -31,10 +31,10 @@ class Match:
 class Ranked:
     """A configuration, its strength with a 95 % interval, and its rank.
 
-    `strength` is the natural log of the odds of winning against a competitor of mean strength: 0 is a coin toss, 1 wins
-    73 %; the difference of two strengths is that between the two; times 174 it is on Elo's scale.
-    `rank` is 1 plus the number of those that are stronger in at least 97.5 % of the resamples, so those that cannot be
-    told apart share one.
+    `strength` is the natural log of the odds of winning against a competitor of mean strength: 0 is a coin
+    toss, 1 wins 73 %; the difference of two strengths is that between the two; times 174 it is on Elo's
+    scale.  `rank` is 1 plus the number of those that are stronger in at least 97.5 % of the resamples, so
+    those that cannot be told apart share one.
     """
 
     name: str
@@ -51,13 +51,14 @@ def bradley_terry(
     resamples: PositiveInt = 1000,
     seed: int = 0,
 ) -> list[Ranked]:
-    """*names* by strength, best first, as *matches* tell (a tie is half a win each); the order of both is irrelevant.
+    """*names* by strength, best first, as *matches* tell (a tie is half a win each); the order of both is
+    irrelevant.
 
-    Every pair is taken to have tied `prior` times besides, so that one that always wins has a finite strength.  The
-    interval is from resampling questions, not matches, as those of one question depend on each other; each question,
-    and the prior, gets a random weight that is never 0, so an interval has a width even where all questions agree.
-    (Sources: "Rank Analysis of Incomplete Block Designs", "The Bayesian Bootstrap"; solved by the method of "Fast and
-    Accurate Inference of Plackett-Luce Models".)
+    Every pair is taken to have tied `prior` times besides, so that one that always wins has a finite
+    strength.  The interval is from resampling questions, not matches, as those of one question depend on each
+    other; each question, and the prior, gets a random weight that is never 0, so an interval has a width even
+    where all questions agree.  (Sources: "Rank Analysis of Incomplete Block Designs", "The Bayesian
+    Bootstrap"; solved by the method of "Fast and Accurate Inference of Plackett-Luce Models".)
     """
     order = sorted(set(names))
     if len(order) < 2:

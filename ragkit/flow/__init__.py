@@ -4,11 +4,11 @@ A *flow* is a generator that asks for method calls and receives their results:
 
     documents = yield from call("retrieve", retriever.invoke, question)
 
-It never blocks and never awaits.  `steps` drives a flow by making those calls; `asteps` drives the same flow through
-the methods' async twins, found by LangChain's naming rule (`invoke` / `ainvoke`), or in a thread where there is none.
-Both yield an `Event` for everything that happens, the last one being `Finished`; `run` and `arun` return only its result.
-So timing, streaming, concurrency and deadlines live in this package and nowhere else.  A tracer that wants to see every
-flow and call begin and end sets `watching`.
+It never blocks and never awaits.  `steps` drives a flow by making those calls; `asteps` drives the same flow
+through the methods' async twins, found by LangChain's naming rule (`invoke` / `ainvoke`), or in a thread
+where there is none.  Both yield an `Event` for everything that happens, the last one being `Finished`; `run`
+and `arun` return only its result.  So timing, streaming, concurrency and deadlines live in this package and
+nowhere else.  A tracer that wants to see every flow and call begin and end sets `watching`.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ A = TypeVar("A")
 class Call:
     """A method call that a flow asks for, and the stage it belongs to.
 
-    `deadline` is a time of `time.monotonic`; the default is the deadline of the call around this one.  `inside` collects
-    the calls that a component makes with a flow of its own while it is called.
+    `deadline` is a time of `time.monotonic`; the default is the deadline of the call around this one.
+    `inside` collects the calls that a component makes with a flow of its own while it is called.
     """
 
     stage: str
@@ -84,7 +84,9 @@ class Token(Event):
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """`done` of `total` units of a stage are done; `what` is the current one, `found` how many results (papers) there are so far."""
+    """`done` of `total` units of a stage are done; `what` is the current one, `found` how many results
+    (papers) there are so far.
+    """
 
     stage: str
     done: int
@@ -97,8 +99,8 @@ class Progress(Event):
 class StateReached(Event):
     """A pipeline reached a state that others may want to see: its name, and its value.
 
-    An answer goes through `found` (passages, best first), `context` (the passages it is written from), `draft` (as
-    generated) and `judged` (as verified, before the policy).
+    An answer goes through `found` (passages, best first), `context` (the passages it is written from),
+    `draft` (as generated) and `judged` (as verified, before the policy).
     """
 
     state: str
@@ -130,7 +132,9 @@ def gather(stage: str, calls: Iterable[tuple[Callable[[A], T], A]]) -> Flow[list
 
 
 def stream(stage: str, method: Callable[..., Iterator[T]], *arguments: Any) -> Flow[T]:
-    """Call a method that streams message chunks, reporting each as a `Token`; return the sum of the chunks."""
+    """Call a method that streams message chunks, reporting each as a `Token`; return the sum of the
+    chunks.
+    """
     [result] = yield [Call(stage, method, arguments, streaming=True)]
     return cast(T, result)
 
@@ -147,7 +151,9 @@ def done(value: T) -> Flow[T]:
 
 
 def observing(flow: Flow[T], observer: Callable[[str], Flow[None]]) -> Flow[T]:
-    """*flow*, with the flow of *observer* run on each piece of text that a method streams in it, as it arrives."""
+    """*flow*, with the flow of *observer* run on each piece of text that a method streams in it, as it
+    arrives.
+    """
     return _changed(flow, lambda made: replace(made, observer=observer) if made.streaming else made)
 
 
@@ -182,8 +188,8 @@ def _changed(flow: Flow[T], change: Callable[[Call], Call]) -> Flow[T]:
 class Watch:
     """Sees a flow or a call from its beginning to its end; this base class does nothing.
 
-    It is entered (`with`) for the whole time, and `working` only while work is done: not while the consumer of events or
-    chunks has its turn, because the consumer must not see the context variables of the work.
+    It is entered (`with`) for the whole time, and `working` only while work is done: not while the consumer
+    of events or chunks has its turn, because the consumer must not see the context variables of the work.
     """
 
     def begin(self, what: Flow[Any] | Call) -> Watch:

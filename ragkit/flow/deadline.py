@@ -2,11 +2,12 @@
 
 - A call after its deadline is not made: `DeadlinePassed` is raised in its place.
 - Async drivers cancel a call at its deadline.
-- Sync drivers cannot interrupt a call.  Clients that wait for a server ask for `time_left` and use it as the timeout of
-  the request; the HTTP client in `ragkit.models.http`, which all `openai` components share, does so.  Between the chunks
-  of a stream the deadline is checked, and the stream is closed; one that stalls is ended by the timeout of its request.
-- Calls that compute (search, embedding, fusion) are short, and the deadline is checked between them.  Sync drivers wait
-  for a component of another make until it returns or its own timeout ends it.
+- Sync drivers cannot interrupt a call.  Clients that wait for a server ask for `time_left` and use it as the
+  timeout of the request; the HTTP client in `ragkit.models.http`, which all `openai` components share, does
+  so.  Between the chunks of a stream the deadline is checked, and the stream is closed; one that stalls is
+  ended by the timeout of its request.
+- Calls that compute (search, embedding, fusion) are short, and the deadline is checked between them.  Sync
+  drivers wait for a component of another make until it returns or its own timeout ends it.
 - A timeout error that a call raises after its deadline becomes `DeadlinePassed`.
 """
 
@@ -22,7 +23,9 @@ from ragkit.flow.calls import Call, making
 
 
 def time_left(made: Call | None = None) -> float:
-    """Seconds until the deadline of *made*, or else of the call that is being made here; `math.inf` where there is none."""
+    """Seconds until the deadline of *made*, or else of the call that is being made here; `math.inf` where
+    there is none.
+    """
     made = made or making.get()
     if made is None or made.deadline == math.inf:
         return math.inf
@@ -38,7 +41,9 @@ def deadline_passed(made: Call | None = None) -> DeadlinePassed:
 
 @contextmanager
 def inside(made: Call) -> Iterator[float | None]:
-    """What runs here is done for *made*, and is given the seconds until its deadline; None without a deadline."""
+    """What runs here is done for *made*, and is given the seconds until its deadline; None without a
+    deadline.
+    """
     if not (left := time_left(made)):
         raise deadline_passed(made)
     token = making.set(made)

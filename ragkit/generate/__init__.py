@@ -1,4 +1,6 @@
-"""Passages to an answer: verbatim sentences, without a model (`extractive`), or a chat model's own words (`cited`, `structured`)."""
+"""Passages to an answer: verbatim sentences, without a model (`extractive`), or a chat model's own words
+(`cited`, `structured`).
+"""
 
 from __future__ import annotations
 
@@ -21,16 +23,20 @@ class Generator(ABC):
     def flow(self, asked: Asked, passages: Sequence[Document], judged: Answer | None = None) -> Flow[Answer]:
         """An answer whose claims cite spans of *passages*; judging it is the verifier's.
 
-        *judged*: an earlier answer, whose unsupported claims are not to be made again.  An answer that abstains says why
-        in `abstained`.
+        *judged*: an earlier answer, whose unsupported claims are not to be made again.  An answer that
+        abstains says why in `abstained`.
         """
 
     def mend(self, asked: Asked, passages: Sequence[Document], judged: Answer) -> Flow[Answer]:
-        """An answer with claims to stand in place of the unsupported ones of *judged* only; by default, all of a new answer."""
+        """An answer with claims to stand in place of the unsupported ones of *judged* only; by default, all
+        of a new answer.
+        """
         return self.flow(asked, passages, judged)
 
     def so_far(self, asked: Asked, text: str, passages: Sequence[Document]) -> Answer | None:
-        """What *text*, the whole sentences that a chat model has streamed so far, claims; None if only the end can tell."""
+        """What *text*, the whole sentences that a chat model has streamed so far, claims; None if only the
+        end can tell.
+        """
         return None
 
     def translate(self, asked: Asked, answer: Answer) -> Flow[Answer]:

@@ -21,8 +21,8 @@ from ragkit.text.words import without_asides
 class BackedGenerator(Generator):
     """What `write` says, and behind it, word for word, the sentences that `quote` chooses.
 
-    For small chat models: what they say wrong is dropped once it is checked, what they leave out is there nevertheless, and
-    where they decline, the sentences are the answer.
+    For small chat models: what they say wrong is dropped once it is checked, what they leave out is there
+    nevertheless, and where they decline, the sentences are the answer.
     """
 
     write: Generator

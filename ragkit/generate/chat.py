@@ -1,6 +1,7 @@
 """A chat model's own words, each sentence with the numbers of the sentences that it rests on.
 
-Two ways of asking: `cited` (free text with `[n]`) and `structured` (JSON, constrained to a schema where the server can).
+Two ways of asking: `cited` (free text with `[n]`) and `structured` (JSON, constrained to a schema where the
+server can).
 """
 
 from __future__ import annotations
@@ -97,9 +98,10 @@ _TURNS = 2  # questions of the conversation that a follow-up is shown with: it r
 class ChatGenerator(Generator):
     """A chat model answers from passages whose sentences are numbered.
 
-    An instruction has the placeholder `{fence}`: the random ending of the tags that the texts stand between.  It may have
-    `{language}`: the name of the question's language.  A model that says nothing is asked once more; one that finds no
-    answer abstains; one that answers in English what was asked in another language is asked to translate the answer.
+    An instruction has the placeholder `{fence}`: the random ending of the tags that the texts stand between.
+    It may have `{language}`: the name of the question's language.  A model that says nothing is asked once
+    more; one that finds no answer abstains; one that answers in English what was asked in another language is
+    asked to translate the answer.
     """
 
     llm: BaseChatModel
@@ -168,7 +170,8 @@ def accepted(reply: str) -> list[Marked]:
 @component("cited")
 @dataclass(frozen=True)
 class CitedGenerator(ChatGenerator):
-    """A chat model answers in free text and ends every sentence with `[n]`, the numbers of the sentences that say it.
+    """A chat model answers in free text and ends every sentence with `[n]`, the numbers of the sentences that
+    say it.
 
     (Task: "Enabling Large Language Models to Generate Text with Citations".)
     """
@@ -182,8 +185,9 @@ class CitedGenerator(ChatGenerator):
 class StructuredGenerator(ChatGenerator):
     """A chat model answers in JSON: claims, and the numbers of the sentences that say each.
 
-    With `constrain`, the server is given the schema, so that it can write nothing else; one that refuses to be given it
-    needs `constrain: false`.  A reply that cannot be read is asked for once more, and then taken as free text.
+    With `constrain`, the server is given the schema, so that it can write nothing else; one that refuses to
+    be given it needs `constrain: false`.  A reply that cannot be read is asked for once more, and then taken
+    as free text.
     """
 
     instruction: str = STRUCTURED
@@ -231,7 +235,9 @@ _SCHEMA = {
 
 
 def read_claims(reply: str) -> list[Marked] | None:
-    """The sentences of a JSON answer and their marks; those that are whole, if it was cut short.  None if it is no such thing."""
+    """The sentences of a JSON answer and their marks; those that are whole, if it was cut short.  None if it
+    is no such thing.
+    """
     found = next(objects(reply, ["claims"]), None)
     if found is not None and isinstance(found["claims"], list):
         pairs = [
@@ -251,6 +257,8 @@ def read_claims(reply: str) -> list[Marked] | None:
 
 
 def _sentences_of(text: str, sources: object) -> list[Marked]:
-    """A claim may be several sentences, and have marks of its own; its sources are those of each that has none."""
+    """A claim may be several sentences, and have marks of its own; its sources are those of each that has
+    none.
+    """
     marks = tuple(dict.fromkeys(int(n) for n in re.findall(r"\d{1,4}", str(sources or ""))))
     return [Marked(s.before or " ", s.text, s.marks or marks) for s in parse(text)]

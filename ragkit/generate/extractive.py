@@ -35,8 +35,8 @@ class Sentence:
 class _View:
     """What one thing that is asked says of each sentence of the pool.
 
-    `scores` is how near it is; `overlap` has a row a sentence and a column a word of what is asked: what the word weighs,
-    where the sentence has it.
+    `scores` is how near it is; `overlap` has a row a sentence and a column a word of what is asked: what the
+    word weighs, where the sentence has it.
     """
 
     scores: Vector
@@ -52,11 +52,11 @@ class _View:
 class ExtractiveGenerator(Generator):
     """The sentences that answer, word for word, each under the name of its paper; needs no chat model.
 
-    A sentence is scored by its nearness to the question (by `embed`, if given), by the question's words that it has,
-    the rare ones most, by how well its passage was ranked, and by whether it has the kind of thing asked for.  A question
-    that asks for several things gets the best sentence for each; one that asks for one, the best of all.  Then, up to
-    `most`, comes whichever adds most of what the question asks and is not said yet, while it scores at least `share` of
-    the best.
+    A sentence is scored by its nearness to the question (by `embed`, if given), by the question's words that
+    it has, the rare ones most, by how well its passage was ranked, and by whether it has the kind of thing
+    asked for.  A question that asks for several things gets the best sentence for each; one that asks for
+    one, the best of all.  Then, up to `most`, comes whichever adds most of what the question asks and is not
+    said yet, while it scores at least `share` of the best.
     """
 
     embed: Embeddings | None = None
@@ -157,8 +157,8 @@ def _sentences_of(passages: Sequence[Document]) -> list[Sentence]:
 
 
 def _overlap(question: str, pool: Sequence[Sentence]) -> Vector:
-    """A row a sentence, a column a content word of the question: the word's weight (rare ones weigh most; all weigh 1
-    together) where the sentence has it, half of it where only the title has.
+    """A row a sentence, a column a content word of the question: the word's weight (rare ones weigh most; all
+    weigh 1 together) where the sentence has it, half of it where only the title has.
     """
     wanted = sorted(set(stems(question)))
     own = [set(stems(s.text)) for s in pool]
@@ -182,7 +182,9 @@ def _rank(pool: Sequence[Sentence]) -> Vector:
 
 
 _NAMED, _RANKED = 0.3, 0.3
-"""What a sentence gains, at most, whose passage mentions all names of the question, and whose passage ranks first."""
+"""What a sentence gains, at most, whose passage mentions all names of the question, and whose passage ranks
+first.
+"""
 
 
 def _known(asked: Sequence[ParsedQuestion], passages: Sequence[Document]) -> list[ParsedQuestion]:
@@ -202,8 +204,9 @@ def _named(asked: ParsedQuestion, pool: Sequence[Sentence]) -> Vector:
 
 
 def _kind_bonus(asked: ParsedQuestion, pool: Sequence[Sentence]) -> Vector:
-    """A little more for a sentence with a number where one is asked for, with a name that the question lacks where one is,
-    with what the letters stand for, that says what a thing is, or with the thing that `which` and `what` ask for.
+    """A little more for a sentence with a number where one is asked for, with a name that the question lacks
+    where one is, with what the letters stand for, that says what a thing is, or with the thing that `which`
+    and `what` ask for.
     """
 
     def bonus(sentence: Sentence) -> float:

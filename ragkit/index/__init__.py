@@ -1,12 +1,12 @@
 """What an index is: a search structure derived from the corpus, which can be deleted and made again.
 
-An `Index` is a declaration, what a pipeline file says of it; it holds nothing that is open.  Each of its states is a
-*generation*: a `Builder` makes a new one from the last, seals it, and the corpus publishes those of all indexes at once.  A
-`Searcher` is a generation that is open, and a `Snapshot` the searchers that one question uses.  So readers see the old state or
-the new one, and no process opens what another one writes.
+An `Index` is a declaration, what a pipeline file says of it; it holds nothing that is open.  Each of its
+states is a *generation*: a `Builder` makes a new one from the last, seals it, and the corpus publishes those
+of all indexes at once.  A `Searcher` is a generation that is open, and a `Snapshot` the searchers that one
+question uses.  So readers see the old state or the new one, and no process opens what another one writes.
 
-Indexes hold keys (`ragkit.document.Key`) of passages by the passages' ids, and nothing that the corpus does not: what is found
-is read from the corpus.
+Indexes hold keys (`ragkit.document.Key`) of passages by the passages' ids, and nothing that the corpus does
+not: what is found is read from the corpus.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class Hit(NamedTuple):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a generation of an index is: *root* is the index's folder beside the corpus, named like the index in the ledger."""
+    """Where a generation of an index is: *root* is the index's folder beside the corpus, named like the index
+    in the ledger.
+    """
 
     root: Path
     generation: int
@@ -58,7 +60,8 @@ class Searcher(ABC):
     def search(self, query: str, k: int, among: frozenset[str] | None = None) -> list[Hit]:
         """The best *k* passages, each by its best key, best first; of those *among* if given.
 
-        Others than those *among* may be found, as the caller judges again; none of them may be left out for one that is not.
+        Others than those *among* may be found, as the caller judges again; none of them may be left out for
+        one that is not.
         """
 
     @abstractmethod
@@ -106,7 +109,9 @@ class Index(ABC):
 
     @abstractmethod
     def build(self, last: Place | None, place: Place) -> Builder:
-        """Begin the generation at *place*: it holds what the *last* one does, or nothing.  What is left there is deleted."""
+        """Begin the generation at *place*: it holds what the *last* one does, or nothing.  What is left there
+        is deleted.
+        """
 
     @abstractmethod
     def is_sound(self, place: Place) -> bool:
@@ -160,7 +165,8 @@ def best_passages(
     passage_of: Callable[[T], str],
     among: Collection[str] | None = None,
 ) -> list[T]:
-    """The best *k* passages *among* those given, each by its best key, of a search that finds the best so many keys of all.
+    """The best *k* passages *among* those given, each by its best key, of a search that finds the best so
+    many keys of all.
 
     It is asked for more until there are enough.
     """

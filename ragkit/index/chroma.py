@@ -24,7 +24,9 @@ _PAGE = 10_000  # keys that are listed at once
 @component("chroma")
 @dataclass(frozen=True)
 class ChromaIndex(FolderIndex, VectorIndex):
-    """Chroma in this process, in a folder beside the corpus; nearest by cosine, from 0 (unrelated) to 1 (the same)."""
+    """Chroma in this process, in a folder beside the corpus; nearest by cosine, from 0 (unrelated) to 1 (the
+    same).
+    """
 
     changing: ClassVar[Mapping[str, tuple[str, ...]]] = {"chroma.sqlite3": ("acquire_write",)}
 
@@ -39,7 +41,9 @@ class ChromaIndex(FolderIndex, VectorIndex):
         return searcher
 
     def files(self, place: Place) -> list[Path]:
-        """See `FolderIndex`; the graph of a collection of less than some thousand vectors is made anew whenever it is opened."""
+        """See `FolderIndex`; the graph of a collection of less than some thousand vectors is made anew
+        whenever it is opened.
+        """
         return [
             path
             for path in super().files(place)
@@ -48,7 +52,9 @@ class ChromaIndex(FolderIndex, VectorIndex):
 
 
 class _Collection:
-    """Chroma's collection in a folder.  A key is called like its passage, with its number unless that is 0."""
+    """Chroma's collection in a folder.  A key is called like its passage, with its number unless that is
+    0.
+    """
 
     def __init__(self, place: Place) -> None:
         import chromadb
@@ -112,7 +118,9 @@ class _Searcher(Searcher):
         return [_hit(name, score) for name, score in zip(found["ids"][0], scores, strict=True)]
 
     def _compared(self, query: Vectors, passages: Sequence[str]) -> list[Hit]:
-        """Each key of few passages, nearest first: a search through the graph of all might not come upon them."""
+        """Each key of few passages, nearest first: a search through the graph of all might not come upon
+        them.
+        """
         scored: list[Hit] = []
         for at in range(0, len(passages), self.collection.most):
             some = {"passage": {"$in": passages[at : at + self.collection.most]}}

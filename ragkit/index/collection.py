@@ -1,9 +1,10 @@
 """Indexes on servers: the interface that an adapter fills in.  The package has no such adapter yet.
 
-A server has one collection for each index, and no folder a generation.  Instead each row carries two numbers: the generation that
-`added` it, and the one that `removed` it, if one has.  A reader at generation g sees the rows with `added <= g < removed`.  A
-writer adds and removes with the number of the generation that it builds, which nobody reads before the corpus publishes it; so one
-number in the corpus switches all indexes at once, and what a killed writer left is seen by nobody.
+A server has one collection for each index, and no folder a generation.  Instead each row carries two numbers:
+the generation that `added` it, and the one that `removed` it, if one has.  A reader at generation g sees the
+rows with `added <= g < removed`.  A writer adds and removes with the number of the generation that it builds,
+which nobody reads before the corpus publishes it; so one number in the corpus switches all indexes at once,
+and what a killed writer left is seen by nobody.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from ragkit.models.embeddings import Vectors
 
 
 class Rows(ABC):
-    """The collection of one index, as `CollectionIndex` needs it.  What it holds *at* a generation: the rows seen by a reader there."""
+    """The collection of one index, as `CollectionIndex` needs it.  What it holds *at* a generation: the rows
+    seen by a reader there.
+    """
 
     @abstractmethod
     def add(self, keys: Sequence[Key], vectors: Vectors | None, generation: int) -> None:
@@ -26,11 +29,15 @@ class Rows(ABC):
 
     @abstractmethod
     def remove(self, passages: Collection[str] | None, generation: int) -> int:
-        """Note that *generation* removes the rows of these passages (of all, if None) that no other has; return how many those are."""
+        """Note that *generation* removes the rows of these passages (of all, if None) that no other has;
+        return how many those are.
+        """
 
     @abstractmethod
     def undo(self, generation: int) -> None:
-        """Delete the rows that a generation after this one added, and the notes of such ones that they removed rows."""
+        """Delete the rows that a generation after this one added, and the notes of such ones that they
+        removed rows.
+        """
 
     @abstractmethod
     def drop(self, generation: int) -> None:
@@ -70,7 +77,9 @@ class CollectionIndex(Index):
         return _Builder(self.rows(place.root.name), last, place)
 
     def is_sound(self, place: Place) -> bool:
-        """A server sees to its own files; whether rows are lost, `ragkit doctor` finds out by comparing them with the ledger."""
+        """A server sees to its own files; whether rows are lost, `ragkit doctor` finds out by comparing them
+        with the ledger.
+        """
         return True
 
     def sweep(self, root: Path, keep: Collection[int]) -> None:

@@ -1,4 +1,6 @@
-"""LangChain's vector stores as indexes: they embed by themselves, keep what they are given as they like, and know no generations."""
+"""LangChain's vector stores as indexes: they embed by themselves, keep what they are given as they like, and
+know no generations.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def remove(store: VectorStore, keys: Iterable[tuple[str, int]]) -> None:
 
 
 def holds(store: VectorStore, passage: str, text: str) -> bool:
-    """Does *store* hold this passage?  One that cannot be asked by id is searched for the passage's *text*: does it find anything?"""
+    """Does *store* hold this passage?  One that cannot be asked by id is searched for the passage's *text*:
+    does it find anything?
+    """
     try:
         return bool(store.get_by_ids([passage]))
     except NotImplementedError:

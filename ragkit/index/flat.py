@@ -1,8 +1,9 @@
 """Vectors in flat files, mapped into memory.
 
-A generation is a few *segments*, each three files that are written once: `{segment}.f32` (a vector a row), `{segment}.u64` (its
-signs) and `{segment}.keys` (whose it is).  What is removed from a segment is named by a fourth, `{segment}.{generation}.gone`, a
-byte a row, so that the others can be shared with the generations before.
+A generation is a few *segments*, each three files that are written once: `{segment}.f32` (a vector a row),
+`{segment}.u64` (its signs) and `{segment}.keys` (whose it is).  What is removed from a segment is named by a
+fourth, `{segment}.{generation}.gone`, a byte a row, so that the others can be shared with the generations
+before.
 """
 
 from __future__ import annotations
@@ -32,20 +33,22 @@ Mask = NDArray[np.bool_]
 
 _LIKELY = 2_000  # vectors that are compared after their signs
 _BLOCK = 32_768  # rows that are worked on together
-_SEGMENTS = 16  # of more, the smallest half become one: a search takes a call a segment, and a row is rewritten seldom
+# The most segments; of more, the smallest half become one: a search takes a call a segment, and a row is rewritten seldom.
+_SEGMENTS = 16
 _GONE = 0.25  # share of a segment's rows from which it is written anew: what a search compares for nothing
-_KEY = np.dtype(
-    [("high", "<u8"), ("low", "<u8"), ("n", "<u4")]
-)  # a UUID's two halves, and the number of the key
+# The two halves of a UUID, and the number of the key.
+_KEY = np.dtype([("high", "<u8"), ("low", "<u8"), ("n", "<u4")])
 
 
 @component("flat")
 @dataclass(frozen=True)
 class FlatIndex(FolderIndex, VectorIndex):
-    """Every vector in files that are mapped into memory; the nearest by cosine, from 0 (unrelated) to 1 (the same).
+    """Every vector in files that are mapped into memory; the nearest by cosine, from 0 (unrelated) to 1 (the
+    same).
 
-    All vectors are compared, which is exact and, up to some hundred thousand, quicker than a graph.  Where there are more than
-    `compared`, their signs are compared first, a bit a dimension, and the vectors of the best ones then.
+    All vectors are compared, which is exact and, up to some hundred thousand, quicker than a graph.  Where
+    there are more than `compared`, their signs are compared first, a bit a dimension, and the vectors of the
+    best ones then.
     """
 
     embed: Embeddings
@@ -85,7 +88,8 @@ class _Segment:
     def of(self, passages: Integers64) -> Mask:
         """Which rows are of these passages, by the first halves of their ids.
 
-        Two of a million passages share that with a chance of one in 10^7; then one more is found, which the caller tells apart.
+        Two of a million passages share that with a chance of one in 10^7; then one more is found, which the
+        caller tells apart.
         """
         return np.isin(self.keys["high"], passages, kind="sort")
 
@@ -176,7 +180,9 @@ class _Searcher(Searcher):
         return best_passages(best, k, lambda hit: hit.passage) if self.several else best(k)
 
     def _rows_of(self, among: frozenset[str]) -> Integers:
-        """The rows of these passages; the last set asked for is remembered, as a filter is asked with again and again."""
+        """The rows of these passages; the last set asked for is remembered, as a filter is asked with again
+        and again.
+        """
         known = self.asked
         if known[0] is not among:
             wanted = _first_halves(among)

@@ -1,8 +1,8 @@
 """Indexes in files: each generation is a sealed folder beside the corpus.
 
-A new generation shares with the last one all files that never change once they are written, as hard links, so what it costs to
-write is what is new.  A seal notes the size, time and digest of each file, so that one that was touched since is noticed before
-it is opened.
+A new generation shares with the last one all files that never change once they are written, as hard links, so
+what it costs to write is what is new.  A seal notes the size, time and digest of each file, so that one that
+was touched since is noticed before it is opened.
 """
 
 from __future__ import annotations
@@ -28,14 +28,20 @@ _NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS
 
 
 class FolderIndex(Index):
-    """An index whose generations are folders: `write` fills one, and files that are in it stay as they are or are replaced whole."""
+    """An index whose generations are folders: `write` fills one, and files that are in it stay as they are or
+    are replaced whole.
+    """
 
     changing: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """The SQLite files that merely opening the index changes, and the tables in them that it does.  With one of these, nothing is linked."""
+    """The SQLite files that merely opening the index changes, and the tables in them that it does.  With one
+    of these, nothing is linked.
+    """
 
     @abstractmethod
     def write(self, place: Place) -> Builder:
-        """A builder of the generation in the folder at *place*, which holds what the last one does, or nothing."""
+        """A builder of the generation in the folder at *place*, which holds what the last one does, or
+        nothing.
+        """
 
     def build(self, last: Place | None, place: Place) -> Builder:
         shutil.rmtree(place.folder, ignore_errors=True)  # of a process that was killed
@@ -68,7 +74,9 @@ class FolderIndex(Index):
         return True
 
     def seal(self, last: Place | None, place: Place) -> None:
-        """Note what the files at *place* hold; of those that it shares with the *last* generation that is known."""
+        """Note what the files at *place* hold; of those that it shares with the *last* generation that is
+        known.
+        """
         known = _sealed(last) if last else {}
         seal: dict[str, list[Any]] = {}
         for path in self.files(place):

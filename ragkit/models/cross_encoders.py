@@ -25,14 +25,14 @@ _CONVERSION = "cross-encoder 1"  # changed when the way models are converted cha
 def logits(
     directory: Path, pairs: Sequence[tuple[str, str]], backend: Backend, precision: Precision, batch_size: int
 ) -> Logits:
-    """A row for each of *pairs* (of which there is at least one), a column for each label of the model in *directory*.
+    """A row for each of *pairs* (of which there is at least one), a column for each label of the model in
+    *directory*.
 
     Raises `ModelError` for a model without a trained head.
     """
     judge = _cross_encoder(directory, backend, precision)
-    order = sorted(
-        range(len(pairs)), key=lambda i: sum(map(len, pairs[i]))
-    )  # texts of a length share a batch: little padding
+    # Texts of one length share a batch, which needs little padding.
+    order = sorted(range(len(pairs)), key=lambda i: sum(map(len, pairs[i])))
     rows: dict[int, Logits] = {}
     for at in range(0, len(order), batch_size):
         batch = order[at : at + batch_size]

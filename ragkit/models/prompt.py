@@ -1,7 +1,9 @@
-"""Prompts: instructions with checked placeholders, texts behind a fence that nothing in them can close; and what models reply.
+"""Prompts: instructions with checked placeholders, texts behind a fence that nothing in them can close; and
+what models reply.
 
-An instruction is text with placeholders such as `{fence}`.  The texts that it speaks of are data: each stands between tags
-with a random ending, which the instruction names, so that what is written in a paper cannot pass for the instruction.
+An instruction is text with placeholders such as `{fence}`.  The texts that it speaks of are data: each stands
+between tags with a random ending, which the instruction names, so that what is written in a paper cannot pass
+for the instruction.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ def check(
     placeholders: Collection[str] = ("fence",),
     optional: Collection[str] = (),
 ) -> str:
-    """*instruction*, which is the component's argument *name*, has all *placeholders* and may have the *optional* ones.
+    """*instruction*, which is the component's argument *name*, has all *placeholders* and may have the
+    *optional* ones.
 
     Raises `ValueError` if it lacks one or has another.
     """
@@ -39,9 +42,11 @@ def check(
 
 
 def fenced(instruction: str, texts: Mapping[str, str], **values: str) -> Prompt:
-    """*instruction* with *values* in its placeholders, and each of *texts* between tags that nothing in it can close.
+    """*instruction* with *values* in its placeholders, and each of *texts* between tags that nothing in it
+    can close.
 
-    A server makes turns of a conversation of what models mark them with, also where a text has it: that is taken apart.
+    A server makes turns of a conversation of what models mark them with, also where a text has it: that is
+    taken apart.
     """
     fence = secrets.token_hex(8)
     for placeholder, value in {"fence": fence, **values}.items():
@@ -67,7 +72,9 @@ def again(prompt: Prompt) -> Prompt:
 
 
 def said(reply: BaseMessage | None) -> str:
-    """What a model says, without what it thought before, if it thinks aloud, and without tags of a fence that it repeats."""
+    """What a model says, without what it thought before, if it thinks aloud, and without tags of a fence that
+    it repeats.
+    """
     text = "" if reply is None else _FENCE.sub("", str(reply.text))
     return re.sub(
         r"<think>.*?(?:</think>|\Z)|\A.*</think>", "", text, flags=re.DOTALL | re.IGNORECASE
@@ -88,7 +95,9 @@ def usage(*replies: BaseMessage | None) -> dict[str, int]:
 
 
 def objects(text: str, keys: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """The JSON objects in *text* that have one of *keys*, in order; what is inside one of them is not looked at."""
+    """The JSON objects in *text* that have one of *keys*, in order; what is inside one of them is not looked
+    at.
+    """
     wanted, decoder, at = set(keys), json.JSONDecoder(strict=False), 0
     while (start := text.find("{", at)) >= 0:
         at = start + 1

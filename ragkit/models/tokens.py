@@ -1,8 +1,8 @@
 """How many tokens a text has for a chat model, counted without the network.
 
-OpenAI's models are counted exactly, with the tables of the package bpe-openai (byte for byte those that tiktoken downloads);
-any other model with its `tokenizer.json`, if that is on this machine.  Otherwise four bytes of UTF-8 count as one token, and a
-warning says so once.
+OpenAI's models are counted exactly, with the tables of the package bpe-openai (byte for byte those that
+tiktoken downloads); any other model with its `tokenizer.json`, if that is on this machine.  Otherwise four
+bytes of UTF-8 count as one token, and a warning says so once.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _AT_ONCE = 50_000  # characters, so that no piece can reach bpe-openai's limit o
 
 @functools.cache
 def counter(model: str) -> Counter:
-    """What counts a text's tokens as *model* does: the name of a model of OpenAI's, of an encoding (`o200k_base`), of a
-    model in the Hugging Face cache, or a directory with a `tokenizer.json`.
+    """What counts a text's tokens as *model* does: the name of a model of OpenAI's, of an encoding
+    (`o200k_base`), of a model in the Hugging Face cache, or a directory with a `tokenizer.json`.
 
-    Special tokens (`<|endoftext|>`) count as the text that they are.  A text of more than 50,000 characters is counted
-    in pieces, which can make a token or two more.
+    Special tokens (`<|endoftext|>`) count as the text that they are.  A text of more than 50,000 characters
+    is counted in pieces, which can make a token or two more.
     """
     encoding = _encoding_of(model)
     found = _bundled(encoding) if encoding else _own(model)
@@ -67,7 +67,9 @@ def _bundled(encoding: str) -> Counter | None:
 
 
 def _own(model: str) -> Counter | None:
-    """The tokenizer that comes with a model, if it is in the directory *model* or in the Hugging Face cache."""
+    """The tokenizer that comes with a model, if it is in the directory *model* or in the Hugging Face
+    cache.
+    """
     directory = Path(model).expanduser()
     if not (directory / "tokenizer.json").is_file():
         from huggingface_hub import try_to_load_from_cache

@@ -18,7 +18,8 @@ from ragkit.errors import UsageError
 class PaperSource(BaseLoader, ABC):
     """A source of papers: units such as files, pages or records, each with a URI.
 
-    A unit is read again only if its digest has changed, and one that cannot be read (`LoadError`) fails alone.
+    A unit is read again only if its digest has changed, and one that cannot be read (`LoadError`) fails
+    alone.
     """
 
     @abstractmethod
@@ -34,16 +35,21 @@ class PaperSource(BaseLoader, ABC):
 
     @abstractmethod
     def read(self, uri: str) -> Iterator[list[Document]]:
-        """The papers of a unit, in batches, in order.  Raises `LoadError` with the reason if it cannot be read."""
+        """The papers of a unit, in batches, in order.  Raises `LoadError` with the reason if it cannot be
+        read.
+        """
 
     @contextmanager
     def reading(self) -> Iterator[Callable[[str], Iterator[list[Document]]]]:
-        """`read`, for many units; a process or connection that reading needs is open while this context is."""
+        """`read`, for many units; a process or connection that reading needs is open while this context
+        is.
+        """
         yield self.read
 
     @abstractmethod
     def gone(self, uris: Iterable[str], paths: Sequence[str | Path] = ()) -> list[str]:
-        """Those of *uris*, which were read before, that no longer exist; only those in *paths*, if there are any.
+        """Those of *uris*, which were read before, that no longer exist; only those in *paths*, if there are
+        any.
 
         It is asked after `find`.
         """
@@ -90,7 +96,9 @@ class LoadedSource(PaperSource):
         yield self._documents[uri]
 
     def gone(self, uris: Iterable[str], paths: Sequence[str | Path] = ()) -> list[str]:
-        """What the loader no longer returns, except files that exist, which another configuration has read."""
+        """What the loader no longer returns, except files that exist, which another configuration has
+        read.
+        """
         return [uri for uri in uris if uri not in self._documents and not Path(uri).exists()]
 
     @property

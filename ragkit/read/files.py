@@ -38,10 +38,10 @@ _COMPANIONS = 500  # files that one paper includes; theses have some dozens
 class Files(PaperSource):
     """Files and the folders they are in, each read by the first of `formats` that recognises its content.
 
-    Without `formats`, all that are registered are asked in order of their priority, those of installed plug-ins included.
-    Hidden files and folders are skipped.  `paths` are read by every ingest, before those named in the call.  An
-    ingest reads in a process of its own: a file from which no paper comes for `seconds_a_file`, or which takes more than
-    `megabytes_a_file` of memory, fails.
+    Without `formats`, all that are registered are asked in order of their priority, those of installed
+    plug-ins included.  Hidden files and folders are skipped.  `paths` are read by every ingest, before those
+    named in the call.  An ingest reads in a process of its own: a file from which no paper comes for
+    `seconds_a_file`, or which takes more than `megabytes_a_file` of memory, fails.
     """
 
     paths: Sequence[str] = ()
@@ -62,7 +62,9 @@ class Files(PaperSource):
         return [str(path) for path in self.under([*self.paths, *paths])]
 
     def under(self, paths: Sequence[str | Path]) -> list[Path]:
-        """Every file in *paths*, absolute, each once, in order.  Raises `UsageError` for a path that is not there."""
+        """Every file in *paths*, absolute, each once, in order.  Raises `UsageError` for a path that is not
+        there.
+        """
         found: dict[Path, None] = {}
         for path in map(Path, paths):
             if path.is_dir():
@@ -135,7 +137,9 @@ class Files(PaperSource):
         return next((f for f in self.ordered_formats if f.recognises(path.name, content[:HEAD])), None)
 
     def _companions(self, path: Path, content: bytes) -> dict[str, bytes]:
-        """The files that a paper's file includes, directly or not, by their names; only existing ones under its own folder."""
+        """The files that a paper's file includes, directly or not, by their names; only existing ones under
+        its own folder.
+        """
         form = self._format(path, content) if path.suffix.lower() in _PROJECTS else None
         if not isinstance(form, ProjectFormat):
             return {}
@@ -183,7 +187,9 @@ class Files(PaperSource):
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """The files under *folder*; a folder that cannot be opened is listed as a file, which then fails when it is read."""
+    """The files under *folder*; a folder that cannot be opened is listed as a file, which then fails when it
+    is read.
+    """
     unopened: list[Path] = []
     for directory, folders, names in os.walk(
         folder.resolve(), onerror=lambda error: unopened.append(Path(error.filename))

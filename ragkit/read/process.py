@@ -1,7 +1,7 @@
 """Reads files in a separate process, so that a file that cannot be read fails alone.
 
-A file that crashes the process, takes too long or takes too much memory fails with one sentence, and the next file gets a new
-process.  Papers come back as JSON while the rest of the file is still being read.
+A file that crashes the process, takes too long or takes too much memory fails with one sentence, and the next
+file gets a new process.  Papers come back as JSON while the rest of the file is still being read.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ _MUCH = 1_000_000  # characters, that are sent together
 class Reader:
     """Reads the files of a `Files` loader one after another; a context manager, which ends its process.
 
-    *files* sets the limits: the time without a new paper (`seconds_a_file`) and the memory (`megabytes_a_file`).
+    *files* sets the limits: the time without a new paper (`seconds_a_file`) and the memory
+    (`megabytes_a_file`).
     """
 
     def __init__(self, files: Files) -> None:
@@ -79,7 +80,9 @@ class Reader:
 
     @cached_property
     def _pickled(self) -> bytes | None:
-        """The loader, for the other process; None, with a warning, if only this process knows one of its formats."""
+        """The loader, for the other process; None, with a warning, if only this process knows one of its
+        formats.
+        """
         formats = self.files.ordered_formats  # a plug-in may be registered in this process only
         here = [type(part) for part in (self.files, *formats) if type(part).__module__ == "__main__"]
         try:

@@ -24,7 +24,9 @@ def scaled(values: Sequence[float]) -> NDArray[np.float64]:
 
 
 def blended(own: Sequence[float], first: Sequence[float], blend: float) -> list[float]:
-    """A model's scores with *blend* of the first stage's in them, both scaled to 0..1; without any, the model's as they are."""
+    """A model's scores with *blend* of the first stage's in them, both scaled to 0..1; without any, the
+    model's as they are.
+    """
     if not blend:
         return [float(score) for score in own]
     return [float(score) for score in (1 - blend) * scaled(own) + blend * scaled(first)]

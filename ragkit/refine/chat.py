@@ -1,7 +1,7 @@
 """Passages put into a better order by a chat model that reads them.
 
-`llm_pointwise` asks of each passage how relevant it is, `llm_pairwise` which of two is more relevant, `llm_listwise` for
-the order of many.
+`llm_pointwise` asks of each passage how relevant it is, `llm_pairwise` which of two is more relevant,
+`llm_listwise` for the order of many.
 """
 
 from __future__ import annotations
@@ -64,11 +64,12 @@ class _Spare:
 class ChatReranker(BaseDocumentCompressor, ABC):
     """Asks a chat model about passages, and keeps the best `top_k`, best first.
 
-    `blend` is the weight, beside the model's view, of the score that a passage came with, scaled to 0..1 over them all.
-    The model sees the first `max_words` words of a passage, its title and headings among them.  No more than `max_calls`
-    calls are made: passages that they do not reach come after the others, in the order that they had.  A reply that
-    cannot be read is asked for once more if calls are left; a passage about which none can be read keeps the place that
-    it had.  Instructions have the placeholder `{fence}`: the random ending of the tags that texts stand between.
+    `blend` is the weight, beside the model's view, of the score that a passage came with, scaled to 0..1 over
+    them all.  The model sees the first `max_words` words of a passage, its title and headings among them.  No
+    more than `max_calls` calls are made: passages that they do not reach come after the others, in the order
+    that they had.  A reply that cannot be read is asked for once more if calls are left; a passage about
+    which none can be read keeps the place that it had.  Instructions have the placeholder `{fence}`: the
+    random ending of the tags that texts stand between.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -137,10 +138,10 @@ class ChatReranker(BaseDocumentCompressor, ABC):
 class PointwiseChatReranker(ChatReranker):
     """A chat model says of each passage by itself how relevant it is.
 
-    Where `likelihood` is true and the server sends the log-probabilities of tokens, that is the probability of Yes
-    against No (a first call finds out whether it does); else a number from 0 to 10 is asked for.  A server that refuses
-    to be asked for log-probabilities needs `likelihood: false`.  `at_once` calls are made at a time.
-    (Method: "Holistic Evaluation of Language Models", for information retrieval.)
+    Where `likelihood` is true and the server sends the log-probabilities of tokens, that is the probability
+    of Yes against No (a first call finds out whether it does); else a number from 0 to 10 is asked for.  A
+    server that refuses to be asked for log-probabilities needs `likelihood: false`.  `at_once` calls are made
+    at a time.  (Method: "Holistic Evaluation of Language Models", for information retrieval.)
     """
 
     likelihood: bool = True
@@ -177,9 +178,10 @@ class PointwiseChatReranker(ChatReranker):
 class PairwiseChatReranker(ChatReranker):
     """A chat model says of neighbours which is more relevant, and the better one moves up.
 
-    Each pair is shown in both orders, and only one that is better in both moves.  A pass goes from the last passage to
-    the first, so that `passes` passes put so many places in order.  `max_calls` decides how many passages take part.
-    (Method: "Large Language Models are Effective Text Rankers with Pairwise Ranking Prompting".)
+    Each pair is shown in both orders, and only one that is better in both moves.  A pass goes from the last
+    passage to the first, so that `passes` passes put so many places in order.  `max_calls` decides how many
+    passages take part.  (Method: "Large Language Models are Effective Text Rankers with Pairwise Ranking
+    Prompting".)
     """
 
     max_calls: PositiveInt = 100
@@ -217,7 +219,8 @@ class PairwiseChatReranker(ChatReranker):
 
 @component("llm_listwise")
 class ListwiseChatReranker(ChatReranker):
-    """A chat model puts `window` passages at a time in order, from the last window to the first, which overlap by `window - step`.
+    """A chat model puts `window` passages at a time in order, from the last window to the first, which
+    overlap by `window - step`.
 
     (Method: "Is ChatGPT Good at Search? Investigating Large Language Models as Re-Ranking Agents".)
     """
@@ -282,7 +285,9 @@ def _by_order(order: Sequence[int]) -> list[float]:
 
 
 def read_likelihood(reply: BaseMessage) -> float | None:
-    """The probability of Yes against No where the first word of *reply* stands; of one that is not listed, that of the least likely listed."""
+    """The probability of Yes against No where the first word of *reply* stands; of one that is not listed,
+    that of the least likely listed.
+    """
     told: Mapping[str, Any] = reply.response_metadata.get("logprobs") or {}
     for token in told.get("content") or []:
         if not _letters(token["token"]):
@@ -308,7 +313,9 @@ _GRADE = r"(?P<value>10(?:\.0+)?|\d(?:\.\d+)?)(?:\s*(?:/|out of)\s*10)?"
 
 
 def read_grade(reply: BaseMessage) -> float | None:
-    """The number from 0 to 10 that *reply* is, or gives as the score, as 0 to 1; None if there is none, or several."""
+    """The number from 0 to 10 that *reply* is, or gives as the score, as 0 to 1; None if there is none, or
+    several.
+    """
     text = said(reply)
     ends = r"(?![\w/]|[-–.]\d|\s*(?:/|or\b|out of))"
     label = r"\b(?:score|grade|rating|relevance)\b[\"'*\s]{0,4}(?:is\b|[:=])[\"'*\s]{0,4}"
@@ -319,7 +326,9 @@ def read_grade(reply: BaseMessage) -> float | None:
 
 
 def read_choice(reply: BaseMessage) -> Literal["A", "B"] | None:
-    """The passage that *reply* prefers: its first line, else the one said to be better, else the only one named; None if that is unclear."""
+    """The passage that *reply* prefers: its first line, else the one said to be better, else the only one
+    named; None if that is unclear.
+    """
     text = said(reply)
     first = re.fullmatch(r"\W*(?:passage\W*)?([AB])\W*", (text.splitlines() or [""])[0], re.IGNORECASE)
     better = re.findall(
@@ -335,13 +344,14 @@ def read_choice(reply: BaseMessage) -> Literal["A", "B"] | None:
 
 
 def read_order(reply: BaseMessage, count: int) -> list[int] | None:
-    """The places (from 0) of all *count* passages in the order that *reply* gives: those that it names, then the rest; None if it names none.
+    """The places (from 0) of all *count* passages in the order that *reply* gives: those that it names, then
+    the rest; None if it names none.
 
-    An order is `[2] > [1]`, else a list `[2, 1]`, else numbers and nothing else, else the passages as they are mentioned.
+    An order is `[2] > [1]`, else a list `[2, 1]`, else numbers and nothing else, else the passages as they
+    are mentioned.
     """
-    text = re.sub(
-        r"^\s*\d+[.)][ \t]+(?=\S)", "", said(reply), flags=re.MULTILINE
-    )  # the numbers of a list's lines
+    # The numbers of a list's lines are no passage numbers.
+    text = re.sub(r"^\s*\d+[.)][ \t]+(?=\S)", "", said(reply), flags=re.MULTILINE)
     orders = re.findall(r"\[?\d+\]?(?:\s*[>=≻]+\s*\[?\d+\]?)+", text) or re.findall(
         r"\[\s*\d+(?:\s*,\s*\d+)+\s*\]", text
     )

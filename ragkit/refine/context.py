@@ -42,8 +42,8 @@ Share = Annotated[float, Field(gt=0, le=1)]
 class Top(BaseDocumentCompressor):
     """The best `k`.
 
-    If none of these mentions something that the question names, such as `GPT-4`, a passage further down that does takes the
-    place of the last one that is not needed for a name itself.
+    If none of these mentions something that the question names, such as `GPT-4`, a passage further down that
+    does takes the place of the last one that is not needed for a name itself.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -84,11 +84,11 @@ def _is_spare(i: int, mentioned: Sequence[set[str]]) -> bool:
 
 @component("token_budget")
 class TokenBudget(BaseDocumentCompressor):
-    """The best passages that fit into `max_tokens` of `model` together, as a chat model is shown them: numbered, under
-    their titles.
+    """The best passages that fit into `max_tokens` of `model` together, as a chat model is shown them:
+    numbered, under their titles.
 
-    A passage that does not fit is cut behind the last sentence that does; one whose first sentence does not fit is left
-    out, and a shorter one after it may still fit.  `model`: see `ragkit.models.tokens`.
+    A passage that does not fit is cut behind the last sentence that does; one whose first sentence does not
+    fit is left out, and a shorter one after it may still fit.  `model`: see `ragkit.models.tokens`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -106,9 +106,8 @@ class TokenBudget(BaseDocumentCompressor):
             if fitting := _fitting(document, room, count):
                 kept.append(fitting)
                 room -= _cost(fitting, count)
-        while (
-            count(numbered(kept).text()) > self.max_tokens
-        ):  # tokenizers may count a whole otherwise than its parts
+        # Tokenizers may count a whole otherwise than its parts.
+        while count(numbered(kept).text()) > self.max_tokens:
             kept.pop()
         return kept
 
@@ -135,7 +134,8 @@ def _fitting(document: Document, room: int, count: Counter) -> Document | None:
 
 @component("reorder")
 class Reordered(BaseDocumentCompressor):
-    """The best first, the second best last, and so on inwards, the weakest in the middle, where chat models read worst.
+    """The best first, the second best last, and so on inwards, the weakest in the middle, where chat models
+    read worst.
 
     Liu et al., "Lost in the Middle: How Language Models Use Long Contexts", 2024.
     """
@@ -152,9 +152,10 @@ class Reordered(BaseDocumentCompressor):
 class MatchingSentences(BaseDocumentCompressor):
     """Of each passage the sentences that match the question; those that stand together stay one passage.
 
-    A sentence is scored by the question's content words that it has, the rare ones most, and by its cosine to the
-    question, if `embed` is given.  It is kept if it scores at least `share` of the best of its passage and is among the
-    `most` best there.  A passage in which nothing matches stays whole; a sentence that a better passage has is not repeated.
+    A sentence is scored by the question's content words that it has, the rare ones most, and by its cosine to
+    the question, if `embed` is given.  It is kept if it scores at least `share` of the best of its passage
+    and is among the `most` best there.  A passage in which nothing matches stays whole; a sentence that a
+    better passage has is not repeated.
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -209,7 +210,9 @@ class MatchingSentences(BaseDocumentCompressor):
 
 
 def _overlaps(question: str, texts: Sequence[str]) -> Vector:
-    """The share of the question's content words that each text has, from 0 to 1, weighed by how few of the texts have them."""
+    """The share of the question's content words that each text has, from 0 to 1, weighed by how few of the
+    texts have them.
+    """
     asked = sorted(set(stems(question)))
     if not asked:
         return np.zeros(len(texts))
@@ -229,8 +232,8 @@ def _cosines(vectors: Sequence[Sequence[float]], other: Sequence[float]) -> Vect
 class Distinct(BaseDocumentCompressor):
     """Without the passages that repeat a better one: those that lie in its span, and those alike in words.
 
-    Alike: of the runs of three words that either has, both have at least the share `threshold` (Jaccard's index; Broder,
-    "On the resemblance and containment of documents", 1997).
+    Alike: of the runs of three words that either has, both have at least the share `threshold` (Jaccard's
+    index; Broder, "On the resemblance and containment of documents", 1997).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -279,10 +282,11 @@ def _alike(own: set[int], known: set[int], other: set[int]) -> float:
 
 @component("neighbours")
 class Neighbours(BaseDocumentCompressor, CorpusReader):
-    """Each passage with the sentences around it: up to `before` of them ahead of it and `after` behind, of its own section.
+    """Each passage with the sentences around it: up to `before` of them ahead of it and `after` behind, of
+    its own section.
 
-    What a passage cuts in two is made whole.  Passages of one paper that then overlap or touch become one, ranked as the
-    best of them; with neither `before` nor `after`, that is all that happens.
+    What a passage cuts in two is made whole.  Passages of one paper that then overlap or touch become one,
+    ranked as the best of them; with neither `before` nor `after`, that is all that happens.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -309,7 +313,9 @@ class Neighbours(BaseDocumentCompressor, CorpusReader):
     def _reach(
         self, papers: Mapping[str, Document], document: Document, cuts: dict[Span, list[Offsets]]
     ) -> Span:
-        """The span of *document* with the sentences around it; *cuts* keeps the sentences of the sections seen so far."""
+        """The span of *document* with the sentences around it; *cuts* keeps the sentences of the sections
+        seen so far.
+        """
         own = span_of(document)
         paper = papers.get(own.document_id)
         if paper is None:
@@ -350,7 +356,9 @@ class _Group:
 
 
 def _meet(paper: Document | None, group: _Group, span: Span, document: Document) -> bool:
-    """Do *group* and *span* overlap, or are they of one section with no more than white space between them?"""
+    """Do *group* and *span* overlap, or are they of one section with no more than white space between
+    them?
+    """
     if paper is None or group.span.document_id != span.document_id:
         return False
     between = paper.page_content[group.span.end : span.start]
@@ -365,10 +373,11 @@ def _part(document: Document) -> tuple[object, object]:
 
 @component("section")
 class WholeSection(BaseDocumentCompressor, CorpusReader):
-    """Small to big: in place of each passage the section that it stands in, so that a sentence is found and its section read.
+    """Small to big: in place of each passage the section that it stands in, so that a sentence is found and
+    its section read.
 
-    A section longer than `max_characters` is cut to whole sentences around the passage; of a paper without sections,
-    the text around it is taken.  Passages of one section become one, ranked as the best of them.
+    A section longer than `max_characters` is cut to whole sentences around the passage; of a paper without
+    sections, the text around it is taken.  Passages of one section become one, ranked as the best of them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -405,7 +414,9 @@ class WholeSection(BaseDocumentCompressor, CorpusReader):
 
 
 def _section_around(paper: Document, own: Span) -> Span:
-    """The section that a passage stands in, with the captions and tables in it; the paper, if it stands in none."""
+    """The section that a passage stands in, with the captions and tables in it; the paper, if it stands in
+    none.
+    """
     parts = stretches_of(paper)
     here = next((n for n, part in enumerate(parts) if part.start <= own.start and own.end <= part.end), None)
     if here is None:

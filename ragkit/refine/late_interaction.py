@@ -25,21 +25,25 @@ Vectors = NDArray[np.float32]
 
 
 class TokenEmbeddings(Protocol):
-    """Embeddings that also give a vector for each token: per text an array (tokens, dimensions) with rows of length 1."""
+    """Embeddings that also give a vector for each token: per text an array (tokens, dimensions) with rows of
+    length 1.
+    """
 
     def token_vectors(self, texts: Sequence[str]) -> list[Vectors]: ...
 
 
 @component("late_interaction")
 class LateInteraction(BaseDocumentCompressor):
-    """Keeps the best `top_k` of the first `depth` passages by how well each token of the question is matched in the passage.
+    """Keeps the best `top_k` of the first `depth` passages by how well each token of the question is matched
+    in the passage.
 
-    The score is the mean over the question's tokens of their best cosine with a token of the passage (MaxSim, from "ColBERT:
-    Efficient and Effective Passage Search via Contextualized Late Interaction over BERT"), with the model of dense retrieval.
-    `pool`: one vector is kept for so many tokens, clustered by Ward's method as in "Reducing the Footprint of Multi-Vector
-    Retrieval with Minimal Performance Impact via Token Pooling".  Up to `cache_megabytes` of passages' vectors stay in memory.
-    `blend` is the weight of the passage's previous score, both scaled to 0..1; a model that was not trained for late
-    interaction (most are not) ranks worse without it.
+    The score is the mean over the question's tokens of their best cosine with a token of the passage (MaxSim,
+    from "ColBERT: Efficient and Effective Passage Search via Contextualized Late Interaction over BERT"),
+    with the model of dense retrieval.  `pool`: one vector is kept for so many tokens, clustered by Ward's
+    method as in "Reducing the Footprint of Multi-Vector Retrieval with Minimal Performance Impact via Token
+    Pooling".  Up to `cache_megabytes` of passages' vectors stay in memory.  `blend` is the weight of the
+    passage's previous score, both scaled to 0..1; a model that was not trained for late interaction (most are
+    not) ranks worse without it.
     """
 
     model_config = ConfigDict(

@@ -24,9 +24,9 @@ from ragkit.refine.late_interaction import Vectors
 class MaximalMarginalRelevance(BaseDocumentCompressor, CorpusReader):
     """`k` passages that are relevant and unlike one another, the most useful next to those before it first.
 
-    Each is worth `lambda_` times its score (scaled to 0..1) less `1 - lambda_` times its greatest cosine with one already taken, as
-    in "The Use of MMR, Diversity-Based Reranking for Reordering Documents and Producing Summaries".  Vectors that the corpus
-    keeps are not made again.
+    Each is worth `lambda_` times its score (scaled to 0..1) less `1 - lambda_` times its greatest cosine with
+    one already taken, as in "The Use of MMR, Diversity-Based Reranking for Reordering Documents and Producing
+    Summaries".  Vectors that the corpus keeps are not made again.
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)

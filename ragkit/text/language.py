@@ -17,10 +17,11 @@ _NAMES = (
 LANGUAGES = dict(each.split() for each in _NAMES.split(", "))
 """The languages that are told apart: their ISO 639-1 codes, and their names in English."""
 
-# A text is in another language than English if that is so many times as likely, and so likely at least: of three words or more, of
-# fewer.  It is named if it is so many times as likely as the next one: Danish and Norwegian are alike in a short question.
-# None of 517 queries of test collections, 322 titles and 2,809 sentences of papers in English is taken for another language; of 62
-# short texts in 23 other languages, 51 are told from English, and none is called by a wrong name.
+# A text is in another language than English if that is so many times as likely, and so likely at least: of
+# three words or more, of fewer.  It is named if it is so many times as likely as the next one: Danish and
+# Norwegian are alike in a short question.  None of 517 queries of test collections, 322 titles and 2,809
+# sentences of papers in English is taken for another language; of 62 short texts in 23 other languages, 51
+# are told from English, and none is called by a wrong name.
 _CLEARLY = 5.0
 _LIKELY, _LIKELY_BRIEF = 0.36, 0.6
 _APART = 2.0
@@ -33,8 +34,8 @@ _ASKING = frozenset("what which how does did why whose whom where when".split())
 def language_of(text: str, least: float = _LIKELY) -> str:
     """The ISO 639-1 code of the language of *text*.
 
-    `en` for what could be English, such as a name, and for what has no words; "" for what clearly is not English where it is
-    not clear what else.  *least*: how likely another language must be.
+    `en` for what could be English, such as a name, and for what has no words; "" for what clearly is not
+    English where it is not clear what else.  *least*: how likely another language must be.
     """
     said = text.split()
     if not any(c.isalpha() for c in text) or said[0].casefold().strip("\"'“‘(") in _ASKING:
@@ -55,7 +56,9 @@ def is_english(text: str) -> bool:
 
 
 def likelier(text: str, language: str, other: str = "en") -> bool:
-    """Is *text*, which is in one of two languages, likelier in *language* than in the *other*?  This can be told of few words."""
+    """Is *text*, which is in one of two languages, likelier in *language* than in the *other*?  This can be
+    told of few words.
+    """
     likely = dict(_identifier().rank(text))
     return bool(likely.get(language, 0.0) > likely.get(other, 0.0))
 

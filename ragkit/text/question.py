@@ -47,9 +47,10 @@ class Query(str):
 class Asked:
     """A question, as the user wrote it and as the stages read it.
 
-    `text` is what the user wrote: the gate, the verdicts and the answer's language are about it.  `standalone` can be
-    understood without the conversation, where a rewriter made it so: the generator is asked that.  `searches` are the
-    queries to search for; the first stands for the question.  `history`: earlier messages, oldest first.
+    `text` is what the user wrote: the gate, the verdicts and the answer's language are about it.
+    `standalone` can be understood without the conversation, where a rewriter made it so: the generator is
+    asked that.  `searches` are the queries to search for; the first stands for the question.  `history`:
+    earlier messages, oldest first.
     """
 
     text: Query
@@ -116,9 +117,9 @@ _ASKS = re.compile(r"\b(what|which|who|whose|whom|where|when|why|how)\b", re.IGN
 def parts(question: str) -> list[str]:
     """The things that *question* asks for, each as a question.
 
-    It is cut at `and`, `;` and `?` where a question word or another name stands behind, and where it compares one name with
-    another.  A part without a name is asked of the names before it; one without a question word asks what was asked before,
-    of its own name.
+    It is cut at `and`, `;` and `?` where a question word or another name stands behind, and where it compares
+    one name with another.  A part without a name is asked of the names before it; one without a question word
+    asks what was asked before, of its own name.
     """
     if both := _sides(question):
         return both
@@ -134,7 +135,7 @@ def parts(question: str) -> list[str]:
 
 
 def _sides(question: str) -> list[str]:
-    """What *question* asks of each of two that it compares by their names; nothing if it does more, or compares more."""
+    """What *question* asks of each of two that it compares by name; nothing if it does more than that."""
     plain = " ".join(question.split()).rstrip(" ?.")
     if re.search(r"[?.;]\s(?<!vs\.\s)", plain):
         return []
@@ -180,7 +181,7 @@ class Mentions(NamedTuple):
         return cls(plain, frozenset(stems(text)))
 
     def has(self, name: str) -> bool:
-        """Is it called so, its parts side by side?  `Self-RAG` is `Self RAG`, and not `RAG by itself`; `GPT3` is `GPT-3`."""
+        """Is it called so, its parts side by side?  `Self-RAG` is `Self RAG`; `GPT3` is `GPT-3`."""
         parts = words(name)
         if len(parts) == 1 and stem(parts[0]) in self.stems:
             return True
@@ -195,10 +196,10 @@ def mentioned(asked: ParsedQuestion, texts: Sequence[Mentions]) -> bool:
 
 
 def unmentioned(asked: ParsedQuestion, texts: Sequence[Mentions]) -> list[str]:
-    """The names of *asked*, as written there, that none of *texts* mentions; empty if they mention none of its names.
+    """The names of *asked* that none of *texts* mentions, as written; empty if they mention none.
 
-    Names such as `GPT-4` count.  A name that has only a capital (`Mozart`) counts where *texts* mention no other name of
-    its part and the question is one sentence: it may be paraphrased, or begin a sentence.
+    Names such as `GPT-4` count.  A name that has only a capital (`Mozart`) counts where *texts* mention no
+    other name of its part and the question is one sentence: it may be paraphrased, or begin a sentence.
     """
     known = [any(text.has(name) for name in part.names for text in texts) for part in asked.parts]
     if not any(known) and all(part.names for part in asked.parts):
@@ -220,7 +221,7 @@ def unmentioned(asked: ParsedQuestion, texts: Sequence[Mentions]) -> list[str]:
 
 
 def _is_spelled_out(code: str, text: str) -> bool:
-    """Is *code*, if it is all capitals, written with dots, or do neighbouring words begin with its letters?"""
+    """Is *code*, all capitals, written with dots, or do neighbouring words begin with its letters?"""
     dotted = r"\.\s?".join(code)
     return (
         code.isalpha()
@@ -379,7 +380,7 @@ class ParsedQuestion:
         return all(part.gives(text) for part in ((self,) if _sides(self.text) else self.parts))
 
     def gives_number(self, text: str) -> bool:
-        """Does *text* give a number that the question does not, and by it what is counted, if something is?"""
+        """Does *text* give a number that the question does not, beside what is counted, if anything is?"""
         if not self.counted:
             return bool(numbers(text) - self.known)
         every = [word for word in text.split() if word.strip(".,;:()").casefold() not in STOPWORDS]
@@ -393,7 +394,7 @@ class ParsedQuestion:
         return bool(names(text) - self.names)
 
     def defines(self, text: str) -> bool:
-        """Does *text* have the letters in brackets behind other words, or other words in brackets behind them?"""
+        """Does *text* have the letters in brackets behind other words, or the other way round?"""
         spelled = (
             rf"\w[\w\s-]*\(\s*{re.escape(code)}s?\s*\)|\b{re.escape(code)}\s*\(\w" for code in self.letters
         )
@@ -441,7 +442,7 @@ class ParsedQuestion:
 
 
 def _subject(question: str) -> str:
-    """What *question* wants to be defined; a relation, such as the size *of* something, is no subject, nor is what is to be named."""
+    """What *question* wants to be defined: no relation (the size *of* something), nor what is to be named."""
     found = _DEFINED.search(" ".join(question.split()).rstrip(" ?.!"))
     said = re.sub(r"\s*\(.*", "", found[2]).strip("\"'“”‘’«»") if found else ""
     bare = [word.casefold() for word in said.split()]
@@ -451,7 +452,7 @@ def _subject(question: str) -> str:
 
 _NUMBER_OF = re.compile(r"\bnumbers? of\b|\bcount\b", re.IGNORECASE)
 _BEFORE, _BEHIND = 3, 7
-"""How many words before its number, and behind it, a thing may stand that is counted: *19K accurate multiple choice questions*."""
+"""How many words before and behind its number a counted thing may stand: *19K accurate choice questions*."""
 
 _BRIEF = 4
 """An answer of so many words may be the name itself."""
@@ -467,7 +468,7 @@ def _begin(code: str, text: str) -> bool:
 
 
 def _core(name: str, question: str) -> str:
-    """What is a name in *name*, without nouns that are joined to it in German: of `BERT-Modell` BERT, of `In-Batch-Negativen` nothing."""
+    """The name in *name* without the German nouns joined to it: of `BERT-Modell` BERT."""
     found = re.search(re.escape(name), question, re.IGNORECASE)
     written = re.split(r"([-.+])", found[0] if found else name)
     kept = [

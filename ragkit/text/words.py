@@ -1,4 +1,6 @@
-"""Sentences, words, numbers and names of a text.  Pure functions; offsets are characters of the text given."""
+"""Sentences, words, numbers and names of a text.  Pure functions; offsets are characters of the text
+given.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ _ABBREVIATIONS = re.compile(
     r"|w\.r\.t|dr|mr|mrs|prof)\.$",
     re.IGNORECASE,
 )
-# `... tasks.We show ...`: a stop glued to the next sentence, which is told from `torch.Tensor` by its first word; and
-# the stops of scripts that put no space after them.
+# `... tasks.We show ...`: a stop glued to the next sentence, which is told from `torch.Tensor` by its first
+# word; and the stops of scripts that put no space after them.
 _GLUED = re.compile(
     r"(?<=[a-z)\]%”\"])[.!?](?=(?:A|Additionally|Also|Although|An|As|At|Because|Besides|Both|But|By|Code|Compared|"
     r"Consequently|Current|Despite|Due|Each|Empirical|Existing|Experimental|Experiments|Extensive|Finally|First|Firstly|For|From|"
@@ -35,8 +37,9 @@ _LINE_ITEM = re.compile(
 def sentences(text: str) -> list[Offsets]:
     """The sentences of *text* in order, without the white space around them.
 
-    Blank lines, headings and list items end a sentence; abbreviations, decimals, initials and URLs do not; a sentence
-    glued to the one before it (`tasks.We`) is a sentence of its own.  Together they cover all but white space.
+    Blank lines, headings and list items end a sentence; abbreviations, decimals, initials and URLs do not; a
+    sentence glued to the one before it (`tasks.We`) is a sentence of its own.  Together they cover all but
+    white space.
     """
     found: list[Offsets] = []
     for start, end in _blocks(text):
@@ -123,7 +126,9 @@ _ASIDE = re.compile(
 
 
 def without_asides(claim: str) -> str:
-    """*claim* without what it says of its sources, or of its place in the answer, which the sources need not say."""
+    """*claim* without what it says of its sources, or of its place in the answer, which the sources need not
+    say.
+    """
     return _ASIDE.sub("", claim).strip() or claim
 
 
@@ -151,7 +156,9 @@ _NUMBER = re.compile(
 
 
 def words(text: str) -> list[str]:
-    """Every word in lower case, in order; an accent is one whether it is written as a character of its own or not."""
+    """Every word in lower case, in order; an accent is one whether it is written as a character of its own or
+    not.
+    """
     return [w.casefold() for w in _WORD.findall(unicodedata.normalize("NFC", text))]
 
 
@@ -179,7 +186,9 @@ def _stemmer() -> Callable[[str], list[str]]:
 
 
 def numbers(text: str) -> set[str]:
-    """The numbers in *text*, written one way: `80,000`, `80k` and `80 thousand` are all `80000`; `two` is `2`."""
+    """The numbers in *text*, written one way: `80,000`, `80k` and `80 thousand` are all `80000`; `two` is
+    `2`.
+    """
     found = {number for number, _ in quantities(text)}
     return found | {
         str(_NUMBER_WORDS[w]) for w in words(text) if w in _NUMBER_WORDS and w not in ("zero", "one")
@@ -190,7 +199,9 @@ _UNIT = re.compile(r"[\s-]?(%|[^\W\d_]+)")
 
 
 def quantities(text: str) -> list[tuple[str, str]]:
-    """The numbers that *text* writes in digits, in order, each with the sign or word behind it, such as `%`; "" if there is none."""
+    """The numbers that *text* writes in digits, in order, each with the sign or word behind it, such as `%`;
+    "" if there is none.
+    """
     found = []
     text = apart(text)
     for match in _NUMBER.finditer(text):
@@ -212,7 +223,9 @@ _NAME = re.compile(r"[^\W\d_]\w*(?:[-.+](?![a-z]{3})\w+)*")  # of `LLM-written`,
 
 
 def names(text: str) -> set[str]:
-    """The words that name something: `codes`, and words that begin with a capital where no sentence begins; in lower case."""
+    """The words that name something: `codes`, and words that begin with a capital where no sentence begins;
+    in lower case.
+    """
     openings = {start for start, _ in sentences(text)}
     return codes(text) | {
         word.casefold()
@@ -237,7 +250,7 @@ _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u
 
 
 def apart(text: str) -> str:
-    """*text* with white space around each character of a script that is written without, such as Chinese, so that names and numbers in
-    the midst of it are words of their own.
+    """*text* with white space around each character of a script that is written without, such as Chinese, so
+    that names and numbers in the midst of it are words of their own.
     """
     return text if text.isascii() else _UNSPACED.sub(r" \g<0> ", text)

@@ -1,4 +1,5 @@
-"""Does each citation support its claim?  By words and numbers (`evidence`), an entailment model (`entailment`), a chat model (`judge`).
+"""Does each citation support its claim?  By words and numbers (`evidence`), an entailment model
+(`entailment`), a chat model (`judge`).
 
 A verifier judges and attributes; what becomes of an unsupported claim is the policy's.
 """
@@ -41,11 +42,13 @@ class Verifier(ABC):
 
 
 class ClaimVerifier(Verifier):
-    """Holds each claim against each of its quotes; of several quotes, those stay that support it, alone or together.
+    """Holds each claim against each of its quotes; of several quotes, those stay that support it, alone or
+    together.
 
-    A claim that its quotes do not support, or that cites nothing, is held against the best span of the answer's context,
-    and cites that if it is supported by it.  Failing that, its parts (what `, and` joins) are held against the best span for
-    each, and it cites these if all parts are supported.  `by_model` says which quotes the model named itself.
+    A claim that its quotes do not support, or that cites nothing, is held against the best span of the
+    answer's context, and cites that if it is supported by it.  Failing that, its parts (what `, and` joins)
+    are held against the best span for each, and it cites these if all parts are supported.  `by_model` says
+    which quotes the model named itself.
     """
 
     @abstractmethod
@@ -111,7 +114,9 @@ def _citing(claim: Claim, quotes: Sequence[Cited]) -> Claim:
 
 
 def _may_move(claim: Claim) -> bool:
-    """Does it say something, and name a source, or nothing?  A claim whose marks all name nothing stays as it is."""
+    """Does it say something, and name a source, or nothing?  A claim whose marks all name nothing stays as it
+    is.
+    """
     return bool(stems(claim.text)) and (not claim.cites or any(cited.quote for cited in claim.cites))
 
 
@@ -127,8 +132,7 @@ def _verdict(claim: Claim, together: Sequence[Finding]) -> Verdict:
         and not any(finding.in_words for finding in alone)
         and together[-1].verdict is Verdict.UNCHECKED
     ):
-        return (
-            Verdict.UNCHECKED
-        )  # of another language: the numbers and names that one source lacks are in another
+        # The claim is in another language: the numbers and names that one source lacks are in another.
+        return Verdict.UNCHECKED
     verdicts = {finding.verdict for finding in [*alone, *together]}
     return next(v for v in (Verdict.SUPPORTED, Verdict.UNSUPPORTED, Verdict.UNCHECKED) if v in verdicts)

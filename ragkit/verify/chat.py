@@ -37,9 +37,9 @@ _MEANS = {
 class ChatVerifier(ClaimVerifier):
     """A chat model reads each claim with each of its quotes, and says whether the quote supports it.
 
-    At most `at_once` calls run at the same time.  A reply that cannot be read is asked for once more; if that cannot be
-    read either, the citation is left `unchecked`.  An `instruction` of one's own must have `{fence}`: the random ending of
-    the tags that the texts stand between.
+    At most `at_once` calls run at the same time.  A reply that cannot be read is asked for once more; if that
+    cannot be read either, the citation is left `unchecked`.  An `instruction` of one's own must have
+    `{fence}`: the random ending of the tags that the texts stand between.
     """
 
     llm: BaseChatModel
@@ -84,7 +84,9 @@ def _finding(replies: Sequence[BaseMessage]) -> Finding:
 
 
 def read_verdict(reply: str) -> tuple[str, str] | None:
-    """The verdict and the reason in *reply*: in the last JSON object that has one, else the reply is the bare word."""
+    """The verdict and the reason in *reply*: in the last JSON object that has one, else the reply is the bare
+    word.
+    """
     for found in reversed([*objects(reply, ["verdict"])]):
         if (word := str(found["verdict"]).strip().lower()) in _MEANS:
             return word, shortened(str(found.get("reason", "")), 300)

@@ -26,11 +26,13 @@ from ragkit.verify.support import Setting
 @component("entailment")
 @dataclass(frozen=True)
 class EntailmentVerifier(ClaimVerifier):
-    """A model of natural language inference says how probably the claim follows from the quote: a sentence-transformers CrossEncoder.
+    """A model of natural language inference says how probably the claim follows from the quote: a
+    sentence-transformers CrossEncoder.
 
-    `model`: a directory, an installed model package, or a name on the hub, such as `cross-encoder/nli-deberta-v3-base`.  It has
-    a label called entailment, or one score.  A quote supports a claim from `threshold` on.  `backend`: `openvino` runs models that
-    classify sequences; `torch` whatever CrossEncoder loads.
+    `model`: a directory, an installed model package, or a name on the hub, such as
+    `cross-encoder/nli-deberta-v3-base`.  It has a label called entailment, or one score.  A quote supports a
+    claim from `threshold` on.  `backend`: `openvino` runs models that classify sequences; `torch` whatever
+    CrossEncoder loads.
     """
 
     model: str
@@ -43,7 +45,9 @@ class EntailmentVerifier(ClaimVerifier):
         return (yield from call("verify", self.judged, pairs))
 
     def judged(self, pairs: Sequence[Pair]) -> list[Finding]:
-        """What the model finds.  Raises `ModelError` if it is nowhere to be had, or has several labels and none for entailment."""
+        """What the model finds.  Raises `ModelError` if it is nowhere to be had, or has several labels and
+        none for entailment.
+        """
         directory = hub.files(self.model)
         texts = [(f"{pair.title}\n{pair.quote}".strip(), pair.claim) for pair in pairs]
         found = logits(directory, texts, self.backend, self.precision, self.batch_size).astype(np.float64)
@@ -67,7 +71,9 @@ def _softmax(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _reason(row: NDArray[np.float64], names: Sequence[str]) -> str:
-    """The most probable label: to the model, the source and the claim are an entailment, neutral, a contradiction."""
+    """The most probable label: to the model, the source and the claim are an entailment, neutral, a
+    contradiction.
+    """
     top = int(row.argmax())
     return f"the model's label is '{names[top].lower()}' with probability {row[top]:.2f}"
 

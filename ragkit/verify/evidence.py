@@ -33,12 +33,14 @@ class _TokenEmbeddings(Protocol):
 @component("evidence")
 @dataclass(frozen=True)
 class EvidenceVerifier(ClaimVerifier):
-    """Compares words, numbers with what they count, names, negation and comparison of claim and quote; needs no model.
+    """Compares words, numbers with what they count, names, negation and comparison of claim and quote; needs
+    no model.
 
     What is in another language than its quote is left `unchecked`, unless a number or a name is missing.
 
-    A quote supports a claim if its score, a probability, is at least `threshold`; see `ragkit.verify.support`.  With `embed`, a model
-    that gives a vector for each token, a word of the claim may also be met by one of like meaning.
+    A quote supports a claim if its score, a probability, is at least `threshold`; see
+    `ragkit.verify.support`.  With `embed`, a model that gives a vector for each token, a word of the claim
+    may also be met by one of like meaning.
     """
 
     threshold: float = SUPPORTED
@@ -99,7 +101,8 @@ def texts_of(pairs: Sequence[Pair]) -> list[str]:
 def aligned(pairs: Sequence[Pair], vectors: Mapping[str, Vectors]) -> list[float]:
     """How well each claim's tokens are met by their best in the quote: their mean cosine, at least 0.
 
-    (MaxSim, from "ColBERT: Efficient and Effective Passage Search via Contextualized Late Interaction over BERT".)
+    (MaxSim, from "ColBERT: Efficient and Effective Passage Search via Contextualized Late Interaction over
+    BERT".)
     """
     return [_nearness(vectors[pair.claim], [vectors[part] for part in _parts(pair.quote)]) for pair in pairs]
 

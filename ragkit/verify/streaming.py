@@ -25,8 +25,8 @@ class CitationReady(Event):
 class ClaimReady(Event):
     """A claim has its verdict.  It replaces an earlier one of its index.
 
-    `index` counts the claims of the draft from 0.  `shown`: the policy lets a reader see it now, with its citations;
-    the others wait for the whole answer.  `reason` says why it is not supported, if it is not.
+    `index` counts the claims of the draft from 0.  `shown`: the policy lets a reader see it now, with its
+    citations; the others wait for the whole answer.  `reason` says why it is not supported, if it is not.
     """
 
     index: int
@@ -49,7 +49,8 @@ class ClaimStream:
     def following(self, writing: Flow[Answer], so_far: Callable[[str], Answer | None]) -> Flow[Answer]:
         """*writing*, with each whole sentence judged and told as it comes, if that is quick.
 
-        *so_far* reads the whole sentences of what a chat model has streamed, if they can be read before the end.
+        *so_far* reads the whole sentences of what a chat model has streamed, if they can be read before the
+        end.
         """
         if self.verify is None or self.verify.quick:
             return (yield from observing(writing, self._listener(so_far)))

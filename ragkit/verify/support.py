@@ -1,4 +1,4 @@
-"""How well do these characters support this sentence?  Pure functions over words, numbers, names, negation and comparison."""
+"""How well a quote supports a claim: pure functions over words, numbers, names, negation and comparison."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Support(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """What is known beside claim and quote: the question that the claim answers, what was found of the paper that the quote is
-    of, and what of each other paper, with its title.
+    """What is known beside claim and quote: the question that the claim answers, what was found of the paper
+    that the quote is of, and what of each other paper, with its title.
 
     An answer says the question's words again, and a sentence of a paper leaves out what those before it said.
     """
@@ -62,11 +62,11 @@ class Setting(NamedTuple):
 class Likeness(NamedTuple):
     """What a claim and a quote have in common, each from 0 to 1.
 
-    `covered`: the share of the claim's content words that the quote (or, for what the paper is about, the title) has; words
-    that only the setting has count in part;
-    `paired`: the share of its pairs of neighbouring content words, those of the question left out, that are neighbours there,
-    in that order: words put together from different places are covered, but not paired.
-    `aligned`: the mean, over the claim's tokens, of the best cosine with a token of the quote; None where no model is asked.
+    `covered`: the share of the claim's content words that the quote (or, for what the paper is about, the
+    title) has; words that only the setting has count in part; `paired`: the share of its pairs of
+    neighbouring content words, those of the question left out, that are neighbours there, in that order:
+    words put together from different places are covered, but not paired.  `aligned`: the mean, over the
+    claim's tokens, of the best cosine with a token of the quote; None where no model is asked.
     """
 
     covered: float
@@ -80,11 +80,12 @@ def support_of(
     """How well *quote*, from the paper *title*, supports *claim*.
 
     A claim that stands in the quote word for word, and is not negated there, scores 1.  Else the score is the
-    probability that a reader says it is supported, as fitted to the judgements of people (`benchmarks/fit_evidence.py`)
-    on what the two have in common (see `Likeness`, also for *aligned*).  A number or name that the quote lacks, a number that
-    counts something else there, a negation on one side only, or a comparison turned round leaves little of it; a name that
-    the question asks about may stand elsewhere in the passage.  A few words that answer only together with the question (`40`)
-    need a source that speaks of what is asked.
+    probability that a reader says it is supported, as fitted to the judgements of people
+    (`benchmarks/fit_evidence.py`) on what the two have in common (see `Likeness`, also for *aligned*).  A
+    number or name that the quote lacks, a number that counts something else there, a negation on one side
+    only, or a comparison turned round leaves little of it; a name that the question asks about may stand
+    elsewhere in the passage.  A few words that answer only together with the question (`40`) need a source
+    that speaks of what is asked.
     """
     claim = without_asides(claim)
     own = _read(claim)
@@ -113,7 +114,7 @@ _BOTH, _EITHER = 0.8, 0.4
 def likeness(
     claim: str, quote: str, title: str = "", aligned: float | None = None, setting: Setting = Setting()
 ) -> Likeness:
-    """What they have in common; numbers count as covered and are in no pair, since they are compared as such."""
+    """What they have in common; numbers count as covered, and are in no pair: they are compared as such."""
     own, there, name = _read(claim), _read(quote), _read(title)
     asked, near = _read(setting.question).known, _read(setting.passage).known
 
@@ -226,7 +227,7 @@ _read = functools.lru_cache(maxsize=4096)(_Text)
 
 
 def _says(quote: str, claim: str) -> bool:
-    """Does *quote* have all of *claim*, cutting no word or number short, and not behind a `not` in the same clause?"""
+    """Does *quote* have all of *claim*, no word or number cut short, not behind a `not` in its clause?"""
     if not claim or claim not in quote:
         return False
     whole = re.finditer(rf"(?<![\w-])(?<!\d\.){re.escape(claim)}(?![\w-]|[.,]\d)", quote)
@@ -243,8 +244,8 @@ def closest(claim: str, quote: str) -> str:
 def smallest_support(
     claim: str, text: str, title: str = "", most: int = 2, question: str = ""
 ) -> tuple[Offsets, Support]:
-    """The span of at most *most* consecutive sentences of *text* that supports *claim*, which answers *question* if there is one, best;
-    the smallest of equals.
+    """The span of at most *most* consecutive sentences of *text* that supports *claim*, which answers
+    *question* if there is one, best; the smallest of equals.
     """
     setting = Setting(question, text if question else "")
     spans = _read(text).sentences
@@ -264,7 +265,7 @@ def smallest_support(
 
 
 def clauses(claim: str) -> list[str]:
-    """The parts of a sentence that say something of their own, each of which a source may support: what `, and` or a semicolon joins."""
+    """The parts of a sentence that a source may support on their own: what `, and` or a semicolon joins."""
     found: list[str] = []
     for part in _JOINED.split(claim):
         if found and min(len(_read(part).stems), len(_read(found[-1]).stems)) < 2:
@@ -283,15 +284,14 @@ _JOINED = re.compile(r"[,;]\s+(?:and|but|while|whereas)\s+|;\s+", re.IGNORECASE)
 def objections(
     claim: str, quote: str, title: str = "", setting: Setting = Setting()
 ) -> Iterator[tuple[float, str]]:
-    """What in the claim the source contradicts or lacks, the gravest first, each with the share of the score that it leaves."""
+    """What the source contradicts or lacks, the gravest first, each with the share of the score it leaves."""
     own, there, name = _read(claim), _read(quote), _read(title)
     if own.known <= _read(setting.question).known:
         yield 0.5, "the claim says nothing that the question does not"
     if objection := off_topic(claim, quote, title, setting):
         yield _BESIDE, objection
-    called = (
-        name.numbers & _read(setting.question).numbers if setting.question else name.numbers
-    )  # what a title says is no evidence
+    # What a title says is no evidence.
+    called = name.numbers & _read(setting.question).numbers if setting.question else name.numbers
     for number in sorted(
         own.numbers - there.numbers - sizes(quote, f"{claim} {title}") - called - _counted(setting.question)
     ):
@@ -311,18 +311,20 @@ def objections(
 
 
 _FEW, _BESIDE = 4, 0.3
-"""A claim of so many content words, none of them the question's, may say something only in answer to it; what is left of its score
-if it is beside the question.
+"""A claim of so many content words, none of them the question's, may say something only in answer to it; what
+is left of its score if it is beside the question.
 """
 _TELLING, _FAR = 5, 3
-"""A question of so many content words tells which paper it is about: the one that has so many more of them than another."""
+"""A question of so many content words tells which paper it is about: the one that has so many more of them
+than another.
+"""
 
 
 def off_topic(claim: str, quote: str, title: str, setting: Setting) -> str | None:
-    """Why a source that has the few words of *claim* (`40`) does not have them in answer to the question, if anything tells.
+    """Why a source that has the few words of *claim* (`40`) does not have them as the answer, if known.
 
-    They are a name where a number of things is asked for; or the source lacks a name such as `GPT-4` or `ZorgNet` of each part of
-    the question; or another paper that was found has far more of its words.
+    They are a name where a number of things is asked for; or the source lacks a name such as `GPT-4` or
+    `ZorgNet` of each part of the question; or another paper that was found has far more of its words.
     """
     own, question = _read(claim), _read(setting.question)
     if not question.known or not 0 < len(own.known) <= _FEW or own.known & question.known:
@@ -348,7 +350,7 @@ def off_topic(claim: str, quote: str, title: str, setting: Setting) -> str | Non
 
 
 def _is_of_another(asked: Sequence[_Text], known: Set[str], others: Sequence[str]) -> bool:
-    """Has one of *others* far more words than *known* of each part that is *asked*, all of which are long enough to tell?"""
+    """Has one of *others* far more words than *known* of each *asked* part, all long enough to tell?"""
     return all(len(part.known) >= _TELLING for part in asked) and any(
         all(len(part.known & _read(other).known) - len(part.known & known) >= _FAR for part in asked)
         for other in others
@@ -360,7 +362,7 @@ _mentions = functools.lru_cache(maxsize=256)(Mentions.of)
 
 @functools.lru_cache(maxsize=256)
 def _parts_of(question: str) -> tuple[list[_Text], list[list[str]]]:
-    """The parts of *question*, and of each the names with a digit or with capitals among small letters: no `GPU`, which may be spelled out."""
+    """The parts of *question*, and of each the names with a digit or mixed capitals: no `GPU`."""
     every = parsed(question).parts
     spelled = {
         word.casefold() for word in re.findall(r"[\w.+-]*\w", question) if word.isalpha() and word.isupper()
@@ -369,7 +371,7 @@ def _parts_of(question: str) -> tuple[list[_Text], list[list[str]]]:
 
 
 def _counted(question: str) -> set[str]:
-    """The numbers that *question* writes as words: it asks for two things, and the answer speaks of *the two* again."""
+    """The numbers that *question* writes as words: the answer speaks of *the two* again."""
     return numbers(re.sub(r"\d\S*", "", question))
 
 
@@ -382,7 +384,7 @@ _CLAUSE = re.compile(r"[,;:()—]\s|\s(?:but|although|though|while|whereas)\s", 
 
 
 def _denials(clause: str) -> Iterator[tuple[str, ...]]:
-    """What stands behind each negation, or the whole clause where that is next to nothing (*is not affected*)."""
+    """What stands behind each negation, or the whole clause where that is next to nothing."""
     every = words(clause)
     for at, word in enumerate(every):
         if _denies(word):
@@ -404,9 +406,10 @@ _MEASURES = frozenset(
 
 
 def _mistaken_units(claim: _Text, quote: _Text) -> Iterator[tuple[str, str, str]]:
-    """The numbers of *claim* that count something else in *quote*: what they count in the claim, and what there.
+    """The numbers of *claim* that count something else in *quote*: what here, and what there.
 
-    A unit is mistaken if both are measures, such as `%` and `ms`, or if the quote has it with another number only.
+    A unit is mistaken if both are measures, such as `%` and `ms`, or if the quote has it with another number
+    only.
     """
     there: dict[str, list[str]] = {}
     for number, unit in quote.quantities:
@@ -438,7 +441,7 @@ def _opposites() -> Mapping[str, str]:
 
 
 def _turned(claim: _Text, near: _Text) -> Iterator[str]:
-    """What speaks of a comparison in *claim* that *near* makes the other way round, by its word or by its sides."""
+    """The words of comparisons in *claim* that *near* makes the other way round, by word or by sides."""
     own, there = claim.compared, near.compared
     for word, sides in own.items():
         opposite = _opposites()[word]

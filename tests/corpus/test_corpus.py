@@ -1,4 +1,6 @@
-"""The corpus: what files list is there, once, and stays there whatever happens to the process that writes it."""
+"""The corpus: what files list is there, once, and stays there whatever happens to the process that writes
+it.
+"""
 
 from __future__ import annotations
 

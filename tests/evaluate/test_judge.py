@@ -1,4 +1,6 @@
-"""Judges: how a model's words become grades and preferences, rankings made of them, and agreement with people."""
+"""Judges: how a model's words become grades and preferences, rankings made of them, and agreement with
+people.
+"""
 
 from __future__ import annotations
 

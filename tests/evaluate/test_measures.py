@@ -1,4 +1,6 @@
-"""What an evaluation measures: hand-computed cases, and an implementation of its own beside each measure of rankings."""
+"""What an evaluation measures: hand-computed cases, and an implementation of its own beside each measure of
+rankings.
+"""
 
 from __future__ import annotations
 

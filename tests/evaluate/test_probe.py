@@ -1,4 +1,6 @@
-"""Probes: contexts without gold, with other numbers, in another order, with hard negatives, behind small talk."""
+"""Probes: contexts without gold, with other numbers, in another order, with hard negatives, behind small
+talk.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The page of an evaluation: what it is given comes out of it unchanged, and nothing in it can do more than be read."""
+"""The page of an evaluation: what it is given comes out of it unchanged, and nothing in it can do more than
+be read.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ HOSTILE = "</script><img src=x onerror=alert(1)><!-- {{data}} {{title}} \\1 \u20
 
 
 class Page(HTMLParser):
-    """The elements of a page, in order, with the text of each script; fails if one is closed that is not open."""
+    """The elements of a page, in order, with the text of each script; fails if one is closed that is not
+    open.
+    """
 
     VOID = {"meta", "img", "br", "link", "input", "wbr"}
 

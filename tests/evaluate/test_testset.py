@@ -1,4 +1,6 @@
-"""Test sets: every question is clear by itself, its spans say what they quote, and what is not good enough is counted."""
+"""Test sets: every question is clear by itself, its spans say what they quote, and what is not good enough is
+counted.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""LangChain's vector stores as indexes: real ones, in memory and in a folder, and what is said of one that keeps nothing."""
+"""LangChain's vector stores as indexes: real ones, in memory and in a folder, and what is said of one that
+keeps nothing.
+"""
 
 from __future__ import annotations
 

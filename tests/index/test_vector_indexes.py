@@ -1,4 +1,6 @@
-"""Indexes in folders and on servers: exact, whatever is added, removed, filtered, found by several keys, or damaged."""
+"""Indexes in folders and on servers: exact, whatever is added, removed, filtered, found by several keys, or
+damaged.
+"""
 
 from __future__ import annotations
 

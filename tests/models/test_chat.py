@@ -1,4 +1,6 @@
-"""Chat models that can be relied on: retries, stand-ins, prices, deadlines, and errors that say what to do."""
+"""Chat models that can be relied on: retries, stand-ins, prices, deadlines, and errors that say what to
+do.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ KEY = "sk-very-secret-0123456789"
 
 @dataclass(frozen=True)
 class Reply:
-    """What a server does with one request; `says` are the pieces of a stream, and None in place of a piece cuts the connection."""
+    """What a server does with one request; `says` are the pieces of a stream, and None in place of a piece
+    cuts the connection.
+    """
 
     status: int = 200
     message: str = "no"
@@ -59,7 +63,9 @@ class Reply:
 
 
 class ScriptedServer(ThreadingHTTPServer):
-    """An OpenAI-compatible server on loopback that makes its replies one after another, the last one over and over."""
+    """An OpenAI-compatible server on loopback that makes its replies one after another, the last one over and
+    over.
+    """
 
     def __init__(self, *replies: Reply) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

@@ -1,4 +1,6 @@
-"""Chat models as rerankers: orders read from replies, in both orders, by log-probabilities, and replies that cannot be read."""
+"""Chat models as rerankers: orders read from replies, in both orders, by log-probabilities, and replies that
+cannot be read.
+"""
 
 from __future__ import annotations
 
@@ -178,7 +180,9 @@ def test_the_probability_of_yes_counts_where_the_server_sends_it() -> None:
 
 
 class Likely(ThreadingHTTPServer):
-    """An OpenAI-compatible server on loopback that says Yes or No, or a grade, as a passage is worth, and how likely each is if asked to."""
+    """An OpenAI-compatible server on loopback that says Yes or No, or a grade, as a passage is worth, and how
+    likely each is if asked to.
+    """
 
     def __init__(self, tells: bool) -> None:
         super().__init__(("127.0.0.1", 0), _Likely)

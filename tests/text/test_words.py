@@ -1,4 +1,6 @@
-"""Sentences, words, numbers and names: what ends a sentence and what does not, and one way to write a number."""
+"""Sentences, words, numbers and names: what ends a sentence and what does not, and one way to write a
+number.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Answers while they are written: what a reader is told of each claim, when, and that it agrees with the end."""
+"""Answers while they are written: what a reader is told of each claim, when, and that it agrees with the
+end.
+"""
 
 from __future__ import annotations
 
@@ -254,7 +256,9 @@ def test_what_is_shown_in_the_end_is_the_answer(sentences: list[str]) -> None:
 
 
 def second(said: str, question: str = QUESTION) -> Answer:
-    """The answer of a pipeline whose model says *said*, and that else quotes; what a reader was told of last is what is in it."""
+    """The answer of a pipeline whose model says *said*, and that else quotes; what a reader was told of last
+    is what is in it.
+    """
     writes, quotes = CitedGenerator(scripted_chat([said])), ExtractiveGenerator(most=1)
     pipeline = AnswerPipeline(retrieve=[], generate=[writes, quotes], verify=EvidenceVerifier())
     happened = list(steps(pipeline.respond(Asked.of(question), passages())))

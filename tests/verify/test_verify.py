@@ -1,4 +1,6 @@
-"""Verifiers: every citation and claim gets a verdict, and a claim that cites the wrong source is pointed to the right one."""
+"""Verifiers: every citation and claim gets a verdict, and a claim that cites the wrong source is pointed to
+the right one.
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,9 @@ from ragkit.text.words import STOPWORDS, numbers, sentences, stems, words
 
 @dataclass(frozen=True)
 class Draft:
-    """A question not yet accepted.  `near` are the papers that it is about; for an unanswerable one they do not answer it."""
+    """A question not yet accepted.  `near` are the papers that it is about; for an unanswerable one they do
+    not answer it.
+    """
 
     kind: Kind
     question: str
@@ -112,7 +114,9 @@ def _span(gold: Sentence) -> GoldSpan:
 
 
 def reads_well(question: str) -> bool:
-    """Is a question a clean sentence: whole, of a usual length, without formulas, links or a word twice in a row?"""
+    """Is a question a clean sentence: whole, of a usual length, without formulas, links or a word twice in a
+    row?
+    """
     size, said, bare = len(question.split()), words(question), _without_titles(question)
     return (
         (5 if numbers(question) or not question.startswith("What ") else 3) <= size <= 34

@@ -39,7 +39,9 @@ _SENTENCES = 8
 
 
 class ChatWriter(Writer):
-    """Drafts of a chat model about one passage each; questions over two papers are made as they are without it."""
+    """Drafts of a chat model about one passage each; questions over two papers are made as they are without
+    it.
+    """
 
     def __init__(self, pool: Pool, llm: BaseChatModel) -> None:
         super().__init__(pool)
@@ -69,7 +71,9 @@ class ChatWriter(Writer):
         return "reply not understood"
 
     def confirms(self, draft: Draft, hits: Sequence[Document]) -> bool:
-        """Does the model answer the question the same from the sentences that answer it, or not at all from what is found?"""
+        """Does the model answer the question the same from the sentences that answer it, or not at all from
+        what is found?
+        """
         if draft.kind == "two_papers":
             return True
         text = "\n\n".join(
@@ -93,7 +97,9 @@ class Written(NamedTuple):
 
 
 def read_question(reply: str) -> Written | None:
-    """The question in *reply*: the first JSON object that has one, else lines such as `Question: ...`; None if there is none."""
+    """The question in *reply*: the first JSON object that has one, else lines such as `Question: ...`; None
+    if there is none.
+    """
     for thing in objects(reply, ["question"]):
         if str(thing["question"]).strip():
             return _written(*(thing.get(key, "") for key in ("question", "answer", "sentence")))

@@ -1,4 +1,6 @@
-"""The papers that questions are asked about: their sentences, the names that they coin, and how rare their words are."""
+"""The papers that questions are asked about: their sentences, the names that they coin, and how rare their
+words are.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +93,9 @@ class Paper:
 
     @cached_property
     def coined(self) -> dict[str, str]:
-        """The names that the paper gives to what is its own, the main one first, and what each stands for: `method`, `dataset`, or ""."""
+        """The names that the paper gives to what is its own, the main one first, and what each stands for:
+        `method`, `dataset`, or "".
+        """
         found: dict[str, str] = {}
         prefix = re.match(rf"({NAME})\s*(?::|-{{1,2}}\s|—)", self.title)
         if prefix and mentions(self.text, prefix[1]):
@@ -115,7 +119,9 @@ class Paper:
         return found
 
     def _subject(self) -> list[str]:
-        """The name that most sentences begin with and say something of, if it is the paper's own: [name] or []."""
+        """The name that most sentences begin with and say something of, if it is the paper's own: [name] or
+        [].
+        """
         begin = rf"({NAME}) (?:is|was|can|{either(FORMS | PAST)})\b"
         times = Counter(m[1] for s in self.sentences if (m := re.match(begin, s.plain)))
         for name, _ in sorted(times.items(), key=lambda each: (-each[1], each[0])):
@@ -156,7 +162,9 @@ class Paper:
         return f"the paper “{self.title.rstrip('.')}”"
 
     def _lowered(self, title: str) -> str:
-        """A title as part of a sentence: a capital stays where the paper's text has the word with one and never without."""
+        """A title as part of a sentence: a capital stays where the paper's text has the word with one and
+        never without.
+        """
 
         def lowered(match: re.Match[str]) -> str:
             word = match[0].lower()

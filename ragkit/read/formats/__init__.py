@@ -31,24 +31,30 @@ class FileFormat(BaseBlobParser, ABC):
     priority: ClassVar[int] = 0
     """Of several formats that recognise a file, the one with the lowest number reads it.
 
-    Those of ragkit have 10 (PDF) to 1000 (plain text, which recognises anything); others are asked before them unless
-    they say otherwise.
+    Those of ragkit have 10 (PDF) to 1000 (plain text, which recognises anything); others are asked before
+    them unless they say otherwise.
     """
 
     @abstractmethod
     def recognises(self, name: str, head: bytes) -> bool:
-        """Is this file of this kind?  *head* is its first `HEAD` bytes; *name*, without folders, helps where the content does not decide."""
+        """Is this file of this kind?  *head* is its first `HEAD` bytes; *name*, without folders, helps where
+        the content does not decide.
+        """
 
     @abstractmethod
     def papers(self, name: str, content: bytes) -> Iterator[Document]:
-        """The papers that the file lists, in order.  Raises `LoadError` with the reason if it cannot be read."""
+        """The papers that the file lists, in order.  Raises `LoadError` with the reason if it cannot be
+        read.
+        """
 
     def lazy_parse(self, blob: Blob) -> Iterator[Document]:
         return self.papers(Path(str(blob.source or "")).name, blob.as_bytes())
 
 
 def registered_formats() -> tuple[FileFormat, ...]:
-    """Every format that needs no arguments, those of installed plug-ins included, in the order in which they are asked."""
+    """Every format that needs no arguments, those of installed plug-ins included, in the order in which they
+    are asked.
+    """
     return _by_priority(tuple(components.registered()))
 
 
@@ -98,7 +104,8 @@ class ProjectFormat(TextFormat):
     def companions(self, name: str, text: str, whole: bool) -> list[str]:
         """The files that *text* includes, by their path from the folder of the paper.
 
-        *name* is the paper's own file.  With *whole*, *text* is the content of that file, which may be no paper by itself.
+        *name* is the paper's own file.  With *whole*, *text* is the content of that file, which may be no
+        paper by itself.
         """
 
     @abstractmethod
@@ -126,9 +133,11 @@ def title_from_name(name: str) -> str:
 
 
 def decode(content: bytes, partial: bool = False) -> str:
-    """The text of a file, line ends and all, so that offsets in it are offsets in the file (a byte order mark is not counted).
+    """The text of a file, line ends and all, so that offsets in it are offsets in the file (a byte order mark
+    is not counted).
 
-    UTF-16 is recognised by its byte order mark; everything else must be UTF-8.  With *partial*, the last character may be cut.
+    UTF-16 is recognised by its byte order mark; everything else must be UTF-8.  With *partial*, the last
+    character may be cut.
     """
     if content.startswith(b"%PDF-"):
         raise LoadError("it is a PDF, which none of the configured formats reads")

@@ -1,7 +1,8 @@
-"""Bibliographies, BibTeX and RIS: each entry describes a paper by its authors, venue and year, and sometimes its abstract.
+"""Bibliographies, BibTeX and RIS: each entry describes a paper by its authors, venue and year, and sometimes
+its abstract.
 
-Entries describe papers; they are not papers themselves, and are marked by `bibliography` in their metadata.  A file is read
-whole or not at all.
+Entries describe papers; they are not papers themselves, and are marked by `bibliography` in their metadata.
+A file is read whole or not at all.
 """
 
 from __future__ import annotations
@@ -108,9 +109,8 @@ _ENTRY = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _SETTINGS = ("control", "ieeetranbstctl", "xdata", "set")  # entries that are no papers
-_OUTSIDE = re.compile(
-    r"\A,\s*[\w-]+\s*=|^[ \t]*@(?!comment)\w+", re.MULTILINE | re.IGNORECASE
-)  # no comment, whatever stands around it
+# What is no comment, whatever stands around it.
+_OUTSIDE = re.compile(r"\A,\s*[\w-]+\s*=|^[ \t]*@(?!comment)\w+", re.MULTILINE | re.IGNORECASE)
 _SPACE = re.compile(r"\s*")
 _PART = re.compile(r"\s*([{\"]|[^\s{}\"#]+)")
 _JOINT = re.compile(r"\s*(#|\Z)")
@@ -121,7 +121,9 @@ logging.getLogger("bibtexparser").addHandler(logging.NullHandler())  # what it w
 
 
 class _Piece(NamedTuple):
-    """A piece of a value: what stands at `file[start:end]`, or the text of an abbreviation that stands there."""
+    """A piece of a value: what stands at `file[start:end]`, or the text of an abbreviation that stands
+    there.
+    """
 
     text: str
     start: int
@@ -142,9 +144,8 @@ class BibTex(TextFormat):
         return bool((name.lower().endswith(".bib") or _COMMENTS.match(text)) and _ENTRY.search(text))
 
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
-        for start, key, fields in list(
-            _entries(text)
-        ):  # so that what is broken is found before any paper is listed
+        # As a list, so that what is broken is found before any paper is listed.
+        for start, key, fields in list(_entries(text)):
             words, rows = _placed(fields.pop("abstract", []))
             values = {field: "".join(piece.text for piece in pieces) for field, pieces in fields.items()}
             authors = [_author(one) for one in _split(values.pop("author", ""), r"(?<!\s)\s++and\s")]
@@ -162,7 +163,9 @@ class BibTex(TextFormat):
 
 
 def _entries(text: str) -> Iterator[tuple[int, str, _Fields]]:
-    """Of each entry where it starts, its key, and its fields by their names in lower case.  Raises `LoadError`."""
+    """Of each entry where it starts, its key, and its fields by their names in lower case.  Raises
+    `LoadError`.
+    """
     from bibtexparser import model
     from bibtexparser.entrypoint import parse_string
 
@@ -299,7 +302,9 @@ def _placed(pieces: Sequence[_Piece]) -> tuple[str, list[list[int]]]:
 
 
 def _printed(value: str) -> tuple[str, list[list[int]]]:
-    """A value as LaTeX prints it, and the rows of its map; but % and & are what they are, as nearly all who write them mean."""
+    """A value as LaTeX prints it, and the rows of its map; but % and & are what they are, as nearly all who
+    write them mean.
+    """
     bare = value.strip()
     as_written = bare, [[0, value.index(bare), len(bare), len(bare)]] if bare else []
     if not _TEX.search(value):

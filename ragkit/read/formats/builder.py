@@ -73,8 +73,9 @@ class PaperBuilder:
         builder.add("<", at=131, size=4)            # this one stands for `&lt;`
         builder.paragraph()                         # a blank line, which stands nowhere in the file
 
-    White space is never doubled and never leads or trails.  Where a paper is spread over several files, each row of the
-    map but the main file's ends with the number (from 1) of its file in `files`.  For a format with pages, `at` is not given and `page` is.
+    White space is never doubled and never leads or trails.  Where a paper is spread over several files, each
+    row of the map but the main file's ends with the number (from 1) of its file in `files`.  For a format
+    with pages, `at` is not given and `page` is.
     """
 
     def __init__(self) -> None:
@@ -99,8 +100,8 @@ class PaperBuilder:
     ) -> None:
         """Append *text*, which stands for `file[at:at+size]` (its own length if *size* is not given).
 
-        For a format with pages it stands on *page* (from 1), in the *box* (left, top, right, bottom, in points from the
-        page's top left corner).
+        For a format with pages it stands on *page* (from 1), in the *box* (left, top, right, bottom, in
+        points from the page's top left corner).
         """
         if not text:
             return
@@ -165,7 +166,9 @@ class PaperBuilder:
         self._gap = "\n\n"
 
     def prose(self, text: str, at: int) -> None:
-        """Add running text, which stands verbatim at *at* of the file: white space of any length is one space."""
+        """Add running text, which stands verbatim at *at* of the file: white space of any length is one
+        space.
+        """
         start = 0
         for wide in _WIDE.finditer(text):
             self.add(_ONE_SPACE.sub(" ", text[start : wide.start()]), at + start)
@@ -176,7 +179,8 @@ class PaperBuilder:
     def section(self, title: str, level: int = 1, kind: Kind | None = None) -> None:
         """Begin a section with this heading, of this level (from 1).
 
-        Without *kind*, the heading decides, or one of a higher level: everything under "References" is references.
+        Without *kind*, the heading decides, or one of a higher level: everything under "References" is
+        references.
         """
         self.paragraph()
         self._close_section()
@@ -185,7 +189,9 @@ class PaperBuilder:
 
     @contextmanager
     def file(self, name: str) -> Iterator[None]:
-        """Pieces added in this context stand in another file; *name* is its path from the folder of the paper's own file."""
+        """Pieces added in this context stand in another file; *name* is its path from the folder of the
+        paper's own file.
+        """
         outer = self._file
         if name not in self.files:
             self.files.append(name)

@@ -19,11 +19,12 @@ from ragkit.read.formats import FileFormat, title_from_name
 from ragkit.read.formats.builder import Kind, PaperBuilder
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+# What a file may unpack to, from which size a part is looked at, and how densely it may be packed then.
 _UNPACKED, _LARGE, _RATIO = (
     200_000_000,
     10_000_000,
     200,
-)  # what a file may unpack to; what a part over 10 MB may be packed by
+)
 
 _NO_TITLE = re.compile(
     r"(?:microsoft word - .*|word document|untitled.*|document\d*|manuscript|title|abstract|introduction|\S+\.(?:docx?|tex|pdf))?",
@@ -75,16 +76,17 @@ class Block(NamedTuple):
 @component("docx")
 @dataclass(frozen=True)
 class Docx(FileFormat):
-    """One paper, its title and authors in the file's properties, or the title in the style Title or the only Heading 1."""
+    """One paper, its title and authors in the file's properties, or the title in the style Title or the only
+    Heading 1.
+    """
 
     priority: ClassVar[int] = 40
 
     def recognises(self, name: str, head: bytes) -> bool:
         named = name.lower().endswith(".docx")
         if head.startswith(b"PK\x03\x04"):
-            return b"\x00word/" in head or (
-                named and b"[Content_Types].xml" in head
-            )  # a name follows the length of what follows it
+            # A name in the archive follows the length of its extra field.
+            return b"\x00word/" in head or (named and b"[Content_Types].xml" in head)
         return named and head.startswith(_OLE)
 
     def papers(self, name: str, content: bytes) -> Iterator[Document]:
@@ -99,8 +101,9 @@ class Docx(FileFormat):
             raise LoadError(
                 "it is not a Word document: it is no zip file, or is damaged or cut short"
             ) from None
-        # What is broken inside shows as whatever zipfile, zlib, lxml and python-docx come to raise: KeyError, ValueError,
-        # AttributeError, XMLSyntaxError, zlib.error, NotImplementedError, RuntimeError, EOFError, RecursionError ...
+        # What is broken inside shows as whatever zipfile, zlib, lxml and python-docx come to raise: KeyError,
+        # ValueError, AttributeError, XMLSyntaxError, zlib.error, NotImplementedError, RuntimeError, EOFError,
+        # RecursionError ...
         except Exception as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise LoadError(f"it is not a Word document that can be read: {reason}") from None
@@ -119,9 +122,8 @@ def _check(content: bytes) -> None:
                 f"it is not a Word document that is safe to read: it would unpack to {unpacked // 1_000_000} MB"
             )
         if any(p.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for p in parts):
-            raise LoadError(
-                "it is not a Word document: it is packed as none is"
-            )  # and could unpack to more than it says
+            # It could unpack to more than it says.
+            raise LoadError("it is not a Word document: it is packed as none is")
         for part in parts:
             if part.filename.lower().endswith((".xml", ".rels")):
                 if re.search(rb"<!(?:DOCTYPE|ENTITY)", file.read(part).replace(b"\x00", b"")):  # UTF-16 too
@@ -154,7 +156,9 @@ def _read(content: bytes) -> tuple[list[Block], dict[str, Any]]:
 
 
 def _styles(root: Any) -> dict[str, tuple[str, int]]:
-    """Of each style its name, in lower case, and its level as a heading, which it may have from the style it is based on; 0 if none."""
+    """Of each style its name, in lower case, and its level as a heading, which it may have from the style it
+    is based on; 0 if none.
+    """
     elements = {style.get(f"{_W}styleId", ""): style for style in root.iter(f"{_W}style")}
     found = {}
     for key, style in elements.items():
@@ -179,7 +183,9 @@ def _outline(element: Any, default: int) -> int:
 
 
 def _elements(parent: Any, *tags: str) -> Iterator[Any]:
-    """What *parent* holds of these, in order, that in content controls too; a table of contents is left out."""
+    """What *parent* holds of these, in order, that in content controls too; a table of contents is left
+    out.
+    """
     for child in parent:
         if child.tag in tags:
             yield child

@@ -13,7 +13,8 @@ from ragkit.errors import LoadError
 from ragkit.read.formats import decode
 from ragkit.read.formats.builder import PaperBuilder
 
-_DEPTH = 150  # what is nested deeper stands beside its parent: no paper needs more, and no visitor runs out of stack
+# What is nested deeper stands beside its parent: no paper needs more, and no visitor runs out of stack.
+_DEPTH = 150
 
 
 class Piece(NamedTuple):
@@ -44,7 +45,9 @@ class Element:
         return next((found for child in self.elements(path[0]) if (found := child.find(*path[1:]))), None)
 
     def every(self, *tags: str) -> Iterator[Element]:
-        """The elements with one of these tags anywhere below, in the file's order; not those within one another."""
+        """The elements with one of these tags anywhere below, in the file's order; not those within one
+        another.
+        """
         for child in self.elements():
             if child.tag in tags:
                 yield child
@@ -97,7 +100,9 @@ def decoded(content: bytes, partial: bool = False) -> str:
 
 
 def xml_tree(text: str) -> Element:
-    """The root element of an XML file.  Raises `LoadError` for what is not well formed, and for entities that it defines."""
+    """The root element of an XML file.  Raises `LoadError` for what is not well formed, and for entities that
+    it defines.
+    """
     from xml.parsers.expat import ExpatError, errors
 
     from defusedxml.common import DefusedXmlException

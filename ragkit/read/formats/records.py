@@ -1,7 +1,7 @@
 """Papers as records: one per line of JSON, or one per row of a table.
 
-Every text keeps its place in the file: `start` and `end` where it stands there as it is, a `map` as `PaperBuilder`
-makes it where the file writes some of its characters otherwise, as `\\n` or `""`.
+Every text keeps its place in the file: `start` and `end` where it stands there as it is, a `map` as
+`PaperBuilder` makes it where the file writes some of its characters otherwise, as `\\n` or `""`.
 """
 
 from __future__ import annotations
@@ -53,10 +53,12 @@ Record = dict[str, Value]
 
 @dataclass(frozen=True)
 class Records(TextFormat):
-    """One paper per record.  `title` and `text` name its fields, ignoring case: the first that is present and not empty is used.
+    """One paper per record.  `title` and `text` name its fields, ignoring case: the first that is present and
+    not empty is used.
 
-    The other fields become metadata: those that `metadata` names, or all of them (`*`), if their values are plain.
-    A record with neither title nor text is skipped; one that cannot be read makes the whole file fail.
+    The other fields become metadata: those that `metadata` names, or all of them (`*`), if their values are
+    plain.  A record with neither title nor text is skipped; one that cannot be read makes the whole file
+    fail.
     """
 
     title: Sequence[str] = TITLE
@@ -64,16 +66,20 @@ class Records(TextFormat):
     metadata: Sequence[str] = EVERY
 
     piece: ClassVar[re.Pattern[str]]
-    """One stretch of a written value: characters that stand for themselves, or (in a named group) what stands for one other."""
+    """One stretch of a written value: characters that stand for themselves, or (in a named group) what stands
+    for one other.
+    """
 
     @abstractmethod
     def records(self, text: str) -> Iterator[Record]:
-        """The records in order, each field's name in lower case.  Raises `LoadError` for one that cannot be read."""
+        """The records in order, each field's name in lower case.  Raises `LoadError` for one that cannot be
+        read.
+        """
 
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
-        for _ in self.records(
-            text
-        ):  # so that a broken record is found before any paper is listed, and none need be held
+        # All are read once before, so that a broken record is found before any paper is listed, and none need
+        # be held.
+        for _ in self.records(text):
             pass
         for record in self.records(text):
             if paper := self._paper(text, record):

@@ -1,7 +1,8 @@
 """LaTeX source: one paper per file, with commands replaced by what they print.
 
-TeX cannot be parsed without running it, so nothing is parsed: one pass over the source writes the text and drops the
-rest.  Braces are dropped, so an unknown command still shows its argument, and broken source is read less well but is read.
+TeX cannot be parsed without running it, so nothing is parsed: one pass over the source writes the text and
+drops the rest.  Braces are dropped, so an unknown command still shows its argument, and broken source is read
+less well but is read.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ _LATIN = re.compile(rb"\\(?:usepackage|inputenc)\s*\[(?:latin1|latin9|ansinew|cp
 @component("latex")
 @dataclass(frozen=True)
 class Latex(ProjectFormat):
-    """The LaTeX source of one paper, with the files that it includes and the `.bbl` file of its references."""
+    """The LaTeX source of one paper, with the files that it includes and the `.bbl` file of its
+    references.
+    """
 
     priority: ClassVar[int] = 90
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-DEPTH = 60  # of nested groups and environments, far below Python's limit on recursion; what is deeper is read as if it were not nested
+# The depth of nested groups and environments, far below Python's limit on recursion; what is deeper is read as if it
+# were not nested.
+DEPTH = 60
 _PAIR = re.compile(
     r"\\verb\*?([^a-zA-Z\s*])[^\r\n]{0,200}?\1|\\(begin|end)\s*\{\s*([a-zA-Z]+\*?)\s*\}|\\[\s\S]|%[^\r\n]*|[{}]"
 )
@@ -14,7 +16,9 @@ _GAP = re.compile(
 
 
 class Source:
-    """A source text; `closing` maps the offset of a brace or `\\begin` to that of the brace or `\\end` which closes it."""
+    """A source text; `closing` maps the offset of a brace or `\\begin` to that of the brace or `\\end` which
+    closes it.
+    """
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -42,7 +46,9 @@ class Source:
                     del begun[at:]
 
     def argument(self, at: int, end: int) -> tuple[tuple[int, int], int]:
-        """The range of the next braced argument, and the offset behind it; bracketed arguments before it are skipped."""
+        """The range of the next braced argument, and the offset behind it; bracketed arguments before it are
+        skipped.
+        """
         for _ in range(4):
             gap = _GAP.match(self.text, at, end)
             begin = gap.end() if gap else at

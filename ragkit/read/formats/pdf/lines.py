@@ -53,7 +53,8 @@ _LIGATURES = str.maketrans(
     }
 )
 _HYPHENS = ("\u0002", "\ufffe", "\u00ad")
-_COLUMN_GAP = 2.5  # times the size of the type: the next character beyond this gap begins another line, as in the next column
+# In sizes of the type: the next character beyond this gap begins another line, as in the next column.
+_COLUMN_GAP = 2.5
 _TURNED = 0.2  # radians; text at a larger angle stands on its side
 
 
