@@ -76,7 +76,7 @@ class IngestReport(BaseModel):
 
 
 @dataclass(frozen=True)
-class Reading:
+class IngestRequest:
     """What is ingested: *paths*, into *corpus*.  Without paths, only the indexes are brought up to date.
 
     With `prune`, files that are gone are forgotten.
@@ -88,7 +88,7 @@ class Reading:
 
 
 @dataclass(frozen=True, kw_only=True)
-class IngestPipeline(Pipeline[Reading, IngestReport]):
+class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
     """read -> deduplicate -> corpus -> chunk -> keys -> embed -> index.
 
     Every step asks the corpus what is still to be done, so an ingest that was cut short goes on where it
@@ -103,7 +103,7 @@ class IngestPipeline(Pipeline[Reading, IngestReport]):
     def __post_init__(self) -> None:
         check_splitter(self.chunk)
 
-    def flow(self, given: Reading) -> Flow[IngestReport]:
+    def flow(self, given: IngestRequest) -> Flow[IngestReport]:
         started = time.perf_counter()
         corpus = given.corpus
         with corpus.writing():

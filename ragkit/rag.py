@@ -38,7 +38,7 @@ from ragkit.flow import (
     steps,
 )
 from ragkit.index import Index, Searcher, Snapshot
-from ragkit.ingest import AnyIndex, IngestPipeline, IngestReport, Reading, embeddings_of, made_with
+from ragkit.ingest import AnyIndex, IngestPipeline, IngestReport, IngestRequest, embeddings_of, made_with
 from ragkit.mismatch import mismatches
 from ragkit.models.chat import spent
 from ragkit.text.question import Asked, messages
@@ -100,11 +100,11 @@ class Rag:
         for a path that is not there and `CorpusError` if the corpus cannot be written; a file that cannot be
         read is named in the report.
         """
-        return run(self.ingest_pipeline.flow(Reading(self.corpus, paths, prune)))
+        return run(self.ingest_pipeline.flow(IngestRequest(self.corpus, paths, prune)))
 
     def ingest_events(self, *paths: str | Path, prune: bool = False) -> Iterator[Event]:
         """The same, as a stream of events that ends with `Finished(report)`."""
-        return steps(self.ingest_pipeline.flow(Reading(self.corpus, paths, prune)))
+        return steps(self.ingest_pipeline.flow(IngestRequest(self.corpus, paths, prune)))
 
     def repair(self) -> list[str]:
         """Rebuild every index that is not what the ledger says, from the corpus; say what was done."""
