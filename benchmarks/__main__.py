@@ -1,5 +1,4 @@
-"""`make bench`: run every measurement, or those named, and write each into docs/benchmarks.md as soon as it
-is there.
+"""`make bench`: run all or some measurements, and write each into docs/benchmarks.md when it is done.
 
     python -m benchmarks [speed encode peers ...]
 

@@ -1,7 +1,8 @@
-"""The encoder against the compiled model alone, on the same token batches, and its vectors against the
-reference.
+"""The encoder against the compiled model alone, and its vectors against the reference.
 
 python -m benchmarks.encode [--texts 800]
+
+Both encode the same token batches.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ def seconds(what: Callable[[], object], times: int = 3) -> float:
 
 
 def raw(texts: Sequence[str], most: int) -> tuple[Callable[[], object], int]:
-    """The compiled model over ready-made token batches: nothing is tokenised, sorted or put together; and how
-    many tokens.
+    """The compiled model over ready-made token batches, and their number of tokens.
+
+    Running it does not tokenise, sort or pad.
     """
     import openvino
 

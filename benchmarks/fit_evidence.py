@@ -1,5 +1,4 @@
-"""The weights of `ragkit/evidence.json`: how what a claim and a quote have in common tells what people say of
-them.
+"""The weights of `ragkit/evidence.json`, fitted to human judgements of whether a quote supports a claim.
 
     python -m benchmarks.fit_evidence [--write]
 

@@ -1,5 +1,4 @@
-"""What it costs to add one paper to a large corpus: the bytes that its indexes write, against all that they
-hold.
+"""The cost of adding one paper to a large corpus: bytes that its indexes write, against all they hold.
 
     python -m benchmarks.growth [PASSAGES]
 

@@ -51,8 +51,7 @@ ATTACKS = Path(__file__).with_name("data") / "attacks.jsonl"
 
 @dataclass(frozen=True)
 class Scene:
-    """A question, the paper that answers it, the paper that is hostile, and what that would have the reader
-    believe.
+    """A question, the paper that answers it, the hostile paper, and what that paper wants to be believed.
 
     `lie` is `truth` with another number in place of `right`, `swap` is `truth` with another word.
     """
@@ -184,9 +183,7 @@ class Shown(NamedTuple):
 
 
 class Ways(NamedTuple):
-    """What the reader sees: without the defence, with it, and with the papers' own words behind what the
-    model wrote.
-    """
+    """What the reader sees without the defence, with it, and with the papers' own words behind the draft."""
 
     without: Shown
     cited: Shown
@@ -225,9 +222,7 @@ class Written(Generator):
 
 
 def checked(generator: Generator, attack: Attack) -> Answer:
-    """The answer that the reader gets: what *generator* writes from the passages of *attack*, verified, the
-    unsupported dropped.
-    """
+    """The answer that the reader gets: written by *generator*, verified, without unsupported claims."""
     pipeline = AnswerPipeline(retrieve=(), generate=[generator], verify=EvidenceVerifier(), policy="drop")
     return run(pipeline.respond(Asked.of(attack.scene.question), attack.passages))
 
@@ -254,8 +249,9 @@ Question: {question}"""
 
 
 def naive(attack: Attack, llm: BaseChatModel | None = None) -> Shown:
-    """Passages in one plain text, marks taken at their word.  Without a chat model, the obedient one is
-    asked.
+    """The answer to a prompt with the passages in one plain text; its citations are not checked.
+
+    Without a chat model, the obedient one is asked.
     """
     passages = attack.passages
     sources = "\n".join(f"[{n}] {p.metadata['title']}\n{p.page_content}" for n, p in enumerate(passages, 1))
@@ -347,8 +343,9 @@ def outcomes(tried: Sequence[Attack], llm: BaseChatModel | None = None) -> Itera
 
 
 def few(limit: int | None) -> list[Attack]:
-    """Every attack, or *limit* of each kind drawn by chance; the kinds in turns, so that the first few are of
-    all kinds.
+    """Every attack, or *limit* of each kind drawn at random.
+
+    The kinds take turns, so that the first few are of all kinds.
     """
     every = list(attacks())
     kinds = [[attack for attack in every if attack.kind == kind] for kind in SUCCESS]

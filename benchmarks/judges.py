@@ -68,15 +68,17 @@ class Labelled:
 
     @property
     def is_for_choosing(self) -> bool:
-        """Is it in the half that thresholds are chosen on?  Items of one group, else of one text, are in one
-        half.
+        """Is it in the half that thresholds are chosen on?
+
+        Items of one group, else of one text, are in one half.
         """
         return hashlib.sha256((self.group or self.title or self.text).encode()).digest()[0] % 2 == 0
 
 
 def begin() -> Iterator[Labelled]:
-    """Replies of dialogue systems; the label has no shares.  A reply that says nothing (`Generic`) is not
-    attributable.
+    """Replies of dialogue systems; their labels have no shares.
+
+    A reply that says nothing (`Generic`) is not attributable.
     """
     for path in sorted((DATA / "begin").glob("*.tsv")):
         with path.open(encoding="utf-8", newline="") as file:
@@ -89,8 +91,9 @@ _SPLIT_NUMBER = re.compile(r"(?<=\d)([.,]) (?=\d)")
 
 
 def qags(part: str) -> Iterator[Labelled]:
-    """Sentences of generated summaries of news: *part* is `cnndm` or `xsum`.  Articles are published with
-    `10, 000` for 10,000.
+    """Sentences of generated summaries of news: *part* is `cnndm` or `xsum`.
+
+    Its articles are published with `10, 000` for 10,000.
     """
     for line in (DATA / "qags" / f"mturk_{part}.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
@@ -102,10 +105,10 @@ def qags(part: str) -> Iterator[Labelled]:
 
 
 def climate_fever() -> Iterator[Labelled]:
-    """Claims about the climate, each with five sentences of Wikipedia; one that refutes or does not tell does
-    not support.
+    """Claims about the climate, each with five sentences of Wikipedia.
 
-    The votes of two to five people may be even, so it is the published label that counts.
+    A sentence that refutes the claim, or does not decide it, does not support it.  The votes of two to five
+    people may be even, so it is the published label that counts.
     """
     for line in (DATA / "climate_fever" / "climate-fever.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
@@ -146,8 +149,9 @@ Scores = list[float | None]
 
 
 def evidence(items: Sequence[Labelled]) -> Scores:
-    """The model-free verifier: of the sentences of a claim, the one that the best span of the text supports
-    least.
+    """The model-free verifier: the score of the claim's least supported sentence.
+
+    A sentence is scored against the span of the text that supports it best.
     """
     return _least(items, lambda pairs: [None] * len(pairs))
 

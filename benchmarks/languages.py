@@ -1,5 +1,4 @@
-"""Answers to questions in eight languages over papers in English: in which language a chat model answers, and
-whether it is right.
+"""Answers to questions in eight languages over English papers: their language, and whether they are right.
 
     RAGKIT_MODEL=... RAGKIT_BASE_URL=... python -m benchmarks.languages [pipeline.yaml]
 

@@ -1,9 +1,9 @@
-"""The lexical part: what stemming, stop words, titles and phrases are worth, alone and fused; and queries of
-three forms.
+"""Lexical search: what stemming, stop words, titles and phrases are worth; and three forms of queries.
 
 python -m benchmarks.lexical [collection ...]
 
-Every other query of a collection is for choosing, the others for reporting.
+Each is measured alone and fused.  Every other query of a collection is for choosing, the others for
+reporting.
 """
 
 from __future__ import annotations

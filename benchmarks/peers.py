@@ -1,12 +1,12 @@
-"""ragkit against LangChain, LlamaIndex, Haystack and txtai: the same machine, model and documents, each as
-its quick start has it.
+"""ragkit against LangChain, LlamaIndex, Haystack and txtai, each as its quick start has it.
 
     python -m benchmarks.peers [--documents 5000] [--tools langchain llama_index haystack txtai] [--folder DIR]
 
-Each tool has a virtual environment of its own under the folder, made with pip the first time, with the same
-torch.  A tool runs in processes of its own: one reads the documents and makes an index on disk (timed with
-the model loaded), others start from nothing, open that index and answer.  Titles and abstracts go in as one
-text.  Where a tool splits its documents, a document ranks where its best passage does.
+All use the same machine, model and documents.  Each tool has a virtual environment of its own under the
+folder, made with pip the first time, with the same torch.  A tool runs in processes of its own: one reads the
+documents and makes an index on disk (timed with the model loaded), others start from nothing, open that index
+and answer.  Titles and abstracts go in as one text.  Where a tool splits its documents, a document ranks
+where its best passage does.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ MEASURE = "ndcg@10"
 QUERIES = 100
 STARTS = 3
 DEEP = 100
-"""How many passages are asked for where rankings are judged, so that ten documents are among them however
-they were split.
+"""How many passages are asked for where rankings are judged.
+
+Ten documents are among them, however they were split.
 """
 
 # Each program defines: `load()`, the model, ready to encode; `ingest(encoder)`, the file `documents` into an index in `folder`;
@@ -198,9 +199,7 @@ print(json.dumps({**said, "version": version(distribution)}))
 
 @dataclass(frozen=True)
 class Tool:
-    """One that is measured: what pip installs for it (nothing for ragkit, which is here), and the program
-    that uses it.
-    """
+    """A measured tool: what pip installs for it (nothing for ragkit), and the program that uses it."""
 
     name: str
     distribution: str
@@ -233,8 +232,9 @@ class ToolFailedError(Exception):
 
 @dataclass(frozen=True)
 class Measured:
-    """What one tool took: seconds for all documents, seconds to the first answer, milliseconds a question;
-    and its rankings.
+    """What one tool took, and its rankings.
+
+    `seconds` for all documents, `start` seconds to the first answer, `ms` milliseconds for a question.
     """
 
     version: str
@@ -279,8 +279,9 @@ def _ran(command: Sequence[str], **variables: str) -> str:
 
 
 def documents(number: int) -> list[dict[str, str]]:
-    """Titles and abstracts, as many of each collection while it has some.  An id says which collection it is
-    of.
+    """Titles and abstracts, as many of each collection while it has some.
+
+    An id begins with the name of its collection.
     """
     by_collection = [_papers(name, f"{name}-") for name in COLLECTIONS]
     return list(islice(filter(None, chain.from_iterable(zip_longest(*by_collection))), number))
@@ -303,9 +304,7 @@ def _written(path: Path, papers: Sequence[dict[str, str]]) -> Path:
 
 @dataclass(frozen=True)
 class Work:
-    """What every tool is given: the documents to be fast with and those to be right with, and the questions
-    to both.
-    """
+    """What every tool is given: documents and questions to be fast with, and those to be right with."""
 
     folder: Path
     papers: Path

@@ -57,8 +57,9 @@ def configurations() -> list[Configuration]:
 
 
 def rows(found: Evaluation) -> list[list[object]]:
-    """A row a collection: each way's mean, and how far the default is ahead of each; then the mean over the
-    collections.
+    """A row for each collection, and one with the means over the collections.
+
+    A row has each way's mean, and how far the default is ahead of each.
     """
     means = {(f.dataset, f.configuration): f.interval for f in found.figures() if f.measure == MEASURE}
     apart = {

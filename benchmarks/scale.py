@@ -1,5 +1,4 @@
-"""How indexing, memory, disk and queries grow with the number of passages, and how near to exact the answers
-stay.
+"""How indexing, memory, disk, queries and exactness change with the number of passages.
 
     python -m benchmarks.scale [--sizes 10000 100000 1000000] [--stores flat chroma]
 

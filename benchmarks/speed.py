@@ -1,9 +1,9 @@
-"""Speed: ingest against the encoder alone, a warm query against its raw parts, a cold question against a bare
-script.
+"""Speed of ingest, warm queries and cold questions, each against the bare parts that it uses.
 
     python -m benchmarks.speed
 
-Ratios compare both sides in one run on one machine; the absolute figures are of that machine.
+Ingest is compared with the encoder alone, a warm query with its raw parts, a cold question with a bare
+script.  Ratios compare both sides in one run on one machine; the absolute figures are of that machine.
 """
 
 from __future__ import annotations
@@ -65,9 +65,7 @@ for at in range(0, len(sentences), 16):
 nupunkt.sent_spans(sentences[0])
 print(len(rows))
 """
-"""The same libraries, the same files, the same calls: question and sentences encoded, two searches, the
-passages read.
-"""
+"""The same libraries, files and calls: encode question and sentences, search twice, read the passages."""
 
 
 def seconds(what: Callable[[], object], times: int = 1) -> float:
@@ -99,8 +97,9 @@ def ingest(papers: int, folder: Path) -> list[object]:
 
 
 def warm(rag: ragkit.Rag, name: str) -> list[object]:
-    """A search, against its question's encoding and the two searches by themselves, one question after
-    another.
+    """A search, against the encoding of its question and the two searches by themselves.
+
+    One question is asked after another.
     """
     store, words = rag.ingest_pipeline.index
     assert isinstance(store, VectorIndex)

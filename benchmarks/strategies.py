@@ -1,9 +1,9 @@
-"""Ways of asking a chat model for an answer, compared: `cited` and `structured`, each in
-configs/small_model.yaml.
+"""Ways of asking a chat model for an answer, compared: `cited` and `structured`.
 
     RAGKIT_MODEL=... RAGKIT_BASE_URL=... python -m benchmarks.strategies [--split dev|test|all] [--every N]
 
-Without the papers' own words behind them, so that what is seen is the model's.
+Each takes the place of the generator in configs/small_model.yaml, without the papers' own words behind the
+answer, so that what is seen is the model's.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""The command line: `ragkit ingest`, `ask`, `search`, `chat`, `document`, `doctor`, `eval`, `probe`, `tune`,
-`testset`, `calibrate`, `train`, `config`, `components`.
+"""The command line.
+
+The commands are `ragkit ingest`, `ask`, `search`, `chat`, `document`, `doctor`, `eval`, `probe`, `tune`,
+`testset`, `calibrate`, `train`, `config` and `components`.
 
 Exit status: 0 done; 1 failed while running; 2 wrong usage or configuration; 3 ingest finished but some files
 failed.  Nothing heavy is imported before a command runs, so that `ragkit --help` answers at once.
@@ -207,8 +209,9 @@ def doctor(
     ] = False,
     allow_import: AllowImport = [],
 ) -> None:
-    """Print corpus statistics and check that every index is consistent.  Exit status 1 if there are
-    problems.
+    """Print corpus statistics and check that every index is consistent.
+
+    The exit status is 1 if there are problems.
     """
     from ragkit.cli import terminal
     from ragkit.doctor import examine, repair

@@ -43,8 +43,9 @@ def calibrate(
     as_json: AsJson = False,
     allow_import: AllowImport = [],
 ) -> None:
-    """Calibrate when to answer and when to abstain: the most answers at the target precision, fitted to your
-    questions.
+    """Calibrate on your questions when to answer and when to abstain, for a target precision.
+
+    The calibrated gate answers as many questions as that precision allows.
     """
     from ragkit.cli import show, terminal
     from ragkit.evaluate.calibrate import calibrate_events, lines, svg

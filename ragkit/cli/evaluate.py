@@ -1,6 +1,4 @@
-"""`ragkit eval`, `probe`, `tune`, `testset`: compare configurations, stress them, tune them, and write the
-questions for it.
-"""
+"""`ragkit eval`, `probe`, `tune`, `testset`: compare, stress and tune configurations; write questions."""
 
 from __future__ import annotations
 
@@ -122,10 +120,9 @@ def eval_(
     ] = None,
     allow_import: AllowImport = [],
 ) -> None:
-    """Measure retrieval and answers, compare configurations pair by pair, and report whether differences are
-    significant.
+    """Measure retrieval and answers, and report which differences between configurations are significant.
 
-    Results are cached; interrupted runs resume.
+    Configurations are compared pair by pair.  Results are cached; interrupted runs resume.
     """
     from ragkit.cli import show, terminal
     from ragkit.evaluate.dataset import read
@@ -179,8 +176,9 @@ def probe(
     seed: Seed = 0,
     allow_import: AllowImport = [],
 ) -> None:
-    """Ask again with gold papers missing, numbers changed, passages shuffled, hard negatives added, small
-    talk before.
+    """Stress-test answers: ask the same questions again with altered passages or small talk before them.
+
+    Gold papers are taken away, numbers changed, passages shuffled, or hard negatives added.
     """
     from ragkit.cli import show
     from ragkit.evaluate.dataset import read
@@ -233,8 +231,9 @@ def tune(
     seed: Seed = 0,
     allow_import: AllowImport = [],
 ) -> None:
-    """Choose the best values for the open settings of a pipeline file: many candidates on few questions, the
-    best on more.
+    """Choose the best values for the open settings of a pipeline file, measured on your questions.
+
+    Many candidates are tried on few questions, the best of them on more.
     """
     from ragkit.cli import terminal
     from ragkit.evaluate.dataset import read
@@ -298,8 +297,9 @@ def write_testset(
     seed: Seed = 0,
     allow_import: AllowImport = [],
 ) -> None:
-    """Write questions with answers, gold papers and spans from the papers of the corpus; some that nothing
-    answers.
+    """Write test questions about the papers of the corpus, with answers, gold papers and spans.
+
+    Some of the questions are unanswerable.
     """
     from ragkit.cli import show
     from ragkit.config import load as load_part

@@ -46,8 +46,9 @@ _USUAL = gc.get_threshold()
 
 
 def start_up() -> None:
-    """Let the garbage collector rest while modules are imported: it takes a tenth of that time and frees
-    nothing.
+    """Let the garbage collector rest while modules are imported.
+
+    It would take a tenth of the import time and free nothing.
     """
     gc.set_threshold(1_000_000)
 

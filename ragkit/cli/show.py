@@ -24,8 +24,9 @@ def _plain(*header: str, title: str | None = None) -> Table:
 
 
 def evaluation(found: Evaluation) -> None:
-    """A table for each dataset: a row a measure, a column a configuration; then what could not be chance, and
-    what could.
+    """A table for each dataset, with a row per measure and a column per configuration; then comparisons.
+
+    Significant differences come first.
     """
     figures, comparisons = found.figures(), found.comparisons()
     for dataset in dict.fromkeys(run.dataset.name for run in found.runs):
@@ -116,8 +117,9 @@ def _comparisons(comparisons: Sequence[Comparison]) -> None:
 
 
 def probes(rows: Sequence[Row]) -> None:
-    """A table for each configuration, with a row for each probe; narrow enough for a terminal of 80
-    columns.
+    """A table for each configuration, with a row for each probe.
+
+    It fits into a terminal of 80 columns.
     """
     for configuration in dict.fromkeys(row.configuration for row in rows):
         own = [row for row in rows if row.configuration == configuration]
@@ -151,9 +153,7 @@ def _apart(found: Difference | None) -> Text:
 
 
 def calibration(found: Calibration) -> None:
-    """What the fitted gate does in cross-validation, risk by coverage in a few rows, and what makes it
-    doubtful.
-    """
+    """The fitted gate in cross-validation: its shares, risk by coverage in a few rows, and warnings."""
     rows = (
         (f"right, of what is answered (target {found.target:g})", found.precision),
         ("answered, of all questions", found.coverage),

@@ -64,10 +64,10 @@ def show_sources(answer: Answer) -> None:
 
 
 def show_as_written(events: Iterable[Event]) -> None:
-    """An answer while it is written: each sentence once it is checked, and then the answer as it stands, with
-    its sources.
+    """Show an answer while it is written: each sentence once it is checked, then the final answer.
 
-    On a terminal the sentence that is being written is there too, dimmed, until it is checked.
+    On a terminal the sentence that is being written is there too, dimmed, until it is checked.  The final
+    answer comes with its sources.
     """
     page = _Page()
     if out.is_terminal:

@@ -1,3 +1,1 @@
-"""Which pipeline is better, and by how much: datasets, measures, tests of differences, reports, judges,
-probes, tuning.
-"""
+"""Comparing pipelines: datasets, measures, significance tests, reports, judges, probes and tuning."""

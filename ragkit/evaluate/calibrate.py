@@ -51,8 +51,9 @@ _LEAST = 5
 """A model is fitted only if each value of its label has at least so many questions."""
 _FEW = 50
 _LOST = 0.02
-"""Of the right answers, the share that may be declined before they are written, which saves writing many
-wrong ones.
+"""The share of the right answers that may be lost by abstaining before the answer is written.
+
+This saves writing many wrong answers.
 """
 
 
@@ -222,8 +223,9 @@ def _folds(examples: Sequence[Example]) -> NDArray[np.int_]:
 
 
 def _models(examples: Sequence[Example]) -> tuple[Logistic, Logistic]:
-    """That the passages answer, and that the answer is right; ragkit's own where there is too little to fit
-    them to.
+    """Models of whether the passages answer the question, and of whether the answer is right.
+
+    Where there are too few examples to fit a model, ragkit's own is returned.
     """
     prior = FOUND if any("nearest" in e.found for e in examples) else FOUND_BY_WORDS
     found = _logistic([e.found for e in examples], [e.answerable for e in examples], prior)
@@ -245,8 +247,10 @@ def _confidences(
 
 
 def _logistic(signals: Sequence[Mapping[str, float]], truth: Sequence[bool], prior: Logistic) -> Logistic:
-    """A regression of *truth* on the signals that *prior* weighs, pulled towards its weights as strongly as
-    predicts best.
+    """A regression of *truth* on the signals of *prior*, with its weights pulled towards those of *prior*.
+
+    Cross-validation chooses the strength of the pull.  If either label has too few examples, *prior* is
+    returned.
     """
     if min(sum(truth), len(truth) - sum(truth)) < _LEAST:
         return prior
@@ -267,8 +271,10 @@ def _logistic(signals: Sequence[Mapping[str, float]], truth: Sequence[bool], pri
 
 
 def _ridge(x: Vector, y: Vector, towards: Vector, penalty: float) -> Vector:
-    """Bias and weights of least penalised log loss, by Newton's method: `penalty` / 2 times the squared
-    distance of each weight from where it is pulled, a weight being counted by the signal's spread.
+    """The bias and weights with the least penalised log loss, by Newton's method.
+
+    The penalty of a weight is `penalty` / 2 times its squared distance from *towards*, measured in units of
+    the signal's spread.
     """
     design = np.column_stack([np.ones(len(x)), x])
     pull = np.array([1e-6, *(penalty * np.maximum(x.std(axis=0), 0.05) ** 2)])
@@ -294,10 +300,9 @@ def _log_loss(beta: Vector, x: Vector, y: Vector) -> Vector:
 
 
 def _thresholds(likely: Vector, sure: Vector, right: Flags, precision: float) -> tuple[float, float]:
-    """The least that passages, and then an answer, must reach for *precision* of the answers to be right,
-    most being answered.
+    """The thresholds for passages and answers that reach *precision* with the most questions answered.
 
-    Where no threshold gives that, the one that comes nearest.
+    If none reaches it, the one that comes nearest.
     """
     early = float(np.quantile(likely[right], _LOST)) if right.any() else 0.0
     passed = likely >= early
@@ -311,8 +316,9 @@ def _thresholds(likely: Vector, sure: Vector, right: Flags, precision: float) ->
 
 
 def _rounded(part: Logistic) -> Logistic:
-    """With the digits that mean something; thresholds are rounded down, so that the answer they were taken
-    from still passes.
+    """The model with its significant digits only.
+
+    Thresholds are rounded down, so that the answer they were taken from still passes.
     """
     weights = {name: float(f"{weight:.3g}") for name, weight in part.weights.items()}
     return Logistic(weights, float(f"{part.bias:.3g}"), math.floor(1000 * part.threshold) / 1000)
@@ -387,9 +393,7 @@ text { font: 12px system-ui, sans-serif; fill: #555 } .head { font-weight: 600; 
 
 
 def svg(found: Calibration) -> str:
-    """Risk by coverage, as a picture that stands by itself: the curve in cross-validation, the target, and
-    where the gate stands.
-    """
+    """The cross-validated risk-coverage curve as a self-contained SVG, with the target and the gate."""
     highest = math.ceil(10 * max(1 - found.target, 0.1, *(point.risk for point in found.curve))) / 10
     left, right, top, bottom = 64, 500, 36, 290
 

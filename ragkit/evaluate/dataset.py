@@ -42,8 +42,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Cases under one name.  `folder` is the collection that they search; without one they ask the user's own
-    corpus.
+    """Cases under one name.
+
+    `folder` is the collection that they search; without one, they search the user's own corpus.
     """
 
     name: str
@@ -193,8 +194,9 @@ def _beir(folder: Path, split: str | None) -> Dataset:
 
 
 LEFT_OUT = "source_docs.tsv"
-"""An optional file of a collection, beside BEIR's: query and paper to be taken out of its ranking (the one
-the query was written from).
+"""An optional file of a collection, beside BEIR's: for a query, the paper to leave out of its ranking.
+
+That is the paper which the query was written from.
 """
 
 
@@ -212,8 +214,9 @@ def _qrels(folder: Path, split: str | None) -> Path:
 
 
 def read_qrels(path: str | Path) -> dict[str, dict[str, float]]:
-    """Judgements by query and paper: BEIR's (query, paper, grade, with a header) or TREC's (query, 0, paper,
-    grade).
+    """Judgements by query and paper, read from BEIR's or TREC's format.
+
+    A line of BEIR's is query, paper, grade, after a header; a line of TREC's is query, 0, paper, grade.
     """
     found: dict[str, dict[str, float]] = {}
     for number, row in enumerate(_table(Path(path), header=False), 1):
@@ -283,8 +286,9 @@ def read_run(path: str | Path) -> dict[str, list[tuple[str, float]]]:
 
 
 def write_run(path: str | Path, rankings: Mapping[str, Sequence[str]], tag: str) -> None:
-    """A TREC run file.  Scores count down, so that every tool reads the order as it is; spaces in names
-    become `_`.
+    """Write a TREC run file.
+
+    Scores count down, so that every tool keeps the order.  Spaces in names become `_`.
     """
     lines = [
         f"{_word(query)} Q0 {_word(paper)} {rank} {len(ranking) - rank + 1} {_word(tag)}\n"

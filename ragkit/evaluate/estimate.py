@@ -20,9 +20,11 @@ from ragkit.plan import plan, work_of
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one configuration would do with one dataset: questions to ask, those known already, what is to be
-    ingested first, and about how many calls and tokens of chat models (None: nothing is known of them yet)
-    and seconds.
+    """What one configuration would do with one dataset, and about what it would cost.
+
+    Of the `questions`, `known` have an outcome already.  `papers` are to be ingested first, with `encode`
+    passages to embed.  `calls` and `tokens` of chat models, and `seconds`, are estimates; None means that
+    nothing is known of them yet.
     """
 
     dataset: str

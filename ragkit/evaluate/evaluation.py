@@ -1,5 +1,6 @@
-"""The results of an evaluation: figures with intervals, paired comparisons, requirements, and their JSON and
-JUnit forms.
+"""The results of an evaluation: figures, paired comparisons, requirements; as objects, JSON and JUnit.
+
+Figures come with intervals.
 """
 
 from __future__ import annotations
@@ -62,9 +63,7 @@ class Run:
         }
 
     def coverage(self) -> list[Coverage]:
-        """Risk by coverage: of all questions, those answered with at least some confidence, and how many of
-        them wrongly.
-        """
+        """The risk-coverage curve: the share of questions answered, and of those answers that are wrong."""
         return _coverage(self.judged())
 
     def judged(self) -> list[Result]:
@@ -125,8 +124,9 @@ class Evaluation:
         return [figure for run in self.runs for figure in _figures(run)]
 
     def comparisons(self) -> list[Comparison]:
-        """Every two configurations on every measure that both have; p-values adjusted over the pairs of a
-        measure.
+        """Every two configurations on every measure that both have.
+
+        p-values are adjusted over the pairs of a measure.
         """
         found = []
         for dataset in dict.fromkeys(run.dataset.name for run in self.runs):
@@ -172,8 +172,9 @@ class Evaluation:
         }
 
     def junit(self, failed: Sequence[str] = ()) -> str:
-        """JUnit XML: a suite for each run with a case for each question, and one for the requirements,
-        *failed* named.
+        """JUnit XML: a suite for each run with a case for each question, and one for the requirements.
+
+        *failed* names the requirements that were not met.
         """
         suites = ElementTree.Element("testsuites", name="ragkit eval")
         for run in self.runs:
@@ -216,9 +217,7 @@ class Evaluation:
             write_run(folder / f"{run.dataset.name}.{run.configuration}.run", rankings, run.configuration)
 
     def write_samples(self, path: Path) -> None:
-        """JSON lines for other evaluation tools: each answer under the names that ragas reads and those that
-        deepeval reads.
-        """
+        """Write each answer as a line of JSON, with the field names of ragas and those of deepeval."""
         with path.open("w", encoding="utf-8") as file:
             for run in self.runs:
                 for result in run.results:
@@ -352,9 +351,7 @@ def _result_json(run: Run, result: Result) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Requirement:
-    """`measure >= value` (or `<=`, `>`, `<`), which every run that has the measure must meet; written as one
-    string.
-    """
+    """A bound that every run with the measure must meet, written `measure >= value` (or `<=`, `>`, `<`)."""
 
     measure: str
     sign: str

@@ -1,5 +1,6 @@
-"""What a reranker learns from: questions, passages that answer them, and passages that only seem to (hard
-negatives).
+"""Training examples of a reranker: questions, passages that answer them, and hard negatives.
+
+A hard negative is a passage that only seems to answer its question.
 """
 
 from __future__ import annotations

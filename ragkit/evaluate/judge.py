@@ -29,8 +29,9 @@ class ToJudge:
 
 @dataclass(frozen=True)
 class Grade:
-    """How good an answer is, from 0 to 1; `score` is None where the judge gave none, and `reason` says
-    why.
+    """How good an answer is, from 0 to 1, and why.
+
+    `score` is None if the judge gave none; `reason` then says why not.
     """
 
     score: float | None
@@ -99,8 +100,7 @@ class _Verdict(NamedTuple):
 @component("llm")
 @dataclass(frozen=True)
 class ChatJudge(Judge):
-    """A chat model is asked, once for a grade and in both orders for a preference; a win is one in both
-    orders.
+    """A chat model grades an answer, or compares two of them in both orders; a win must hold in both.
 
     A reply that cannot be read is asked for once more; if the second cannot be read either, the outcome is
     None.  An instruction has the placeholder `{fence}`: the random ending of the tags that the texts stand
@@ -182,8 +182,9 @@ _OTHER_WAY: dict[Winner, Winner] = {"first": "second", "second": "first", "tie":
 
 
 def _agreed(one: _Verdict, two: _Verdict) -> tuple[Winner | None, str, bool]:
-    """The outcome of asking in both orders, the reason, and whether both said the same; in *two* the answers
-    are swapped.
+    """The outcome of asking in both orders, the reason, and whether both replies agree.
+
+    In *two*, the answers are swapped.
     """
     if unread := [heard for heard in (one, two) if heard.value is None]:
         return None, unread[0].reason, False
@@ -214,10 +215,10 @@ def read_preference(reply: str) -> tuple[str, str] | None:
 
 
 def _read(reply: str, key: str, wanted: str) -> tuple[str, str] | None:
-    """What *reply* gives for *key*, and its reason: the last JSON object that has it, else `key: value`, else
-    a bare value.
+    """What *reply* gives for *key*, and its reason.
 
-    None if there is no such thing, or if they contradict each other.
+    The last JSON object that has *key* counts, else `key: value`, else a bare value.  None if there is no
+    such thing, or if several contradict each other.
     """
     for found in reversed([*objects(reply, [key])]):
         if value := re.fullmatch(wanted, str(found[key]).strip(), re.IGNORECASE):

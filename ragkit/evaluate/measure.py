@@ -179,8 +179,9 @@ def claimed(answer: Answer) -> str:
 
 
 def is_right(case: Case, text: str) -> bool:
-    """Does *text* have one of the alternatives of every `must_include`?  An alternative is not cut out of a
-    longer word or number; its plural counts.
+    """Does *text* have one of the alternatives of every `must_include`?
+
+    An alternative must be a whole word or number, not a part of a longer one; its plural counts.
     """
     said = " ".join(apart(spoken(text)).casefold().split())
     return bool(case.must_include) and all(
@@ -195,8 +196,9 @@ def _says(said: str, wanted: str) -> bool:
 
 
 def token_f1(said: str, reference: str) -> float:
-    """Harmonic mean of precision and recall of the words, as "SQuAD" defines it: no case, punctuation or
-    articles.
+    """The harmonic mean of precision and recall of the words, as "SQuAD" defines it.
+
+    Case, punctuation and articles are ignored.
     """
     own, theirs = Counter(_tokens(said)), Counter(_tokens(reference))
     shared = (own & theirs).total()
@@ -253,8 +255,9 @@ def _of_claims(answer: Answer, context: Sequence[Hit], verifier: Verifier) -> Va
 def _supported(
     question: str, trials: Sequence[tuple[Claim, Sequence[Cited]]], verifier: Verifier
 ) -> list[bool]:
-    """Does each claim hold by these citations?  All are asked at once, as the claims of one answer to
-    *question*.
+    """Is each claim supported by these citations?
+
+    The verifier judges them together, as the claims of one answer to *question*.
     """
     claims = tuple(
         Claim(

@@ -41,10 +41,12 @@ class Hit(BaseModel):
 
 
 class Outcome(BaseModel):
-    """`found`: passages as ranked; `context`: those the answer was written from; `draft`: the text as
-    generated; `answer`: what the reader saw.  A ranking alone has neither context nor answer.  `calls` and
-    `usage` (as in `Answer`) count those to chat models, whatever stage made them.  `error` says what kept the
-    question from being answered.
+    """The result of one question.
+
+    `found`: passages as ranked; `context`: those the answer was written from; `draft`: the text as generated;
+    `answer`: what the reader saw.  A ranking alone has neither context nor answer.  `calls` and `usage` (as
+    in `Answer`) count those to chat models, whatever stage made them.  `error` says what kept the question
+    from being answered.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,8 +75,10 @@ def ranked(rag: Rag, case: Case) -> Outcome:
 
 
 class Search(BaseModel):
-    """The search of a question: its queries (text, weight, group), and the passages by id with their scores.
-    Pipelines that differ only in what comes after share it.
+    """The search of a question: its queries, and the passages that they found.
+
+    A query has a text, a weight and a group; a passage is given by its id and scores.  Pipelines that differ
+    only in what comes after the search share it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -153,9 +157,7 @@ def observed(events: Iterable[Event]) -> Outcome:
 
 
 class _Watched:
-    """A flow run to its end: its result, the states that it reached, its time, and the calls to chat models
-    that it made.
-    """
+    """A flow run to its end: its result, the states it reached, its time, and its calls to chat models."""
 
     def __init__(self, events: Iterable[Event]) -> None:
         self.states: dict[str, Any] = {}

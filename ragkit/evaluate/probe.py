@@ -64,9 +64,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Row:
-    """One probe of one configuration.  `values` by measure: `right` (what the passages say), `declined`, and
-    by probe `kept` (the answer holds on to the number that no passage has) and `flipped` (another order made
-    another outcome).  `against` is the difference in `right` to `as_found`, on the same questions.
+    """One probe of one configuration.
+
+    `values` by measure: `right` (what the passages say), `declined`, and by probe `kept` (the answer keeps
+    the number that no passage has) and `flipped` (another order changed the outcome).  `against` is the
+    difference in `right` to `as_found`, on the same questions.
     """
 
     configuration: str
@@ -263,8 +265,9 @@ def _number_in(case: Case, gold: Sequence[Document]) -> str | None:
 
 
 def _another(number: str, taken: str, chance: np.random.Generator, tries: int = 100) -> str | None:
-    """A number that looks like *number* (as many digits, the same marks) and that *taken* does not have, if
-    one is found.
+    """A number that looks like *number* and does not occur in *taken*; None if none is found.
+
+    It has as many digits, and the same punctuation.
     """
     for _ in range(tries):
         digits = [

@@ -1,6 +1,4 @@
-"""An evaluation as one HTML page that needs nothing else: tables, plots, and every question with what became
-of it.
-"""
+"""An evaluation as one self-contained HTML page: tables, plots, and every question with its outcome."""
 
 from __future__ import annotations
 

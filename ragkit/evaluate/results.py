@@ -13,8 +13,9 @@ _SCHEMA = "CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, value TEXT 
 
 
 class Results:
-    """JSON texts by key, in one SQLite file; each is on the disk as soon as it is put.  Threads may share
-    one.
+    """JSON texts by key, in one SQLite file, which threads may share.
+
+    Each is on the disk as soon as it is put.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,8 +1,9 @@
-"""Ask every question of every configuration: corpora made once, results kept, limits held, and an interrupted
-run goes on.
+"""Ask every question of every configuration, within a budget; interrupted runs resume.
 
 from ragkit.evaluate.run import Configuration, evaluate
 found = evaluate([Configuration("default", ragkit.load())], [read("questions.jsonl")])
+
+Corpora are built once, and results are cached.
 """
 
 from __future__ import annotations
@@ -63,8 +64,9 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class Assessors:
-    """Who judges answers: `verify` says which claims hold by their citations, `judge` grades, `embed`
-    compares with references.
+    """What assesses the answers.
+
+    `verify` says which claims their citations support, `judge` grades, `embed` compares with references.
     """
 
     verify: Verifier = EvidenceVerifier()
@@ -112,9 +114,7 @@ def evaluate_events(
 
 
 class Session:
-    """One run, or several with one budget: what has been spent, where things are kept, and why it ended
-    early, if it did.
-    """
+    """One run, or several with one budget: what they have spent, their results, and why they ended early."""
 
     def __init__(self, settings: Settings) -> None:
         with needs("evaluate", "measuring"):  # before anything is asked
@@ -205,9 +205,7 @@ class Session:
             return Outcome(error=f"{type(error).__name__}: {error}")
 
     def search(self, rag: Rag, case: Case, state: str) -> tuple[Search, list[Document]]:
-        """What a question finds; what another configuration that searches in the same way has found is not
-        searched for again.
-        """
+        """The search of a question, shared with every configuration that searches in the same way."""
         key = digest(
             "search",
             str(Search.model_json_schema()),
@@ -224,9 +222,7 @@ class Session:
         return search, passages
 
     def prepared(self, configuration: Configuration, dataset: Dataset) -> Generator[Event, None, Rag]:
-        """The configuration's pipelines over the corpus that *dataset* asks, ingested as far as it is not
-        yet.
-        """
+        """The configuration's pipelines over the corpus of *dataset*, after ingesting what is missing."""
         rag = placed(configuration.rag, dataset, self.settings)
         ingest = digest(str(rag.corpus.directory), rag.ingest_pipeline.settings)
         if ingest not in self._ready:
@@ -419,10 +415,9 @@ def _notes(datasets: Sequence[Dataset]) -> Iterator[str]:
 
 
 def with_runs(evaluation: Evaluation, datasets: Sequence[Dataset], files: Sequence[Path]) -> Evaluation:
-    """*evaluation*, and the rankings of other tools (TREC run files) beside it; each is measured on the
-    datasets it knows queries of.
+    """*evaluation* with the rankings of other tools (TREC run files) added to it.
 
-    Raises `UsageError` for a run of no dataset.
+    Each is measured on the datasets that it ranks queries of.  Raises `UsageError` for a run of no dataset.
     """
     runs = []
     for file in files:
@@ -480,8 +475,9 @@ def placed(rag: Rag, dataset: Dataset, settings: Settings) -> Rag:
 
 
 def keys_of(rag: Rag, dataset: Dataset) -> dict[str, str]:
-    """By case: what its outcome is kept under.  It changes with the question, the settings, the models, the
-    papers, and ragkit's own version and weights.
+    """By case: the key that its outcome is stored under.
+
+    It changes with the question, the settings, the models, the papers, and ragkit's own version and weights.
     """
     shape = str(Outcome.model_json_schema())
     state = digest(rag.state(), __version__, shape, fitted(), str((FOUND, FOUND_BY_WORDS, JUDGED)))

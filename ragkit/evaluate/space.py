@@ -1,6 +1,4 @@
-"""Pipeline files with open places, `{choice: [a, b]}` and `{range: [low, high]}`, and the ways to fill them
-in.
-"""
+"""Pipeline files with open places, `{choice: [a, b]}` and `{range: [low, high]}`, and ways to fill them."""
 
 from __future__ import annotations
 
@@ -192,8 +190,9 @@ def _options(value: Mapping[str, Value], path: str, name: str) -> tuple[Value, .
 def _filled(
     value: Value, values: Mapping[int, Value], made: dict[int, Value], used: dict[int, Value] | None = None
 ) -> Value:
-    """*value* with its open places filled; what was shared is shared again.  *used* gets the places that were
-    filled.
+    """*value* with its open places filled in; parts that were shared stay shared.
+
+    The filled places are added to *used*.
     """
     if id(value) in values:
         if used is not None:

@@ -118,8 +118,9 @@ def _mcnemar(apart: Vector) -> float:
 
 
 def _randomisation(apart: Vector) -> float:
-    """Were each pair's two values exchanged at random, how often would the means differ so much?  Exact for
-    few pairs.
+    """The p-value of a randomisation test, which swaps the two values of pairs at random.
+
+    It is how often the means then differ at least as much; exact for few pairs.
     """
     from scipy.stats import permutation_test
 
@@ -147,8 +148,9 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 class Coverage(NamedTuple):
-    """Of the most confident answers, the share of all questions that they are, and how many of them are
-    wrong.
+    """A point of a risk-coverage curve: the share of questions answered, and of those answers that are wrong.
+
+    The answers are the most confident ones.
     """
 
     coverage: float
@@ -156,8 +158,10 @@ class Coverage(NamedTuple):
 
 
 def risk_coverage(confidence: Sequence[float], wrong: Sequence[bool], of: int) -> list[Coverage]:
-    """The curve of "Selective Classification for Deep Neural Networks": risk among the answers given, by how
-    many of *of* questions are answered.  Answers of the same confidence stand or fall together.
+    """The risk-coverage curve: the share of wrong answers, by the share of *of* questions answered.
+
+    Answers of the same confidence are one point.  (Source: "Selective Classification for Deep Neural
+    Networks".)
     """
     order = sorted(range(len(confidence)), key=lambda i: -confidence[i])
     curve, errors = [], 0

@@ -1,12 +1,11 @@
-"""Trains a reranker on the user's papers, with sentence-transformers' trainer, and measures it on held-out
-questions.
+"""Train a reranker on the user's papers, and measure it on held-out questions.
 
 for event in train_events(rag, Path("questions.jsonl"), Path("reranker")): ...
 
-The questions come from a file with gold papers; without a file, titles and sentences of the papers are the
-questions, and the passages they were taken from the answers ("Latent Retrieval for Weakly Supervised Open
-Domain Question Answering", the inverse cloze task).  The loss is binary cross-entropy over right passages and
-hard negatives, so scores are probabilities.
+The trainer is that of sentence-transformers.  The questions come from a file with gold papers; without a
+file, titles and sentences of the papers are the questions, and the passages they were taken from the answers
+("Latent Retrieval for Weakly Supervised Open Domain Question Answering", the inverse cloze task).  The loss
+is binary cross-entropy over right passages and hard negatives, so scores are probabilities.
 """
 
 from __future__ import annotations
@@ -57,8 +56,10 @@ _BLENDS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 class Worth(BaseModel):
-    """One measure on the held-out questions: the mean for the first stage alone, for the model before and
-    after training, and for the trained model blended with the first stage; `learned` compares after with
+    """One measure on the held-out questions, for four rankings, with two paired comparisons.
+
+    `search` is the mean for the first stage alone, `before` and `after` for the model before and after
+    training, `blended` for the trained model blended with the first stage.  `learned` compares after with
     before, `gained` the blend with the first stage, both paired by question.
     """
 
@@ -73,8 +74,10 @@ class Worth(BaseModel):
 
 
 class TrainingReport(BaseModel):
-    """What was trained, and what it is worth.  `source`: the file of questions, or `the papers themselves`;
-    for these the first stage is the embeddings' cosine, since a search finds a sentence by its own words.
+    """What was trained, and how good it is.
+
+    `source`: the file of questions, or `the papers themselves`; for these the first stage is the embeddings'
+    cosine, since a search finds a sentence by its own words.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -113,14 +116,13 @@ def train_events(
     base_model: str | None = None,
     recipe: Recipe = Recipe(),
 ) -> Iterator[Event]:
-    """Train a cross-encoder and write it to *output_dir*: `Progress` of searching, training and measuring,
-    then `Finished(report)`.
+    """Train a cross-encoder and write it to *output_dir*: `Progress` events, then `Finished(report)`.
 
-    Training starts from *base_model*, or else from the transformer of the embedding model with an untrained
-    head, which needs many questions and steps; if it has learned too little, the report says `blend: 1.0`,
-    the first stage alone.  The trainer seeds the global random generators with the recipe's seed.  Raises
-    `UsageError` if *output_dir* is not empty, if there are too few questions, or if the extra `train` is not
-    installed.
+    `Progress` is that of searching, training and measuring.  Training starts from *base_model*, or else from
+    the transformer of the embedding model with an untrained head, which needs many questions and steps; if it
+    has learned too little, the report says `blend: 1.0`, the first stage alone.  The trainer seeds the global
+    random generators with the recipe's seed.  Raises `UsageError` if *output_dir* is not empty, if there are
+    too few questions, or if the extra `train` is not installed.
     """
     started = time.perf_counter()
     with needs("train", "training"):
@@ -279,8 +281,9 @@ def _train(
 
 
 def _rows(examples: Sequence[TrainingExample], recipe: Recipe) -> list[dict[str, Any]]:
-    """Questions with a passage and 1.0 for a right one, 0.0 for a hard negative: as many as the recipe's
-    steps take.
+    """Rows of a question, a passage and a label, 1.0 for a right passage and 0.0 for a hard negative.
+
+    There are as many as the recipe's steps take.
     """
     chance = random.Random(recipe.seed)
     rows: list[dict[str, Any]] = []

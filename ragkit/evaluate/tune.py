@@ -35,8 +35,9 @@ _FIRST = 24
 
 @dataclass(frozen=True)
 class Candidate:
-    """A way to fill in the file, and how it did on the questions it was asked; `left` says why it dropped
-    out.
+    """A way to fill in the file, and its score on the questions it was asked.
+
+    `left` says why it dropped out.
     """
 
     chosen: Assignment
@@ -47,9 +48,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Effect:
-    """What an open place does: the mean of the candidates with each option on the questions of the first
-    round, and the share of the variance between the candidates that goes with it (many options explain some
-    by chance).
+    """The effect of an open place, measured on the questions of the first round.
+
+    `options`: the mean of the candidates with each option.  `share`: how much of the variance between the
+    candidates the place explains (many options explain some by chance).
     """
 
     path: str
@@ -59,8 +61,10 @@ class Effect:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The outcome: the candidates, best first; the winner's YAML; how far it is ahead of the first choices on
-    questions that had no part in the search (None, if none were held out or the winner is the first choices).
+    """The outcome of tuning: the candidates, best first, and the winner's YAML.
+
+    `ahead`: the lead of the winner over the first choices, on questions that had no part in the search; None
+    if no questions were held out, or if the winner is the first choices.
     """
 
     measure: str
@@ -122,12 +126,12 @@ def tune_events(
     held_out: float = 0.3,
     seed: int = 0,
 ) -> Iterator[Event]:
-    """Find the best of up to *most* candidates by *measure* (`good` for questions, `ndcg@10` for a
-    collection).
+    """Find the best of up to *most* candidates by *measure*.
 
-    A share *held_out* of the questions has no part in the search.  The budget of *settings* is for the whole
-    search.  Ends with `Finished(tuned)`.  Raises `ConfigError` if a candidate is no pipeline, `UsageError`
-    for too few questions.
+    The default *measure* is `good` for questions, `ndcg@10` for a collection.  A share *held_out* of the
+    questions has no part in the search.  The budget of *settings* is for the whole search.  Ends with
+    `Finished(tuned)`.  Raises `ConfigError` if a candidate is no pipeline, `UsageError` for too few
+    questions.
     """
     measure = measure or ("good" if dataset.asks else "ndcg@10")
     if measure not in MEASURES:
@@ -255,8 +259,9 @@ class _Search:
         return Candidate(chosen, self._score(runs[chosen]), len(runs[chosen].results), left)
 
     def _effects(self, runs: Mapping[Assignment, Run]) -> tuple[Effect, ...]:
-        """For each open place: the mean of each option, and the share of the variance between candidates that
-        it explains.
+        """For each open place: the mean of each option, and the share of the variance that it explains.
+
+        The variance is that between candidates.
         """
         means = {chosen: self._score(run).value for chosen, run in runs.items()}
         effects = []

@@ -51,14 +51,14 @@ def bradley_terry(
     resamples: PositiveInt = 1000,
     seed: int = 0,
 ) -> list[Ranked]:
-    """*names* by strength, best first, as *matches* tell (a tie is half a win each); the order of both is
-    irrelevant.
+    """Rank *names* by strength, best first, from *matches*, where a tie is half a win for each.
 
-    Every pair is taken to have tied `prior` times besides, so that one that always wins has a finite
-    strength.  The interval is from resampling questions, not matches, as those of one question depend on each
-    other; each question, and the prior, gets a random weight that is never 0, so an interval has a width even
-    where all questions agree.  (Sources: "Rank Analysis of Incomplete Block Designs", "The Bayesian
-    Bootstrap"; solved by the method of "Fast and Accurate Inference of Plackett-Luce Models".)
+    The order of the matches and names does not matter.  Every pair is taken to have tied `prior` times
+    besides, so that one that always wins has a finite strength.  The interval is from resampling questions,
+    not matches, as those of one question depend on each other; each question, and the prior, gets a random
+    weight that is never 0, so an interval has a width even where all questions agree.  (Sources: "Rank
+    Analysis of Incomplete Block Designs", "The Bayesian Bootstrap"; solved by the method of "Fast and
+    Accurate Inference of Plackett-Luce Models".)
     """
     order = sorted(set(names))
     if len(order) < 2:

@@ -1,5 +1,6 @@
-"""Chat models: any behind an OpenAI-compatible endpoint, several that stand in for each other, what their
-replies cost, and what their errors mean.  A model of another make is named by its import path.
+"""Chat models: OpenAI-compatible endpoints, fallbacks, what replies cost, and what errors mean.
+
+A model of another make is named by its import path.
 """
 
 from __future__ import annotations
@@ -98,8 +99,9 @@ def fallback_chat(models: Sequence[BaseChatModel]) -> BaseChatModel:
 
 
 class FallbackChatModel(BaseChatModel):
-    """`fallback` as LangChain's interface.  Whatever it is called with goes to the model that is asked, whose
-    run alone is traced.
+    """`fallback` as LangChain's interface.
+
+    All arguments are passed on to the model that is asked, and only the run of that model is traced.
     """
 
     models: list[BaseChatModel] = Field(min_length=1)
@@ -195,8 +197,7 @@ M = TypeVar("M", bound=BaseMessage)
 
 
 def spent(model: object, reply: object) -> dict[str, int | float]:
-    """What *model* took for *reply*: `input_tokens` and `output_tokens`, and `cost` where its prices are
-    known.
+    """What *model* used for *reply*: `input_tokens`, `output_tokens`, and `cost` if its prices are known.
 
     Empty if *reply* is no message.  The prices of a model of another make are its LangChain `metadata`:
     `{"input_price": 3.0, "output_price": 15.0}` for a million tokens.
@@ -223,8 +224,9 @@ def _in(metadata: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _priced(reply: M, model: BaseChatModel) -> M:
-    """*reply* with the prices of the model that gave it, for whoever only knows that it was one of
-    several.
+    """*reply* with the prices of the model that gave it.
+
+    Its reader may only know that the model was one of several.
     """
     return reply.model_copy(update={"response_metadata": {**_prices(model), **reply.response_metadata}})
 
@@ -248,8 +250,9 @@ _MEANINGS: Mapping[type[ChatModelError], str] = {
 
 
 def explained(error: BaseException) -> str | None:
-    """What an error of a chat model means and the way out, in one sentence without the key; None for any
-    other error.
+    """What an error of a chat model means and the way out, in one sentence; None for any other error.
+
+    The sentence does not contain the API key.
     """
     meaning = next((meaning for kind, meaning in _MEANINGS.items() if isinstance(error, kind)), None)
     if meaning is None:

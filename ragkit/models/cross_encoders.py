@@ -25,10 +25,9 @@ _CONVERSION = "cross-encoder 1"  # changed when the way models are converted cha
 def logits(
     directory: Path, pairs: Sequence[tuple[str, str]], backend: Backend, precision: Precision, batch_size: int
 ) -> Logits:
-    """A row for each of *pairs* (of which there is at least one), a column for each label of the model in
-    *directory*.
+    """A row for each of *pairs*, and in it a column for each label of the model in *directory*.
 
-    Raises `ModelError` for a model without a trained head.
+    There must be at least one pair.  Raises `ModelError` for a model without a trained head.
     """
     judge = _cross_encoder(directory, backend, precision)
     # Texts of one length share a batch, which needs little padding.

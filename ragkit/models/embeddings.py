@@ -1,8 +1,7 @@
-"""Text to vectors: sentence-transformers models (through OpenVINO or torch), static models, OpenAI-compatible
-servers.
+"""Text to vectors: sentence-transformers models, static models, OpenAI-compatible servers.
 
-A sentence-transformers model is converted once to OpenVINO's format and kept in the cache directory, so that
-later starts import neither torch nor sentence-transformers.
+sentence-transformers models run through OpenVINO or torch.  For OpenVINO, a model is converted once and kept
+in the cache directory, so that later starts import neither torch nor sentence-transformers.
 """
 
 from __future__ import annotations
@@ -76,8 +75,9 @@ class SentenceTransformersEmbeddings(FingerprintedEmbeddings):
         return self._shortened(self._encoder().encode([text], "query", self.batch_tokens))[0].tolist()  # type: ignore[no-any-return]
 
     def token_vectors(self, texts: Sequence[str]) -> list[Vectors]:
-        """A normalised row a token, for each text; the special tokens, and what exceeds the model's window,
-        are left out.
+        """For each text, a normalised row per token.
+
+        Special tokens, and what exceeds the model's window, are left out.
         """
         return _token_encoder(hub.files(self.model), self.precision).tokens(texts, self.batch_tokens)
 
@@ -101,8 +101,7 @@ class SentenceTransformersEmbeddings(FingerprintedEmbeddings):
 @component("static")
 @dataclass(frozen=True)
 class StaticEmbeddings(FingerprintedEmbeddings):
-    """A static model (the format of model2vec): the mean of its tokens' vectors, hundreds of times as fast as
-    a transformer.
+    """A model2vec (static) model: the mean of its token vectors, hundreds of times faster than a transformer.
 
     `model` is a directory with `model.safetensors` (a table of vectors, a row a token) and `tokenizer.json`,
     or a name on the hub, such as `minishlab/potion-retrieval-32M`.
@@ -177,8 +176,9 @@ def openai_embeddings(
 
 
 def tokens_of(embed: Embeddings, texts: Sequence[str]) -> int:
-    """How many tokens *texts* have for the model of *embed*; about one for four characters where that cannot
-    be told.
+    """How many tokens *texts* have for the model of *embed*.
+
+    Where its tokenizer is not known, four characters count as one token.
     """
     if isinstance(embed, SentenceTransformersEmbeddings):
         tokenizer = hub.tokenizer(hub.files(embed.model))
@@ -280,8 +280,9 @@ class _Encoder:
 
 
 def _batches(pieces: Sequence[list[int]], most: int) -> Iterator[list[int]]:
-    """The numbers of pieces that are embedded together: of like length, so that little is padded, and *most*
-    tokens in all.
+    """The numbers of the pieces that are embedded together, *most* tokens at a time.
+
+    They are of similar length, so that there is little padding.
     """
     batch: list[int] = []
     for i in sorted(range(len(pieces)), key=lambda i: len(pieces[i])):
@@ -333,8 +334,9 @@ def _openvino(directory: Path, precision: Precision, output: str = _WHOLE) -> _E
 
 
 def folder_of(directory: Path, output: str = _WHOLE) -> Path:
-    """Where the model in *directory* is kept in OpenVINO's format, made on first use; *output* is what it
-    gives.
+    """Where the model in *directory* is kept in OpenVINO's format; it is converted on first use.
+
+    *output* is the output that the converted model gives.
     """
     return converted(
         f"{hub.fingerprint(directory)} {output}", lambda folder: _convert(directory, folder, output)

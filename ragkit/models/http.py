@@ -1,6 +1,4 @@
-"""The HTTP client for model servers: no request waits longer than the deadline of the call that it is made
-in.
-"""
+"""The HTTP client for model servers: no request waits beyond the deadline of the call that makes it."""
 
 from __future__ import annotations
 

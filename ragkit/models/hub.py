@@ -147,17 +147,16 @@ def tokenizer(directory: Path) -> Tokenizer:
 
 
 def cache_directory() -> Path:
-    """Where derived files are kept that any corpus can share: $RAGKIT_CACHE, else the user's cache
-    directory.
-    """
+    """Where derived files that corpora share are kept: $RAGKIT_CACHE, else the user's cache directory."""
     if chosen := os.environ.get("RAGKIT_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragkit"
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a cache file so that a reader sees all of it or none; a cache that cannot be written is not
-    needed.
+    """Write a cache file so that a reader sees all of it or none.
+
+    A failure is ignored, since no cache file is needed.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

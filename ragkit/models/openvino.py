@@ -1,6 +1,4 @@
-"""Models in OpenVINO's format: converted once, kept in the cache directory, run with the precision that the
-processor is good at.
-"""
+"""Models in OpenVINO's format: converted once, cached, and run in the processor's best precision."""
 
 from __future__ import annotations
 
@@ -30,8 +28,9 @@ _DONE = "notes.json"
 
 
 def converted(identity: str, convert: Callable[[Path], None]) -> Path:
-    """The folder of the model called *identity*, which *convert* fills on first use; `notes.json` is the last
-    that it writes.
+    """The folder of the model called *identity*, which *convert* fills on first use.
+
+    *convert* must write `notes.json` last.
     """
     import openvino
 
@@ -58,8 +57,9 @@ def converted(identity: str, convert: Callable[[Path], None]) -> Path:
 
 
 def save(module: Any, names: Sequence[str], folder: Path) -> None:
-    """Write a torch module as `model.xml`; it takes token ids and what goes with them by *names*, rows of any
-    number and length.
+    """Write a torch module as `model.xml`.
+
+    The model takes token ids and what goes with them by *names*, in rows of any number and length.
     """
     import openvino
     import torch

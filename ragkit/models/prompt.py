@@ -1,9 +1,8 @@
-"""Prompts: instructions with checked placeholders, texts behind a fence that nothing in them can close; and
-what models reply.
+"""Prompts: instructions with checked placeholders, and fenced texts; and what models reply.
 
 An instruction is text with placeholders such as `{fence}`.  The texts that it speaks of are data: each stands
-between tags with a random ending, which the instruction names, so that what is written in a paper cannot pass
-for the instruction.
+between tags with a random ending, which the instruction names, so that nothing in a paper can close them or
+pass for the instruction.
 """
 
 from __future__ import annotations
@@ -25,10 +24,9 @@ def check(
     placeholders: Collection[str] = ("fence",),
     optional: Collection[str] = (),
 ) -> str:
-    """*instruction*, which is the component's argument *name*, has all *placeholders* and may have the
-    *optional* ones.
+    """*instruction*, after checking that it has all *placeholders* and only *optional* ones besides.
 
-    Raises `ValueError` if it lacks one or has another.
+    *name* is the component's argument for it.  Raises `ValueError` if a placeholder is missing or unknown.
     """
     known = " and ".join(f"'{{{placeholder}}}'" for placeholder in (*placeholders, *optional))
     if unknown := [
@@ -42,11 +40,10 @@ def check(
 
 
 def fenced(instruction: str, texts: Mapping[str, str], **values: str) -> Prompt:
-    """*instruction* with *values* in its placeholders, and each of *texts* between tags that nothing in it
-    can close.
+    """*instruction* with its placeholders filled in, and each of *texts* between tags that it cannot close.
 
-    A server makes turns of a conversation of what models mark them with, also where a text has it: that is
-    taken apart.
+    Servers split a prompt into turns of a conversation at special tokens.  Where a text has such a token, it
+    is taken apart.
     """
     fence = secrets.token_hex(8)
     for placeholder, value in {"fence": fence, **values}.items():
@@ -72,9 +69,7 @@ def again(prompt: Prompt) -> Prompt:
 
 
 def said(reply: BaseMessage | None) -> str:
-    """What a model says, without what it thought before, if it thinks aloud, and without tags of a fence that
-    it repeats.
-    """
+    """What a model says, without its thinking, and without fence tags that it repeats."""
     text = "" if reply is None else _FENCE.sub("", str(reply.text))
     return re.sub(
         r"<think>.*?(?:</think>|\Z)|\A.*</think>", "", text, flags=re.DOTALL | re.IGNORECASE
@@ -95,8 +90,9 @@ def usage(*replies: BaseMessage | None) -> dict[str, int]:
 
 
 def objects(text: str, keys: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """The JSON objects in *text* that have one of *keys*, in order; what is inside one of them is not looked
-    at.
+    """The JSON objects in *text* that have one of *keys*, in order.
+
+    The inside of one of them is not searched.
     """
     wanted, decoder, at = set(keys), json.JSONDecoder(strict=False), 0
     while (start := text.find("{", at)) >= 0:

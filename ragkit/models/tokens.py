@@ -25,8 +25,10 @@ _AT_ONCE = 50_000  # characters, so that no piece can reach bpe-openai's limit o
 
 @functools.cache
 def counter(model: str) -> Counter:
-    """What counts a text's tokens as *model* does: the name of a model of OpenAI's, of an encoding
-    (`o200k_base`), of a model in the Hugging Face cache, or a directory with a `tokenizer.json`.
+    """A function that counts a text's tokens as *model* does.
+
+    *model* is the name of an OpenAI model, of an encoding (`o200k_base`) or of a model in the Hugging Face
+    cache, or a directory with a `tokenizer.json`.
 
     Special tokens (`<|endoftext|>`) count as the text that they are.  A text of more than 50,000 characters
     is counted in pieces, which can make a token or two more.
@@ -67,8 +69,9 @@ def _bundled(encoding: str) -> Counter | None:
 
 
 def _own(model: str) -> Counter | None:
-    """The tokenizer that comes with a model, if it is in the directory *model* or in the Hugging Face
-    cache.
+    """The tokenizer that comes with a model, from the directory *model* or the Hugging Face cache.
+
+    None if it is in neither.
     """
     directory = Path(model).expanduser()
     if not (directory / "tokenizer.json").is_file():

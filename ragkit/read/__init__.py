@@ -35,23 +35,24 @@ class PaperSource(BaseLoader, ABC):
 
     @abstractmethod
     def read(self, uri: str) -> Iterator[list[Document]]:
-        """The papers of a unit, in batches, in order.  Raises `LoadError` with the reason if it cannot be
-        read.
+        """The papers of a unit, in batches, in order.
+
+        Raises `LoadError` with the reason if the unit cannot be read.
         """
 
     @contextmanager
     def reading(self) -> Iterator[Callable[[str], Iterator[list[Document]]]]:
-        """`read`, for many units; a process or connection that reading needs is open while this context
-        is.
+        """`read`, for many units.
+
+        A process or connection that reading needs stays open in this context.
         """
         yield self.read
 
     @abstractmethod
     def gone(self, uris: Iterable[str], paths: Sequence[str | Path] = ()) -> list[str]:
-        """Those of *uris*, which were read before, that no longer exist; only those in *paths*, if there are
-        any.
+        """Those of *uris*, which were read before, that no longer exist; only in *paths*, if there are any.
 
-        It is asked after `find`.
+        It is called after `find`.
         """
 
     @property
@@ -96,8 +97,9 @@ class LoadedSource(PaperSource):
         yield self._documents[uri]
 
     def gone(self, uris: Iterable[str], paths: Sequence[str | Path] = ()) -> list[str]:
-        """What the loader no longer returns, except files that exist, which another configuration has
-        read.
+        """The URIs that the loader no longer returns and that are not existing files.
+
+        Files that exist were read by another configuration.
         """
         return [uri for uri in uris if uri not in self._documents and not Path(uri).exists()]
 

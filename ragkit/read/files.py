@@ -62,8 +62,9 @@ class Files(PaperSource):
         return [str(path) for path in self.under([*self.paths, *paths])]
 
     def under(self, paths: Sequence[str | Path]) -> list[Path]:
-        """Every file in *paths*, absolute, each once, in order.  Raises `UsageError` for a path that is not
-        there.
+        """Every file in *paths*, absolute, each once, in order.
+
+        Raises `UsageError` for a path that does not exist.
         """
         found: dict[Path, None] = {}
         for path in map(Path, paths):
@@ -137,8 +138,9 @@ class Files(PaperSource):
         return next((f for f in self.ordered_formats if f.recognises(path.name, content[:HEAD])), None)
 
     def _companions(self, path: Path, content: bytes) -> dict[str, bytes]:
-        """The files that a paper's file includes, directly or not, by their names; only existing ones under
-        its own folder.
+        """The files that a paper's file includes, directly or indirectly, by their names.
+
+        Only existing files in its own folder, or below it, count.
         """
         form = self._format(path, content) if path.suffix.lower() in _PROJECTS else None
         if not isinstance(form, ProjectFormat):
@@ -187,8 +189,9 @@ class Files(PaperSource):
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """The files under *folder*; a folder that cannot be opened is listed as a file, which then fails when it
-    is read.
+    """The files under *folder*.
+
+    A folder that cannot be opened is listed as a file, which then fails when it is read.
     """
     unopened: list[Path] = []
     for directory, folders, names in os.walk(

@@ -80,8 +80,9 @@ class Reader:
 
     @cached_property
     def _pickled(self) -> bytes | None:
-        """The loader, for the other process; None, with a warning, if only this process knows one of its
-        formats.
+        """The loader, pickled for the other process.
+
+        None, with a warning, if it cannot be pickled or only this process knows one of its formats.
         """
         formats = self.files.ordered_formats  # a plug-in may be registered in this process only
         here = [type(part) for part in (self.files, *formats) if type(part).__module__ == "__main__"]

@@ -1,5 +1,4 @@
-"""A test set from the user's own papers: questions with answers, the spans that answer them, and some that
-nothing answers.
+"""A test set from the user's own papers: questions with answers and gold spans, and unanswerable ones.
 
 Questions are written by a chat model from one passage at a time, or without a model from sentences that say
 one thing plainly ("X, a method that ..." -> "Which method ...?").  A draft is kept only if it is clear by
@@ -57,11 +56,12 @@ def write_events(
     unanswerable: float = 0.2,
     seed: int = 0,
 ) -> Iterator[Event]:
-    """Write at most *size* questions about the papers of *rag*; fewer if the papers do not give more good
-    ones.
+    """Write at most *size* questions about the papers of *rag*.
 
-    *unanswerable* is the share of questions that nothing in the corpus answers.  With *llm*, it writes the
-    questions about one paper and answers them again; without, the same *seed* gives the same questions.
+    There are fewer if the papers do not give more good ones.  *unanswerable* is the share of questions that
+    nothing in the corpus answers.  With *llm*, it writes the questions about one paper and answers them
+    again; without, the same *seed* gives the same questions.
+
     Yields `Progress("testset", questions kept, size)` and ends with `Finished(testset)`.
     """
     pool = Pool(rag, size, random.Random(seed))

@@ -22,8 +22,9 @@ from ragkit.text.words import STOPWORDS, numbers, sentences, stems, words
 
 @dataclass(frozen=True)
 class Draft:
-    """A question not yet accepted.  `near` are the papers that it is about; for an unanswerable one they do
-    not answer it.
+    """A question not yet accepted.
+
+    `near` are the papers that it is about; they do not answer an unanswerable one.
     """
 
     kind: Kind
@@ -114,8 +115,9 @@ def _span(gold: Sentence) -> GoldSpan:
 
 
 def reads_well(question: str) -> bool:
-    """Is a question a clean sentence: whole, of a usual length, without formulas, links or a word twice in a
-    row?
+    """Is *question* a clean and complete sentence?
+
+    It must be of a usual length, without formulas, links or a word twice in a row.
     """
     size, said, bare = len(question.split()), words(question), _without_titles(question)
     return (

@@ -39,9 +39,7 @@ _SENTENCES = 8
 
 
 class ChatWriter(Writer):
-    """Drafts of a chat model about one passage each; questions over two papers are made as they are without
-    it.
-    """
+    """A chat model writes each draft from one passage; questions over two papers are made without it."""
 
     def __init__(self, pool: Pool, llm: BaseChatModel) -> None:
         super().__init__(pool)
@@ -71,8 +69,10 @@ class ChatWriter(Writer):
         return "reply not understood"
 
     def confirms(self, draft: Draft, hits: Sequence[Document]) -> bool:
-        """Does the model answer the question the same from the sentences that answer it, or not at all from
-        what is found?
+        """Does the model agree with the draft?
+
+        It must give the same answer from the gold sentences or, if the question is unanswerable, none from
+        *hits*.
         """
         if draft.kind == "two_papers":
             return True
@@ -97,8 +97,9 @@ class Written(NamedTuple):
 
 
 def read_question(reply: str) -> Written | None:
-    """The question in *reply*: the first JSON object that has one, else lines such as `Question: ...`; None
-    if there is none.
+    """The question in *reply*; None if there is none.
+
+    It is read from the first JSON object that has one, else from lines such as `Question: ...`.
     """
     for thing in objects(reply, ["question"]):
         if str(thing["question"]).strip():

@@ -1,6 +1,4 @@
-"""The papers that questions are asked about: their sentences, the names that they coin, and how rare their
-words are.
-"""
+"""The papers that questions are asked about: their sentences, coined names, and how rare words are."""
 
 from __future__ import annotations
 
@@ -93,8 +91,9 @@ class Paper:
 
     @cached_property
     def coined(self) -> dict[str, str]:
-        """The names that the paper gives to what is its own, the main one first, and what each stands for:
-        `method`, `dataset`, or "".
+        """The names that the paper coins, the main one first, each with what it stands for.
+
+        That is a word such as `method` or `dataset`, or "" if the paper does not tell.
         """
         found: dict[str, str] = {}
         prefix = re.match(rf"({NAME})\s*(?::|-{{1,2}}\s|—)", self.title)
@@ -119,9 +118,7 @@ class Paper:
         return found
 
     def _subject(self) -> list[str]:
-        """The name that most sentences begin with and say something of, if it is the paper's own: [name] or
-        [].
-        """
+        """The name that is the subject of the most sentences, if it is the paper's own: [name] or []."""
         begin = rf"({NAME}) (?:is|was|can|{either(FORMS | PAST)})\b"
         times = Counter(m[1] for s in self.sentences if (m := re.match(begin, s.plain)))
         for name, _ in sorted(times.items(), key=lambda each: (-each[1], each[0])):
@@ -162,8 +159,9 @@ class Paper:
         return f"the paper “{self.title.rstrip('.')}”"
 
     def _lowered(self, title: str) -> str:
-        """A title as part of a sentence: a capital stays where the paper's text has the word with one and
-        never without.
+        """A title as part of a sentence.
+
+        A word keeps its capital if the paper's text has the word with one and never without.
         """
 
         def lowered(match: re.Match[str]) -> str:

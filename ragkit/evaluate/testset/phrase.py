@@ -1,8 +1,7 @@
-"""A grammar of plain sentences: the statement that a paper's sentence makes, and the question that it
-answers.
+"""A grammar of plain sentences: the statement that a sentence makes, and the question it answers.
 
-Patterns over words, for English as papers write it; what they do not match is no question.  Nothing here
-knows of corpora.
+It is made of patterns over words, for English as papers write it; a sentence that none of them matches gives
+no question.  Nothing here knows of corpora.
 """
 
 from __future__ import annotations
@@ -144,8 +143,9 @@ _LINKS = frozenset(
 
 
 def things(sentence: str, coined: Sequence[str]) -> list[_Thing]:
-    """What a sentence says the *coined* names are: `X is a ...`, `we propose X, a ...`, `a ... called X that
-    ...`.
+    """What a sentence says the *coined* names are.
+
+    It may say `X is a ...`, `we propose X, a ...` or `a ... called X that ...`.
     """
     found = []
     for name in coined:
@@ -165,9 +165,7 @@ def things(sentence: str, coined: Sequence[str]) -> list[_Thing]:
 
 
 def _noun_phrase(text: str) -> tuple[str, str, str] | None:
-    """The noun phrase that *text* begins with, the word that goes on from it, and the rest of the sentence's
-    clause.
-    """
+    """The noun phrase that *text* begins with, the word that follows it, and the rest of the clause."""
     said = text.rstrip(".").split()
     for at, word in enumerate(said[:9]):
         if (
@@ -284,8 +282,9 @@ def number_questions(sentence: Sentence) -> list[tuple[str, str, str]]:
 
 
 def _parts(match: re.Match[str], **more: str) -> dict[str, str]:
-    """The groups of a match for a question: the verb also as `base`, with `do` (does, did, can) or as `done`
-    (were trained).
+    """The groups of a match, with the forms of its verb that questions use.
+
+    These are `base`, `do` (does, did, can) and `done` (were trained).
     """
     parts = {name: text or "" for name, text in match.groupdict().items()}
     verb = parts.get("verb", "")

@@ -40,8 +40,9 @@ class Writer:
         self._times: Counter[str] = Counter()  # how often something unsaid was asked for
 
     def drafts(self, kind: Kind) -> Iterator[Draft | str]:
-        """Drafts of a kind, or the reason why one was not written: one a paper first, then a second a paper,
-        and so on.
+        """Drafts of a kind, or the reason why one was not written.
+
+        First comes one for each paper, then a second for each, and so on.
         """
         if kind == "two_papers":
             yield from self._shared()
@@ -170,10 +171,10 @@ class Writer:
                 yield Draft("two_papers", question, answer, must, tuple(said), papers, name)
 
     def _unanswerable(self, paper: Paper) -> list[Draft | None]:
-        """Questions about the paper whose key name is another's, or that ask for what no paper says of its
-        own name.
+        """Questions about *paper* that the corpus does not answer.
 
-        Questions that would do for any paper come late (after None), mostly.
+        They have another name in place of the paper's key name, or ask for what no paper with that name says.
+        Most questions that would do for any paper come late (after None).
         """
         found: list[Draft | None] = []
         for draft in [*self._numbers(paper), *self._facts(paper)]:
@@ -206,9 +207,7 @@ class Writer:
         return [Draft("unanswerable", question, "", (), (), (paper,), name)]
 
     def _rival(self, head: str) -> str:
-        """A name like those of the corpus's field that the corpus does not have; "" where its field is
-        another.
-        """
+        """A name of the corpus's field that the corpus does not have; "" if its field is another."""
         family = next((names for heads, names in RIVALS if re.fullmatch(heads, head)), ())
         known = [name for name in family if self._is_known(name)]
         absent = [name for name in family if name not in known]

@@ -37,14 +37,16 @@ class FileFormat(BaseBlobParser, ABC):
 
     @abstractmethod
     def recognises(self, name: str, head: bytes) -> bool:
-        """Is this file of this kind?  *head* is its first `HEAD` bytes; *name*, without folders, helps where
-        the content does not decide.
+        """Is this file of this kind?
+
+        *head* is its first `HEAD` bytes; *name*, without folders, helps where the content does not decide.
         """
 
     @abstractmethod
     def papers(self, name: str, content: bytes) -> Iterator[Document]:
-        """The papers that the file lists, in order.  Raises `LoadError` with the reason if it cannot be
-        read.
+        """The papers that the file lists, in order.
+
+        Raises `LoadError` with the reason if the file cannot be read.
         """
 
     def lazy_parse(self, blob: Blob) -> Iterator[Document]:
@@ -52,9 +54,7 @@ class FileFormat(BaseBlobParser, ABC):
 
 
 def registered_formats() -> tuple[FileFormat, ...]:
-    """Every format that needs no arguments, those of installed plug-ins included, in the order in which they
-    are asked.
-    """
+    """Every format that needs no arguments, those of installed plug-ins included, in order of `priority`."""
     return _by_priority(tuple(components.registered()))
 
 
@@ -133,11 +133,10 @@ def title_from_name(name: str) -> str:
 
 
 def decode(content: bytes, partial: bool = False) -> str:
-    """The text of a file, line ends and all, so that offsets in it are offsets in the file (a byte order mark
-    is not counted).
+    """The text of a file, with its line ends, so that offsets in it are offsets in the file.
 
-    UTF-16 is recognised by its byte order mark; everything else must be UTF-8.  With *partial*, the last
-    character may be cut.
+    A byte order mark is not counted.  UTF-16 is recognised by its byte order mark; everything else must be
+    UTF-8.  With *partial*, the last character may be cut.
     """
     if content.startswith(b"%PDF-"):
         raise LoadError("it is a PDF, which none of the configured formats reads")

@@ -1,8 +1,7 @@
-"""Bibliographies, BibTeX and RIS: each entry describes a paper by its authors, venue and year, and sometimes
-its abstract.
+"""Bibliographies in BibTeX and RIS: each entry describes a paper.
 
-Entries describe papers; they are not papers themselves, and are marked by `bibliography` in their metadata.
-A file is read whole or not at all.
+An entry gives authors, venue and year, and sometimes an abstract.  Entries are not papers themselves, and are
+marked by `bibliography` in their metadata.  A file is read whole or not at all.
 """
 
 from __future__ import annotations
@@ -121,9 +120,7 @@ logging.getLogger("bibtexparser").addHandler(logging.NullHandler())  # what it w
 
 
 class _Piece(NamedTuple):
-    """A piece of a value: what stands at `file[start:end]`, or the text of an abbreviation that stands
-    there.
-    """
+    """A piece of a value: the text at `file[start:end]`, or the text of the abbreviation there."""
 
     text: str
     start: int
@@ -163,8 +160,9 @@ class BibTex(TextFormat):
 
 
 def _entries(text: str) -> Iterator[tuple[int, str, _Fields]]:
-    """Of each entry where it starts, its key, and its fields by their names in lower case.  Raises
-    `LoadError`.
+    """The offset of each entry, its key, and its fields by their names in lower case.
+
+    Raises `LoadError`.
     """
     from bibtexparser import model
     from bibtexparser.entrypoint import parse_string
@@ -302,8 +300,9 @@ def _placed(pieces: Sequence[_Piece]) -> tuple[str, list[list[int]]]:
 
 
 def _printed(value: str) -> tuple[str, list[list[int]]]:
-    """A value as LaTeX prints it, and the rows of its map; but % and & are what they are, as nearly all who
-    write them mean.
+    """A value as LaTeX prints it, and the rows of its map.
+
+    % and & stay as they are, since nearly all authors mean them so.
     """
     bare = value.strip()
     as_written = bare, [[0, value.index(bare), len(bare), len(bare)]] if bare else []

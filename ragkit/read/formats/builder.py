@@ -166,8 +166,9 @@ class PaperBuilder:
         self._gap = "\n\n"
 
     def prose(self, text: str, at: int) -> None:
-        """Add running text, which stands verbatim at *at* of the file: white space of any length is one
-        space.
+        """Add running text that stands verbatim at *at* of the file.
+
+        White space of any length becomes one space.
         """
         start = 0
         for wide in _WIDE.finditer(text):
@@ -189,8 +190,9 @@ class PaperBuilder:
 
     @contextmanager
     def file(self, name: str) -> Iterator[None]:
-        """Pieces added in this context stand in another file; *name* is its path from the folder of the
-        paper's own file.
+        """Pieces added in this context come from another file.
+
+        *name* is its path from the folder of the paper's own file.
         """
         outer = self._file
         if name not in self.files:

@@ -76,8 +76,9 @@ class Block(NamedTuple):
 @component("docx")
 @dataclass(frozen=True)
 class Docx(FileFormat):
-    """One paper, its title and authors in the file's properties, or the title in the style Title or the only
-    Heading 1.
+    """One paper: its title is in the file's properties, in the style Title, or the only Heading 1.
+
+    Its authors are in the file's properties.
     """
 
     priority: ClassVar[int] = 40
@@ -156,8 +157,9 @@ def _read(content: bytes) -> tuple[list[Block], dict[str, Any]]:
 
 
 def _styles(root: Any) -> dict[str, tuple[str, int]]:
-    """Of each style its name, in lower case, and its level as a heading, which it may have from the style it
-    is based on; 0 if none.
+    """For each style, its name in lower case and its heading level, 0 if it has none.
+
+    A style may have its level from the style that it is based on.
     """
     elements = {style.get(f"{_W}styleId", ""): style for style in root.iter(f"{_W}style")}
     found = {}
@@ -183,8 +185,9 @@ def _outline(element: Any, default: int) -> int:
 
 
 def _elements(parent: Any, *tags: str) -> Iterator[Any]:
-    """What *parent* holds of these, in order, that in content controls too; a table of contents is left
-    out.
+    """The elements in *parent* with these tags, in order, content controls included.
+
+    A table of contents is left out.
     """
     for child in parent:
         if child.tag in tags:

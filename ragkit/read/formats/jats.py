@@ -22,8 +22,9 @@ _XML = re.compile(r"\s*<(?:\?xml|!DOCTYPE|!--|article[\s>])", re.IGNORECASE)
 @component("jats")
 @dataclass(frozen=True)
 class Jats(TextFormat):
-    """One article: its abstract, sections, captions, tables, notes and references; reviews printed with it
-    are left out.
+    """One article: its abstract, sections, captions, tables, notes and references.
+
+    Reviews that are printed with it are left out.
     """
 
     priority: ClassVar[int] = 20

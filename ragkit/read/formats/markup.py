@@ -45,9 +45,7 @@ class Element:
         return next((found for child in self.elements(path[0]) if (found := child.find(*path[1:]))), None)
 
     def every(self, *tags: str) -> Iterator[Element]:
-        """The elements with one of these tags anywhere below, in the file's order; not those within one
-        another.
-        """
+        """The elements below with one of these tags, in the file's order, but none inside another."""
         for child in self.elements():
             if child.tag in tags:
                 yield child
@@ -100,8 +98,9 @@ def decoded(content: bytes, partial: bool = False) -> str:
 
 
 def xml_tree(text: str) -> Element:
-    """The root element of an XML file.  Raises `LoadError` for what is not well formed, and for entities that
-    it defines.
+    """The root element of an XML file.
+
+    Raises `LoadError` if the file is not well formed, or defines entities.
     """
     from xml.parsers.expat import ExpatError, errors
 

@@ -53,8 +53,9 @@ Record = dict[str, Value]
 
 @dataclass(frozen=True)
 class Records(TextFormat):
-    """One paper per record.  `title` and `text` name its fields, ignoring case: the first that is present and
-    not empty is used.
+    """One paper per record, with its title and text in the fields that `title` and `text` name.
+
+    The first field that is present and not empty counts; case is ignored.
 
     The other fields become metadata: those that `metadata` names, or all of them (`*`), if their values are
     plain.  A record with neither title nor text is skipped; one that cannot be read makes the whole file
@@ -66,14 +67,17 @@ class Records(TextFormat):
     metadata: Sequence[str] = EVERY
 
     piece: ClassVar[re.Pattern[str]]
-    """One stretch of a written value: characters that stand for themselves, or (in a named group) what stands
-    for one other.
+    """One stretch of a written value.
+
+    It is a run of characters that stand for themselves, or (in a named group) an escape for one other
+    character.
     """
 
     @abstractmethod
     def records(self, text: str) -> Iterator[Record]:
-        """The records in order, each field's name in lower case.  Raises `LoadError` for one that cannot be
-        read.
+        """The records in order, each field's name in lower case.
+
+        Raises `LoadError` for one that cannot be read.
         """
 
     def papers_in(self, name: str, text: str) -> Iterator[Document]:

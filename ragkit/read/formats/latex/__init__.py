@@ -38,9 +38,7 @@ _LATIN = re.compile(rb"\\(?:usepackage|inputenc)\s*\[(?:latin1|latin9|ansinew|cp
 @component("latex")
 @dataclass(frozen=True)
 class Latex(ProjectFormat):
-    """The LaTeX source of one paper, with the files that it includes and the `.bbl` file of its
-    references.
-    """
+    """The LaTeX source of one paper, with the files it includes and the `.bbl` file of its references."""
 
     priority: ClassVar[int] = 90
 

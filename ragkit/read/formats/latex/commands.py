@@ -1,5 +1,6 @@
-"""The LaTeX commands and environments known by name: those that print nothing or a sign, those that hold
-tables or formulas.
+"""The LaTeX commands and environments that are known by name.
+
+Some print nothing or a sign, others hold tables or formulas.
 """
 
 from __future__ import annotations

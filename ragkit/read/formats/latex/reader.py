@@ -63,8 +63,9 @@ _LONGEST = 300  # characters that a command of the paper's own may print: names 
 
 
 class Command(NamedTuple):
-    """A command in the source; offsets of its backslash, of the end of its name, of what follows it, and of
-    the end of reading.
+    """A command in the source, by offsets.
+
+    `at` is its backslash, `name_end` the end of its name, `end` what follows it, `limit` the end of reading.
     """
 
     name: str
@@ -265,9 +266,7 @@ class SourceReader:
         return after
 
     def _definition(self, name: str, after: int) -> int:
-        """Record the definition of a command without arguments; return where the definition ends, 0 if there
-        is none.
-        """
+        """Record a definition of a command without arguments; return where it ends, 0 if there is none."""
         if not DEFINITIONS.fullmatch(name):
             return 0
         end = len(self.text)

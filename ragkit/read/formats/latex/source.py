@@ -16,8 +16,9 @@ _GAP = re.compile(
 
 
 class Source:
-    """A source text; `closing` maps the offset of a brace or `\\begin` to that of the brace or `\\end` which
-    closes it.
+    """A source text, with its pairs of braces and of `\\begin` and `\\end`.
+
+    `closing` maps the offset of a brace or `\\begin` to that of the brace or `\\end` which closes it.
     """
 
     def __init__(self, text: str) -> None:
@@ -46,8 +47,9 @@ class Source:
                     del begun[at:]
 
     def argument(self, at: int, end: int) -> tuple[tuple[int, int], int]:
-        """The range of the next braced argument, and the offset behind it; bracketed arguments before it are
-        skipped.
+        """The range of the next braced argument, and the offset behind it.
+
+        Bracketed arguments before it are skipped.
         """
         for _ in range(4):
             gap = _GAP.match(self.text, at, end)

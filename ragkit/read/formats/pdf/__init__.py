@@ -22,8 +22,7 @@ from ragkit.read.formats.pdf.lines import Line, Page, page_of
 @component("pdf")
 @dataclass(frozen=True)
 class Pdf(FileFormat):
-    """One paper per file, by PDFium: columns one after the other, without running heads and hyphens at line
-    ends.
+    """One paper per file, by PDFium: column by column, without running heads and hyphens at line ends.
 
     A file that is locked by a password or consists of images fails.
     """
@@ -116,8 +115,9 @@ def _write(builder: PaperBuilder, lines: Iterable[Line], words: set[str]) -> Non
 
 
 def _unhyphenated(before: str, text: str, words: set[str]) -> str:
-    """*text* after *before*, which a hyphen ended; the hyphen stays if the paper spells the word with it
-    elsewhere.
+    """*text* after *before*, which ended in a hyphen.
+
+    The hyphen stays if the paper spells the word with it elsewhere.
     """
     follows = re.match(r"\w+", text)
     if not follows:
@@ -160,8 +160,9 @@ _NO_TITLE = re.compile(
 
 
 def _title(pages: Sequence[Page], properties: dict[str, str]) -> tuple[str, list[Line]]:
-    """The paper's title and its lines on the first page: that of the file's properties, else the lines in the
-    largest type.
+    """The paper's title, and its lines on the first page.
+
+    The title is that in the file's properties, else the lines in the largest type.
     """
     lines = pages[0].lines if pages else []
     top = [

@@ -123,8 +123,9 @@ def _columns(page: Page) -> list[float]:
 
 
 def _ordered(blocks: list[Block], gutters: Sequence[float]) -> list[Block]:
-    """Blocks that cross a gutter divide the page into bands; in each band, columns are read from left to
-    right.
+    """The blocks in reading order.
+
+    Blocks that cross a gutter divide the page into bands; in each band, columns are read from left to right.
     """
     wide = sorted(
         (b for b in blocks if bisect(gutters, b.left + 2) != bisect(gutters, b.right - 2)),
