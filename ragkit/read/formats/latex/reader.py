@@ -325,10 +325,12 @@ class SourceReader:
                 )[0]
             )
             names += re.split(
-                r",\s*(?:and\s+)?|\s+and\s+",
-                " ".join(re.sub(r"[\d*†‡§¶^_$∗]+|\[[^\]]*\]", " ", line).split()),
+                r", ?(?:and )?| and ",
+                " ".join(re.sub(r"[\d*†‡§¶^_$∗]+|\[[^\]]{0,200}\]", " ", line).split()),
             )
-        return [name.strip() for name in names if re.search(r"\w\W*\s\W*\w", name) and len(name) < 80]
+        return [
+            n.strip() for n in names if len(n) < 80 and sum(bool(re.search(r"\w", w)) for w in n.split()) > 1
+        ]
 
     # --- commands with an argument that prints
 
