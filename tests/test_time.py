@@ -16,7 +16,10 @@ from ragkit.text.question import Mentions, ParsedQuestion, parsed, unmentioned
 from ragkit.verify import support
 
 HOSTILE = {
-    **{"word": "a" * 60_000, "capitals": "AB" * 30_000, "blank": " " * 60_000, "lines": "\n" * 60_000},
+    "word": "a" * 60_000,
+    "capitals": "AB" * 30_000,
+    "blank": " " * 60_000,
+    "lines": "\n" * 60_000,
     **{repr(unit): unit * 8_000 for unit in ("7", "[", "(", "{", "\\", "“", "1,", "A ", "Ab1-", "of ", "not ", "知")},
     **{repr(unit): unit * 2_000 for unit in ("[1]", "more than ", '{"text":', "<think>", "a. ")},
 }  # fmt: skip
