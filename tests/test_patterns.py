@@ -105,11 +105,15 @@ def called(module: ModuleType) -> Iterator[tuple[str, str, re.Pattern[Any]]]:
         if isinstance(written, ast.Name) and written.id not in vars(module):
             continue  # it is only known while the program runs
         flags = [k.value for k in node.keywords if k.arg == "flags"] or others[FLAGS.get(method, 1) :][:1]
-        pattern = re.compile(*(eval(ast.unparse(each), names) for each in (written, *flags)))
+        pattern = re.compile(*(evaluated(each, names) for each in (written, *flags)))
         if method == "compile":
             method = used_at_once.get(node, "search") if node in inside else ""
         if method:
             yield f"line {node.lineno}", method, pattern
+
+
+def evaluated(expression: ast.expr, names: Inside) -> Any:
+    return eval(compile(ast.Expression(expression), "", "eval"), names)
 
 
 FLAGS = {"compile": 0, "sub": 3, "subn": 3, "split": 2}

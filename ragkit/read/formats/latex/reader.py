@@ -271,16 +271,16 @@ class SourceReader:
         if not DEFINITIONS.fullmatch(name):
             return 0
         end = len(self.text)
-        named = re.compile(r"\s*\*?\s*\{?\s*\\([a-zA-Z@]+|.)\s*\}?").match(self.text, after)
+        named = re.compile(r"\s*+\*?\s*+\{?\s*+\\([a-zA-Z@]+|.)\s*+\}?").match(self.text, after)
         if name.endswith("environment"):
-            named = re.compile(r"\s*\*?\s*\{([^{}]*)\}").match(self.text, after)
+            named = re.compile(r"\s*+\*?\s*+\{([^{}]*+)\}").match(self.text, after)
         if not named:
             return after
         at = named.end()
         if name == "let":
-            found = re.compile(r"\s*=?\s*\\(?:[a-zA-Z@]+|.)").match(self.text, at)
+            found = re.compile(r"\s*+=?\s*+\\(?:[a-zA-Z@]+|.)").match(self.text, at)
             return found.end() if found else at
-        takes = re.compile(r"\s*(?:\[[^\]\n]*\]\s*)*(?:#\d[^{\n]*)?\s*").match(self.text, at)
+        takes = re.compile(r"\s*+(?:\[[^\]\n]*+\]\s*+)*+(?:#\d[^{\n]*+)?\s*+").match(self.text, at)
         arguments = bool(takes and takes[0].strip())
         at = takes.end() if takes else at
         if name.endswith("DocumentCommand"):
