@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any
 
 from langchain_core.documents import BaseDocumentTransformer, Document
@@ -329,12 +330,23 @@ def _packed(
     return found
 
 
+_LONGEST_TOKEN = 100
+"""Characters from which on a token, with the white space behind it, counts as several: so passages are bounded
+in characters, too.  To a WordPiece model, a longer word is one unknown token.
+"""
+
+
 class _TokenCount:
-    """How many tokens lie between two characters of a text."""
+    """How many tokens lie between two characters of a text; a very long one counts as several."""
 
     def __init__(self, text: str, name: str, start: int, end: int) -> None:
         encoded = hub.tokenizer(hub.files(name)).encode(text[start:end], add_special_tokens=False)
-        self.starts = [start + token for token, _ in encoded.offsets]
+        places = [start + token for token, _ in encoded.offsets]
+        self.starts = [
+            at
+            for token, after in pairwise([*places, end])
+            for at in (token, *range(token + _LONGEST_TOKEN, after, _LONGEST_TOKEN))
+        ]
         self.all = len(self.starts)
 
     def __call__(self, start: int, end: int) -> int:

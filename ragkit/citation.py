@@ -116,7 +116,8 @@ def whole(text: str) -> str:
     """The sentences of *text*, more of which is to come, that are whole with their marks: behind each another
     one has begun.
     """
-    text = re.sub(r"\s*\[[^\]]*\Z", "", text)
+    if (begun := text.find("[", text.rfind("]") + 1)) >= 0:  # a mark that is still being written
+        text = text[:begun].rstrip()
     plain = MARK.sub(lambda mark: " " * len(mark[0]), text)
     *before, last = sentences(plain) or [(0, 0)]
     if not before or not any(c.isalnum() for c in plain[slice(*last)]):
@@ -154,7 +155,7 @@ def _quote(context: Context, mark: int) -> Quote | None:
 
 
 _LIST_OF_SOURCES = re.compile(
-    r"\W*(?:sources?|references?|citations?)?[\s,;:.*-]*(?:and)?[\s,;:.*-]*", re.IGNORECASE
+    r"\W*+(?:sources?|references?|citations?)?[\s,;:.*-]*+(?:and)?[\s,;:.*-]*+", re.IGNORECASE
 )
 _POINTED_AT = 3
 """So many sentences are spelled out where a reply only points at them, which is as many as an answer is asked

@@ -111,7 +111,7 @@ def _type_name(hint: Any) -> str:
     if isinstance(hint, type):
         return hint.__name__
     return (
-        re.sub(r"[\w.]+\.(\w+)", r"\1", str(hint))
+        re.sub(r"(?<![\w.])[\w.]+\.(\w+)", r"\1", str(hint))
         .replace("Annotated[", "")
         .split(", Gt(")[0]
         .split(", Ge(")[0]

@@ -188,6 +188,14 @@ def test_a_word_that_fits_into_two_passages_is_whole_and_a_longer_one_is_cut() -
     assert cut(chunker, "a.b-" * 5) == ["a.b-a.b-", "a.b-a.b-", "a.b-"]
 
 
+@pytest.mark.parametrize("chunker", [SentenceChunker(), TokenChunker(), RecursiveChunker()])
+@pytest.mark.parametrize("text", ["a" * 60_000, "We test. " + " " * 60_000 + "They hold."])
+def test_a_passage_is_bounded_in_characters_too(chunker: Chunker, text: str) -> None:
+    passages = cut(chunker, text)
+    assert max(map(len, passages)) <= 40_000
+    assert "".join("".join(passages).split()).startswith("".join(text.split())[:50])
+
+
 @pytest.mark.parametrize("piece", ["x.y-", "word ", "知", "한", "e.g. We ", "\n", "a.We,"])
 def test_no_text_takes_more_than_a_moment(piece: str) -> None:
     began = time.process_time()

@@ -202,7 +202,7 @@ class Unclosed(Exception):
     """A `${` without its `}`."""
 
 
-_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*+))?(\}|\Z)")  # the last group is empty where the end is missing
 
 
 def _expand(value: Any) -> Any:
@@ -213,13 +213,13 @@ def _expand(value: Any) -> Any:
         return [_expand(v) for v in value]
     if not isinstance(value, str):
         return value
-    if "${" in _VARIABLE.sub("", value):
+    if "${" in _VARIABLE.sub(lambda found: "" if found[3] else "${", value):
         raise Unclosed(value)
     return _VARIABLE.sub(_variable, value)
 
 
 def _variable(match: re.Match[str]) -> str:
-    name, default = match.groups()
+    name, default, _ = match.groups()
     found = os.environ.get(name)
     if default is not None:
         return found or default

@@ -164,7 +164,11 @@ def _streamed(llm: BaseChatModel, prompt: Prompt) -> Flow[BaseMessage | None]:
 
 def accepted(reply: str) -> list[Marked]:
     """The sentences of *reply*, without one that declines."""
-    return parse(re.sub(rf"[^\n.!?]*\b{REFUSAL}\b[^\n.!?]*[.!?]?", "", reply, flags=re.IGNORECASE))
+    return parse(_SENTENCE.sub(lambda found: "" if _REFUSES.search(found[0]) else found[0], reply))
+
+
+_SENTENCE = re.compile(r"[^\n.!?]++[.!?]?")
+_REFUSES = re.compile(rf"\b{REFUSAL}\b", re.IGNORECASE)
 
 
 @component("cited")

@@ -52,7 +52,7 @@ def translated(llm: BaseChatModel, instruction: str, asked: Asked, answer: Answe
         log.warning("the answer stays in English: %s", error or type(error).__name__)
         return answer
     claims = list(answer.claims)
-    for n, text in re.findall(r"^\W*(\d+)[.):]\s+(.+)$", reply, flags=re.MULTILINE):
+    for n, text in _NUMBERED.findall(reply):
         claim = claims[english[int(n) - 1]] if 1 <= int(n) <= len(english) else None
         if claim and not claim.original and _translates(text.strip(), claim.text, language):
             update = {"text": text.strip(), "original": claim.text}
@@ -60,6 +60,7 @@ def translated(llm: BaseChatModel, instruction: str, asked: Asked, answer: Answe
     return answer.model_copy(update={"claims": tuple(claims)})
 
 
+_NUMBERED = re.compile(r"^[^\w\n]*+(\d++)[.):]\s+(.+)$", re.MULTILINE)
 _SHORTEST, _LONGEST = 0.2, 4.0
 """How long a translation may be, in lengths of the original: Chinese takes about a fifth of the characters of
 English.

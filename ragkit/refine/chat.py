@@ -351,7 +351,7 @@ def read_order(reply: BaseMessage, count: int) -> list[int] | None:
     are mentioned.
     """
     # The numbers of a list's lines are no passage numbers.
-    text = re.sub(r"^\s*\d+[.)][ \t]+(?=\S)", "", said(reply), flags=re.MULTILINE)
+    text = re.sub(r"^[^\S\n]*+\d++[.)][ \t]++(?=\S)", "", said(reply), flags=re.MULTILINE)
     orders = re.findall(r"\[?\d+\]?(?:\s*[>=≻]+\s*\[?\d+\]?)+", text) or re.findall(
         r"\[\s*\d+(?:\s*,\s*\d+)+\s*\]", text
     )

@@ -8,8 +8,9 @@ import re
 
 from ragkit.text.words import codes, numbers, stem, stems, words
 
-SIZED = re.compile(r"\b([^\W\d_][\w.]*(?:-[\w.]+)*?)-(\d+(?:\.\d+)?[KMBT])\b")
-"""A name that ends in a size, such as `SFR-RAG-9B`: the name and the size."""
+_SIZE = r"\d+(?:\.\d+)?[KMBT](?!\w)"
+SIZED = re.compile(rf"\b([^\W\d_][\w.]*+(?:-(?!{_SIZE})[\w.]++)*+)(?:-({_SIZE}))?")
+"""A name, and the size that it ends in, if any: `SFR-RAG` and `9B` of `SFR-RAG-9B`."""
 
 
 def numbers_beside_sizes(text: str) -> frozenset[str]:

@@ -102,14 +102,14 @@ def parsed(question: str) -> ParsedQuestion:
 
 # --- the parts of a question
 
-_PARTS = re.compile(r"[?;]\s+|,?\s+and\s+")
+_PARTS = re.compile(r"[?;]\s++|(?:,|(?<!\s))\s++and\s++")
 _SIDES = (  # of a comparison: what is asked of both, the one, the other, and what more is asked of both
-    re.compile(r"^(which\b[^,:]*[,:]\s+)(.+?),?\s+or\s+([^,]+)(.*)", re.IGNORECASE),
+    re.compile(r"^(which\b[^,:]*[,:] )(.+?),? or ([^,]+)(.*)", re.IGNORECASE),
     re.compile(
-        r"^(compare\s+(?:the\s+[\w\s-]{1,40}?\s+of\s+)?)(.+?)\s+(?:with|to|against|and)\s+(.+)()",
+        r"^(compare (?:the [\w -]{1,40}? of )?)(.+?) (?:with|to|against|and) (.+)()",
         re.IGNORECASE,
     ),
-    re.compile(r"^()(.+?)\s+(?:versus|vs\.?)\s+(.+)()", re.IGNORECASE),
+    re.compile(r"^()(.+?) (?:versus|vs\.?) (.+)()", re.IGNORECASE),
 )
 _ASKS = re.compile(r"\b(what|which|who|whose|whom|where|when|why|how)\b", re.IGNORECASE)
 
@@ -246,8 +246,9 @@ _QUANTITIES = frozenset(
     "reduction rouge score scores share size speed speedup temperature time weight wer year".split()
 )
 _SIZES = re.compile(
-    r"^which\b[^,:]*\b(?:bigger|cheaper|deeper|faster|fewer|greater|higher|larger|longer|lower|more|older|quicker|shorter|slower|smaller|younger)\b"
-    r"[^,:]*[,:]\s|^compare\s+the\s+(?:\w+\s+)?(\w+)\s+of\b",
+    r"^which\b(?=[^,:]*+[,:]\s)[^,:]*"
+    r"\b(?:bigger|cheaper|deeper|faster|fewer|greater|higher|larger|longer|lower|more|older|quicker|shorter|slower|smaller|younger)\b"
+    r"|^compare\s+the\s+(?:\w+\s+)?(\w+)\s+of\b",
     re.IGNORECASE,
 )
 _LETTERS = re.compile(r"\b(?:stands?|short) for\b|\babbreviat", re.IGNORECASE)
@@ -396,7 +397,7 @@ class ParsedQuestion:
     def defines(self, text: str) -> bool:
         """Does *text* have the letters in brackets behind other words, or the other way round?"""
         spelled = (
-            rf"\w[\w\s-]*\(\s*{re.escape(code)}s?\s*\)|\b{re.escape(code)}\s*\(\w" for code in self.letters
+            rf"\w[\s-]*\(\s*{re.escape(code)}s?\s*\)|\b{re.escape(code)}\s*\(\w" for code in self.letters
         )
         return any(re.search(each, text, re.IGNORECASE) for each in spelled)
 
@@ -444,7 +445,7 @@ class ParsedQuestion:
 def _subject(question: str) -> str:
     """What *question* wants to be defined: no relation (the size *of* something), nor what is to be named."""
     found = _DEFINED.search(" ".join(question.split()).rstrip(" ?.!"))
-    said = re.sub(r"\s*\(.*", "", found[2]).strip("\"'“”‘’«»") if found else ""
+    said = found[2].partition("(")[0].rstrip().strip("\"'“”‘’«»") if found else ""
     bare = [word.casefold() for word in said.split()]
     called = not bare or bare[-1] in ("called", "named") or (found and found[1] and said.islower())
     return "" if called or len(bare) > 6 or any(word in STOPWORDS for word in bare) else said
@@ -458,13 +459,26 @@ _BRIEF = 4
 """An answer of so many words may be the name itself."""
 
 
-_BETWEEN = r"[\W_]+(?:(?:of|for|and|the|in|to)\s+)?"
+_SMALL = frozenset("of for and the in to".split())
+_RUNS = re.compile(r"(\b)?([^\W\d_]+)|[\W_]+|\d+")
 
 
 def _begin(code: str, text: str) -> bool:
-    """Do neighbouring words of *text* begin with the letters of *code*?"""
-    initials = _BETWEEN.join(rf"{letter}[^\W\d_]+" for letter in code if letter.isalpha())
-    return bool(re.search(r"\b" + initials, text, re.IGNORECASE))
+    """Do neighbouring words of *text* begin with the letters of *code*, small words between them or not?"""
+    letters = [letter.casefold() for letter in code if letter.isalpha()]
+    spelled: set[int] = set()  # how many letters may be told by the words up to here
+    over: set[int] = set()  # ... by those before a small word
+    for run in _RUNS.finditer(text):
+        if word := run[2] and run[2].casefold():
+            begun = spelled | over | ({0} if run[1] is not None else set())
+            told = {n + 1 for n in begun if len(word) > 1 and word[0] == letters[n]}
+            if len(letters) in told:
+                return True
+            spelled, over = told, spelled if word in _SMALL else set()
+        else:
+            spelled = spelled if not run[0].isdigit() else set()
+            over = over if run[0].isspace() else set()
+    return False
 
 
 def _core(name: str, question: str) -> str:

@@ -365,7 +365,9 @@ def _parts_of(question: str) -> tuple[list[_Text], list[list[str]]]:
     """The parts of *question*, and of each the names with a digit or mixed capitals: no `GPU`."""
     every = parsed(question).parts
     spelled = {
-        word.casefold() for word in re.findall(r"[\w.+-]*\w", question) if word.isalpha() and word.isupper()
+        word.casefold()
+        for written in re.findall(r"[\w.+-]+", question)
+        if (word := written.rstrip(".+-")).isalpha() and word.isupper()
     }
     return [_read(part.text) for part in every], [sorted(part.codes - spelled) for part in every]
 

@@ -391,3 +391,9 @@ def test_the_digest_of_a_file_changes_with_its_content(tmp_path: Path) -> None:
         (tmp_path / "a.txt").write_text(text)
         digests.append(Files().digest(tmp_path / "a.txt"))
     assert digests[0] == digests[2] != digests[1]
+
+
+@pytest.mark.parametrize("name", ["notes.tex", "README.md", "page.html"])
+def test_many_comments_are_read_past(tmp_path: Path, name: str) -> None:
+    [found] = read(tmp_path, "<!-- -->\n" * 5_000 + "<p>Glass bridges carry people.</p>", name)
+    assert "Glass bridges carry people." in found.page_content

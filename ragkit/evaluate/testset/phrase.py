@@ -16,7 +16,7 @@ from ragkit.text.words import codes, numbers, stems
 if TYPE_CHECKING:
     from ragkit.evaluate.testset.papers import Sentence
 
-_TOKEN = r"(?:[A-Z]\w*|[a-z]+[A-Z0-9]\w*)(?:[-+/.]\w+)*"
+_TOKEN = r"(?:[A-Z]\w*+|(?<![a-z])[a-z]++[A-Z0-9]\w*+)(?:[-+/.]\w+)*"
 NAME = rf"{_TOKEN}(?: (?:{_TOKEN}|\d+(?:\.\d+)?)){{0,2}}"
 _COINING = r"(?:propos|introduc|present|develop|describ|releas|creat|construct|design|unveil|contribut)(?:e|es|ed|s|ing)?|build|builds|built"
 INTRODUCTIONS = (
@@ -194,7 +194,8 @@ def _clause(text: str) -> str:
         return ""
     return (
         head
-        if head and not re.search(r"\b(?:both|between|either|including|such as)\b(?!.* (?:and|or) )", head)
+        if head
+        and not re.match(r"(?>.*\b(?:both|between|either|including|such as)\b)(?!.* (?:and|or) )", head)
         else ""
     )
 
@@ -202,7 +203,7 @@ def _clause(text: str) -> str:
 def abbreviations(sentence: str) -> list[tuple[str, str]]:
     """Each `Full Name (FN)` whose initials are the abbreviation's, as (full, short)."""
     found = []
-    for match in re.finditer(r"((?:[\w-]+ ){2,8})\(([A-Z][A-Za-z]*[A-Z])\)", sentence):
+    for match in re.finditer(r"(?<![\w-])((?:[\w-]++ ){2,8})\(([A-Z][A-Za-z]*[A-Z])\)", sentence):
         letters = match[2].casefold()
         before = match[1].split()
         for start in range(max(len(before) - 8, 0), len(before)):
@@ -243,7 +244,8 @@ def _predicates(sentence: Sentence) -> Iterator[tuple[str, str, str]]:
     if len(coined) == 1:
         [main] = coined
         own = r"[Oo]ur (?:proposed )?(?:method|approach|framework|model|system|benchmark|dataset|corpus|algorithm)"
-        if re.search(rf"\b(?:{_COINING}) .*?{re.escape(main)}|^{re.escape(main)} ", sentence.before):
+        coining = re.search(rf"\b(?:{_COINING}) ", sentence.before)
+        if (coining and main in sentence.before[coining.end() :]) or sentence.before.startswith(f"{main} "):
             own = rf"{own}|(?<!.)(?:It|This (?:dataset|benchmark|corpus|model))"
         subjects[main] = f"{subjects[main]}|{own}"
     for name, subject in subjects.items():
@@ -266,10 +268,10 @@ def number_questions(sentence: Sentence) -> list[tuple[str, str, str]]:
                 parts["rest"] = parts.get("rest", "").rstrip() + under
                 if (
                     "metric" not in parts or (parts["rest"] and " and " not in parts["metric"])
-                ) and not re.search(r"\d+ ?%| by ", parts.get("object", "")):
+                ) and not re.search(r"\d ?%| by ", parts.get("object", "")):
                     found.append((question.format_map(parts), m["num"].strip(), name))
-    for pattern, question in _OF_SENTENCES:
-        for m in pattern.finditer(said):
+    for form, question in _OF_SENTENCES:
+        for m in form.finditer(said):
             parts = _parts(m, name="", called=called)
             if re.search(r"\d|\b(?:and|or|our|we|that|which)\b", parts.get("rest", "")):
                 parts["rest"] = ""
@@ -333,7 +335,7 @@ _OF_NAMES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "How many {unit} does {name} {having}?",
         ),
         (
-            rf"(?!.*\b(?:than|over|to)\b.*parameters),? ?{_INNER}{{0,60}}?\bwith {_ABOUT}{_NUM} parameters",
+            rf"(?!(?>.*?\b(?:than|over|to)\b).*parameters),? ?{_INNER}{{0,60}}?\bwith {_ABOUT}{_NUM} parameters",
             "How many parameters does {name} have?",
         ),
         (

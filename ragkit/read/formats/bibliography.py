@@ -49,7 +49,7 @@ def _described(entry: Mapping[str, str], key: str, name: str) -> dict[str, Any]:
         "doi": _DOI.sub("", doi),
         "arxiv": _arxiv(entry, venue),
         "venue": venue,
-        "pages": re.sub(r"\s*(?:-+|[–—])\s*", "-", entry.get("pages", "")),
+        "pages": "-".join(part.strip() for part in re.split(r"-+|[–—]", entry.get("pages", ""))),
         "keywords": [
             word for part in re.split(r"[,;\n]", entry.get("keywords", "")) if (word := part.strip())
         ],

@@ -16,7 +16,7 @@ from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.markup import Element, Piece, decoded, html_tree, raised, write
 
 _PAGE = re.compile(
-    r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
+    r"\s*+(?:<\?xml[^>]*+>\s*+)?(?><!--.*?-->\s*+)*+<(?:!doctype\s++html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
 )
 _TAG = re.compile(r"<(?:p|div|h1|h2|table|article|section|ul|ol)[\s>]", re.IGNORECASE)

@@ -14,6 +14,7 @@ from ragkit.errors import LoadError
 from ragkit.read.formats import TextFormat, title_from_name
 from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.markup import Element, Piece, decoded, raised, write, xml_tree
+from ragkit.text.words import Offsets
 
 _ARTICLE = re.compile(r"<article[\s>]")
 _XML = re.compile(r"\s*<(?:\?xml|!DOCTYPE|!--|article[\s>])", re.IGNORECASE)
@@ -302,21 +303,33 @@ def _formula(builder: PaperBuilder, element: Element, signs: str) -> None:
         _inline(builder, Element("", children=[argument]))
 
 
-_TEX = re.compile(
-    r"(?:.*\\begin\{document\})?[\s$]*(?:\\begin\{\w+\*?\})?(.*?)(?:\\end\{\w+\*?\})?[\s$]*(?:\\end\{document\}.*)?",
-    re.DOTALL,
-)
+_BEGINS = re.compile(r"[\s$]*+(?:\\begin\{\w+\*?\})?")
+_ENDS = re.compile(r"\\end\{\w+\*?\}")
+
+
+def _formula_in(text: str) -> Offsets:
+    """Where the formula stands in the TeX document around it, if there is one."""
+    before, document, _ = text.rpartition("\\begin{document}")
+    start = len(before) + len(document) if document else 0
+    begins = _BEGINS.match(text, start)
+    start = begins.end() if begins else start
+    end = text.find("\\end{document}", start)
+    end = len(text) if end < 0 else end
+    while end > start and (text[end - 1].isspace() or text[end - 1] == "$"):
+        end -= 1
+    closing = text.rfind("\\end{", start, end)
+    if closing >= 0 and _ENDS.fullmatch(text, closing, end):
+        end = closing
+    return start, end
 
 
 def _tex(builder: PaperBuilder, element: Element) -> None:
     """A formula in TeX, without the document around it that journals write."""
     written = list(element.pieces())
-    found = _TEX.fullmatch("".join(piece.text for piece in written))
-    if not found:
-        return
+    begin, finish = _formula_in("".join(piece.text for piece in written))
     place = 0
     for piece in written:
-        start, end = max(found.start(1) - place, 0), min(found.end(1) - place, len(piece.text))
+        start, end = max(begin - place, 0), min(finish - place, len(piece.text))
         if start < end:
             write(
                 builder,

@@ -21,8 +21,8 @@ from ragkit.text.words import trimmed
 _FRONT_MATTER = re.compile(
     r"\A---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE
 )
-_HEADING = re.compile(r"\A\s*#[ \t]+(?!#+[ \t]*[\r\n])(\S[^\r\n]*?)(?:[ \t]+#+)?[ \t]*(?:\r?\n|\Z)")
-_SETEXT_HEADING = re.compile(r"\A\s*(\S[^\r\n]*)\r?\n=+[ \t]*(?:\r?\n|\Z)")
+_HEADING = re.compile(r"\A\s*+#[ \t]++(?!#++[ \t]*+[\r\n])(\S[^\r\n]*+)(?:\r?\n|\Z)")
+_SETEXT_HEADING = re.compile(r"\A\s*+(\S[^\r\n]*+)\r?\n=++[ \t]*+(?:\r?\n|\Z)")
 
 
 @component("markdown")
@@ -43,9 +43,13 @@ class Markdown(TextFormat):
         if front := _FRONT_MATTER.match(text):
             metadata, start = _front_matter(front[1]), front.end()
         title = str(metadata.pop("title", "") or "")
-        if heading := _HEADING.match(text[start:]) or _SETEXT_HEADING.match(text[start:]):
-            if not title or " ".join(heading[1].split()).casefold() == " ".join(title.split()).casefold():
-                title, start = heading[1], start + heading.end()
+        heading = _HEADING.match(text[start:])
+        if underlined := None if heading else _SETEXT_HEADING.match(text[start:]):
+            heading = underlined
+        if heading:
+            words = heading[1] if underlined else _without_closing(heading[1])
+            if not title or " ".join(words.split()).casefold() == " ".join(title.split()).casefold():
+                title, start = words, start + heading.end()
         found = paper(text, start, len(text), **{**metadata, **titled(title, name)})
         if sections := _sections(found.page_content):
             found.metadata["sections"] = sections
@@ -53,7 +57,7 @@ class Markdown(TextFormat):
 
 
 _SECTION = re.compile(
-    r"^ {0,3}(#{1,6})[ \t]+(?!#+[ \t]*\r?$)(\S[^\r\n]*?)(?:[ \t]+#+)?[ \t]*$|^(?:```|~~~).*?(?:^(?:```|~~~)[ \t]*\r?$|\Z)",
+    r"^ {0,3}(#{1,6})[ \t]++(?!#++[ \t]*+\r?$)(\S[^\r\n]*+)$|^(?:```|~~~).*?(?:^(?:```|~~~)[ \t]*+\r?$|\Z)",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -72,11 +76,18 @@ def _sections(text: str) -> list[dict[str, Any]]:
     for found in _SECTION.finditer(text):
         if found[1]:
             body(found.start())
-            sections.begin(found[2], len(found[1]))
+            sections.begin(_without_closing(found[2]), len(found[1]))
             start, at = trimmed(text, *found.span())
             rows.append({"start": start, "end": at, "path": sections.path, "kind": "heading"})
     body(len(text))
     return rows if any(row["path"] for row in rows) else []
+
+
+def _without_closing(heading: str) -> str:
+    """The words of an ATX heading, without the `#` that may close it."""
+    written = heading.rstrip(" \t")
+    words = written.rstrip("#")
+    return words.rstrip(" \t") if words.endswith((" ", "\t")) else written
 
 
 def _front_matter(text: str) -> dict[str, Any]:

@@ -30,7 +30,9 @@ _SECTION = re.compile(r"^[ \t]*\\(?:sub)*(?:section|chapter)\*?\s*[\[{]", re.MUL
 _COMMAND = re.compile(r"\\[a-zA-Z]+\s*[\[{]")
 
 
-_TAKES_IN = re.compile(r"%[^\r\n]*|\\(?:input|include|subfile)\s*\{?\s*([^\s{}%\\]+)|\\(bibliography)\s*\{")
+_TAKES_IN = re.compile(
+    r"%[^\r\n]*+|\\(?:input|include|subfile)\s*+\{?\s*+([^\s{}%\\]++)|\\(bibliography)\s*+\{"
+)
 
 _LATIN = re.compile(rb"\\(?:usepackage|inputenc)\s*\[(?:latin1|latin9|ansinew|cp1252)\]")
 

@@ -37,7 +37,9 @@ _DROPPED = {
 }  # fmt: skip
 ARGUMENTS = {name: count for count, names in _DROPPED.items() for name in names.split() if "@" not in name}
 
-REFERENCE = re.compile(r"(?:[A-Za-z]*[cC]ite(?!style)[a-zA-Z]*|(?:auto|eq|page|c|C|name|v|sub)?ref)\Z")
+REFERENCE = re.compile(
+    r"(?:(?=[A-Za-z]*+\Z).*[cC]ite(?!style)[a-zA-Z]*+|(?:auto|eq|page|c|C|name|v|sub)?ref)\Z"
+)
 DEFINITIONS = re.compile(r"(?:re|provide)?newcommandx?|providecommand|renewcommand|DeclareRobustCommand|DeclareMathOperator|[gex]?def|let|(?:re)?newenvironment|(?:New|Renew)DocumentCommand")  # fmt: skip
 SPACES = set("quad qquad hfill hfil space enspace enskip thinspace nobreakspace xspace".split())
 BREAKS = set("par newpage clearpage maketitle bigskip medskip smallskip appendix and And AND".split())
@@ -62,7 +64,7 @@ MARKS = {
     "H": "\u030b", "v": "\u030c", "c": "\u0327", "k": "\u0328", "d": "\u0323", "b": "\u0331",
 }  # fmt: skip
 LETTER = re.compile(
-    r"\s*(?:\{\s*(?:\\([ij])(?![a-zA-Z])\s*|([^\W\d_]))?\s*\}|\\([ij])(?![a-zA-Z])\s*|([^\W\d_]))"
+    r"\s*+(?:\{\s*+(?:\\([ij])(?![a-zA-Z])\s*+|([^\W\d_]))?\s*+\}|\\([ij])(?![a-zA-Z])\s*+|([^\W\d_]))"
 )
 _SIGNS = {
     "S": "§", "P": "¶", "LaTeX": "LaTeX", "TeX": "TeX", "BibTeX": "BibTeX", "i": "ı", "j": "ȷ", "slash": "/", "textbar": "|",
@@ -71,7 +73,7 @@ _SIGNS = {
     "texttimes": "×", "textmu": "µ", "eg": "e.g.", "ie": "i.e.", "mid": "|", "sqrt": "√", "prime": "′", "vert": "|", "Vert": "‖",
 }  # fmt: skip
 LIGATURES = {"---": "—", "--": "–", "``": "“", "''": "”", "`": "‘"}
-_SILENT = re.compile(r"left|right|[bB]igg?[lr]?|nonumber|notag|displaystyle|textstyle|limits|nolimits|middle|protect|rm|bf|it|cal|sf|tt|em|\w*math\w*|text\w{2}|emph|mbox|hbox")  # fmt: skip
+_SILENT = re.compile(r"left|right|[bB]igg?[lr]?|nonumber|notag|displaystyle|textstyle|limits|nolimits|middle|protect|rm|bf|it|cal|sf|tt|em|(?=\w*+\Z).*math.*|text\w{2}|emph|mbox|hbox")  # fmt: skip
 
 
 @functools.cache

@@ -270,16 +270,16 @@ class SourceReader:
         if not DEFINITIONS.fullmatch(name):
             return 0
         end = len(self.text)
-        named = re.compile(r"\s*\*?\s*\{?\s*\\([a-zA-Z@]+|.)\s*\}?").match(self.text, after)
+        named = re.compile(r"\s*+\*?\s*+\{?\s*+\\([a-zA-Z@]+|.)\s*+\}?").match(self.text, after)
         if name.endswith("environment"):
-            named = re.compile(r"\s*\*?\s*\{([^{}]*)\}").match(self.text, after)
+            named = re.compile(r"\s*+\*?\s*+\{([^{}]*+)\}").match(self.text, after)
         if not named:
             return after
         at = named.end()
         if name == "let":
-            found = re.compile(r"\s*=?\s*\\(?:[a-zA-Z@]+|.)").match(self.text, at)
+            found = re.compile(r"\s*+=?\s*+\\(?:[a-zA-Z@]+|.)").match(self.text, at)
             return found.end() if found else at
-        takes = re.compile(r"\s*(?:\[[^\]\n]*\]\s*)*(?:#\d[^{\n]*)?\s*").match(self.text, at)
+        takes = re.compile(r"\s*+(?:\[[^\]\n]*+\]\s*+)*+(?:#\d[^{\n]*+)?\s*+").match(self.text, at)
         arguments = bool(takes and takes[0].strip())
         at = takes.end() if takes else at
         if name.endswith("DocumentCommand"):
@@ -324,10 +324,12 @@ class SourceReader:
                 )[0]
             )
             names += re.split(
-                r",\s*(?:and\s+)?|\s+and\s+",
-                " ".join(re.sub(r"[\d*†‡§¶^_$∗]+|\[[^\]]*\]", " ", line).split()),
+                r", ?(?:and )?| and ",
+                " ".join(re.sub(r"[\d*†‡§¶^_$∗]+|\[[^\]]{0,200}\]", " ", line).split()),
             )
-        return [name.strip() for name in names if re.search(r"\w\W*\s\W*\w", name) and len(name) < 80]
+        return [
+            n.strip() for n in names if len(n) < 80 and sum(bool(re.search(r"\w", w)) for w in n.split()) > 1
+        ]
 
     # --- commands with an argument that prints
 

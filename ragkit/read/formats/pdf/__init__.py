@@ -108,7 +108,7 @@ def _write(builder: PaperBuilder, lines: Iterable[Line], words: set[str]) -> Non
             text.removesuffix("-") if parted and not line.hyphen else text, page=line.page, box=line.box
         )
         if parted:
-            found = re.search(r"[\w-]+$", line.text.removesuffix("-"))
+            found = re.search(r"(?<![\w-])[\w-]+$", line.text.removesuffix("-"))
             waiting = found[0] if found else ""
         if not waiting:
             builder.space()
@@ -140,10 +140,10 @@ def _known(pages: Sequence[Page], properties: dict[str, str]) -> dict[str, Any]:
     return {
         "authors": [
             a
-            for a in re.split(r"\s*;\s*|,\s+|\s+and\s+", properties.get("author", ""))
+            for a in re.split(r" ?; ?|, | and ", properties.get("author", ""))
             if re.search(r"\w\W+\w", a) and "@" not in a
         ],
-        "keywords": [k for k in re.split(r"\s*[;,]\s*", properties.get("keywords", "")) if k],
+        "keywords": [k for k in re.split(r" ?[;,] ?", properties.get("keywords", "")) if k],
         "arxiv": stamp[1] if stamp else None,
         "year": int(stamp[2]) if stamp else None,
         "doi": dois.pop() if len(dois) == 1 else None,
@@ -151,7 +151,7 @@ def _known(pages: Sequence[Page], properties: dict[str, str]) -> dict[str, Any]:
 
 
 _STAMP = re.compile(
-    r"arXiv:(\d{4}\.\d{4,5}|(?!submit)[a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?.*?\b((?:19|20)\d\d)\b"
+    r"arXiv:(\d{4}\.\d{4,5}|(?!submit)[a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?.{0,100}?\b((?:19|20)\d\d)\b"
 )
 _NO_TITLE = re.compile(
     r"(?:untitled|microsoft word - .*|slide 1|.*\.(?:docx?|tex|pdf|dvi|indd|rtf)|title|paper|manuscript|\W*)",

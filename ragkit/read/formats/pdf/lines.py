@@ -93,7 +93,8 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str]]:
             if abs((pdfium.FPDFText_GetCharAngle(handle, first) + 3.1416) % 6.2832 - 3.1416) > _TURNED:
                 turned.append(words)
             else:
-                tallest = [b for b in boxes if b[4] >= max(b[4] for b in boxes) * 0.6]
+                size = max(b[4] for b in boxes)
+                tallest = [b for b in boxes if b[4] >= size * 0.6]
                 lines.append(
                     Line(
                         words, number, min(b[0] for b in boxes), min(b[1] for b in tallest), max(b[2] for b in boxes),
@@ -148,6 +149,6 @@ def _is_bold(handle: Any, at: int) -> bool:
     pdfium.FPDFText_GetFontInfo(handle, at, name, 128, ctypes.c_int())
     return bool(
         re.search(
-            rb"bold|black|heavy|[-+]?(?:CMBX|NimbusRomNo9L-Medi|\w*-Medi\b|SFBX)", name.value, re.IGNORECASE
+            rb"bold|black|heavy|[-+]?(?:CMBX|NimbusRomNo9L-Medi|-Medi\b|SFBX)", name.value, re.IGNORECASE
         )
     )
