@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -39,6 +40,10 @@ log = logging.getLogger("ragkit")
 _AT_ONCE = (
     256  # passages that are embedded, indexed and marked together, or a few more: papers are not parted
 )
+
+
+_FULL = (*map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)), "database or disk is full")
+"""How the system, and SQLite, say that a disk or the user's share of it is full."""
 
 
 class Failure(BaseModel):
@@ -232,8 +237,9 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                 encoded = yield from self._built(corpus, index, None, place)
         except _BrokenIndex as broken:
             index.sweep(place.root, keep=[generation])
+            full = _is_out_of_space(broken.__cause__)
             raise CorpusError(
-                f"index {name} cannot be written: {broken.__cause__}; what was there before is intact"
+                f"index {name} cannot be written: {'the disk is full' if full else broken.__cause__}; what was there before is intact"
             ) from None
         return IndexState(holding, made_with(index), number, anew), encoded
 
@@ -347,7 +353,8 @@ def _described(value: Any) -> Any:
 
 
 def _is_out_of_space(error: BaseException | None) -> bool:
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    """Libraries that are not written in Python pass on what the system says as text."""
+    return any(said in str(error) for said in _FULL)
 
 
 def _next(batches: Iterator[list[Document]]) -> list[Document]:
