@@ -23,7 +23,7 @@ from ragkit.config.spec import describe, identify
 from ragkit.corpus import Corpus
 from ragkit.corpus.ledger import Holding, IndexState, Passages
 from ragkit.corpus.vectors import CachedEmbeddings
-from ragkit.document import digest, searchable, span_of
+from ragkit.document import digest, searchable, sources_of, span_of
 from ragkit.errors import CorpusError, LoadError, RagkitError
 from ragkit.flow import Flow, Pipeline, Progress, call, emit
 from ragkit.index import Builder, Index, LexicalIndex, Place, VectorIndex, external
@@ -117,7 +117,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             pruned = source.gone(corpus.uris(), given.paths) if given.prune else []
             corpus.forget_files(pruned)
             uris, failed = yield from self._read(corpus, source, found)
-            yield from self._chunk(corpus)
+            failed += yield from self._chunk(corpus)
             yield from self._write_keys(corpus)
             encoded = yield from self.fill(corpus)
             corpus.drop_orphans()
@@ -161,14 +161,28 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         yield from emit(Progress("read", len(found), len(found), "", papers))
         return uris, failed
 
-    def _chunk(self, corpus: Corpus) -> Flow[None]:
-        waiting = corpus.unchunked(self._chunker)
+    def _chunk(self, corpus: Corpus) -> Flow[list[Failure]]:
+        """Cut what this chunker has not cut; a paper that it cannot cut fails alone, and is tried again next
+        time.
+        """
+        waiting, failed = corpus.unchunked(self._chunker), list[Failure]()
         for at in range(0, len(waiting), _AT_ONCE):
             yield from emit(Progress("chunk", at, len(waiting)))
             papers = list(corpus.documents(waiting[at : at + _AT_ONCE]).values())
-            chunks = yield from call("chunk", chunker_of(self.chunk).transform_documents, papers)
-            corpus.put_chunks(self._chunker, papers, chunks)
+            together = [papers]
+            while together:
+                some = together.pop()
+                try:
+                    chunks = yield from call("chunk", chunker_of(self.chunk).transform_documents, some)
+                    corpus.put_chunks(self._chunker, some, chunks)
+                except LoadError as error:
+                    if len(some) > 1:
+                        together = [[paper] for paper in some]
+                    else:
+                        uri = str(sources_of(some[0])[0]["uri"])
+                        failed.append(Failure(source=uri, error=str(error)))
         yield from emit(Progress("chunk", len(waiting), len(waiting)))
+        return failed
 
     def _write_keys(self, corpus: Corpus) -> Flow[None]:
         for writer, name in zip(self.keys, self._writers, strict=True):
