@@ -23,10 +23,11 @@ demo: .venv/ragkit ## Set up, ingest the example papers, and answer three questi
 test: .venv/dev ## Set up and run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
-check: .venv/dev ## Formatting, lint and types
+check: .venv/dev ## Formatting, lint, types, known vulnerabilities and licences
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy ragkit examples benchmarks
+	$(BIN)/mypy ragkit examples benchmarks tools
+	$(BIN)/python tools/audit.py
 
 format: .venv/dev ## Put the code into the project's format
 	$(BIN)/ruff format .

@@ -18,7 +18,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from ragkit.config.components import component
 from ragkit.document import Stretch, above, passage, stretches_of, title_of
-from ragkit.errors import UsageError
+from ragkit.errors import LoadError
 from ragkit.models import hub
 from ragkit.text.words import Offsets, sentences, trimmed
 
@@ -219,7 +219,7 @@ class SplitterChunker(Chunker):
     """A LangChain text splitter as a chunker: it cuts each part of a paper, and its pieces are found there in
     order.
 
-    Splitters may change white space, which passages keep as the paper has it.  Raises `UsageError` where
+    Splitters may change white space, which passages keep as the paper has it.  Raises `LoadError` where
     anything else was changed, since such a passage could not be cited.
     """
 
@@ -239,7 +239,7 @@ class SplitterChunker(Chunker):
             else:
                 start, end = _found(piece, text, start + 1 if overlapping else end) or (-1, -1)
             if start < 0:
-                raise UsageError(_rewrites(self.splitter, piece))
+                raise LoadError(_rewrites(self.splitter, piece))
             first, last = trimmed(text, start, end)
             if first < last:
                 found.append((part.start + first, part.start + last))
@@ -270,7 +270,7 @@ def check_splitter(transformer: BaseDocumentTransformer) -> None:
     if isinstance(chunker, SplitterChunker):
         try:
             chunker.transform_documents([_SAMPLE])
-        except UsageError as error:
+        except LoadError as error:
             raise ValueError(str(error)) from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from ragkit.config.spec import describe, identify
 from ragkit.corpus import Corpus
 from ragkit.corpus.ledger import Holding, IndexState, Passages
 from ragkit.corpus.vectors import CachedEmbeddings
-from ragkit.document import digest, searchable, span_of
+from ragkit.document import digest, searchable, sources_of, span_of
 from ragkit.errors import CorpusError, LoadError, RagkitError
 from ragkit.flow import Flow, Pipeline, Progress, call, emit
 from ragkit.index import Builder, Index, LexicalIndex, Place, VectorIndex, external
@@ -39,6 +40,10 @@ log = logging.getLogger("ragkit")
 _AT_ONCE = (
     256  # passages that are embedded, indexed and marked together, or a few more: papers are not parted
 )
+
+
+_FULL = (*map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)), "database or disk is full")
+"""How the system, and SQLite, say that a disk or the user's share of it is full."""
 
 
 class Failure(BaseModel):
@@ -112,7 +117,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             pruned = source.gone(corpus.uris(), given.paths) if given.prune else []
             corpus.forget_files(pruned)
             uris, failed = yield from self._read(corpus, source, found)
-            yield from self._chunk(corpus)
+            failed += yield from self._chunk(corpus)
             yield from self._write_keys(corpus)
             encoded = yield from self.fill(corpus)
             corpus.drop_orphans()
@@ -156,14 +161,28 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         yield from emit(Progress("read", len(found), len(found), "", papers))
         return uris, failed
 
-    def _chunk(self, corpus: Corpus) -> Flow[None]:
-        waiting = corpus.unchunked(self._chunker)
+    def _chunk(self, corpus: Corpus) -> Flow[list[Failure]]:
+        """Cut what this chunker has not cut; a paper that it cannot cut fails alone, and is tried again next
+        time.
+        """
+        waiting, failed = corpus.unchunked(self._chunker), list[Failure]()
         for at in range(0, len(waiting), _AT_ONCE):
             yield from emit(Progress("chunk", at, len(waiting)))
             papers = list(corpus.documents(waiting[at : at + _AT_ONCE]).values())
-            chunks = yield from call("chunk", chunker_of(self.chunk).transform_documents, papers)
-            corpus.put_chunks(self._chunker, papers, chunks)
+            together = [papers]
+            while together:
+                some = together.pop()
+                try:
+                    chunks = yield from call("chunk", chunker_of(self.chunk).transform_documents, some)
+                    corpus.put_chunks(self._chunker, some, chunks)
+                except LoadError as error:
+                    if len(some) > 1:
+                        together = [[paper] for paper in some]
+                    else:
+                        uri = str(sources_of(some[0])[0]["uri"])
+                        failed.append(Failure(source=uri, error=str(error)))
         yield from emit(Progress("chunk", len(waiting), len(waiting)))
+        return failed
 
     def _write_keys(self, corpus: Corpus) -> Flow[None]:
         for writer, name in zip(self.keys, self._writers, strict=True):
@@ -232,8 +251,9 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                 encoded = yield from self._built(corpus, index, None, place)
         except _BrokenIndex as broken:
             index.sweep(place.root, keep=[generation])
+            full = _is_out_of_space(broken.__cause__)
             raise CorpusError(
-                f"index {name} cannot be written: {broken.__cause__}; what was there before is intact"
+                f"index {name} cannot be written: {'the disk is full' if full else broken.__cause__}; what was there before is intact"
             ) from None
         return IndexState(holding, made_with(index), number, anew), encoded
 
@@ -347,7 +367,8 @@ def _described(value: Any) -> Any:
 
 
 def _is_out_of_space(error: BaseException | None) -> bool:
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    """Libraries that are not written in Python pass on what the system says as text."""
+    return any(said in str(error) for said in _FULL)
 
 
 def _next(batches: Iterator[list[Document]]) -> list[Document]:

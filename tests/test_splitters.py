@@ -24,7 +24,7 @@ from ragkit import config
 from ragkit.ask import AnswerPipeline
 from ragkit.chunk import SplitterChunker, chunker_of
 from ragkit.document import span_of
-from ragkit.errors import ConfigError, UsageError
+from ragkit.errors import ConfigError
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.ingest import IngestPipeline
 from ragkit.rag import Rag
@@ -158,16 +158,21 @@ class Bytes(TextSplitter):
         return [data[at : at + size].decode(errors="replace") for at in range(0, len(data), size)]
 
 
-def test_a_splitter_that_fails_on_a_paper_is_refused_before_any_passage_is_stored(tmp_path: Path) -> None:
+def test_a_splitter_that_rewrites_one_paper_costs_that_paper_alone(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text(f"{'Brücke ' * 99}")
+    (tmp_path / "two.txt").write_text("Glass bridges carry 40 people.")
     rag = ragkit.Rag(
         corpus=tmp_path / "corpus",
         ingest=IngestPipeline(chunk=Bytes(chunk_size=299, chunk_overlap=0), index=[]),
         answer=AnswerPipeline(retrieve=[], generate=ExtractiveGenerator()),
     )
-    with pytest.raises(UsageError, match=r"^Bytes changes the text that it cuts.*from_tiktoken_encoder"):
-        rag.ingest(tmp_path / "one.txt")
-    assert rag.corpus.unchunked(rag.ingest_pipeline._chunker) != []
+    report = rag.ingest(tmp_path)
+    assert report.chunks == 1
+    [failure] = report.failed
+    assert failure.source == str(tmp_path / "one.txt")
+    assert failure.error.startswith("Bytes changes the text that it cuts")
+    assert "from_tiktoken_encoder" in failure.error
+    assert len(rag.corpus.unchunked(rag.ingest_pipeline._chunker)) == 1
 
 
 def test_a_splitter_by_tokens_needs_no_more_than_its_tables(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,18 +10,22 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ragkit.errors import CorpusError, NoCorpus
 
+Stamps = tuple[tuple[int, int], tuple[int, int]]
 Parameters = Sequence[object] | Mapping[str, object]
 
 _APPLICATION = (
     0x52414B47  # "RAKG": tells the database from those of other programs, and of ragkit before this layout
 )
 _VERSION = 1  # of the schema; another version is refused
+_NO_PLACE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
+"""How SQLite says that it cannot make the file of its shared memory."""
 _MANY = 500  # values that a statement names at once; SQLite allows 32,766
 
 _SCHEMA = """
@@ -106,16 +110,24 @@ class Database:
     @property
     def db(self) -> sqlite3.Connection:
         """This thread's connection."""
+        if self._at_rest and self._at_rest != _stamps(self.path):
+            self.close()  # somebody has begun to write: SQLite does not tell a connection to files at rest
         if not hasattr(self.local, "connection"):
             if not self.exists():
                 raise NoCorpus(f"there is no corpus in '{self.directory}'; `ragkit ingest PATH` makes one")
-            self.local.connection = _connected(self.path)
+            self.local.connection, self.local.at_rest = _connected(self.path)
         return self.local.connection  # type: ignore[no-any-return]
 
     @property
-    def state(self) -> tuple[int, int]:
+    def _at_rest(self) -> Stamps | None:
+        """The files as this thread opened them, if it had to open them at rest; see `_connected`."""
+        return getattr(self.local, "at_rest", None)
+
+    @property
+    def state(self) -> tuple[object, ...]:
         """What changes when this process or another changes the corpus."""
-        return self.db.execute("PRAGMA data_version").fetchone()[0], self.db.total_changes
+        version = self.db.execute("PRAGMA data_version").fetchone()[0]
+        return version, self.db.total_changes, self._at_rest
 
     def column(self, query: str, parameters: Parameters = ()) -> list[Any]:
         """The only column of a query's rows."""
@@ -133,34 +145,45 @@ class Database:
         """
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            lock = (self.directory / "lock").open("a+")
+            lock = (self.directory / "lock").open("a+b", buffering=0)
         except OSError as error:
-            raise CorpusError(
-                f"cannot write to the corpus in '{self.directory}': {error.strerror}; choose another --corpus"
-            ) from None
+            raise self._unwritable(error.strerror) from None
         with closing(lock):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 lock.seek(0)
                 raise CorpusError(
-                    f"the corpus in '{self.directory}' is being written by {lock.read().strip() or 'another process'}; wait for it to finish"
+                    f"the corpus in '{self.directory}' is being written by {lock.read().decode().strip() or 'another process'}; wait for it to finish"
                 ) from None
-            lock.seek(0)
-            lock.truncate()
-            lock.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
-            lock.flush()
+            with suppress(OSError):  # a full disk has no place for who writes; the lock holds all the same
+                lock.truncate(0)
+                lock.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}".encode())
             if not self.exists():
                 self._create()
+            if self._at_rest:
+                self.close()
+            if self.db and self._at_rest:
+                raise self._unwritable("SQLite has no place beside it, since the disk is full or read-only")
             yield
 
     def _create(self) -> None:
         """Make the database under another name and put it in its place whole: nobody reads half of one."""
         self.close()  # what this thread has open was deleted
-        for left in (*self.directory.glob("corpus.new*"), *self.directory.glob("corpus.sqlite-*")):
-            left.unlink()  # by a process that was killed here, or with a database that was deleted
-        _connected(new := self.directory / "corpus.new").close()
-        new.replace(self.path)
+        new = self.directory / "corpus.new"
+        try:
+            for left in (*self.directory.glob("corpus.new*"), *self.directory.glob("corpus.sqlite-*")):
+                left.unlink()  # by a process that was killed here, or with a database that was deleted
+            with closing(_opened(str(new))) as connection:
+                _lay_out(connection)
+            new.replace(self.path)
+        except (OSError, sqlite3.DatabaseError) as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, reason: object) -> CorpusError:
+        return CorpusError(
+            f"cannot write to the corpus in '{self.directory}': {reason}; choose another --corpus"
+        )
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -182,18 +205,27 @@ class Database:
         """Close this thread's connection; the next use opens it again."""
         if hasattr(self.local, "connection"):
             self.local.connection.close()
-            del self.local.connection
+            del self.local.connection, self.local.at_rest
 
 
-def _connected(path: Path) -> sqlite3.Connection:
+def _connected(path: Path) -> tuple[sqlite3.Connection, Stamps | None]:
+    """A connection to the corpus at *path*.
+
+    SQLite keeps its shared memory in a file beside the database.  Where there is no such file and none can be
+    made, since the folder is read-only or its disk is full, nobody is writing, and the files are opened at
+    rest, without locks; how they were then is returned too.
+    """
     with ExitStack() as opened:
+        at_rest = None
         try:
-            connection = opened.enter_context(
-                closing(sqlite3.connect(path, timeout=30, isolation_level=None))
-            )
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            if _pragma(connection, "user_version") == 0:
+            try:
+                connection = opened.enter_context(closing(_opened(str(path))))
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in _NO_PLACE:
+                    raise
+                at_rest = _stamps(path)
+                connection = opened.enter_context(closing(_opened(_address_at_rest(path), at_rest=True)))
+            if at_rest is None and _pragma(connection, "user_version") == 0:
                 _lay_out(connection)
             application, version = (_pragma(connection, name) for name in ("application_id", "user_version"))
         except sqlite3.DatabaseError as error:
@@ -209,7 +241,37 @@ def _connected(path: Path) -> sqlite3.Connection:
                 f"'{path}' was written by a newer ragkit (schema {version}); upgrade ragkit to read it"
             )
         opened.pop_all()  # keep it
+    return connection, at_rest
+
+
+def _opened(address: str, at_rest: bool = False) -> sqlite3.Connection:
+    """A connection that has read from the database."""
+    with ExitStack() as opened:
+        connection = opened.enter_context(
+            closing(sqlite3.connect(address, timeout=30, isolation_level=None, uri=at_rest))
+        )
+        if at_rest:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # shared memory is then this process's own
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        _pragma(connection, "user_version")
+        opened.pop_all()
     return connection
+
+
+def _address_at_rest(path: Path) -> str:
+    """A write-ahead log that a writer left has the last changes, which `immutable` would pass over."""
+    how = "mode=ro&vfs=unix-none" if _stamps(path)[1][0] else "immutable=1"
+    return f"file:{quote(str(path))}?{how}"
+
+
+def _stamps(path: Path) -> Stamps:
+    """Size and time of change of a database and of its write-ahead log."""
+    found = []
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        known = file.stat() if file.exists() else None
+        found.append((known.st_size, known.st_mtime_ns) if known else (0, 0))
+    return found[0], found[1]
 
 
 def _lay_out(connection: sqlite3.Connection) -> None:

@@ -28,9 +28,7 @@ class Results:
             self._database.execute("PRAGMA synchronous=NORMAL")
             self._database.execute(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
-            raise CorpusError(
-                f"cannot keep results in '{path}': {error}; name another folder with --workspace"
-            ) from None
+            raise self._unwritable(error) from None
 
     def get(self, key: str) -> str | None:
         with (
@@ -41,8 +39,16 @@ class Results:
         return None if row is None else str(row[0])
 
     def put(self, key: str, value: str) -> None:
-        with self._lock:
-            self._database.execute("INSERT OR REPLACE INTO results VALUES (?, ?)", (key, value))
+        try:
+            with self._lock:
+                self._database.execute("INSERT OR REPLACE INTO results VALUES (?, ?)", (key, value))
+        except sqlite3.OperationalError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: Exception) -> CorpusError:
+        return CorpusError(
+            f"cannot keep results in '{self.path}': {error}; free some space, or name another folder with --workspace"
+        )
 
     def close(self) -> None:
         self._database.close()

@@ -36,7 +36,13 @@ class Bm25Index(FolderIndex, LexicalIndex):
         return _Builder(self, place)
 
     def open(self, place: Place) -> Searcher:
-        return _Searcher(self, place)
+        try:
+            return _Searcher(self, place)
+        except (
+            ValueError
+        ):  # whatever is wrong; mostly that tantivy's lock cannot be made in a read-only folder
+            with self.writable(place) as there:
+                return _Searcher(self, there)  # what it has open stays when the links are gone
 
     def opened(self, place: Place) -> Any:
         """tantivy's index in a folder.  Its segments never change; `meta.json` and `.managed.json` are

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -36,7 +37,14 @@ class ChromaIndex(FolderIndex, VectorIndex):
         return _Builder(place)
 
     def open(self, place: Place) -> Searcher:
-        searcher = _Searcher(self, place)
+        try:
+            searcher = _Searcher(self, place)
+        except (
+            Exception
+        ):  # whatever is wrong; mostly that Chroma cannot write, which it does where it only reads
+            with ExitStack() as copied:
+                there = copied.enter_context(self.writable(place))
+                return _Searcher(self, there, copied.pop_all())
         self.reseal(place)  # opening has changed a file
         return searcher
 
@@ -97,8 +105,9 @@ class _Builder(Builder):
 
 
 class _Searcher(Searcher):
-    def __init__(self, index: ChromaIndex, place: Place) -> None:
+    def __init__(self, index: ChromaIndex, place: Place, copied: ExitStack | None = None) -> None:
         self.index, self.collection = index, _Collection(place)
+        self.copied = copied or ExitStack()
 
     def search(self, query: str, k: int, among: frozenset[str] | None = None) -> list[Hit]:
         vector = self.index.embed.embed_query(query)
@@ -142,6 +151,7 @@ class _Searcher(Searcher):
 
     def close(self) -> None:
         self.collection.close()
+        self.copied.close()
 
 
 def _id(passage: str, n: int) -> str:

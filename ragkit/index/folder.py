@@ -14,9 +14,10 @@ import os
 import shutil
 import sqlite3
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from ragkit.document import Key
@@ -52,6 +53,20 @@ class FolderIndex(Index):
             new.parent.mkdir(parents=True, exist_ok=True)
             _copied(path, new) if self.changing else _linked(path, new)
         return _Sealing(self, last, place)
+
+    @contextmanager
+    def writable(self, place: Place) -> Iterator[Place]:
+        """The generation at *place* in a temporary folder, for a library that must write where it only reads.
+
+        Files that never change are symbolic links.
+        """
+        with TemporaryDirectory(prefix="ragkit-") as folder:
+            there = Place(Path(folder), place.generation)
+            for path in self.files(place):
+                new = there.folder / path.relative_to(place.folder)
+                new.parent.mkdir(parents=True, exist_ok=True)
+                _copied(path, new) if self.changing else new.symlink_to(path.resolve())
+            yield there
 
     def files(self, place: Place) -> list[Path]:
         """The files of a generation that matter."""
@@ -161,8 +176,12 @@ def _sealed(place: Place) -> dict[str, list[Any]]:
 
 def _write_seal(place: Place, held: Mapping[str, object]) -> None:
     new = place.seal.with_suffix(f".{os.getpid()}.new")
-    new.write_text(json.dumps(held))
-    new.replace(place.seal)
+    try:
+        new.write_text(json.dumps(held))
+        new.replace(place.seal)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def _digest_of_database(path: Path, but: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -158,10 +159,11 @@ def write_whole(path: Path, content: bytes) -> None:
 
     A failure is ignored, since no cache file is needed.
     """
-    try:
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}")
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError:
-        pass
+        try:
+            partial.write_bytes(content)
+            partial.replace(path)
+        except OSError:
+            partial.unlink(missing_ok=True)

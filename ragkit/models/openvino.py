@@ -35,9 +35,9 @@ def converted(identity: str, convert: Callable[[Path], None]) -> Path:
     import openvino
 
     folder = cache_directory() / "models" / digest(identity, openvino.__version__)
-    if (folder / _DONE).exists():
-        return folder
     try:
+        if (folder / _DONE).exists():
+            return folder
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix="converting-", dir=folder.parent))
     except OSError as error:
@@ -68,7 +68,12 @@ def save(module: Any, names: Sequence[str], folder: Path) -> None:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the tracer warns of every Python branch it follows
         graph = openvino.convert_model(module.eval(), example_input=example)
-    openvino.save_model(graph, folder / "model.xml", compress_to_fp16=False)
+    try:
+        openvino.save_model(graph, folder / "model.xml", compress_to_fp16=False)
+    except RuntimeError as error:  # OpenVINO does not say which
+        raise ModelError(
+            f"the converted model cannot be written to '{folder.parent}' ({error}); free some space there, or set RAGKIT_CACHE to another directory"
+        ) from None
 
 
 def compiled(folder: Path, precision: Precision) -> Run:
@@ -84,7 +89,11 @@ def compiled(folder: Path, precision: Precision) -> Run:
         "INFERENCE_PRECISION_HINT": precision,
     }
     try:
-        model = core.compile_model(folder / "model.xml", "CPU", settings)
+        try:
+            model = core.compile_model(folder / "model.xml", "CPU", settings)
+        except RuntimeError:  # what is compiled cannot be kept there: the disk is full, or read-only
+            del settings["CACHE_DIR"]
+            model = core.compile_model(folder / "model.xml", "CPU", settings)
     except RuntimeError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise ModelError(

@@ -1,0 +1,57 @@
+"""What `make check` refuses: known vulnerabilities that nobody has accepted, and licences that are not
+permissive.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from datetime import date
+from typing import Any
+
+import pytest
+from support import ROOT
+
+
+@pytest.fixture(scope="module")
+def audit() -> Any:
+    spec = importlib.util.spec_from_file_location("audit", ROOT / "tools" / "audit.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_runtime_dependency_has_an_allowed_licence(audit: Any) -> None:
+    names = {package.name.lower() for package in audit.runtime("ragkit", audit.EXTRAS)}
+    assert names >= {"ragkit", "chromadb", "numpy", "openvino", "tantivy", "pypdfium2"}
+    assert audit.refused_licences() == []
+
+
+@pytest.mark.parametrize("name", ["GPL-3.0-only", "LGPL-2.1", "AGPL-3.0", "MIT AND GPL-2.0-only", "none"])
+def test_a_licence_that_is_not_permissive_is_refused(
+    audit: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(audit, "licence", lambda package: name)
+    monkeypatch.setattr(audit, "EXTRAS", ())
+    assert f"has the licence '{name}', which is not allowed" in audit.refused_licences()[0]
+
+
+def test_an_advisory_fails_the_check_unless_it_is_accepted_for_that_package(audit: Any) -> None:
+    accepted = next(iter(audit.ACCEPTED))
+
+    def said(name: str, **advisory: Any) -> list[str]:
+        vulns = [{"fix_versions": [], "aliases": [], **advisory}]
+        found: list[str] = audit.findings({"dependencies": [{"name": name, "version": "1", "vulns": vulns}]})
+        return found
+
+    assert said("chromadb", id=accepted) == []
+    assert said("chromadb", id="PYSEC-X", aliases=[accepted]) == []
+    assert said("numpy", id=accepted)[0].startswith(f"numpy 1: {accepted} (mended in no release); upgrade it")
+    assert "PYSEC-X (mended in 2)" in said("chromadb", id="PYSEC-X", fix_versions=["2"])[0]
+
+
+def test_each_accepted_advisory_has_a_date_and_a_reason(audit: Any) -> None:
+    for accepted in audit.ACCEPTED.values():
+        assert date.fromisoformat(accepted.date) >= date(2026, 1, 1)
+        assert accepted.reason
