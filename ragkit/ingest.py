@@ -22,7 +22,7 @@ from ragkit.config.spec import describe, identify
 from ragkit.corpus import Corpus
 from ragkit.corpus.ledger import Holding, IndexState, Passages
 from ragkit.corpus.vectors import CachedEmbeddings
-from ragkit.document import digest, searchable, span_of
+from ragkit.document import digest, hidden_of, searchable, span_of, title_of
 from ragkit.errors import CorpusError, LoadError, RagkitError
 from ragkit.flow import Flow, Pipeline, Progress, call, emit
 from ragkit.index import Builder, Index, LexicalIndex, Place, VectorIndex, external
@@ -48,13 +48,22 @@ class Failure(BaseModel):
     error: str
 
 
+class HiddenText(BaseModel):
+    """Text of a paper that its readers do not see, which was left out: how many characters, by reason."""
+
+    source: str
+    title: str
+    characters: dict[str, int]
+
+
 class IngestReport(BaseModel):
     """What an ingest did, and what the corpus holds now.
 
     `entries`: papers as the files named list them; `documents`: distinct papers in the corpus; `duplicates`:
     entries that another entry had made known; `variants`: those whose text differs; `descriptions`: entries
     of bibliographies, which add to what is known of the papers that they name; `pruned`: files that are gone
-    and were forgotten; `encoded`: texts that were embedded.
+    and were forgotten; `encoded`: texts that were embedded; `skipped`: symbolic links that lead out of the
+    folders named; `hidden`: papers read with text that is hidden from their readers, which was left out.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -70,6 +79,8 @@ class IngestReport(BaseModel):
     pruned: int = 0
     encoded: int
     seconds: float
+    skipped: tuple[str, ...] = ()
+    hidden: tuple[HiddenText, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
@@ -109,9 +120,10 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         with corpus.writing():
             source = source_of(self.read)
             found = yield from call("read", source.find, given.paths)
+            skipped = yield from call("read", source.skipped, given.paths)
             pruned = source.gone(corpus.uris(), given.paths) if given.prune else []
             corpus.forget_files(pruned)
-            uris, failed = yield from self._read(corpus, source, found)
+            uris, failed, hidden = yield from self._read(corpus, source, found)
             yield from self._chunk(corpus)
             yield from self._write_keys(corpus)
             encoded = yield from self.fill(corpus)
@@ -129,16 +141,19 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             pruned=len(pruned),
             encoded=encoded,
             seconds=round(time.perf_counter() - started, 3),
+            skipped=tuple(_encodable(link) for link in skipped),
+            hidden=tuple(hidden),
         )
 
     def _read(
         self, corpus: Corpus, source: PaperSource, found: Sequence[str]
-    ) -> Flow[tuple[list[str], list[Failure]]]:
+    ) -> Flow[tuple[list[str], list[Failure], list[HiddenText]]]:
         """Read what is new or changed; a file that cannot be read fails alone."""
         uris, failed, papers = [], [], 0
+        hidden: list[HiddenText] = []
         with source.reading() as read:
             for number, uri in enumerate(found):
-                name = Path(uri).name.encode(errors="replace").decode()
+                name = _encodable(Path(uri).name)
                 yield from emit(Progress("read", number, len(found), name, papers))
                 try:
                     content = source.digest(uri)
@@ -150,11 +165,12 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                             papers += len(some)
                             yield from emit(Progress("read", number, len(found), name, papers))
                         corpus.put_file(uri, content, self.loader, entries)
+                        hidden += _hidden_in(uri, entries)
                     uris.append(uri)
                 except LoadError as error:
-                    failed.append(Failure(source=uri.encode(errors="replace").decode(), error=str(error)))
+                    failed.append(Failure(source=_encodable(uri), error=str(error)))
         yield from emit(Progress("read", len(found), len(found), "", papers))
-        return uris, failed
+        return uris, failed, hidden
 
     def _chunk(self, corpus: Corpus) -> Flow[None]:
         waiting = corpus.unchunked(self._chunker)
@@ -348,6 +364,17 @@ def _described(value: Any) -> Any:
 
 def _is_out_of_space(error: BaseException | None) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _encodable(path: str) -> str:
+    """*path* as UTF-8 can write it: names of files need not be text."""
+    return path.encode(errors="replace").decode()
+
+
+def _hidden_in(uri: str, papers: Iterable[Document]) -> Iterator[HiddenText]:
+    for paper in papers:
+        if found := hidden_of(paper):
+            yield HiddenText(source=uri, title=title_of(paper), characters=found)
 
 
 def _next(batches: Iterator[list[Document]]) -> list[Document]:

@@ -95,6 +95,9 @@ def ingest(
             "--dry-run", help="Print what would be done and how long it would take; change nothing."
         ),
     ] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Read also where links lead out of the folders.")
+    ] = False,
     as_json: AsJson = False,
     allow_import: AllowImport = [],
 ) -> None:
@@ -103,6 +106,8 @@ def ingest(
     from ragkit.flow import Finished, Progress
 
     rag = load_rag(config, corpus, allow_import)
+    if follow_links:
+        rag = rag.following_links()
     if dry_run:
         from ragkit.plan import plan
 

@@ -54,6 +54,8 @@ _STYLE = {
     Verdict.UNCHECKED: "yellow",
 }
 
+_LISTED = 10  # things of one kind that a report names
+
 
 def show_answer(answer: Answer) -> None:
     """The answer, then its numbered sources with title, file and quote, the question's words highlighted."""
@@ -248,6 +250,24 @@ def show_report(report: IngestReport) -> None:
         f"{described}{pruned};"
         f" embedded {_many(report.encoded, 'text')} in {report.seconds:.1f} s"
     )
+    if report.skipped:
+        links = _first([nearby(link) for link in report.skipped])
+        err.print(
+            Text(
+                f"skipped {_many(len(report.skipped), 'link')} out of the folders named: {links};"
+                " --follow-links reads what they lead to",
+                style="yellow",
+            )
+        )
+    for found in report.hidden[:_LISTED]:
+        total = _many(sum(found.characters.values()), "character")
+        reasons = one_line(", ".join(f"{number} {reason}" for reason, number in found.characters.items()))
+        err.print(
+            Text(f"left out of {nearby(found.source)}: {total} of hidden text ({reasons})", style="yellow")
+        )
+    if len(report.hidden) > _LISTED:
+        more = _many(len(report.hidden) - _LISTED, "more paper")
+        err.print(Text(f"left out of {more}: hidden text; --json lists it", style="yellow"))
     _show_failures(report.failed)
 
 
@@ -269,6 +289,11 @@ def show_plan(plan: Plan) -> None:
 def _show_failures(failed: Sequence[Failure]) -> None:
     for failure in failed:
         err.print(Text(f"failed: {nearby(failure.source)}: {one_line(failure.error)}", style="red"))
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
 
 
 def _many(number: int, thing: str) -> str:

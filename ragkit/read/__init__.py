@@ -39,6 +39,10 @@ class PaperSource(BaseLoader, ABC):
         read.
         """
 
+    def skipped(self, paths: Sequence[str | Path] = ()) -> list[str]:
+        """What `find` leaves out although it is there: symbolic links that lead out of a folder."""
+        return []
+
     @contextmanager
     def reading(self) -> Iterator[Callable[[str], Iterator[list[Document]]]]:
         """`read`, for many units; a process or connection that reading needs is open while this context
