@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -86,6 +87,7 @@ class PaperBuilder:
         self._file = 0
         self.pages: list[list[int]] = []
         self.sections: list[dict[str, Any]] = []
+        self.hidden: Counter[str] = Counter()
         self._sections = Sections()
         self._kind: Kind = "body"
         self._gap = ""
@@ -176,6 +178,11 @@ class PaperBuilder:
             start = wide.end()
         self.add(_ONE_SPACE.sub(" ", text[start:]), at + start)
 
+    def hide(self, text: str, reason: str) -> None:
+        """Leave out *text*, which the paper's readers do not see, and note how long it is and why."""
+        if count := len("".join(text.split())):
+            self.hidden[reason] += count
+
     def section(self, title: str, level: int = 1, kind: Kind | None = None) -> None:
         """Begin a section with this heading, of this level (from 1).
 
@@ -228,6 +235,8 @@ class PaperBuilder:
         known = {name: value for name, value in metadata.items() if value not in (None, "", [], {})}
         if any(s["path"] or s["kind"] != "body" for s in self.sections):
             known["sections"] = self.sections
+        if self.hidden:
+            known["hidden"] = dict(self.hidden)
         source: dict[str, Any] = {}
         if self.map:
             source["map"] = self.map

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 from ragkit.errors import LoadError
+from ragkit.read.formats.pdf.hidden import hidden_characters
 
 
 @dataclass
@@ -37,6 +39,8 @@ class Page:
     lines: list[Line]
     turned: list[str] = field(default_factory=list)
     """Text that stands on its side, as arXiv's stamp does."""
+    hidden: Counter[str] = field(default_factory=Counter)
+    """The characters left out since nobody sees them, by reason."""
 
 
 _LIGATURES = str.maketrans(
@@ -55,6 +59,7 @@ _LIGATURES = str.maketrans(
 _HYPHENS = ("\u0002", "\ufffe", "\u00ad")
 # In sizes of the type: the next character beyond this gap begins another line, as in the next column.
 _COLUMN_GAP = 2.5
+_TINY = 1.0  # points; the letters of a font of two points are about that high
 _TURNED = 0.2  # radians; text at a larger angle stands on its side
 
 
@@ -64,19 +69,21 @@ def page_of(number: int, pdf: Any) -> Page:
     try:
         page = pdf[number]
         width, height = page.get_size()
-        lines, turned = _lines(number + 1, page)
+        lines, turned, hidden = _lines(number + 1, page)
     except pypdfium2.PdfiumError:
         raise LoadError(f"page {number + 1} is damaged") from None
-    return Page(number + 1, width, height, lines, turned)
+    return Page(number + 1, width, height, lines, turned, hidden)
 
 
-def _lines(number: int, page: Any) -> tuple[list[Line], list[str]]:
-    """The lines of a page in the order in which the file writes them, and those that stand on their side."""
+def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]:
+    """The lines of a page in the order in which the file writes them, those that stand on their side, and
+    how many characters are hidden.
+    """
     import ctypes
 
     import pypdfium2.raw as pdfium
 
-    left_of_page, _, _, top_of_page = page.get_bbox()
+    left_of_page, bottom_of_page, right_of_page, top_of_page = page.get_bbox()
     text = page.get_textpage()
     handle = text.raw
     left, right, bottom, top = (ctypes.c_double() for _ in range(4))
@@ -85,12 +92,16 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str]]:
     characters: list[str] = []
     boxes: list[tuple[float, float, float, float, float]] = []
     first = unreadable = 0
+    unseen = hidden_characters(page, text)
+    hidden: Counter[str] = Counter()
 
     def finish(hyphen: bool) -> None:
         words = "".join(characters).translate(_LIGATURES)
         words = " ".join("".join(c for c in words if c.isprintable() or c.isspace()).split())
         if words and boxes and 2 * unreadable < len(boxes):
-            if abs((pdfium.FPDFText_GetCharAngle(handle, first) + 3.1416) % 6.2832 - 3.1416) > _TURNED:
+            if _is_tiny(words, boxes):
+                hidden["tiny"] += len(boxes)
+            elif abs((pdfium.FPDFText_GetCharAngle(handle, first) + 3.1416) % 6.2832 - 3.1416) > _TURNED:
                 turned.append(words)
             else:
                 tallest = [b for b in boxes if b[4] >= max(b[4] for b in boxes) * 0.6]
@@ -115,7 +126,18 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str]]:
         if character.isspace():
             characters.append(" ")
             continue
+        if at in unseen:
+            hidden[unseen[at]] += 1
+            continue
         pdfium.FPDFText_GetCharBox(handle, at, left, right, bottom, top)
+        if (
+            left.value > right_of_page
+            or right.value < left_of_page
+            or bottom.value > top_of_page
+            or top.value < bottom_of_page
+        ):
+            hidden["off the page"] += 1
+            continue
         size = pdfium.FPDFText_GetFontSize(handle, at)
         size = size if size > 1.5 else max(top.value - bottom.value, 1.0)  # scaled type reports a size of 1
         box = (
@@ -134,7 +156,12 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str]]:
         boxes.append(box)
     finish(False)
     text.close()
-    return lines, turned
+    return lines, turned, hidden
+
+
+def _is_tiny(words: str, boxes: list[tuple[float, float, float, float, float]]) -> bool:
+    """Is a line lower than can be read, even magnified?  A line of dashes or dots is low as well."""
+    return max(b[3] - b[1] for b in boxes) < _TINY and sum(c.isalnum() for c in words) > len(words) / 2
 
 
 def _is_bold(handle: Any, at: int) -> bool:
