@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 INVISIBLE, COVERED, SAME_COLOUR = "invisible", "covered", "in the colour of the page"
 
 _PALE = 200  # of 255 in red, green and blue: what is darker is read on a white page
+_FAINT = 64  # of 255; what is less opaque covers nothing, and is hardly read
 _NEAR = 48  # how far two colours that may be taken for one lie apart, in the channel that differs most
 _SEEN = 16  # how much a character must change a pixel to be seen
 _SHAPE = 4.0  # points; a path that is lower or narrower is a rule, and covers no text
-_SCALE = 2.0  # pixels a point
 _SCAN = 0.5  # of a page that is scanned, images cover at least this share
 _STAMP = 5  # a scanned page's recognised text is at least so many times longer than what is stamped on it
 
@@ -72,15 +72,16 @@ def hidden_characters(page: Any, text: Any) -> dict[int, str]:
             address = _address(pdfium.FPDFText_GetTextObject(text.raw, at))
             chars.setdefault(address, []).append(at) if address in suspects else None
             visible += address not in suspects
-    drawn = [each for key, each in suspects.items() if each.reason != INVISIBLE and key in chars]
-    changed = _changed(page, drawn) if drawn else None
+    doubtful = {key: each for key, each in suspects.items() if each.reason != INVISIBLE and key in chars}
+    boxes = {at: text.get_charbox(at) for key in doubtful for at in chars[key]}
+    seen = _Eye(page, boxes, list(doubtful.values())) if boxes else None
     hidden: dict[int, str] = {}
     for address, places in chars.items():
         suspect = suspects[address]
         assert suspect.reason
         unseen = places
-        if suspect.reason != INVISIBLE and changed is not None:
-            unseen = [at for at in places if not _is_seen(text.raw, at, changed, page.get_bbox())]
+        if suspect.reason != INVISIBLE and seen:
+            unseen = [at for at in places if not seen(at)]
             if len(unseen) >= 0.8 * len(places):
                 unseen = places
             elif len(unseen) <= 0.2 * len(places):
@@ -104,27 +105,32 @@ def _parts_of(page: Any) -> tuple[list[_Text], list[_Shape]]:
 
     texts: list[_Text] = []
     shapes: list[_Shape] = []
+    channels = [ctypes.c_uint() for _ in range(4)]
+    filled, stroked = ctypes.c_int(), ctypes.c_int()
+    get_mode, get_fill = pdfium.FPDFTextObj_GetTextRenderMode, pdfium.FPDFPageObj_GetFillColor
     for order, (handle, kind, matrix) in enumerate(_objects(page)):
         if kind == pdfium.FPDF_PAGEOBJ_TEXT:
-            mode = pdfium.FPDFTextObj_GetTextRenderMode(handle)
-            red, green, blue, alpha = _colour(handle, stroke=mode == pdfium.FPDF_TEXTRENDERMODE_STROKE)
-            reason = None
+            mode, reason = get_mode(handle), None
+            outlined = mode == pdfium.FPDF_TEXTRENDERMODE_STROKE
+            (pdfium.FPDFPageObj_GetStrokeColor if outlined else get_fill)(handle, *channels)
+            red, green, blue, alpha = (channel.value for channel in channels)
             if mode == pdfium.FPDF_TEXTRENDERMODE_INVISIBLE:
                 reason = INVISIBLE
-            elif alpha < 64 or min(red, green, blue) > _PALE:
+            elif alpha < _FAINT or (red > _PALE and green > _PALE and blue > _PALE):
                 reason = SAME_COLOUR
             texts.append(_Text(handle, matrix, order, (red, green, blue), reason))
-            continue
-        colour = None
-        if kind == pdfium.FPDF_PAGEOBJ_PATH:
-            filled, stroked = ctypes.c_int(), ctypes.c_int()
-            pdfium.FPDFPath_GetDrawMode(handle, filled, stroked)
-            red, green, blue, alpha = _colour(handle) if filled.value else (0, 0, 0, 0)
-            if alpha < 64:
+        elif kind in (pdfium.FPDF_PAGEOBJ_PATH, pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_SHADING):
+            box = _box(handle, matrix)
+            if box[2] - box[0] < _SHAPE or box[3] - box[1] < _SHAPE:
                 continue
-            colour = red, green, blue
-        box = _box(handle, matrix)
-        if box[2] - box[0] >= _SHAPE and box[3] - box[1] >= _SHAPE:
+            colour = None
+            if kind == pdfium.FPDF_PAGEOBJ_PATH:
+                pdfium.FPDFPath_GetDrawMode(handle, filled, stroked)
+                get_fill(handle, *channels)
+                red, green, blue, alpha = (channel.value for channel in channels)
+                if not filled.value or alpha < _FAINT:
+                    continue
+                colour = red, green, blue
             shapes.append(_Shape(box, order, colour))
     return texts, shapes
 
@@ -159,28 +165,17 @@ def _times(inner: Matrix, outer: Matrix) -> Matrix:
     return (a * p + b * r, a * q + b * s, c * p + d * r, c * q + d * s, e * p + f * r + t, e * q + f * s + u)
 
 
-def _colour(handle: Any, stroke: bool = False) -> tuple[int, int, int, int]:
-    import pypdfium2.raw as pdfium
-
-    get = pdfium.FPDFPageObj_GetStrokeColor if stroke else pdfium.FPDFPageObj_GetFillColor
-    red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
-    if not get(handle, red, green, blue, alpha):
-        return 0, 0, 0, 255
-    return red.value, green.value, blue.value, alpha.value
-
-
 def _box(handle: Any, matrix: Matrix | None) -> Box:
     """The left, bottom, right and top of an object on the page."""
     import pypdfium2.raw as pdfium
 
-    left, bottom, right, top = (ctypes.c_float() for _ in range(4))
-    if not pdfium.FPDFPageObj_GetBounds(handle, left, bottom, right, top):
-        return 0.0, 0.0, 0.0, 0.0
+    left, bottom, right, top = ctypes.c_float(), ctypes.c_float(), ctypes.c_float(), ctypes.c_float()
+    pdfium.FPDFPageObj_GetBounds(handle, left, bottom, right, top)
+    if matrix is None:
+        return left.value, bottom.value, right.value, top.value
+    a, b, c, d, e, f = matrix
     corners = [(x.value, y.value) for x in (left, right) for y in (bottom, top)]
-    if matrix:
-        a, b, c, d, e, f = matrix
-        corners = [(a * x + c * y + e, b * x + d * y + f) for x, y in corners]
-    xs, ys = zip(*corners, strict=True)
+    xs, ys = [a * x + c * y + e for x, y in corners], [b * x + d * y + f for x, y in corners]
     return min(xs), min(ys), max(xs), max(ys)
 
 
@@ -201,37 +196,42 @@ def _mark_overlapped(texts: list[_Text], shapes: list[_Shape]) -> None:
             seen[number].reason = COVERED if orders[number] < shape.order else SAME_COLOUR
 
 
-def _changed(page: Any, suspects: list[_Text]) -> NDArray[np.uint8]:
-    """How much each pixel of a page changes if *suspects* are taken out of it."""
-    import pypdfium2.raw as pdfium
+class _Eye:
+    """Tells of a character of *suspects* whether the page, a pixel a point, looks different without them."""
 
-    before = _drawn(page)
-    try:
-        for each in suspects:
-            pdfium.FPDFPageObj_SetIsActive(each.handle, False)
-        after = _drawn(page)
-    finally:
-        for each in suspects:
-            pdfium.FPDFPageObj_SetIsActive(each.handle, True)
-    difference: NDArray[np.uint8] = (np.maximum(before, after) - np.minimum(before, after)).max(axis=2)
-    return difference
+    def __init__(self, page: Any, boxes: dict[int, Box], suspects: list[_Text]) -> None:
+        import pypdfium2.raw as pdfium
+
+        left, bottom, right, top = page.get_bbox()
+        self.boxes = boxes
+        outer = np.array(list(boxes.values()))
+        low, high = outer.min(axis=0), outer.max(axis=0)
+        around = (low[0] - left, low[1] - bottom, right - high[2], top - high[3])
+        crop = [0 if page.get_rotation() else max(int(margin) - 3, 0) for margin in around]
+        self.corner = left + crop[0], top - crop[3]
+        self.whole = _drawn(page, crop)
+        try:
+            for each in suspects:
+                pdfium.FPDFPageObj_SetIsActive(each.handle, False)
+            self.without = _drawn(page, crop)
+        finally:
+            for each in suspects:
+                pdfium.FPDFPageObj_SetIsActive(each.handle, True)
+
+    def __call__(self, at: int) -> bool:
+        left, bottom, right, top = self.boxes[at]
+        x, y = self.corner
+        columns = slice(max(int(left - x) - 1, 0), max(int(right - x) + 2, 0))
+        rows = slice(max(int(y - top) - 1, 0), max(int(y - bottom) + 2, 0))
+        area = self.whole[rows, columns].astype(np.int16) - self.without[rows, columns]
+        return bool(area.size) and int(np.abs(area).max()) >= _SEEN
 
 
-def _drawn(page: Any) -> NDArray[np.uint8]:
+def _drawn(page: Any, crop: list[int]) -> NDArray[np.uint8]:
     turned = (360 - page.get_rotation()) % 360
-    bitmap = page.render(scale=_SCALE, rotation=turned, draw_annots=False, may_draw_forms=False)
-    return np.array(bitmap.to_numpy())
-
-
-def _is_seen(handle: Any, at: int, changed: NDArray[np.uint8], page: Box) -> bool:
-    import pypdfium2.raw as pdfium
-
-    left, right, bottom, top = (ctypes.c_double() for _ in range(4))
-    pdfium.FPDFText_GetCharBox(handle, at, left, right, bottom, top)
-    x, y = int((left.value - page[0]) * _SCALE) - 1, int((page[3] - top.value) * _SCALE) - 1
-    right_of, below = int((right.value - page[0]) * _SCALE) + 2, int((page[3] - bottom.value) * _SCALE) + 2
-    area = changed[max(y, 0) : max(below, 0), max(x, 0) : max(right_of, 0)]
-    return bool(area.size) and int(area.max()) >= _SEEN
+    bitmap = page.render(rotation=turned, crop=tuple(crop), draw_annots=False, may_draw_forms=False)
+    pixels: NDArray[np.uint8] = bitmap.to_numpy()
+    return pixels
 
 
 def _is_scan(page: Any, shapes: list[_Shape]) -> bool:

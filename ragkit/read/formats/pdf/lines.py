@@ -84,6 +84,7 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]
     import pypdfium2.raw as pdfium
 
     left_of_page, bottom_of_page, right_of_page, top_of_page = page.get_bbox()
+    width, height = right_of_page - left_of_page, top_of_page - bottom_of_page
     text = page.get_textpage()
     handle = text.raw
     left, right, bottom, top = (ctypes.c_double() for _ in range(4))
@@ -104,7 +105,8 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]
             elif abs((pdfium.FPDFText_GetCharAngle(handle, first) + 3.1416) % 6.2832 - 3.1416) > _TURNED:
                 turned.append(words)
             else:
-                tallest = [b for b in boxes if b[4] >= max(b[4] for b in boxes) * 0.6]
+                largest = max(b[4] for b in boxes)
+                tallest = [b for b in boxes if b[4] >= largest * 0.6]
                 lines.append(
                     Line(
                         words, number, min(b[0] for b in boxes), min(b[1] for b in tallest), max(b[2] for b in boxes),
@@ -114,8 +116,10 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]
         characters.clear()
         boxes.clear()
 
+    get_code, get_box = pdfium.FPDFText_GetUnicode, pdfium.FPDFText_GetCharBox
+    get_size, is_unmapped = pdfium.FPDFText_GetFontSize, pdfium.FPDFText_HasUnicodeMapError
     for at in range(text.count_chars()):
-        code = pdfium.FPDFText_GetUnicode(handle, at)
+        code = get_code(handle, at)
         character = chr(code) if code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd"
         if character in "\r\n":
             finish(False)
@@ -129,29 +133,20 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]
         if at in unseen:
             hidden[unseen[at]] += 1
             continue
-        pdfium.FPDFText_GetCharBox(handle, at, left, right, bottom, top)
-        if (
-            left.value > right_of_page
-            or right.value < left_of_page
-            or bottom.value > top_of_page
-            or top.value < bottom_of_page
-        ):
+        get_box(handle, at, left, right, bottom, top)
+        x, y = left.value - left_of_page, top_of_page - top.value
+        end, low = right.value - left_of_page, top_of_page - bottom.value
+        if x > width or end < 0 or y > height or low < 0:
             hidden["off the page"] += 1
             continue
-        size = pdfium.FPDFText_GetFontSize(handle, at)
-        size = size if size > 1.5 else max(top.value - bottom.value, 1.0)  # scaled type reports a size of 1
-        box = (
-            left.value - left_of_page,
-            top_of_page - top.value,
-            right.value - left_of_page,
-            top_of_page - bottom.value,
-            size,
-        )
+        size = get_size(handle, at)
+        size = size if size > 1.5 else max(low - y, 1.0)  # scaled type reports a size of 1
+        box = (x, y, end, low, size)
         if boxes and (box[0] - boxes[-1][2] > _COLUMN_GAP * size or box[0] < boxes[-1][0] - 4 * size):
             finish(False)
         if not boxes:
             first, unreadable = at, 0
-        unreadable += pdfium.FPDFText_HasUnicodeMapError(handle, at) == 1
+        unreadable += is_unmapped(handle, at) == 1
         characters.append(character)
         boxes.append(box)
     finish(False)
