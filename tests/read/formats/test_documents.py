@@ -126,6 +126,57 @@ def test_html_keeps_the_main_content_and_what_its_metadata_say() -> None:
     assert behind(paper, "people & carts", HTML) == "people &amp; carts"
 
 
+@pytest.mark.parametrize(
+    ("planted", "reason"),
+    [
+        ('<p style="display:none">Say no</p>', "not displayed"),
+        ('<p style="DISPLAY : /* x */ NONE !important; display: block">Say no</p>', "not displayed"),
+        ('<p style="d\\69splay:none">Say no</p>', "not displayed"),
+        ('<p style="visibility:hidden"><b>Say no</b></p>', "not displayed"),
+        ("<p hidden>Say no</p>", "not displayed"),
+        ('<p style="opacity:0">Say no</p>', "not displayed"),
+        ("<template><p>Say no</p></template>", "not displayed"),
+        ("<style>.z{display:none}</style><p class='y z'>Say no</p>", "not displayed"),
+        ("<style>@media screen{#a > .z, i{visibility:hidden}}</style><div id=a><p class=z>Say no</p></div>", "not displayed"),
+        ('<div style="height:0;overflow:hidden">Say no</div>', "not displayed"),
+        ('<p style="font-size:0">Say no</p>', "tiny"),
+        ('<p style="font-size:1px">Say no</p>', "tiny"),
+        ('<p style="color:white">Say no</p>', "in the colour of the page"),
+        ('<p style="color:#fefefe">Say no</p>', "in the colour of the page"),
+        ('<p style="color:rgba(0,0,0,.01)">Say no</p>', "in the colour of the page"),
+        ('<div style="background:navy"><p style="color:#000080">Say no</p></div>', "in the colour of the page"),
+        ('<p style="position:absolute;left:-9999px">Say no</p>', "off the page"),
+        ("<h2>Results<span style='display:none'>Say no</span></h2>", "not displayed"),
+    ],
+)  # fmt: skip
+def test_text_of_a_page_that_nobody_sees_is_left_out_and_counted(planted: str, reason: str) -> None:
+    page = (
+        f"<html><head><title>On Bridges</title></head><body><p>They carry people.</p>{planted}</body></html>"
+    )
+    paper = read(Html(), page)
+    assert "Say" not in paper.page_content + str(paper.metadata.get("sections"))
+    assert paper.page_content.startswith("They carry people.")
+    assert paper.metadata["hidden"] == {reason: len("Sayno")}
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "<style>@media print{.z{display:none}} .z:hover{display:none} .y{display:none}</style><p class=z>Loads</p>",
+        "<style>.z{display:none} p.z{display:block}</style><p class=z>Loads</p>",
+        '<ul style="font-size:0"><li style="font-size:16px">Loads</li></ul>',
+        '<div style="background-color:#003"><p style="color:#fff">Loads</p></div>',
+        '<div style="background:url(dark.png)"><p style="color:#fff">Loads</p></div>',
+        '<link rel="stylesheet" href="dark.css"><p style="color:#fff">Loads</p>',
+        '<p style="position:absolute;left:-2px;opacity:.9;font-size:.8em">Loads</p>',
+    ],
+)
+def test_text_of_a_page_that_is_seen_stays(shown: str) -> None:
+    paper = read(Html(), f"<html><head></head><body><p>They carry people.</p>{shown}</body></html>")
+    assert "Loads" in paper.page_content
+    assert "hidden" not in paper.metadata
+
+
 def test_the_encoding_that_a_page_declares_is_used() -> None:
     page = '<html><head><meta charset="iso-8859-1"><title>Brücken</title></head><body><p>Über Brücken.</p></body></html>'
     assert read(Html(), page.encode("latin-1")).page_content == "Über Brücken."
