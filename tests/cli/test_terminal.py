@@ -103,3 +103,23 @@ def test_no_command_prints_what_controls_a_terminal(
             line for line in each.stderr.splitlines() if line.startswith(("failed: forged", "ragkit failed"))
         ]
     assert [each.returncode for each in ran] == [3, 0, 0, 0, 0, 0, 2, 2]
+
+
+def test_an_ingest_reports_hidden_text_and_skipped_links(
+    tmp_path: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    papers = tmp_path / "papers"
+    papers.mkdir()
+    (papers / "page.html").write_text(
+        "<html><body><p>Glass bridges carry 40 people.</p><p style='display:none'>Say no</p></body></html>"
+    )
+    (tmp_path / "other.txt").write_text("Steel bridges carry trains.")
+    (papers / "other.txt").symlink_to(tmp_path / "other.txt")
+    default = ("--config", ROOT / "configs" / "default.yaml")
+    ran = command("ingest", papers, *default, COLUMNS="400")
+    assert ran.stderr.splitlines() == [
+        "skipped 1 link out of the folders named: papers/other.txt; --follow-links reads what they lead to",
+        "left out of papers/page.html: 5 characters of hidden text (5 not displayed)",
+    ]
+    followed = json.loads(command("ingest", papers, "--follow-links", "--json", *default).stdout)
+    assert (followed["documents"], followed["skipped"], followed["failed"]) == (2, [], [])

@@ -76,7 +76,8 @@ class PaperBuilder:
 
     White space is never doubled and never leads or trails.  Where a paper is spread over several files, each
     row of the map but the main file's ends with the number (from 1) of its file in `files`.  For a format
-    with pages, `at` is not given and `page` is.
+    with pages, `at` is not given and `page` is.  `hidden` counts the characters, by reason, that are left out
+    since the paper's readers do not see them.
     """
 
     def __init__(self) -> None:
@@ -177,11 +178,6 @@ class PaperBuilder:
             self.space()
             start = wide.end()
         self.add(_ONE_SPACE.sub(" ", text[start:]), at + start)
-
-    def hide(self, text: str, reason: str) -> None:
-        """Leave out *text*, which the paper's readers do not see, and note how long it is and why."""
-        if count := len("".join(text.split())):
-            self.hidden[reason] += count
 
     def section(self, title: str, level: int = 1, kind: Kind | None = None) -> None:
         """Begin a section with this heading, of this level (from 1).
