@@ -224,7 +224,7 @@ class _Eye:
         columns = slice(max(int(left - x) - 1, 0), max(int(right - x) + 2, 0))
         rows = slice(max(int(y - top) - 1, 0), max(int(y - bottom) + 2, 0))
         area = self.whole[rows, columns].astype(np.int16) - self.without[rows, columns]
-        return bool(area.size) and int(np.abs(area).max()) >= _SEEN
+        return area.size > 0 and bool(np.abs(area).max() >= _SEEN)
 
 
 def _drawn(page: Any, crop: list[int]) -> NDArray[np.uint8]:
@@ -237,4 +237,4 @@ def _drawn(page: Any, crop: list[int]) -> NDArray[np.uint8]:
 def _is_scan(page: Any, shapes: list[_Shape]) -> bool:
     left, bottom, right, top = page.get_bbox()
     images = sum((s.box[2] - s.box[0]) * (s.box[3] - s.box[1]) for s in shapes if s.colour is None)
-    return images >= _SCAN * (right - left) * (top - bottom)
+    return bool(images >= _SCAN * (right - left) * (top - bottom))
