@@ -13,6 +13,7 @@ A paper and a passage are both LangChain `Document`s.  A paper's `page_content` 
                   the text, its place in the file, and its length in both, and which of the "files" beside the first it
                   stands in, if in one; "pages" has a row (place in the text, page, box of the line) for
                   each line of a format that has pages
+    hidden        {reason: characters} of the text that the paper's readers do not see, which is left out of it
 """
 
 from __future__ import annotations
@@ -92,6 +93,12 @@ def _uuid(*parts: str) -> str:
 
 def title_of(document: Document) -> str:
     return str(document.metadata.get("title", ""))
+
+
+def hidden_of(paper: Document) -> dict[str, int]:
+    """How many characters of a paper were left out since its readers do not see them, by reason."""
+    found = paper.metadata.get("hidden")
+    return {str(k): n for k, n in found.items() if isinstance(n, int)} if isinstance(found, dict) else {}
 
 
 def stretches_of(paper: Document) -> list[Stretch]:

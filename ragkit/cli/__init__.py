@@ -27,6 +27,7 @@ from ragkit.cli.options import (
     Where,
     load_rag,
     print_json,
+    say,
     start_up,
     started,
 )
@@ -96,6 +97,9 @@ def ingest(
             "--dry-run", help="Print what would be done and how long it would take; change nothing."
         ),
     ] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Read also where links lead out of the folders.")
+    ] = False,
     as_json: AsJson = False,
     allow_import: AllowImport = [],
 ) -> None:
@@ -104,6 +108,8 @@ def ingest(
     from ragkit.flow import Finished, Progress
 
     rag = load_rag(config, corpus, allow_import)
+    if follow_links:
+        rag = rag.following_links()
     if dry_run:
         from ragkit.plan import plan
 
@@ -165,6 +171,7 @@ def document(
     from ragkit.cli import terminal
     from ragkit.document import Span, places_of, title_of
     from ragkit.errors import UsageError
+    from ragkit.text.printable import one_line
 
     store = load_rag(config, corpus, allow_import).corpus
     found = store.find_documents(identity)
@@ -187,16 +194,13 @@ def document(
             }
         )
         return
-    terminal.out.print(title_of(paper), style="bold", markup=False)
+    terminal.out.print(one_line(title_of(paper)), style="bold")
     for source in sources:
-        terminal.out.print(terminal.nearby(source["uri"]), style="dim", markup=False)
+        terminal.out.print(terminal.nearby(source["uri"]), style="dim")
     for name, value in metadata.items():
-        terminal.out.print(
-            f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}",
-            style="dim",
-            markup=False,
-        )
-    terminal.out.print(f"\n{paper.page_content}", markup=False)
+        written = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        terminal.out.print(one_line(f"{name}: {written}"), style="dim")
+    terminal.out.print(f"\n{paper.page_content}")
 
 
 @app.command()
@@ -248,9 +252,9 @@ def config_check(
     rag = load(file, allow_import=allow_import)
     warnings = mismatches(rag.ingest_pipeline, rag.answer_pipeline)
     for message in warnings:
-        typer.echo(f"{find(file)}: warning: {message}")
+        say(f"{find(file)}: warning: {message}")
     if not warnings:
-        typer.echo(f"{find(file)}: no problems")
+        say(f"{find(file)}: no problems")
 
 
 @config_app.command("show")
@@ -261,7 +265,7 @@ def config_show(
     """Print a pipeline file with every default written out, to start from."""
     from ragkit.pipeline_file import dump, load
 
-    typer.echo(dump(load(file, allow_import=allow_import), defaults=True), nl=False)
+    say(dump(load(file, allow_import=allow_import), defaults=True).removesuffix("\n"))
 
 
 @config_app.command("schema")
@@ -314,20 +318,20 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
-        from ragkit.errors import RagkitError
+        from ragkit.errors import ConfigError, RagkitError
+        from ragkit.text.printable import one_line
 
         if isinstance(error, RagkitError):
-            typer.echo(str(error), err=True)
+            say(str(error) if isinstance(error, ConfigError) else one_line(str(error)), err=True)
             sys.exit(error.exit_status)
         from ragkit.models.chat import explained
 
         if sentence := explained(error):
-            typer.echo(sentence, err=True)
+            say(sentence, err=True)
             sys.exit(1)
         notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-        typer.echo(
-            f"ragkit failed: {type(error).__name__}: {error}{notes}; --debug shows the traceback", err=True
-        )
+        failure = one_line(f"{type(error).__name__}: {error}{notes}")
+        say(f"ragkit failed: {failure}; --debug shows the traceback", err=True)
         sys.exit(1)
     finally:
         # Once more, so that the last collection of the process passes over all that is imported, which is

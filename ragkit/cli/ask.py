@@ -91,7 +91,7 @@ def chat(
     )
     interactive = sys.stdin.isatty()
     if session:
-        terminal.err.print(_welcome(conversation, session), style="dim", markup=False, soft_wrap=True)
+        terminal.err.print(_welcome(conversation, session), style="dim", soft_wrap=True)
     if interactive:
         terminal.out.print(
             "Ask about the papers.  /help lists what else you can say, /quit ends.", style="dim"
@@ -102,7 +102,7 @@ def chat(
         except RagkitError as error:
             if not interactive:
                 raise
-            terminal.err.print(str(error), style="red", markup=False, soft_wrap=True)
+            terminal.err.print(str(error), style="red", soft_wrap=True)
         except KeyboardInterrupt:
             terminal.err.print("\nstopped; the question is forgotten", style="dim")
 
@@ -132,15 +132,13 @@ def _reply(conversation: Conversation, said: str, where: str | None) -> None:
         case []:
             return
         case ["/help"]:
-            terminal.out.print(HELP, markup=False)
+            terminal.out.print(HELP)
         case ["/reset"]:
             conversation.reset()
             terminal.err.print("forgotten", style="dim")
         case ["/save", file]:
             conversation.save(file)
-            terminal.err.print(
-                f"saved in '{file}', from now on too", style="dim", markup=False, soft_wrap=True
-            )
+            terminal.err.print(f"saved in '{file}', from now on too", style="dim", soft_wrap=True)
         case ["/history"]:
             terminal.show_history(conversation.answers)
         case ["/sources"]:

@@ -64,8 +64,6 @@ def calibrate(
     if out is None:
         terminal.out.print(
             f"\nto use it, in the pipeline file under `answer`:\n\n{lines(found.gate)}",
-            markup=False,
-            highlight=False,
         )
 
 

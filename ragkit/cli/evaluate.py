@@ -159,7 +159,7 @@ def eval_(
     if samples:
         found.write_samples(samples)
     for problem in unmet:
-        terminal.err.print(f"not met: {problem}", style="red", markup=False)
+        terminal.err.print(f"not met: {problem}", style="red")
     if unmet or found.failed:
         raise typer.Exit(1)
 
@@ -258,7 +258,7 @@ def tune(
         "seed": seed,
     }
     found: Tuned = watched(tune_events(space, read(dataset, split), settings, **options))
-    terminal.out.print(found.markdown(), markup=False, soft_wrap=True)
+    terminal.out.print(found.markdown(), soft_wrap=True)
     write(output, lambda: found.yaml)
     write(report, found.markdown)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from ragkit.text.printable import exact_json, printable
 
 if TYPE_CHECKING:
     from ragkit.rag import Rag
@@ -69,4 +70,9 @@ def load_rag(config: Path | None, corpus: Path | None, allow_import: list[str]) 
 
 
 def print_json(value: Any, indent: int | None = 2) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=indent))
+    typer.echo(exact_json(value, indent))
+
+
+def say(message: str, err: bool = False) -> None:
+    """Print a message that may quote what strangers wrote."""
+    typer.echo(printable(message), err=err)

@@ -60,7 +60,7 @@ def reranker(
         soft_wrap=True,
     )
     if report.is_worth_it:
-        terminal.out.print(f"to use it: refine: {report.component}", markup=False, soft_wrap=True)
+        terminal.out.print(f"to use it: refine: {report.component}", soft_wrap=True)
     else:
         terminal.out.print(
             "it is not ahead of the search by more than chance: train on more questions, or from a base that reranks already"

@@ -40,6 +40,10 @@ class PaperSource(BaseLoader, ABC):
         Raises `LoadError` with the reason if the unit cannot be read.
         """
 
+    def skipped(self, paths: Sequence[str | Path] = ()) -> list[str]:
+        """What `find` leaves out although it is there: symbolic links that lead out of a folder."""
+        return []
+
     @contextmanager
     def reading(self) -> Iterator[Callable[[str], Iterator[list[Document]]]]:
         """`read`, for many units.

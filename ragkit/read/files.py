@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 
@@ -41,13 +41,15 @@ class Files(PaperSource):
     Without `formats`, all that are registered are asked in order of their priority, those of installed
     plug-ins included.  Hidden files and folders are skipped.  `paths` are read by every ingest, before those
     named in the call.  An ingest reads in a process of its own: a file from which no paper comes for
-    `seconds_a_file`, or which takes more than `megabytes_a_file` of memory, fails.
+    `seconds_a_file`, or which takes more than `megabytes_a_file` of memory, fails.  Symbolic links that lead
+    out of a folder are followed only with `follow_links`.
     """
 
     paths: Sequence[str] = ()
     formats: Sequence[FileFormat] = ()
     seconds_a_file: PositiveFloat = 120.0
     megabytes_a_file: PositiveInt = 4000
+    follow_links: bool = False
 
     @property
     def ordered_formats(self) -> Sequence[FileFormat]:
@@ -56,7 +58,8 @@ class Files(PaperSource):
 
     @property
     def settings(self) -> str:
-        return f"{settings_of(self)} {describe(list(self.ordered_formats))}"
+        way = replace(self, follow_links=False)  # that decides what is read, not how
+        return f"{settings_of(way)} {describe(list(self.ordered_formats))}"
 
     def find(self, paths: Sequence[str | Path] = ()) -> list[str]:
         return [str(path) for path in self.under([*self.paths, *paths])]
@@ -69,13 +72,17 @@ class Files(PaperSource):
         found: dict[Path, None] = {}
         for path in map(Path, paths):
             if path.is_dir():
-                found.update(dict.fromkeys(_walk(path)))
+                found.update((file, None) for file, wanted in _walk(path, self.follow_links) if wanted)
             elif path.exists():
                 found[path.resolve()] = None
             else:
                 raise UsageError(f"there is no file or folder '{path}'")
         parts = {part for path in found if path.suffix.lower() in _PROJECTS for part in self._parts(path)}
         return [path for path in found if path not in parts]
+
+    def skipped(self, paths: Sequence[str | Path] = ()) -> list[str]:
+        folders = [path for path in map(Path, [*self.paths, *paths]) if path.is_dir()]
+        return [str(f) for each in folders for f, wanted in _walk(each, self.follow_links) if not wanted]
 
     def digest(self, uri: str | Path) -> str:
         """A digest of a file's content and of the files that it includes.  Raises `LoadError`."""
@@ -188,15 +195,36 @@ class Files(PaperSource):
             raise LoadError(f"it cannot be read: {error.strerror}") from None
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """The files under *folder*.
+def _walk(folder: Path, follow_links: bool) -> Iterator[tuple[Path, bool]]:
+    """Each file under *folder*, once, and whether it is read: links that lead out of *folder* may not be.
 
     A folder that cannot be opened is listed as a file, which then fails when it is read.
     """
-    unopened: list[Path] = []
-    for directory, folders, names in os.walk(
-        folder.resolve(), onerror=lambda error: unopened.append(Path(error.filename))
-    ):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        yield from (Path(directory) / name for name in sorted(names) if not name.startswith("."))
-    yield from unopened
+    root = folder.resolve()
+    entered: set[str] = set()
+    waiting = [root]
+    while waiting:
+        directory = waiting.pop()
+        if (real := os.path.realpath(directory)) in entered:  # links may form a circle
+            continue
+        entered.add(real)
+        try:
+            entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+        except OSError:
+            yield directory, True
+            continue
+        folders = []
+        for entry in entries:
+            path, linked = Path(entry.path), entry.is_symlink()
+            if entry.name.startswith("."):
+                continue
+            if linked and (target := Path(os.path.realpath(path))).is_relative_to(root):
+                path = target
+            elif linked and not follow_links:
+                yield path, False
+                continue
+            if path.is_dir() if linked else entry.is_dir():
+                folders.append(path)
+            else:
+                yield path, True
+        waiting += reversed(folders)

@@ -30,6 +30,8 @@ def test_ingest_ask_search_and_document_agree_in_json(command: Command) -> None:
         "descriptions": 0,
         "pruned": 0,
         "failed": [],
+        "skipped": [],
+        "hidden": [],
     }
     answer = json.loads(command("ask", BERT, "--json").stdout)
     assert set(answer) == {

@@ -397,3 +397,38 @@ def test_the_digest_of_a_file_changes_with_its_content(tmp_path: Path) -> None:
 def test_many_comments_are_read_past(tmp_path: Path, name: str) -> None:
     [found] = read(tmp_path, "<!-- -->\n" * 5_000 + "<p>Glass bridges carry people.</p>", name)
     assert "Glass bridges carry people." in found.page_content
+
+
+# --- links
+
+
+def test_links_that_lead_out_of_a_folder_are_skipped_unless_asked_for(tmp_path: Path) -> None:
+    papers, others = tmp_path / "papers", tmp_path / "others"
+    for folder in (papers, others):
+        folder.mkdir()
+        (folder / f"{folder.name}.txt").write_text(GLASS)
+    (papers / "file.txt").symlink_to(others / "others.txt")
+    (papers / "folder").symlink_to(others)
+    (others / "back").symlink_to(papers)
+    assert names(Files(), papers) == ["papers.txt"]
+    assert [Path(link).name for link in Files().skipped([papers])] == ["file.txt", "folder"]
+    following = Files(follow_links=True)
+    assert names(following, papers) == ["file.txt", "papers.txt", "others.txt"]
+    assert following.skipped([papers]) == []
+    assert names(Files(), papers / "file.txt") == ["others.txt"]  # it is named itself
+    assert following.settings == Files().settings  # so that nothing is read again
+
+
+def test_links_that_stay_in_a_folder_are_read_once_and_circles_end(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "one.txt").write_text(GLASS)
+    (tmp_path / "again.txt").symlink_to("below/one.txt")
+    (tmp_path / "beside").symlink_to("below")
+    (tmp_path / "below" / "up").symlink_to(tmp_path)
+    for files in (Files(), Files(follow_links=True)):
+        assert names(files, tmp_path) == ["one.txt"]
+        assert files.skipped([tmp_path]) == []
+
+
+def names(files: Files, path: Path) -> list[str]:
+    return [file.name for file in files.under([path])]
