@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,11 +40,11 @@ class PaperSource(BaseLoader, ABC):
         """
 
     @contextmanager
-    def reading(self) -> Iterator[Callable[[str], Iterator[list[Document]]]]:
-        """`read`, for many units; a process or connection that reading needs is open while this context
-        is.
+    def reading(self) -> Iterator[PaperSource]:
+        """This source, to find and read many units of; a process or connection that reading needs is open
+        while this context is.
         """
-        yield self.read
+        yield self
 
     @abstractmethod
     def gone(self, uris: Iterable[str], paths: Sequence[str | Path] = ()) -> list[str]:

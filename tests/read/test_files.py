@@ -102,15 +102,13 @@ def test_titles_and_identifiers_are_read_as_they_are_written(tmp_path: Path) -> 
     assert known(paper) == {"title": "No"}
 
 
-def test_front_matter_may_use_any_name_and_any_value(tmp_path: Path) -> None:
+def test_front_matter_may_use_any_name_but_those_of_ragkit_and_any_value(tmp_path: Path) -> None:
     front = 'title: Glass\ntext: 1\nstart: 2\nend: 3\nname: 4\nsources: 5\n1: {2: x, y: {z: !!set {a}}}\nhalf: "\\ud800"\nraw: !!binary YQ=='
     [paper] = read(tmp_path, f"---\n{front}\n---\nThey carry people.", "note.md")
     assert paper.page_content == "They carry people."
     assert known(paper) == {
         "title": "Glass",
         "text": 1,
-        "start": 2,
-        "end": 3,
         "name": 4,
         "1": {"2": "x", "y": {"z": ["a"]}},
         "half": "?",
