@@ -13,6 +13,7 @@ from langchain_core.documents import Document
 from ragkit.config.spec import describe
 from ragkit.document import digest
 from ragkit.errors import UsageError
+from ragkit.read.border import clean, foreign
 
 
 class PaperSource(BaseLoader, ABC):
@@ -93,7 +94,10 @@ class LoadedSource(PaperSource):
         return digest(*(document.page_content for document in self._documents[uri]))
 
     def read(self, uri: str) -> Iterator[list[Document]]:
-        yield self._documents[uri]
+        yield [
+            Document(clean(each.page_content), id=each.id, metadata=foreign(each.metadata))
+            for each in self._documents[uri]
+        ]
 
     def gone(self, uris: Iterable[str], paths: Sequence[str | Path] = ()) -> list[str]:
         """What the loader no longer returns, except files that exist, which another configuration has

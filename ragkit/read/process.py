@@ -164,7 +164,10 @@ class Reader(PaperSource):
             start_new_session=True,  # so that Ctrl-C stops the run, which then stops its reader
         )
         self._send(process, self._pickled)
-        told, content = self._receive(process, _START)
+        try:
+            told, content = self._receive(process, _START)
+        except TimeoutError:
+            raise LoadError(f"the process that reads did not start within {_START:g} s") from None
         if told != _DONE:
             raise LoadError(message(content))
         return process

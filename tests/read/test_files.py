@@ -139,6 +139,24 @@ def test_front_matter_that_is_not_yaml_is_one_sentence(
     assert said == (message or said)
 
 
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "a0: &a0 [xxxxxxxxxxxxxxxxxxxx]\n"
+        + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 60)),
+        "a0: &a0 {k: v}\n" + "".join(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 60)),
+    ],
+)
+def test_aliases_of_aliases_are_one_sentence_at_once(tmp_path: Path, bomb: str) -> None:
+    said = refusal(tmp_path, f"---\ntitle: Glass\n{bomb}---\nText.", "note.md")
+    assert said == "its front matter says more than 1,000,000 characters by its aliases"
+
+
+def test_front_matter_that_forges_sections_costs_only_that_value(tmp_path: Path) -> None:
+    [paper] = read(tmp_path, "---\ntitle: Glass\nsections: 7\nkind: abstract\n---\nText.", "note.md")
+    assert known(paper) == {"title": "Glass"}
+
+
 def test_front_matter_may_be_empty(tmp_path: Path) -> None:
     assert listed(tmp_path, "---\n---\n# Glass\n\nText.", "note.md") == [("Glass", "Text.")]
 
