@@ -33,6 +33,12 @@ from langchain_core.documents import Document
 # The identity of a paper, strongest first.  A key that two papers share makes them the same paper.
 IDENTIFIERS = ("doi", "arxiv")
 
+# What only ragkit says of a paper or passage, so that no paper may say it of itself.
+RESERVED = frozenset(
+    "document_id start end section sections kind score scores relevance_score via sources uri"
+    " title_guessed bibliography".split()
+)
+
 
 class Span(NamedTuple):
     """Characters of a paper's text: `text[start:end]`."""

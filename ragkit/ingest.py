@@ -124,11 +124,12 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         corpus = given.corpus
         with corpus.writing():
             source = source_of(self.read)
-            found = yield from call("read", source.find, given.paths)
-            skipped = yield from call("read", source.skipped, given.paths)
-            pruned = source.gone(corpus.uris(), given.paths) if given.prune else []
-            corpus.forget_files(pruned)
-            uris, failed, hidden = yield from self._read(corpus, source, found)
+            with source.reading() as reader:
+                found = yield from call("read", reader.find, given.paths)
+                skipped = yield from call("read", source.skipped, given.paths)
+                pruned = source.gone(corpus.uris(), given.paths) if given.prune else []
+                corpus.forget_files(pruned)
+                uris, failed, hidden = yield from self._read(corpus, reader, found)
             failed += yield from self._chunk(corpus)
             yield from self._write_keys(corpus)
             encoded = yield from self.fill(corpus)
@@ -156,24 +157,23 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         """Read what is new or changed; a file that cannot be read fails alone."""
         uris, failed, papers = [], [], 0
         hidden: list[HiddenText] = []
-        with source.reading() as read:
-            for number, uri in enumerate(found):
-                name = _encodable(Path(uri).name)
-                yield from emit(Progress("read", number, len(found), name, papers))
-                try:
-                    content = source.digest(uri)
-                    if not corpus.has_file(uri, content, self.loader):
-                        entries: list[Document] = []  # no write transaction may wait for who takes the events
-                        batches = read(uri)
-                        while some := (yield from call("read", _next, batches)):
-                            entries += some
-                            papers += len(some)
-                            yield from emit(Progress("read", number, len(found), name, papers))
-                        corpus.put_file(uri, content, self.loader, entries)
-                        hidden += _hidden_in(uri, entries)
-                    uris.append(uri)
-                except LoadError as error:
-                    failed.append(Failure(source=_encodable(uri), error=str(error)))
+        for number, uri in enumerate(found):
+            name = _encodable(Path(uri).name)
+            yield from emit(Progress("read", number, len(found), name, papers))
+            try:
+                content = yield from call("read", source.digest, uri)
+                if not corpus.has_file(uri, content, self.loader):
+                    entries: list[Document] = []  # no write transaction may wait for who takes the events
+                    batches = source.read(uri)
+                    while some := (yield from call("read", _next, batches)):
+                        entries += some
+                        papers += len(some)
+                        yield from emit(Progress("read", number, len(found), name, papers))
+                    corpus.put_file(uri, content, self.loader, entries)
+                    hidden += _hidden_in(uri, entries)
+                uris.append(uri)
+            except LoadError as error:
+                failed.append(Failure(source=_encodable(uri), error=str(error)))
         yield from emit(Progress("read", len(found), len(found), "", papers))
         return uris, failed, hidden
 

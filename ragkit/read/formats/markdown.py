@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from langchain_core.documents import Document
 from ragkit.config.components import component
 from ragkit.document import IDENTIFIERS
 from ragkit.errors import LoadError
+from ragkit.read.border import foreign
 from ragkit.read.formats import TextFormat, paper, titled
 from ragkit.read.formats.builder import Sections
 from ragkit.text.words import trimmed
@@ -23,6 +25,7 @@ _FRONT_MATTER = re.compile(
 )
 _HEADING = re.compile(r"\A\s*+#[ \t]++(?!#++[ \t]*+[\r\n])(\S[^\r\n]*+)(?:\r?\n|\Z)")
 _SETEXT_HEADING = re.compile(r"\A\s*+(\S[^\r\n]*+)\r?\n=++[ \t]*+(?:\r?\n|\Z)")
+_FRONT = 1_000_000  # characters of front matter, with its aliases written out
 
 
 @component("markdown")
@@ -92,8 +95,14 @@ def _without_closing(heading: str) -> str:
 
 def _front_matter(text: str) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        written = loader.get_single_node()
+        if _size(written, {}) > _FRONT:
+            raise LoadError(f"its front matter says more than {_FRONT:,} characters by its aliases")
+        found = loader.construct_document(written) if written else None
         as_written = yaml.load(text, Loader=yaml.BaseLoader)
+    except LoadError:
+        raise
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 2}" if mark else ""
@@ -110,17 +119,17 @@ def _front_matter(text: str) -> dict[str, Any]:
         for k in ("title", *IDENTIFIERS)
         if k in as_written and isinstance(found[k], bool | int | float | date)
     }
-    return {str(k): _plain(v) for k, v in {**found, **verbatim}.items()}
+    return foreign({**found, **verbatim})
 
 
-def _plain(value: Any) -> Any:
-    """A YAML value as JSON has it."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [_plain(v) for v in value]
-    if isinstance(value, str):
-        return value.encode(errors="replace").decode()  # an escape can write half of a character
-    if isinstance(value, date):
-        return value.isoformat()
-    return value if isinstance(value, bool | int | float | None) else str(value)
+def _size(node: Any, known: dict[int, float]) -> float:
+    """The characters and values that a YAML node says, its aliases written out; without end if it holds
+    itself.
+    """
+    if id(node) not in known:
+        known[id(node)] = math.inf
+        inner = node.value if isinstance(node, yaml.CollectionNode) else ()
+        parts = [part for each in inner for part in (each if isinstance(each, tuple) else (each,))]
+        size = len(node.value) if isinstance(node, yaml.ScalarNode) else 0
+        known[id(node)] = 1 + size + sum(_size(part, known) for part in parts)
+    return known[id(node)]

@@ -327,6 +327,26 @@ def test_the_map_of_marked_up_text_leads_to_its_own_characters(pieces: list[str]
             assert one.split() == other.split() or (one, other) in {("<", "&lt;"), ("%", "\\%")}
 
 
+@pytest.mark.parametrize(
+    "command", ["section", "subsection", "footnote", "caption", "textbf", "title", "author"]
+)
+def test_commands_nested_sixty_deep_are_read_at_once(command: str) -> None:
+    nested = f"\\{command}{{Glass " * 60 + "}" * 60
+    paper = read(
+        Latex(), "\\documentclass{a}\\begin{document}Text. " + nested + "\\end{document}", "main.tex"
+    )
+    assert paper.page_content.startswith("Text.")
+
+
+def test_files_that_take_in_each_other_twice_do_not_double_without_end(tmp_path: Path) -> None:
+    begin = "\\documentclass{a}\\begin{document}Text. \\input{f0}\\end{document}"
+    (tmp_path / "main.tex").write_text(begin)
+    for n in range(40):
+        (tmp_path / f"f{n}.tex").write_text(f"Glass {n}. \\input{{f{n + 1}}} \\input{{f{n + 1}}}")
+    [paper] = Files().each(tmp_path / "main.tex")
+    assert len(paper.page_content) < 20_000
+
+
 # --- PDF
 
 
@@ -361,6 +381,21 @@ def pdf(*pages: list[tuple[float, float, float, str]] | bytes) -> bytes:
     return out + b"xref\n0 %d\n0000000000 65535 f \n%strailer << /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (
         len(objects) + 1, table, len(objects) + 1, len(out),
     )  # fmt: skip
+
+
+def test_a_line_that_begins_left_of_its_page_has_a_box_on_it(tmp_path: Path) -> None:
+    lines = [
+        (-30.0, 600.0 - 12 * n, 10.0, "Glass bridges carry forty people over a river.") for n in range(3)
+    ]
+    (tmp_path / "a.pdf").write_bytes(
+        pdf([*lines, (500.0, 400.0, 10.0, "Steel bridges carry trains, and " * 3)])
+    )
+    [paper] = Files().each(tmp_path / "a.pdf")
+    boxes = [
+        places_of(paper, Span("", start, start + 1))[0]["box"] for start in range(len(paper.page_content))
+    ]
+    assert 0 in {box[0] for box in boxes if box}
+    assert all(0 <= box[0] <= box[2] <= 612 and 0 <= box[1] <= box[3] <= 792 for box in boxes if box)
 
 
 LEFT = ["We test glass bridges in the field and", "find that they carry many people over", "rivers. The bridges were tested for infor-",

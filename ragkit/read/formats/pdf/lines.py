@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -25,10 +26,16 @@ class Line:
     size: float
     bold: bool = False
     hyphen: bool = False
+    edges: tuple[float, float] = (math.inf, math.inf)
+    """The width and height of the page."""
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        return round(self.left), round(self.top), round(self.right), round(self.bottom)
+        """The box, as far as it lies on the page."""
+        width, height = self.edges
+        corners = ((self.left, width), (self.top, height), (self.right, width), (self.bottom, height))
+        left, top, right, bottom = (round(min(max(place, 0), edge)) for place, edge in corners)
+        return left, top, right, bottom
 
 
 @dataclass
@@ -70,6 +77,8 @@ def page_of(number: int, pdf: Any) -> Page:
         page = pdf[number]
         width, height = page.get_size()
         lines, turned, hidden = _lines(number + 1, page)
+        for line in lines:
+            line.edges = width, height
     except pypdfium2.PdfiumError:
         raise LoadError(f"page {number + 1} is damaged") from None
     return Page(number + 1, width, height, lines, turned, hidden)
