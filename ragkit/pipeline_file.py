@@ -41,8 +41,8 @@ def load(
     """The pipelines that a YAML file describes; without a *path*, `./ragkit.yaml` if there is one, else the
     default.
 
-    *corpus* is used instead of the directory that the file names.  *allow_import* names packages whose import
-    paths the file may use.  Raises `ConfigError`, which lists every problem of the file, or `UsageError` if
+    *corpus* is used instead of the directory that the file names.  *allow_import* names classes (or
+    modules, or packages) that the file may import.  Raises `ConfigError`, which lists every problem of the file, or `UsageError` if
     there is none.
     """
     rag = config.load(Rag, find(path), allow_import)

@@ -28,7 +28,10 @@ CorpusDirectory = Annotated[
 AllowImport = Annotated[
     list[str],
     typer.Option(
-        "--allow-import", help="Package whose import paths the file may use; repeatable.", show_default=False
+        "--allow-import",
+        metavar="PATH",
+        help="Class (or module, or package) that the file may import; repeatable.",
+        show_default=False,
     ),
 ]
 Where = Annotated[

@@ -26,7 +26,8 @@ T = TypeVar("T")
 
 
 def load(cls: type[T], path: str | Path, allow: Collection[str] = ()) -> T:
-    """Check the file, then build the *cls* it describes.  *allow* names packages whose import is trusted.
+    """Check the file, then build the *cls* it describes.  *allow* names classes, modules or packages
+    that may be imported beside those listed in `ragkit.config.allowed`.
 
     Raises `ConfigError` with every problem of the file, `UsageError` if there is no such file.
     """

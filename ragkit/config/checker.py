@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from ragkit.config import components
+from ragkit.config import allowed, components
 from ragkit.config.spec import FromEnvironment, Place, Spec, Unclosed, Unset, joined, validated
 from ragkit.errors import ConfigError, Problem
 
@@ -154,6 +154,7 @@ class Checker:
                 continue
             if word in parameters:
                 arguments[word] = self.value(parameters[word].hint, value, joined(path, word))
+                self.demand_settable(name, key, value, joined(path, word))
             else:
                 meant |= set(_close(word, parameters))
                 hint = _did_you_mean(word, parameters) or (
@@ -169,6 +170,23 @@ class Checker:
                 self.problem(node, path, f"{name} needs '{word}'" if name else f"the key '{word}' is missing")
         self.above.pop()
         return Spec(maker, arguments, name, _place(node.start_mark, path))
+
+    def demand_settable(self, name: str, key: yaml.ScalarNode, value: yaml.Node, path: str) -> None:
+        """Report an argument of an imported class that a file may not set, and options in it."""
+        settable = allowed.settable(name, self.allow)
+        if settable is None:
+            return
+        refused = [(key, path)] if key.value not in settable else []
+        if options := settable.get(key.value):
+            refused = [
+                (k, joined(path, k.value)) for k, _ in self.entries(value, path) if k.value not in options
+            ]
+        for node, place in refused:
+            self.problem(
+                node,
+                place,
+                f"setting '{node.value}' of {name} is not allowed; if you trust this file, pass --allow-import {name}",
+            )
 
     def value(self, hint: Any, node: yaml.Node, path: str) -> Any:
         """Check *node* against one type hint."""
