@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from ragkit.config import allowed, components
+from ragkit.config import allowed, components, variables
 from ragkit.config.spec import FromEnvironment, Place, Spec, Unclosed, Unset, joined, validated
 from ragkit.errors import ConfigError, Problem
 
@@ -35,9 +35,11 @@ class _Stop(Exception):
 class Checker:
     """One descent over the type hints and the YAML nodes together."""
 
-    def __init__(self, name: str, text: str | bytes, allow: Collection[str]) -> None:
+    def __init__(
+        self, name: str, text: str | bytes, allow: Collection[str], allow_env: Collection[str] = ()
+    ) -> None:
         self.name = name
-        self.allow = allow
+        self.allow, self.allow_env = allow, allow_env
         self.bytes = text.encode() if isinstance(text, str) else text
         self.lines = self.bytes.decode("utf-8-sig", "replace").splitlines()
         self.problems: list[Problem] = []
@@ -262,6 +264,8 @@ class Checker:
             return self.problem(
                 node, path, str(error) if isinstance(error, ValueError) else "contains itself"
             )
+        if message := variables.objection(_word(path), hint, written, self.allow_env):
+            return self.problem(node, path, message)
         try:
             value = validated(hint, written)
         except Unset as error:
@@ -395,6 +399,11 @@ def _descend(node: yaml.Node, location: Iterable[Any]) -> yaml.Node:
 
 def _place(mark: yaml.Mark | None, path: str) -> Place:
     return Place(mark.line, mark.column, path) if mark else Place(0, 0, path)
+
+
+def _word(path: str) -> str:
+    """The argument that a place such as `answer.retrieve[0].k` is the value of."""
+    return path.rpartition(".")[2].partition("[")[0]
 
 
 def _is_null(node: yaml.Node) -> bool:

@@ -183,14 +183,13 @@ def test_one_item_may_stand_for_a_list_of_one_and_a_name_for_a_component_without
 
 
 def test_variables_are_read_when_built_and_stay_out_of_dumps(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = SMALL.replace(
-        "extractive", "{type: cited, llm: {type: scripted, responses: ['${SECRET_WORD:-none}']}}"
-    )
-    assert config.loads(Rag, text).answer_pipeline.generate[0].llm.responses == ["none"]  # type: ignore[attr-defined]
-    monkeypatch.setenv("SECRET_WORD", "hush")
+    model = "{type: openai, model: '${RAGKIT_WORD:-none}', base_url: 'http://localhost'}"
+    text = SMALL.replace("extractive", f"{{type: cited, llm: {model}}}")
+    assert config.loads(Rag, text).answer_pipeline.generate[0].llm.model_name == "none"  # type: ignore[attr-defined]
+    monkeypatch.setenv("RAGKIT_WORD", "hush")
     rag = config.loads(Rag, text)
-    assert rag.answer_pipeline.generate[0].llm.responses == ["hush"]  # type: ignore[attr-defined]
-    assert "${SECRET_WORD:-none}" in ragkit.dump(rag)
+    assert rag.answer_pipeline.generate[0].llm.model_name == "hush"  # type: ignore[attr-defined]
+    assert "${RAGKIT_WORD:-none}" in ragkit.dump(rag)
     assert "hush" not in ragkit.dump(rag)
 
 
