@@ -15,16 +15,13 @@ import yaml
 from pydantic import ValidationError
 
 from ragkit.config import allowed, components, variables
+from ragkit.config.bounded_yaml import DEEPEST, MOST_NODES, size
 from ragkit.config.spec import FromEnvironment, Place, Spec, Unclosed, Unset, joined, validated
 from ragkit.errors import ConfigError, Problem
 
 DEFINITIONS = "define"
 """The top-level key whose value is ignored: a place for anchors."""
 
-_MOST_NODES = (
-    20_000  # anchors within anchors can describe more than a machine can hold; real files have some hundreds
-)
-_DEEPEST = 100  # levels, far below Python's limit on recursion
 _CONTAINS_ITSELF = "the anchor stands for something that contains itself"
 
 
@@ -121,7 +118,7 @@ class Checker:
             if id(node) in seen or not isinstance(node.value, list):
                 continue
             seen.add(id(node))
-            if depth > _DEEPEST:
+            if depth > DEEPEST:
                 self.problem(node, path, "nested too deeply")
                 raise _Stop
             if isinstance(node, yaml.SequenceNode):
@@ -255,7 +252,7 @@ class Checker:
 
     def plain(self, hint: Any, node: yaml.Node, path: str) -> Any:
         """Check an ordinary value with pydantic."""
-        self.count(node, path)
+        self.count(node, path, size(node))
         try:
             written = yaml.SafeLoader("").construct_object(node, deep=True)
         except yaml.YAMLError as error:
@@ -297,6 +294,8 @@ class Checker:
             self.problem(node, path, f"expected a mapping, got {_shown(node)}")
             return []
         merged = [value for key, value in node.value if key.tag == "tag:yaml.org,2002:merge"]
+        for value in merged:
+            self.count(value, path, size(value))
         try:
             yaml.SafeLoader("").flatten_mapping(node)
         except yaml.MarkedYAMLError:
@@ -316,9 +315,10 @@ class Checker:
 
     # --- reporting
 
-    def count(self, node: yaml.Node, path: str) -> None:
-        self.visited += 1
-        if self.visited > _MOST_NODES or path.count(".") + path.count("[") > _DEEPEST:
+    def count(self, node: yaml.Node, path: str, nodes: int = 1) -> None:
+        """Stop if the file describes more than can be built, now that it describes *nodes* more."""
+        self.visited += nodes
+        if self.visited > MOST_NODES or path.count(".") + path.count("[") > DEEPEST:
             self.problem(node, path, "describes more than can be built: does an anchor contain itself?")
             raise _Stop
 

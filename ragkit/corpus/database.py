@@ -5,6 +5,7 @@ holds.
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import sqlite3
 import threading
@@ -14,6 +15,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from ragkit import private
 from ragkit.errors import CorpusError, NoCorpus
 
 Parameters = Sequence[object] | Mapping[str, object]
@@ -132,8 +134,8 @@ class Database:
         that dies.
         """
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            lock = (self.directory / "lock").open("a+")
+            private.make_folder(self.directory)
+            lock = open(self.directory / "lock", "a+", opener=private.unlinked)
         except OSError as error:
             raise CorpusError(
                 f"cannot write to the corpus in '{self.directory}': {error.strerror}; choose another --corpus"
@@ -159,7 +161,9 @@ class Database:
         self.close()  # what this thread has open was deleted
         for left in (*self.directory.glob("corpus.new*"), *self.directory.glob("corpus.sqlite-*")):
             left.unlink()  # by a process that was killed here, or with a database that was deleted
-        _connected(new := self.directory / "corpus.new").close()
+        new = self.directory / "corpus.new"
+        open(new, "xb", opener=private.unlinked).close()
+        _connected(new).close()
         new.replace(self.path)
 
     @contextmanager
@@ -186,16 +190,22 @@ class Database:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
+    if path.is_symlink():
+        raise CorpusError(
+            f"'{path}' is a symbolic link, which is not followed; name the folder that it leads to"
+        )
     with ExitStack() as opened:
         try:
             connection = opened.enter_context(
                 closing(sqlite3.connect(path, timeout=30, isolation_level=None))
             )
+            connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = NORMAL")
             if _pragma(connection, "user_version") == 0:
                 _lay_out(connection)
             application, version = (_pragma(connection, name) for name in ("application_id", "user_version"))
+            foreign = sorted(_objects(connection) - _own_objects())
         except sqlite3.DatabaseError as error:
             raise CorpusError(
                 f"'{path}' cannot be opened as a corpus: {error}; restore it, or ingest into another --corpus"
@@ -207,6 +217,11 @@ def _connected(path: Path) -> sqlite3.Connection:
         if version != _VERSION:
             raise CorpusError(
                 f"'{path}' was written by a newer ragkit (schema {version}); upgrade ragkit to read it"
+            )
+        if foreign:
+            kind, name, _ = foreign[0]
+            raise CorpusError(
+                f"'{path}' has a {kind} '{name}' that ragkit does not make; ingest into another --corpus"
             )
         opened.pop_all()  # keep it
     return connection
@@ -221,6 +236,22 @@ def _lay_out(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA application_id = {_APPLICATION}")
         connection.execute(f"PRAGMA user_version = {_VERSION}")
     connection.execute("COMMIT")
+
+
+def _objects(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
+    """The tables, indexes, views and triggers of a database: kind, name and definition.  Those that SQLite makes
+    by itself, which nobody else can, are left out.
+    """
+    query = "SELECT type, name, coalesce(sql, '') FROM sqlite_schema WHERE type <> 'index' OR sql IS NOT NULL"
+    found = connection.execute(query).fetchall()
+    return {(kind, name, sql) for kind, name, sql in found if not name.startswith("sqlite_stat")}
+
+
+@functools.cache
+def _own_objects() -> set[tuple[str, str, str]]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(_SCHEMA)
+        return _objects(connection)
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 import yaml
 
 from ragkit import config, pipeline_file  # noqa: F401
+from ragkit.config.bounded_yaml import load as load_yaml
 from ragkit.config.checker import DEFINITIONS
 from ragkit.errors import UsageError, needs
 from ragkit.rag import Rag
@@ -49,7 +50,7 @@ class Space:
     ) -> None:
         self.name, self.allow_import, self.allow_env = name, allow_import, allow_env
         try:
-            self._data = yaml.safe_load(text)
+            self._data = load_yaml(text)
         except yaml.YAMLError as error:
             raise UsageError(f"'{name}' is not YAML: {error}") from None
         found: dict[int, Open] = {}

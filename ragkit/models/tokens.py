@@ -70,8 +70,8 @@ def _own(model: str) -> Counter | None:
     """The tokenizer that comes with a model, if it is in the directory *model* or in the Hugging Face
     cache.
     """
-    directory = Path(model).expanduser()
-    if not (directory / "tokenizer.json").is_file():
+    directory = models.folder_named(model)
+    if directory is None or not (directory / "tokenizer.json").is_file():
         from huggingface_hub import try_to_load_from_cache
         from huggingface_hub.errors import HFValidationError
 

@@ -209,7 +209,7 @@ def test_a_model_that_is_nowhere_is_one_sentence(command: Command, tmp_path: Pat
     assert (done.returncode, done.stderr) == (
         1,
         "the model 'no/such-model' is neither a directory, an installed package nor in the Hugging Face cache, and the hub cannot be"
-        " reached; give a directory, or download it once while online\n",
+        " reached; give a directory, such as ./model, or download it once while online\n",
     )
 
 

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 import yaml
 from langchain_core.documents import Document
 
+from ragkit.config.bounded_yaml import TooMuch
+from ragkit.config.bounded_yaml import load as load_yaml
 from ragkit.config.components import component
 from ragkit.document import IDENTIFIERS
 from ragkit.errors import LoadError
@@ -81,8 +83,10 @@ def _sections(text: str) -> list[dict[str, Any]]:
 
 def _front_matter(text: str) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(text)
-        as_written = yaml.load(text, Loader=yaml.BaseLoader)
+        found = load_yaml(text)
+        as_written = load_yaml(text, yaml.BaseLoader)
+    except TooMuch as error:
+        raise LoadError(f"its front matter {error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 2}" if mark else ""
