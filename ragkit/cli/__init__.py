@@ -20,6 +20,7 @@ import typer
 import ragkit
 from ragkit.cli import ask, calibrate, evaluate, train
 from ragkit.cli.options import (
+    AllowEnv,
     AllowImport,
     AsJson,
     Config,
@@ -102,12 +103,13 @@ def ingest(
     ] = False,
     as_json: AsJson = False,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Read papers into the corpus and index them.  Unchanged files are not read again."""
     from ragkit.cli import terminal
     from ragkit.flow import Finished, Progress
 
-    rag = load_rag(config, corpus, allow_import)
+    rag = load_rag(config, corpus, allow_import, allow_env)
     if follow_links:
         rag = rag.following_links()
     if dry_run:
@@ -143,11 +145,12 @@ def search(
     corpus: CorpusDirectory = None,
     as_json: AsJson = False,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Find passages, best first."""
     from ragkit.cli import terminal
 
-    hits = load_rag(config, corpus, allow_import).search(query, k, where)
+    hits = load_rag(config, corpus, allow_import, allow_env).search(query, k, where)
     if as_json:
         print_json({"results": [_hit_json(hit) for hit in hits]})
     else:
@@ -166,6 +169,7 @@ def document(
     corpus: CorpusDirectory = None,
     as_json: AsJson = False,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Show one paper: title, text, metadata, and the files that list it."""
     from ragkit.cli import terminal
@@ -173,7 +177,7 @@ def document(
     from ragkit.errors import UsageError
     from ragkit.text.printable import one_line
 
-    store = load_rag(config, corpus, allow_import).corpus
+    store = load_rag(config, corpus, allow_import, allow_env).corpus
     found = store.find_documents(identity)
     if len(found) != 1:
         raise UsageError(
@@ -212,6 +216,7 @@ def doctor(
         bool, typer.Option("--repair", help="Rebuild inconsistent indexes from the corpus.")
     ] = False,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Print corpus statistics and check that every index is consistent.
 
@@ -220,7 +225,7 @@ def doctor(
     from ragkit.cli import terminal
     from ragkit.doctor import examine, repair
 
-    rag = load_rag(config, corpus, allow_import)
+    rag = load_rag(config, corpus, allow_import, allow_env)
     diagnosis = repair(rag) if mend else examine(rag)
     if as_json:
         print_json(diagnosis.as_json())
@@ -241,6 +246,7 @@ app.command()(_traced(calibrate.calibrate))
 def config_check(
     file: Annotated[Path | None, typer.Argument()] = None,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Report every mistake in a pipeline file, with its place, and settings that do not fit together."""
     import logging
@@ -249,7 +255,7 @@ def config_check(
     from ragkit.pipeline_file import find, load
 
     logging.getLogger("ragkit").setLevel(logging.ERROR)  # the warnings are printed below
-    rag = load(file, allow_import=allow_import)
+    rag = load(file, allow_import=allow_import, allow_env=allow_env)
     warnings = mismatches(rag.ingest_pipeline, rag.answer_pipeline)
     for message in warnings:
         say(f"{find(file)}: warning: {message}")
@@ -261,11 +267,12 @@ def config_check(
 def config_show(
     file: Annotated[Path | None, typer.Argument()] = None,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Print a pipeline file with every default written out, to start from."""
     from ragkit.pipeline_file import dump, load
 
-    say(dump(load(file, allow_import=allow_import), defaults=True).removesuffix("\n"))
+    say(dump(load(file, allow_import=allow_import, allow_env=allow_env), defaults=True).removesuffix("\n"))
 
 
 @config_app.command("schema")

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, Where, load_rag, print_json
+from ragkit.cli.options import (
+    AllowEnv,
+    AllowImport,
+    AsJson,
+    Config,
+    CorpusDirectory,
+    Where,
+    load_rag,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from ragkit.conversation import Conversation
@@ -32,6 +41,7 @@ def ask(
         bool, typer.Option("--trace", help="Show each stage, its time and what it returned.")
     ] = False,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Answer a question from the corpus, with citations that have been checked."""
     from ragkit import events
@@ -39,7 +49,7 @@ def ask(
     from ragkit.flow import result_of
 
     def happening() -> Iterator[Event]:
-        for event in load_rag(config, corpus, allow_import).stream(question, where=where):
+        for event in load_rag(config, corpus, allow_import, allow_env).stream(question, where=where):
             if trace:
                 terminal.show_trace(event)
             yield event
@@ -80,6 +90,7 @@ def chat(
     ] = None,
     where: Where = None,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Ask one question after another; later ones may lean on earlier ones."""
     from ragkit.cli import terminal
@@ -87,7 +98,7 @@ def chat(
     from ragkit.errors import RagkitError
 
     conversation = Conversation(
-        load_rag(config, corpus, allow_import), FileChatHistory(session) if session else None
+        load_rag(config, corpus, allow_import, allow_env), FileChatHistory(session) if session else None
     )
     interactive = sys.stdin.isatty()
     if session:

@@ -29,7 +29,19 @@ CorpusDirectory = Annotated[
 AllowImport = Annotated[
     list[str],
     typer.Option(
-        "--allow-import", help="Package whose import paths the file may use; repeatable.", show_default=False
+        "--allow-import",
+        metavar="PATH",
+        help="Class (or module, or package) that the file may import; repeatable.",
+        show_default=False,
+    ),
+]
+AllowEnv = Annotated[
+    list[str],
+    typer.Option(
+        "--allow-env",
+        metavar="NAME",
+        help="Environment variable that the file may read, beside RAGKIT_...; repeatable.",
+        show_default=False,
     ),
 ]
 Where = Annotated[
@@ -60,11 +72,11 @@ def started() -> None:
     gc.set_threshold(*_USUAL)
 
 
-def load_rag(config: Path | None, corpus: Path | None, allow_import: list[str]) -> Rag:
+def load_rag(config: Path | None, corpus: Path | None, allow_import: list[str], allow_env: list[str]) -> Rag:
     """The pipelines that a command works with, which ends its start-up."""
     from ragkit import pipeline_file
 
-    rag = pipeline_file.load(config, corpus=corpus, allow_import=allow_import)
+    rag = pipeline_file.load(config, corpus=corpus, allow_import=allow_import, allow_env=allow_env)
     started()
     return rag
 

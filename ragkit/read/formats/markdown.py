@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from typing import Any, ClassVar
 import yaml
 from langchain_core.documents import Document
 
+from ragkit.config.bounded_yaml import TooMuch
+from ragkit.config.bounded_yaml import load as load_yaml
 from ragkit.config.components import component
 from ragkit.document import IDENTIFIERS
 from ragkit.errors import LoadError
@@ -25,7 +26,6 @@ _FRONT_MATTER = re.compile(
 )
 _HEADING = re.compile(r"\A\s*+#[ \t]++(?!#++[ \t]*+[\r\n])(\S[^\r\n]*+)(?:\r?\n|\Z)")
 _SETEXT_HEADING = re.compile(r"\A\s*+(\S[^\r\n]*+)\r?\n=++[ \t]*+(?:\r?\n|\Z)")
-_FRONT = 1_000_000  # characters of front matter, with its aliases written out
 
 
 @component("markdown")
@@ -95,14 +95,10 @@ def _without_closing(heading: str) -> str:
 
 def _front_matter(text: str) -> dict[str, Any]:
     try:
-        loader = yaml.SafeLoader(text)
-        written = loader.get_single_node()
-        if _size(written, {}) > _FRONT:
-            raise LoadError(f"its front matter says more than {_FRONT:,} characters by its aliases")
-        found = loader.construct_document(written) if written else None
-        as_written = yaml.load(text, Loader=yaml.BaseLoader)
-    except LoadError:
-        raise
+        found = load_yaml(text)
+        as_written = load_yaml(text, yaml.BaseLoader)
+    except TooMuch as error:
+        raise LoadError(f"its front matter {error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 2}" if mark else ""
@@ -120,16 +116,3 @@ def _front_matter(text: str) -> dict[str, Any]:
         if k in as_written and isinstance(found[k], bool | int | float | date)
     }
     return foreign({**found, **verbatim})
-
-
-def _size(node: Any, known: dict[int, float]) -> float:
-    """The characters and values that a YAML node says, its aliases written out; without end if it holds
-    itself.
-    """
-    if id(node) not in known:
-        known[id(node)] = math.inf
-        inner = node.value if isinstance(node, yaml.CollectionNode) else ()
-        parts = [part for each in inner for part in (each if isinstance(each, tuple) else (each,))]
-        size = len(node.value) if isinstance(node, yaml.ScalarNode) else 0
-        known[id(node)] = 1 + size + sum(_size(part, known) for part in parts)
-    return known[id(node)]
