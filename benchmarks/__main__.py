@@ -19,6 +19,7 @@ from benchmarks import (
     abstention,
     answers,
     encode,
+    falsehoods,
     formats,
     growth,
     hostile,
@@ -51,6 +52,7 @@ SECTIONS = {
         abstention,
         languages,
         judges,
+        falsehoods,
         hostile,
     )
 }
