@@ -3,7 +3,7 @@
     python -m benchmarks.falsehoods [--verify NAME] [--json FILE] [--each N]
 
 Sentences and table cells of real papers (JATS, LaTeX, PDF) are edited: `benchmarks.swaps` makes them false by
-exchanging one part, or says the same in another form.  A claim cites its own sentence and is judged with the
+exchanging one part, `benchmarks.paraphrases` says the same in another form.  A claim cites its own sentence and is judged with the
 two sentences before and after it as context, as part of an answer.  Half of the papers, by a digest of their
 titles, are held out: whoever writes a rule looks at the other half only, so the texts of the held-out pairs
 are not written to the file.  `--verify` is a verifier as in a pipeline file (`evidence`, `{type: entailment,
@@ -31,7 +31,9 @@ from typing import Any, NamedTuple
 from langchain_core.documents import Document
 
 from benchmarks import judges
-from benchmarks.swaps import FALSE, TRUE, Donors, clause_of, phrases_of, root_of
+from benchmarks.grammar import root_of
+from benchmarks.paraphrases import TRUE
+from benchmarks.swaps import FALSE, Donors, clause_of, phrases_of
 from benchmarks.table import SHARED, markdown
 from ragkit import config
 from ragkit.answer import Answer, Cited, Claim, Quote, Verdict

@@ -1,8 +1,8 @@
-"""Edits of a parsed sentence: those that make it false, by kind, and those that leave it true.
+"""Edits that make a sentence false, by kind.
 
-Every edit yields the text of a claim.  The edits know grammar (subject, object, number, negation) and a few
-lists of opposites; they know nothing of any verifier.  `Donors` holds what is put in place of a part: phrases
-and clauses of other sentences.
+Each yields the text of a claim.  The edits know grammar (subject, object, number, negation) and a few lists
+of opposites; they know nothing of any verifier.  `Donors` holds what is put in place of a part: phrases and
+clauses of other sentences.
 """
 
 from __future__ import annotations
@@ -12,19 +12,26 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-Doc = Any
-Token = Any
-"""spaCy's, which is imported only where a sentence is parsed."""
-
-
-class Edit(NamedTuple):
-    """Characters of a sentence, and what takes their place."""
-
-    start: int
-    end: int
-    text: str
+from benchmarks.grammar import (
+    DEICTIC,
+    Doc,
+    Edit,
+    Token,
+    child,
+    edited,
+    end_of,
+    is_before,
+    is_negative,
+    is_phrase,
+    is_plural,
+    items_of,
+    lemmas,
+    root_of,
+    subject,
+    whole,
+)
 
 
 class Phrase(NamedTuple):
@@ -48,50 +55,7 @@ class Donors:
         return rng.choice(fit) if fit else None
 
 
-def edited(text: str, *edits: Edit) -> str:
-    """*text* with *edits*, which do not overlap; it begins with a capital, blanks stand alone."""
-    for start, end, put in sorted(edits, reverse=True):
-        text = text[:start] + put + text[end:]
-    text = re.sub(r"\s+([,.;:])", r"\1", re.sub(r"\s+", " ", text)).strip(" ,")
-    return text[:1].upper() + text[1:]
-
-
-# --- the parts of a sentence
-
-_DEICTIC = frozenset(
-    "i we it its our this that these those they their them he she his her such which who same other "
-    "another latter former both each there here".split()
-)
-
-
-def root_of(doc: Doc) -> Token:
-    return next(token for token in doc if token.head == token)
-
-
-def child(token: Token, *deps: str) -> Token | None:
-    return next((c for c in token.children if c.dep_ in deps), None)
-
-
-def subject(verb: Token) -> Token | None:
-    return child(verb, "nsubj", "nsubjpass")
-
-
-def whole(token: Token) -> Edit:
-    """All that hangs on *token*, as it stands."""
-    doc, left, right = token.doc, token.left_edge, token.right_edge
-    return Edit(left.idx, right.idx + len(right), doc.text[left.idx : right.idx + len(right)])
-
-
-def is_phrase(token: Token | None, most: int = 8) -> bool:
-    """Is it a noun with what hangs on it: short, in one piece, and understood without another sentence?"""
-    if token is None or token.pos_ not in ("NOUN", "PROPN"):
-        return False
-    inside = list(token.subtree)
-    return (
-        len(inside) <= most
-        and inside[-1].i - inside[0].i + 1 == len(inside)
-        and not any(t.lower_ in _DEICTIC or t.pos_ in ("PRON", "PUNCT", "VERB", "SYM", "X") for t in inside)
-    )
+_ROLES = {"nsubj": "subject", "nsubjpass": "subject", "dobj": "object", "pobj": "object", "attr": "object"}
 
 
 def phrases_of(doc: Doc) -> Iterator[tuple[str, Phrase]]:
@@ -108,29 +72,16 @@ def phrases_of(doc: Doc) -> Iterator[tuple[str, Phrase]]:
                 yield role, Phrase(text, is_plural(token), lemmas(inside))
 
 
-_ROLES = {"nsubj": "subject", "nsubjpass": "subject", "dobj": "object", "pobj": "object", "attr": "object"}
-
-
 def clause_of(doc: Doc) -> str | None:
     """*doc* as a clause that may follow `, and`: short, and understood without another sentence."""
     root, words = root_of(doc), [t for t in doc if not t.is_punct]
     if not (4 <= len(words) <= 14 and root.pos_ in ("VERB", "AUX") and is_phrase(subject(root))):
         return None
-    if any(t.lower_ in _DEICTIC or t.text in "()[];:" for t in doc):
+    if any(t.lower_ in DEICTIC or t.text in "()[];:" for t in doc):
         return None
     text = str(doc.text).rstrip(". ")
     return text if doc[0].pos_ == "PROPN" else text[:1].lower() + text[1:]
 
-
-def lemmas(tokens: Any) -> frozenset[str]:
-    return frozenset(t.lemma_.lower() for t in tokens if t.pos_ in ("NOUN", "PROPN", "ADJ", "VERB"))
-
-
-def is_plural(token: Token) -> bool:
-    return str(token.tag_) in ("NNS", "NNPS")
-
-
-# --- edits that make it false
 
 Made = Iterator[str]
 
@@ -169,16 +120,10 @@ def roles(doc: Doc, donors: Donors, rng: random.Random) -> Made:
     if first is None or second is None or not (is_phrase(first) and is_phrase(second)):
         return
     agree = is_plural(first) == is_plural(second) or (root.tag_ == "VBD" and root.lemma_ != "be")
-    if agree and _is_before(first, root) and lemmas(first.subtree) != lemmas(second.subtree):
+    if agree and is_before(first, root) and lemmas(first.subtree) != lemmas(second.subtree):
         a, b = whole(first), whole(second)
         lead = a.text if doc[first.left_edge.i].pos_ == "PROPN" else a.text[:1].lower() + a.text[1:]
         yield edited(doc.text, Edit(a.start, a.end, b.text), Edit(b.start, b.end, lead))
-
-
-def _is_before(token: Token, verb: Token) -> bool:
-    """Is there nothing between the phrase of *token* and its *verb* but what helps the verb?"""
-    between = token.doc[token.right_edge.i + 1 : verb.i]
-    return token.i < verb.i and all(t.pos_ in ("AUX", "ADV", "PART") for t in between)
 
 
 _REFERENCE = frozenset(
@@ -340,7 +285,7 @@ _SOFT = frozenset("possibly probably perhaps likely potentially presumably appar
 
 def hedge(doc: Doc, donors: Donors, rng: random.Random) -> Made:
     """What may be becomes what is."""
-    if _is_negative(doc):
+    if is_negative(doc):
         return
     for token in doc:
         start, end = token.idx, token.idx + len(token)
@@ -355,10 +300,6 @@ def hedge(doc: Doc, donors: Donors, rng: random.Random) -> Made:
             return
 
 
-def _is_negative(doc: Doc) -> bool:
-    return any(t.dep_ == "neg" or t.lower_ in ("no", "none", "neither", "nor") for t in doc)
-
-
 _MORE = {
     "some": "all", "most": "all", "many": "all", "several": "all", "few": "most", "often": "always", "usually": "always",
     "sometimes": "always", "generally": "always", "typically": "always", "frequently": "always", "rarely": "often",
@@ -368,7 +309,7 @@ _MORE = {
 
 def quantifier(doc: Doc, donors: Donors, rng: random.Random) -> Made:
     """Some become all, often becomes always."""
-    if _is_negative(doc):
+    if is_negative(doc):
         return
     for token in doc:
         alone = token.i == 0 or doc[token.i - 1].pos_ not in ("DET", "NUM")
@@ -388,29 +329,9 @@ def added_item(doc: Doc, donors: Donors, rng: random.Random) -> Made:
             continue
         other = donors.phrase("object", True, lemmas(doc), rng)
         if other:
-            at = items[0].idx + len(items[0]) if len(items) == 2 else _end_of(items[0], items[1])
+            at = items[0].idx + len(items[0]) if len(items) == 2 else end_of(items[0], items[1])
             yield edited(doc.text, Edit(at, at, f", {other}"))
         return
-
-
-def items_of(head: Token) -> tuple[list[Token], Token | None]:
-    """The nouns that are listed from *head* on, if there it begins, and the word that joins the last."""
-    if head.pos_ not in ("NOUN", "PROPN") or head.dep_ == "conj":
-        return [], None
-    found, joint, last = [head], None, head
-    while (following := child(last, "conj")) is not None and following.pos_ in ("NOUN", "PROPN"):
-        joint = child(last, "cc") or joint
-        found.append(following)
-        last = following
-    listed = len(found) > 1 and not any(t.lower_ in ("respectively", "between", "both") for t in head.doc)
-    return (found, joint) if listed else ([], None)
-
-
-def _end_of(item: Token, following: Token) -> int:
-    """Where *item* ends before the comma or word that leads to *following*."""
-    stop = next((t for t in item.doc[item.i + 1 : following.i] if t.dep_ == "cc" or t.text == ","), following)
-    before = item.doc[stop.i - 1]
-    return int(before.idx + len(before))
 
 
 def added_clause(doc: Doc, donors: Donors, rng: random.Random) -> Made:
@@ -432,169 +353,4 @@ FALSE: dict[str, Callable[[Doc, Donors, random.Random], Made]] = {
     "quantifier": quantifier,
     "added item": added_item,
     "added clause": added_clause,
-}
-
-
-# --- edits that leave it true
-
-
-def verbatim(doc: Doc) -> Made:
-    yield doc.text
-
-
-def the_authors(doc: Doc) -> Made:
-    """`We` are the authors."""
-    if any(t.lower_ == "we" and t.dep_ in ("nsubj", "nsubjpass") for t in doc) and not any(
-        t.lower_ in ("us", "ourselves", "ours") for t in doc
-    ):
-        named = re.sub(r"\b[Ww]e\b", "the authors", doc.text, count=1)
-        yield edited(re.sub(r"\b[Oo]ur\b", "their", re.sub(r"\b[Ww]e\b", "they", named)))
-
-
-_LINKS = frozenset(
-    "however moreover furthermore additionally thus therefore hence finally consequently notably overall".split()
-)
-
-
-def aside_dropped(doc: Doc) -> Made:
-    """Without brackets, or a word that links it to the sentence before."""
-    text = re.sub(r"(?<=[a-z]{4}) \([^()]{4,}\)|\s*(?:\[[^\[\]]*\][-–,\s]*)+(?=[\s.,;]|$)", "", doc.text)
-    if doc[0].lower_ in _LINKS and doc[1].text == ",":
-        text = re.sub(r"^\w+,\s*", "", text)
-    if text != doc.text and len(text) > len(doc.text) / 2:
-        yield edited(text)
-
-
-def front_moved(doc: Doc) -> Made:
-    """`In mice, ...` is said at the end."""
-    front = doc[0]
-    if front.dep_ != "prep" or front.head != root_of(doc) or doc[-1].text != ".":
-        return
-    comma = front.right_edge.i + 1
-    if (
-        comma >= len(doc)
-        or doc[comma].text != ","
-        or not 3 <= comma <= 10
-        or "," in doc.text[doc[comma].idx + 1 :]
-    ):
-        return
-    if any(t.lower_ in _DEICTIC for t in front.subtree):
-        return
-    moved = doc.text[: doc[comma].idx]
-    rest = doc.text[doc[comma].idx + 1 : doc[-1].idx].strip()
-    yield edited(f"{rest} {moved[:1].lower()}{moved[1:]}.")
-
-
-def clause_dropped(doc: Doc) -> Made:
-    """Only the first of two clauses, or without a clause that only adds something (`, which ...`)."""
-    root = root_of(doc)
-    second = child(root, "conj")
-    joint = child(root, "cc")
-    if (
-        second is not None
-        and joint is not None
-        and subject(second) is not None
-        and joint.lower_ in ("and", "but")
-    ):
-        if joint.i < second.i and second.right_edge.i >= len(doc) - 2 and not _is_conditional(doc):
-            yield edited(doc.text[: joint.idx].rstrip(" ,;") + ".")
-            return
-    for verb in doc:
-        left, right = verb.left_edge, verb.right_edge
-        if (
-            verb.dep_ == "relcl"
-            and left.i > 1
-            and doc[left.i - 1].text == ","
-            and left.lower_ in ("which", "who")
-        ):
-            after = doc[right.i + 1] if right.i + 1 < len(doc) else right
-            if after.text in (",", "."):
-                stop = after.idx + (after.text == ",")
-                yield edited(doc.text, Edit(doc[left.i - 1].idx, stop, " "))
-            return
-
-
-def _is_conditional(doc: Doc) -> bool:
-    return any(t.lower_ in ("if", "whether", "either", "unless", "neither") for t in doc)
-
-
-def other_voice(doc: Doc) -> Made:
-    """Active to passive, or passive to active; the verb is regular, so that its form is certain."""
-    root = root_of(doc)
-    subj, text = subject(root), doc.text
-    if (
-        subj is None
-        or not is_phrase(subj, 10)
-        or _is_negative(doc)
-        or child(root, "conj", "advcl") is not None
-    ):
-        return
-    if not str(root.text).endswith("ed") or subj.left_edge.i > 0 or doc[-1].text != ".":
-        return
-    if not _is_before(subj, root) or doc.text.count(" by ") > 1:
-        return
-    own, helper, agent, object_ = (
-        whole(subj),
-        child(root, "auxpass"),
-        child(root, "agent"),
-        child(root, "dobj"),
-    )
-    lead = own.text if doc[0].pos_ == "PROPN" else own.text[:1].lower() + own.text[1:]
-    if (
-        root.tag_ == "VBD"
-        and is_phrase(object_, 12)
-        and child(root, "aux", "advmod", "xcomp", "ccomp", "dative") is None
-    ):
-        assert object_ is not None
-        it = whole(object_)
-        if not _is_over(object_):
-            return
-        rest = text[it.end : doc[-1].idx].strip()
-        be = "were" if is_plural(object_) or child(object_, "conj") is not None else "was"
-        yield edited(f"{it.text} {be} {root.text} by {lead} {rest}.")
-    elif (
-        helper is not None
-        and helper.lower_ in ("was", "were")
-        and agent is not None
-        and child(root, "aux", "advmod") is None
-    ):
-        doer = child(agent, "pobj")
-        if doer is not None and is_phrase(doer, 12) and agent.i == root.i + 1 and _is_over(doer):
-            it = whole(doer)
-            yield edited(f"{it.text} {root.text} {lead} {text[it.end : doc[-1].idx].strip()}.")
-
-
-def _is_over(token: Token) -> bool:
-    """Does nothing follow its phrase that could be a part of it?"""
-    following = token.doc[token.right_edge.i + 1]
-    return bool(following.text == "." or following.pos_ == "ADP")
-
-
-def item_dropped(doc: Doc) -> Made:
-    """A list of three or more without its first item."""
-    if any(t.like_num for t in doc) or _is_conditional(doc):
-        return
-    for head in doc:
-        items, joint = items_of(head)
-        if len(items) >= 3 and joint is not None and joint.lower_ == "and":
-            second, third = items[1], items[2]
-            start, end = _end_of(items[0], second), _end_of(second, third)
-            if doc.text[start : start + 1] == ",":
-                comma = len(items) == 3 and doc.text[end : end + 1] == ","
-                yield edited(
-                    doc.text,
-                    Edit(items[0].left_edge.idx, second.left_edge.idx, ""),
-                    *([Edit(end, end + 1, "")] if comma else []),
-                )
-            return
-
-
-TRUE: dict[str, Callable[[Doc], Made]] = {
-    "verbatim": verbatim,
-    "the authors": the_authors,
-    "aside dropped": aside_dropped,
-    "front moved": front_moved,
-    "clause dropped": clause_dropped,
-    "other voice": other_voice,
-    "item dropped": item_dropped,
 }

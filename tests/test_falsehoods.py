@@ -12,7 +12,8 @@ from langchain_core.documents import Document
 pytest.importorskip("spacy")
 
 from benchmarks.falsehoods import Pair, cells_of, is_held_out, is_supported, judge_named, parser, table
-from benchmarks.swaps import FALSE, TRUE, Donors, Phrase
+from benchmarks.paraphrases import TRUE
+from benchmarks.swaps import FALSE, Donors, Phrase
 from ragkit.errors import UsageError
 from ragkit.verify.evidence import EvidenceVerifier
 
