@@ -38,12 +38,11 @@ DEFAULT = Path(__file__).with_name("default.yaml")
 def load(
     path: str | Path | None = None, *, corpus: str | Path | None = None, allow_import: Collection[str] = ()
 ) -> Rag:
-    """The pipelines that a YAML file describes; without a *path*, `./ragkit.yaml` if there is one, else the
-    default.
+    """Load the pipelines that a YAML file describes.
 
-    *corpus* is used instead of the directory that the file names.  *allow_import* names packages whose import
-    paths the file may use.  Raises `ConfigError`, which lists every problem of the file, or `UsageError` if
-    there is none.
+    Without a *path*, that is `./ragkit.yaml` if it exists, else the default.  *corpus* is used instead of the
+    directory that the file names.  *allow_import* names packages whose import paths the file may use.  Raises
+    `ConfigError`, which lists every problem of the file, or `UsageError` if the file does not exist.
     """
     rag = config.load(Rag, find(path), allow_import)
     return rag if corpus is None else rag.moved(Path(corpus))

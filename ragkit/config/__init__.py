@@ -45,9 +45,7 @@ def loads(cls: type[T], text: str | bytes, name: str = "(text)", allow: Collecti
 
 
 def check(cls: type, path: str | Path, allow: Collection[str] = ()) -> Spec:
-    """Read and validate a file without building anything; raise one `ConfigError` that lists every
-    problem.
-    """
+    """Validate a file without building anything; raise one `ConfigError` that lists every problem."""
     return Checker(str(path), _read(path), allow).root(cls)
 
 
