@@ -1,11 +1,12 @@
 """Passages to an answer: verbatim sentences, without a model (`extractive`), or a chat model's own words
-(`cited`, `structured`).
+(`cited`, `structured`); or what the metadata of the papers tell (`metadata`).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from langchain_core.documents import Document
 
@@ -18,6 +19,15 @@ from ragkit.text.question import Asked
 @interface
 class Generator(ABC):
     """Writes the answer to a question from passages."""
+
+    reads_passages: ClassVar[bool] = True
+    """Does it write from the passages?  If not, the gate does not ask whether they are relevant, and the
+    verdicts and the confidence are its own.
+    """
+
+    def suits(self, asked: Asked) -> bool:
+        """Is it made for such a question?  By default, for any."""
+        return True
 
     @abstractmethod
     def flow(self, asked: Asked, passages: Sequence[Document], judged: Answer | None = None) -> Flow[Answer]:
