@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 import ragkit
 from ragkit.answer import Answer
-from ragkit.generate.metadata import MetadataGenerator
-from ragkit.text.bibliographic import about_paper, may_be_bibliographic, which_papers
 
 PAPERS = {
     "oxarin": (
