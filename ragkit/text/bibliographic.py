@@ -164,7 +164,7 @@ def _clause_end(doc: Doc, begin: int) -> int:
             while before > begin and doc[before].pos_ == "ADP":
                 before -= 1
             if before > begin and (doc[before].lower_ == "and" or doc[before].text == ","):
-                return before
+                return int(before)
     return len(doc)
 
 

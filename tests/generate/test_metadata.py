@@ -6,6 +6,7 @@ import pytest
 
 import ragkit
 from ragkit.answer import Answer
+from ragkit.cli import terminal
 
 PAPERS = {
     "oxarin": (
@@ -205,3 +206,10 @@ def test_what_the_metadata_do_not_tell_is_left_to_the_next_attempt(rag: ragkit.R
 def test_a_question_about_what_stands_in_papers_is_left_alone(rag: ragkit.Rag, question: str) -> None:
     answer = rag.ask(question)
     assert not any(citation.field for citation in answer.citations), answer.text
+
+
+def test_the_terminal_shows_the_field_in_place_of_characters(
+    rag: ragkit.Rag, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal.show_answer(rag.ask("Who wrote the paper on budoxal?"))
+    assert "metadata: authors" in " ".join(capsys.readouterr().out.split())
