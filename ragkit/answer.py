@@ -56,7 +56,8 @@ class Source(_Value):
 class Quote(_Value):
     """Exact characters of a paper: `quote` is `text[start:end]` of the document `document_id`.
 
-    All are empty where a mark names no source.
+    With `field`, the names of metadata such as `authors`, `quote` is what the paper's metadata say there, and
+    `start` and `end` are 0.  All are empty where a mark names no source.
     """
 
     document_id: str | None = None
@@ -65,6 +66,7 @@ class Quote(_Value):
     start: int = 0
     end: int = 0
     quote: str = ""
+    field: str = Field(default="", exclude_if=lambda name: not name)
 
     @classmethod
     def of(cls, passage: Document, span: Span) -> Self:
@@ -107,9 +109,9 @@ class Cited(_Value):
     finding: Finding | None = None
 
     @property
-    def key(self) -> tuple[str, int, int]:
+    def key(self) -> tuple[str, int, int, str]:
         """What two claims that cite the same share."""
-        return self.quote.span if self.quote else ("", self.mark or 0, 0)
+        return (*self.quote.span, self.quote.field) if self.quote else ("", self.mark or 0, 0, "")
 
 
 class Citation(Quote):
@@ -203,7 +205,7 @@ class Answer(_Value):
     @property
     def citations(self) -> tuple[Citation, ...]:
         """What the claims cite, numbered from 1 in order of appearance."""
-        cited: dict[tuple[str, int, int], list[Cited]] = {}
+        cited: dict[tuple[str, int, int, str], list[Cited]] = {}
         for claim in self.claims:
             for each in claim.cites:
                 cited.setdefault(each.key, []).append(each)
@@ -212,7 +214,7 @@ class Answer(_Value):
     @property
     def numbered(self) -> tuple[NumberedClaim, ...]:
         """The claims with the numbers of their citations."""
-        numbers: dict[tuple[str, int, int], int] = {}
+        numbers: dict[tuple[str, int, int, str], int] = {}
         found = []
         for claim in self.claims:
             own = [numbers.setdefault(each.key, len(numbers) + 1) for each in claim.cites]

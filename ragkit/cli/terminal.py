@@ -164,7 +164,8 @@ def _show_citation(citation: Citation, question: str) -> None:
     head.append(f"  {citation.verdict}", style=_STYLE[citation.verdict])
     out.print(head)
     for source in citation.sources:
-        out.print(Padding(Text(_where(source), style="dim"), (0, 0, 0, 4)))
+        field = f", metadata: {citation.field}" if citation.field else ""
+        out.print(Padding(Text(f"{_where(source)}{field}", style="dim"), (0, 0, 0, 4)))
     if citation.quote:
         out.print(Padding(_highlighted(f"“{citation.quote}”", question), (0, 0, 0, 4)))
 

@@ -185,6 +185,17 @@ class Papers(Database):
             ):
                 yield identity, text, {**said.get(identity, {}), **json.loads(metadata), "title": title}
 
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """What is known of every paper, and as `uri` the files that list it, by its id: what filters see."""
+        said = self.descriptions()
+        papers: dict[str, dict[str, Any]] = {}
+        for identity, title, metadata in self.db.execute("SELECT id, title, metadata FROM documents"):
+            known = {**said.get(identity, {}), **json.loads(metadata)}
+            papers[identity] = {**known, "title": title, "uri": []}
+        for identity, uri in self.db.execute("SELECT document, uri FROM sources ORDER BY uri, position"):
+            papers[identity]["uri"].append(uri)
+        return papers
+
     def descriptions(self, condition: str = "", parameters: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
         """What bibliographies say of each document; of several, the first by path counts."""
         found: dict[str, dict[str, Any]] = {}
