@@ -27,7 +27,8 @@ class Chunker(BaseDocumentTransformer, ABC):
     """Cuts papers into passages; a subclass says where.
 
     A passage lies in one section and is of one kind (`body`, `caption` ...); its metadata record both where
-    the paper's format does.  Headings are in no passage.
+    the paper's format does.  Headings are in no passage.  A table is cut between rows, and each passage of it
+    has its `caption` and `header` as metadata, which are searched and shown with the rows.
     """
 
     @abstractmethod
@@ -36,13 +37,7 @@ class Chunker(BaseDocumentTransformer, ABC):
 
     def transform_documents(self, documents: Sequence[Document], **kwargs: Any) -> Sequence[Document]:
         return [
-            passage(
-                paper,
-                start,
-                end,
-                **({"section": list(part.section)} if part.section else {}),
-                **({"kind": part.kind} if part.kind else {}),
-            )
+            passage(paper, start, end, **part.metadata)
             for paper in documents
             for part in stretches_of(paper)
             for start, end in self.cut(paper, part)
@@ -126,6 +121,8 @@ class TokenChunker(Chunker):
         count = _TokenCount(text, self.model, part.start, part.end)
         room = _room(paper, part, self.max_tokens, self.model)
         step = max(room - self.overlap, 1)
+        if part.kind == "table":
+            return RecursiveChunker(self.max_tokens, self.model).cut(paper, part)
         start, end = trimmed(text, part.start, part.end)
         units = (
             [
@@ -297,8 +294,8 @@ def _sentences(text: str, part: Stretch) -> list[Offsets]:
 
 
 def _room(paper: Document, part: Stretch, most: int, model_name: str) -> int:
-    """The tokens that the title and the headings leave to a passage; at least half."""
-    heading = above(Document(page_content="", metadata={"title": title_of(paper), "section": part.section}))
+    """The tokens that the title, the headings and the header of a table leave to a passage; at least half."""
+    heading = above(Document(page_content="", metadata={"title": title_of(paper), **part.metadata}))
     return max(most - _TokenCount(heading, model_name, 0, len(heading)).all, most // 2, 1)
 
 

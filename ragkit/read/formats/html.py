@@ -14,7 +14,7 @@ from ragkit.errors import LoadError
 from ragkit.read.formats import TextFormat, titled
 from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.css import remove_hidden
-from ragkit.read.formats.markup import Element, Piece, decoded, html_tree, raised, write
+from ragkit.read.formats.markup import Element, Piece, decoded, html_tree, raised, write, write_table
 
 _PAGE = re.compile(
     r"\s*+(?:<\?xml[^>]*+>\s*+)?(?><!--.*?-->\s*+)*+<(?:!doctype\s++html|html|head|body)\b",
@@ -245,13 +245,7 @@ class _Writer:
             return
         for caption in element.elements("caption"):
             self.block(caption)
-        with self.builder.aside("table"):
-            for row in element.every("tr"):
-                self.builder.line()
-                for number, cell in enumerate(row.elements("td", "th")):
-                    if number:
-                        self.builder.add(" | ")
-                    self.blocks(cell)
+        write_table(self.builder, element, self.blocks)
 
     def verbatim(self, element: Element) -> None:
         """Text whose line ends count."""

@@ -13,7 +13,7 @@ from ragkit.config.components import component
 from ragkit.errors import LoadError
 from ragkit.read.formats import TextFormat, title_from_name
 from ragkit.read.formats.builder import PaperBuilder
-from ragkit.read.formats.markup import Element, Piece, decoded, raised, write, xml_tree
+from ragkit.read.formats.markup import Element, Piece, decoded, raised, write, write_table, xml_tree
 from ragkit.text.words import Offsets
 
 _ARTICLE = re.compile(r"<article[\s>]")
@@ -207,13 +207,7 @@ def _figure(builder: PaperBuilder, element: Element, level: int) -> None:
 
 
 def _table(builder: PaperBuilder, element: Element, level: int) -> None:
-    with builder.aside("table"):
-        for row in element.every("tr"):
-            builder.line()
-            for number, cell in enumerate(row.elements("td", "th")):
-                if number:
-                    builder.add(" | ")
-                _inline(builder, cell)
+    write_table(builder, element, lambda cell: _inline(builder, cell))
 
 
 def _alternatives(builder: PaperBuilder, element: Element, level: int) -> None:
