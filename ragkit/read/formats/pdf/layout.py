@@ -79,12 +79,14 @@ def _blocks(page: Page) -> list[Block]:
             blocks[-1].lines.append(line)
         else:
             blocks.append(Block([line]))
-    columns = _columns(page)
-    return _ordered(blocks, columns) if columns else blocks
+    gutters = columns(page)
+    return _ordered(blocks, gutters) if gutters else blocks
 
 
 def _follows(last: Line, line: Line) -> bool:
-    """Does *line* stand right below *last*, or beside it?"""
+    """Does *line* stand right below *last*, or beside it?  A table stands alone."""
+    if last.table or line.table:
+        return False
     height = max(last.bottom - last.top, line.bottom - line.top, 1.0)
     below = -0.7 * height < line.top - last.bottom < 1.5 * height and line.top > last.top
     overlap = min(last.right, line.right) - max(last.left, line.left)
@@ -92,7 +94,7 @@ def _follows(last: Line, line: Line) -> bool:
     return (below and overlap > 0) or beside
 
 
-def _columns(page: Page) -> list[float]:
+def columns(page: Page) -> list[float]:
     """The middles of the gutters between the page's columns; none if there is one column."""
     lines = [line for line in page.lines if line.right - line.left > 0.12 * page.width]
     if len(lines) < 10:
@@ -219,10 +221,14 @@ def _split(block: Block, body: float) -> list[Paragraph]:
             or _begins(line, before, block, leading)
             or bool(level) != bool(last.level)
         ):
-            found.append(Paragraph([line], "caption" if _CAPTION.match(line.text) else "body", level))
+            found.append(Paragraph([line], _kind(line), level))
         else:
             last.lines.append(line)
     return found
+
+
+def _kind(line: Line) -> Kind:
+    return "table" if line.table else "caption" if _CAPTION.match(line.text) else "body"
 
 
 def _begins(line: Line, before: Line, block: Block, leading: float) -> bool:

@@ -7,10 +7,32 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from ragkit.errors import LoadError
 from ragkit.read.formats.pdf.hidden import hidden_characters
+
+
+class Cell(NamedTuple):
+    """Words of a line side by side, which a wider gap parts from others, and the box that they fill."""
+
+    text: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        left, top, right, bottom = (max(round(place), 0) for place in self[1:])
+        return left, top, right, bottom
+
+
+class Table(NamedTuple):
+    """Rows of columns of cells, and how many of the rows are the header."""
+
+    rows: tuple[tuple[tuple[Cell, ...], ...], ...]
+    header: int
 
 
 @dataclass
@@ -28,6 +50,9 @@ class Line:
     hyphen: bool = False
     edges: tuple[float, float] = (math.inf, math.inf)
     """The width and height of the page."""
+    cells: tuple[Cell, ...] = ()
+    table: Table | None = None
+    """What a line holds that stands for a table."""
 
     @property
     def box(self) -> tuple[int, int, int, int]:
@@ -66,6 +91,7 @@ _LIGATURES = str.maketrans(
 _HYPHENS = ("\u0002", "\ufffe", "\u00ad")
 # In sizes of the type: the next character beyond this gap begins another line, as in the next column.
 _COLUMN_GAP = 2.5
+_CELL_GAP = 0.8  # ... or another cell, if it is a row of a table
 _TINY = 1.0  # points; the letters of a font of two points are about that high
 _TURNED = 0.2  # radians; text at a larger angle stands on its side
 
@@ -120,6 +146,7 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]
                     Line(
                         words, number, min(b[0] for b in boxes), min(b[1] for b in tallest), max(b[2] for b in boxes),
                         max(b[3] for b in tallest), round(median(b[4] for b in boxes), 1), _is_bold(handle, first), hyphen,
+                        cells=_cells(characters, boxes),
                     )
                 )  # fmt: skip
         characters.clear()
@@ -161,6 +188,28 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]
     finish(False)
     text.close()
     return lines, turned, hidden
+
+
+def _cells(characters: list[str], boxes: list[tuple[float, float, float, float, float]]) -> tuple[Cell, ...]:
+    """The cells of a line: its *characters*, of which all but blanks have boxes."""
+    found: list[tuple[list[str], list[tuple[float, float, float, float, float]]]] = []
+    rest = iter(boxes)
+    for character in characters:
+        if character == " ":
+            found[-1][0].append(character) if found else None
+            continue
+        box = next(rest)
+        if not found or box[0] - found[-1][1][-1][2] > _CELL_GAP * box[4]:
+            found.append(([], []))
+        found[-1][0].append(character)
+        found[-1][1].append(box)
+    return tuple(
+        Cell(
+            " ".join("".join(c for c in "".join(own).translate(_LIGATURES) if c.isprintable()).split()),
+            min(b[0] for b in around), min(b[1] for b in around), max(b[2] for b in around), max(b[3] for b in around),
+        )
+        for own, around in found
+    )  # fmt: skip
 
 
 def _is_tiny(words: str, boxes: list[tuple[float, float, float, float, float]]) -> bool:
