@@ -14,7 +14,7 @@ from ragkit.read.formats.pdf.hidden import hidden_characters
 
 
 class Cell(NamedTuple):
-    """Words of a line side by side, which a wider gap parts from others, and the box that they fill."""
+    """A word of a line, or words side by side which a wider gap parts from others; and the box they fill."""
 
     text: str
     left: float
@@ -50,7 +50,7 @@ class Line:
     hyphen: bool = False
     edges: tuple[float, float] = (math.inf, math.inf)
     """The width and height of the page."""
-    cells: tuple[Cell, ...] = ()
+    words: tuple[Cell, ...] = ()
     table: Table | None = None
     """What a line holds that stands for a table."""
 
@@ -91,7 +91,6 @@ _LIGATURES = str.maketrans(
 _HYPHENS = ("\u0002", "\ufffe", "\u00ad")
 # In sizes of the type: the next character beyond this gap begins another line, as in the next column.
 _COLUMN_GAP = 2.5
-_CELL_GAP = 0.8  # ... or another cell, if it is a row of a table
 _TINY = 1.0  # points; the letters of a font of two points are about that high
 _TURNED = 0.2  # radians; text at a larger angle stands on its side
 
@@ -146,7 +145,7 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]
                     Line(
                         words, number, min(b[0] for b in boxes), min(b[1] for b in tallest), max(b[2] for b in boxes),
                         max(b[3] for b in tallest), round(median(b[4] for b in boxes), 1), _is_bold(handle, first), hyphen,
-                        cells=_cells(characters, boxes),
+                        words=_words(characters, boxes),
                     )
                 )  # fmt: skip
         characters.clear()
@@ -190,17 +189,19 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]
     return lines, turned, hidden
 
 
-def _cells(characters: list[str], boxes: list[tuple[float, float, float, float, float]]) -> tuple[Cell, ...]:
-    """The cells of a line: its *characters*, of which all but blanks have boxes."""
+def _words(characters: list[str], boxes: list[tuple[float, float, float, float, float]]) -> tuple[Cell, ...]:
+    """The words of a line: its *characters*, of which all but blanks have boxes."""
     found: list[tuple[list[str], list[tuple[float, float, float, float, float]]]] = []
     rest = iter(boxes)
+    begins = True
     for character in characters:
         if character == " ":
-            found[-1][0].append(character) if found else None
+            begins = True
             continue
         box = next(rest)
-        if not found or box[0] - found[-1][1][-1][2] > _CELL_GAP * box[4]:
+        if begins:
             found.append(([], []))
+        begins = False
         found[-1][0].append(character)
         found[-1][1].append(box)
     return tuple(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from statistics import mean
 
 from ragkit.read.formats.pdf.layout import columns
@@ -12,6 +13,7 @@ from ragkit.read.formats.pdf.lines import Cell, Line, Page, Table
 _CAPTION = re.compile(r"(?:Table|Tab\.|Tabelle)\s*(?:[A-Z]?\d+|[IVX]+)(?:\.\d+)*(?:\s*[.:|—-]|$)", re.IGNORECASE)
 _CAPTION_LINES = 6
 _GAP = 3.0  # in sizes of the type; what stands further apart is no row of the same table
+_CELL_GAP = 0.8  # in sizes of the type; words so far apart are in different cells
 _LONGEST = 40  # characters, on average; cells that are longer are the columns of a page
 _MOST_HEADER = 3  # lines
 
@@ -52,7 +54,23 @@ def _middle(line: Line) -> float:
 
 
 def _cells(row: Row) -> list[Cell]:
-    return sorted((cell for line in row for cell in line.cells), key=lambda cell: cell.left)
+    """The words of a row, those together that no wider gap parts."""
+    found: list[Cell] = []
+    for word in _words(row):
+        if found and word.left - found[-1].right <= _CELL_GAP * row[0].size:
+            found[-1] = _joined(found[-1], word)
+        else:
+            found.append(word)
+    return found
+
+
+def _words(row: Row) -> list[Cell]:
+    return sorted((word for line in row for word in line.words if word.text), key=lambda word: word.left)
+
+
+def _joined(one: Cell, other: Cell) -> Cell:
+    box = min(one.left, other.left), min(one.top, other.top), max(one.right, other.right), max(one.bottom, other.bottom)
+    return Cell(f"{one.text} {other.text}", *box)
 
 
 def _table_in(rows: Sequence[Row], caption: Line) -> list[Row]:
@@ -79,7 +97,9 @@ def _replace(page: Page, rows: Sequence[Row]) -> None:
     edges = _columns([_cells(row) for row in rows if len(_cells(row)) >= 0.75 * most])
     if len(edges) < 2:
         return
-    grid = [_placed(_cells(row), edges) for row in rows]
+    grid = [_placed(row, edges) for row in rows]
+    if sum(any(a and a == b for a, b in pairwise(row)) for row in grid[1:]) > len(grid) / 4:
+        return  # the lines do not keep to columns
     header = next((n for n, row in enumerate(grid) if n and _has_numbers(row)), 1)
     lines = [line for row in rows for line in row]
     table = Line(
@@ -104,11 +124,22 @@ def _columns(rows: Iterable[Sequence[Cell]]) -> list[tuple[float, float]]:
     return found
 
 
-def _placed(cells: Sequence[Cell], edges: Sequence[tuple[float, float]]) -> tuple[tuple[Cell, ...], ...]:
-    """The cells in each column; one over several columns is in each of them."""
+def _placed(row: Row, edges: Sequence[tuple[float, float]]) -> tuple[tuple[Cell, ...], ...]:
+    """The cells in each column; one over several columns is in each of them, unless it is numbers set close."""
     found: list[list[Cell]] = [[] for _ in edges]
+    words, cells = _words(row), _cells(row)
+
+    def over_of(cell: Cell) -> list[int]:
+        return [n for n, (left, right) in enumerate(edges) if cell.left < right and cell.right > left]
+
+    for cell in list(cells):
+        inside = [word for word in words if cell.left <= word.left and word.right <= cell.right]
+        numeric = sum(any(map(str.isdigit, word.text)) for word in inside)
+        if len(over_of(cell)) > 1 and 2 * numeric >= len(inside) > 1:
+            at = cells.index(cell)
+            cells[at : at + 1] = inside
     for cell in cells:
-        over = [n for n, (left, right) in enumerate(edges) if cell.left < right and cell.right > left]
+        over = over_of(cell)
         nearest = min(range(len(edges)), key=lambda n: abs(sum(edges[n]) - cell.left - cell.right))
         for n in over if over and len(cells) > 1 else [nearest if not over else over[0]]:
             found[n].append(cell)
