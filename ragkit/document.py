@@ -8,6 +8,7 @@ A paper and a passage are both LangChain `Document`s.  A paper's `page_content` 
     kind          abstract, body, caption, table or references, where the paper's format tells them apart
     caption       of rows of a table: what stands above or below it, and the lines that name its columns, which are
     header        no part of the span unless it holds the first rows
+    lists         of a passage: [[start, end]] in the paper of each list with its lead-in
     score         the latest score        scores   {retriever: score as the retriever gave it}
     via           the key that led to it, where that is not the default one: {"kind", "text"}
     sources       the files that list the paper, and where in them its text stands: [{"uri", "start", "end"}] where the
@@ -37,7 +38,7 @@ IDENTIFIERS = ("doi", "arxiv")
 
 # What only ragkit says of a paper or passage, so that no paper may say it of itself.
 RESERVED = frozenset(
-    "document_id start end section sections kind caption header score scores relevance_score via sources uri"
+    "document_id start end section sections kind caption header lists score scores relevance_score via sources uri"
     " title_guessed bibliography".split()
 )
 

@@ -16,9 +16,10 @@ from ragkit.config.components import component
 from ragkit.document import Span, score_of, searchable, span_of, table_of, title_of
 from ragkit.flow import Flow, Token, call, emit
 from ragkit.generate import Generator
+from ragkit.text.lists import lists
 from ragkit.text.question import Asked, Mentions, ParsedQuestion, mentioned
 from ragkit.text.tables import named_cells, said
-from ragkit.text.words import sentences, stems
+from ragkit.text.words import Offsets, sentences, stems
 
 Vector = NDArray[np.float64]
 
@@ -42,6 +43,7 @@ class Sentence:
 
 
 _WIDE = 6  # cells; a reader finds the one that was asked for among so many
+
 
 @dataclass(frozen=True)
 class _View:
@@ -161,7 +163,7 @@ def _sentences_of(passages: Sequence[Document]) -> list[Sentence]:
     for passage in passages:
         whole = span_of(passage)
         _, header = table_of(passage)
-        for start, end in sentences(passage.page_content):
+        for start, end in _with_items(passage.page_content):
             text = passage.page_content[start:end]
             if header and text in header:
                 continue
@@ -171,6 +173,13 @@ def _sentences_of(passages: Sequence[Document]) -> list[Sentence]:
             if span not in found and len(stems(text)) >= 3 and not text.startswith("#"):
                 found[span] = Sentence(passage, span, text, row)
     return list(found.values())
+
+
+def _with_items(text: str) -> list[Offsets]:
+    """The sentences of *text*; one that leads in a list has the items, which are also sentences of their own."""
+    spans = sentences(text)
+    ends = {items[0]: spans[items[-1]][1] for items in lists(text, spans)}
+    return [(start, ends.get(n, end)) for n, (start, end) in enumerate(spans)]
 
 
 def _overlap(question: str, pool: Sequence[Sentence]) -> Vector:

@@ -4,6 +4,7 @@ lines.  Pure functions.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 
@@ -23,7 +24,7 @@ def cells(row: str) -> list[Offsets]:
     framed = end - start > 1 and row[start] == row[end - 1] == "|"
     bars = [bar.start() for bar in (_PIPE if framed else _BAR).finditer(row)]
     edges = bars if framed else [-1, *bars, len(row)]
-    return [trimmed(row, a + 1, b) for a, b in zip(edges, edges[1:], strict=False)]
+    return [trimmed(row, a + 1, b) for a, b in itertools.pairwise(edges)]
 
 
 def is_rule(line: str) -> bool:
@@ -42,9 +43,7 @@ def columns(header: str) -> list[str]:
 def named_cells(row: str, header: str) -> list[tuple[str, str]]:
     """The cells of *row* that are not empty, each with the name of its column."""
     names = columns(header)
-    return [
-        (names[n] if n < len(names) else "", row[a:b]) for n, (a, b) in enumerate(cells(row)) if a < b
-    ]
+    return [(names[n] if n < len(names) else "", row[a:b]) for n, (a, b) in enumerate(cells(row)) if a < b]
 
 
 def said(named: Iterable[tuple[str, str]]) -> str:

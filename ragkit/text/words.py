@@ -29,8 +29,10 @@ _GLUED = re.compile(
     r"|[。！？]+[」』”）]*"
 )
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n|\r\n?[ \t]*\r\n?")
+ITEM = r"(?:[-*+•‣◦▪●]|\d{1,3}[.)]|\((?:\d{1,2}|[a-z]|[ivx]{1,4})\))"
+"""What a line begins with, before white space, that is an item of a list."""
 _LINE_ITEM = re.compile(
-    r"\n(?=[ \t]*(?:[-*+•]|\d+[.)]|#{1,6}|>|\|)[ \t])|(?<=\n)#{1,6}[^\n]*\n|^#{1,6}[^\n]*\n"
+    rf"\n(?=[ \t]*(?:{ITEM}|\d+[.)]|#{{1,6}}|>|\|)[ \t])|(?<=\n)#{{1,6}}[^\n]*\n|^#{{1,6}}[^\n]*\n"
 )
 
 

@@ -151,9 +151,7 @@ def best_span(asked: Asked, answer: Answer, claim: str, paper: str | None = None
     context.
     """
     passages = [p for p in answer.context if paper is None or span_of(p).document_id == paper]
-    found = [
-        (smallest_support(claim, p.page_content, _called(p), question=asked.text), p) for p in passages
-    ]
+    found = [(smallest_support(claim, p.page_content, _called(p), question=asked.text), p) for p in passages]
     if not found:
         return None
     ((start, end), _), passage = max(found, key=lambda each: each[0][1].score)

@@ -11,7 +11,11 @@ from ragkit.text.words import sentences
 @pytest.mark.parametrize(
     ("row", "header", "named"),
     [
-        ("Boxter | 93.7 | 740", "Sampler | Recovery | Price", ["Sampler=Boxter", "Recovery=93.7", "Price=740"]),
+        (
+            "Boxter | 93.7 | 740",
+            "Sampler | Recovery | Price",
+            ["Sampler=Boxter", "Recovery=93.7", "Price=740"],
+        ),
         ("Boxter | | 740", "Sampler | Recovery | Price", ["Sampler=Boxter", "Price=740"]),
         ("| Boxter|93.7 |", "| Sampler | Recovery |\n|---|--:|", ["Sampler=Boxter", "Recovery=93.7"]),
         ("Boxter | 93.7 | extra", "Sampler | Recovery", ["Sampler=Boxter", "Recovery=93.7", "=extra"]),
@@ -23,7 +27,11 @@ def test_each_cell_has_the_name_of_its_column(row: str, header: str, named: list
 
 
 def test_a_column_under_two_lines_of_header_has_the_words_of_both() -> None:
-    assert columns("Model | Accuracy | Accuracy\nModel | dev | test") == ["Model", "Accuracy dev", "Accuracy test"]
+    assert columns("Model | Accuracy | Accuracy\nModel | dev | test") == [
+        "Model",
+        "Accuracy dev",
+        "Accuracy test",
+    ]
 
 
 def test_rows_are_read_out_and_the_header_stays() -> None:

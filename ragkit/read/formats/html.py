@@ -15,6 +15,7 @@ from ragkit.read.formats import TextFormat, titled
 from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.css import remove_hidden
 from ragkit.read.formats.markup import Element, Piece, decoded, html_tree, raised, write, write_table
+from ragkit.text.lists import is_item
 
 _PAGE = re.compile(
     r"\s*+(?:<\?xml[^>]*+>\s*+)?(?><!--.*?-->\s*+)*+<(?:!doctype\s++html|html|head|body)\b",
@@ -182,6 +183,8 @@ class _Writer:
     def __init__(self, builder: PaperBuilder, title: Element | None) -> None:
         self.builder = builder
         self.title = title
+        self.number: int | None = None
+        """Of the next item of a numbered list; 0 in another list, None in none."""
 
     def blocks(self, element: Element) -> None:
         for child in element.children:
@@ -207,6 +210,9 @@ class _Writer:
                 self.blocks(element)
         elif element.tag == "li":
             builder.line()
+            if self.number is not None and not is_item(element.text()):
+                builder.add(f"{self.number}. " if self.number else "- ")
+                self.number += bool(self.number)
             self.blocks(element)
             builder.line()
         elif element.tag == "sup":
@@ -218,7 +224,11 @@ class _Writer:
             return
         elif element.tag in _BLOCKS:
             builder.paragraph()
+            outer = self.number
+            if element.tag in ("ul", "ol"):
+                self.number = int(element.tag == "ol")
             self.blocks(element)
+            self.number = outer
             builder.paragraph()
         else:
             self.blocks(element)

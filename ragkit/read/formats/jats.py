@@ -14,6 +14,7 @@ from ragkit.errors import LoadError
 from ragkit.read.formats import TextFormat, title_from_name
 from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.markup import Element, Piece, decoded, raised, write, write_table, xml_tree
+from ragkit.text.lists import is_item
 from ragkit.text.words import Offsets
 
 _ARTICLE = re.compile(r"<article[\s>]")
@@ -177,14 +178,14 @@ def _list(builder: PaperBuilder, element: Element, level: int) -> None:
     if title := element.find("title"):
         builder.paragraph()
         _inline(builder, title)
-    for item in element.elements():
-        if item.tag in _SKIPPED:
-            continue
+    for number, item in enumerate((e for e in element.elements() if e.tag not in _SKIPPED), 1):
         builder.paragraph() if item.find("p") else builder.line()
         for part in (item.find("label"), item.find("term")):
             if part:
                 _inline(builder, part)
                 builder.space()
+        if element.tag == "list" and not item.find("label") and not is_item(item.text()):
+            builder.add(f"{number}. " if element.attributes.get("list-type") == "order" else "- ")
         for child in item.elements():
             if child.tag in ("p", "def"):
                 for block in child.every("p") if child.tag == "def" else (child,):

@@ -84,7 +84,9 @@ def write_table(builder: PaperBuilder, table: Element, write_cell: Callable[[Ele
     header is what is marked as such: a `thead`, or first rows of nothing but `th`.
     """
     heads = {id(row) for head in table.every("thead") for row in head.every("tr")}
-    reaching: dict[int, tuple[Element, int]] = {}  # column: a cell of a row above, and how many rows it has left
+    reaching: dict[
+        int, tuple[Element, int]
+    ] = {}  # column: a cell of a row above, and how many rows it has left
     written: dict[int, str] = {}
     in_header = True
     with builder.aside("table"):

@@ -10,7 +10,9 @@ from statistics import mean
 from ragkit.read.formats.pdf.layout import columns
 from ragkit.read.formats.pdf.lines import Cell, Line, Page, Table
 
-_CAPTION = re.compile(r"(?:Table|Tab\.|Tabelle)\s*(?:[A-Z]?\d+|[IVX]+)(?:\.\d+)*(?:\s*[.:|—-]|$)", re.IGNORECASE)
+_CAPTION = re.compile(
+    r"(?:Table|Tab\.|Tabelle)\s*(?:[A-Z]?\d+|[IVX]+)(?:\.\d+)*(?:\s*[.:|—-]|$)", re.IGNORECASE
+)
 _CAPTION_LINES = 6
 _GAP = 3.0  # in sizes of the type; what stands further apart is no row of the same table
 _CELL_GAP = 0.8  # in sizes of the type; words so far apart are in different cells
@@ -69,7 +71,12 @@ def _words(row: Row) -> list[Cell]:
 
 
 def _joined(one: Cell, other: Cell) -> Cell:
-    box = min(one.left, other.left), min(one.top, other.top), max(one.right, other.right), max(one.bottom, other.bottom)
+    box = (
+        min(one.left, other.left),
+        min(one.top, other.top),
+        max(one.right, other.right),
+        max(one.bottom, other.bottom),
+    )
     return Cell(f"{one.text} {other.text}", *box)
 
 
