@@ -300,6 +300,7 @@ def test_a_lead_in_and_its_items_stay_in_one_passage_which_names_the_list() -> N
     text = f"{before}\n\n{items}\n\nThe end is near."
     found = SentenceChunker(120).transform_documents([paper(text)])
     holding = [p for p in found if "contributions:" in p.page_content]
-    assert holding and all(items in p.page_content for p in holding)
+    assert holding
+    assert all(items in p.page_content for p in holding)
     start = text.index(items)
     assert holding[0].metadata["lists"] == [[start, start + len(items)]]

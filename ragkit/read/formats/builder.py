@@ -240,7 +240,7 @@ class PaperBuilder:
     def paper(self, title: str, **metadata: Any) -> Document:
         """The finished paper.  `sections` has a row for each stretch: start, end, path of headings, kind."""
         self._close_section()
-        _complete_tables(self.sections, text := "".join(self.parts))
+        complete_tables(self.sections, text := "".join(self.parts))
         known = {name: value for name, value in metadata.items() if value not in (None, "", [], {})}
         if any(s["path"] or s["kind"] != "body" for s in self.sections):
             known["sections"] = self.sections
@@ -280,7 +280,7 @@ class PaperBuilder:
 _OF_FIGURE = re.compile(r"(?:fig|abb)", re.IGNORECASE)
 
 
-def _complete_tables(sections: Sequence[dict[str, Any]], text: str) -> None:
+def complete_tables(sections: Sequence[dict[str, Any]], text: str) -> None:
     """Give each table among *sections* its header, by default its first line, and the caption beside it.
 
     A caption above is taken before one below, and none is taken twice.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, NamedTuple
@@ -131,7 +132,7 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]
     hidden: Counter[str] = Counter()
 
     def finish(hyphen: bool) -> None:
-        words = "".join(characters).translate(_LIGATURES)
+        words = "".join(_with_raised(characters, boxes)).translate(_LIGATURES)
         words = " ".join("".join(c for c in words if c.isprintable() or c.isspace()).split())
         if words and boxes and 2 * unreadable < len(boxes):
             if _is_tiny(words, boxes):
@@ -187,6 +188,37 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]
     finish(False)
     text.close()
     return lines, turned, hidden
+
+
+_SMALL, _RAISED = 0.85, 0.15  # of the size of the line's type: no larger, and so far above its base line
+_NUMBER = re.compile(r"[-+−–]?\d")
+
+
+def _with_raised(
+    characters: list[str], boxes: list[tuple[float, float, float, float, float]]
+) -> Iterator[str]:
+    """*characters*, where a raised number begins with a mark: `10^5`, and `day.[14]` for that of a note."""
+    largest = max((b[4] for b in boxes), default=0.0)
+    base = median([b[3] for b in boxes if b[4] > _SMALL * largest] or [0.0])
+    rest = iter(boxes)
+    raised = [c != " " and _is_raised(next(rest), largest, base) for c in characters]
+    at = 0
+    while at < len(characters):
+        end = at
+        while end < len(characters) and raised[end]:
+            end += 1
+        before, run = characters[at - 1] if at else " ", "".join(characters[at:end])
+        if _NUMBER.match(run) and before in ".,;:!?”\"'":
+            yield f"[{run}]"
+        elif _NUMBER.match(run) and (before.isalnum() or before in ")]"):
+            yield f"^{run}"
+        else:
+            yield run or characters[at]
+        at = max(end, at + 1)
+
+
+def _is_raised(box: tuple[float, float, float, float, float], largest: float, base: float) -> bool:
+    return box[4] <= _SMALL * largest and box[3] < base - _RAISED * largest
 
 
 def _words(characters: list[str], boxes: list[tuple[float, float, float, float, float]]) -> tuple[Cell, ...]:
