@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from langchain_core.documents import Document
 
+from ragkit.text.lists import is_item
+
 Kind = Literal["abstract", "body", "caption", "table", "references", "heading"]
 """The kind of a part of a paper; references are not used for answers, and a heading is not a sentence."""
 
@@ -177,6 +179,14 @@ class PaperBuilder:
         yield
         self._in_row = False
         self.line()
+
+    def item(self, words: str = "", number: int = 0) -> None:
+        """Mark what follows as an item of a list, by its number if it has one.
+
+        An item whose *words* are marked already, and a reference, stay as they are.
+        """
+        if self._kind != "references" and not is_item(words):
+            self.add(f"{number}. " if number else "- ")
 
     def prose(self, text: str, at: int) -> None:
         """Add running text that stands verbatim at *at* of the file.

@@ -18,7 +18,6 @@ from ragkit.errors import LoadError
 from ragkit.read.formats import FileFormat, title_from_name
 from ragkit.read.formats.builder import Kind, PaperBuilder
 from ragkit.read.formats.docx_hidden import remove_hidden
-from ragkit.text.lists import is_item
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 # What a file may unpack to, from which size a part is looked at, and how densely it may be packed then.
@@ -301,8 +300,8 @@ def _paper(name: str, blocks: Sequence[Block], known: dict[str, Any]) -> Documen
         as_what = builder.heading(block.lines[0], block.level) if block.level else builder.aside(block.kind)
         with nullcontext() if block.kind == "body" else as_what:
             for number, line in enumerate(block.lines):
-                if block.item and not number and not is_item(line):
-                    builder.add("- ")
+                if block.item and not number:
+                    builder.item(line)
                 builder.add(line)
                 builder.line()
         for note in block.notes:

@@ -15,7 +15,6 @@ from ragkit.read.formats import TextFormat, titled
 from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.css import remove_hidden
 from ragkit.read.formats.markup import Element, Piece, decoded, html_tree, raised, write, write_table
-from ragkit.text.lists import is_item
 
 _PAGE = re.compile(
     r"\s*+(?:<\?xml[^>]*+>\s*+)?(?><!--.*?-->\s*+)*+<(?:!doctype\s++html|html|head|body)\b",
@@ -210,8 +209,8 @@ class _Writer:
                 self.blocks(element)
         elif element.tag == "li":
             builder.line()
-            if self.number is not None and not is_item(element.text()):
-                builder.add(f"{self.number}. " if self.number else "- ")
+            if self.number is not None:
+                builder.item(element.text(), self.number)
                 self.number += bool(self.number)
             self.blocks(element)
             builder.line()

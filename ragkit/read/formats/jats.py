@@ -14,7 +14,6 @@ from ragkit.errors import LoadError
 from ragkit.read.formats import TextFormat, title_from_name
 from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.markup import Element, Piece, decoded, raised, write, write_table, xml_tree
-from ragkit.text.lists import is_item
 from ragkit.text.words import Offsets
 
 _ARTICLE = re.compile(r"<article[\s>]")
@@ -184,8 +183,8 @@ def _list(builder: PaperBuilder, element: Element, level: int) -> None:
             if part:
                 _inline(builder, part)
                 builder.space()
-        if element.tag == "list" and not item.find("label") and not is_item(item.text()):
-            builder.add(f"{number}. " if element.attributes.get("list-type") == "order" else "- ")
+        if element.tag == "list" and not item.find("label"):
+            builder.item(item.text(), number if element.attributes.get("list-type") == "order" else 0)
         for child in item.elements():
             if child.tag in ("p", "def"):
                 for block in child.every("p") if child.tag == "def" else (child,):

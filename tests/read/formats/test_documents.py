@@ -614,3 +614,18 @@ def test_a_raised_number_of_a_pdf_is_no_digit_of_the_number_before() -> None:
     )
     [paper] = Pdf().papers("a.pdf", pdf(content))
     assert "4 x 10^5 cells per day.[14] CO2 rose." in paper.page_content
+
+
+def test_a_table_of_a_pdf_has_rows_and_columns() -> None:
+    rows = [["Sampler", "Recovery", "Price"], ["Gravex", "81.4", "2,900"], ["Pushlet", "64.0", "740"]]
+    lines = [(72.0, 700.0, 10.0, "Table 1. Recovery and price of the samplers.")]
+    lines += [
+        (72.0 + 90 * x, 680.0 - 14 * y, 10.0, cell)
+        for y, row in enumerate(rows)
+        for x, cell in enumerate(row)
+    ]
+    [paper] = Pdf().papers("a.pdf", pdf(lines))
+    [table] = [part for part in stretches_of(paper) if part.kind == "table"]
+    assert paper.page_content[table.start : table.end].split("\n") == [" | ".join(row) for row in rows]
+    assert table.header == "Sampler | Recovery | Price"
+    assert table.caption.startswith("Table 1.")

@@ -12,8 +12,6 @@ from ragkit.chunk import RecursiveChunker, SentenceChunker, TokenChunker
 from ragkit.document import lead_of, stretches_of
 from ragkit.read.formats.html import Html
 from ragkit.read.formats.markdown import Markdown
-from ragkit.read.formats.pdf import Pdf
-from test_documents import pdf
 
 ROOT = Path(__file__).parents[3]
 PONDS = ["Pond | Depth | Area | Frogs | Newts | Toads | Snails"] + [
@@ -85,18 +83,3 @@ def test_a_table_of_markdown_has_its_caption_and_header() -> None:
     ]
     assert stretches_of(paper)[2].header == "| Bread | Mark |\n|-------|-----:|"
     assert stretches_of(paper)[2].caption == "Table 1: Marks."
-
-
-def test_a_table_of_a_pdf_has_rows_and_columns() -> None:
-    rows = [["Sampler", "Recovery", "Price"], ["Gravex", "81.4", "2,900"], ["Pushlet", "64.0", "740"]]
-    lines = [(72.0, 700.0, 10.0, "Table 1. Recovery and price of the samplers.")]
-    lines += [
-        (72.0 + 90 * x, 680.0 - 14 * y, 10.0, cell)
-        for y, row in enumerate(rows)
-        for x, cell in enumerate(row)
-    ]
-    [paper] = Pdf().papers("a.pdf", pdf(lines))
-    [table] = [part for part in stretches_of(paper) if part.kind == "table"]
-    assert paper.page_content[table.start : table.end].split("\n") == [" | ".join(row) for row in rows]
-    assert table.header == "Sampler | Recovery | Price"
-    assert table.caption.startswith("Table 1.")

@@ -406,7 +406,7 @@ class SourceReader:
             self.read(start, stop)
             self.builder.space()
         else:
-            self.builder.add("- ")
+            self.builder.item()
         return after
 
     def _fraction(self, command: Command) -> int:
