@@ -629,3 +629,18 @@ def test_a_table_of_a_pdf_has_rows_and_columns() -> None:
     assert paper.page_content[table.start : table.end].split("\n") == [" | ".join(row) for row in rows]
     assert table.header == "Sampler | Recovery | Price"
     assert table.caption.startswith("Table 1.")
+
+
+def test_line_numbers_of_a_manuscript_are_no_part_of_its_text() -> None:
+    words = [
+        "Cod were tagged with acoustic",
+        "transmitters in the fjord in",
+        "2016 and followed for days.",
+        "Of the fish,",
+        "38 left the fjord.",
+        "It was cold.",
+    ]
+    lines = [(60.0, 700.0 - 14 * n, 10.0, str(n + 1)) for n in range(len(words))]
+    lines += [(80.0, 700.0 - 14 * n, 10.0, text) for n, text in enumerate(words)]
+    [paper] = Pdf().papers("a.pdf", pdf(lines))
+    assert paper.page_content.replace("\n\n", " ") == " ".join(words)

@@ -16,7 +16,7 @@ from ragkit.document import normalised_title
 from ragkit.errors import LoadError
 from ragkit.read.formats import FileFormat, titled
 from ragkit.read.formats.builder import PaperBuilder, kind_of
-from ragkit.read.formats.pdf.layout import paragraphs, remove_running_heads
+from ragkit.read.formats.pdf.layout import paragraphs, remove_line_numbers, remove_running_heads
 from ragkit.read.formats.pdf.lines import Line, Page, Table, page_of
 from ragkit.read.formats.pdf.tables import set_tables
 
@@ -71,6 +71,8 @@ def _counted(number: int, noun: str) -> str:
 
 def _paper(name: str, pages: list[Page], properties: dict[str, str]) -> Document:
     images = [page.number for page in pages if not page.lines]
+    for page in pages:
+        remove_line_numbers(page)
     remove_running_heads(pages)
     known = _known(pages, properties)
     title, lines_of_title = _title(pages, properties)

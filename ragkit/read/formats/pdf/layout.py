@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from bisect import bisect
 from collections import Counter
@@ -41,6 +42,32 @@ def remove_running_heads(pages: Sequence[Page]) -> None:
                 )
             )
         ]
+
+
+_FEWEST = 5  # line numbers on a page; fewer may be a list's
+
+
+def remove_line_numbers(page: Page) -> None:
+    """Remove the line numbers of a manuscript: left of all other text, each a step more than the one above."""
+    numbered = [
+        line
+        for line in sorted(page.lines, key=lambda line: line.top)
+        if line.words and line.words[0].text.isdecimal() and len(line.words[0].text) < 5
+    ]
+    numbers = [int(line.words[0].text) for line in numbered]
+    steps = {b - a for a, b in itertools.pairwise(numbers)}
+    if len(numbers) < _FEWEST or (not steps <= {1} and not steps <= {5}):
+        return
+    edge = max(line.words[0].right for line in numbered)
+    own = {id(line) for line in numbered}
+    rest = [word.left for line in page.lines for word in line.words[id(line) in own :]]
+    if not rest or min(rest) <= edge:
+        return
+    for line in numbered:
+        line.text = line.text.removeprefix(line.words[0].text).lstrip()
+        line.words = line.words[1:]
+        line.left = line.words[0].left if line.words else line.left
+    page.lines = [line for line in page.lines if line.text]
 
 
 def _head(line: Line) -> str:
