@@ -71,8 +71,7 @@ def _counted(number: int, noun: str) -> str:
 
 def _paper(name: str, pages: list[Page], properties: dict[str, str]) -> Document:
     images = [page.number for page in pages if not page.lines]
-    for page in pages:
-        remove_line_numbers(page)
+    remove_line_numbers(pages)
     remove_running_heads(pages)
     known = _known(pages, properties)
     title, lines_of_title = _title(pages, properties)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from bisect import bisect
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from ragkit.read.formats.builder import Kind, kind_of
@@ -44,30 +44,41 @@ def remove_running_heads(pages: Sequence[Page]) -> None:
         ]
 
 
-_FEWEST = 5  # line numbers on a page; fewer may be a list's
+_FEWEST = 5  # line numbers on the first page that has them; fewer may be a list's
 
 
-def remove_line_numbers(page: Page) -> None:
+def remove_line_numbers(pages: Sequence[Page]) -> None:
     """Remove the line numbers of a manuscript: left of all other text, each a step more than the one above."""
-    numbered = [
+    last = -1
+    for page in pages:
+        numbered = _numbered(page)
+        numbers = [int(line.words[0].text) for line in numbered]
+        steps = {b - a for a, b in pairwise(numbers)}
+        goes_on = bool(numbers) and last > 0 and numbers[0] - last in (1, 5)
+        if (len(numbers) < _FEWEST and not goes_on) or not (steps <= {1} or steps <= {5}):
+            continue
+        last = numbers[-1]
+        for line in numbered:
+            line.text = line.text.removeprefix(line.words[0].text).lstrip()
+            line.words = line.words[1:]
+            line.left = line.words[0].left if line.words else line.left
+        page.lines = [line for line in page.lines if line.text]
+
+
+def _numbered(page: Page) -> list[Line]:
+    """The lines that begin with a number in the margin, from the top; none if other text stands there."""
+    least = min((line.left for line in page.lines), default=0.0)
+    found = [
         line
         for line in sorted(page.lines, key=lambda line: line.top)
-        if line.words and line.words[0].text.isdecimal() and len(line.words[0].text) < 5
+        if line.left < least + 1.5 * line.size
+        and line.words
+        and re.fullmatch(r"[0-9]{1,4}", line.words[0].text)
     ]
-    numbers = [int(line.words[0].text) for line in numbered]
-    steps = {b - a for a, b in itertools.pairwise(numbers)}
-    if len(numbers) < _FEWEST or (not steps <= {1} and not steps <= {5}):
-        return
-    edge = max(line.words[0].right for line in numbered)
-    own = {id(line) for line in numbered}
+    own = {id(line) for line in found}
     rest = [word.left for line in page.lines for word in line.words[id(line) in own :]]
-    if not rest or min(rest) <= edge:
-        return
-    for line in numbered:
-        line.text = line.text.removeprefix(line.words[0].text).lstrip()
-        line.words = line.words[1:]
-        line.left = line.words[0].left if line.words else line.left
-    page.lines = [line for line in page.lines if line.text]
+    edge = max((line.words[0].right for line in found), default=0.0)
+    return found if rest and edge < min(rest) else []
 
 
 def _head(line: Line) -> str:
