@@ -125,6 +125,10 @@ class ExtractiveGenerator(Generator):
             gains[
                 [i for i in range(len(pool)) if any(_same(pool[i].text, pool[j].text) for j in taken)]
             ] = -np.inf
+            if taken:  # another row of a table is an answer only if it has more of what is asked
+                gains[
+                    [i for i, s in enumerate(pool) if s.cells and (whole.overlap[i] <= said).all()]
+                ] = -np.inf
             top = int(np.argmax(gains))
             if np.isneginf(gains[top]) or gains[top] < least:
                 return False

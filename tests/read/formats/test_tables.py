@@ -67,7 +67,7 @@ def test_a_cell_of_a_long_table_is_answered_with_its_row_and_column(tmp_path: Pa
     rag.ingest(tmp_path / "ponds.html")
     answer = rag.ask("What is the newts value of the Nettle pond?")
     assert "Pond: Nettle, Newts: 104.5%" in answer.text
-    assert answer.citations[0].quote == PONDS[-1]
+    assert [citation.quote for citation in answer.citations] == [PONDS[-1]]
 
 
 def test_a_table_of_markdown_has_its_caption_and_header() -> None:
