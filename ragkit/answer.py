@@ -21,8 +21,9 @@ from pydantic import (
     model_validator,
 )
 
-from ragkit.document import Span, places_of, span_of, title_of
+from ragkit.document import Span, places_of, span_of, table_of, title_of
 from ragkit.text.marks import unmarked
+from ragkit.text.tables import read_out
 
 
 class Verdict(StrEnum):
@@ -57,7 +58,8 @@ class Quote(_Value):
     """Exact characters of a paper: `quote` is `text[start:end]` of the document `document_id`.
 
     With `field`, the names of metadata such as `authors`, `quote` is what the paper's metadata say there, and
-    `start` and `end` are 0.  All are empty where a mark names no source.
+    `start` and `end` are 0.  `caption` and `header` are those of the table that the quote is rows of, if it
+    is.  All are empty where a mark names no source.
     """
 
     document_id: str | None = None
@@ -67,11 +69,14 @@ class Quote(_Value):
     end: int = 0
     quote: str = ""
     field: str = Field(default="", exclude_if=lambda name: not name)
+    caption: str = Field(default="", exclude_if=lambda text: not text)
+    header: str = Field(default="", exclude_if=lambda text: not text)
 
     @classmethod
     def of(cls, passage: Document, span: Span) -> Self:
         """The characters of *span*, which lies in *passage*."""
         begin = span_of(passage).start
+        caption, header = table_of(passage)
         return cls(
             document_id=span.document_id,
             title=title_of(passage),
@@ -79,7 +84,14 @@ class Quote(_Value):
             start=span.start,
             end=span.end,
             quote=passage.page_content[span.start - begin : span.end - begin],
+            caption=caption,
+            header=header,
         )
+
+    @property
+    def read_out(self) -> str:
+        """The quote as it is understood: each cell of a table's rows with the name of its column."""
+        return read_out(self.quote, self.header) if self.header else self.quote
 
     @property
     def span(self) -> Span:

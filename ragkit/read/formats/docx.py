@@ -299,7 +299,9 @@ def _paper(name: str, blocks: Sequence[Block], known: dict[str, Any]) -> Documen
         item = block.item
         as_what = builder.heading(block.lines[0], block.level) if block.level else builder.aside(block.kind)
         with nullcontext() if block.kind == "body" else as_what:
-            for line in block.lines:
+            for number, line in enumerate(block.lines):
+                if block.item and not number:
+                    builder.item(line)
                 builder.add(line)
                 builder.line()
         for note in block.notes:

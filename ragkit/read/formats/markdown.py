@@ -18,8 +18,9 @@ from ragkit.document import IDENTIFIERS
 from ragkit.errors import LoadError
 from ragkit.read.border import foreign
 from ragkit.read.formats import TextFormat, paper, titled
-from ragkit.read.formats.builder import Sections
-from ragkit.text.words import trimmed
+from ragkit.read.formats.builder import Sections, complete_tables
+from ragkit.text.tables import is_rule
+from ragkit.text.words import Offsets, trimmed
 
 _FRONT_MATTER = re.compile(
     r"\A---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE
@@ -71,10 +72,22 @@ def _sections(text: str) -> list[dict[str, Any]]:
     sections = Sections()
     at = 0
 
-    def body(end: int) -> None:
-        start, end = trimmed(text, at, end)
+    def part(start: int, end: int, kind: str) -> None:
+        start, end = trimmed(text, start, end)
         if start < end:
-            rows.append({"start": start, "end": end, "path": sections.path, "kind": sections.kind})
+            rows.append({"start": start, "end": end, "path": sections.path, "kind": kind})
+
+    def body(end: int) -> None:
+        start = at
+        for table, rule in _tables(text, at, end):
+            caption = _CAPTION.search(text, start, table[0])
+            part(start, caption.start() if caption else table[0], sections.kind)
+            if caption:
+                part(caption.start(), table[0], "caption")
+            part(*table, "table")
+            rows[-1]["header"] = [rows[-1]["start"], rule]
+            start = table[1]
+        part(start, end, sections.kind)
 
     for found in _SECTION.finditer(text):
         if found[1]:
@@ -83,7 +96,29 @@ def _sections(text: str) -> list[dict[str, Any]]:
             start, at = trimmed(text, *found.span())
             rows.append({"start": start, "end": at, "path": sections.path, "kind": "heading"})
     body(len(text))
-    return rows if any(row["path"] for row in rows) else []
+    complete_tables(rows, text)
+    return rows if any(row["path"] or row["kind"] != "body" for row in rows) else []
+
+
+_CAPTION = re.compile(
+    r"^[*_]{0,2}(?:Table|Tab\.)[ \t]+[\dIVX][^\n]*\n(?:[^\n]*\S[^\n]*\n)*\s*\Z", re.MULTILINE
+)
+_LINE = re.compile(r"[^\n]*(?:\n|\Z)")
+
+
+def _tables(text: str, start: int, end: int) -> Iterator[tuple[Offsets, int]]:
+    """The tables in a part of a text, and where the rule under the header of each ends."""
+    lines = [line.span() for line in _LINE.finditer(text, start, end)]
+    n = 1
+    while n < len(lines):
+        rule = text[slice(*lines[n])]
+        if "|" in rule and is_rule(rule.strip()) and "|" in text[slice(*lines[n - 1])]:
+            last = n
+            while last + 1 < len(lines) and "|" in text[slice(*lines[last + 1])]:
+                last += 1
+            yield (lines[n - 1][0], lines[last][1]), trimmed(text, *lines[n])[1]
+            n = last + 1
+        n += 1
 
 
 def _without_closing(heading: str) -> str:

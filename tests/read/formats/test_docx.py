@@ -119,7 +119,7 @@ def test_paragraphs_tables_and_headings_are_read_in_order() -> None:
         (["Results"], "table", "span | load limit |\n40 m | 3 t | steel"),
         (["Results"], "caption", "Table 1. Loads."),
         (["Results", "Strength"], "heading", "Strength"),
-        (["Results", "Strength"], "body", "Steel\nGlass"),
+        (["Results", "Strength"], "body", "- Steel\n- Glass"),
         (["2. References"], "heading", "2. References"),
         (["2. References"], "references", "Smith 2020."),
         (["Appendix"], "heading", "Appendix"),

@@ -16,8 +16,9 @@ from ragkit.document import normalised_title
 from ragkit.errors import LoadError
 from ragkit.read.formats import FileFormat, titled
 from ragkit.read.formats.builder import PaperBuilder, kind_of
-from ragkit.read.formats.pdf.layout import paragraphs, remove_running_heads
-from ragkit.read.formats.pdf.lines import Line, Page, page_of
+from ragkit.read.formats.pdf.layout import paragraphs, remove_line_numbers, remove_running_heads
+from ragkit.read.formats.pdf.lines import Line, Page, Table, page_of
+from ragkit.read.formats.pdf.tables import set_tables
 
 
 @component("pdf")
@@ -70,6 +71,7 @@ def _counted(number: int, noun: str) -> str:
 
 def _paper(name: str, pages: list[Page], properties: dict[str, str]) -> Document:
     images = [page.number for page in pages if not page.lines]
+    remove_line_numbers(pages)
     remove_running_heads(pages)
     known = _known(pages, properties)
     title, lines_of_title = _title(pages, properties)
@@ -78,11 +80,14 @@ def _paper(name: str, pages: list[Page], properties: dict[str, str]) -> Document
     words = {word.casefold() for page in pages for line in page.lines for word in _words_of(line)}
     builder = PaperBuilder()
     for page in pages:
+        set_tables(page)
         builder.hidden.update(page.hidden)
     for paragraph in paragraphs(pages):
         if paragraph.level:
             with builder.heading(paragraph.text, paragraph.level):
                 _write(builder, paragraph.lines, words)
+        elif table := paragraph.lines[0].table:
+            _write_table(builder, table, paragraph.lines[0].page)
         elif paragraph.kind == "caption":
             with builder.aside("caption"):
                 _write(builder, paragraph.lines, words)
@@ -92,6 +97,20 @@ def _paper(name: str, pages: list[Page], properties: dict[str, str]) -> Document
             builder.paragraph()
             _write(builder, paragraph.lines, words)
     return builder.paper(**titled(title, name), **known, pages_without_text=images)
+
+
+def _write_table(builder: PaperBuilder, table: Table, page: int) -> None:
+    with builder.aside("table"):
+        for number, row in enumerate(table.rows):
+            if number == table.header:
+                builder.header()
+            with builder.row():
+                for column, cells in enumerate(row):
+                    if column:
+                        builder.add(" | ")
+                    for cell in cells:
+                        builder.add(cell.text, page=page, box=cell.box)
+                        builder.space()
 
 
 def _words_of(line: Line) -> list[str]:
