@@ -36,7 +36,7 @@ IDENTIFIERS = ("doi", "arxiv")
 # What only ragkit says of a paper or passage, so that no paper may say it of itself.
 RESERVED = frozenset(
     "document_id start end section sections kind score scores relevance_score via sources uri"
-    " title_guessed bibliography".split()
+    " title_guessed guessed bibliography".split()
 )
 
 

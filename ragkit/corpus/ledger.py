@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from langchain_core.documents import Document
 
 from ragkit.corpus.database import batches, marks
-from ragkit.corpus.papers import Papers
+from ragkit.corpus.papers import Papers, together
 from ragkit.document import Key, digest, passage, passage_id, searchable
 from ragkit.where import Where
 
@@ -151,8 +151,8 @@ class Ledger(Papers):
         if not where.fields() <= {"section", "kind"}:
             said = self.descriptions()
             for identity, title, metadata in self.db.execute("SELECT id, title, metadata FROM documents"):
-                known = {**said.get(identity, {}), **json.loads(metadata)}
-                papers[identity] = {**known, "title": title, "uri": []}
+                known = together(json.loads(metadata), said.get(identity, {}), title)
+                papers[identity] = {**known, "uri": []}
             for identity, uri in self.db.execute("SELECT document, uri FROM sources"):
                 papers[identity]["uri"].append(uri)
         passes: dict[tuple[str, str], bool] = {}  # few chunks of a paper differ in their metadata

@@ -185,7 +185,7 @@ class Papers(Database):
             for identity, title, text, metadata in self.db.execute(
                 f"SELECT * FROM documents WHERE id IN ({marks(some)})", some
             ):
-                yield identity, text, {**said.get(identity, {}), **json.loads(metadata), "title": title}
+                yield identity, text, together(json.loads(metadata), said.get(identity, {}), title)
 
     def descriptions(self, condition: str = "", parameters: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
         """What bibliographies say of each document; of several, the first by path counts."""
@@ -284,6 +284,15 @@ def _unpacked(rows: bytes, width: int, span: tuple[int, int] | None) -> list[lis
 def _metadata(metadata: Mapping[str, Any]) -> str:
     kept = {k: v for k, v in metadata.items() if k not in ("title", "sources")}
     return json.dumps(kept, ensure_ascii=False, sort_keys=True, default=str)
+
+
+def together(known: Mapping[str, Any], said: Mapping[str, Any], title: str) -> dict[str, Any]:
+    """What a paper says of itself and a bibliography of it; the latter corrects what the reader guessed."""
+    corrected = {name for name in known.get("guessed", ()) if said.get(name)}
+    own = {name: value for name, value in {**known, "title": title}.items() if name not in corrected}
+    left = [name for name in known.get("guessed", ()) if name not in corrected]
+    merged = {**said, **own, "guessed": left}
+    return merged if left else {name: value for name, value in merged.items() if name != "guessed"}
 
 
 def _no_glob(text: str) -> str:

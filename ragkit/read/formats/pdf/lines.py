@@ -28,6 +28,8 @@ class Line:
     hyphen: bool = False
     edges: tuple[float, float] = (math.inf, math.inf)
     """The width and height of the page."""
+    parts: list[str] = field(default_factory=list)
+    """The text, divided where a gap is wider than between words, as between the names of authors."""
 
     @property
     def box(self) -> tuple[int, int, int, int]:
@@ -66,6 +68,8 @@ _LIGATURES = str.maketrans(
 _HYPHENS = ("\u0002", "\ufffe", "\u00ad")
 # In sizes of the type: the next character beyond this gap begins another line, as in the next column.
 _COLUMN_GAP = 2.5
+_WIDE_GAP = 0.75  # in sizes of the type: wider than between words, even of a justified line
+_WIDE = "\u2003"
 _TINY = 1.0  # points; the letters of a font of two points are about that high
 _TURNED = 0.2  # radians; text at a larger angle stands on its side
 
@@ -107,6 +111,7 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]
 
     def finish(hyphen: bool) -> None:
         words = "".join(characters).translate(_LIGATURES)
+        parts = [part for each in words.split(_WIDE) if (part := " ".join(each.split()))]
         words = " ".join("".join(c for c in words if c.isprintable() or c.isspace()).split())
         if words and boxes and 2 * unreadable < len(boxes):
             if _is_tiny(words, boxes):
@@ -120,6 +125,7 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]
                     Line(
                         words, number, min(b[0] for b in boxes), min(b[1] for b in tallest), max(b[2] for b in boxes),
                         max(b[3] for b in tallest), round(median(b[4] for b in boxes), 1), _is_bold(handle, first), hyphen,
+                        parts=parts,
                     )
                 )  # fmt: skip
         characters.clear()
@@ -155,6 +161,13 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]
             finish(False)
         if not boxes:
             first, unreadable = at, 0
+        if (
+            characters
+            and characters[-1] == " "
+            and boxes
+            and box[0] - boxes[-1][2] > _WIDE_GAP * max(size, low - y)
+        ):
+            characters.append(_WIDE)
         unreadable += is_unmapped(handle, at) == 1
         characters.append(character)
         boxes.append(box)
