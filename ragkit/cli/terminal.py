@@ -259,6 +259,11 @@ def show_report(report: IngestReport) -> None:
                 style="yellow",
             )
         )
+    for loss in report.lost[:_LISTED]:
+        err.print(Text(f"left out of {nearby(loss.source)}: {loss.error}", style="yellow"))
+    if len(report.lost) > _LISTED:
+        more = _many(len(report.lost) - _LISTED, "more part")
+        err.print(Text(f"left out: {more} of files; --json lists them", style="yellow"))
     for found in report.hidden[:_LISTED]:
         total = _many(sum(found.characters.values()), "character")
         reasons = one_line(", ".join(f"{number} {reason}" for reason, number in found.characters.items()))

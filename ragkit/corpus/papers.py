@@ -293,7 +293,7 @@ def _unpacked(rows: bytes, width: int, span: tuple[int, int] | None) -> list[lis
 
 
 def _metadata(metadata: Mapping[str, Any]) -> str:
-    kept = {k: v for k, v in metadata.items() if k not in ("title", "sources")}
+    kept = {k: v for k, v in metadata.items() if k not in ("title", "sources", "lost")}
     return json.dumps(kept, ensure_ascii=False, sort_keys=True, default=str)
 
 

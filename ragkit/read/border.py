@@ -60,6 +60,7 @@ class _Known(TypedDict, total=False):
     title_guessed: bool
     bibliography: bool
     guessed: list[str]
+    lost: list[str]
     sections: list[_Section]
     sources: Annotated[list[_Source], Field(max_length=1)]
 
@@ -111,8 +112,9 @@ class Border:
             if not isinstance(metadata.get(name, ""), str | int | float):
                 del metadata[name]
         metadata |= {name: True for name in ("title_guessed", "bibliography") if known.get(name)}
-        if guessed := known.get("guessed"):
-            metadata["guessed"] = [plain.text(name) for name in guessed]
+        for name, told in (("guessed", known.get("guessed")), ("lost", known.get("lost"))):
+            if told:
+                metadata[name] = [plain.text(each) for each in told]
         if sections := known.get("sections"):
             _check_order([(row["start"], row["end"]) for row in sections], len(text))
             metadata["sections"] = [{**row, "path": [plain.text(h) for h in row["path"]]} for row in sections]

@@ -131,12 +131,30 @@ def test_front_matter_may_use_any_name_but_those_of_ragkit_and_any_value(tmp_pat
         ("a: " + "[" * 5000, None),
     ],
 )
-def test_front_matter_that_is_not_yaml_is_one_sentence(
+def test_front_matter_that_is_not_yaml_is_one_sentence_beside_the_text(
     tmp_path: Path, front: str, message: str | None
 ) -> None:
-    said = refusal(tmp_path, f"---\n{front}\n---\nText.", "note.md")
+    try:
+        [paper] = read(tmp_path, f"---\n{front}\n---\nText.", "note.md")
+        assert paper.page_content == "Text."
+        [said] = paper.metadata["lost"]
+    except LoadError as error:  # it is no mapping, or too much of one
+        said = str(error)
     assert said.startswith("its front matter ")
     assert said == (message or said)
+
+
+def test_an_entry_of_front_matter_that_is_not_yaml_costs_itself(tmp_path: Path) -> None:
+    front = "title: Slow worms: a review\nauthor: Roe, A.; Poe, E.\ndate: 2014-06-01\ntags: [a, b\nvenue:\n  name: Reptiles\n"
+    [paper] = read(tmp_path, f"---\n{front}---\nThey lived in 26 gardens.", "note.md")
+    [said] = paper.metadata.pop("lost")
+    assert "line 2" in said
+    assert {k: v for k, v in known(paper).items() if k != "date"} == {
+        "title": "Slow worms: a review",
+        "authors": ["Roe, A.", "Poe, E."],
+        "year": 2014,
+        "venue": {"name": "Reptiles"},
+    }
 
 
 @pytest.mark.parametrize(
