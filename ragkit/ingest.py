@@ -67,8 +67,8 @@ class IngestReport(BaseModel):
     `entries`: papers as the files named list them; `documents`: distinct papers in the corpus; `duplicates`:
     entries that another entry had made known; `variants`: those whose text differs; `descriptions`: entries
     of bibliographies, which add to what is known of the papers that they name; `pruned`: files that are gone
-    and were forgotten; `encoded`: texts that were embedded; `skipped`: symbolic links that lead out of the
-    folders named; `hidden`: papers read with text that is hidden from their readers, which was left out;
+    and were forgotten; `encoded`: texts that were embedded; `skipped`: files that are no papers and
+    links that lead out of the folders named; `hidden`: papers read with text that is hidden from their readers, which was left out;
     `lost`: entries and values that could not be read in files of which the rest was read.
     """
 
