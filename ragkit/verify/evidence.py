@@ -33,14 +33,13 @@ class _TokenEmbeddings(Protocol):
 @component("evidence")
 @dataclass(frozen=True)
 class EvidenceVerifier(ClaimVerifier):
-    """Compares words, numbers with what they count, names, negation and comparison of claim and quote; needs
-    no model.
+    """Compares words, numbers with units, names, negation and comparisons of claim and quote; needs no model.
 
-    What is in another language than its quote is left `unchecked`, unless a number or a name is missing.
+    A claim in another language than its quote stays `unchecked`, unless a number or a name is missing.
 
     A quote supports a claim if its score, a probability, is at least `threshold`; see
     `ragkit.verify.support`.  With `embed`, a model that gives a vector for each token, a word of the claim
-    may also be met by one of like meaning.
+    may also match one of similar meaning.
     """
 
     threshold: float = SUPPORTED

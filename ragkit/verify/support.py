@@ -48,10 +48,10 @@ class Support(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """What is known beside claim and quote: the question that the claim answers, what was found of the paper
-    that the quote is of, and what of each other paper, with its title.
+    """What is known besides claim and quote: the question, and the text found of this and of other papers.
 
-    An answer says the question's words again, and a sentence of a paper leaves out what those before it said.
+    `passage` is the text found of the quoted paper; `others` that of each other paper, with its title.  An
+    answer repeats the question's words, and a sentence of a paper leaves out what those before it said.
     """
 
     question: str = ""
@@ -244,8 +244,9 @@ def closest(claim: str, quote: str) -> str:
 def smallest_support(
     claim: str, text: str, title: str = "", most: int = 2, question: str = ""
 ) -> tuple[Offsets, Support]:
-    """The span of at most *most* consecutive sentences of *text* that supports *claim*, which answers
-    *question* if there is one, best; the smallest of equals.
+    """The span of at most *most* consecutive sentences of *text* that best supports *claim*.
+
+    The claim answers *question*, if one is given.  Of equal spans, the smallest is taken.
     """
     setting = Setting(question, text if question else "")
     spans = _read(text).sentences
@@ -311,12 +312,14 @@ def objections(
 
 
 _FEW, _BESIDE = 4, 0.3
-"""A claim of so many content words, none of them the question's, may say something only in answer to it; what
-is left of its score if it is beside the question.
+"""How short a claim must be to be checked for relevance, and the share of its score if it is off topic.
+
+A claim of at most so many content words, none of them the question's, may only make sense as its answer.
 """
 _TELLING, _FAR = 5, 3
-"""A question of so many content words tells which paper it is about: the one that has so many more of them
-than another.
+"""The content words a question needs to identify its paper, and the lead that another paper needs.
+
+A question of so many content words is about another paper if that has so many more of them.
 """
 
 
