@@ -22,7 +22,7 @@ from ragkit.errors import LoadError
 from ragkit.read.formats import TextFormat, with_losses
 
 TITLE = ("title",)
-TEXT = ("abstract", "text", "contents", "body")
+TEXT = ("abstract", "abstract note", "text", "contents", "body")
 EVERY = ("*",)
 
 # One thing, one name, whatever a collection calls it.
@@ -33,6 +33,8 @@ _NAMES = {
     "journal": "venue",
     "booktitle": "venue",
     "author": "authors",
+    "publication year": "year",
+    "publication title": "venue",
 }
 
 # Names that no record may set: ragkit's own, and what the text is called.
@@ -108,6 +110,8 @@ class Records(TextFormat):
         for name, value in given.items():
             key = _NAMES.get(name, name)
             plain = _plain(value)
+            if key == "authors" and isinstance(plain, str) and ";" in plain:
+                plain = [each for part in plain.split(";") if (each := part.strip())]
             if plain in (None, "", []) or key in _OURS or name in mapped:
                 continue
             if "*" in wanted or name in wanted or key in wanted:

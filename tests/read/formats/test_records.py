@@ -63,6 +63,17 @@ def test_a_broken_record_costs_itself_and_is_named(form: TextFormat, file: str, 
     assert [said.startswith(lost) for p in papers for said in p.metadata.get("lost", [])] == [True]
 
 
+def test_an_export_of_a_reference_manager_has_its_abstract_as_text() -> None:
+    table = '"Key","Publication Year","Author","Title","Publication Title","Abstract Note"\n"A","2012","Kvale, Ines; Brun, Piet","Moss","Field Letters","Moss covered 412 roofs."\n'
+    [paper] = Csv().papers("x.csv", table.encode())
+    assert paper.page_content == "Moss covered 412 roofs."
+    assert {name: paper.metadata[name] for name in ("year", "venue", "authors")} == {
+        "year": "2012",
+        "venue": "Field Letters",
+        "authors": ["Kvale, Ines", "Brun, Piet"],
+    }
+
+
 def test_a_file_of_broken_records_fails() -> None:
     with pytest.raises(LoadError, match="line 1 .*; nothing was read from this file"):
         list(JsonLines().papers("x", b'{"title": \n{"title\n'))
