@@ -16,6 +16,8 @@ A paper and a passage are both LangChain `Document`s.  A paper's `page_content` 
                   the text, its place in the file, and its length in both, and which of the "files" beside the first it
                   stands in, if in one; "pages" has a row (place in the text, page, box of the line) for
                   each line of a format that has pages
+    guessed       the names of what the file does not state plainly, which a bibliography may correct
+    lost          sentences on the entries or values of its file that cannot be read; no corpus keeps them
     hidden        {reason: characters} of the text that the paper's readers do not see, which is left out of it
 """
 
@@ -25,7 +27,7 @@ import hashlib
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -39,7 +41,7 @@ IDENTIFIERS = ("doi", "arxiv")
 # What only ragkit says of a paper or passage, so that no paper may say it of itself.
 RESERVED = frozenset(
     "document_id start end section sections kind caption header lists score scores relevance_score via sources uri"
-    " title_guessed bibliography".split()
+    " title_guessed guessed lost bibliography".split()
 )
 
 
@@ -112,6 +114,11 @@ def _uuid(*parts: str) -> str:
 
 def title_of(document: Document) -> str:
     return str(document.metadata.get("title", ""))
+
+
+def lost_of(papers: Iterable[Document]) -> list[str]:
+    """What could not be read beside these papers of a file, a sentence each."""
+    return [str(said) for paper in papers for said in paper.metadata.get("lost", ())]
 
 
 def hidden_of(paper: Document) -> dict[str, int]:

@@ -62,6 +62,8 @@ class _Known(TypedDict, total=False):
     title: str
     title_guessed: bool
     bibliography: bool
+    guessed: list[str]
+    lost: list[str]
     sections: list[_Section]
     sources: Annotated[list[_Source], Field(max_length=1)]
 
@@ -113,6 +115,9 @@ class Border:
             if not isinstance(metadata.get(name, ""), str | int | float):
                 del metadata[name]
         metadata |= {name: True for name in ("title_guessed", "bibliography") if known.get(name)}
+        for name, told in (("guessed", known.get("guessed")), ("lost", known.get("lost"))):
+            if told:
+                metadata[name] = [plain.text(each) for each in told]
         if sections := known.get("sections"):
             _check_order([(row["start"], row["end"]) for row in sections], len(text))
             for row in sections:

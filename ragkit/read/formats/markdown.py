@@ -43,9 +43,11 @@ class Markdown(TextFormat):
 
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
         metadata: dict[str, Any] = {}
+        lost: list[str] = []
         start = 0
         if front := _FRONT_MATTER.match(text):
-            metadata, start = _front_matter(front[1]), front.end()
+            metadata, lost = _front_matter(front[1])
+            start = front.end()
         title = str(metadata.pop("title", "") or "")
         heading = _HEADING.match(text[start:])
         if underlined := None if heading else _SETEXT_HEADING.match(text[start:]):
@@ -55,6 +57,8 @@ class Markdown(TextFormat):
             if not title or " ".join(words.split()).casefold() == " ".join(title.split()).casefold():
                 title, start = words, start + heading.end()
         found = paper(text, start, len(text), **{**metadata, **titled(title, name)})
+        if lost:
+            found.metadata["lost"] = lost
         if sections := _sections(found.page_content):
             found.metadata["sections"] = sections
         yield found
@@ -128,18 +132,54 @@ def _without_closing(heading: str) -> str:
     return words.rstrip(" \t") if words.endswith((" ", "\t")) else written
 
 
-def _front_matter(text: str) -> dict[str, Any]:
+_AUTHORS = ("author", "authors")
+_ENTRY = re.compile(r"^(?=[^\s#-])", re.MULTILINE)  # where one begins
+_PLAIN = re.compile(r"([\w-]+):[ \t]+([^\s&*!|>%@`\[{\"'#][^\r\n]*)\s*")
+
+
+def _front_matter(text: str) -> tuple[dict[str, Any], list[str]]:
+    """What the front matter says, and a sentence on each entry of it that is not YAML.
+
+    Such an entry is the text behind its colon if that is one line.
+    """
     try:
-        found = load_yaml(text)
-        as_written = load_yaml(text, yaml.BaseLoader)
+        found = _mapping(text)
+        return _named(found), []
+    except LoadError:
+        raise
     except TooMuch as error:
         raise LoadError(f"its front matter {error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 2}" if mark else ""
-        raise LoadError(f"its front matter is not YAML{where}: {getattr(error, 'problem', error)}") from None
+        lost = [f"its front matter is not YAML{where}: {getattr(error, 'problem', error)}"]
     except Exception as error:  # what reads a value, such as `2024-02-30`, raises what it likes
-        raise LoadError(f"its front matter has a value that YAML cannot read: {error}") from None
+        lost = [f"its front matter has a value that YAML cannot read: {error}"]
+    whole: dict[str, Any] = {}
+    for entry in _ENTRY.split(text):
+        try:
+            whole |= _mapping(entry)
+        except Exception:
+            if plain := _PLAIN.fullmatch(entry):
+                whole[plain[1]] = plain[2].strip()
+    return _named(whole), lost
+
+
+def _named(found: dict[str, Any]) -> dict[str, Any]:
+    """What the front matter says, its authors a list and its year a number, whatever they are called."""
+    authors = next((found.pop(name) for name in _AUTHORS if isinstance(found.get(name), str)), None)
+    dated = re.match(r"((?:19|20)\d\d)\b", str(found.get("date", "")))
+    if authors:
+        found["authors"] = [name for part in authors.split(";") if (name := part.strip())]
+    if dated and "year" not in found:
+        found["year"] = int(dated[1])
+    return found
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    """A YAML mapping; `LoadError` for other YAML."""
+    found = load_yaml(text)
+    as_written = load_yaml(text, yaml.BaseLoader)
     if found is None:
         return {}
     if not isinstance(found, dict):

@@ -183,6 +183,12 @@ def test_a_default_title_is_none(default: str) -> None:
     assert "title_guessed" not in paper.metadata
 
 
+def test_the_printed_title_beats_the_one_in_the_properties() -> None:
+    document = written("By A. Smith.", title="Final draft v7 (2)")
+    document.add_paragraph("On Glass Bridges", style="Title")
+    assert read(document).metadata["title"] == "On Glass Bridges"
+
+
 def test_a_first_and_only_heading_1_is_the_title() -> None:
     document = docx.Document()
     document.add_heading("On Glass Bridges", 1)

@@ -54,6 +54,8 @@ class Line:
     words: tuple[Cell, ...] = ()
     table: Table | None = None
     """What a line holds that stands for a table."""
+    parts: list[str] = field(default_factory=list)
+    """The text, divided where a gap is wider than between words, as between the names of authors."""
 
     @property
     def box(self) -> tuple[int, int, int, int]:
@@ -92,6 +94,8 @@ _LIGATURES = str.maketrans(
 _HYPHENS = ("\u0002", "\ufffe", "\u00ad")
 # In sizes of the type: the next character beyond this gap begins another line, as in the next column.
 _COLUMN_GAP = 2.5
+_WIDE_GAP = 0.75  # in sizes of the type: wider than between words, even of a justified line
+_WIDE = "\u2003"
 _TINY = 1.0  # points; the letters of a font of two points are about that high
 _TURNED = 0.2  # radians; text at a larger angle stands on its side
 
@@ -132,8 +136,9 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]
     hidden: Counter[str] = Counter()
 
     def finish(hyphen: bool) -> None:
-        words = "".join(_with_raised(characters, boxes)).translate(_LIGATURES)
-        words = " ".join("".join(c for c in words if c.isprintable() or c.isspace()).split())
+        written = "".join(_with_raised(characters, boxes)).translate(_LIGATURES)
+        parts = [part for each in written.split(_WIDE) if (part := " ".join(each.split()))]
+        words = " ".join("".join(c for c in written if c.isprintable() or c.isspace()).split())
         if words and boxes and 2 * unreadable < len(boxes):
             if _is_tiny(words, boxes):
                 hidden["tiny"] += len(boxes)
@@ -147,6 +152,7 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]
                         words, number, min(b[0] for b in boxes), min(b[1] for b in tallest), max(b[2] for b in boxes),
                         max(b[3] for b in tallest), round(median(b[4] for b in boxes), 1), _is_bold(handle, first), hyphen,
                         words=_words(characters, boxes),
+                        parts=parts,
                     )
                 )  # fmt: skip
         characters.clear()
@@ -182,6 +188,13 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]
             finish(False)
         if not boxes:
             first, unreadable = at, 0
+        if (
+            characters
+            and characters[-1] == " "
+            and boxes
+            and box[0] - boxes[-1][2] > _WIDE_GAP * max(size, low - y)
+        ):
+            characters.append(_WIDE)
         unreadable += is_unmapped(handle, at) == 1
         characters.append(character)
         boxes.append(box)
