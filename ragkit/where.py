@@ -25,6 +25,7 @@ from __future__ import annotations
 import functools
 import operator
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -150,7 +151,7 @@ def _agreement(comparator: Comparator, value: Any) -> Callable[[Any], bool]:
     if value is None:
         return lambda element: True
     texts = [str(_text(one)) for one in (value if comparator in _LISTS else [value])]
-    part, keys = texts[0].casefold(), [_key(text) for text in texts]
+    part, keys = _folded(texts[0]), [_key(text) for text in texts]
     order = _ORDERS.get(comparator)
 
     def agrees(element: Any) -> bool:
@@ -158,7 +159,7 @@ def _agreement(comparator: Comparator, value: Any) -> Callable[[Any], bool]:
         if text is None:
             return False
         if comparator is Comparator.CONTAIN:
-            return part in text.casefold()
+            return part in _folded(text)
         key = _key(text)
         return type(key) is type(keys[0]) and order(key, keys[0]) if order else key in keys
 
@@ -181,7 +182,7 @@ def _text(element: Any) -> str | None:
 
 def _key(text: str) -> Decimal | str:
     """What a text is compared as: exact numbers, so that long ids that differ stay different."""
-    return Decimal(text) if _NUMBER.fullmatch(text) else text.casefold()
+    return Decimal(text) if _NUMBER.fullmatch(text) else _folded(text)
 
 
 # --- from filter to text
@@ -378,3 +379,8 @@ class _Parser:
         after = f" after {_shown(self.before)}" if self.before else ""
         found = "the end" if self.token.kind == "end" else _shown(self.token.source)
         return UsageError(f"at column {self.token.column}: expected {what}{after}, found {found}{advice}")
+
+
+def _folded(text: str) -> str:
+    """*text* without regard to case or to how its accents are encoded."""
+    return unicodedata.normalize("NFC", text).casefold()

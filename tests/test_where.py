@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
-from typing import Any
+import unicodedata
+from typing import Any, Literal
 
 import pytest
 from hypothesis import example, given, settings
@@ -469,3 +470,10 @@ def test_an_argument_that_is_no_filter_is_refused_with_the_reason() -> None:
     )
     with pytest.raises(ValidationError, match="a filter is a text such as 'year >= 2023'"):
         adapter.validate_python(2023)
+
+
+@pytest.mark.parametrize("asked", ['authors contains "Größ"', 'authors = "Jürgen Größ"'])
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accents_are_equal_however_they_are_encoded(asked: str, form: Literal["NFC", "NFD"]) -> None:
+    known = {"authors": [unicodedata.normalize("NFD", "Jürgen Größ")]}
+    assert parse(unicodedata.normalize(form, asked)).matches(known)

@@ -155,10 +155,14 @@ def _unhyphenated(before: str, text: str, words: set[str]) -> str:
     return f"-{text}" if keep else text
 
 
+_XMP = 20_000  # bytes; packets with a picture in them are longer, but begin with what is asked for
+
+
 def _xmp(content: bytes) -> dict[str, list[str]]:
     """The terms of a file's XMP packet that say who wrote it, what it is and where it appeared."""
-    packet = re.search(rb"<x:xmpmeta\b.{0,100000}?</x:xmpmeta>", content, re.DOTALL)
-    text = packet[0].decode("utf-8", "replace") if packet else ""
+    start = content.find(b"<x:xmpmeta")
+    packet = content[start : content.find(b"</x:xmpmeta>", start)] if start >= 0 else b""
+    text = packet[:_XMP].decode("utf-8", "replace")
     found: dict[str, list[str]] = {}
     for term in ("creator", "doi", "publicationName"):
         for inner in re.findall(rf"<(?:dc|prism|pdfx):{term}\b[^>]*>(.*?)</", text, re.DOTALL):

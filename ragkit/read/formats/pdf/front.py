@@ -296,7 +296,7 @@ _FILE = re.compile(r"(?<!\d)((\d\d)(?:0[1-9]|1[0-2])\.\d{4,5})(?:v\d+)?(?!\d)")
 _YEAR = r"((?:19|20)\d\d)"
 _DATED = re.compile(
     rf"(?:©|\(c\)|copyright|published|accepted|received|appeared|issued|edition)\D{{0,40}}(?:\d{{1,2}}\D{{1,12}})?\b{_YEAR}\b"
-    rf"|^(?:\W|updated:?|version of)*(?:[^\W\d_]+\.?\s+\d{{1,2}}(?:st|nd|rd|th)?,?|\d{{1,2}}\.?\s+[^\W\d_]+,?|[^\W\d_]+)\s+{_YEAR}\b\W*$"
+    rf"|^(?:[^\w\n]|updated:?|version of)*(?:[^\W\d_]+\.?\s+\d{{1,2}}(?:st|nd|rd|th)?,?|\d{{1,2}}\.?\s+[^\W\d_]+,?|[^\W\d_]+)\s+{_YEAR}\b\W*$"
     rf"|\b{_YEAR}年|\b{_YEAR}년|\b\d{{1,2}}\. [^\W\d_]+ {_YEAR}\b",
     re.IGNORECASE | re.MULTILINE,
 )
