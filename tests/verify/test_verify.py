@@ -26,14 +26,13 @@ from ragkit.document import passage
 from ragkit.errors import ModelError
 from ragkit.flow import arun, run
 from ragkit.models.openvino import quietly
-from ragkit.testing import PAPER, HashedEmbeddings, check_component, imports_heavy, passages, scripted_chat
+from ragkit.testing import PAPER, check_component, imports_heavy, passages, scripted_chat
 from ragkit.text.question import Asked
-from ragkit.text.words import words
 from ragkit.verify import Verifier
 from ragkit.verify.attribution import Pair
 from ragkit.verify.chat import CHECKING, ChatVerifier, read_verdict
 from ragkit.verify.entailment import EntailmentVerifier
-from ragkit.verify.evidence import EvidenceVerifier, aligned, texts_of
+from ragkit.verify.evidence import EvidenceVerifier
 
 QUESTION = "Which bridges are there?"
 GLASS, YEARLY, WOOD = (
@@ -245,54 +244,6 @@ def test_what_the_document_shows_is_a_configuration(tmp_path: Path, monkeypatch:
         loaded = yaml.safe_load(ragkit.dump(ragkit.load(tmp_path / "shown.yaml"), defaults=True))
         made.append(loaded["answer"]["verify"]["type"])
     assert made == ["evidence", "evidence", "entailment", "judge"]
-
-
-# --- evidence, with a model's token vectors
-
-
-class Synonyms(HashedEmbeddings):
-    """A vector for each word, the same for `carry` and `bear`."""
-
-    def token_vectors(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
-        alike = {"bear": "carry", "crystal": "glass", "spans": "bridges", "folk": "people"}
-        rows = [[self.embed_query(alike.get(w, w)) for w in words(text)] for text in texts]
-        return [np.asarray(row, dtype=np.float32).reshape(len(row), self.size) for row in rows]
-
-
-def test_with_token_vectors_a_word_may_be_met_by_one_of_like_meaning() -> None:
-    claim = "Crystal spans bear 40 folk [1]."
-    assert [c.verdict for c in judged(claim).claims] == ["unsupported"]
-    answer = judged(claim, EvidenceVerifier(embed=Synonyms(size=512)))
-    assert [(c.verdict, c.reason) for c in answer.citations] == [
-        ("supported", "20% of the claim's words are in the source, and the others are like words of it")
-    ]
-
-
-def test_a_wrong_number_does_not_hold_however_near_the_words_are() -> None:
-    answer = judged("Glass bridges carry 50 people [1].", EvidenceVerifier(embed=Synonyms(size=512)))
-    assert [(c.verdict, c.reason) for c in answer.citations] == [
-        ("unsupported", "the source does not have the number 50")
-    ]
-
-
-def test_alignment_is_the_mean_of_the_best_cosines() -> None:
-    pairs = [pair("a b", "a. c"), pair("", "a."), pair("a", "")]
-    assert texts_of(pairs) == ["a b", "a. c", "", "a.", "a"]
-    vectors = {
-        "a b": np.eye(3)[[0, 1]],
-        "a. c": np.eye(3)[[0, 2]],
-        "": np.zeros((0, 3)),
-        "a.": np.eye(3)[[0]],
-        "a": np.eye(3)[[0]],
-    }
-    assert aligned(pairs, {text: v.astype(np.float32) for text, v in vectors.items()}) == [0.5, 0.0, 0.0]
-
-
-def test_embeddings_without_token_vectors_are_refused() -> None:
-    with pytest.raises(
-        ValueError, match="evidence needs a vector for each token, which HashedEmbeddings does not give"
-    ):
-        EvidenceVerifier(embed=HashedEmbeddings())
 
 
 # --- entailment

@@ -1,0 +1,284 @@
+"""What two texts say of the same things: the graph of a claim held against the graph of a quote.
+
+Each check below finds one kind of difference and can say it in words.  How much a difference weighs is
+fitted (`ragkit.verify.support`), not set by hand.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ragkit.text.syntax import Graph, Node, graphs
+from ragkit.text.words import numbers, stems
+
+_NEAR = 2
+"""Words at most so many edges apart belong to one statement."""
+
+KINDS = ("name", "number", "noun", "verb", "modifier")
+
+
+@dataclass(frozen=True)
+class Match:
+    """Where the content words of *claim* stand in *source*; a word that is not there is left out."""
+
+    claim: Graph
+    source: Graph
+    places: Mapping[int, int]
+
+    @functools.cached_property
+    def known(self) -> list[tuple[int, int]]:
+        """The edges of the claim of which the source has both words."""
+        return [(a, b) for a, b in self.claim.edges if a in self.places and b in self.places]
+
+    def distance(self, edge: tuple[int, int]) -> int:
+        """How far apart the two words of a known edge are in the source."""
+        return self.source.distance(self.places[edge[0]], self.places[edge[1]])
+
+    @functools.cached_property
+    def apart(self) -> list[tuple[int, int]]:
+        """The known edges whose words do not belong together in the source."""
+        return [edge for edge in self.known if self.distance(edge) > _NEAR]
+
+    @functools.cached_property
+    def lost(self) -> list[int]:
+        """The words of the claim that the source lacks."""
+        return [n for n in range(len(self.claim.nodes)) if n not in self.places]
+
+    @functools.cached_property
+    def pairs(self) -> list[tuple[Node, Node]]:
+        """Each word of the claim that is in the source, with the word there."""
+        return [(self.claim.nodes[n], self.source.nodes[place]) for n, place in self.places.items()]
+
+
+def match(claim: Graph, source: Graph) -> Match:
+    """Each word of *claim* at the place in *source* that is nearest to the words that it belongs to."""
+    chosen = {
+        n: source.places[node.key][0] for n, node in enumerate(claim.nodes) if node.key in source.places
+    }
+    for _ in range(3):
+        before = dict(chosen)
+        for n in chosen:
+            near = [chosen[other] for other in claim.neighbours[n] if other in chosen]
+            chosen[n] = max(
+                source.places[claim.nodes[n].key],
+                key=lambda place: sum(3 - source.distance(place, other) for other in near),
+            )
+        if chosen == before:
+            break
+    return Match(claim, source, chosen)
+
+
+# --- the checks: each yields the differences of its kind
+
+
+def changed(found: Match) -> Iterator[tuple[Node, Node]]:
+    """Words that the source lacks, each with the word that stands in its place there."""
+    kept = {source.key for _, source in found.pairs}
+    for (head, dependent), relation in found.claim.edges.items():
+        for here, there in ((head, dependent), (dependent, head)):
+            if here in found.places and there not in found.places:
+                place, own = found.places[here], found.claim.nodes[there]
+                others = (
+                    found.source.dependents(place, relation)
+                    if here == head
+                    else found.source.heads(place, relation)
+                )
+                yield from [
+                    (own, other) for other in others if other.kind == own.kind and other.key not in kept
+                ][:1]
+
+
+def added(found: Match) -> Iterator[Node]:
+    """Items of a list that the source lacks, where it has the other items."""
+    for n in found.lost:
+        for (head, dependent), relation in found.claim.edges.items():
+            if dependent == n and any(
+                other in found.places
+                for (at, other), name in found.claim.edges.items()
+                if at == head and name == relation and other != n
+            ):
+                yield found.claim.nodes[n]
+
+
+def crossed(found: Match) -> Iterator[tuple[Node, Node, Node]]:
+    """Words that belong together in the claim and apart in the source.
+
+    Each is a word, what the claim puts to it, and what the source puts to it instead.
+    """
+    for head, dependent in found.apart:
+        own, relation = found.claim.nodes[dependent], found.claim.edges[head, dependent]
+        others = found.source.dependents(found.places[head], relation, but=found.places[dependent])
+        yield from [(found.claim.nodes[head], own, other) for other in others if other.kind == own.kind][:1]
+
+
+def related_otherwise(found: Match) -> Iterator[tuple[Node, str, str]]:
+    """Words that stand in another relation in the source: *before* for *after*, subject for object."""
+    for head, dependent in found.known:
+        relation = found.claim.edges[head, dependent]
+        there = found.source.edges.get((found.places[head], found.places[dependent]))
+        if there not in (None, relation, "modifier") and relation != "modifier":
+            yield found.claim.nodes[head], relation, str(there)
+
+
+def turned(found: Match) -> Iterator[Node]:
+    """Verbs whose subject is their object in the source, or the other way round."""
+    sides = {"subject", "object"}
+    for head, relation, there in related_otherwise(found):
+        if relation in sides and there in sides:
+            yield head
+
+
+def negated(found: Match) -> Iterator[Node]:
+    """Words that the claim negates and the source does not."""
+    yield from (claim for claim, source in found.pairs if claim.negated and not source.negated)
+
+
+def affirmed(found: Match) -> Iterator[Node]:
+    """Words that the source negates and the claim does not."""
+    yield from (claim for claim, source in found.pairs if source.negated and not claim.negated)
+
+
+def surer(found: Match) -> Iterator[Node]:
+    """Words that the source hedges and the claim states."""
+    yield from (claim for claim, source in found.pairs if source.hedged and not claim.hedged)
+
+
+def quantified(found: Match) -> Iterator[tuple[Node, str]]:
+    """Words that the claim says of another quantity than the source: *all* for *some*."""
+    for claim, source in found.pairs:
+        if claim.quantifier != source.quantifier:
+            yield claim, source.quantifier
+
+
+# --- the numbers that are weighed
+
+
+def features(claim: str, quote: str, title: str = "", before: str = "") -> dict[str, float]:
+    """What the comparison finds of a claim and a quote, each figure from 0 to 4.
+
+    *before* is what the paper says before the quote: with the title, what *it* and *they* may stand for.
+    Raises `ModelError` without a parser.
+    """
+    own, source, *around = graphs([claim, quote, title, before])
+    found = match(own, source)
+    size, edges = max(len(own.nodes), 1), max(len(own.edges), 1)
+    resolved = {n for n in found.lost if any(own.nodes[n].key in graph.places for graph in around)}
+    gone = [own.nodes[n] for n in found.lost if n not in resolved]
+    changes, crosses = list(changed(found)), list(crossed(found))
+    names = [e for e in found.known if "name" in (own.nodes[e[0]].kind, own.nodes[e[1]].kind)]
+    amounts = [e for e in found.apart if "number" in (own.nodes[e[0]].kind, own.nodes[e[1]].kind)]
+    quantities = list(quantified(found))
+    plain = {
+        "found": len(found.places) / size,
+        "resolved": len(resolved) / size,
+        "kept": (len(found.known) - len(found.apart)) / edges,
+        "apart": len(found.apart) / edges,
+        "not adjacent": float(min(sum(found.distance(e) > 1 for e in found.known), 4)),
+        "names not adjacent": float(min(sum(found.distance(e) > 1 for e in names), 3)),
+        **{f"lost {kind}": float(min(sum(node.kind == kind for node in gone), 3)) for kind in KINDS},
+        **{f"changed {kind}": float(min(sum(o.kind == kind for o, _ in changes), 2)) for kind in KINDS},
+        "added": float(min(len(list(added(found))), 2)),
+        "crossed": float(min(len(crosses), 2)),
+        "crossed number": float(any("number" in (a.kind, b.kind) for a, b, _ in crosses)),
+        "number apart": float(bool(amounts)),
+        "related otherwise": float(min(len(list(related_otherwise(found))), 2)),
+        "turned": float(min(len(list(turned(found))), 2)),
+        "negated": float(any(negated(found))),
+        "affirmed": float(any(affirmed(found))),
+        "surer": float(any(surer(found))),
+        "quantified": float(any(node.quantifier for node, _ in quantities)),
+        "unquantified": float(any(not node.quantifier for node, _ in quantities)),
+        "words": min(size, 30) / 10,
+    }
+    lost = len(found.lost) - len(resolved)
+    near = {0: "literal", 1: "one lost"}.get(lost, "")
+    beside = {f"{name}, {near}": plain[name] for name in _WITH_NEAR} if near else {}
+    return plain | ({near: 1.0} if near else {}) | beside
+
+
+_WITH_NEAR = (
+    (
+        "kept apart,not adjacent,names not adjacent,changed name,changed number,changed noun,changed verb,"
+        "changed modifier,added,crossed,crossed number,number apart,related otherwise,turned"
+    )
+    .replace("kept apart", "kept,apart")
+    .split(",")
+)
+"""A difference tells most where the claim is next to word for word."""
+
+
+def reason(claim: str, quote: str, title: str = "", before: str = "") -> str:
+    """The gravest difference between *claim* and *quote*, in words."""
+    own, source, *around = graphs([claim, quote, title, before])
+    found = match(own, source)
+    resolved = {n for n in found.lost if any(own.nodes[n].key in graph.places for graph in around)}
+    for here, there in changed(found):
+        return f"the claim says '{here.text}' where the source says '{there.text}'"
+    for n in found.lost:
+        if own.nodes[n].kind == "number":
+            return f"the source does not have the number {own.nodes[n].text}"
+    for head, here, there in crossed(found):
+        return f"the source puts '{there.text}', not '{here.text}', to '{head.text}'"
+    for node in (*negated(found), *affirmed(found)):
+        return f"one of claim and source negates '{node.text}', the other does not"
+    for node in turned(found):
+        return f"the claim exchanges who and what of '{node.text}'"
+    for node in surer(found):
+        return f"the source is less sure of '{node.text}' than the claim"
+    for head, relation, other in related_otherwise(found):
+        return f"the claim says '{relation}' and the source '{other}' of '{head.text}'"
+    for node, other in quantified(found):
+        return (
+            f"the claim speaks of '{node.quantifier or 'any'} {node.text}', the source of '{other or 'any'}'"
+        )
+    for n in found.lost:
+        if n not in resolved:
+            return f"the source does not say '{own.nodes[n].text}'"
+    for head, dependent in found.apart:
+        return f"the source does not put '{own.nodes[dependent].text}' to '{own.nodes[head].text}'"
+    return "the words of the claim are in the source, but not together"
+
+
+# --- tables
+
+
+def is_table(text: str) -> bool:
+    """Is *text* made of rows of cells?"""
+    rows = [line for line in text.splitlines() if line.strip()]
+    return len(rows) > 1 and sum(line.count("|") > 0 for line in rows) >= len(rows) - 1
+
+
+def misplaced(claim: str, table: str, about: str = "") -> str | None:
+    """Why no cell of *table* bears *claim* out; None if one does.
+
+    A cell bears it out that has the claim's number, and whose row and column have every word of the claim that
+    is the name of some row or column.  Words of no row or column may stand in *about*, the caption.
+    """
+    rows = [
+        [cell.strip() for cell in line.strip().strip("|").split("|")]
+        for line in table.splitlines()
+        if "|" in line
+    ]
+    rows = [row for row in rows if not all(set(cell) <= set("-: ") for cell in row)]
+    if not rows:
+        return "the table has no rows"
+    header, body = rows[0], rows[1:]
+    said, wanted = set(stems(claim)), numbers(claim)
+    labels = set(stems(" ".join(row[0] for row in body if row)))
+    heads = set(stems(" ".join(header)))
+    reasons = [f"no cell has the number {min(wanted)}"] if wanted else ["no cell is named"]
+    for row in body:
+        for column, cell in enumerate(row):
+            if (wanted and not wanted & numbers(cell)) or (not wanted and not said & set(stems(cell))):
+                continue
+            own_row = set(stems(" ".join([row[0], cell])))
+            own_column = set(stems(header[column] if column < len(header) else ""))
+            if lost := (said & labels) - own_row - own_column - set(stems(about)):
+                reasons.append(f"the number is in another row than '{min(lost)}'")
+            elif lost := (said & heads) - own_column - set(stems(" ".join(row))) - set(stems(about)):
+                reasons.append(f"the number is in another column than '{min(lost)}'")
+            else:
+                return None
+    return reasons[-1]
