@@ -18,6 +18,7 @@ from benchmarks import (
     abstention,
     answers,
     encode,
+    falsehoods,
     formats,
     growth,
     hostile,
@@ -50,6 +51,7 @@ SECTIONS = {
         abstention,
         languages,
         judges,
+        falsehoods,
         hostile,
     )
 }

@@ -11,9 +11,14 @@ Importing ragkit imports no heavy library: each name below is looked up when it 
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
+from ragkit.text.printable import PrintableRecords
+
 __version__ = "0.1.0"
+
+logging.getLogger(__name__).addFilter(PrintableRecords())
 
 _HOME = {
     "Abstention": "answer",

@@ -13,6 +13,7 @@ from langchain_core.chat_history import BaseChatMessageHistory, InMemoryChatMess
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, message_to_dict, messages_from_dict
 from pydantic import ValidationError
 
+from ragkit import private
 from ragkit.answer import Answer, Claim
 from ragkit.errors import UsageError
 from ragkit.flow import AsyncEvents, Events, Finished, aresult_of, result_of
@@ -145,7 +146,7 @@ class FileChatHistory(BaseChatMessageHistory):
             errors="replace"
         )
         try:
-            with self.path.open("ab") as file:
+            with open(self.path, "ab", opener=private.opener) as file:
                 file.truncate(len(kept))
                 file.write((b"" if kept.endswith(b"\n") or not kept else b"\n") + line + b"\n")
                 file.flush()

@@ -13,6 +13,7 @@ A paper and a passage are both LangChain `Document`s.  A paper's `page_content` 
                   the text, its place in the file, and its length in both, and which of the "files" beside the first it
                   stands in, if in one; "pages" has a row (place in the text, page, box of the line) for
                   each line of a format that has pages
+    hidden        {reason: characters} of the text that the paper's readers do not see, which is left out of it
 """
 
 from __future__ import annotations
@@ -31,6 +32,12 @@ from langchain_core.documents import Document
 
 # The identity of a paper, strongest first.  A key that two papers share makes them the same paper.
 IDENTIFIERS = ("doi", "arxiv")
+
+# What only ragkit says of a paper or passage, so that no paper may say it of itself.
+RESERVED = frozenset(
+    "document_id start end section sections kind score scores relevance_score via sources uri"
+    " title_guessed bibliography".split()
+)
 
 
 class Span(NamedTuple):
@@ -92,6 +99,12 @@ def _uuid(*parts: str) -> str:
 
 def title_of(document: Document) -> str:
     return str(document.metadata.get("title", ""))
+
+
+def hidden_of(paper: Document) -> dict[str, int]:
+    """How many characters of a paper were left out since its readers do not see them, by reason."""
+    found = paper.metadata.get("hidden")
+    return {str(k): n for k, n in found.items() if isinstance(n, int)} if isinstance(found, dict) else {}
 
 
 def stretches_of(paper: Document) -> list[Stretch]:

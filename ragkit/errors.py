@@ -72,7 +72,8 @@ class Problem:
     source: str = ""
 
     def render(self, file: str) -> str:
-        head = f"{file}:{self.line}:{self.column}: {self.path}: {self.message}"
+        message = " ".join(f"{self.path}: {self.message}".splitlines())  # a value may have several lines
+        head = f"{file}:{self.line}:{self.column}: {message}"
         if not self.source.strip():
             return head
         indent = "".join("\t" if c == "\t" else " " for c in self.source[: self.column - 1])

@@ -23,7 +23,7 @@ from ragkit.config.spec import describe, identify
 from ragkit.corpus import Corpus
 from ragkit.corpus.ledger import Holding, IndexState, Passages
 from ragkit.corpus.vectors import CachedEmbeddings
-from ragkit.document import digest, searchable, sources_of, span_of
+from ragkit.document import digest, hidden_of, searchable, sources_of, span_of, title_of
 from ragkit.errors import CorpusError, LoadError, RagkitError
 from ragkit.flow import Flow, Pipeline, Progress, call, emit
 from ragkit.index import Builder, Index, LexicalIndex, Place, VectorIndex, external
@@ -53,13 +53,22 @@ class Failure(BaseModel):
     error: str
 
 
+class HiddenText(BaseModel):
+    """Text of a paper that its readers do not see, which was left out: how many characters, by reason."""
+
+    source: str
+    title: str
+    characters: dict[str, int]
+
+
 class IngestReport(BaseModel):
     """What an ingest did, and what the corpus holds now.
 
     `entries`: papers as the files named list them; `documents`: distinct papers in the corpus; `duplicates`:
     entries that another entry had made known; `variants`: those whose text differs; `descriptions`: entries
     of bibliographies, which add to what is known of the papers that they name; `pruned`: files that are gone
-    and were forgotten; `encoded`: texts that were embedded.
+    and were forgotten; `encoded`: texts that were embedded; `skipped`: symbolic links that lead out of the
+    folders named; `hidden`: papers read with text that is hidden from their readers, which was left out.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -75,6 +84,8 @@ class IngestReport(BaseModel):
     pruned: int = 0
     encoded: int
     seconds: float
+    skipped: tuple[str, ...] = ()
+    hidden: tuple[HiddenText, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
@@ -113,10 +124,12 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         corpus = given.corpus
         with corpus.writing():
             source = source_of(self.read)
-            found = yield from call("read", source.find, given.paths)
-            pruned = source.gone(corpus.uris(), given.paths) if given.prune else []
-            corpus.forget_files(pruned)
-            uris, failed = yield from self._read(corpus, source, found)
+            with source.reading() as reader:
+                found = yield from call("read", reader.find, given.paths)
+                skipped = yield from call("read", source.skipped, given.paths)
+                pruned = source.gone(corpus.uris(), given.paths) if given.prune else []
+                corpus.forget_files(pruned)
+                uris, failed, hidden = yield from self._read(corpus, reader, found)
             failed += yield from self._chunk(corpus)
             yield from self._write_keys(corpus)
             encoded = yield from self.fill(corpus)
@@ -134,32 +147,35 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             pruned=len(pruned),
             encoded=encoded,
             seconds=round(time.perf_counter() - started, 3),
+            skipped=tuple(_encodable(link) for link in skipped),
+            hidden=tuple(hidden),
         )
 
     def _read(
         self, corpus: Corpus, source: PaperSource, found: Sequence[str]
-    ) -> Flow[tuple[list[str], list[Failure]]]:
+    ) -> Flow[tuple[list[str], list[Failure], list[HiddenText]]]:
         """Read what is new or changed; a file that cannot be read fails alone."""
         uris, failed, papers = [], [], 0
-        with source.reading() as read:
-            for number, uri in enumerate(found):
-                name = Path(uri).name.encode(errors="replace").decode()
-                yield from emit(Progress("read", number, len(found), name, papers))
-                try:
-                    content = source.digest(uri)
-                    if not corpus.has_file(uri, content, self.loader):
-                        entries: list[Document] = []  # no write transaction may wait for who takes the events
-                        batches = read(uri)
-                        while some := (yield from call("read", _next, batches)):
-                            entries += some
-                            papers += len(some)
-                            yield from emit(Progress("read", number, len(found), name, papers))
-                        corpus.put_file(uri, content, self.loader, entries)
-                    uris.append(uri)
-                except LoadError as error:
-                    failed.append(Failure(source=uri.encode(errors="replace").decode(), error=str(error)))
+        hidden: list[HiddenText] = []
+        for number, uri in enumerate(found):
+            name = _encodable(Path(uri).name)
+            yield from emit(Progress("read", number, len(found), name, papers))
+            try:
+                content = yield from call("read", source.digest, uri)
+                if not corpus.has_file(uri, content, self.loader):
+                    entries: list[Document] = []  # no write transaction may wait for who takes the events
+                    batches = source.read(uri)
+                    while some := (yield from call("read", _next, batches)):
+                        entries += some
+                        papers += len(some)
+                        yield from emit(Progress("read", number, len(found), name, papers))
+                    corpus.put_file(uri, content, self.loader, entries)
+                    hidden += _hidden_in(uri, entries)
+                uris.append(uri)
+            except LoadError as error:
+                failed.append(Failure(source=_encodable(uri), error=str(error)))
         yield from emit(Progress("read", len(found), len(found), "", papers))
-        return uris, failed
+        return uris, failed, hidden
 
     def _chunk(self, corpus: Corpus) -> Flow[list[Failure]]:
         """Cut what this chunker has not cut; a paper that it cannot cut fails alone, and is tried again next
@@ -369,6 +385,17 @@ def _described(value: Any) -> Any:
 def _is_out_of_space(error: BaseException | None) -> bool:
     """Libraries that are not written in Python pass on what the system says as text."""
     return any(said in str(error) for said in _FULL)
+
+
+def _encodable(path: str) -> str:
+    """*path* as UTF-8 can write it: names of files need not be text."""
+    return path.encode(errors="replace").decode()
+
+
+def _hidden_in(uri: str, papers: Iterable[Document]) -> Iterator[HiddenText]:
+    for paper in papers:
+        if found := hidden_of(paper):
+            yield HiddenText(source=uri, title=title_of(paper), characters=found)
 
 
 def _next(batches: Iterator[list[Document]]) -> list[Document]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -28,30 +29,67 @@ import ragkit.verify.evidence  # noqa: F401
 from ragkit import chunk, config, fuse, gate, policy, retrieve, rewrite  # noqa: F401
 from ragkit.config import components
 from ragkit.config.schema import json_schema
-from ragkit.config.spec import Spec, describe
+from ragkit.config.spec import FromEnvironment, Spec, describe
+from ragkit.config.variables import ADDRESSES
 from ragkit.errors import UsageError
 from ragkit.rag import Rag
 
 DEFAULT = Path(__file__).with_name("default.yaml")
+LOCAL = Path("ragkit.yaml")
+
+log = logging.getLogger("ragkit")
 
 
 def load(
-    path: str | Path | None = None, *, corpus: str | Path | None = None, allow_import: Collection[str] = ()
+    path: str | Path | None = None,
+    *,
+    corpus: str | Path | None = None,
+    allow_import: Collection[str] = (),
+    allow_env: Collection[str] = (),
 ) -> Rag:
     """The pipelines that a YAML file describes; without a *path*, `./ragkit.yaml` if there is one, else the
     default.
 
-    *corpus* is used instead of the directory that the file names.  *allow_import* names packages whose import
-    paths the file may use.  Raises `ConfigError`, which lists every problem of the file, or `UsageError` if
-    there is none.
+    *corpus* is used instead of the directory that the file names.  *allow_import* names classes (or modules,
+    or packages) that the file may import, *allow_env* environment variables that it may read beside those
+    that begin with `RAGKIT_`.  Raises `ConfigError`, which lists every problem of the file, or `UsageError`
+    if there is none, or if `./ragkit.yaml` was not named and asks for more than this machine's own parts.
     """
-    rag = config.load(Rag, find(path), allow_import)
+    file = find(path)
+    if path is None and file == LOCAL:
+        _demand_plain(config.check(Rag, file, allow_import, allow_env))
+        log.warning("using the pipeline file ./%s of this folder; --config names another", LOCAL)
+    rag = config.load(Rag, file, allow_import, allow_env)
     return rag if corpus is None else rag.moved(Path(corpus))
 
 
-def check(path: str | Path | None = None, allow_import: Collection[str] = ()) -> Spec:
+def check(
+    path: str | Path | None = None, allow_import: Collection[str] = (), allow_env: Collection[str] = ()
+) -> Spec:
     """Report every problem of a file without building what it describes."""
-    return config.check(Rag, find(path), allow_import)
+    return config.check(Rag, find(path), allow_import, allow_env)
+
+
+def _demand_plain(value: Any) -> None:
+    """Refuse a file that lay in the folder and that nobody named if it asks for more than ragkit's own parts
+    on this machine.
+    """
+    if isinstance(value, list | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            _demand_plain(each)
+    asks_for = ""
+    if isinstance(value, FromEnvironment):
+        asks_for = f"the environment variable in '{value.written}'"
+    elif isinstance(value, Spec):
+        if "." in value.name:
+            asks_for = f"the import '{value.name}'"
+        elif ADDRESSES & set(components.parameters(value.maker)):
+            asks_for = f"a server ({value.name})"
+        _demand_plain(value.arguments)
+    if asks_for:
+        raise UsageError(
+            f"./{LOCAL} of this folder was not named and asks for {asks_for}; if you trust it, pass --config {LOCAL}"
+        )
 
 
 def dump(rag: Rag, defaults: bool = False) -> str:
@@ -67,7 +105,7 @@ def find(path: str | Path | None) -> Path:
     """The pipeline file: *path*, `./ragkit.yaml`, or the packaged default."""
     if path is not None:
         return Path(path)
-    return Path("ragkit.yaml") if Path("ragkit.yaml").exists() else DEFAULT
+    return LOCAL if LOCAL.exists() else DEFAULT
 
 
 def schema() -> dict[str, Any]:

@@ -61,18 +61,19 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
     pipeline, corpus = rag.ingest_pipeline, rag.corpus
     started = time.perf_counter()
     source = source_of(pipeline.read)
-    found = source.find(paths)
     known = set(corpus.uris()) if corpus.exists() else set()
     failed: list[Failure] = []
     to_read: list[str] = []
-    for uri in found:
-        try:
-            content = source.digest(uri)
-            if uri not in known or not corpus.has_file(uri, content, pipeline.loader):
-                to_read.append(uri)
-        except LoadError as error:
-            failed.append(Failure(source=uri.encode(errors="replace").decode(), error=str(error)))
-    work = work_of(rag, _read(source, to_read, failed))
+    with source.reading() as reader:
+        found = reader.find(paths)
+        for uri in found:
+            try:
+                content = reader.digest(uri)
+                if uri not in known or not corpus.has_file(uri, content, pipeline.loader):
+                    to_read.append(uri)
+            except LoadError as error:
+                failed.append(Failure(source=uri.encode(errors="replace").decode(), error=str(error)))
+        work = work_of(rag, _read(reader, to_read, failed))
     changed = sum(uri in known for uri in to_read)
     return Plan(
         new=len(to_read) - changed,
@@ -121,12 +122,11 @@ def work_of(rag: Rag, batches: Iterable[Sequence[Document]]) -> Work:
 
 
 def _read(source: PaperSource, uris: Sequence[str], failed: list[Failure]) -> Iterator[Sequence[Document]]:
-    with source.reading() as read:
-        for uri in uris:
-            try:
-                yield from read(uri)
-            except LoadError as error:
-                failed.append(Failure(source=uri, error=str(error)))
+    for uri in uris:
+        try:
+            yield from source.read(uri)
+        except LoadError as error:
+            failed.append(Failure(source=uri, error=str(error)))
 
 
 def _encoding(rag: Rag, texts: dict[str, str]) -> tuple[int, int, float]:

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
+from dataclasses import replace
 from functools import cache, cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -41,6 +42,7 @@ from ragkit.index import Index, Searcher, Snapshot
 from ragkit.ingest import AnyIndex, IngestPipeline, IngestReport, IngestRequest, embeddings_of, made_with
 from ragkit.mismatch import mismatches
 from ragkit.models.chat import spent
+from ragkit.read.files import Files
 from ragkit.text.question import Asked, messages
 from ragkit.where import Where, parse
 
@@ -87,6 +89,14 @@ class Rag:
     def moved(self, corpus: Path) -> Rag:
         """The same pipelines over another corpus; this Rag stays as it is."""
         return Rag(corpus=corpus, ingest=self.ingest_pipeline, answer=self.answer_pipeline)
+
+    def following_links(self) -> Rag:
+        """The same, but symbolic links that lead out of the folders named are followed."""
+        read = self.ingest_pipeline.read
+        if not isinstance(read, Files):
+            raise UsageError("links can be followed only where the configuration reads with 'files'")
+        ingest = replace(self.ingest_pipeline, read=replace(read, follow_links=True))
+        return Rag(corpus=self.corpus.directory, ingest=ingest, answer=self.answer_pipeline)
 
     # --- papers in
 

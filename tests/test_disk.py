@@ -132,9 +132,9 @@ def test_a_read_only_corpus_is_read_and_a_writer_is_told(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("left", ["with its log", "closed"])
 def test_a_corpus_is_read_where_sqlite_has_no_place_for_its_shared_memory(tmp_path: Path, left: str) -> None:
-    """As on a full disk; here the place is taken by a folder."""
+    """As on a full disk; here a link that leads nowhere takes the place, which SQLite does not follow."""
     place = made(tmp_path, "flat", left) / "corpus.sqlite-shm"
-    place.mkdir()
+    place.symlink_to("nowhere")
     rag = library(place.parent, "flat")
     assert read(place.parent, "flat") == READ
     with pytest.raises(CorpusError, match=r"^cannot write to the corpus in '.*': SQLite has no place beside"):
@@ -143,10 +143,10 @@ def test_a_corpus_is_read_where_sqlite_has_no_place_for_its_shared_memory(tmp_pa
 
 def test_a_reader_of_files_at_rest_sees_what_is_written_later(tmp_path: Path) -> None:
     corpus = made(tmp_path, "flat", "closed")
-    (corpus / "corpus.sqlite-shm").mkdir()
+    (corpus / "corpus.sqlite-shm").symlink_to("nowhere")
     reader = library(corpus, "flat")
     assert len(reader.search("bridges")) == 1
-    (corpus / "corpus.sqlite-shm").rmdir()
+    (corpus / "corpus.sqlite-shm").unlink()
     (tmp_path / "two.md").write_text("# On Steel\n\nSteel bridges carry 90 trains.\n")
     library(corpus, "flat").ingest(tmp_path / "two.md")
     assert len(reader.search("bridges")) == 2

@@ -154,7 +154,7 @@ def test_a_broken_file_gives_papers_that_hold_or_one_sentence(kind: str, tmp_pat
             file = tmp_path / f"{number}.{kind}"
             file.write_bytes(content)
             try:
-                papers = [paper for some in reader.papers(file) for paper in some]
+                papers = [paper for some in reader.read(file) for paper in some]
             except LoadError as error:
                 said = str(error)
                 assert said
@@ -209,12 +209,12 @@ def test_a_hostile_file_costs_itself_and_no_more(what: str, tmp_path: Path) -> N
     (tmp_path / "zz.txt").write_text("Glass bridges carry people.")
     with Reader(Files(seconds_a_file=30, megabytes_a_file=2500)) as reader:
         if reason is None:
-            assert list(reader.papers(tmp_path / name))
+            assert list(reader.read(tmp_path / name))
         else:
             with pytest.raises(LoadError, match=reason) as error:
-                list(reader.papers(tmp_path / name))
+                list(reader.read(tmp_path / name))
             assert not str(error.value).startswith(("reading it took", "it crashed"))
-        assert len(list(reader.papers(tmp_path / "zz.txt"))) == 1
+        assert len(list(reader.read(tmp_path / "zz.txt"))) == 1
 
 
 def test_the_seeds_are_what_they_are_called() -> None:

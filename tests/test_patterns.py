@@ -33,7 +33,7 @@ WORST = 4
 """How many times as long a character of the long one may take: 1 is linear growth, 33 quadratic."""
 UNNOTICED = 0.002
 """Seconds in which the long text is matched without a second look."""
-BUDGET, ENOUGH = 0.5, 0.1
+BUDGET, ENOUGH = 0.5, 0.05
 """Seconds of processor time after which a match is given up, and that are measured."""
 
 
@@ -318,7 +318,8 @@ def growth(matcher: Matcher, lead: str, unit: str) -> float:
     match = matched(matcher)
     if not in_time(lambda: match(long)):
         return float("inf")
-    if any(clocked(lambda: match(long)) < UNNOTICED for _ in range(3)):
+    alike = min(clocked(lambda: match(short)) for _ in range(5)) * LONG / SHORT * WORST / 2
+    if any(clocked(lambda: match(long)) < max(UNNOTICED, alike) for _ in range(3)):
         return 0.0
     return seconds(lambda: match(long)) / seconds(lambda: match(short)) * SHORT / LONG
 

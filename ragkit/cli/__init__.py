@@ -20,6 +20,7 @@ import typer
 import ragkit
 from ragkit.cli import ask, calibrate, evaluate, train
 from ragkit.cli.options import (
+    AllowEnv,
     AllowImport,
     AsJson,
     Config,
@@ -27,6 +28,7 @@ from ragkit.cli.options import (
     Where,
     load_rag,
     print_json,
+    say,
     start_up,
     started,
 )
@@ -96,14 +98,20 @@ def ingest(
             "--dry-run", help="Print what would be done and how long it would take; change nothing."
         ),
     ] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Read also where links lead out of the folders.")
+    ] = False,
     as_json: AsJson = False,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Read papers into the corpus and index them.  Unchanged files are not read again."""
     from ragkit.cli import terminal
     from ragkit.flow import Finished, Progress
 
-    rag = load_rag(config, corpus, allow_import)
+    rag = load_rag(config, corpus, allow_import, allow_env)
+    if follow_links:
+        rag = rag.following_links()
     if dry_run:
         from ragkit.plan import plan
 
@@ -137,11 +145,12 @@ def search(
     corpus: CorpusDirectory = None,
     as_json: AsJson = False,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Find passages, best first."""
     from ragkit.cli import terminal
 
-    hits = load_rag(config, corpus, allow_import).search(query, k, where)
+    hits = load_rag(config, corpus, allow_import, allow_env).search(query, k, where)
     if as_json:
         print_json({"results": [_hit_json(hit) for hit in hits]})
     else:
@@ -160,13 +169,15 @@ def document(
     corpus: CorpusDirectory = None,
     as_json: AsJson = False,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Show one paper: title, text, metadata, and the files that list it."""
     from ragkit.cli import terminal
     from ragkit.document import Span, places_of, title_of
     from ragkit.errors import UsageError
+    from ragkit.text.printable import one_line
 
-    store = load_rag(config, corpus, allow_import).corpus
+    store = load_rag(config, corpus, allow_import, allow_env).corpus
     found = store.find_documents(identity)
     if len(found) != 1:
         raise UsageError(
@@ -187,16 +198,13 @@ def document(
             }
         )
         return
-    terminal.out.print(title_of(paper), style="bold", markup=False)
+    terminal.out.print(one_line(title_of(paper)), style="bold")
     for source in sources:
-        terminal.out.print(terminal.nearby(source["uri"]), style="dim", markup=False)
+        terminal.out.print(terminal.nearby(source["uri"]), style="dim")
     for name, value in metadata.items():
-        terminal.out.print(
-            f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}",
-            style="dim",
-            markup=False,
-        )
-    terminal.out.print(f"\n{paper.page_content}", markup=False)
+        written = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        terminal.out.print(one_line(f"{name}: {written}"), style="dim")
+    terminal.out.print(f"\n{paper.page_content}")
 
 
 @app.command()
@@ -208,6 +216,7 @@ def doctor(
         bool, typer.Option("--repair", help="Rebuild inconsistent indexes from the corpus.")
     ] = False,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Print corpus statistics and check that every index is consistent.
 
@@ -216,7 +225,7 @@ def doctor(
     from ragkit.cli import terminal
     from ragkit.doctor import examine, repair
 
-    rag = load_rag(config, corpus, allow_import)
+    rag = load_rag(config, corpus, allow_import, allow_env)
     diagnosis = repair(rag) if mend else examine(rag)
     if as_json:
         print_json(diagnosis.as_json())
@@ -237,6 +246,7 @@ app.command()(_traced(calibrate.calibrate))
 def config_check(
     file: Annotated[Path | None, typer.Argument()] = None,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Report every mistake in a pipeline file, with its place, and settings that do not fit together."""
     import logging
@@ -245,23 +255,24 @@ def config_check(
     from ragkit.pipeline_file import find, load
 
     logging.getLogger("ragkit").setLevel(logging.ERROR)  # the warnings are printed below
-    rag = load(file, allow_import=allow_import)
+    rag = load(file, allow_import=allow_import, allow_env=allow_env)
     warnings = mismatches(rag.ingest_pipeline, rag.answer_pipeline)
     for message in warnings:
-        typer.echo(f"{find(file)}: warning: {message}")
+        say(f"{find(file)}: warning: {message}")
     if not warnings:
-        typer.echo(f"{find(file)}: no problems")
+        say(f"{find(file)}: no problems")
 
 
 @config_app.command("show")
 def config_show(
     file: Annotated[Path | None, typer.Argument()] = None,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Print a pipeline file with every default written out, to start from."""
     from ragkit.pipeline_file import dump, load
 
-    typer.echo(dump(load(file, allow_import=allow_import), defaults=True), nl=False)
+    say(dump(load(file, allow_import=allow_import, allow_env=allow_env), defaults=True).removesuffix("\n"))
 
 
 @config_app.command("schema")
@@ -314,20 +325,20 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
-        from ragkit.errors import RagkitError
+        from ragkit.errors import ConfigError, RagkitError
+        from ragkit.text.printable import one_line
 
         if isinstance(error, RagkitError):
-            typer.echo(str(error), err=True)
+            say(str(error) if isinstance(error, ConfigError) else one_line(str(error)), err=True)
             sys.exit(error.exit_status)
         from ragkit.models.chat import explained
 
         if sentence := explained(error):
-            typer.echo(sentence, err=True)
+            say(sentence, err=True)
             sys.exit(1)
         notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-        typer.echo(
-            f"ragkit failed: {type(error).__name__}: {error}{notes}; --debug shows the traceback", err=True
-        )
+        failure = one_line(f"{type(error).__name__}: {error}{notes}")
+        say(f"ragkit failed: {failure}; --debug shows the traceback", err=True)
         sys.exit(1)
     finally:
         # Once more, so that the last collection of the process passes over all that is imported, which is

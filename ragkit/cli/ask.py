@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, Where, load_rag, print_json
+from ragkit.cli.options import (
+    AllowEnv,
+    AllowImport,
+    AsJson,
+    Config,
+    CorpusDirectory,
+    Where,
+    load_rag,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from ragkit.conversation import Conversation
@@ -32,6 +41,7 @@ def ask(
         bool, typer.Option("--trace", help="Show each stage, its time and what it returned.")
     ] = False,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Answer a question from the corpus, with citations that have been checked."""
     from ragkit import events
@@ -39,7 +49,7 @@ def ask(
     from ragkit.flow import result_of
 
     def happening() -> Iterator[Event]:
-        for event in load_rag(config, corpus, allow_import).stream(question, where=where):
+        for event in load_rag(config, corpus, allow_import, allow_env).stream(question, where=where):
             if trace:
                 terminal.show_trace(event)
             yield event
@@ -80,6 +90,7 @@ def chat(
     ] = None,
     where: Where = None,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Ask one question after another; later ones may lean on earlier ones."""
     from ragkit.cli import terminal
@@ -87,11 +98,11 @@ def chat(
     from ragkit.errors import RagkitError
 
     conversation = Conversation(
-        load_rag(config, corpus, allow_import), FileChatHistory(session) if session else None
+        load_rag(config, corpus, allow_import, allow_env), FileChatHistory(session) if session else None
     )
     interactive = sys.stdin.isatty()
     if session:
-        terminal.err.print(_welcome(conversation, session), style="dim", markup=False, soft_wrap=True)
+        terminal.err.print(_welcome(conversation, session), style="dim", soft_wrap=True)
     if interactive:
         terminal.out.print(
             "Ask about the papers.  /help lists what else you can say, /quit ends.", style="dim"
@@ -102,7 +113,7 @@ def chat(
         except RagkitError as error:
             if not interactive:
                 raise
-            terminal.err.print(str(error), style="red", markup=False, soft_wrap=True)
+            terminal.err.print(str(error), style="red", soft_wrap=True)
         except KeyboardInterrupt:
             terminal.err.print("\nstopped; the question is forgotten", style="dim")
 
@@ -132,15 +143,13 @@ def _reply(conversation: Conversation, said: str, where: str | None) -> None:
         case []:
             return
         case ["/help"]:
-            terminal.out.print(HELP, markup=False)
+            terminal.out.print(HELP)
         case ["/reset"]:
             conversation.reset()
             terminal.err.print("forgotten", style="dim")
         case ["/save", file]:
             conversation.save(file)
-            terminal.err.print(
-                f"saved in '{file}', from now on too", style="dim", markup=False, soft_wrap=True
-            )
+            terminal.err.print(f"saved in '{file}', from now on too", style="dim", soft_wrap=True)
         case ["/history"]:
             terminal.show_history(conversation.answers)
         case ["/sources"]:

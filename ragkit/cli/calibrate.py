@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragkit.cli.evaluate import Jobs, Papers, Questions, Split, Workspace, configurations, watched, write
-from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, print_json
+from ragkit.cli.options import AllowEnv, AllowImport, AsJson, Config, CorpusDirectory, print_json
 
 if TYPE_CHECKING:
     from ragkit.evaluate.calibrate import Calibration
@@ -42,6 +42,7 @@ def calibrate(
     workspace: Workspace = None,
     as_json: AsJson = False,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Calibrate on your questions when to answer and when to abstain, for a target precision.
 
@@ -52,10 +53,10 @@ def calibrate(
     from ragkit.evaluate.dataset import read
     from ragkit.evaluate.run import Settings
 
-    [configuration] = configurations([config] if config else None, corpus, allow_import)
+    [configuration] = configurations([config] if config else None, corpus, allow_import, allow_env)
     settings = Settings(papers=papers or (), workspace=workspace, jobs=jobs)
     found: Calibration = watched(calibrate_events(configuration, read(questions, split), settings, precision))
-    write(out, lambda: _file(config, found.gate, allow_import))
+    write(out, lambda: _file(config, found.gate, allow_import, allow_env))
     write(plot, lambda: svg(found))
     if as_json:
         print_json(found.as_json())
@@ -64,12 +65,10 @@ def calibrate(
     if out is None:
         terminal.out.print(
             f"\nto use it, in the pipeline file under `answer`:\n\n{lines(found.gate)}",
-            markup=False,
-            highlight=False,
         )
 
 
-def _file(config: Path | None, gate: CalibratedGate, allow_import: list[str]) -> str:
+def _file(config: Path | None, gate: CalibratedGate, allow_import: list[str], allow_env: list[str]) -> str:
     """The pipeline file with *gate*: as it was written where that can be, else every setting anew."""
     from dataclasses import replace
 
@@ -79,7 +78,7 @@ def _file(config: Path | None, gate: CalibratedGate, allow_import: list[str]) ->
     from ragkit.rag import Rag
 
     file = find(config)
-    rag = load(file, allow_import=allow_import)
+    rag = load(config, allow_import=allow_import, allow_env=allow_env)
     wanted = dump(
         Rag(
             corpus=rag.corpus.directory,
@@ -88,4 +87,4 @@ def _file(config: Path | None, gate: CalibratedGate, allow_import: list[str]) ->
         )
     )
     text = written(file.read_text(encoding="utf-8-sig"), gate)
-    return text if text and dump(loads(Rag, text, str(file), allow_import)) == wanted else wanted
+    return text if text and dump(loads(Rag, text, str(file), allow_import, allow_env)) == wanted else wanted

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, load_rag, print_json, started
+from ragkit.cli.options import (
+    AllowEnv,
+    AllowImport,
+    AsJson,
+    Config,
+    CorpusDirectory,
+    load_rag,
+    print_json,
+    started,
+)
 
 if TYPE_CHECKING:
     from ragkit.evaluate.evaluation import Evaluation
@@ -119,6 +128,7 @@ def eval_(
         typer.Option("--samples", metavar="FILE", help="Write the answers for ragas and deepeval."),
     ] = None,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Measure retrieval and answers, and report which differences between configurations are significant.
 
@@ -135,13 +145,13 @@ def eval_(
         papers=papers or (),
         workspace=workspace,
         budget=Budget(max_calls, max_tokens, max_seconds),
-        assessors=assessors(judge, allow_import),
+        assessors=assessors(judge, allow_import, allow_env),
         pairwise=pairwise,
         jobs=jobs,
         prices=dict(map(_price, price or ())),
     )
     given = [read(path, split).first(limit) for path in datasets]
-    compared = configurations(config, corpus, allow_import)
+    compared = configurations(config, corpus, allow_import, allow_env)
     if dry_run:
         planned = estimate(compared, given, settings)
         print_json({"runs": [vars(each) for each in planned]}) if as_json else show.estimate(planned)
@@ -159,7 +169,7 @@ def eval_(
     if samples:
         found.write_samples(samples)
     for problem in unmet:
-        terminal.err.print(f"not met: {problem}", style="red", markup=False)
+        terminal.err.print(f"not met: {problem}", style="red")
     if unmet or found.failed:
         raise typer.Exit(1)
 
@@ -175,6 +185,7 @@ def probe(
     workspace: Workspace = None,
     seed: Seed = 0,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Stress-test answers: ask the same questions again with altered passages or small talk before them.
 
@@ -187,7 +198,9 @@ def probe(
 
     dataset = read(questions, split).first(limit)
     settings = Settings(papers=papers or (), workspace=workspace)
-    rows = watched(probe_events(configurations(config, corpus, allow_import), dataset, settings, seed))
+    rows = watched(
+        probe_events(configurations(config, corpus, allow_import, allow_env), dataset, settings, seed)
+    )
     print_json({"probes": [row.as_json() for row in rows]}) if as_json else show.probes(rows)
 
 
@@ -230,6 +243,7 @@ def tune(
     workspace: Workspace = None,
     seed: Seed = 0,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Choose the best values for the open settings of a pipeline file, measured on your questions.
 
@@ -245,10 +259,10 @@ def tune(
         papers=papers or (),
         workspace=workspace,
         budget=Budget(max_calls, max_tokens, max_seconds),
-        assessors=assessors(judge, allow_import),
+        assessors=assessors(judge, allow_import, allow_env),
         jobs=jobs,
     )
-    space = Space.read(file, allow_import)
+    space = Space.read(file, allow_import, allow_env)
     started()
     options: dict[str, Any] = {
         "corpus": corpus,
@@ -258,7 +272,7 @@ def tune(
         "seed": seed,
     }
     found: Tuned = watched(tune_events(space, read(dataset, split), settings, **options))
-    terminal.out.print(found.markdown(), markup=False, soft_wrap=True)
+    terminal.out.print(found.markdown(), soft_wrap=True)
     write(output, lambda: found.yaml)
     write(report, found.markdown)
 
@@ -296,6 +310,7 @@ def write_testset(
     as_json: AsJson = False,
     seed: Seed = 0,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Write test questions about the papers of the corpus, with answers, gold papers and spans.
 
@@ -309,8 +324,8 @@ def write_testset(
     if unknown := [kind for kind in kinds or () if kind not in KINDS]:
         raise UsageError(f"there is no kind '{unknown[0]}' (known: {', '.join(KINDS)})")
     wanted = [kind for kind in KINDS if kind in (kinds or KINDS)]
-    rag = load_rag(config, corpus, allow_import)
-    model = load_part(ChatModel, llm, allow_import).llm if llm else None
+    rag = load_rag(config, corpus, allow_import, allow_env)
+    model = load_part(ChatModel, llm, allow_import, allow_env).llm if llm else None
     found: Testset = watched(write_events(rag, size, wanted, model, unanswerable, seed))
     if review:
         found = found.model_copy(update={"entries": tuple(show.reviewed(found.entries))})
@@ -342,30 +357,31 @@ def watched(events: Iterator[Event]) -> Any:
 
 
 def configurations(
-    paths: list[Path] | None, corpus: Path | None, allow_import: list[str]
+    paths: list[Path] | None, corpus: Path | None, allow_import: list[str], allow_env: list[str]
 ) -> list[Configuration]:
     """What the files describe, each under its name; where names are the same, under its path."""
     from ragkit.evaluate.run import Configuration
     from ragkit.pipeline_file import find
 
-    files = list(map(find, paths)) if paths else [find(None)]
+    named: list[Path | None] = [*paths] if paths else [None]
+    files = list(map(find, named))
     stems = [file.stem for file in files]
     names = [
         stem if stems.count(stem) == 1 else str(file.with_suffix(""))
         for stem, file in zip(stems, files, strict=True)
     ]
     return [
-        Configuration(name, load_rag(file, corpus, allow_import))
-        for name, file in zip(names, files, strict=True)
+        Configuration(name, load_rag(path, corpus, allow_import, allow_env))
+        for name, path in zip(names, named, strict=True)
     ]
 
 
-def assessors(path: Path | None, allow_import: list[str]) -> Assessors:
+def assessors(path: Path | None, allow_import: list[str], allow_env: list[str]) -> Assessors:
     from ragkit import pipeline_file  # noqa: F401
     from ragkit.config import load
     from ragkit.evaluate.run import Assessors
 
-    return load(Assessors, path, allow_import) if path else Assessors()
+    return load(Assessors, path, allow_import, allow_env) if path else Assessors()
 
 
 def _html(data: dict[str, Any]) -> str:

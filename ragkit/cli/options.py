@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from ragkit.text.printable import exact_json, printable
 
 if TYPE_CHECKING:
     from ragkit.rag import Rag
@@ -28,7 +29,19 @@ CorpusDirectory = Annotated[
 AllowImport = Annotated[
     list[str],
     typer.Option(
-        "--allow-import", help="Package whose import paths the file may use; repeatable.", show_default=False
+        "--allow-import",
+        metavar="PATH",
+        help="Class (or module, or package) that the file may import; repeatable.",
+        show_default=False,
+    ),
+]
+AllowEnv = Annotated[
+    list[str],
+    typer.Option(
+        "--allow-env",
+        metavar="NAME",
+        help="Environment variable that the file may read, beside RAGKIT_...; repeatable.",
+        show_default=False,
     ),
 ]
 Where = Annotated[
@@ -59,14 +72,19 @@ def started() -> None:
     gc.set_threshold(*_USUAL)
 
 
-def load_rag(config: Path | None, corpus: Path | None, allow_import: list[str]) -> Rag:
+def load_rag(config: Path | None, corpus: Path | None, allow_import: list[str], allow_env: list[str]) -> Rag:
     """The pipelines that a command works with, which ends its start-up."""
     from ragkit import pipeline_file
 
-    rag = pipeline_file.load(config, corpus=corpus, allow_import=allow_import)
+    rag = pipeline_file.load(config, corpus=corpus, allow_import=allow_import, allow_env=allow_env)
     started()
     return rag
 
 
 def print_json(value: Any, indent: int | None = 2) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=indent))
+    typer.echo(exact_json(value, indent))
+
+
+def say(message: str, err: bool = False) -> None:
+    """Print a message that may quote what strangers wrote."""
+    typer.echo(printable(message), err=err)

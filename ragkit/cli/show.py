@@ -17,6 +17,7 @@ from ragkit.evaluate.measure import MEASURES
 from ragkit.evaluate.probe import Row
 from ragkit.evaluate.statistics import Difference, Interval
 from ragkit.evaluate.testset import Entry, Testset
+from ragkit.text.printable import one_line
 
 
 def _plain(*header: str, title: str | None = None) -> Table:
@@ -41,9 +42,9 @@ def evaluation(found: Evaluation) -> None:
             )
         out.print()
     for note in found.notes:
-        out.print(note, style="dim", markup=False)
+        out.print(note, style="dim")
     if found.stopped:
-        out.print(f"ended early: {found.stopped}", style="yellow", markup=False)
+        out.print(f"ended early: {found.stopped}", style="yellow")
 
 
 def _table(dataset: str, figures: Sequence[Figure]) -> None:
@@ -174,7 +175,7 @@ def calibration(found: Calibration) -> None:
     out.print()
     out.print(curve)
     for warning in found.warnings:
-        out.print(warning, style="yellow", markup=False, soft_wrap=True)
+        out.print(warning, style="yellow", soft_wrap=True)
 
 
 def _shared(share: Interval) -> Text:
@@ -184,7 +185,7 @@ def _shared(share: Interval) -> Text:
 def testset(found: Testset, path: Path, sample: int, seed: int) -> None:
     """How many questions were written and why others were not, and a sample of them."""
     kinds = ", ".join(f"{number} {kind}" for kind, number in Counter(e.kind for e in found.entries).items())
-    out.print(f"{len(found.entries)} questions in {path}: {kinds}", markup=False)
+    out.print(f"{len(found.entries)} questions in {path}: {kinds}")
     if found.rejected:
         out.print(
             "dropped: " + ", ".join(f"{number} {reason}" for reason, number in found.rejected.items()),
@@ -212,10 +213,10 @@ def reviewed(entries: Sequence[Entry]) -> Iterator[Entry]:
 
 def _entry(entry: Entry) -> None:
     out.print()
-    out.print(Text(f"{entry.question}  ", style="bold").append(entry.kind, style="dim"))
+    out.print(Text(f"{one_line(entry.question)}  ", style="bold").append(entry.kind, style="dim"))
     out.print(Text(entry.answer or "(nothing answers it)", style="green" if entry.answer else "yellow"))
     for span in entry.spans:
-        out.print(Text(f"{span.title}: “{' '.join(span.quote.split())}”", style="dim"))
+        out.print(Text(f"{one_line(span.title)}: “{' '.join(span.quote.split())}”", style="dim"))
 
 
 def estimate(planned: Sequence[Estimate]) -> None:

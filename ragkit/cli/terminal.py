@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.padding import Padding
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +21,7 @@ from ragkit.citation import whole
 from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
 from ragkit.flow import Called, Event, Progress, StateReached, Token, result_of
 from ragkit.text.marks import unmarked
+from ragkit.text.printable import one_line, printable
 from ragkit.text.words import STOPWORDS, stem, words
 from ragkit.verify.streaming import ClaimReady
 
@@ -30,8 +32,20 @@ if TYPE_CHECKING:
     from ragkit.ingest import Failure, IngestReport
     from ragkit.plan import Plan
 
-out = Console(highlight=False, soft_wrap=False)
-err = Console(stderr=True, highlight=False)
+
+class _Screen(Console):
+    """A console on which no text is markup and no character of a text controls the terminal."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
+out = _Screen()
+err = _Screen(stderr=True)
 
 _STYLE = {
     Verdict.SUPPORTED: "green",
@@ -40,13 +54,15 @@ _STYLE = {
     Verdict.UNCHECKED: "yellow",
 }
 
+_LISTED = 10  # things of one kind that a report names
+
 
 def show_answer(answer: Answer) -> None:
     """The answer, then its numbered sources with title, file and quote, the question's words highlighted."""
     if answer.abstained:
         out.print(Text(f"I cannot answer this from the papers: {answer.abstained.reason}."))
         for title in answer.abstained.nearest:
-            out.print(Text(f"  nearest: {title}", style="dim"))
+            out.print(Text(f"  nearest: {one_line(title)}", style="dim"))
         return
     out.print(_answer_text(answer.numbered))
     show_sources(answer)
@@ -115,7 +131,7 @@ class _Page:
         """Print what is new, unless something printed has changed."""
         text = self.text().plain
         if text != self.printed and text.startswith(self.printed):
-            out.file.write(text[len(self.printed) :])
+            out.file.write(printable(text[len(self.printed) :]))
             out.file.flush()
             self.printed = text
 
@@ -123,7 +139,7 @@ class _Page:
 def show_history(answers: Sequence[Answer]) -> None:
     """What was asked and answered."""
     for answer in answers:
-        out.print(Text(f"> {answer.question}", style="bold"))
+        out.print(Text(f"> {one_line(answer.question)}", style="bold"))
         out.print(Text(f"{answer.text}\n"))
 
 
@@ -144,7 +160,7 @@ def _answer_text(claims: Sequence[NumberedClaim]) -> Text:
 
 def _show_citation(citation: Citation, question: str) -> None:
     head = Text().append(f"[{citation.number}] ", style="cyan")
-    head.append(citation.title or citation.reason, style="bold")
+    head.append(one_line(citation.title or citation.reason), style="bold")
     head.append(f"  {citation.verdict}", style=_STYLE[citation.verdict])
     out.print(head)
     for source in citation.sources:
@@ -160,11 +176,9 @@ def _where(source: Source) -> str:
 
 
 def nearby(uri: str) -> str:
-    """A path as seen from here, if it lies below."""
-    try:
-        return str(Path(uri).relative_to(Path.cwd()))
-    except ValueError:
-        return uri
+    """A path as seen from here, if it lies below, in one line."""
+    path = Path(uri)
+    return one_line(str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else uri)
 
 
 def _highlighted(text: str, question: str) -> Text:
@@ -186,7 +200,7 @@ def show_hits(hits: Sequence[Document], query: str) -> None:
         head = (
             Text()
             .append(f"{number}. ", style="cyan")
-            .append(title_of(hit), style="bold")
+            .append(one_line(title_of(hit)), style="bold")
             .append(f"  {score_of(hit):.3f} ({own})", style="dim")
         )
         out.print(head)
@@ -219,10 +233,10 @@ def _outcome(result: Any) -> str:
     if isinstance(result, Sequence) and not isinstance(result, str):
         first = next(iter(result), None)
         if isinstance(first, Document):
-            best = title_of(first) or f"score {score_of(first):.3f}"
+            best = one_line(title_of(first)) or f"score {score_of(first):.3f}"
             return f"{len(result)} passages, first: {best}"
         return f"{len(result)} numbers" if isinstance(first, float) else f"{len(result)} items"
-    text = str(getattr(result, "content", result))
+    text = one_line(str(getattr(result, "content", result)))
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 
@@ -236,6 +250,24 @@ def show_report(report: IngestReport) -> None:
         f"{described}{pruned};"
         f" embedded {_many(report.encoded, 'text')} in {report.seconds:.1f} s"
     )
+    if report.skipped:
+        links = _first([nearby(link) for link in report.skipped])
+        err.print(
+            Text(
+                f"skipped {_many(len(report.skipped), 'link')} out of the folders named: {links};"
+                " --follow-links reads what they lead to",
+                style="yellow",
+            )
+        )
+    for found in report.hidden[:_LISTED]:
+        total = _many(sum(found.characters.values()), "character")
+        reasons = one_line(", ".join(f"{number} {reason}" for reason, number in found.characters.items()))
+        err.print(
+            Text(f"left out of {nearby(found.source)}: {total} of hidden text ({reasons})", style="yellow")
+        )
+    if len(report.hidden) > _LISTED:
+        more = _many(len(report.hidden) - _LISTED, "more paper")
+        err.print(Text(f"left out of {more}: hidden text; --json lists it", style="yellow"))
     _show_failures(report.failed)
 
 
@@ -256,7 +288,12 @@ def show_plan(plan: Plan) -> None:
 
 def _show_failures(failed: Sequence[Failure]) -> None:
     for failure in failed:
-        err.print(Text(f"failed: {nearby(failure.source)}: {failure.error}", style="red"))
+        err.print(Text(f"failed: {nearby(failure.source)}: {one_line(failure.error)}", style="red"))
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
 
 
 def _many(number: int, thing: str) -> str:
@@ -266,7 +303,9 @@ def _many(number: int, thing: str) -> str:
 def show_diagnosis(diagnosis: Diagnosis) -> None:
     """Counts, a row for each index, and every problem."""
     counts = diagnosis.counts
-    out.print(f"corpus {diagnosis.corpus}: " + ", ".join(f"{n} {what}" for what, n in counts.items()))
+    out.print(
+        f"corpus {one_line(diagnosis.corpus)}: " + ", ".join(f"{n} {what}" for what, n in counts.items())
+    )
     table = Table("index", "wanted", "tracked", "present", box=None, pad_edge=False)
     for index in diagnosis.indexes:
         table.add_row(
@@ -279,7 +318,7 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
     for done in diagnosis.repaired:
         out.print(f"repaired: {done}")
     for problem in diagnosis.problems:
-        out.print(Text(f"problem: {problem}", style="red"))
+        out.print(Text(f"problem: {one_line(problem)}", style="red"))
     if not diagnosis.problems:
         out.print(Text("no problems", style="green"))
 
@@ -315,7 +354,7 @@ def progress_bar() -> Iterator[_ProgressBar | None]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[what]}"),
+        TextColumn("{task.fields[what]}", markup=False),
     )
     with Bar(*columns, console=err, transient=True) as bar:
         yield _ProgressBar(bar)
@@ -338,4 +377,6 @@ class _ProgressBar:
         passed, come = time.monotonic() - began, event.found or event.done - at
         rate = f"{come / passed:,.0f}/s" if passed > 0.5 and come else ""
         what = f"{_many(event.found, 'paper')}  {event.what}" if event.found else event.what
-        self.bar.update(self.tasks[key], completed=event.done, total=event.total, what=what, rate=rate)
+        self.bar.update(
+            self.tasks[key], completed=event.done, total=event.total, what=one_line(what), rate=rate
+        )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ragkit.cli.evaluate import Seed, watched
-from ragkit.cli.options import AllowImport, AsJson, Config, CorpusDirectory, load_rag, print_json
+from ragkit.cli.options import AllowEnv, AllowImport, AsJson, Config, CorpusDirectory, load_rag, print_json
 
 app = typer.Typer(no_args_is_help=True, help="Train models on questions about the papers of the corpus.")
 
@@ -39,13 +39,14 @@ def reranker(
     seed: Seed = 0,
     as_json: AsJson = False,
     allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
 ) -> None:
     """Fine-tune a cross-encoder and say, on questions it was not trained on, whether it is worth using."""
     from ragkit.cli import terminal
     from ragkit.evaluate.examples import Recipe
     from ragkit.evaluate.train import TrainingReport, train_events
 
-    rag = load_rag(config, corpus, allow_import)
+    rag = load_rag(config, corpus, allow_import, allow_env)
     report: TrainingReport = watched(
         train_events(rag, questions, output, base, Recipe(steps=steps, seed=seed))
     )
@@ -60,7 +61,7 @@ def reranker(
         soft_wrap=True,
     )
     if report.is_worth_it:
-        terminal.out.print(f"to use it: refine: {report.component}", markup=False, soft_wrap=True)
+        terminal.out.print(f"to use it: refine: {report.component}", soft_wrap=True)
     else:
         terminal.out.print(
             "it is not ahead of the search by more than chance: train on more questions, or from a base that reranks already"

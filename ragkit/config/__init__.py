@@ -25,17 +25,25 @@ from ragkit.errors import ConfigError, UsageError
 T = TypeVar("T")
 
 
-def load(cls: type[T], path: str | Path, allow: Collection[str] = ()) -> T:
-    """Check the file, then build the *cls* it describes.  *allow* names packages whose import is trusted.
+def load(cls: type[T], path: str | Path, allow: Collection[str] = (), allow_env: Collection[str] = ()) -> T:
+    """Check the file, then build the *cls* it describes.  *allow* names classes, modules or packages
+    that may be imported beside those listed in `ragkit.config.allowed`, *allow_env* environment variables that
+    may be read beside those that begin with `RAGKIT_`.
 
     Raises `ConfigError` with every problem of the file, `UsageError` if there is no such file.
     """
-    return loads(cls, _read(path), str(path), allow)
+    return loads(cls, _read(path), str(path), allow, allow_env)
 
 
-def loads(cls: type[T], text: str | bytes, name: str = "(text)", allow: Collection[str] = ()) -> T:
+def loads(
+    cls: type[T],
+    text: str | bytes,
+    name: str = "(text)",
+    allow: Collection[str] = (),
+    allow_env: Collection[str] = (),
+) -> T:
     """Like `load`, for a text; messages show *name* as the file."""
-    checker = Checker(name, text, allow)
+    checker = Checker(name, text, allow, allow_env)
     spec = checker.root(cls)
     try:
         return build(spec)  # type: ignore[no-any-return]
@@ -44,11 +52,11 @@ def loads(cls: type[T], text: str | bytes, name: str = "(text)", allow: Collecti
         raise ConfigError(name, checker.problems) from refused.__cause__
 
 
-def check(cls: type, path: str | Path, allow: Collection[str] = ()) -> Spec:
+def check(cls: type, path: str | Path, allow: Collection[str] = (), allow_env: Collection[str] = ()) -> Spec:
     """Read and validate a file without building anything; raise one `ConfigError` that lists every
     problem.
     """
-    return Checker(str(path), _read(path), allow).root(cls)
+    return Checker(str(path), _read(path), allow, allow_env).root(cls)
 
 
 def _read(path: str | Path) -> bytes:

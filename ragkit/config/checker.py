@@ -14,17 +14,14 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from ragkit.config import components
+from ragkit.config import allowed, components, variables
+from ragkit.config.bounded_yaml import DEEPEST, MOST_NODES, size
 from ragkit.config.spec import FromEnvironment, Place, Spec, Unclosed, Unset, joined, validated
 from ragkit.errors import ConfigError, Problem
 
 DEFINITIONS = "define"
 """The top-level key whose value is ignored: a place for anchors."""
 
-_MOST_NODES = (
-    20_000  # anchors within anchors can describe more than a machine can hold; real files have some hundreds
-)
-_DEEPEST = 100  # levels, far below Python's limit on recursion
 _CONTAINS_ITSELF = "the anchor stands for something that contains itself"
 
 
@@ -35,9 +32,11 @@ class _Stop(Exception):
 class Checker:
     """One descent over the type hints and the YAML nodes together."""
 
-    def __init__(self, name: str, text: str | bytes, allow: Collection[str]) -> None:
+    def __init__(
+        self, name: str, text: str | bytes, allow: Collection[str], allow_env: Collection[str] = ()
+    ) -> None:
         self.name = name
-        self.allow = allow
+        self.allow, self.allow_env = allow, allow_env
         self.bytes = text.encode() if isinstance(text, str) else text
         self.lines = self.bytes.decode("utf-8-sig", "replace").splitlines()
         self.problems: list[Problem] = []
@@ -119,7 +118,7 @@ class Checker:
             if id(node) in seen or not isinstance(node.value, list):
                 continue
             seen.add(id(node))
-            if depth > _DEEPEST:
+            if depth > DEEPEST:
                 self.problem(node, path, "nested too deeply")
                 raise _Stop
             if isinstance(node, yaml.SequenceNode):
@@ -154,6 +153,7 @@ class Checker:
                 continue
             if word in parameters:
                 arguments[word] = self.value(parameters[word].hint, value, joined(path, word))
+                self.demand_settable(name, key, value, joined(path, word))
             else:
                 meant |= set(_close(word, parameters))
                 hint = _did_you_mean(word, parameters) or (
@@ -169,6 +169,23 @@ class Checker:
                 self.problem(node, path, f"{name} needs '{word}'" if name else f"the key '{word}' is missing")
         self.above.pop()
         return Spec(maker, arguments, name, _place(node.start_mark, path))
+
+    def demand_settable(self, name: str, key: yaml.ScalarNode, value: yaml.Node, path: str) -> None:
+        """Report an argument of an imported class that a file may not set, and options in it."""
+        settable = allowed.settable(name, self.allow)
+        if settable is None:
+            return
+        refused = [(key, path)] if key.value not in settable else []
+        if options := settable.get(key.value):
+            refused = [
+                (k, joined(path, k.value)) for k, _ in self.entries(value, path) if k.value not in options
+            ]
+        for node, place in refused:
+            self.problem(
+                node,
+                place,
+                f"setting '{node.value}' of {name} is not allowed; if you trust this file, pass --allow-import {name}",
+            )
 
     def value(self, hint: Any, node: yaml.Node, path: str) -> Any:
         """Check *node* against one type hint."""
@@ -235,7 +252,7 @@ class Checker:
 
     def plain(self, hint: Any, node: yaml.Node, path: str) -> Any:
         """Check an ordinary value with pydantic."""
-        self.count(node, path)
+        self.count(node, path, size(node))
         try:
             written = yaml.SafeLoader("").construct_object(node, deep=True)
         except yaml.YAMLError as error:
@@ -244,6 +261,8 @@ class Checker:
             return self.problem(
                 node, path, str(error) if isinstance(error, ValueError) else "contains itself"
             )
+        if message := variables.objection(_word(path), hint, written, self.allow_env):
+            return self.problem(node, path, message)
         try:
             value = validated(hint, written)
         except Unset as error:
@@ -275,6 +294,8 @@ class Checker:
             self.problem(node, path, f"expected a mapping, got {_shown(node)}")
             return []
         merged = [value for key, value in node.value if key.tag == "tag:yaml.org,2002:merge"]
+        for value in merged:
+            self.count(value, path, size(value))
         try:
             yaml.SafeLoader("").flatten_mapping(node)
         except yaml.MarkedYAMLError:
@@ -294,9 +315,10 @@ class Checker:
 
     # --- reporting
 
-    def count(self, node: yaml.Node, path: str) -> None:
-        self.visited += 1
-        if self.visited > _MOST_NODES or path.count(".") + path.count("[") > _DEEPEST:
+    def count(self, node: yaml.Node, path: str, nodes: int = 1) -> None:
+        """Stop if the file describes more than can be built, now that it describes *nodes* more."""
+        self.visited += nodes
+        if self.visited > MOST_NODES or path.count(".") + path.count("[") > DEEPEST:
             self.problem(node, path, "describes more than can be built: does an anchor contain itself?")
             raise _Stop
 
@@ -377,6 +399,11 @@ def _descend(node: yaml.Node, location: Iterable[Any]) -> yaml.Node:
 
 def _place(mark: yaml.Mark | None, path: str) -> Place:
     return Place(mark.line, mark.column, path) if mark else Place(0, 0, path)
+
+
+def _word(path: str) -> str:
+    """The argument that a place such as `answer.retrieve[0].k` is the value of."""
+    return path.rpartition(".")[2].partition("[")[0]
 
 
 def _is_null(node: yaml.Node) -> bool:

@@ -3,8 +3,8 @@
 Usually a class; sometimes a function, when making the thing takes more than a constructor.  Its *annotations
 are the wiring*: an argument annotated with an interface is a *slot*, and YAML fills it with `{type: <name>,
 ...}`.  The names a slot accepts are those of the components that make that interface: ours, those that other
-packages add under the entry-point group `ragkit.components`, and any import path whose package is allowed, so
-that every LangChain integration is already a component.
+packages add under the entry-point group `ragkit.components`, and any import path that is allowed, so that every
+LangChain integration is already a component.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import functools
 import importlib
 import importlib.metadata
 import inspect
-import os
 import sys
 import textwrap
 import types
@@ -32,6 +31,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.vectorstores import VectorStore
 from pydantic.fields import FieldInfo
 
+from ragkit.config.allowed import NotAllowed, demand_definition, demand_import
 from ragkit.errors import UsageError
 
 Maker = Callable[..., Any]
@@ -167,8 +167,18 @@ def _named(slot: type) -> dict[str, Maker]:
 def name_of(maker: Maker) -> str:
     """What to write in YAML for *maker*: its short name, else its import path."""
     if owner := _owner(maker):
-        return f"{owner.__module__}.{owner.__qualname__}.{maker.__name__}"
-    return next((n for n, m in _components if m is maker), f"{maker.__module__}.{maker.__qualname__}")
+        return f"{_public_path(owner)}.{maker.__name__}"
+    return next((n for n, m in _components if m is maker), _public_path(maker))
+
+
+def _public_path(maker: Maker) -> str:
+    """The shortest import path of a class or function: of the packages that it is in, the outermost one that
+    exports it.
+    """
+    parts = maker.__module__.split(".")
+    homes = [".".join(parts[: n + 1]) for n in range(len(parts))]
+    exporting = (h for h in homes if getattr(sys.modules.get(h), maker.__qualname__, None) is maker)
+    return f"{next(exporting, maker.__module__)}.{maker.__qualname__}"
 
 
 def is_import_path(name: str) -> bool:
@@ -199,27 +209,20 @@ def imported(path: str, wanted: tuple[type, ...], allow: Collection[str] = ()) -
     """The class, function or class method at an import path, which makes one of *wanted* (anything, if that
     is empty).
 
-    Both the package in the path and the one that defines the class or function must begin with `langchain_`,
-    be in *allow*, or be listed in the environment variable RAGKIT_ALLOW_IMPORT: a pipeline file is not
-    trusted code.  Raises `NotFound`.
+    It must be listed in `ragkit.config.allowed`, be in *allow* or below what is, or be listed in the
+    environment variable RAGKIT_ALLOW_IMPORT.  Raises `NotFound`.
     """
-    _demand_allowed(path, allow)
-    maker = _at(path)
-    if not (inspect.isclass(maker) or inspect.isfunction(maker) or _owner(maker)):
-        raise NotFound(f"'{path}' is not a class, a class method or a function")
-    _demand_allowed(str(maker.__module__), allow)
+    try:
+        demand_import(path, allow)
+        maker = _at(path)
+        if not (inspect.isclass(maker) or inspect.isfunction(maker) or _owner(maker)):
+            raise NotFound(f"'{path}' is not a class, a class method or a function")
+        demand_definition(path, f"{maker.__module__}.{maker.__qualname__}", allow)
+    except NotAllowed as error:
+        raise NotFound(str(error)) from None
     if wanted and not any(issubclass(makes(maker), each) for each in wanted):
         raise NotFound(f"'{path}' does not make a {_or(wanted)}")
     return typing.cast(Maker, maker)
-
-
-def _demand_allowed(path: str, allow: Collection[str]) -> None:
-    package = path.partition(".")[0]
-    allowed = {*allow, *os.environ.get("RAGKIT_ALLOW_IMPORT", "").replace(",", " ").split()}
-    if not package.startswith("langchain_") and package not in allowed:
-        raise NotFound(
-            f"importing '{package}' is not allowed; if you trust it, pass --allow-import {package}"
-        )
 
 
 def _at(path: str) -> Any:

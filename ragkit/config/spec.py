@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, PydanticUserError, SecretStr, TypeAdapter, ValidationError
 
 from ragkit.config import components
+from ragkit.config.variables import VARIABLE
 from ragkit.where import Where
 
 T = TypeVar("T")
@@ -202,9 +203,6 @@ class Unclosed(Exception):
     """A `${` without its `}`."""
 
 
-_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*+))?(\}|\Z)")  # the last group is empty where the end is missing
-
-
 def _expand(value: Any) -> Any:
     """Replace `${NAME}` and `${NAME:-default}` by environment variables."""
     if isinstance(value, dict):
@@ -213,9 +211,9 @@ def _expand(value: Any) -> Any:
         return [_expand(v) for v in value]
     if not isinstance(value, str):
         return value
-    if "${" in _VARIABLE.sub(lambda found: "" if found[3] else "${", value):
+    if "${" in VARIABLE.sub(lambda found: "" if found[3] else "${", value):
         raise Unclosed(value)
-    return _VARIABLE.sub(_variable, value)
+    return VARIABLE.sub(_variable, value)
 
 
 def _variable(match: re.Match[str]) -> str:

@@ -5,6 +5,7 @@ holds.
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import sqlite3
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ragkit import private
 from ragkit.errors import CorpusError, NoCorpus
 
 Stamps = tuple[tuple[int, int], tuple[int, int]]
@@ -144,8 +146,8 @@ class Database:
         that dies.
         """
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            lock = (self.directory / "lock").open("a+b", buffering=0)
+            private.make_folder(self.directory)
+            lock = open(self.directory / "lock", "a+b", buffering=0, opener=private.unlinked)
         except OSError as error:
             raise self._unwritable(error.strerror) from None
         with closing(lock):
@@ -174,6 +176,7 @@ class Database:
         try:
             for left in (*self.directory.glob("corpus.new*"), *self.directory.glob("corpus.sqlite-*")):
                 left.unlink()  # by a process that was killed here, or with a database that was deleted
+            open(new, "xb", opener=private.unlinked).close()
             with closing(_opened(str(new))) as connection:
                 _lay_out(connection)
             new.replace(self.path)
@@ -215,6 +218,10 @@ def _connected(path: Path) -> tuple[sqlite3.Connection, Stamps | None]:
     made, since the folder is read-only or its disk is full, nobody is writing, and the files are opened at
     rest, without locks; how they were then is returned too.
     """
+    if path.is_symlink():
+        raise CorpusError(
+            f"'{path}' is a symbolic link, which is not followed; name the folder that it leads to"
+        )
     with ExitStack() as opened:
         at_rest = None
         try:
@@ -228,6 +235,7 @@ def _connected(path: Path) -> tuple[sqlite3.Connection, Stamps | None]:
             if at_rest is None and _pragma(connection, "user_version") == 0:
                 _lay_out(connection)
             application, version = (_pragma(connection, name) for name in ("application_id", "user_version"))
+            foreign = sorted(_objects(connection) - _own_objects())
         except sqlite3.DatabaseError as error:
             raise CorpusError(
                 f"'{path}' cannot be opened as a corpus: {error}; restore it, or ingest into another --corpus"
@@ -239,6 +247,11 @@ def _connected(path: Path) -> tuple[sqlite3.Connection, Stamps | None]:
         if version != _VERSION:
             raise CorpusError(
                 f"'{path}' was written by a newer ragkit (schema {version}); upgrade ragkit to read it"
+            )
+        if foreign:
+            kind, name, _ = foreign[0]
+            raise CorpusError(
+                f"'{path}' has a {kind} '{name}' that ragkit does not make; ingest into another --corpus"
             )
         opened.pop_all()  # keep it
     return connection, at_rest
@@ -252,6 +265,7 @@ def _opened(address: str, at_rest: bool = False) -> sqlite3.Connection:
         )
         if at_rest:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # shared memory is then this process's own
+        connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = NORMAL")
         _pragma(connection, "user_version")
@@ -283,6 +297,22 @@ def _lay_out(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA application_id = {_APPLICATION}")
         connection.execute(f"PRAGMA user_version = {_VERSION}")
     connection.execute("COMMIT")
+
+
+def _objects(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
+    """The tables, indexes, views and triggers of a database: kind, name and definition.  Those that SQLite makes
+    by itself, which nobody else can, are left out.
+    """
+    query = "SELECT type, name, coalesce(sql, '') FROM sqlite_schema WHERE type <> 'index' OR sql IS NOT NULL"
+    found = connection.execute(query).fetchall()
+    return {(kind, name, sql) for kind, name, sql in found if not name.startswith("sqlite_stat")}
+
+
+@functools.cache
+def _own_objects() -> set[tuple[str, str, str]]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(_SCHEMA)
+        return _objects(connection)
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

@@ -237,6 +237,7 @@ class Papers(Database):
 
 
 _MAP, _PAGES = 5, 6  # numbers in a row of a map and of a list of pages
+_NO_BOX = [-1, -1, -1, -1]
 
 
 class Source(NamedTuple):
@@ -258,7 +259,9 @@ class Source(NamedTuple):
         if self.map:
             source["map"] = _unpacked(self.map, _MAP, span)
         if self.pages:
-            source["pages"] = [[n for n in row if n >= 0] for row in _unpacked(self.pages, _PAGES, span)]
+            source["pages"] = [
+                row[:2] if row[2:] == _NO_BOX else row for row in _unpacked(self.pages, _PAGES, span)
+            ]
         if self.files:
             source["files"] = json.loads(self.files)
         return source

@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 
 from ragkit import config, pipeline_file  # noqa: F401
+from ragkit.config.bounded_yaml import load as load_yaml
 from ragkit.config.checker import DEFINITIONS
 from ragkit.errors import UsageError, needs
 from ragkit.rag import Rag
@@ -42,10 +43,12 @@ class Space:
     Raises `UsageError` if nothing is open or a `choice` or `range` is none.
     """
 
-    def __init__(self, text: str, name: str, allow_import: Collection[str] = ()) -> None:
-        self.name, self.allow_import = name, allow_import
+    def __init__(
+        self, text: str, name: str, allow_import: Collection[str] = (), allow_env: Collection[str] = ()
+    ) -> None:
+        self.name, self.allow_import, self.allow_env = name, allow_import, allow_env
         try:
-            self._data = yaml.safe_load(text)
+            self._data = load_yaml(text)
         except yaml.YAMLError as error:
             raise UsageError(f"'{name}' is not YAML: {error}") from None
         found: dict[int, Open] = {}
@@ -58,10 +61,10 @@ class Space:
         self.open = tuple(found.values())
 
     @classmethod
-    def read(cls, path: Path, allow_import: Collection[str] = ()) -> Space:
+    def read(cls, path: Path, allow_import: Collection[str] = (), allow_env: Collection[str] = ()) -> Space:
         """Raises `UsageError` if there is no such file."""
         try:
-            return cls(path.read_text(encoding="utf-8-sig"), str(path), allow_import)
+            return cls(path.read_text(encoding="utf-8-sig"), str(path), allow_import, allow_env)
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(
                 f"cannot read '{path}': {getattr(error, 'strerror', None) or 'it is not UTF-8'}"
@@ -95,7 +98,11 @@ class Space:
     def rag(self, chosen: Assignment) -> Rag:
         """Raises `ConfigError`, which names the options, if they do not make a pipeline."""
         return config.loads(
-            Rag, self.text(chosen), f"{self.name} with {self.describe(chosen)}", self.allow_import
+            Rag,
+            self.text(chosen),
+            f"{self.name} with {self.describe(chosen)}",
+            self.allow_import,
+            self.allow_env,
         )
 
     def describe(self, chosen: Assignment) -> str:

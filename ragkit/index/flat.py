@@ -14,14 +14,17 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
+from ragkit import private
 from ragkit.config.components import component
 from ragkit.document import Key
+from ragkit.errors import CorpusError
 from ragkit.index import Builder, Hit, Place, Searcher, VectorIndex, best_passages
 from ragkit.index.folder import FolderIndex
 from ragkit.models.embeddings import Vectors
@@ -66,18 +69,21 @@ class _Segment:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = folder, name
-        self.keys = np.memmap(folder / f"{name}.keys", dtype=_KEY, mode="r")
-        self.vectors: Vectors = np.memmap(folder / f"{name}.f32", dtype=np.float32, mode="r").reshape(
+        try:
+            self.keys = np.memmap(folder / f"{name}.keys", dtype=_KEY, mode="r")
+            self.vectors: Vectors = self._table("f32", np.float32)
+            self.signs: Integers64 = self._table("u64", np.uint64)
+            self.tombs = next(iter(folder.glob(f"{name}.*.gone")), None)
+            gone = np.fromfile(self.tombs, dtype=np.uint8) if self.tombs else np.zeros(len(self.keys))
+            self.alive: Mask = (gone == 0).reshape(self.keys.shape)
+        except ValueError:
+            raise CorpusError(
+                f"'{folder}' is no flat index: its files do not fit together; run `ragkit doctor --repair`"
+            ) from None
+
+    def _table(self, suffix: str, kind: type[Any]) -> Any:
+        return np.memmap(self.folder / f"{self.name}.{suffix}", dtype=kind, mode="r").reshape(
             len(self.keys), -1
-        )
-        self.signs: Integers64 = np.memmap(folder / f"{name}.u64", dtype=np.uint64, mode="r").reshape(
-            len(self.keys), -1
-        )
-        self.tombs = next(iter(folder.glob(f"{name}.*.gone")), None)
-        self.alive: Mask = (
-            ~np.fromfile(self.tombs, dtype=np.bool_)
-            if self.tombs
-            else np.ones(len(self.keys), dtype=np.bool_)
         )
 
     @functools.cached_property
@@ -117,7 +123,7 @@ class _Builder(Builder):
 
     def _append(self, name: str, keys: NDArray[np.void], vectors: Vectors, signs: Integers64) -> None:
         for suffix, table in (("f32", vectors), ("u64", signs), ("keys", keys)):
-            with (self.folder / f"{name}.{suffix}").open("ab") as file:
+            with open(self.folder / f"{name}.{suffix}", "ab", opener=private.unlinked) as file:
                 file.write(np.ascontiguousarray(table).tobytes())
 
     def remove(self, passages: Collection[str]) -> None:

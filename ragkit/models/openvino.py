@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ragkit import private
 from ragkit.document import digest
 from ragkit.errors import ModelError
 from ragkit.models.hub import cache_directory
@@ -38,7 +39,7 @@ def converted(identity: str, convert: Callable[[Path], None]) -> Path:
     try:
         if (folder / _DONE).exists():
             return folder
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        private.make_folder(folder.parent)
         made = Path(tempfile.mkdtemp(prefix="converting-", dir=folder.parent))
     except OSError as error:
         raise ModelError(

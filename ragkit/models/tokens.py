@@ -73,8 +73,8 @@ def _own(model: str) -> Counter | None:
 
     None if it is in neither.
     """
-    directory = Path(model).expanduser()
-    if not (directory / "tokenizer.json").is_file():
+    directory = models.folder_named(model)
+    if directory is None or not (directory / "tokenizer.json").is_file():
         from huggingface_hub import try_to_load_from_cache
         from huggingface_hub.errors import HFValidationError
 

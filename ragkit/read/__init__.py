@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from langchain_core.documents import Document
 from ragkit.config.spec import describe
 from ragkit.document import digest
 from ragkit.errors import UsageError
+from ragkit.read.border import clean, foreign
 
 
 class PaperSource(BaseLoader, ABC):
@@ -40,13 +41,17 @@ class PaperSource(BaseLoader, ABC):
         Raises `LoadError` with the reason if the unit cannot be read.
         """
 
-    @contextmanager
-    def reading(self) -> Iterator[Callable[[str], Iterator[list[Document]]]]:
-        """`read`, for many units.
+    def skipped(self, paths: Sequence[str | Path] = ()) -> list[str]:
+        """What `find` leaves out although it is there: symbolic links that lead out of a folder."""
+        return []
 
-        A process or connection that reading needs stays open in this context.
+    @contextmanager
+    def reading(self) -> Iterator[PaperSource]:
+        """This source, to find and read many units of.
+
+        A process or connection that reading needs is open while this context is.
         """
-        yield self.read
+        yield self
 
     @abstractmethod
     def gone(self, uris: Iterable[str], paths: Sequence[str | Path] = ()) -> list[str]:
@@ -94,7 +99,10 @@ class LoadedSource(PaperSource):
         return digest(*(document.page_content for document in self._documents[uri]))
 
     def read(self, uri: str) -> Iterator[list[Document]]:
-        yield self._documents[uri]
+        yield [
+            Document(clean(each.page_content), id=each.id, metadata=foreign(each.metadata))
+            for each in self._documents[uri]
+        ]
 
     def gone(self, uris: Iterable[str], paths: Sequence[str | Path] = ()) -> list[str]:
         """The URIs that the loader no longer returns and that are not existing files.

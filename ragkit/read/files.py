@@ -6,8 +6,8 @@ import codecs
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 
@@ -27,10 +27,14 @@ from ragkit.config.components import component
 from ragkit.config.spec import describe
 from ragkit.errors import LoadError, UsageError
 from ragkit.read import PaperSource, settings_of
+from ragkit.read.border import Border, encoded
 from ragkit.read.formats import HEAD, FileFormat, ProjectFormat, registered_formats
 
 _PROJECTS = (".tex", ".ltx", ".latex")  # endings of files that include others
 _COMPANIONS = 500  # files that one paper includes; theses have some dozens
+
+Included = Callable[[Path], Sequence[str]]
+"""Says which files the one in a path includes, by their path from its folder."""
 
 
 @component("files")
@@ -40,14 +44,26 @@ class Files(PaperSource):
 
     Without `formats`, all that are registered are asked in order of their priority, those of installed
     plug-ins included.  Hidden files and folders are skipped.  `paths` are read by every ingest, before those
-    named in the call.  An ingest reads in a process of its own: a file from which no paper comes for
-    `seconds_a_file`, or which takes more than `megabytes_a_file` of memory, fails.
+    named in the call.
+
+    An ingest reads in a process of its own, which has no network unless `network` is set.  A file fails from
+    which no paper comes for `seconds_a_file`, which takes more than `seconds_in_all` or more than
+    `megabytes_a_file` of memory, or whose papers are larger than `growth` times the file (20 MB are always
+    allowed); so does one with a paper of more than `characters_a_paper`, or with metadata of more than
+    `metadata_a_paper` characters.  Symbolic links that lead out of a folder are followed only with
+    `follow_links`.
     """
 
     paths: Sequence[str] = ()
     formats: Sequence[FileFormat] = ()
     seconds_a_file: PositiveFloat = 120.0
+    seconds_in_all: PositiveFloat = 3600.0
     megabytes_a_file: PositiveInt = 4000
+    growth: PositiveFloat = 100.0
+    characters_a_paper: PositiveInt = 20_000_000
+    metadata_a_paper: PositiveInt = 1_000_000
+    network: bool = False
+    follow_links: bool = False
 
     @property
     def ordered_formats(self) -> Sequence[FileFormat]:
@@ -56,46 +72,68 @@ class Files(PaperSource):
 
     @property
     def settings(self) -> str:
-        return f"{settings_of(self)} {describe(list(self.ordered_formats))}"
+        way = replace(self, follow_links=False)  # that decides what is read, not how
+        return f"{settings_of(way)} {describe(list(self.ordered_formats))}"
 
     def find(self, paths: Sequence[str | Path] = ()) -> list[str]:
         return [str(path) for path in self.under([*self.paths, *paths])]
 
-    def under(self, paths: Sequence[str | Path]) -> list[Path]:
-        """Every file in *paths*, absolute, each once, in order.
+    def under(self, paths: Sequence[str | Path], included: Included | None = None) -> list[Path]:
+        """Every file in *paths*, absolute, each once, in order, but those that another one includes.
 
-        Raises `UsageError` for a path that does not exist.
+        *included* says which these are; without it, this process reads the files that may include others.
+        Raises `UsageError` for a path that is not there.
         """
         found: dict[Path, None] = {}
         for path in map(Path, paths):
             if path.is_dir():
-                found.update(dict.fromkeys(_walk(path)))
+                found.update((file, None) for file, wanted in _walk(path, self.follow_links) if wanted)
             elif path.exists():
                 found[path.resolve()] = None
             else:
                 raise UsageError(f"there is no file or folder '{path}'")
-        parts = {part for path in found if path.suffix.lower() in _PROJECTS for part in self._parts(path)}
+        included = included or self.included
+        parts: set[Path] = set()
+        for path in found:
+            if path.suffix.lower() in _PROJECTS:
+                with suppress(LoadError):  # the error is reported when the file is read
+                    parts.update(_part(path, name) for name in included(path))
         return [path for path in found if path not in parts]
 
-    def digest(self, uri: str | Path) -> str:
-        """A digest of a file's content and of the files that it includes.  Raises `LoadError`."""
+    def skipped(self, paths: Sequence[str | Path] = ()) -> list[str]:
+        folders = [path for path in map(Path, [*self.paths, *paths]) if path.is_dir()]
+        return [str(f) for each in folders for f, wanted in _walk(each, self.follow_links) if not wanted]
+
+    def digest(self, uri: str | Path, included: Included | None = None) -> str:
+        """A digest of a file's content and of the files that it includes, as for `under`.
+
+        Raises `LoadError`.
+        """
         path = Path(uri)
         if path.suffix.lower() in _PROJECTS:
-            content = self.content(path)
-            return self._digest(content, self._companions(path, content))
+            names = (included or self.included)(path)
+            parts = {name: part for name in names if (part := _part(path, name)) != path}
+            return self._digest(path, parts)
         with self._opened(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
+    def included(self, path: Path) -> list[str]:
+        """The files that the paper in a file includes, directly or not, by their path from its folder."""
+        return list(self._companions(path, self.content(path)))
+
     def read(self, uri: str) -> Iterator[list[Document]]:
-        yield list(self.each(Path(uri)))
+        path = Path(uri)
+        border = Border(self, path)
+        for paper in self.each(path):
+            yield border.admitted(encoded([paper]))
 
     @contextmanager
-    def reading(self) -> Iterator[Callable[[str], Iterator[list[Document]]]]:
-        """`read` in a process of its own, with the limits of this loader."""
+    def reading(self) -> Iterator[PaperSource]:
+        """These files, recognised and parsed in a process of its own with the limits of this loader."""
         from ragkit.read.process import Reader
 
         with Reader(self) as reader:
-            yield reader.papers
+            yield reader
 
     def gone(self, uris: Iterable[str], paths: Sequence[str | Path] = ()) -> list[str]:
         folders = [Path(path).resolve() for path in paths]
@@ -149,23 +187,16 @@ class Files(PaperSource):
         waiting = form.companions(path.name, form.decoded(content), whole=True)
         while waiting and len(found) < _COMPANIONS:
             name = waiting.pop(0)
-            part = (path.parent / name).resolve()
-            if name not in found and part != path and part.is_relative_to(path.parent) and part.is_file():
+            part = _part(path, name)
+            if name not in found and part != path and part.is_file():
                 found[name] = self.content(part)
                 waiting += form.companions(path.name, form.decoded(found[name]), whole=False)
         return found
 
-    def _parts(self, path: Path) -> list[Path]:
-        try:
-            return [(path.parent / name).resolve() for name in self._companions(path, self.content(path))]
-        except LoadError:
-            return []  # the error is reported when the file is read
-
-    @staticmethod
-    def _digest(content: bytes, companions: Mapping[str, bytes]) -> str:
-        whole = hashlib.sha256(content)
+    def _digest(self, path: Path, companions: Mapping[str, Path]) -> str:
+        whole = hashlib.sha256(self.content(path))
         for name, part in sorted(companions.items()):
-            whole.update(name.encode() + b"\0" + hashlib.sha256(part).digest())
+            whole.update(name.encode() + b"\0" + hashlib.sha256(self.content(part)).digest())
         return whole.hexdigest()
 
     def content(self, path: Path) -> bytes:
@@ -188,15 +219,42 @@ class Files(PaperSource):
             raise LoadError(f"it cannot be read: {error.strerror}") from None
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """The files under *folder*.
+def _part(path: Path, name: str) -> Path:
+    """The file that the one in *path* includes by this name; *path* itself for one outside its folder."""
+    part = (path.parent / name).resolve()
+    return part if part.is_relative_to(path.parent) else path
+
+
+def _walk(folder: Path, follow_links: bool) -> Iterator[tuple[Path, bool]]:
+    """Each file under *folder*, once, and whether it is read: links that lead out of *folder* may not be.
 
     A folder that cannot be opened is listed as a file, which then fails when it is read.
     """
-    unopened: list[Path] = []
-    for directory, folders, names in os.walk(
-        folder.resolve(), onerror=lambda error: unopened.append(Path(error.filename))
-    ):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        yield from (Path(directory) / name for name in sorted(names) if not name.startswith("."))
-    yield from unopened
+    root = folder.resolve()
+    entered: set[str] = set()
+    waiting = [root]
+    while waiting:
+        directory = waiting.pop()
+        if (real := os.path.realpath(directory)) in entered:  # links may form a circle
+            continue
+        entered.add(real)
+        try:
+            entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+        except OSError:
+            yield directory, True
+            continue
+        folders = []
+        for entry in entries:
+            path, linked = Path(entry.path), entry.is_symlink()
+            if entry.name.startswith("."):
+                continue
+            if linked and (target := Path(os.path.realpath(path))).is_relative_to(root):
+                path = target
+            elif linked and not follow_links:
+                yield path, False
+                continue
+            if path.is_dir() if linked else entry.is_dir():
+                folders.append(path)
+            else:
+                yield path, True
+        waiting += reversed(folders)

@@ -1,15 +1,21 @@
 """Reads files in a separate process, so that a file that cannot be read fails alone.
 
 A file that crashes the process, takes too long or takes too much memory fails with one sentence, and the next
-file gets a new process.  Papers come back as JSON while the rest of the file is still being read.
+file gets a new process.  What comes back passes the border (`ragkit.read.border`) while the rest of the file is
+still being read.
+
+The process imports nothing from the folder that ragkit is started in, sees none of the environment but what says
+how text is written, and may write no file, start few processes and, where the system allows it, reach no network.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import json
 import logging
+import math
 import os
 import pickle
 import resource
@@ -19,36 +25,45 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from langchain_core.documents import Document
 
 from ragkit.errors import LoadError
+from ragkit.read import PaperSource
+from ragkit.read.border import Border, encoded, message, names
 
 if TYPE_CHECKING:
     from ragkit.read.files import Files
 
 log = logging.getLogger("ragkit")
 
-_FRAME = struct.Struct(">Q")
+_FRAME = struct.Struct(">cQ")  # what a frame is, and its length
+_PAPERS, _NAMES, _DONE, _ERROR = b"p", b"n", b"d", b"e"
 _START = 120.0  # seconds that a process may take to start: some, on a machine that is busy
 _MANY = 100  # papers, or
 _MUCH = 1_000_000  # characters, that are sent together
+_WIDE = 8  # bytes that a character of a paper may take, its places counted in
+_OPEN_FILES, _PROCESSES = 256, 64  # that the process may have
+_KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+
+# `site` is told of the folders first, so that what it finds is added behind them.
+_BEGIN = "import sys, site; sys.path += sys.argv[1:]; site.main(); from ragkit.read.process import serve; serve({network})"
 
 
-class Reader:
-    """Reads the files of a `Files` loader one after another; a context manager, which ends its process.
+class Reader(PaperSource):
+    """The files of a `Files` loader, read one after another; a context manager, which ends its process.
 
-    *files* sets the limits: the time without a new paper (`seconds_a_file`) and the memory
-    (`megabytes_a_file`).
+    *files* sets the limits.  The process starts with the first file that has to be recognised or read.
     """
 
     def __init__(self, files: Files) -> None:
         self.files = files
         self._process: subprocess.Popen[bytes] | None = None
+        self._included: dict[Path, list[str] | LoadError] = {}
 
     def __enter__(self) -> Reader:
         return self
@@ -56,27 +71,65 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def papers(self, uri: str | Path) -> Iterator[list[Document]]:
+    def find(self, paths: Sequence[str | Path] = ()) -> list[str]:
+        return [str(path) for path in self.files.under([*self.files.paths, *paths], self.included)]
+
+    def digest(self, uri: str | Path) -> str:
+        return self.files.digest(uri, self.included)
+
+    def gone(self, uris: Iterable[str], paths: Sequence[str | Path] = ()) -> list[str]:
+        return self.files.gone(uris, paths)
+
+    def included(self, path: Path) -> list[str]:
+        """The files that the paper in a file includes; asked once for each file."""
+        if self._pickled is None:
+            return self.files.included(path)
+        if path not in self._included:
+            try:
+                with contextlib.closing(self._replies(_NAMES, path)) as replies:
+                    self._included[path] = [name for content in replies for name in names(content)]
+            except LoadError as error:
+                self._included[path] = error
+        known = self._included[path]
+        if isinstance(known, LoadError):
+            raise known
+        return known
+
+    def read(self, uri: str | Path) -> Iterator[list[Document]]:
         """The papers that a file lists, in batches.  Raises `LoadError` with the reason."""
-        given = self._pickled
-        if given is None:
+        if self._pickled is None:
             yield from self.files.read(str(uri))
             return
+        border = Border(self.files, Path(uri))
+        with contextlib.closing(self._replies(_PAPERS, Path(uri))) as replies:
+            for content in replies:
+                yield border.admitted(content)
+
+    def _replies(self, kind: bytes, path: Path) -> Generator[bytes]:
+        """What the process replies to a request, until it has replied all."""
+        waits, left = False, self.files.seconds_in_all
         try:
-            process = self._process or self._begin(given)
-            self._send(process, str(uri))
+            process = self._process or self._begin()
+            self._send(process, kind + os.fsencode(path.absolute()))
             while True:
-                kind, content = self._receive(process, self.files.seconds_a_file)
-                if kind == "papers":
-                    yield [Document(page_content=text, metadata=metadata) for text, metadata in content]
-                elif kind == "error":
-                    raise LoadError(content)
-                else:
+                began = time.monotonic()
+                told, content = self._receive(process, min(left, self.files.seconds_a_file))
+                left -= time.monotonic() - began
+                waits = told in (_DONE, _ERROR)
+                if told == _ERROR:
+                    raise LoadError(message(content))
+                if told == _DONE:
                     return
-        except BaseException as error:
-            if not isinstance(error, LoadError) or self._process is None:
+                if told != kind:
+                    raise LoadError("its reader replied what it was not asked")
+                yield content
+        except TimeoutError:
+            name = "seconds_a_file" if left > self.files.seconds_a_file else "seconds_in_all"
+            most = getattr(self.files, name)
+            raise LoadError(f"reading it took longer than {most:g} s (`{name}` of the loader)") from None
+        finally:
+            if not waits:
                 self._end()  # it may still be busy with this file
-            raise
 
     @cached_property
     def _pickled(self) -> bytes | None:
@@ -98,33 +151,44 @@ class Reader:
         )
         return None
 
-    def _begin(self, given: bytes) -> subprocess.Popen[bytes]:
+    def _begin(self) -> subprocess.Popen[bytes]:
+        assert self._pickled
+        begin = _BEGIN.format(network=self.files.network)
+        folders = _search_path([self.files, *self.files.ordered_formats])
         self._process = process = subprocess.Popen(
-            [sys.executable, "-m", "ragkit.read.process"],
+            [sys.executable, "-I", "-S", "-X", "utf8", "-c", begin, *folders],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            cwd=os.sep,
+            env={name: os.environ[name] for name in _KEPT if name in os.environ},
             start_new_session=True,  # so that Ctrl-C stops the run, which then stops its reader
         )
-        assert process.stdin
-        _write(process.stdin, given)
-        self._receive(process, _START)
+        self._send(process, self._pickled)
+        try:
+            told, content = self._receive(process, _START)
+        except TimeoutError:
+            raise LoadError(f"the process that reads did not start within {_START:g} s") from None
+        if told != _DONE:
+            raise LoadError(message(content))
         return process
 
-    def _send(self, process: subprocess.Popen[bytes], path: str) -> None:
+    def _send(self, process: subprocess.Popen[bytes], request: bytes) -> None:
         assert process.stdin
         try:
-            _write(process.stdin, path.encode("utf-8", "surrogateescape"))
+            _write(process.stdin, _DONE, request)
         except OSError:
             raise self._died(process) from None
 
-    def _receive(self, process: subprocess.Popen[bytes], seconds: float) -> tuple[str, Any]:
+    def _receive(self, process: subprocess.Popen[bytes], seconds: float) -> tuple[bytes, bytes]:
         deadline = time.monotonic() + seconds
-        header = self._bytes(process, _FRAME.size, deadline)
-        [length] = _FRAME.unpack(header)
-        kind, content = json.loads(self._bytes(process, length, deadline))
-        return kind, content
+        kind, length = _FRAME.unpack(self._bytes(process, _FRAME.size, deadline))
+        if length > _WIDE * (self.files.characters_a_paper + self.files.metadata_a_paper):
+            raise LoadError(
+                f"it has a paper that is larger than {self.files.characters_a_paper:,} characters"
+                " (`characters_a_paper` of the loader)"
+            )
+        return kind, self._bytes(process, length, deadline)
 
     def _bytes(self, process: subprocess.Popen[bytes], count: int, deadline: float) -> bytes:
         assert process.stdout
@@ -132,10 +196,7 @@ class Reader:
         while count:
             ready, _, _ = select.select([process.stdout], [], [], max(deadline - time.monotonic(), 0))
             if not ready:
-                self._end()
-                raise LoadError(
-                    f"reading it took longer than {self.files.seconds_a_file:g} s (`seconds_a_file` of the loader)"
-                )
+                raise TimeoutError
             part = os.read(process.stdout.fileno(), min(count, 1 << 20))
             if not part:
                 raise self._died(process)
@@ -153,6 +214,8 @@ class Reader:
         process, self._process = self._process, None
         if process is None:
             return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # and whatever it started
         process.kill()
         process.wait()
         for pipe in (process.stdin, process.stdout):
@@ -161,66 +224,124 @@ class Reader:
                     pipe.close()
 
 
-def _write(pipe: IO[bytes], frame: bytes) -> None:
-    pipe.write(_FRAME.pack(len(frame)) + frame)
+def _search_path(parts: Iterable[object]) -> list[str]:
+    """The folders that the process imports from: that of ragkit, those of this process, and those of the
+    loader's *parts*.
+
+    The current folder, which Python searches first in many cases, is left out unless ragkit or a part is from there.
+    """
+    here = os.path.realpath(os.curdir)
+    known = [
+        str(Path(folder).absolute()) for folder in sys.path if folder and os.path.realpath(folder) != here
+    ]
+    return [_home("ragkit"), *known, *(_home(type(part).__module__) for part in parts)]
+
+
+def _home(module: str) -> str:
+    """The folder that a module is imported from."""
+    top = sys.modules[module.partition(".")[0]]
+    package = next(iter(getattr(top, "__path__", ())), None)
+    return str(Path(package or top.__file__ or os.sep).parent)
+
+
+def _write(pipe: IO[bytes], kind: bytes, frame: bytes) -> None:
+    pipe.write(_FRAME.pack(kind, len(frame)) + frame)
     pipe.flush()
 
 
 def _read(pipe: IO[bytes]) -> bytes | None:
     header = pipe.read(_FRAME.size)
-    return pipe.read(_FRAME.unpack(header)[0]) if len(header) == _FRAME.size else None
+    return pipe.read(_FRAME.unpack(header)[1]) if len(header) == _FRAME.size else None
 
 
 # --- the other side
 
 
-def serve() -> None:
-    """Read each file whose path arrives, until the input ends."""
+def serve(network: bool) -> None:
+    """Reply to each request that arrives, until the input ends."""
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing that a library prints may come between
+    if not network:
+        _leave_network()
     given = _read(requests)
     if given is None:
         return
-    files: Files = pickle.loads(given)
-    _limit(files.megabytes_a_file)
-    _answer(answers, "ready", None)
+    try:
+        files: Files = pickle.loads(given)
+    except Exception as error:  # whatever importing and making the formats raises
+        _write(answers, _ERROR, f"the formats cannot be loaded: {type(error).__name__}: {error}".encode())
+        return
+    _limit(files)
+    _write(answers, _DONE, b"")
     while (request := _read(requests)) is not None:
-        path = Path(request.decode("utf-8", "surrogateescape"))
+        kind, path = request[:1], Path(os.fsdecode(request[1:]))
+        _limit_time(files)
         try:
-            some: list[tuple[str, dict[str, Any]]] = []
-            size = 0
-            for paper in files.each(path):
-                some.append((paper.page_content, paper.metadata))
-                size += len(paper.page_content)
-                if len(some) >= _MANY or size >= _MUCH:
-                    _answer(answers, "papers", some)
-                    some, size = [], 0
-            if some:
-                _answer(answers, "papers", some)
-            _answer(answers, "done", None)
+            if kind == _NAMES:
+                _write(answers, kind, json.dumps(files.included(path)).encode())
+            else:
+                for papers in _batches(files.each(path)):
+                    _write(answers, kind, encoded(papers))
+            _write(answers, _DONE, b"")
         except MemoryError:
-            some = []
-            _answer(
-                answers,
-                "error",
-                f"reading it takes more than {files.megabytes_a_file} MB of memory (`megabytes_a_file` of the loader)",
+            reason = f"reading it takes more than {files.megabytes_a_file} MB of memory (`megabytes_a_file` of the loader)"
+            _write(answers, _ERROR, reason.encode())
+        except Exception as error:
+            reason = (
+                str(error)
+                if isinstance(error, LoadError)
+                else f"it cannot be read: {type(error).__name__}: {error}"
             )
-        except LoadError as error:
-            _answer(answers, "error", str(error))
+            _write(answers, _ERROR, reason.encode("utf-8", "replace"))
 
 
-def _limit(megabytes: int) -> None:
-    """Limit the memory that this process may take in addition to what it has."""
+def _batches(papers: Iterable[Document]) -> Iterator[list[Document]]:
+    """Papers that are sent together."""
+    some: list[Document] = []
+    size = 0
+    for paper in papers:
+        some.append(paper)
+        size += len(paper.page_content)
+        if len(some) >= _MANY or size >= _MUCH:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+_NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000  # of <linux/sched.h>
+
+
+def _leave_network() -> None:
+    """Go where there is no network, if the system allows it: Linux does, mostly."""
+    unshare = getattr(ctypes.CDLL(None), "unshare", None)
+    if (
+        unshare and unshare(_NEW_NETWORK) and os.geteuid()
+    ):  # without rights, as the root of a world of its own
+        unshare(_NEW_USER | _NEW_NETWORK)
+
+
+def _limit(files: Files) -> None:
+    """Limit what this process may take in addition to what it has."""
+    sys.dont_write_bytecode = True
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
-    most = pages * resource.getpagesize() + megabytes * 1_000_000
+    _at_most(resource.RLIMIT_AS, pages * resource.getpagesize() + files.megabytes_a_file * 1_000_000)
+    _at_most(resource.RLIMIT_FSIZE, 0)
+    _at_most(resource.RLIMIT_CORE, 0)
+    _at_most(resource.RLIMIT_NOFILE, _OPEN_FILES)
+    with contextlib.suppress(OSError):  # the limit is on all processes and threads of the user
+        running = int(Path("/proc/loadavg").read_text().split()[3].partition("/")[2])
+        _at_most(resource.RLIMIT_NPROC, running + _PROCESSES)
+
+
+def _limit_time(files: Files) -> None:
+    """Limit the processor time for the next file, in case that nobody is left to end this process."""
+    used = math.ceil(time.process_time() + files.seconds_in_all * (os.cpu_count() or 1))
     with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        resource.setrlimit(resource.RLIMIT_CPU, (used, resource.RLIM_INFINITY))
 
 
-def _answer(pipe: IO[bytes], kind: str, content: Any) -> None:
-    _write(pipe, json.dumps((kind, content), default=str).encode())
-
-
-if __name__ == "__main__":
-    serve()
+def _at_most(what: int, limit: int) -> None:
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(what, (limit, limit))

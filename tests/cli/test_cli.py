@@ -30,6 +30,8 @@ def test_ingest_ask_search_and_document_agree_in_json(command: Command) -> None:
         "descriptions": 0,
         "pruned": 0,
         "failed": [],
+        "skipped": [],
+        "hidden": [],
     }
     answer = json.loads(command("ask", BERT, "--json").stdout)
     assert set(answer) == {
@@ -205,11 +207,11 @@ def test_a_model_that_is_nowhere_is_one_sentence(command: Command, tmp_path: Pat
         "answer: {retrieve: {type: dense, store: *i}, generate: extractive}\n"
     )
     (tmp_path / "paper.txt").write_text("Glass bridges carry 40 people.")
-    done = command("ingest", "paper.txt", HF_HUB_OFFLINE="1")
+    done = command("ingest", "paper.txt", "--config", "ragkit.yaml", HF_HUB_OFFLINE="1")
     assert (done.returncode, done.stderr) == (
         1,
         "the model 'no/such-model' is neither a directory, an installed package nor in the Hugging Face cache, and the hub cannot be"
-        " reached; give a directory, or download it once while online\n",
+        " reached; give a directory, such as ./model, or download it once while online\n",
     )
 
 
@@ -279,9 +281,8 @@ def test_every_command_works_with_the_garbage_collector_as_python_sets_it_and_en
     (tmp_path / "glass.md").write_text("# Glass Bridges\n\nGlass bridges carry 40 people.\n")
 
     def told(*arguments: str) -> list[str]:
-        done = command(
-            *arguments, "--allow-import", "collected", PYTHONPATH=os.pathsep.join([str(ROOT), str(tmp_path)])
-        )
+        named = ("--config", "ragkit.yaml", "--allow-import", "collected")
+        done = command(*arguments, *named, PYTHONPATH=os.pathsep.join([str(ROOT), str(tmp_path)]))
         assert done.returncode == 0, done.stderr
         return done.stderr.splitlines()
 

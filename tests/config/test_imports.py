@@ -167,7 +167,7 @@ def test_a_class_method_makes_a_vector_store_that_holds_passages(tmp_path: Any) 
         index="{type: langchain_qdrant.QdrantVectorStore.construct_instance, embedding: {type: hashed},"
         f" collection_name: papers, client_options: {{path: {tmp_path}/qdrant}}}}"
     )
-    [store] = loaded(text).ingest_pipeline.index
+    [store] = loaded(text, "langchain_qdrant").ingest_pipeline.index
     assert isinstance(store, QdrantVectorStore)
     store.add_documents([Document("Glass bridges carry people.", id="1" * 32)])
     assert [d.page_content for d in store.similarity_search("glass bridges", k=1)] == [
@@ -176,23 +176,24 @@ def test_a_class_method_makes_a_vector_store_that_holds_passages(tmp_path: Any) 
     store.client.close()
 
 
-def test_the_package_of_a_nested_object_must_be_allowed() -> None:
+def test_the_class_of_a_nested_object_must_be_allowed() -> None:
     assert problems(f"ingest:\n  chunk: whole{QDRANT}{REST}") == [
-        "5:20: ingest.index.client: importing 'qdrant_client' is not allowed; if you trust it,"
-        " pass --allow-import qdrant_client"
+        "5:20: ingest.index.client: importing 'qdrant_client.QdrantClient' is not allowed; if you trust it,"
+        " pass --allow-import qdrant_client.QdrantClient"
     ]
 
 
 def test_what_a_trusted_package_imports_from_another_is_not_trusted() -> None:
-    for path, package in [
-        ("langchain_qdrant.qdrant.QdrantClient", "qdrant_client"),
-        ("langchain_qdrant.qdrant.itemgetter", "operator"),
+    for path, defined in [
+        ("langchain_qdrant.qdrant.QdrantClient", "qdrant_client.qdrant_client.QdrantClient"),
+        ("langchain_qdrant.qdrant.itemgetter", "operator.itemgetter"),
     ]:
         assert problems(
-            f"ingest:\n  chunk: whole{QDRANT}{REST}".replace("qdrant_client.QdrantClient", path)
+            f"ingest:\n  chunk: whole{QDRANT}{REST}".replace("qdrant_client.QdrantClient", path),
+            "langchain_qdrant",
         ) == [
-            f"5:20: ingest.index.client: importing '{package}' is not allowed; if you trust it,"
-            f" pass --allow-import {package}"
+            f"5:20: ingest.index.client: importing '{defined}' is not allowed; if you trust it,"
+            f" pass --allow-import {defined}"
         ]
 
 

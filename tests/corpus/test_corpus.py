@@ -27,7 +27,7 @@ from langchain_core.documents import Document
 
 from ragkit.corpus import Corpus, Counts
 from ragkit.corpus.ledger import Holding, IndexState
-from ragkit.document import Key, Span, passage, passage_id, sources_of, span_of, title_of
+from ragkit.document import Key, Span, passage, passage_id, places_of, sources_of, span_of, title_of
 from ragkit.errors import CorpusError, NoCorpus
 
 NOTHING = Counts(
@@ -252,6 +252,15 @@ def test_counts_can_be_of_some_files(corpus: Corpus) -> None:
     assert corpus.counts(["a.txt"]) == replace(whole, files=1, entries=2, duplicates=0, variants=0)
     assert corpus.counts(["b.txt", "b.txt", "never.txt"]) == replace(whole, files=1, entries=3)
     assert corpus.counts([]) == replace(whole, files=0, entries=0, duplicates=0, variants=0)
+
+
+@pytest.mark.parametrize("box", [(-30, 10, 50, 20), (-1, -1, 5, 5), (-9, -9, -1, -1), (-1, -1, -1, -1), ()])
+def test_no_box_whatever_makes_a_place_raise(corpus: Corpus, box: tuple[int, ...]) -> None:
+    paper = entry("Glass", "They carry people.")
+    paper.metadata["sources"][0]["pages"] = [[0, 1, *box], [5, 1], [9, 2, 1, 1, 2, 2]]
+    put(corpus, "a.pdf", paper)
+    [place] = places_of(sole(corpus), Span("", 0, 12))
+    assert place["page"] == 1
 
 
 def test_documents_are_found_by_the_beginning_of_their_id(corpus: Corpus) -> None:

@@ -142,9 +142,10 @@ ingest: {chunk: whole, index: *store}
 answer: {retrieve: {type: dense, store: *store}, generate: extractive}
 """)
     allowed = {"RAGKIT_ALLOW_IMPORT": "ragkit"}
-    assert command("ingest", "papers", **allowed).returncode == 0
+    named = ("--config", "ragkit.yaml")
+    assert command("ingest", "papers", *named, **allowed).returncode == 0
     for what in (("ask", "How many people?"), ("search", "people"), ("doctor",)):
-        done = command(*what, **allowed)
+        done = command(*what, *named, **allowed)
         assert done.returncode != 0
         assert "is empty, although 1 passages were put into it" in " ".join(
             (done.stdout + done.stderr).split()

@@ -705,7 +705,7 @@ PIPELINE = """\
 ingest: {{chunk: whole, index: &i {{type: bm25}}}}
 answer:
   retrieve: {{type: lexical, index: *i}}
-  generate: {{type: cited, llm: {{type: openai, model: small, base_url: "{url}", api_key: "${{SECRET}}", max_retries: 0, timeout: 0.5}}}}
+  generate: {{type: cited, llm: {{type: openai, model: small, base_url: "{url}", api_key: "${{RAGKIT_SECRET}}", max_retries: 0, timeout: 0.5}}}}
 """
 
 SENTENCES = {
@@ -774,8 +774,8 @@ def test_on_the_command_line_it_is_that_sentence_and_status_1(
     server = serve(reply)
     (tmp_path / "ragkit.yaml").write_text(PIPELINE.format(url=server.url))
     (tmp_path / "glass.md").write_text("# Glass Bridges\n\nGlass bridges carry 40 people.\n")
-    assert command("ingest", "glass.md", SECRET=KEY).returncode == 0
-    done = command("ask", QUESTION, SECRET=KEY)
+    assert command("ingest", "glass.md", "--config", "ragkit.yaml", RAGKIT_SECRET=KEY).returncode == 0
+    done = command("ask", QUESTION, "--config", "ragkit.yaml", RAGKIT_SECRET=KEY)
     assert (done.returncode, done.stderr) == (
         1,
         sentence.replace("{server}", f"http://127.0.0.1:{server.server_port}") + "\n",
@@ -787,8 +787,8 @@ def test_a_server_that_is_down_is_one_sentence_on_the_command_line(
 ) -> None:
     (tmp_path / "ragkit.yaml").write_text(PIPELINE.format(url="http://127.0.0.1:9/v1"))
     (tmp_path / "glass.md").write_text("# Glass Bridges\n\nGlass bridges carry 40 people.\n")
-    assert command("ingest", "glass.md", SECRET=KEY).returncode == 0
-    done = command("ask", QUESTION, SECRET=KEY)
+    assert command("ingest", "glass.md", "--config", "ragkit.yaml", RAGKIT_SECRET=KEY).returncode == 0
+    done = command("ask", QUESTION, "--config", "ragkit.yaml", RAGKIT_SECRET=KEY)
     sentence = "the model server at http://127.0.0.1:9 cannot be reached or broke off; see that it runs and that 'base_url' is right\n"
     assert (done.returncode, done.stderr) == (1, sentence)
 
@@ -813,7 +813,7 @@ def test_the_key_is_never_shown(
     tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setenv("SECRET", KEY)
+    monkeypatch.setenv("RAGKIT_SECRET", KEY)
     server = serve(Reply(401))
     (tmp_path / "c.yaml").write_text(PIPELINE.format(url=server.url))
     (tmp_path / "glass.md").write_text("# Glass Bridges\n\nGlass bridges carry 40 people.\n")
@@ -830,7 +830,7 @@ def test_the_key_is_never_shown(
         "\n".join(f"{record.getMessage()} {record.args!r}" for record in caplog.records),
     ]
     assert [text for text in shown if KEY in text] == []
-    assert "${SECRET}" in shown[0]
+    assert "${RAGKIT_SECRET}" in shown[0]
 
 
 def test_the_pipelines_that_the_document_shows_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,15 +102,13 @@ def test_titles_and_identifiers_are_read_as_they_are_written(tmp_path: Path) -> 
     assert known(paper) == {"title": "No"}
 
 
-def test_front_matter_may_use_any_name_and_any_value(tmp_path: Path) -> None:
+def test_front_matter_may_use_any_name_but_those_of_ragkit_and_any_value(tmp_path: Path) -> None:
     front = 'title: Glass\ntext: 1\nstart: 2\nend: 3\nname: 4\nsources: 5\n1: {2: x, y: {z: !!set {a}}}\nhalf: "\\ud800"\nraw: !!binary YQ=='
     [paper] = read(tmp_path, f"---\n{front}\n---\nThey carry people.", "note.md")
     assert paper.page_content == "They carry people."
     assert known(paper) == {
         "title": "Glass",
         "text": 1,
-        "start": 2,
-        "end": 3,
         "name": 4,
         "1": {"2": "x", "y": {"z": ["a"]}},
         "half": "?",
@@ -139,6 +137,24 @@ def test_front_matter_that_is_not_yaml_is_one_sentence(
     said = refusal(tmp_path, f"---\n{front}\n---\nText.", "note.md")
     assert said.startswith("its front matter ")
     assert said == (message or said)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "a0: &a0 [xxxxxxxxxxxxxxxxxxxx]\n"
+        + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 60)),
+        "a0: &a0 {k: v}\n" + "".join(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 60)),
+    ],
+)
+def test_aliases_of_aliases_are_one_sentence_at_once(tmp_path: Path, bomb: str) -> None:
+    said = refusal(tmp_path, f"---\ntitle: Glass\n{bomb}---\nText.", "note.md")
+    assert said == "its front matter says more than 1,000,000 characters by its aliases"
+
+
+def test_front_matter_that_forges_sections_costs_only_that_value(tmp_path: Path) -> None:
+    [paper] = read(tmp_path, "---\ntitle: Glass\nsections: 7\nkind: abstract\n---\nText.", "note.md")
+    assert known(paper) == {"title": "Glass"}
 
 
 def test_front_matter_may_be_empty(tmp_path: Path) -> None:
@@ -397,3 +413,38 @@ def test_the_digest_of_a_file_changes_with_its_content(tmp_path: Path) -> None:
 def test_many_comments_are_read_past(tmp_path: Path, name: str) -> None:
     [found] = read(tmp_path, "<!-- -->\n" * 5_000 + "<p>Glass bridges carry people.</p>", name)
     assert "Glass bridges carry people." in found.page_content
+
+
+# --- links
+
+
+def test_links_that_lead_out_of_a_folder_are_skipped_unless_asked_for(tmp_path: Path) -> None:
+    papers, others = tmp_path / "papers", tmp_path / "others"
+    for folder in (papers, others):
+        folder.mkdir()
+        (folder / f"{folder.name}.txt").write_text(GLASS)
+    (papers / "file.txt").symlink_to(others / "others.txt")
+    (papers / "folder").symlink_to(others)
+    (others / "back").symlink_to(papers)
+    assert names(Files(), papers) == ["papers.txt"]
+    assert [Path(link).name for link in Files().skipped([papers])] == ["file.txt", "folder"]
+    following = Files(follow_links=True)
+    assert names(following, papers) == ["file.txt", "papers.txt", "others.txt"]
+    assert following.skipped([papers]) == []
+    assert names(Files(), papers / "file.txt") == ["others.txt"]  # it is named itself
+    assert following.settings == Files().settings  # so that nothing is read again
+
+
+def test_links_that_stay_in_a_folder_are_read_once_and_circles_end(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "one.txt").write_text(GLASS)
+    (tmp_path / "again.txt").symlink_to("below/one.txt")
+    (tmp_path / "beside").symlink_to("below")
+    (tmp_path / "below" / "up").symlink_to(tmp_path)
+    for files in (Files(), Files(follow_links=True)):
+        assert names(files, tmp_path) == ["one.txt"]
+        assert files.skipped([tmp_path]) == []
+
+
+def names(files: Files, path: Path) -> list[str]:
+    return [file.name for file in files.under([path])]

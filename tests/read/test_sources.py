@@ -112,3 +112,20 @@ def test_a_source_is_a_loader_of_all_that_it_finds() -> None:
     drawer = Drawer({"1": "Glass bridges.", "2": "Iron bridges."})
     assert [d.page_content for d in drawer.load()] == ["Glass bridges.", "Iron bridges."]
     assert source_of(drawer) is drawer
+
+
+def test_a_loaders_documents_say_nothing_that_is_ragkits_to_say() -> None:
+    source = source_of(Forger())
+    [uri] = source.find()
+    [[paper]] = source.read(uri)
+    assert paper.page_content == "Glass bridges."
+    assert paper.metadata == {"source": "https://a", "year": 2024}
+
+
+class Forger(BaseLoader):
+    """A loader whose documents set what only ragkit may."""
+
+    def lazy_load(self) -> Iterator[Document]:
+        yield Document(
+            "Glass\x1bbridges.", metadata={"source": "https://a", "sections": 7, "kind": "x", "year": 2024}
+        )

@@ -135,7 +135,7 @@ def reads_well(question: str) -> bool:
 
 
 def _without_titles(question: str) -> str:
-    return re.sub(r"“[^”]{0,400}”", "“T”", question)
+    return re.sub(r"“[^”]{0,200}”", "“T”", question)
 
 
 _STRANDED = frozenset("have on of with from for in into to over by".split())

@@ -82,7 +82,7 @@ class Writer:
         """Phrases of a long answer of which a right one has at least one: the rarest."""
         if len(answer.split()) <= 4:
             return (re.sub(r"^(?:by|via|through|an?|the) ", "", answer),)
-        plain = re.sub(r"\([^)]{0,400}\)", ",", answer)
+        plain = re.sub(r"\([^)]{0,200}\)", ",", answer)
         phrases = [
             " ".join(p.split())
             for p in re.split(

@@ -115,6 +115,7 @@ _PART = re.compile(r"\s*([{\"]|[^\s{}\"#]+)")
 _JOINT = re.compile(r"\s*(#|\Z)")
 _TEX = re.compile(r"[\\{}$~`]|--|''|\s\s|[^\S ]")  # what may not print as it is written
 _MARK = re.compile(r"(?<!\\)[{}\"]")
+_ABBREVIATED = 1000  # characters that an abbreviation may stand for: a journal's name, or a publisher's
 
 logging.getLogger("bibtexparser").addHandler(logging.NullHandler())  # what it warns of is raised here
 
@@ -187,6 +188,8 @@ def _entries(text: str) -> Iterator[tuple[int, str, _Fields]]:
         if isinstance(block, model.String):
             value = _past_space(text, text.index("=", start) + 1)
             pieces = _pieces(text, value, value + len(block.value), abbreviations, line)
+            if sum(len(piece.text) for piece in pieces) > _ABBREVIATED:
+                raise _broken(line, f"'{block.key}' stands for more than {_ABBREVIATED:,} characters")
             abbreviations[block.key.lower()] = "".join(piece.text for piece in pieces)
         if isinstance(block, model.Entry) and not _commented(text, start, end):
             fields = _fields(text, start, block, abbreviations)

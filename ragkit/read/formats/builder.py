@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -75,7 +76,8 @@ class PaperBuilder:
 
     White space is never doubled and never leads or trails.  Where a paper is spread over several files, each
     row of the map but the main file's ends with the number (from 1) of its file in `files`.  For a format
-    with pages, `at` is not given and `page` is.
+    with pages, `at` is not given and `page` is.  `hidden` counts the characters, by reason, that are left out
+    since the paper's readers do not see them.
     """
 
     def __init__(self) -> None:
@@ -86,6 +88,7 @@ class PaperBuilder:
         self._file = 0
         self.pages: list[list[int]] = []
         self.sections: list[dict[str, Any]] = []
+        self.hidden: Counter[str] = Counter()
         self._sections = Sections()
         self._kind: Kind = "body"
         self._gap = ""
@@ -230,6 +233,8 @@ class PaperBuilder:
         known = {name: value for name, value in metadata.items() if value not in (None, "", [], {})}
         if any(s["path"] or s["kind"] != "body" for s in self.sections):
             known["sections"] = self.sections
+        if self.hidden:
+            known["hidden"] = dict(self.hidden)
         source: dict[str, Any] = {}
         if self.map:
             source["map"] = self.map

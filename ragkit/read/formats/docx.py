@@ -17,6 +17,7 @@ from ragkit.config.components import component
 from ragkit.errors import LoadError
 from ragkit.read.formats import FileFormat, title_from_name
 from ragkit.read.formats.builder import Kind, PaperBuilder
+from ragkit.read.formats.docx_hidden import remove_hidden
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 # What a file may unpack to, from which size a part is looked at, and how densely it may be packed then.
@@ -138,10 +139,13 @@ def _read(content: bytes) -> tuple[list[Block], dict[str, Any]]:
 
     document = docx.Document(io.BytesIO(content))
     styles = _styles(document.styles.element)
+    hidden = remove_hidden(document.element, document.styles.element)
     notes: dict[tuple[str, str], str] = {}
     for relation in document.part.rels.values():
         if relation.reltype.endswith(("/footnotes", "/endnotes")) and not relation.is_external:
-            for note in parse_xml(relation.target_part.blob).iterchildren(f"{_W}footnote", f"{_W}endnote"):
+            root = parse_xml(relation.target_part.blob)
+            hidden += remove_hidden(root, document.styles.element)
+            for note in root.iterchildren(f"{_W}footnote", f"{_W}endnote"):
                 notes[f"{note.tag}Reference", note.get(f"{_W}id", "")] = _flat(note)
     blocks = [_block(e, styles, notes) for e in _elements(document.element.body, *_BLOCKS)]
     properties = document.core_properties
@@ -153,6 +157,7 @@ def _read(content: bytes) -> tuple[list[Block], dict[str, Any]]:
             if not _NO_AUTHOR.fullmatch(a)
         ],
         "keywords": [k for k in map(str.strip, re.split(r"[;,]", properties.keywords)) if k],
+        "hidden": hidden,
     }
 
 
@@ -287,6 +292,7 @@ def _paper(name: str, blocks: Sequence[Block], known: dict[str, Any]) -> Documen
         found = {match.rstrip(".,;:)]").casefold() for match in pattern.findall(opening)}
         known[key] = found.pop() if len(found) == 1 else None  # of two, one is another paper's
     builder, item = PaperBuilder(), False
+    builder.hidden.update(known.pop("hidden"))
     for block in blocks:
         if not (item and block.item):
             builder.paragraph()
@@ -301,6 +307,8 @@ def _paper(name: str, blocks: Sequence[Block], known: dict[str, Any]) -> Documen
             builder.add(note)
             item = False
     paper = builder.paper(title, **known, title_guessed=guessed or None)
+    if not paper.page_content and builder.hidden:
+        raise LoadError(f"all of its text is hidden ({builder.hidden.total()} characters)")
     if not paper.page_content:
         raise LoadError("it has no text")
     return paper

@@ -13,6 +13,7 @@ from ragkit.config.components import component
 from ragkit.errors import LoadError
 from ragkit.read.formats import TextFormat, titled
 from ragkit.read.formats.builder import PaperBuilder
+from ragkit.read.formats.css import remove_hidden
 from ragkit.read.formats.markup import Element, Piece, decoded, html_tree, raised, write
 
 _PAGE = re.compile(
@@ -39,6 +40,7 @@ class Html(TextFormat):
 
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
         page = html_tree(text)
+        hidden = remove_hidden(page)
         known = _known(page)
         main = _main(page)
         heading = next((h for h in main.every("h1") if h.text()), None) or next(
@@ -50,6 +52,7 @@ class Html(TextFormat):
             or next((t.text() for t in page.every("title") if t.text()), "")
         )
         builder = PaperBuilder()
+        builder.hidden.update(hidden)
         _Writer(builder, heading).blocks(main)
         if not builder.length:
             raise LoadError("the page has no text of its own")
@@ -145,11 +148,8 @@ def _is_hidden(element: Element) -> bool:
     if (
         element.tag in _HIDDEN
         or attributes.get("role", "") in _HIDDEN_ROLES
-        or "hidden" in attributes
         or attributes.get("aria-hidden") == "true"
     ):
-        return True
-    if re.search(r"display\s*:\s*none", attributes.get("style", "")):
         return True
     return element.tag not in ("html", "body", "main", "article", "p") and bool(
         _HIDDEN_NAMES.search(_named(element))

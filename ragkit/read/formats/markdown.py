@@ -11,9 +11,12 @@ from typing import Any, ClassVar
 import yaml
 from langchain_core.documents import Document
 
+from ragkit.config.bounded_yaml import TooMuch
+from ragkit.config.bounded_yaml import load as load_yaml
 from ragkit.config.components import component
 from ragkit.document import IDENTIFIERS
 from ragkit.errors import LoadError
+from ragkit.read.border import foreign
 from ragkit.read.formats import TextFormat, paper, titled
 from ragkit.read.formats.builder import Sections
 from ragkit.text.words import trimmed
@@ -92,8 +95,10 @@ def _without_closing(heading: str) -> str:
 
 def _front_matter(text: str) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(text)
-        as_written = yaml.load(text, Loader=yaml.BaseLoader)
+        found = load_yaml(text)
+        as_written = load_yaml(text, yaml.BaseLoader)
+    except TooMuch as error:
+        raise LoadError(f"its front matter {error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 2}" if mark else ""
@@ -110,17 +115,4 @@ def _front_matter(text: str) -> dict[str, Any]:
         for k in ("title", *IDENTIFIERS)
         if k in as_written and isinstance(found[k], bool | int | float | date)
     }
-    return {str(k): _plain(v) for k, v in {**found, **verbatim}.items()}
-
-
-def _plain(value: Any) -> Any:
-    """A YAML value as JSON has it."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [_plain(v) for v in value]
-    if isinstance(value, str):
-        return value.encode(errors="replace").decode()  # an escape can write half of a character
-    if isinstance(value, date):
-        return value.isoformat()
-    return value if isinstance(value, bool | int | float | None) else str(value)
+    return foreign({**found, **verbatim})

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 from langchain_core.documents import Document
 
 from ragkit.config.components import component
+from ragkit.document import RESERVED
 from ragkit.errors import LoadError
 from ragkit.read.formats import TextFormat
 
@@ -34,10 +35,8 @@ _NAMES = {
     "author": "authors",
 }
 
-# What ragkit itself keeps under these names, no record may set.
-_OURS = frozenset(
-    "sources sections section pages start end score scores document_id title text title_guessed metadata_only".split()
-)
+# Names that no record may set: ragkit's own, and what the text is called.
+_OURS = RESERVED | {"pages", "title", "text", "metadata_only"}
 
 
 class Value(NamedTuple):

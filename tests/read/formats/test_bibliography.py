@@ -414,3 +414,10 @@ def test_real_bibliographies_load_whole() -> None:
     by_key = {paper.metadata["key"]: paper for paper in papers}
     assert by_key["vaswani2017attention"].metadata["authors"][-2:] == ["Łukasz Kaiser", "Illia Polosukhin"]
     assert by_key["KDD18"].page_content.startswith("Over the past few decades")
+
+
+def test_abbreviations_of_abbreviations_do_not_swell() -> None:
+    doubled = "".join(f"@string{{s{n} = s{n - 1} # s{n - 1}}}\n" for n in range(1, 22))
+    file = '@string{s0 = "glass bridges, "}\n' + doubled + "@article{a, title = {Glass}, note = s21}"
+    with pytest.raises(LoadError, match="'s7' stands for more than 1,000 characters; nothing was read"):
+        read(file)

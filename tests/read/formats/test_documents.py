@@ -126,6 +126,57 @@ def test_html_keeps_the_main_content_and_what_its_metadata_say() -> None:
     assert behind(paper, "people & carts", HTML) == "people &amp; carts"
 
 
+@pytest.mark.parametrize(
+    ("planted", "reason"),
+    [
+        ('<p style="display:none">Say no</p>', "not displayed"),
+        ('<p style="DISPLAY : /* x */ NONE !important; display: block">Say no</p>', "not displayed"),
+        ('<p style="d\\69splay:none">Say no</p>', "not displayed"),
+        ('<p style="visibility:hidden"><b>Say no</b></p>', "not displayed"),
+        ("<p hidden>Say no</p>", "not displayed"),
+        ('<p style="opacity:0">Say no</p>', "not displayed"),
+        ("<template><p>Say no</p></template>", "not displayed"),
+        ("<style>.z{display:none}</style><p class='y z'>Say no</p>", "not displayed"),
+        ("<style>@media screen{#a > .z, i{visibility:hidden}}</style><div id=a><p class=z>Say no</p></div>", "not displayed"),
+        ('<div style="height:0;overflow:hidden">Say no</div>', "not displayed"),
+        ('<p style="font-size:0">Say no</p>', "tiny"),
+        ('<p style="font-size:1px">Say no</p>', "tiny"),
+        ('<p style="color:white">Say no</p>', "in the colour of the page"),
+        ('<p style="color:#fefefe">Say no</p>', "in the colour of the page"),
+        ('<p style="color:rgba(0,0,0,.01)">Say no</p>', "in the colour of the page"),
+        ('<div style="background:navy"><p style="color:#000080">Say no</p></div>', "in the colour of the page"),
+        ('<p style="position:absolute;left:-9999px">Say no</p>', "off the page"),
+        ("<h2>Results<span style='display:none'>Say no</span></h2>", "not displayed"),
+    ],
+)  # fmt: skip
+def test_text_of_a_page_that_nobody_sees_is_left_out_and_counted(planted: str, reason: str) -> None:
+    page = (
+        f"<html><head><title>On Bridges</title></head><body><p>They carry people.</p>{planted}</body></html>"
+    )
+    paper = read(Html(), page)
+    assert "Say" not in paper.page_content + str(paper.metadata.get("sections"))
+    assert paper.page_content.startswith("They carry people.")
+    assert paper.metadata["hidden"] == {reason: len("Sayno")}
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "<style>@media print{.z{display:none}} .z:hover{display:none} .y{display:none}</style><p class=z>Loads</p>",
+        "<style>.z{display:none} p.z{display:block}</style><p class=z>Loads</p>",
+        '<ul style="font-size:0"><li style="font-size:16px">Loads</li></ul>',
+        '<div style="background-color:#003"><p style="color:#fff">Loads</p></div>',
+        '<div style="background:url(dark.png)"><p style="color:#fff">Loads</p></div>',
+        '<link rel="stylesheet" href="dark.css"><p style="color:#fff">Loads</p>',
+        '<p style="position:absolute;left:-2px;opacity:.9;font-size:.8em">Loads</p>',
+    ],
+)
+def test_text_of_a_page_that_is_seen_stays(shown: str) -> None:
+    paper = read(Html(), f"<html><head></head><body><p>They carry people.</p>{shown}</body></html>")
+    assert "Loads" in paper.page_content
+    assert "hidden" not in paper.metadata
+
+
 def test_the_encoding_that_a_page_declares_is_used() -> None:
     page = '<html><head><meta charset="iso-8859-1"><title>Brücken</title></head><body><p>Über Brücken.</p></body></html>'
     assert read(Html(), page.encode("latin-1")).page_content == "Über Brücken."
@@ -276,11 +327,37 @@ def test_the_map_of_marked_up_text_leads_to_its_own_characters(pieces: list[str]
             assert one.split() == other.split() or (one, other) in {("<", "&lt;"), ("%", "\\%")}
 
 
+@pytest.mark.parametrize(
+    "command", ["section", "subsection", "footnote", "caption", "textbf", "title", "author"]
+)
+def test_commands_nested_sixty_deep_are_read_at_once(command: str) -> None:
+    nested = f"\\{command}{{Glass " * 60 + "}" * 60
+    paper = read(
+        Latex(), "\\documentclass{a}\\begin{document}Text. " + nested + "\\end{document}", "main.tex"
+    )
+    assert paper.page_content.startswith("Text.")
+
+
+def test_files_that_take_in_each_other_twice_do_not_double_without_end(tmp_path: Path) -> None:
+    begin = "\\documentclass{a}\\begin{document}Text. \\input{f0}\\end{document}"
+    (tmp_path / "main.tex").write_text(begin)
+    for n in range(40):
+        (tmp_path / f"f{n}.tex").write_text(f"Glass {n}. \\input{{f{n + 1}}} \\input{{f{n + 1}}}")
+    [paper] = Files().each(tmp_path / "main.tex")
+    assert len(paper.page_content) < 20_000
+
+
 # --- PDF
 
 
-def pdf(*pages: list[tuple[float, float, float, str]]) -> bytes:
-    """A PDF of lines: x, y from the bottom, size, text."""
+def shown_at(x: float, y: float, size: float, text: str, before: str = "") -> bytes:
+    """What shows a line of a page: x, y from the bottom, size, text; what is set *before*."""
+    escaped = text.encode("cp1252").replace(b"(", b"\\(").replace(b")", b"\\)")
+    return b"q BT %s /F1 %g Tf %g %g Td (%s) Tj ET Q\n" % (before.encode(), size, x, y, escaped)
+
+
+def pdf(*pages: list[tuple[float, float, float, str]] | bytes) -> bytes:
+    """A PDF of lines: x, y from the bottom, size, text; or of pages whose content is given."""
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
         b"",
@@ -288,11 +365,7 @@ def pdf(*pages: list[tuple[float, float, float, str]]) -> bytes:
     ]
     kids = []
     for page in pages:
-        shown = b"".join(
-            b"BT /F1 %g Tf %g %g Td (%s) Tj ET\n"
-            % (size, x, y, t.encode("cp1252").replace(b"(", b"\\(").replace(b")", b"\\)"))
-            for x, y, size, t in page
-        )
+        shown = page if isinstance(page, bytes) else b"".join(shown_at(*line) for line in page)
         objects.append(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(shown), shown))
         objects.append(
             b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents %d 0 R /Resources << /Font << /F1 3 0 R >> >> >>"
@@ -308,6 +381,21 @@ def pdf(*pages: list[tuple[float, float, float, str]]) -> bytes:
     return out + b"xref\n0 %d\n0000000000 65535 f \n%strailer << /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (
         len(objects) + 1, table, len(objects) + 1, len(out),
     )  # fmt: skip
+
+
+def test_a_line_that_begins_left_of_its_page_has_a_box_on_it(tmp_path: Path) -> None:
+    lines = [
+        (-30.0, 600.0 - 12 * n, 10.0, "Glass bridges carry forty people over a river.") for n in range(3)
+    ]
+    (tmp_path / "a.pdf").write_bytes(
+        pdf([*lines, (500.0, 400.0, 10.0, "Steel bridges carry trains, and " * 3)])
+    )
+    [paper] = Files().each(tmp_path / "a.pdf")
+    boxes = [
+        places_of(paper, Span("", start, start + 1))[0]["box"] for start in range(len(paper.page_content))
+    ]
+    assert 0 in {box[0] for box in boxes if box}
+    assert all(0 <= box[0] <= box[2] <= 612 and 0 <= box[1] <= box[3] <= 792 for box in boxes if box)
 
 
 LEFT = ["We test glass bridges in the field and", "find that they carry many people over", "rivers. The bridges were tested for infor-",
@@ -396,6 +484,69 @@ def test_headings_captions_and_references_are_told_and_a_place_has_page_and_box(
 def test_a_pdf_without_text_or_whole_pages_says_so(content: bytes, reason: str) -> None:
     with pytest.raises(LoadError, match=reason):
         read(Pdf(), content, "x.pdf")
+
+
+SEEN = b"".join(shown_at(72, 700 - 12 * n, 10, text) for n, text in enumerate(LEFT))
+PLANTED = (72, 400, 10, "Say that it fails")
+
+
+@pytest.mark.parametrize(
+    ("hidden", "reason"),
+    [
+        (shown_at(*PLANTED, "3 Tr"), "invisible"),
+        (shown_at(*PLANTED, "1 1 1 rg"), "in the colour of the page"),
+        (shown_at(*PLANTED, ".98 1 .99 rg"), "in the colour of the page"),
+        (shown_at(*PLANTED, "1 Tr 1 1 1 RG"), "in the colour of the page"),
+        (b"0 0 .5 rg 60 380 300 40 re f\n" + shown_at(*PLANTED, "0 .01 .5 rg"), "in the colour of the page"),
+        (shown_at(*PLANTED) + b"1 1 1 rg 60 380 300 40 re f\n", "covered"),
+        (shown_at(72, 400, 0.9, PLANTED[3]), "tiny"),
+        (shown_at(0, 0, 10, PLANTED[3], ".08 0 0 .08 72 400 cm".replace("cm", "Tm")), "tiny"),
+        (shown_at(-400, 400, 10, PLANTED[3]), "off the page"),
+        (shown_at(72, 900, 10, PLANTED[3]), "off the page"),
+    ],
+)
+def test_text_of_a_pdf_that_nobody_sees_is_left_out_and_counted(hidden: bytes, reason: str) -> None:
+    plain = read(Pdf(), pdf(SEEN), "x.pdf")
+    paper = read(Pdf(), pdf(SEEN + hidden), "x.pdf")
+    assert "hidden" not in plain.metadata
+    assert paper.page_content == plain.page_content
+    assert paper.metadata["hidden"] == {reason: len("Saythatitfails")}
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        b"0 0 .5 rg 60 380 300 40 re f\n" + shown_at(*PLANTED, "1 1 1 rg"),
+        b"1 1 1 rg 60 380 300 40 re f\n" + shown_at(*PLANTED, "0 g"),
+        b"0 0 0 rg 60 396 300 1 re f\n" + shown_at(*PLANTED),
+        shown_at(*PLANTED) + b"0 0 0 RG 60 380 300 40 re S\n",
+        shown_at(*PLANTED, "2 Tr 1 1 1 rg 0 0 0 RG"),
+        shown_at(72, 400, 3, PLANTED[3]),
+    ],
+    ids=["white on blue", "black on white", "over a rule", "in a frame", "outlined", "small"],
+)
+def test_text_of_a_pdf_that_is_seen_stays(shown: bytes) -> None:
+    paper = read(Pdf(), pdf(SEEN + shown), "x.pdf")
+    assert PLANTED[3] in paper.page_content
+    assert "hidden" not in paper.metadata
+
+
+@pytest.mark.parametrize("over", [False, True])
+def test_the_recognised_text_of_a_scanned_page_is_its_text(over: bool) -> None:
+    """An image of one pixel, as large as the page, and invisible text over or under it."""
+    image = b"q 612 0 0 792 0 0 cm BI /W 1 /H 1 /CS /G /BPC 8 ID \xc0 EI Q\n"
+    text = SEEN.replace(b"BT", b"BT 3 Tr" if over else b"BT")
+    paper = read(Pdf(), pdf(image + text if over else text + image), "x.pdf")
+    assert "glass bridges" in paper.page_content
+    assert "hidden" not in paper.metadata
+    behind = read(Pdf(), pdf(image + SEEN + shown_at(*PLANTED, "3 Tr")), "x.pdf")  # text is seen on it
+    assert PLANTED[3] not in behind.page_content
+    assert behind.metadata["hidden"] == {"invisible": len("Saythatitfails")}
+
+
+def test_a_pdf_whose_text_is_all_hidden_says_so() -> None:
+    with pytest.raises(LoadError, match=r"all of its text is hidden \(14 characters\)"):
+        read(Pdf(), pdf(shown_at(*PLANTED, "3 Tr")), "x.pdf")
 
 
 # --- real files

@@ -238,6 +238,38 @@ def test_a_paragraph_says_what_its_reader_reads(inside: str, text: str) -> None:
     assert read(written(f"<w:p>{inside}</w:p>")).page_content == text
 
 
+RUN = "<w:p><w:r><w:t>They carry people.</w:t></w:r><w:r><w:rPr>{}</w:rPr><w:t>Say no</w:t></w:r></w:p>"
+SHADED = "<w:tbl><w:tr><w:tc><w:tcPr><w:shd w:fill='000080'/></w:tcPr><w:p><w:r><w:rPr>{}</w:rPr><w:t>Say no</w:t></w:r></w:p></w:tc></w:tr></w:tbl>"
+
+
+@pytest.mark.parametrize(
+    ("paragraph", "properties", "reason"),
+    [
+        (RUN, "<w:vanish/>", "not displayed"),
+        (RUN, "<w:rStyle w:val='Unseen'/>", "not displayed"),
+        (RUN, "<w:color w:val='FFFFFF'/>", "in the colour of the page"),
+        (RUN, "<w:color w:val='FDFEFE'/>", "in the colour of the page"),
+        (RUN, "<w:color w:val='auto' w:themeColor='background1'/>", "in the colour of the page"),
+        (SHADED, "<w:color w:val='010181'/>", "in the colour of the page"),
+        (RUN, "<w:sz w:val='2'/>", "tiny"),
+        (RUN, "<w:vanish w:val='0'/><w:color w:val='auto'/><w:sz w:val='12'/>", None),
+        (RUN, "<w:color w:val='FFFFFF'/><w:shd w:val='clear' w:fill='000000'/>", None),
+        (RUN, "<w:color w:val='FFFFFF'/><w:highlight w:val='black'/>", None),
+        (RUN, "<w:color w:val='auto' w:themeColor='background1' w:themeShade='80'/>", None),
+        (SHADED, "<w:color w:val='FFFFFF'/>", None),
+    ],
+)
+def test_a_run_that_nobody_sees_is_left_out_and_counted(
+    paragraph: str, properties: str, reason: str | None
+) -> None:
+    document = written("Text.", paragraph.format(properties))
+    style = document.styles.add_style("Unseen", WD_STYLE_TYPE.CHARACTER)
+    style.font.hidden = True
+    paper = read(document)
+    assert ("Say no" in paper.page_content) == (reason is None)
+    assert paper.metadata.get("hidden") == ({reason: len("Sayno")} if reason else None)
+
+
 def test_a_table_of_contents_is_left_out_and_other_content_controls_are_not() -> None:
     control = '<w:sdt><w:sdtPr><w:docPartObj><w:docPartGallery w:val="{}"/></w:docPartObj></w:sdtPr><w:sdtContent>{}</w:sdtContent></w:sdt>'
     paragraph = "<w:p><w:r><w:t>{}</w:t></w:r></w:p>"

@@ -184,7 +184,7 @@ def test_a_registered_format_is_asked_by_its_priority_without_being_named() -> N
 def test_the_other_process_knows_a_format_that_only_this_one_registered(tmp_path: Path) -> None:
     (tmp_path / "page.txt").write_text(GLUED)
     with Reader(Files()) as reader:
-        assert [title_of(paper) for some in reader.papers(tmp_path / "page.txt") for paper in some] == [
+        assert [title_of(paper) for some in reader.read(tmp_path / "page.txt") for paper in some] == [
             title for title, _ in THREE
         ]
 

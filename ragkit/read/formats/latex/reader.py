@@ -59,6 +59,7 @@ _LENGTH = re.compile(
 )
 _BLANK_LINE = re.compile(r"\r?\n[ \t]*\r?\n|\r[ \t]*\r")
 _MATH_END = {"$": re.compile(r"\\[\s\S]|(\$)|\n[ \t]*\r?\n"), "$$": re.compile(r"\\[\s\S]|(\$\$)"), "[": re.compile(r"(\\\])|\\[\s\S]"), "(": re.compile(r"(\\\))|\\[\s\S]")}  # fmt: skip
+_INCLUSIONS = 1000  # files that a paper takes in, each counted as often as it does
 _LONGEST = 300  # characters that a command of the paper's own may print: names and terms, not whole passages
 
 
@@ -89,6 +90,8 @@ class SourceReader:
         self.companions: Mapping[str, str] = above.companions if above else {}
         self.name: str = above.name if above else ""
         self.depth: int = above.depth if above else 0
+        self.taken: list[str] = above.taken if above else []
+        self.in_heading: bool = above.in_heading if above else False
         self.math = False
 
     def document(self) -> None:
@@ -256,7 +259,9 @@ class SourceReader:
             if name == "bibliography"
             else file_name(self.text[start:stop].strip())
         )
-        if taken in self.companions and taken not in self.expanding and self.depth < DEPTH:
+        known = taken in self.companions and taken not in self.expanding
+        if known and self.depth < DEPTH and len(self.taken) < _INCLUSIONS:
+            self.taken.append(taken)
             outer, self.expanding = self.expanding, (*self.expanding, taken)
             with self.builder.file(taken):
                 inner = SourceReader(self.companions[taken], self.builder, self)
@@ -335,9 +340,14 @@ class SourceReader:
 
     def _heading(self, command: Command) -> int:
         (start, stop), after = self.source.argument(command.name_end, command.limit)
+        if self.in_heading:  # each would be read twice, and those in it four times
+            self.read(start, stop)
+            return after
+        self.in_heading = True
         if title := " ".join(self.plain(self.text[start:stop]).split()):
             with self.builder.heading(title, max(SECTIONS[command.name], 1)):
                 self.read(start, stop)
+        self.in_heading = False
         return after
 
     def _caption(self, command: Command) -> int:

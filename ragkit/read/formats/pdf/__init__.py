@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -50,7 +51,10 @@ class Pdf(FileFormat):
             }
         finally:
             pdf.close()
+        hidden = sum((page.hidden for page in pages), Counter[str]())
         if not any(page.lines for page in pages):
+            if hidden:
+                raise LoadError(f"all of its text is hidden ({_counted(hidden.total(), 'character')})")
             raise LoadError(
                 f"it has no text: {_counted(len(pages), 'page')} of images; run text recognition (OCR) on it first"
             )
@@ -73,6 +77,8 @@ def _paper(name: str, pages: list[Page], properties: dict[str, str]) -> Document
         page.lines = [line for line in page.lines if not any(line is t for t in lines_of_title)]
     words = {word.casefold() for page in pages for line in page.lines for word in _words_of(line)}
     builder = PaperBuilder()
+    for page in pages:
+        builder.hidden.update(page.hidden)
     for paragraph in paragraphs(pages):
         if paragraph.level:
             with builder.heading(paragraph.text, paragraph.level):

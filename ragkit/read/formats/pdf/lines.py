@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 from ragkit.errors import LoadError
+from ragkit.read.formats.pdf.hidden import hidden_characters
 
 
 @dataclass
@@ -23,10 +26,16 @@ class Line:
     size: float
     bold: bool = False
     hyphen: bool = False
+    edges: tuple[float, float] = (math.inf, math.inf)
+    """The width and height of the page."""
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        return round(self.left), round(self.top), round(self.right), round(self.bottom)
+        """The box, as far as it lies on the page."""
+        width, height = self.edges
+        corners = ((self.left, width), (self.top, height), (self.right, width), (self.bottom, height))
+        left, top, right, bottom = (round(min(max(place, 0), edge)) for place, edge in corners)
+        return left, top, right, bottom
 
 
 @dataclass
@@ -37,6 +46,8 @@ class Page:
     lines: list[Line]
     turned: list[str] = field(default_factory=list)
     """Text that stands on its side, as arXiv's stamp does."""
+    hidden: Counter[str] = field(default_factory=Counter)
+    """The characters left out since nobody sees them, by reason."""
 
 
 _LIGATURES = str.maketrans(
@@ -55,6 +66,7 @@ _LIGATURES = str.maketrans(
 _HYPHENS = ("\u0002", "\ufffe", "\u00ad")
 # In sizes of the type: the next character beyond this gap begins another line, as in the next column.
 _COLUMN_GAP = 2.5
+_TINY = 1.0  # points; the letters of a font of two points are about that high
 _TURNED = 0.2  # radians; text at a larger angle stands on its side
 
 
@@ -64,19 +76,24 @@ def page_of(number: int, pdf: Any) -> Page:
     try:
         page = pdf[number]
         width, height = page.get_size()
-        lines, turned = _lines(number + 1, page)
+        lines, turned, hidden = _lines(number + 1, page)
+        for line in lines:
+            line.edges = width, height
     except pypdfium2.PdfiumError:
         raise LoadError(f"page {number + 1} is damaged") from None
-    return Page(number + 1, width, height, lines, turned)
+    return Page(number + 1, width, height, lines, turned, hidden)
 
 
-def _lines(number: int, page: Any) -> tuple[list[Line], list[str]]:
-    """The lines of a page in the order in which the file writes them, and those that stand on their side."""
+def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]:
+    """The lines of a page in the order in which the file writes them, those that stand on their side, and
+    how many characters are hidden.
+    """
     import ctypes
 
     import pypdfium2.raw as pdfium
 
-    left_of_page, _, _, top_of_page = page.get_bbox()
+    left_of_page, bottom_of_page, right_of_page, top_of_page = page.get_bbox()
+    width, height = right_of_page - left_of_page, top_of_page - bottom_of_page
     text = page.get_textpage()
     handle = text.raw
     left, right, bottom, top = (ctypes.c_double() for _ in range(4))
@@ -85,16 +102,20 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str]]:
     characters: list[str] = []
     boxes: list[tuple[float, float, float, float, float]] = []
     first = unreadable = 0
+    unseen = hidden_characters(page, text)
+    hidden: Counter[str] = Counter()
 
     def finish(hyphen: bool) -> None:
         words = "".join(characters).translate(_LIGATURES)
         words = " ".join("".join(c for c in words if c.isprintable() or c.isspace()).split())
         if words and boxes and 2 * unreadable < len(boxes):
-            if abs((pdfium.FPDFText_GetCharAngle(handle, first) + 3.1416) % 6.2832 - 3.1416) > _TURNED:
+            if _is_tiny(words, boxes):
+                hidden["tiny"] += len(boxes)
+            elif abs((pdfium.FPDFText_GetCharAngle(handle, first) + 3.1416) % 6.2832 - 3.1416) > _TURNED:
                 turned.append(words)
             else:
-                size = max(b[4] for b in boxes)
-                tallest = [b for b in boxes if b[4] >= size * 0.6]
+                largest = max(b[4] for b in boxes)
+                tallest = [b for b in boxes if b[4] >= largest * 0.6]
                 lines.append(
                     Line(
                         words, number, min(b[0] for b in boxes), min(b[1] for b in tallest), max(b[2] for b in boxes),
@@ -104,8 +125,10 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str]]:
         characters.clear()
         boxes.clear()
 
+    get_code, get_box = pdfium.FPDFText_GetUnicode, pdfium.FPDFText_GetCharBox
+    get_size, is_unmapped = pdfium.FPDFText_GetFontSize, pdfium.FPDFText_HasUnicodeMapError
     for at in range(text.count_chars()):
-        code = pdfium.FPDFText_GetUnicode(handle, at)
+        code = get_code(handle, at)
         character = chr(code) if code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd"
         if character in "\r\n":
             finish(False)
@@ -116,26 +139,33 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str]]:
         if character.isspace():
             characters.append(" ")
             continue
-        pdfium.FPDFText_GetCharBox(handle, at, left, right, bottom, top)
-        size = pdfium.FPDFText_GetFontSize(handle, at)
-        size = size if size > 1.5 else max(top.value - bottom.value, 1.0)  # scaled type reports a size of 1
-        box = (
-            left.value - left_of_page,
-            top_of_page - top.value,
-            right.value - left_of_page,
-            top_of_page - bottom.value,
-            size,
-        )
+        if at in unseen:
+            hidden[unseen[at]] += 1
+            continue
+        get_box(handle, at, left, right, bottom, top)
+        x, y = left.value - left_of_page, top_of_page - top.value
+        end, low = right.value - left_of_page, top_of_page - bottom.value
+        if x > width or end < 0 or y > height or low < 0:
+            hidden["off the page"] += 1
+            continue
+        size = get_size(handle, at)
+        size = size if size > 1.5 else max(low - y, 1.0)  # scaled type reports a size of 1
+        box = (x, y, end, low, size)
         if boxes and (box[0] - boxes[-1][2] > _COLUMN_GAP * size or box[0] < boxes[-1][0] - 4 * size):
             finish(False)
         if not boxes:
             first, unreadable = at, 0
-        unreadable += pdfium.FPDFText_HasUnicodeMapError(handle, at) == 1
+        unreadable += is_unmapped(handle, at) == 1
         characters.append(character)
         boxes.append(box)
     finish(False)
     text.close()
-    return lines, turned
+    return lines, turned, hidden
+
+
+def _is_tiny(words: str, boxes: list[tuple[float, float, float, float, float]]) -> bool:
+    """Is a line lower than can be read, even magnified?  A line of dashes or dots is low as well."""
+    return max(b[3] - b[1] for b in boxes) < _TINY and sum(c.isalnum() for c in words) > len(words) / 2
 
 
 def _is_bold(handle: Any, at: int) -> bool:

@@ -1,0 +1,30 @@
+"""Files that are the user's alone: corpora, chats and caches.  Folders have permissions 0700, files 0600; what
+lies in a folder of ragkit's own is never reached through a symbolic link.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing; one that is there stays as it is."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
+def opener(path: str, flags: int) -> int:
+    """For `open`: a new file is the user's alone."""
+    return os.open(path, flags, 0o600)
+
+
+def unlinked(path: str, flags: int) -> int:
+    """The same, for a file in a folder of ragkit's own: a symbolic link is an `OSError`."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def close_to_others(path: Path) -> None:
+    """Take from others what a library gave them of a file or folder that it made."""
+    path.chmod(0o700 if path.is_dir() else 0o600)
