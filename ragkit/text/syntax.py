@@ -6,7 +6,7 @@ import functools
 import importlib
 import importlib.util
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -268,9 +268,21 @@ def _negations(doc: Doc) -> dict[int, int]:
             if denied is not None:
                 found[denied.i] = found.get(denied.i, 0) + 1
     for token in doc:  # *no evidence that it helps*: what is not shown is not said
-        if token.dep_ in ("acl", "ccomp", "xcomp") and found.get(token.head.i, 0) % 2:
+        if token.dep_ in ("acl", "ccomp", "xcomp") and any(
+            found.get(t.i, 0) % 2 for t in _nouns_above(token)
+        ):
             found[token.i] = found.get(token.i, 0) + 1
     return found
+
+
+def _nouns_above(token: Token) -> Iterator[Token]:
+    """The verb or noun that a clause completes, and the nouns that this is part of."""
+    for above in token.ancestors:
+        if above.pos_ == "AUX":
+            above = _stated(above) or above
+        yield above
+        if above.pos_ in ("VERB", "AUX"):
+            return
 
 
 def _content_above(token: Token) -> Token | None:

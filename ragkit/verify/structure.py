@@ -10,6 +10,7 @@ import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ragkit.text.facts import sizes
 from ragkit.text.syntax import Graph, Node, graphs
 from ragkit.text.words import numbers, stems
 
@@ -140,6 +141,14 @@ def affirmed(found: Match) -> Iterator[Node]:
     yield from (claim for claim, source in found.pairs if source.negated and not claim.negated)
 
 
+def denied_beside(found: Match) -> Iterator[Node]:
+    """Words that the source negates of those that it shares with the claim, which leaves them out."""
+    shared = set(found.places.values())
+    for at, node in enumerate(found.source.nodes):
+        if node.negated and at not in shared and found.source.neighbours[at] & shared:
+            yield node
+
+
 def surer(found: Match) -> Iterator[Node]:
     """Words that the source hedges and the claim states."""
     yield from (claim for claim, source in found.pairs if source.hedged and not claim.hedged)
@@ -164,7 +173,12 @@ def features(claim: str, quote: str, title: str = "", before: str = "") -> dict[
     own, source, *around = graphs([claim, quote, title, before])
     found = match(own, source)
     size, edges = max(len(own.nodes), 1), max(len(own.edges), 1)
-    resolved = {n for n in found.lost if any(own.nodes[n].key in graph.places for graph in around)}
+    sized = sizes(quote, f"{claim} {title}")
+    resolved = {
+        n
+        for n in found.lost
+        if own.nodes[n].key in sized or any(own.nodes[n].key in graph.places for graph in around)
+    }
     gone = [own.nodes[n] for n in found.lost if n not in resolved]
     changes, crosses = list(changed(found)), list(crossed(found))
     names = [e for e in found.known if "name" in (own.nodes[e[0]].kind, own.nodes[e[1]].kind)]
@@ -187,6 +201,7 @@ def features(claim: str, quote: str, title: str = "", before: str = "") -> dict[
         "turned": float(min(len(list(turned(found))), 2)),
         "negated": float(any(negated(found))),
         "affirmed": float(any(affirmed(found))),
+        "denied beside": float(any(denied_beside(found))),
         "surer": float(any(surer(found))),
         "quantified": float(any(node.quantifier for node, _ in quantities)),
         "unquantified": float(any(not node.quantifier for node, _ in quantities)),
@@ -223,6 +238,8 @@ def reason(claim: str, quote: str, title: str = "", before: str = "") -> str:
         return f"the source puts '{there.text}', not '{here.text}', to '{head.text}'"
     for node in (*negated(found), *affirmed(found)):
         return f"one of claim and source negates '{node.text}', the other does not"
+    for node in denied_beside(found):
+        return f"the source says this of what is not '{node.text}'"
     for node in turned(found):
         return f"the claim exchanges who and what of '{node.text}'"
     for node in surer(found):

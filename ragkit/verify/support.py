@@ -72,7 +72,7 @@ def support_of(claim: str, quote: str, title: str = "", setting: Setting = Setti
     if structure.is_table(quote):
         wrong = structure.misplaced(claim, quote, f"{title} {setting.passage}")
         return Support(0.0, wrong) if wrong else Support(_CELL, "the table has it in this row and column")
-    before = setting.passage[: max(setting.passage.find(quote), 0)][-_BEFORE:]
+    before = setting.passage[: max(setting.passage.find(quote), 0)][-BEFORE:]
     score = probability(structure.features(claim, quote, title, before))
     if beside := off_topic(claim, quote, title, setting):
         return Support(_BESIDE * score, beside)
@@ -83,7 +83,7 @@ def support_of(claim: str, quote: str, title: str = "", setting: Setting = Setti
 
 _CELL = 0.9
 """The score of a claim that a cell of a table bears out."""
-_BEFORE = 1000
+BEFORE = 1000
 """How many characters before a quote may say what it speaks of."""
 
 
