@@ -32,9 +32,7 @@ def ask_user() -> str:
 
 
 def print_answer(chat: ragkit.Conversation, question: str) -> None:
-    """Print what the reader may see as it comes.  The last event is the answer as it stands after every
-    check.
-    """
+    """Print the answer as it is checked.  The last event holds the final answer after every check."""
     shown = ""
     for event in map(of, chat.stream(question)):
         if isinstance(event, ClaimEvent) and event.shown:

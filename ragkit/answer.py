@@ -147,9 +147,7 @@ class Claim(_Value):
     original: str = Field(default="", exclude_if=lambda text: not text)
     """What was written and judged, if `text` is a translation of it."""
     before: str = Field(default="", exclude=True)
-    """What stands between the claim before and this one: a space, a bullet, the name of the paper that
-    speaks.
-    """
+    """The text between the previous claim and this one: a space, a bullet or the name of the quoted paper."""
     quoted: bool = Field(default=False, exclude=True)
     """Was it taken from a paper, rather than written?"""
 
@@ -178,8 +176,7 @@ class Abstention(_Value):
 
 
 class Answer(_Value):
-    """The claims, and the context that they were written from; text and numbered citations follow from the
-    claims.
+    """The claims and the context they were written from; text and numbered citations are derived from them.
 
     `confidence`, from 0 to 1, is the gate's: how likely the answer is right, by its passages and its
     verdicts.  `unmentioned` are the names in the question that no passage mentions, if they mention others of
@@ -284,8 +281,9 @@ def _placed(claims: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
 
 
 def rendered(claims: Iterable[NumberedClaim]) -> str:
-    """The text of an answer: each claim behind what stands before it, its marks after it; no other mark
-    stands in it.
+    """The text of an answer: the claims in order, each followed by its citation numbers.
+
+    Any other number in square brackets is put in round ones.
     """
     return "".join(
         f"{unmarked(claim.before + claim.text)}{''.join(f' [{n}]' for n in claim.citations)}"

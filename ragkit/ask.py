@@ -1,5 +1,6 @@
-"""A question to its answer: rewrite -> retrieve -> fuse -> refine -> gate -> (generate -> attribute ->
-verify)+ -> policy -> translate.
+"""From a question to its answer: the answer pipeline.
+
+rewrite -> retrieve -> fuse -> refine -> gate -> (generate -> attribute -> verify)+ -> policy -> translate
 """
 
 from __future__ import annotations
@@ -98,8 +99,9 @@ class Tried(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerPipeline(Pipeline[Question, Answer]):
-    """rewrite -> retrieve -> fuse -> refine -> gate -> (generate -> attribute -> verify)+ -> policy ->
-    translate.
+    """Answers questions from the papers, stage by stage.
+
+    rewrite -> retrieve -> fuse -> refine -> gate -> (generate -> attribute -> verify)+ -> policy -> translate
 
     `where` filters what is answered from, together with the question's own filter.  The gate and the verifier
     see all that `refine` leaves.  `generate` is one generator or several attempts, made in order until one
@@ -131,9 +133,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         return (yield from self.answer(*search, time.monotonic() - began))
 
     def answer(self, asked: Asked, found: Sequence[Document], taken: float = 0.0) -> Flow[Answer]:
-        """The answer from *found*, the passages of a search that has *taken* so many seconds of the
-        question's time.
-        """
+        """The answer from the passages *found* by a search that took *taken* seconds of the deadline."""
         answer = yield from self._before_deadline(time.monotonic() - taken, self.answered(asked, found))
         return self._late(asked, found) if answer is None else answer
 
@@ -173,8 +173,9 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         stream: ClaimStream,
         last: Answer | None = None,
     ) -> Flow[Tried]:
-        """What *attempt* writes from *context*, judged, after the answer *last*; each claim is told as it is
-        judged.
+        """What *attempt* writes from *context* after the answer *last*, with verdicts.
+
+        Each claim is reported as soon as it is judged.
         """
         shown = yield from refined(attempt.focus, asked, context)
         if attempt.mends and last:
@@ -205,8 +206,9 @@ class AnswerPipeline(Pipeline[Question, Answer]):
     # --- searching
 
     def found(self, question: Question) -> Flow[tuple[Asked, list[Document]]]:
-        """The question as rewritten, and every passage found for it, best first: rewrite -> retrieve -> fuse
-        -> read -> filter.
+        """The rewritten question and every passage found for it, best first.
+
+        rewrite -> retrieve -> fuse -> read -> filter
         """
         asked = question.asked
         for rewriter in self.rewrite:
@@ -231,8 +233,9 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         return (yield from call("fuse", self.fuse.fuse, rankings))
 
     def ranking(self, question: Question) -> Flow[list[Document]]:
-        """Every passage found, best first: what the refiners keep (whole or in part) as they score it, then
-        the rest.
+        """Every passage found, best first: those that the refiners keep, by their scores, then the rest.
+
+        A passage of which the refiners keep only a part counts as kept.
         """
         asked, found = yield from self.found(question)
         kept = yield from refined(self.refine, asked, found)

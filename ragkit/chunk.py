@@ -1,6 +1,4 @@
-"""Papers to passages: each the characters `[start:end]` of its paper, sized so that the embedder reads all of
-it.
-"""
+"""Cuts papers into passages: each is `[start:end]` of its paper and fits the embedding model."""
 
 from __future__ import annotations
 
@@ -72,8 +70,9 @@ class WholeChunker(Chunker):
 @component("section")
 @dataclass(frozen=True)
 class SectionChunker(Chunker):
-    """One passage per section (of a Markdown, LaTeX, JATS, HTML, Word or PDF paper); sections longer than
-    `max_tokens` are cut between paragraphs where they fit, else between sentences.
+    """One passage per section of a Markdown, LaTeX, JATS, HTML, Word or PDF paper.
+
+    Sections longer than `max_tokens` are cut between paragraphs where they fit, else between sentences.
     """
 
     max_tokens: PositiveInt = 1000
@@ -86,8 +85,7 @@ class SectionChunker(Chunker):
 @component("sentence")
 @dataclass(frozen=True)
 class SentenceChunker(Chunker):
-    """As many whole sentences as fit into `max_tokens` of `model`, the title and the headings above counted
-    in.
+    """As many whole sentences as fit into `max_tokens` of `model`, including the title and headings above.
 
     Each passage repeats the last `overlap` sentences of the one before, where they fit.  A sentence too long
     for one passage is cut between words, and a word as long as two passages anywhere.
@@ -142,8 +140,9 @@ class TokenChunker(Chunker):
 @component("recursive")
 @dataclass(frozen=True)
 class RecursiveChunker(Chunker):
-    """Paragraphs as long as they fit into `max_tokens` of `model`; a longer one is cut between lines, then
-    sentences, then words.
+    """As many whole paragraphs as fit into `max_tokens` of `model`.
+
+    A longer paragraph is cut between lines, then sentences, then words.
     """
 
     max_tokens: PositiveInt = 200
@@ -216,8 +215,7 @@ class SemanticChunker(Chunker):
 
 @dataclass(frozen=True)
 class SplitterChunker(Chunker):
-    """A LangChain text splitter as a chunker: it cuts each part of a paper, and its pieces are found there in
-    order.
+    """A LangChain text splitter as a chunker: it cuts each part of a paper, and its pieces are located there.
 
     Splitters may change white space, which passages keep as the paper has it.  Raises `LoadError` where
     anything else was changed, since such a passage could not be cited.
@@ -255,16 +253,15 @@ def _found(piece: str, text: str, at: int) -> Offsets | None:
 
 
 def chunker_of(transformer: BaseDocumentTransformer) -> BaseDocumentTransformer:
-    """The chunker of an ingest, for the *transformer* of a pipeline: text splitters of LangChain are
-    adapted.
-    """
+    """The chunker for the *transformer* of a pipeline; LangChain text splitters are wrapped."""
     is_splitter = hasattr(transformer, "split_text") and not isinstance(transformer, Chunker)
     return SplitterChunker(transformer) if is_splitter else transformer
 
 
 def check_splitter(transformer: BaseDocumentTransformer) -> None:
-    """Raise `ValueError` for a text splitter that changes even a short text, which shows before any paper is
-    read.
+    """Raise `ValueError` for a text splitter that changes a short sample text.
+
+    So it is rejected before any paper is read.
     """
     chunker = chunker_of(transformer)
     if isinstance(chunker, SplitterChunker):
@@ -305,8 +302,10 @@ def _room(paper: Document, part: Stretch, most: int, model_name: str) -> int:
 def _packed(
     units: Sequence[Offsets], room: int, count: _TokenCount, overlap: int = 0, overlap_tokens: int = 0
 ) -> list[Offsets]:
-    """As many neighbouring *units* as fit into *room* tokens each; a pack repeats the last of the one
-    before.
+    """As many neighbouring *units* as fit into *room* tokens each.
+
+    A pack repeats the last units of the one before: *overlap* of them, or as many as fit into
+    *overlap_tokens*.
     """
     found: list[Offsets] = []
     first = 0
@@ -359,8 +358,9 @@ class _TokenCount:
 
 
 def _fitting(text: str, start: int, end: int, room: int, count: _TokenCount) -> list[Offsets]:
-    """`start:end` in pieces of at most *room* tokens, cut between words; a longer word is cut at twice
-    that.
+    """`start:end` in pieces of at most *room* tokens, cut between words.
+
+    A word longer than that is cut at twice *room*.
     """
     found = []
     while count(start, end) > room:
@@ -378,7 +378,8 @@ _NO_SPACES = re.compile(r"[\u3041-\u3096\u309d-\u30ff\u3400-\u9fff\uf900-\ufaff\
 
 
 def _is_word_break(text: str, at: int) -> bool:
-    """Can a passage end before the character *at*?  Chinese and Japanese, which put no spaces, break
-    anywhere.
+    """Can a passage end before the character *at*?
+
+    Chinese and Japanese, which are written without spaces, break anywhere.
     """
     return text[at - 1].isspace() or text[at].isspace() or bool(_NO_SPACES.match(text, at - 1))

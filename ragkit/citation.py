@@ -1,5 +1,6 @@
-"""The `[n]` grammar: number the sentences of passages, read a reply with its marks, and resolve these.  Pure
-functions.
+"""The `[n]` grammar: numbers sentences for a chat model, and reads and resolves the marks in its reply.
+
+Pure functions.
 """
 
 from __future__ import annotations
@@ -38,17 +39,13 @@ class Place(NamedTuple):
 
 
 class Context(NamedTuple):
-    """Passages as a chat model is shown them, every sentence under a number of its own; number `n` names
-    `places[n - 1]`.
-    """
+    """Passages as a chat model sees them, every sentence numbered; number `n` is `places[n - 1]`."""
 
     passages: tuple[Document, ...]
     places: tuple[Place, ...]
 
     def text(self, only: Collection[int] | None = None) -> str:
-        """The sentences with their numbers (those *only*, if given), a line each, under the titles of their
-        papers.
-        """
+        """The numbered sentences (those in *only*, if given), one a line, under their papers' titles."""
         shown = (
             (number, place) for number, place in enumerate(self.places, 1) if only is None or number in only
         )
@@ -81,11 +78,10 @@ def line(text: str) -> str:
 
 
 def parse(text: str) -> list[Marked]:
-    """The sentences of an answer and their marks: `[1]`, `[1, 2]`, `[1][3]`, `[2-4]`, before or after the
-    stop.
+    """The sentences of an answer and their marks: `[1]`, `[1, 2]`, `[1][3]`, `[2-4]`.
 
-    A mark belongs to the sentence that it follows, or opens.  Marks and sentences together account for all of
-    *text*.
+    A mark stands before or after the full stop, and belongs to the sentence that it follows, or opens.  Marks
+    and sentences together account for all of *text*.
     """
     clean, at, found = "", 0, []
     for mark in MARK.finditer(text):
@@ -113,8 +109,9 @@ def parse(text: str) -> list[Marked]:
 
 
 def whole(text: str) -> str:
-    """The sentences of *text*, more of which is to come, that are whole with their marks: behind each another
-    one has begun.
+    """The complete sentences of a *text* that is still being streamed, with their marks.
+
+    A sentence is complete once another one has begun after it.
     """
     if (begun := text.find("[", text.rfind("]") + 1)) >= 0:  # a mark that is still being written
         text = text[:begun].rstrip()
@@ -131,8 +128,7 @@ def whole(text: str) -> str:
 
 
 def resolved(question: str, sentences: Sequence[Marked], context: Context) -> tuple[Claim, ...]:
-    """What a chat model wrote over *context*: each sentence a claim that cites what its marks name, as the
-    model said.
+    """What a chat model wrote over *context*: each sentence becomes a claim that cites what its marks name.
 
     A mark that names no sentence is cited without a quote.  A closing list of marks is no claim.  Marks
     without words, or behind words that only repeat the question, stand for the sentences that they name.
@@ -158,15 +154,11 @@ _LIST_OF_SOURCES = re.compile(
     r"\W*+(?:sources?|references?|citations?)?[\s,;:.*-]*+(?:and)?[\s,;:.*-]*+", re.IGNORECASE
 )
 _POINTED_AT = 3
-"""So many sentences are spelled out where a reply only points at them, which is as many as an answer is asked
-to have.
-"""
+"""The most sentences that replace a sentence with only citations; answers are asked for as many."""
 
 
 def _spelled_out(question: str, answer: Sequence[Marked], context: Context) -> Iterator[Marked]:
-    """*answer* without a closing list of marks, and with the words of the sentences that it only points
-    at.
-    """
+    """*answer* without a closing list of marks; a sentence that only cites becomes what it cites."""
     asked = set(stems(question))
     says = [not (sentence.marks and _LIST_OF_SOURCES.fullmatch(sentence.text)) for sentence in answer]
     for sentence, has_words in zip(answer, says, strict=True):

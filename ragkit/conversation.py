@@ -65,8 +65,9 @@ class Conversation:
         self.history.clear()
 
     def save(self, path: str | Path) -> None:
-        """Write what was said to a new file, and go on there.  Raises `UsageError` if there is such a file,
-        or can be none.
+        """Write the conversation to a new file and continue it there.
+
+        Raises `UsageError` if the file exists or cannot be created.
         """
         if Path(path).exists():
             raise UsageError(f"there is a file '{path}' already; save the conversation under another name")
@@ -77,15 +78,17 @@ class Conversation:
 
     @property
     def answers(self) -> list[Answer]:
-        """What was asked and answered, oldest first; with verdicts and citations where the history was
-        written by ragkit.
+        """The questions and their answers, oldest first.
+
+        Verdicts and citations are included where ragkit wrote the history.
         """
         return [answer_of(turn) for turn in _turns(self.history.messages)]
 
 
 def messages_of(answer: Answer) -> list[BaseMessage]:
-    """A question and its answer as LangChain's messages; citations and verdicts are in the answer's
-    `response_metadata`.
+    """A question and its answer as LangChain messages.
+
+    Citations and verdicts are in the answer's `response_metadata`.
     """
     kept = ("abstained", "confidence", "unmentioned", "claims", "citations")
     checked = {name: value for name, value in answer.as_json().items() if name in kept}
@@ -119,18 +122,18 @@ def _turns(messages: Sequence[BaseMessage]) -> list[list[BaseMessage]]:
 
 
 class MemoryChatHistory(InMemoryChatMessageHistory):
-    """Messages that are forgotten when the program ends (a class of our own, since making LangChain's warns
-    that it is deprecated).
+    """Messages in memory, lost when the program ends.
+
+    A subclass, since creating LangChain's own class logs a deprecation warning.
     """
 
 
 class FileChatHistory(BaseChatMessageHistory):
-    """Messages in a file: a line of JSON for those that were added together, such as a question and its
-    answer.
+    """Messages in a file: one line of JSON for messages added together, such as a question and its answer.
 
-    A line is on the disk before `add_messages` returns.  One that a crash cut short is passed over, and cut
-    off when the next one is written.  Raises `UsageError` for a file that cannot be read or written, or that
-    holds anything else; it is then left as it is.
+    A line is on disk before `add_messages` returns.  A line that a crash cut short is ignored, and removed
+    when the next one is written.  Raises `UsageError` for a file that cannot be read or written, or that
+    holds anything else; such a file is not changed.
     """
 
     def __init__(self, path: str | Path) -> None:

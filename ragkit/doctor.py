@@ -14,8 +14,9 @@ from ragkit.rag import Rag, empty
 
 
 class IndexHealth(BaseModel):
-    """One index: the passages that the ledger tracks, those really present, and those it should hold
-    (`wanted`).
+    """One index: how many passages are `wanted`, `tracked` and `present`.
+
+    Those `wanted` should be in the index, those `tracked` are by the ledger, and those `present` really are.
     """
 
     model_config = ConfigDict(frozen=True)

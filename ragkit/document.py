@@ -53,9 +53,7 @@ class Span(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """A part of a paper's text under the same headings and of the same kind: abstract, body, caption, table,
-    references.
-    """
+    """A part of a paper's text with one set of headings and one kind, such as abstract, body or table."""
 
     start: int
     end: int
@@ -87,9 +85,7 @@ def paper_id(paper: Document) -> str:
 
 
 def passage_id(document_id: str, start: int, end: int, chunker: str = "") -> str:
-    """What a passage is called, from what it is a part of: a UUID, since many vector stores take no other
-    ids.
-    """
+    """The id of a passage, derived from its place: a UUID, since many vector stores take no other ids."""
     return _uuid("chunk", document_id, chunker, str(start), str(end))
 
 
@@ -215,8 +211,9 @@ def excerpt(passage: Document, start: int, end: int) -> Document:
 
 
 def searchable(passage: Document) -> str:
-    """What is embedded and searched for a passage: the title and the headings above it, which are no part of
-    the span, and its text.
+    """The text that is embedded and searched for a passage: title, headings and the passage itself.
+
+    Title and headings are not part of its span.
     """
     return "\n".join(part for part in (above(passage), passage.page_content) if part)
 
@@ -240,9 +237,7 @@ def entry_id(passage: str, n: int) -> str:
 
 
 def hit(identity: str, score: float, key: int = 0) -> Document:
-    """A retriever's answer: a passage named by its id, its text still to be read from the corpus, and the key
-    that led to it.
-    """
+    """A retriever's result: a passage id, a score and the key that matched; the corpus supplies the text."""
     return Document(id=identity, page_content="", metadata={"score": score, **({"key": key} if key else {})})
 
 

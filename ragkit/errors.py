@@ -93,8 +93,9 @@ class ConfigError(RagkitError):
 
 @contextmanager
 def needs(extra: str, what: str) -> Iterator[None]:
-    """Import the packages of an extra inside; raises `UsageError` with the command that installs them if one
-    is missing.
+    """Import the packages of an extra inside this context.
+
+    Raises `UsageError` with the install command if one is missing.
     """
     try:
         yield

@@ -64,9 +64,7 @@ class ClaimEvent(NumberedClaim, _Told):
 
 
 class AnswerEvent(Answer, _Told):
-    """The answer as it stands, which is what `ragkit ask --json` prints; always the last event of a
-    question.
-    """
+    """The final answer, as `ragkit ask --json` prints it; always the last event of a question."""
 
     type: Literal["answer"] = "answer"
 

@@ -1,5 +1,6 @@
-"""Several rankings to one.  Scores of different retrievers have no common scale, so they are never compared
-raw.
+"""Merges several rankings into one.
+
+Scores of different retrievers have no common scale, so raw scores are never compared.
 """
 
 from __future__ import annotations
@@ -30,8 +31,7 @@ class Fusion(ABC):
     """Merges rankings; a subclass says how much a place in each is worth."""
 
     def fuse(self, rankings: Sequence[Ranking]) -> list[Document]:
-        """Every document of *rankings* once, best first, with its fused score and each retriever's own (its
-        best).
+        """Every document of *rankings* once, best first, with its fused score and each retriever's best.
 
         A ranking counts by the weight of its query; those of one retriever for one group of queries count as
         one.

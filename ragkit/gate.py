@@ -1,6 +1,4 @@
-"""When not to answer: whether the passages found can answer the question, and whether the answer written from
-them is right.
-"""
+"""When to abstain: whether the passages can answer the question, and whether the answer is likely right."""
 
 from __future__ import annotations
 
@@ -25,8 +23,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Relevance(NamedTuple):
-    """How far passages, or an answer, are what the question asks for, from 0 to 1, and why there is no
-    answer, if there is none.
+    """How relevant passages, or an answer, are to the question, from 0 to 1.
+
+    `refusal` is the reason to abstain, if there is one.
     """
 
     score: float = 1.0
@@ -35,24 +34,24 @@ class Relevance(NamedTuple):
 
 @interface
 class Gate(ABC):
-    """Decides whether a question is answered: by its passages, before anything is written, and by the judged
-    answer.
-    """
+    """Decides whether to answer: from the passages before anything is written, and from the judged answer."""
 
     @abstractmethod
     def weigh(self, asked: Asked, passages: Sequence[Document]) -> Relevance:
         """How far *passages* are about what is *asked*; the refusal is the end of a sentence."""
 
     def confirm(self, asked: Asked, relevance: Relevance, answer: Answer) -> Relevance:
-        """How sure *answer* is, its claims judged, after passages of this *relevance*; by default, that times
-        `support`.
+        """How likely the judged *answer* is right, given the *relevance* of its passages.
+
+        By default the relevance times `support`.
         """
         return Relevance(relevance.score * support(answer))
 
 
 def support(answer: Answer) -> float:
-    """The mean, over the claims with citations, of their best citation's score: 0.5 for what a verifier could
-    not tell, 1 where none was asked.
+    """The mean, over the claims with citations, of the score of their best citation.
+
+    A citation that a verifier could not check counts 0.5; without a verifier the result is 1.
     """
     found = [[cited.finding for cited in claim.cites] for claim in answer.claims if claim.cites]
     if not any(finding for findings in found for finding in findings):
@@ -96,8 +95,9 @@ JUDGED_SIGNALS = {
 
 @dataclass(frozen=True)
 class Logistic:
-    """A probability: 1 / (1 + exp(-(`bias` + the sum of weight times signal))).  Below `threshold`, the
-    question is declined.
+    """A probability: 1 / (1 + exp(-(`bias` + the sum of weight times signal))).
+
+    Below `threshold` the gate abstains.
     """
 
     weights: Mapping[str, float]
@@ -142,12 +142,11 @@ JUDGED = Logistic(weights={"found": 0.76, "said": 2.19, "support": 3.0}, bias=-5
 @component("calibrated")
 @dataclass(frozen=True)
 class CalibratedGate(Gate):
-    """Answers where the passages are likely to have the answer, and where the judged answer is likely to be
-    right.
+    """Answers if the passages are likely to hold the answer and the judged answer is likely to be right.
 
-    `found` weighs what the passages tell, `judged` what the answer and its verdicts tell; `ragkit calibrate`
-    fits both to questions of one's own.  The numbers given are for the cosines of all-MiniLM-L6-v2, which the
-    retriever called `retriever` gives; where it found nothing, the words alone decide.
+    `found` weighs the passages, `judged` the answer and its verdicts; `ragkit calibrate` fits both to your
+    questions.  The defaults are for the cosines of all-MiniLM-L6-v2, which the retriever called `retriever`
+    gives; if it found nothing, only the words are weighed.
     """
 
     retriever: str = "dense"
@@ -223,9 +222,7 @@ _OTHER_LANGUAGE = 0.25
 
 
 def _coverage(question: str, texts: Sequence[frozenset[str]]) -> float:
-    """The most that one of *texts* has of the question's words; a word weighs more the fewer of them have
-    it.
-    """
+    """The greatest share of the question's words that one of *texts* has; rarer words weigh more."""
     weights = {w: math.log(1 + len(texts) / (1 + sum(w in text for text in texts))) for w in stems(question)}
     most = max(sum(weight for word, weight in weights.items() if word in text) for text in texts)
     return most / (sum(weights.values()) or 1.0)

@@ -213,8 +213,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             yield from emit(Progress("keys", total, total, writer.kind))
 
     def fill(self, corpus: Corpus, damaged: Collection[str] = ()) -> Flow[int]:
-        """Bring the indexes up to date, and build those *damaged* anew; return how many texts had to be
-        embedded.
+        """Update the indexes, rebuild those *damaged*, and return how many texts were embedded.
 
         Readers see all of them change at the same moment.
         """
@@ -239,8 +238,9 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
     def _next_state(
         self, corpus: Corpus, index: Index, number: int, anew: bool
     ) -> Flow[tuple[IndexState | None, int]]:
-        """Make the next generation of an index, if it needs one.  One that cannot be written is built
-        anew.
+        """Make the next generation of an index, if it needs one.
+
+        An index that cannot be written is rebuilt.
         """
         name, holding = self.name_of(index), self.holding(index)
         fingerprint, generation = corpus.published().get(name, ("", 0))
@@ -274,8 +274,9 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         return IndexState(holding, made_with(index), number, anew), encoded
 
     def _built(self, corpus: Corpus, index: Index, last: Place | None, place: Place) -> Flow[int]:
-        """Build the generation at *place* from the *last* one, or from nothing; return how many texts had to
-        be embedded.
+        """Build the generation at *place* from the *last* one, or from nothing.
+
+        Returns how many texts were embedded.
         """
         name = self.name_of(index)
         # An index that is new holds nothing.
@@ -335,8 +336,9 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         return Holding(self.name_of(index), self._chunker, self._writers)
 
     def name_of(self, index: AnyIndex) -> str:
-        """What the ledger calls *index*: its settings and those of chunker and key writers decide, so
-        configurations do not collide.
+        """The ledger's name for *index*.
+
+        It depends on the settings of index, chunker and key writers, so that configurations do not collide.
         """
         short = components.name_of(type(index)).rpartition(".")[2]
         return f"{short}-{digest(str(_described(index)), self._chunker, *self._writers)[:8]}"

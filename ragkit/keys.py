@@ -32,17 +32,13 @@ class Estimate(NamedTuple):
 
 
 class KeptReplies:
-    """Chat models, of which no question is asked twice: replies are kept in *corpus* under model, instruction
-    and text.
-    """
+    """Chat models with a cache: replies are kept in *corpus* by model, instruction and text."""
 
     def __init__(self, corpus: VectorCache) -> None:
         self.corpus = corpus
 
     def flow(self, llm: BaseChatModel, instruction: str, texts: Sequence[str]) -> Flow[list[str]]:
-        """What *llm* replies to *instruction* (see `ragkit.models.prompt`) with each of *texts*, in their
-        order.
-        """
+        """The reply of *llm* to *instruction* with each of *texts*, in order; see `ragkit.models.prompt`."""
         model, prompt = _fingerprint(llm), digest(instruction)
         keys = [digest(text) for text in texts]
         known = self.corpus.replies(model, prompt, keys)
@@ -73,15 +69,14 @@ class KeyWriter(ABC):
         """
 
     def estimate(self, passages: Sequence[Document]) -> Estimate:
-        """What `flow` would take, told without calling a model: by default a call and a key for each
-        passage.
-        """
+        """The cost of `flow`, estimated without a model call; by default one call and one key per passage."""
         return Estimate(len(passages), len(passages))
 
 
 def _fingerprint(llm: BaseChatModel) -> str:
-    """What identifies a chat model and its settings; for one that YAML does not describe, its class and the
-    model's name.
+    """Identifies a chat model and its settings.
+
+    For a model that YAML cannot describe, its class and model name are used.
     """
     try:
         return digest(repr(describe(llm)))

@@ -47,13 +47,13 @@ def load(
     allow_import: Collection[str] = (),
     allow_env: Collection[str] = (),
 ) -> Rag:
-    """The pipelines that a YAML file describes; without a *path*, `./ragkit.yaml` if there is one, else the
-    default.
+    """Load the pipelines that a YAML file describes.
 
-    *corpus* is used instead of the directory that the file names.  *allow_import* names classes (or modules,
-    or packages) that the file may import, *allow_env* environment variables that it may read beside those
-    that begin with `RAGKIT_`.  Raises `ConfigError`, which lists every problem of the file, or `UsageError`
-    if there is none, or if `./ragkit.yaml` was not named and asks for more than this machine's own parts.
+    Without a *path*, that is `./ragkit.yaml` if it exists, else the default.  *corpus* is used instead of the
+    directory that the file names.  *allow_import* names classes (or modules, or packages) that the file may
+    import, *allow_env* environment variables that it may read beside those that begin with `RAGKIT_`.  Raises
+    `ConfigError`, which lists every problem of the file, or `UsageError` if there is none, or if
+    `./ragkit.yaml` was not named and asks for more than this machine's own parts.
     """
     file = find(path)
     if path is None and file == LOCAL:

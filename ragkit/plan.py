@@ -1,6 +1,4 @@
-"""What an ingest would do, before it does it: the files it would read, and the model tokens and time it would
-take.
-"""
+"""A dry run of an ingest: the files it would read, and the model tokens and time it would take."""
 
 from __future__ import annotations
 
@@ -55,8 +53,9 @@ class Plan(BaseModel):
 
 
 def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
-    """Read and cut what is new or changed, and store nothing.  Raises `UsageError` for a path that is not
-    there.
+    """Read and cut what is new or changed, and store nothing.
+
+    Raises `UsageError` for a path that does not exist.
     """
     pipeline, corpus = rag.ingest_pipeline, rag.corpus
     started = time.perf_counter()
@@ -92,8 +91,10 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
 
 
 class Work(NamedTuple):
-    """How many distinct papers, their passages, those to be embedded, their tokens, about how many seconds
-    that takes, and further keys.
+    """The work of an ingest.
+
+    `papers` counts distinct papers, `encode` the passages to embed and `tokens` their tokens; `seconds`
+    estimates the time for that, `keys` the further keys.
     """
 
     papers: int
@@ -130,9 +131,7 @@ def _read(source: PaperSource, uris: Sequence[str], failed: list[Failure]) -> It
 
 
 def _encoding(rag: Rag, texts: dict[str, str]) -> tuple[int, int, float]:
-    """How many texts would be embedded, how many tokens they have, and how long it would take, from a sample
-    of them.
-    """
+    """How many texts would be embedded, their tokens, and the seconds it takes, estimated from a sample."""
     encode, tokens, seconds = 0, 0, 0.0
     for index in rag.ingest_pipeline.index:
         if not isinstance(index, VectorIndex):

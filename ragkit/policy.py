@@ -12,8 +12,9 @@ from ragkit.document import title_of
 from ragkit.text.words import stems
 
 Policy = Literal["flag", "drop", "abstain"]
-"""`flag` leaves unsupported claims in, with their verdicts; `drop` takes them out; `abstain` gives no answer
-if there are any.  All but `flag` take out the marks that name nothing.
+"""What to do with unsupported claims: `flag` or `drop` them, or `abstain` if there are any.
+
+`flag` keeps them with their verdicts.  All but `flag` remove the marks that name nothing.
 """
 
 _NEAREST = 3  # titles that an abstention names

@@ -134,10 +134,9 @@ class Rag:
             return False
 
     def differing(self, index: Index) -> tuple[int, int]:
-        """How many keys the published generation of *index* has lost, and how many it has that the ledger
-        does not know.
+        """How many keys the published generation of *index* has lost, and how many are not in the ledger.
 
-        Raises `CorpusError` where its files are damaged, and whatever else opening it may.
+        Raises `CorpusError` if its files are damaged, and whatever opening it may raise.
         """
         name = self.ingest_pipeline.name_of(index)
         place = self.ingest_pipeline.place(self.corpus, index, self.corpus.published().get(name, ("", 0))[1])
@@ -153,8 +152,7 @@ class Rag:
     # --- questions
 
     def search(self, query: str, k: int = 10, where: str | Where | None = None) -> list[Document]:
-        """The best *k* passages after the refiners, best first, with their spans, sources and scores in the
-        metadata.
+        """The best *k* passages after the refiners, with spans, sources and scores in their metadata.
 
         *where* filters them by their metadata: `year >= 2023 and section != references`; see `ragkit.where`.
         """
@@ -166,8 +164,10 @@ class Rag:
         history: Sequence[BaseMessage | Mapping[str, str]] = (),
         where: str | Where | None = None,
     ) -> Answer:
-        """The answer, its citations checked.  *history*: earlier messages, oldest first, LangChain's or
-        `{"role": "user" | "assistant", "content": ...}`.  *where* filters what is answered from, as in
+        """Answer a question and check the citations.
+
+        *history*: earlier messages, oldest first, LangChain's or
+        `{"role": "user" | "assistant", "content": ...}`.  *where* filters the passages to answer from, as in
         `search`.
         """
         answer: Answer = result_of(self.stream(question, history, where))
@@ -189,11 +189,11 @@ class Rag:
         history: Sequence[BaseMessage | Mapping[str, str]] = (),
         where: str | Where | None = None,
     ) -> Events:
-        """What happens while a question is answered: `Called`, `Token`, `CitationReady` and `ClaimReady`, and
-        at last `Finished(answer)`.
+        """The events while a question is answered; the last one is `Finished(answer)`.
 
-        Claims are checked while a chat model still writes, if the verifier is quick.  Closing the iterator
-        ends the question, and the model's stream.  `ragkit.events` makes JSON of the events.
+        The others are `Called`, `Token`, `CitationReady` and `ClaimReady`.  Claims are checked while a chat
+        model still writes, if the verifier is quick.  Closing the iterator ends the question, and the model's
+        stream.  `ragkit.events` converts the events to JSON.
         """
         asked = self.question(question, history, where)
         account = _Account()
@@ -221,8 +221,9 @@ class Rag:
         )
 
     def state(self, *parts: str) -> str:
-        """What identifies the answers to come: the settings of the answer part (or of those *parts* of it,
-        such as `retrieve`), the models' weights, the passages indexed.
+        """A digest of all that answers depend on: settings, model weights and indexed passages.
+
+        *parts* limits the settings to these parts of the answer pipeline, such as `retrieve`.
         """
         self._published()
         indexes = [
@@ -239,9 +240,7 @@ class Rag:
         history: Sequence[BaseMessage | Mapping[str, str]] = (),
         where: str | Where | None = None,
     ) -> Question:
-        """What the answer pipeline takes, with every index open at its published state; arguments as of
-        `ask`.
-        """
+        """The input of the answer pipeline, with every index open; the arguments are those of `ask`."""
         wanted = parse(where) if isinstance(where, str) else where
         asked = Asked.of(_asked(question), messages(history))
         return Question(self.snapshot(), asked, wanted)
@@ -249,10 +248,9 @@ class Rag:
     # --- the indexes
 
     def snapshot(self) -> Snapshot:
-        """The published state of every index, open; that of the last question, if nothing was published
-        since.
+        """The published state of every index, open; kept until something new is published.
 
-        An index whose files are gone or were touched is rebuilt from the corpus, which encodes nothing anew.
+        An index whose files are missing or changed is rebuilt from the corpus, without re-embedding.
         """
         with self._opening:
             published = self._published()
@@ -274,9 +272,7 @@ class Rag:
             return self._snapshot
 
     def _published(self) -> dict[str, int]:
-        """The generation of each index that is searched; raises `IndexMismatch` if one is not this
-        configuration's.
-        """
+        """The published generation of each index; raises `IndexMismatch` if one has other settings."""
         published = self.corpus.published()
         for name, index in self._named.items():
             if name not in published:
@@ -339,9 +335,7 @@ def _close(searchers: Sequence[Searcher]) -> None:
 
 
 class _Account:
-    """Adds up the time of each stage and what chat models took, and writes both into the answer at the
-    end.
-    """
+    """Adds up stage times and chat model usage, and writes both into the final answer."""
 
     def __init__(self) -> None:
         self.started = time.perf_counter()

@@ -1,5 +1,6 @@
-"""Questions to ranked passages.  A retriever answers with hits (id and score); their text is read from the
-corpus.
+"""From a question to ranked passages.
+
+A retriever returns hits (id and score); their text is read from the corpus.
 """
 
 from __future__ import annotations
@@ -18,9 +19,7 @@ from ragkit.index import Index, LexicalIndex, Snapshot, VectorIndex, external
 
 
 class FilteredRetriever(BaseRetriever):
-    """A retriever over indexes, bound to the state in which it searches them, and to the passages that it may
-    find.
-    """
+    """A retriever bound to an open state of its indexes and to the passages that it may return."""
 
     _snapshot: Snapshot | None = PrivateAttr(None)
     _among: frozenset[str] | None = PrivateAttr(None)
@@ -28,9 +27,7 @@ class FilteredRetriever(BaseRetriever):
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
 
     def over(self, snapshot: Snapshot, among: frozenset[str] | None = None) -> Self:
-        """The same retriever over the indexes as *snapshot* has them open, which finds only passages *among*
-        these; any, if None.
-        """
+        """This retriever bound to *snapshot*; it finds only passages of *among*, or any if that is None."""
         bound = self.model_copy()
         bound._snapshot, bound._among = snapshot, among
         return bound
@@ -43,8 +40,9 @@ class FilteredRetriever(BaseRetriever):
 
     @property
     def computes(self) -> bool:
-        """Does a search keep this machine's cores busy, rather than wait for a server?  Then two at once are
-        slower than in turn.
+        """Is a search CPU-bound, rather than waiting for a server?
+
+        CPU-bound searches run one after another, which is faster than at the same time.
         """
         parts = [getattr(self, name) for name in type(self).model_fields]
         return all(part.computes for part in parts if isinstance(part, Index))

@@ -68,8 +68,9 @@ class FollowUpRewriter(QueryRewriter):
         return done(replace(asked, searches=searches))
 
     def carried(self, query: str, asked: Sequence[str]) -> str:
-        """*query* behind what it takes along from the questions *asked* before it, oldest first; then it
-        begins with no `and`.
+        """*query* with the words it needs from the earlier questions *asked* (oldest first) before it.
+
+        A leading `and` is removed if words are added.
         """
         subject = self._subject(query, asked)
         return " ".join([*subject, _JOINS.sub("", query)]) if subject else query
@@ -85,8 +86,9 @@ class FollowUpRewriter(QueryRewriter):
         return list(dict.fromkeys(word for word in words if not own.intersection(stems(word))))
 
     def _leans(self, query: str, asked: Sequence[str]) -> bool:
-        """Does *query* need those before it to be understood?  One that brings a name of its own does so only
-        if it is no whole question.
+        """Does *query* depend on the questions before it?
+
+        A query with a new name depends on them only if it is not a complete question.
         """
         opens = _OPENS.match(query)
         if names(query) - set().union(*map(names, asked)):
@@ -138,11 +140,10 @@ _LONGEST = 60  # words; what is longer is no query
 
 @dataclass(frozen=True)
 class ChatRewriter(QueryRewriter):
-    """Asks a chat model about each of the first `max_calls` queries and adds the queries that it says behind
-    all of them.
+    """Asks a chat model about each of the first `max_calls` queries and appends the queries in its replies.
 
-    A reply that holds no query adds none.  The instruction has placeholders: `{fence}` is the random ending
-    of the tags that texts stand between, `{n}` (where there is an `n`) the number of queries wanted.
+    Replies that contain no query are ignored.  The instruction has placeholders: `{fence}` is the random
+    ending of the tags that texts stand between, `{n}` (where there is an `n`) the number of queries wanted.
     """
 
     llm: BaseChatModel
@@ -216,8 +217,9 @@ class CondenseRewriter(ChatRewriter):
 @component("multi_query")
 @dataclass(frozen=True)
 class MultiQueryRewriter(ChatRewriter):
-    """A chat model asks the question in `n` other ways, and all are searched for (as in "RAG-Fusion: a New
-    Take on Retrieval-Augmented Generation").
+    """A chat model rephrases the question in `n` other ways, and all of them are searched for.
+
+    (Method: "RAG-Fusion: a New Take on Retrieval-Augmented Generation".)
     """
 
     instruction: str = MULTI_QUERY
@@ -232,11 +234,10 @@ class MultiQueryRewriter(ChatRewriter):
 @component("decompose")
 @dataclass(frozen=True)
 class DecomposeRewriter(ChatRewriter):
-    """A chat model splits a question that needs several facts into up to `n` sub-questions; a simple one
-    stays alone.
+    """A chat model splits a question that needs several facts into up to `n` sub-questions.
 
-    (Method: "Measuring and Narrowing the Compositionality Gap in Language Models", here without answering in
-    between.)
+    A simple question is left alone.  (Method: "Measuring and Narrowing the Compositionality Gap in Language
+    Models", here without answering in between.)
     """
 
     instruction: str = DECOMPOSE
@@ -267,8 +268,7 @@ class HydeRewriter(ChatRewriter):
 @component("think")
 @dataclass(frozen=True)
 class ThinkRewriter(ChatRewriter):
-    """A chat model says what a paper that answers would be about; the question is searched for with that
-    behind it too.
+    """A chat model describes a paper that would answer; the question is also searched for with that added.
 
     At most `max_words` of its words are used.  (Method: "Query Expansion by Prompting Large Language
     Models".)
@@ -292,8 +292,9 @@ _LABEL = re.compile(
 
 
 def lines_of(reply: str) -> list[str]:
-    """The texts that a model lists: those of a JSON list or object, else the items of a list, else every
-    line; without marks and labels.
+    """The texts that a model lists, without list markers and labels.
+
+    They are those of a JSON list or object, else the items of a list, else every line.
     """
     texts = _texts_in_json(reply)
     if not texts:

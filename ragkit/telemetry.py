@@ -1,5 +1,4 @@
-"""Traces questions and ingests: flows and their calls as OpenTelemetry spans, by the GenAI semantic
-conventions.
+"""Traces questions and ingests: flows and their calls as OpenTelemetry spans (GenAI conventions).
 
     with telemetry.tracing():  # or tracing(my_tracer_provider)
         rag.ask("How many parameters has BERT-base?")
@@ -72,8 +71,7 @@ _PATIENCE = 3.0  # seconds that the end of a command waits for its spans to be s
 
 @contextmanager
 def tracing(tracer_provider: TracerProvider | None = None) -> Iterator[None]:
-    """Trace the flows that are run inside, in this thread and in those that copy its context (asyncio's tasks
-    do).
+    """Trace the flows that run inside, in this thread and wherever its context is copied (asyncio tasks).
 
     Without *tracer_provider*, OpenTelemetry's global one is used.  Raises `UsageError` if OpenTelemetry is
     not installed.
@@ -91,13 +89,12 @@ def tracing(tracer_provider: TracerProvider | None = None) -> Iterator[None]:
 
 @contextmanager
 def from_environment() -> Iterator[None]:
-    """`tracing`, with the exporter that OpenTelemetry's environment variables name; nothing, if they name
-    none.
+    """`tracing` with the exporter that OpenTelemetry's environment variables name, if they name one.
 
     OTEL_TRACES_EXPORTER is `otlp` (the default where OTEL_EXPORTER_OTLP_ENDPOINT is set), `console` (JSON on
-    standard error) or `none`.  At the end the spans are sent, for which a collector has three seconds; one
-    that does not take them costs a warning.  Raises `UsageError` for another exporter or protocol, or if the
-    exporter is not installed.
+    standard error) or `none`.  The spans are sent at the end; a collector that does not take them within
+    three seconds causes a warning.  Raises `UsageError` for another exporter or protocol, or if the exporter
+    is not installed.
     """
     wanted = _exporters_wanted()
     if not wanted:

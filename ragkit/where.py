@@ -1,5 +1,4 @@
-"""Filters over metadata, such as `year >= 2023 and not section contains references`: the grammar, and what it
-means.
+"""Filters over metadata, such as `year >= 2023 and not section contains references`.
 
     comparison   field OP value     OP is one of = (or ==) != < <= > >= contains
                  field in (a, b)    field not in (a, b)    field exists
@@ -76,8 +75,7 @@ def both(one: Where | None, other: Where | None) -> Where | None:
 
 @dataclass(frozen=True)
 class Where:
-    """A filter over metadata, from LangChain's syntax tree; `str` writes it so that `parse` reads the same
-    filter.
+    """A filter over metadata, from LangChain's syntax tree; `parse(str(where))` gives an equal filter.
 
     The tree has the comparators of the grammar with text, numbers or booleans as values, lists of these for
     `in` and `nin`, and `ne` with None for `exists`.  Raises `UsageError` for any other tree.
@@ -248,9 +246,7 @@ def _check_length(text: str) -> None:
 
 
 class _Token(NamedTuple):
-    """A word, a mark or a quoted text; `kind` is `keyword` for a word that is one, and `end` at the end of
-    the text.
-    """
+    """A word, a mark or a quoted text; `kind` is `keyword` for a keyword, `end` at the end of the text."""
 
     kind: str
     text: str

@@ -1,6 +1,4 @@
-"""Fixtures: a small corpus that is really embedded and indexed, and the shared real papers where they are
-there.
-"""
+"""Fixtures: a small corpus with real embeddings and indexes, and the shared real papers if available."""
 
 from __future__ import annotations
 

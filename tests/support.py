@@ -14,9 +14,7 @@ SHARED = ROOT.parent / "shared"
 
 
 class ModelServer(ThreadingHTTPServer):
-    """An OpenAI-compatible server on loopback that says what the test told it to, and keeps what it was
-    asked.
-    """
+    """A local OpenAI-compatible server that replies as the test sets it up, and records the requests."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _ModelServerHandler)

@@ -1,6 +1,4 @@
-"""Passages are exact parts of their paper, together all of it, whole sentences where they fit, and short
-enough.
-"""
+"""Passages are exact parts that cover their paper: whole sentences where they fit, and short enough."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The `[n]` grammar: every mark and every character of an answer is accounted for, and every citation is
-exact.
-"""
+"""The `[n]` grammar: all marks and characters of an answer are accounted for, and citations are exact."""
 
 from __future__ import annotations
 

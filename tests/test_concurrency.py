@@ -181,9 +181,7 @@ def see_new(rag: ragkit.Rag, numbers: range, seen: Seen) -> None:
 
 
 def reader(pipeline: str, stop: str, threads: str) -> None:
-    """Ask and search with one Rag, in so many threads, until *stop* is there; then look for the new
-    papers.
-    """
+    """Ask and search with one Rag in so many threads until *stop* exists; then look for the new papers."""
     os.nice(10)  # so that the writer gets on
     rag = ragkit.load(pipeline)
     every = [Seen(opened=1 if t == 0 else 0) for t in range(int(threads))]
@@ -294,9 +292,7 @@ def editions(pipeline: str, stop: str) -> None:
 
 
 def look_at_edition(rag: ragkit.Rag, n: int, seen: Seen) -> None:
-    """Search for paper *n*, which is being replaced, and check that what comes back was its text at one
-    time.
-    """
+    """Search for paper *n* while it is replaced; every passage must come from one of its editions."""
     try:
         hits = [hit for hit in rag.search(title(n), 20) if title_of(hit) == title(n)]
     except Exception as error:

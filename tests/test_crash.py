@@ -48,9 +48,7 @@ def test_a_killed_ingest_resumes_to_the_state_of_a_clean_build(tmp_path: Path) -
 
 
 class ReadHere(Files):
-    """Files that are read in this process, since only it knows this class; starting another for each trial
-    would take longest.
-    """
+    """Reads files in this process: only it knows this class, and a new process per trial would be slow."""
 
 
 def pipeline(directory: Path) -> ragkit.Rag:

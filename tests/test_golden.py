@@ -1,6 +1,4 @@
-"""The JSON of `ragkit ask` keeps its keys and values: answers over the example papers, as they were when the
-files were written.
-"""
+"""The JSON of `ragkit ask` keeps its keys and values: answers over the example papers match saved files."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Papers that attack: what they plant cannot close the fence, pass for a mark, or put their words under
-another paper's name.
-"""
+"""Hostile papers cannot close the fence, forge a citation, or have their words cited as another paper's."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Filters over metadata: what each comparison means, what is no filter and why, and text to filter and
-back.
-"""
+"""Metadata filters: what each comparison means, which texts are rejected, and writing filters as text."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Saved web pages that list papers: a format in a package of its own, which ragkit finds once it is
-installed.
-"""
+"""Saved web pages that list papers: a format in its own package, which ragkit finds once installed."""
 
 from __future__ import annotations
 

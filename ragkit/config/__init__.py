@@ -53,9 +53,7 @@ def loads(
 
 
 def check(cls: type, path: str | Path, allow: Collection[str] = (), allow_env: Collection[str] = ()) -> Spec:
-    """Read and validate a file without building anything; raise one `ConfigError` that lists every
-    problem.
-    """
+    """Validate a file without building anything; raise one `ConfigError` that lists every problem."""
     return Checker(str(path), _read(path), allow, allow_env).root(cls)
 
 

@@ -1,6 +1,4 @@
-"""Checks a pipeline file against the type hints of what it describes, and reports every problem with its
-place.
-"""
+"""Checks a pipeline file against the type hints of its components; reports every problem with its place."""
 
 from __future__ import annotations
 
@@ -228,8 +226,9 @@ class Checker:
         return self.chosen(chosen, slots, node, path)
 
     def chosen(self, chosen: yaml.ScalarNode, wanted: tuple[type, ...], node: yaml.Node, path: str) -> Any:
-        """Check the call that *node* describes: *chosen*, its `type` or *node* itself, names a maker of one
-        of *wanted*.
+        """Check the call that *node* describes, whose component must make one of *wanted*.
+
+        *chosen* holds the component's name: it is the `type` of *node*, or *node* itself.
         """
         if id(node) in self.above:
             return self.problem(node, path, _CONTAINS_ITSELF)

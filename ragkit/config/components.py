@@ -94,9 +94,7 @@ def is_part(hint: Any) -> bool:
 
 
 def slots_in(hint: Any) -> tuple[type, ...]:
-    """The interfaces that a hint such as `VectorStore | LexicalIndex | None` accepts; empty if it is no
-    slot.
-    """
+    """The interfaces that a hint such as `VectorStore | LexicalIndex | None` accepts; empty if none."""
     if is_slot(hint):
         return (hint,)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
@@ -110,8 +108,9 @@ def part_in(hint: Any) -> type | None:
 
 
 def objects_in(hint: Any) -> tuple[type, ...] | None:
-    """The classes whose objects a hint of no slot accepts; empty if it accepts any, None if only a mapping is
-    meant.
+    """The classes whose objects a hint accepts that is not a slot.
+
+    Empty if it accepts any object, None if it accepts only a mapping.
     """
     if typing.get_origin(hint) is Annotated:
         return objects_in(typing.get_args(hint)[0])
@@ -206,11 +205,10 @@ def find(name: str, slots: tuple[type, ...], allow: Collection[str] = ()) -> Mak
 
 
 def imported(path: str, wanted: tuple[type, ...], allow: Collection[str] = ()) -> Maker:
-    """The class, function or class method at an import path, which makes one of *wanted* (anything, if that
-    is empty).
+    """The class, function or class method at an import path, which must make one of *wanted*.
 
-    It must be listed in `ragkit.config.allowed`, be in *allow* or below what is, or be listed in the
-    environment variable RAGKIT_ALLOW_IMPORT.  Raises `NotFound`.
+    With an empty *wanted* it may make anything.  It must be listed in `ragkit.config.allowed`, be in *allow* or
+    below what is, or be listed in the environment variable RAGKIT_ALLOW_IMPORT.  Raises `NotFound`.
     """
     try:
         demand_import(path, allow)
@@ -226,9 +224,7 @@ def imported(path: str, wanted: tuple[type, ...], allow: Collection[str] = ()) -
 
 
 def _at(path: str) -> Any:
-    """What `package.module.Class.method` leads to: the longest prefix that is a module, then attributes of
-    classes.
-    """
+    """The object at `package.module.Class.method`: the longest importable prefix, then class attributes."""
     if not is_import_path(path):
         raise NotFound(f"'{path}' is not an import path such as package.module.Class")
     parts = path.split(".")
@@ -319,8 +315,9 @@ def _of_class(classes: Sequence[type]) -> dict[str, Parameter]:
 
 
 def _signed(function: Maker, above: Sequence[type] = ()) -> dict[str, Parameter]:
-    """The arguments in a function's signature, and those that it takes as `**kwargs`; *above*: its class's
-    bases.
+    """The arguments in a function's signature, including those it passes on as `**kwargs`.
+
+    *above* are the base classes of the function's class.
     """
     hints, signature = hints_of(function), inspect.signature(function).parameters.values()
     found = {
@@ -333,10 +330,10 @@ def _signed(function: Maker, above: Sequence[type] = ()) -> dict[str, Parameter]
 
 
 def _passed_on(maker: Maker, keywords: str, above: Sequence[type]) -> dict[str, Parameter]:
-    """The arguments of what a function calls with its `**kwargs`: of a class, or of the `__init__` of its
-    base class.
+    """The arguments of what a function calls with its `**kwargs`.
 
-    Where its source does not tell, the base class is taken to be called.
+    That is a class, or the `__init__` of its base class.  If its source does not show such a call, the base
+    class is assumed to be called.
     """
     function = inspect.unwrap(getattr(maker, "__func__", maker))
     try:

@@ -1,6 +1,4 @@
-"""Specs, which are checked constructor calls: how objects are built from them and described as specs
-again.
-"""
+"""Specs are checked constructor calls: builds objects from them and describes objects as specs."""
 
 from __future__ import annotations
 
@@ -46,9 +44,7 @@ class FromEnvironment:
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """A place in a pipeline file; `line` and `column` count from 0, `path` is such as
-    `answer.retrieve[0].k`.
-    """
+    """A place in a pipeline file; `line` and `column` count from 0, `path` is e.g. `answer.retrieve[0].k`."""
 
     line: int
     column: int
@@ -246,8 +242,9 @@ def parts_of(value: Any) -> Iterator[Any]:
 
 
 def rebound(value: T, bind: Callable[[Any], Any]) -> T:
-    """*value* with what *bind* makes of each component inside it; what holds one that changes is copied, and
-    no constructor called.
+    """*value* with each component inside it replaced by what *bind* returns for it.
+
+    Containers of a changed component are copied; no constructor is called.
     """
     if isinstance(value, list | tuple):
         parts = [rebound(each, bind) for each in value]

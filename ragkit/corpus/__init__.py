@@ -53,8 +53,9 @@ class Corpus(Ledger, VectorCache):
     """The system of record in *directory*; see `Database` for how it is opened."""
 
     def counts(self, uris: Sequence[str] | None = None) -> Counts:
-        """What the corpus holds; *uris* limits `files`, `entries`, `duplicates` and `variants` to these
-        files.
+        """Counts over the corpus.
+
+        *uris* limits `files`, `entries`, `duplicates` and `variants` to these files.
         """
         with self._selected(uris) as chosen:
             entries, variants, duplicates = self.db.execute(

@@ -1,6 +1,4 @@
-"""The corpus's database: its schema, a connection for each thread, transactions, and the lock that one writer
-holds.
-"""
+"""The corpus database: schema, one connection per thread, transactions, and the writer lock."""
 
 from __future__ import annotations
 
@@ -142,8 +140,9 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the corpus's lock: one process writes at a time.  The system releases the lock of a process
-        that dies.
+        """Hold the corpus lock: one process writes at a time.
+
+        The operating system releases the lock of a process that dies.
         """
         try:
             private.make_folder(self.directory)

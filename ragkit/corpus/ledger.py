@@ -40,8 +40,10 @@ _HELD = 'FROM indexes JOIN ledger ON "index" = name JOIN chunks USING (document,
 
 @dataclass(frozen=True)
 class Holding:
-    """What the index that the ledger calls `name` is to hold: what `chunker` cuts, by the keys of `writers`
-    too (fingerprints).
+    """What the index that the ledger calls `name` should hold.
+
+    That is every passage that `chunker` cuts, by its default key and the keys of `writers`; both are
+    fingerprints.
     """
 
     name: str
@@ -61,9 +63,7 @@ class Passages(NamedTuple):
 
 @dataclass(frozen=True)
 class IndexState:
-    """A generation of an index that holds all that it is to hold; `anew` if it holds nothing from the one
-    before.
-    """
+    """A complete generation of an index; `anew` if it was built from nothing."""
 
     holding: Holding
     fingerprint: str
@@ -170,9 +170,7 @@ class Ledger(Papers):
     # --- keys
 
     def unkeyed(self, chunker: str, writer: str) -> Iterator[Passages]:
-        """The passages that were cut by *chunker* and for which this key writer has not written, a document
-        at a time.
-        """
+        """The passages cut by *chunker* that *writer* has not written keys for, one document at a time."""
         return self._paged(f"SELECT document {_UNKEYED}", {"chunker": chunker, "writer": writer}, chunker)
 
     def count_unkeyed(self, chunker: str, writer: str) -> int:
@@ -187,8 +185,9 @@ class Ledger(Papers):
         documents: Iterable[str],
         keys: Iterable[tuple[str, Sequence[str]]],
     ) -> None:
-        """Record the *keys* that *writer* wrote for all passages of *documents*: a passage's id and the
-        texts.
+        """Record the *keys* that *writer* wrote for all passages of *documents*.
+
+        Each is a passage's id and the texts of its keys.
         """
         with self.transaction() as db:
             for identity, texts in keys:
@@ -246,8 +245,9 @@ class Ledger(Papers):
         return (each for some in self._paged(query, {"index": index}, chunker) for each in some.ids)
 
     def _paged(self, query: str, parameters: Mapping[str, str], chunker: str) -> Iterator[Passages]:
-        """The passages of the documents of *query*, page by page: what is done meanwhile may write, and in
-        another thread.
+        """The passages of the documents that *query* selects, read page by page.
+
+        Between pages the caller may write to the database, from another thread too.
         """
         last = ""
         page = f"{query} AND document > :last ORDER BY document LIMIT {_PAGE}"

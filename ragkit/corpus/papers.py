@@ -1,6 +1,4 @@
-"""The papers of the corpus: files, the documents that they list, variants of their texts, and what
-bibliographies say of them.
-"""
+"""The papers of the corpus: files, their documents, text variants, and bibliography descriptions."""
 
 from __future__ import annotations
 

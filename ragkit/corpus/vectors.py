@@ -1,6 +1,4 @@
-"""What models gave, kept so that nothing is computed or paid twice: vectors of texts, and replies of chat
-models.
-"""
+"""Caches of embedding vectors and chat model replies, so that nothing is computed or paid for twice."""
 
 from __future__ import annotations
 

@@ -84,8 +84,9 @@ class Token(Event):
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """`done` of `total` units of a stage are done; `what` is the current one, `found` how many results
-    (papers) there are so far.
+    """`done` of `total` units of a stage are done.
+
+    `what` names the current unit, `found` counts the results (papers) so far.
     """
 
     stage: str
@@ -132,9 +133,7 @@ def gather(stage: str, calls: Iterable[tuple[Callable[[A], T], A]]) -> Flow[list
 
 
 def stream(stage: str, method: Callable[..., Iterator[T]], *arguments: Any) -> Flow[T]:
-    """Call a method that streams message chunks, reporting each as a `Token`; return the sum of the
-    chunks.
-    """
+    """Call a method that streams message chunks; report each as a `Token` and return their sum."""
     [result] = yield [Call(stage, method, arguments, streaming=True)]
     return cast(T, result)
 
@@ -151,9 +150,7 @@ def done(value: T) -> Flow[T]:
 
 
 def observing(flow: Flow[T], observer: Callable[[str], Flow[None]]) -> Flow[T]:
-    """*flow*, with the flow of *observer* run on each piece of text that a method streams in it, as it
-    arrives.
-    """
+    """*flow*, in which *observer*'s flow runs on each piece of streamed text as it arrives."""
     return _changed(flow, lambda made: replace(made, observer=observer) if made.streaming else made)
 
 

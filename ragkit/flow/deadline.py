@@ -23,9 +23,7 @@ from ragkit.flow.calls import Call, making
 
 
 def time_left(made: Call | None = None) -> float:
-    """Seconds until the deadline of *made*, or else of the call that is being made here; `math.inf` where
-    there is none.
-    """
+    """Seconds until the deadline of *made*, or of the call being made here; `math.inf` if it has none."""
     made = made or making.get()
     if made is None or made.deadline == math.inf:
         return math.inf
@@ -41,9 +39,7 @@ def deadline_passed(made: Call | None = None) -> DeadlinePassed:
 
 @contextmanager
 def inside(made: Call) -> Iterator[float | None]:
-    """What runs here is done for *made*, and is given the seconds until its deadline; None without a
-    deadline.
-    """
+    """Run the body as part of *made*; yields the seconds until its deadline, or None if it has none."""
     if not (left := time_left(made)):
         raise deadline_passed(made)
     token = making.set(made)

@@ -105,9 +105,7 @@ def _wanted(advance: Advance, watch: Watch) -> Sequence[Call] | Event:
 
 
 def _all_called(calls: Sequence[Call], watch: Watch) -> list[Called]:
-    """Make calls at the same time; each gets the caller's context variables (LangChain's callbacks are
-    there).
-    """
+    """Make calls concurrently, each with the caller's context variables (such as LangChain's callbacks)."""
     if len(calls) < 2:
         return [_called(made, watch) for made in calls]
     first, *others = calls

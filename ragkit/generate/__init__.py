@@ -1,6 +1,4 @@
-"""Passages to an answer: verbatim sentences, without a model (`extractive`), or a chat model's own words
-(`cited`, `structured`).
-"""
+"""Writes answers from passages: verbatim (`extractive`) or by a chat model (`cited`, `structured`)."""
 
 from __future__ import annotations
 
@@ -28,15 +26,11 @@ class Generator(ABC):
         """
 
     def mend(self, asked: Asked, passages: Sequence[Document], judged: Answer) -> Flow[Answer]:
-        """An answer with claims to stand in place of the unsupported ones of *judged* only; by default, all
-        of a new answer.
-        """
+        """Claims to replace the unsupported ones of *judged*; by default, the whole of a new answer."""
         return self.flow(asked, passages, judged)
 
     def so_far(self, asked: Asked, text: str, passages: Sequence[Document]) -> Answer | None:
-        """What *text*, the whole sentences that a chat model has streamed so far, claims; None if only the
-        end can tell.
-        """
+        """The claims in *text*, the complete sentences streamed so far; None if it is too early to tell."""
         return None
 
     def translate(self, asked: Asked, answer: Answer) -> Flow[Answer]:

@@ -174,8 +174,7 @@ _REFUSES = re.compile(rf"\b{REFUSAL}\b", re.IGNORECASE)
 @component("cited")
 @dataclass(frozen=True)
 class CitedGenerator(ChatGenerator):
-    """A chat model answers in free text and ends every sentence with `[n]`, the numbers of the sentences that
-    say it.
+    """A chat model answers in free text and puts the numbers of its sources after each sentence.
 
     (Task: "Enabling Large Language Models to Generate Text with Citations".)
     """
@@ -239,8 +238,9 @@ _SCHEMA = {
 
 
 def read_claims(reply: str) -> list[Marked] | None:
-    """The sentences of a JSON answer and their marks; those that are whole, if it was cut short.  None if it
-    is no such thing.
+    """The sentences of a JSON answer and their marks; None if *reply* is not such an answer.
+
+    If the reply was cut short, the complete sentences are returned.
     """
     found = next(objects(reply, ["claims"]), None)
     if found is not None and isinstance(found["claims"], list):
@@ -261,8 +261,6 @@ def read_claims(reply: str) -> list[Marked] | None:
 
 
 def _sentences_of(text: str, sources: object) -> list[Marked]:
-    """A claim may be several sentences, and have marks of its own; its sources are those of each that has
-    none.
-    """
+    """The sentences of a claim; those without marks of their own get the claim's sources."""
     marks = tuple(dict.fromkeys(int(n) for n in re.findall(r"\d{1,4}", str(sources or ""))))
     return [Marked(s.before or " ", s.text, s.marks or marks) for s in parse(text)]

@@ -157,8 +157,10 @@ def _sentences_of(passages: Sequence[Document]) -> list[Sentence]:
 
 
 def _overlap(question: str, pool: Sequence[Sentence]) -> Vector:
-    """A row a sentence, a column a content word of the question: the word's weight (rare ones weigh most; all
-    weigh 1 together) where the sentence has it, half of it where only the title has.
+    """The overlap of each sentence (row) with each content word of the question (column).
+
+    It is the word's weight (rare words weigh most; all weigh 1 together) if the sentence has the word, half
+    of it if only the title has.
     """
     wanted = sorted(set(stems(question)))
     own = [set(stems(s.text)) for s in pool]
@@ -182,9 +184,7 @@ def _rank(pool: Sequence[Sentence]) -> Vector:
 
 
 _NAMED, _RANKED = 0.3, 0.3
-"""What a sentence gains, at most, whose passage mentions all names of the question, and whose passage ranks
-first.
-"""
+"""The most that a sentence gains if its passage mentions all names of the question, and if it ranks first."""
 
 
 def _known(asked: Sequence[ParsedQuestion], passages: Sequence[Document]) -> list[ParsedQuestion]:
@@ -204,9 +204,10 @@ def _named(asked: ParsedQuestion, pool: Sequence[Sentence]) -> Vector:
 
 
 def _kind_bonus(asked: ParsedQuestion, pool: Sequence[Sentence]) -> Vector:
-    """A little more for a sentence with a number where one is asked for, with a name that the question lacks
-    where one is, with what the letters stand for, that says what a thing is, or with the thing that `which`
-    and `what` ask for.
+    """A bonus for each sentence that has the kind of thing the question asks for.
+
+    That is a number; a name that the question lacks; what an abbreviation stands for; what a thing is; or the
+    thing that `which` or `what` asks for.
     """
 
     def bonus(sentence: Sentence) -> float:

@@ -25,8 +25,7 @@ Reply with the translations only, each on a line of its own behind the number of
 
 
 def translated(llm: BaseChatModel, instruction: str, asked: Asked, answer: Answer) -> Flow[Answer]:
-    """*answer*, with its supported claims in English translated if the question clearly is in another
-    language.
+    """*answer*, its supported English claims translated if the question is clearly in another language.
 
     A claim keeps its verdict, which is about the English text.  A claim stays in English if the translation
     fails, comes too late, or has other numbers or other names such as `GPT-4`.
@@ -62,9 +61,7 @@ def translated(llm: BaseChatModel, instruction: str, asked: Asked, answer: Answe
 
 _NUMBERED = re.compile(r"^[^\w\n]*+(\d++)[.):]\s+(.+)$", re.MULTILINE)
 _SHORTEST, _LONGEST = 0.2, 4.0
-"""How long a translation may be, in lengths of the original: Chinese takes about a fifth of the characters of
-English.
-"""
+"""The allowed length of a translation relative to the original; Chinese takes about 0.2 of English."""
 
 
 def _translates(text: str, original: str, language: str) -> bool:

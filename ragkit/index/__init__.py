@@ -37,8 +37,9 @@ class Hit(NamedTuple):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a generation of an index is: *root* is the index's folder beside the corpus, named like the index
-    in the ledger.
+    """Where a generation of an index is stored.
+
+    *root* is the index's folder beside the corpus, named like the index in the ledger.
     """
 
     root: Path
@@ -109,8 +110,9 @@ class Index(ABC):
 
     @abstractmethod
     def build(self, last: Place | None, place: Place) -> Builder:
-        """Begin the generation at *place*: it holds what the *last* one does, or nothing.  What is left there
-        is deleted.
+        """Begin the generation at *place*, starting from the contents of the *last* one, or empty.
+
+        Anything left at *place* is deleted.
         """
 
     @abstractmethod
@@ -165,10 +167,9 @@ def best_passages(
     passage_of: Callable[[T], str],
     among: Collection[str] | None = None,
 ) -> list[T]:
-    """The best *k* passages *among* those given, each by its best key, of a search that finds the best so
-    many keys of all.
+    """The best *k* passages (of *among*, if given), each by its best key.
 
-    It is asked for more until there are enough.
+    *search* finds the best so many keys of the whole index; it is asked for more until there are enough.
     """
     wanted = k
     while True:

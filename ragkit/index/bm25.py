@@ -45,8 +45,9 @@ class Bm25Index(FolderIndex, LexicalIndex):
                 return _Searcher(self, there)  # what it has open stays when the links are gone
 
     def opened(self, place: Place) -> Any:
-        """tantivy's index in a folder.  Its segments never change; `meta.json` and `.managed.json` are
-        replaced whole.
+        """The tantivy index in a folder.
+
+        Its segments never change; `meta.json` and `.managed.json` are replaced whole.
         """
         import tantivy
 
@@ -105,9 +106,7 @@ class _Searcher(Searcher):
         return best_passages(best, k, lambda hit: hit.passage, among)
 
     def _named(self, among: frozenset[str]) -> Any:
-        """What matches these passages; the last set asked for is remembered, as a filter is asked with again
-        and again.
-        """
+        """A query that matches these passages; the last one is cached, since filters repeat."""
         from tantivy import Query
 
         known = self.asked

@@ -25,9 +25,7 @@ _PAGE = 10_000  # keys that are listed at once
 @component("chroma")
 @dataclass(frozen=True)
 class ChromaIndex(FolderIndex, VectorIndex):
-    """Chroma in this process, in a folder beside the corpus; nearest by cosine, from 0 (unrelated) to 1 (the
-    same).
-    """
+    """Chroma in this process, in a folder beside the corpus; scores by cosine, clipped to 0..1."""
 
     changing: ClassVar[Mapping[str, tuple[str, ...]]] = {"chroma.sqlite3": ("acquire_write",)}
 
@@ -49,8 +47,9 @@ class ChromaIndex(FolderIndex, VectorIndex):
         return searcher
 
     def files(self, place: Place) -> list[Path]:
-        """See `FolderIndex`; the graph of a collection of less than some thousand vectors is made anew
-        whenever it is opened.
+        """See `FolderIndex`; leaves out graphs that Chroma rebuilds at every opening.
+
+        It does so for a collection of less than some thousand vectors.
         """
         return [
             path
@@ -60,8 +59,9 @@ class ChromaIndex(FolderIndex, VectorIndex):
 
 
 class _Collection:
-    """Chroma's collection in a folder.  A key is called like its passage, with its number unless that is
-    0.
+    """The Chroma collection in a folder.
+
+    A key's id is that of its passage, followed by the key's number unless that is 0.
     """
 
     def __init__(self, place: Place) -> None:
@@ -127,9 +127,7 @@ class _Searcher(Searcher):
         return [_hit(name, score) for name, score in zip(found["ids"][0], scores, strict=True)]
 
     def _compared(self, query: Vectors, passages: Sequence[str]) -> list[Hit]:
-        """Each key of few passages, nearest first: a search through the graph of all might not come upon
-        them.
-        """
+        """Every key of a few passages, nearest first; a search of the graph of all keys might miss them."""
         scored: list[Hit] = []
         for at in range(0, len(passages), self.collection.most):
             some = {"passage": {"$in": passages[at : at + self.collection.most]}}

@@ -19,8 +19,9 @@ from ragkit.models.embeddings import Vectors
 
 
 class Rows(ABC):
-    """The collection of one index, as `CollectionIndex` needs it.  What it holds *at* a generation: the rows
-    seen by a reader there.
+    """The collection of one index, as `CollectionIndex` needs it.
+
+    What it holds *at* a generation are the rows that a reader of that generation sees.
     """
 
     @abstractmethod
@@ -29,15 +30,14 @@ class Rows(ABC):
 
     @abstractmethod
     def remove(self, passages: Collection[str] | None, generation: int) -> int:
-        """Note that *generation* removes the rows of these passages (of all, if None) that no other has;
-        return how many those are.
+        """Mark the rows of these passages (of all, if None) as removed by *generation*.
+
+        Rows that are marked already are left as they are.  Returns the number of rows marked.
         """
 
     @abstractmethod
     def undo(self, generation: int) -> None:
-        """Delete the rows that a generation after this one added, and the notes of such ones that they
-        removed rows.
-        """
+        """Undo all later generations: delete the rows that they added, and restore those they removed."""
 
     @abstractmethod
     def drop(self, generation: int) -> None:
@@ -77,8 +77,9 @@ class CollectionIndex(Index):
         return _Builder(self.rows(place.root.name), last, place)
 
     def is_sound(self, place: Place) -> bool:
-        """A server sees to its own files; whether rows are lost, `ragkit doctor` finds out by comparing them
-        with the ledger.
+        """Always true: the server checks its own files.
+
+        `ragkit doctor` compares the rows with the ledger and so finds lost ones.
         """
         return True
 

@@ -1,6 +1,4 @@
-"""LangChain's vector stores as indexes: they embed by themselves, keep what they are given as they like, and
-know no generations.
-"""
+"""LangChain vector stores as indexes: they embed and store by themselves, and have no generations."""
 
 from __future__ import annotations
 
@@ -28,8 +26,9 @@ def remove(store: VectorStore, keys: Iterable[tuple[str, int]]) -> None:
 
 
 def holds(store: VectorStore, passage: str, text: str) -> bool:
-    """Does *store* hold this passage?  One that cannot be asked by id is searched for the passage's *text*:
-    does it find anything?
+    """Does *store* hold this passage?
+
+    A store without look-up by id is searched for the passage's *text*: does it find anything?
     """
     try:
         return bool(store.get_by_ids([passage]))

@@ -46,12 +46,11 @@ _KEY = np.dtype([("high", "<u8"), ("low", "<u8"), ("n", "<u4")])
 @component("flat")
 @dataclass(frozen=True)
 class FlatIndex(FolderIndex, VectorIndex):
-    """Every vector in files that are mapped into memory; the nearest by cosine, from 0 (unrelated) to 1 (the
-    same).
+    """All vectors in memory-mapped files; scores by cosine, clipped to 0..1.
 
-    All vectors are compared, which is exact and, up to some hundred thousand, quicker than a graph.  Where
-    there are more than `compared`, their signs are compared first, a bit a dimension, and the vectors of the
-    best ones then.
+    All vectors are compared, which is exact and, up to some hundred thousand, faster than a graph.  If there
+    are more than `compared`, their signs (one bit a dimension) are compared first, then the vectors of the
+    best.
     """
 
     embed: Embeddings
@@ -186,9 +185,7 @@ class _Searcher(Searcher):
         return best_passages(best, k, lambda hit: hit.passage) if self.several else best(k)
 
     def _rows_of(self, among: frozenset[str]) -> Integers:
-        """The rows of these passages; the last set asked for is remembered, as a filter is asked with again
-        and again.
-        """
+        """The rows of these passages; the last result is cached, since filters repeat."""
         known = self.asked
         if known[0] is not among:
             wanted = _first_halves(among)

@@ -36,20 +36,20 @@ _OURS = re.compile(r"\d{8,}(\.seal|\.\d+\.new)?")
 
 
 class FolderIndex(Index):
-    """An index whose generations are folders: `write` fills one, and files that are in it stay as they are or
-    are replaced whole.
+    """An index whose generations are folders.
+
+    `write` fills a folder; files that are already in it must stay unchanged or be replaced whole.
     """
 
     changing: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """The SQLite files that merely opening the index changes, and the tables in them that it does.  With one
-    of these, nothing is linked.
+    """The SQLite files that opening the index changes, and in each the tables that change.
+
+    If there are any, files are copied instead of linked.
     """
 
     @abstractmethod
     def write(self, place: Place) -> Builder:
-        """A builder of the generation in the folder at *place*, which holds what the last one does, or
-        nothing.
-        """
+        """A builder in the folder at *place*, which holds the contents of the last generation, or nothing."""
 
     def build(self, last: Place | None, place: Place) -> Builder:
         _demand_no_links(place.root)
@@ -102,8 +102,9 @@ class FolderIndex(Index):
         return True
 
     def seal(self, last: Place | None, place: Place) -> None:
-        """Note what the files at *place* hold; of those that it shares with the *last* generation that is
-        known.
+        """Record size, time and digest of the files at *place*.
+
+        Those of files that it shares with the *last* generation are taken over from there.
         """
         for path in (place.folder, *place.folder.rglob("*")):
             private.close_to_others(path)

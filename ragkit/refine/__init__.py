@@ -24,8 +24,9 @@ def scaled(values: Sequence[float]) -> NDArray[np.float64]:
 
 
 def blended(own: Sequence[float], first: Sequence[float], blend: float) -> list[float]:
-    """A model's scores with *blend* of the first stage's in them, both scaled to 0..1; without any, the
-    model's as they are.
+    """A model's scores mixed with a share *blend* of the first-stage scores, both scaled to 0..1.
+
+    If *blend* is 0, the model's scores are returned as they are.
     """
     if not blend:
         return [float(score) for score in own]

@@ -219,8 +219,9 @@ class PairwiseChatReranker(ChatReranker):
 
 @component("llm_listwise")
 class ListwiseChatReranker(ChatReranker):
-    """A chat model puts `window` passages at a time in order, from the last window to the first, which
-    overlap by `window - step`.
+    """A chat model orders `window` passages at a time, from the last window to the first.
+
+    Windows overlap by `window - step`.
 
     (Method: "Is ChatGPT Good at Search? Investigating Large Language Models as Re-Ranking Agents".)
     """
@@ -285,8 +286,9 @@ def _by_order(order: Sequence[int]) -> list[float]:
 
 
 def read_likelihood(reply: BaseMessage) -> float | None:
-    """The probability of Yes against No where the first word of *reply* stands; of one that is not listed,
-    that of the least likely listed.
+    """The probability of Yes against No at the first word of *reply*; None if neither is listed.
+
+    If one of the two is not listed, it counts as likely as the least likely token listed.
     """
     told: Mapping[str, Any] = reply.response_metadata.get("logprobs") or {}
     for token in told.get("content") or []:
@@ -313,9 +315,7 @@ _GRADE = r"(?P<value>10(?:\.0+)?|\d(?:\.\d+)?)(?:\s*(?:/|out of)\s*10)?"
 
 
 def read_grade(reply: BaseMessage) -> float | None:
-    """The number from 0 to 10 that *reply* is, or gives as the score, as 0 to 1; None if there is none, or
-    several.
-    """
+    """The grade from 0 to 10 in *reply*, scaled to 0..1; None if there is none, or several."""
     text = said(reply)
     ends = r"(?![\w/]|[-–.]\d|\s*(?:/|or\b|out of))"
     label = r"\b(?:score|grade|rating|relevance)\b[\"'*\s]{0,4}(?:is\b|[:=])[\"'*\s]{0,4}"
@@ -326,8 +326,9 @@ def read_grade(reply: BaseMessage) -> float | None:
 
 
 def read_choice(reply: BaseMessage) -> Literal["A", "B"] | None:
-    """The passage that *reply* prefers: its first line, else the one said to be better, else the only one
-    named; None if that is unclear.
+    """The passage that *reply* prefers; None if that is unclear.
+
+    Its first line decides, else the passage said to be better, else the only one named.
     """
     text = said(reply)
     first = re.fullmatch(r"\W*(?:passage\W*)?([AB])\W*", (text.splitlines() or [""])[0], re.IGNORECASE)
@@ -344,11 +345,10 @@ def read_choice(reply: BaseMessage) -> Literal["A", "B"] | None:
 
 
 def read_order(reply: BaseMessage, count: int) -> list[int] | None:
-    """The places (from 0) of all *count* passages in the order that *reply* gives: those that it names, then
-    the rest; None if it names none.
+    """The places (from 0) of all *count* passages in the order of *reply*; None if it names none.
 
-    An order is `[2] > [1]`, else a list `[2, 1]`, else numbers and nothing else, else the passages as they
-    are mentioned.
+    Passages that it does not name come last.  An order is `[2] > [1]`, else a list `[2, 1]`, else numbers and
+    nothing else, else the passages as they are mentioned.
     """
     # The numbers of a list's lines are no passage numbers.
     text = re.sub(r"^[^\S\n]*+\d++[.)][ \t]++(?=\S)", "", said(reply), flags=re.MULTILINE)

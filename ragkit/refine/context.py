@@ -84,11 +84,11 @@ def _is_spare(i: int, mentioned: Sequence[set[str]]) -> bool:
 
 @component("token_budget")
 class TokenBudget(BaseDocumentCompressor):
-    """The best passages that fit into `max_tokens` of `model` together, as a chat model is shown them:
-    numbered, under their titles.
+    """The best passages that together fit into `max_tokens` of `model`.
 
-    A passage that does not fit is cut behind the last sentence that does; one whose first sentence does not
-    fit is left out, and a shorter one after it may still fit.  `model`: see `ragkit.models.tokens`.
+    Tokens are counted as the chat model is shown the passages: numbered, under their titles.  A passage that
+    does not fit is cut after the last sentence that does; one whose first sentence does not fit is left out,
+    and a shorter one after it may still fit.  `model`: see `ragkit.models.tokens`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -134,8 +134,9 @@ def _fitting(document: Document, room: int, count: Counter) -> Document | None:
 
 @component("reorder")
 class Reordered(BaseDocumentCompressor):
-    """The best first, the second best last, and so on inwards, the weakest in the middle, where chat models
-    read worst.
+    """The best passages at both ends and the weakest in the middle, where chat models read worst.
+
+    The best comes first, the second best last, and so on inwards.
 
     Liu et al., "Lost in the Middle: How Language Models Use Long Contexts", 2024.
     """
@@ -210,9 +211,7 @@ class MatchingSentences(BaseDocumentCompressor):
 
 
 def _overlaps(question: str, texts: Sequence[str]) -> Vector:
-    """The share of the question's content words that each text has, from 0 to 1, weighed by how few of the
-    texts have them.
-    """
+    """The share of the question's content words that each text has, from 0 to 1; rarer words weigh more."""
     asked = sorted(set(stems(question)))
     if not asked:
         return np.zeros(len(texts))
@@ -282,11 +281,10 @@ def _alike(own: set[int], known: set[int], other: set[int]) -> float:
 
 @component("neighbours")
 class Neighbours(BaseDocumentCompressor, CorpusReader):
-    """Each passage with the sentences around it: up to `before` of them ahead of it and `after` behind, of
-    its own section.
+    """Each passage with up to `before` sentences before it and `after` behind it, of its own section.
 
-    What a passage cuts in two is made whole.  Passages of one paper that then overlap or touch become one,
-    ranked as the best of them; with neither `before` nor `after`, that is all that happens.
+    A sentence that a passage cuts in two is completed.  Passages of one paper that then overlap or touch
+    become one, ranked as the best of them; with `before` and `after` at 0, nothing else happens.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -313,9 +311,7 @@ class Neighbours(BaseDocumentCompressor, CorpusReader):
     def _reach(
         self, papers: Mapping[str, Document], document: Document, cuts: dict[Span, list[Offsets]]
     ) -> Span:
-        """The span of *document* with the sentences around it; *cuts* keeps the sentences of the sections
-        seen so far.
-        """
+        """The span of *document* with the sentences around it; *cuts* caches each section's sentences."""
         own = span_of(document)
         paper = papers.get(own.document_id)
         if paper is None:
@@ -356,9 +352,7 @@ class _Group:
 
 
 def _meet(paper: Document | None, group: _Group, span: Span, document: Document) -> bool:
-    """Do *group* and *span* overlap, or are they of one section with no more than white space between
-    them?
-    """
+    """Do *group* and *span* overlap, or touch within a section with only white space between them?"""
     if paper is None or group.span.document_id != span.document_id:
         return False
     between = paper.page_content[group.span.end : span.start]
@@ -373,10 +367,9 @@ def _part(document: Document) -> tuple[object, object]:
 
 @component("section")
 class WholeSection(BaseDocumentCompressor, CorpusReader):
-    """Small to big: in place of each passage the section that it stands in, so that a sentence is found and
-    its section read.
+    """Replaces each passage by the section it is in: search small passages, read whole sections.
 
-    A section longer than `max_characters` is cut to whole sentences around the passage; of a paper without
+    A section longer than `max_characters` is cut to whole sentences around the passage; in a paper without
     sections, the text around it is taken.  Passages of one section become one, ranked as the best of them.
     """
 
@@ -414,9 +407,7 @@ class WholeSection(BaseDocumentCompressor, CorpusReader):
 
 
 def _section_around(paper: Document, own: Span) -> Span:
-    """The section that a passage stands in, with the captions and tables in it; the paper, if it stands in
-    none.
-    """
+    """The section that holds a passage, with its captions and tables; the whole paper if there is none."""
     parts = stretches_of(paper)
     here = next((n for n, part in enumerate(parts) if part.start <= own.start and own.end <= part.end), None)
     if here is None:

@@ -22,13 +22,13 @@ from ragkit.refine import Share, reranked
 
 @component("cross_encoder")
 class CrossEncoderReranker(BaseDocumentCompressor):
-    """The best `top_k` of the first `depth` by a model that reads question and passage together: a
-    sentence-transformers CrossEncoder.
+    """Scores question and passage together with a sentence-transformers CrossEncoder; keeps the best `top_k`.
 
-    `model`: a directory, such as one that `ragkit train reranker` made, an installed model package, or a name
-    on the hub.  Scores are probabilities; `blend` is the weight of the score that a passage came with, both
-    then scaled to 0..1.  `backend`: `openvino` runs models that classify sequences; `torch` whatever
-    CrossEncoder loads.  What is longer than the model reads is cut off at the end of the longer text.
+    The first `depth` passages are scored.  `model`: a directory, such as one that `ragkit train reranker`
+    made, an installed model package, or a name on the hub.  Scores are probabilities; `blend` is the weight
+    of the passage's previous score, both scaled to 0..1.  `backend`: `openvino` runs models that classify
+    sequences; `torch` whatever CrossEncoder loads.  Input longer than the model's limit is truncated at the
+    end of the longer text.
     """
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
@@ -50,8 +50,9 @@ class CrossEncoderReranker(BaseDocumentCompressor):
         return reranked(read, self.scores(query, [searchable(d) for d in read]), self.blend, self.top_k)
 
     def scores(self, query: str, texts: Sequence[str]) -> list[float]:
-        """How probably each of *texts* answers *query*.  Raises `ModelError` if the model is nowhere to be
-        had, or is no reranker.
+        """The probability that each of *texts* answers *query*.
+
+        Raises `ModelError` if the model cannot be found or is not a reranker.
         """
         files = hub.files(self.model)
         if not texts:

@@ -25,17 +25,14 @@ Vectors = NDArray[np.float32]
 
 
 class TokenEmbeddings(Protocol):
-    """Embeddings that also give a vector for each token: per text an array (tokens, dimensions) with rows of
-    length 1.
-    """
+    """Embeddings that also give token vectors: per text an array (tokens, dimensions), rows of length 1."""
 
     def token_vectors(self, texts: Sequence[str]) -> list[Vectors]: ...
 
 
 @component("late_interaction")
 class LateInteraction(BaseDocumentCompressor):
-    """Keeps the best `top_k` of the first `depth` passages by how well each token of the question is matched
-    in the passage.
+    """Keeps the best `top_k` of the first `depth` passages by how well their tokens match the question's.
 
     The score is the mean over the question's tokens of their best cosine with a token of the passage (MaxSim,
     from "ColBERT: Efficient and Effective Passage Search via Contextualized Late Interaction over BERT"),

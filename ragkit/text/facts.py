@@ -1,6 +1,4 @@
-"""The numbers and names of a text held against those of another, whatever languages the two are in.  Pure
-functions.
-"""
+"""Compares the numbers and names of two texts, in whatever languages they are.  Pure functions."""
 
 from __future__ import annotations
 
@@ -37,9 +35,7 @@ def has_name(name: str, folded: str, known: frozenset[str]) -> bool:
 
 
 def lacking(claim: str, source: str) -> str | None:
-    """Why *source*, in another language, does not support *claim*: it lacks a number, or a name such as
-    `GPT-4`.
-    """
+    """Why *source*, in another language, does not support *claim*: the number or name that it lacks."""
     given = numbers_beside_sizes(source) | sizes(source, claim)
     swapped = claim.translate(str.maketrans(".,", ",."))  # 1.000 in German is 1,000 in English
     if missing := min((numbers_beside_sizes(text) - given for text in (claim, swapped)), key=len):

@@ -56,9 +56,7 @@ def is_english(text: str) -> bool:
 
 
 def likelier(text: str, language: str, other: str = "en") -> bool:
-    """Is *text*, which is in one of two languages, likelier in *language* than in the *other*?  This can be
-    told of few words.
-    """
+    """Is *text* likelier to be in *language* than in *other*?  A few words are enough to tell."""
     likely = dict(_identifier().rank(text))
     return bool(likely.get(language, 0.0) > likely.get(other, 0.0))
 

@@ -1,5 +1,6 @@
-"""Sentences, words, numbers and names of a text.  Pure functions; offsets are characters of the text
-given.
+"""Sentences, words, numbers and names of a text.
+
+Pure functions; offsets are characters of the given text.
 """
 
 from __future__ import annotations
@@ -126,9 +127,7 @@ _ASIDE = re.compile(
 
 
 def without_asides(claim: str) -> str:
-    """*claim* without what it says of its sources, or of its place in the answer, which the sources need not
-    say.
-    """
+    """*claim* without asides about its sources or its place in the answer, which no source repeats."""
     return _ASIDE.sub("", claim).strip() or claim
 
 
@@ -156,9 +155,7 @@ _NUMBER = re.compile(
 
 
 def words(text: str) -> list[str]:
-    """Every word in lower case, in order; an accent is one whether it is written as a character of its own or
-    not.
-    """
+    """Every word in lower case, in order; accents compare equal whether composed or not (NFC)."""
     return [w.casefold() for w in _WORD.findall(unicodedata.normalize("NFC", text))]
 
 
@@ -186,9 +183,7 @@ def _stemmer() -> Callable[[str], list[str]]:
 
 
 def numbers(text: str) -> set[str]:
-    """The numbers in *text*, written one way: `80,000`, `80k` and `80 thousand` are all `80000`; `two` is
-    `2`.
-    """
+    """The numbers in *text*, normalised: `80,000`, `80k` and `80 thousand` are `80000`; `two` is `2`."""
     found = {number for number, _ in quantities(text)}
     return found | {
         str(_NUMBER_WORDS[w]) for w in words(text) if w in _NUMBER_WORDS and w not in ("zero", "one")
@@ -199,8 +194,9 @@ _UNIT = re.compile(r"[\s-]?(%|[^\W\d_]+)")
 
 
 def quantities(text: str) -> list[tuple[str, str]]:
-    """The numbers that *text* writes in digits, in order, each with the sign or word behind it, such as `%`;
-    "" if there is none.
+    """The numbers that *text* writes in digits, in order, each with its unit: the sign or word after it.
+
+    The unit is `%`, for example, or "" if there is none.
     """
     found = []
     text = apart(text)
@@ -223,8 +219,9 @@ _NAME = re.compile(r"[^\W\d_]\w*(?:[-.+](?![a-z]{3})\w+)*")  # of `LLM-written`,
 
 
 def names(text: str) -> set[str]:
-    """The words that name something: `codes`, and words that begin with a capital where no sentence begins;
-    in lower case.
+    """The words that name something, in lower case.
+
+    These are `codes`, and capitalised words that do not begin a sentence.
     """
     openings = {start for start, _ in sentences(text)}
     return codes(text) | {
@@ -250,7 +247,8 @@ _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u
 
 
 def apart(text: str) -> str:
-    """*text* with white space around each character of a script that is written without, such as Chinese, so
-    that names and numbers in the midst of it are words of their own.
+    """*text* with spaces around each character of a script written without spaces, such as Chinese.
+
+    So names and numbers between them become words of their own.
     """
     return text if text.isascii() else _UNSPACED.sub(r" \g<0> ", text)

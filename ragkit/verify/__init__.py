@@ -1,7 +1,7 @@
-"""Does each citation support its claim?  By words and numbers (`evidence`), an entailment model
-(`entailment`), a chat model (`judge`).
+"""Does each citation support its claim?
 
-A verifier judges and attributes; what becomes of an unsupported claim is the policy's.
+By words and numbers (`evidence`), an entailment model (`entailment`), or a chat model (`judge`).  A verifier
+judges and attributes; the policy decides what happens to unsupported claims.
 """
 
 from __future__ import annotations
@@ -42,13 +42,12 @@ class Verifier(ABC):
 
 
 class ClaimVerifier(Verifier):
-    """Holds each claim against each of its quotes; of several quotes, those stay that support it, alone or
-    together.
+    """Checks each claim against each of its quotes, and keeps the quotes that support it, alone or together.
 
-    A claim that its quotes do not support, or that cites nothing, is held against the best span of the
-    answer's context, and cites that if it is supported by it.  Failing that, its parts (what `, and` joins)
-    are held against the best span for each, and it cites these if all parts are supported.  `by_model` says
-    which quotes the model named itself.
+    A claim that its quotes do not support, or that cites nothing, is checked against the best span of the
+    answer's context, and cites that if it is supported by it.  Failing that, its parts (joined by `, and`)
+    are checked against the best span for each, and it cites these if all parts are supported.  `by_model`
+    says which quotes the model named itself.
     """
 
     @abstractmethod
@@ -114,8 +113,9 @@ def _citing(claim: Claim, quotes: Sequence[Cited]) -> Claim:
 
 
 def _may_move(claim: Claim) -> bool:
-    """Does it say something, and name a source, or nothing?  A claim whose marks all name nothing stays as it
-    is.
+    """May the verifier look for other quotes for *claim*?
+
+    Not for one without words, or whose marks all name nothing.
     """
     return bool(stems(claim.text)) and (not claim.cites or any(cited.quote for cited in claim.cites))
 

@@ -53,8 +53,9 @@ def ranked(claim: Claim) -> list[Cited]:
 
 
 def joint_pairs(claim: Claim) -> dict[int, Pair]:
-    """*claim* and the two quotes that support it most as one, the three and so on, by how many; none if one
-    says it all.
+    """*claim* with its two best quotes as one, its three best and so on, by their number.
+
+    Empty if one quote supports all of it.
     """
     every = ranked(claim)
     if not every or (every[0].finding and every[0].finding.score > 1 - ADDS):
@@ -65,8 +66,9 @@ def joint_pairs(claim: Claim) -> dict[int, Pair]:
 
 
 def narrowed(claim: Claim, together: Mapping[int, Finding]) -> tuple[list[Cited], Finding | None]:
-    """The quotes of *claim* that support it or add to the support of better ones, and the best finding on
-    them *together*.
+    """The quotes of *claim* that support it alone or add to better ones, and the best joint finding.
+
+    *together* has the findings on the best two quotes, the best three and so on, by their number.
     """
     first, *others = ranked(claim)
     kept, best = [first], None
@@ -105,9 +107,7 @@ def setting_of(asked: Asked, answer: Answer, pair: Pair) -> Setting:
 
 
 def joined(cites: Sequence[Cited], answer: Answer, finding: Finding) -> list[Cited]:
-    """*cites*, of which neighbours that support their claim only together, as *finding* says, become one
-    quote.
-    """
+    """*cites*, with neighbouring quotes merged where, by *finding*, only both together support the claim."""
     found: list[Cited] = []
     for cited in cites:
         last = found[-1] if found else None
@@ -129,9 +129,7 @@ def _needed(cited: Cited, together: Finding) -> bool:
 
 
 def _around(first: Quote, second: Quote, answer: Answer) -> Quote | None:
-    """The two as one quote, if nothing but white space is between them in a passage of the answer's
-    context.
-    """
+    """Both quotes as one, if only white space separates them in a passage of the answer's context."""
     span = Span(str(first.document_id), min(first.start, second.start), max(first.end, second.end))
     for passage in answer.context:
         whole = span_of(passage)
@@ -144,9 +142,7 @@ def _around(first: Quote, second: Quote, answer: Answer) -> Quote | None:
 
 
 def best_span(asked: Asked, answer: Answer, claim: str, paper: str | None = None) -> Quote | None:
-    """The span of the context (of *paper* only, if given) that has most of *claim*; None without any
-    context.
-    """
+    """The span of the context (of *paper* only, if given) that best supports *claim*, if there is one."""
     passages = [p for p in answer.context if paper is None or span_of(p).document_id == paper]
     found = [(smallest_support(claim, p.page_content, title_of(p)), p) for p in passages]
     if not found:
@@ -157,11 +153,10 @@ def best_span(asked: Asked, answer: Answer, claim: str, paper: str | None = None
 
 
 def best_spans(asked: Asked, answer: Answer, claim: Claim) -> dict[Pair, Quote]:
-    """Each part of *claim* with the best span for it, among its own quotes or else in the context; empty if
-    it has no parts.
+    """Each part of *claim* with the best span for it, from its own quotes or else the context.
 
-    A part is of the paper that the one before is of, unless it names what the question asks about, or what
-    the other paper's title has.
+    Empty if the claim has no parts.  A part belongs to the paper of the part before, unless it names
+    something from the question or from the other paper's title.
     """
     parts = clauses(claim.text)
     cited = [each.quote for each in claim.cites if each.quote]

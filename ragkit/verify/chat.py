@@ -84,9 +84,7 @@ def _finding(replies: Sequence[BaseMessage]) -> Finding:
 
 
 def read_verdict(reply: str) -> tuple[str, str] | None:
-    """The verdict and the reason in *reply*: in the last JSON object that has one, else the reply is the bare
-    word.
-    """
+    """The verdict and reason in *reply*: in its last JSON object with a verdict, else a bare word."""
     for found in reversed([*objects(reply, ["verdict"])]):
         if (word := str(found["verdict"]).strip().lower()) in _MEANS:
             return word, shortened(str(found.get("reason", "")), 300)

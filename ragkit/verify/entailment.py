@@ -26,13 +26,12 @@ from ragkit.verify.support import Setting
 @component("entailment")
 @dataclass(frozen=True)
 class EntailmentVerifier(ClaimVerifier):
-    """A model of natural language inference says how probably the claim follows from the quote: a
-    sentence-transformers CrossEncoder.
+    """A natural language inference model gives the probability that the quote entails the claim.
 
-    `model`: a directory, an installed model package, or a name on the hub, such as
-    `cross-encoder/nli-deberta-v3-base`.  It has a label called entailment, or one score.  A quote supports a
-    claim from `threshold` on.  `backend`: `openvino` runs models that classify sequences; `torch` whatever
-    CrossEncoder loads.
+    It is a sentence-transformers CrossEncoder.  `model`: a directory, an installed model package, or a name
+    on the hub, such as `cross-encoder/nli-deberta-v3-base`.  It has a label called entailment, or one score.
+    A quote supports a claim if its score is at least `threshold`.  `backend`: `openvino` runs models that
+    classify sequences; `torch` whatever CrossEncoder loads.
     """
 
     model: str
@@ -45,8 +44,9 @@ class EntailmentVerifier(ClaimVerifier):
         return (yield from call("verify", self.judged, pairs))
 
     def judged(self, pairs: Sequence[Pair]) -> list[Finding]:
-        """What the model finds.  Raises `ModelError` if it is nowhere to be had, or has several labels and
-        none for entailment.
+        """The model's finding on each pair.
+
+        Raises `ModelError` if the model cannot be found, or has several labels but none for entailment.
         """
         directory = hub.files(self.model)
         texts = [(f"{pair.title}\n{pair.quote}".strip(), pair.claim) for pair in pairs]
@@ -71,9 +71,7 @@ def _softmax(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _reason(row: NDArray[np.float64], names: Sequence[str]) -> str:
-    """The most probable label: to the model, the source and the claim are an entailment, neutral, a
-    contradiction.
-    """
+    """The most probable label and its probability, such as entailment, neutral or contradiction."""
     top = int(row.argmax())
     return f"the model's label is '{names[top].lower()}' with probability {row[top]:.2f}"
 

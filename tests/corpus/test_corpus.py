@@ -1,6 +1,4 @@
-"""The corpus: what files list is there, once, and stays there whatever happens to the process that writes
-it.
-"""
+"""The corpus holds what files list, once each, and survives whatever happens to the writing process."""
 
 from __future__ import annotations
 

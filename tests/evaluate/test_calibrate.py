@@ -38,9 +38,7 @@ def example(number: int, nearest: float, answerable: bool, right: bool, support:
 
 
 def questions(size: int, unanswerable: float = 0.3, seed: int = 0) -> list[Example]:
-    """Questions whose passages are nearer where they have an answer, and whose answers are better supported
-    where right.
-    """
+    """Examples with nearer passages if answerable, and better supported answers if right."""
     generator = np.random.default_rng(seed)
     made = []
     for number in range(size):

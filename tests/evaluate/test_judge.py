@@ -1,6 +1,4 @@
-"""Judges: how a model's words become grades and preferences, rankings made of them, and agreement with
-people.
-"""
+"""Judges: reading grades and preferences from replies, rankings from them, and agreement with people."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What an evaluation measures: hand-computed cases, and an implementation of its own beside each measure of
-rankings.
-"""
+"""Evaluation metrics: cases computed by hand, and a second implementation of each ranking metric."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Probes: contexts without gold, with other numbers, in another order, with hard negatives, behind small
-talk.
-"""
+"""Probes: contexts without gold, with changed numbers, reordered, with hard negatives, after small talk."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The page of an evaluation: what it is given comes out of it unchanged, and nothing in it can do more than
-be read.
-"""
+"""The HTML page of an evaluation: data survives unchanged, and nothing in it can execute."""
 
 from __future__ import annotations
 
@@ -26,9 +24,7 @@ HOSTILE = "</script><img src=x onerror=alert(1)><!-- {{data}} {{title}} \\1 \u20
 
 
 class Page(HTMLParser):
-    """The elements of a page, in order, with the text of each script; fails if one is closed that is not
-    open.
-    """
+    """The elements of a page in order, and the text of each script; fails on unbalanced tags."""
 
     VOID = {"meta", "img", "br", "link", "input", "wbr"}
 

@@ -1,6 +1,4 @@
-"""Test sets: every question is clear by itself, its spans say what they quote, and what is not good enough is
-counted.
-"""
+"""Test sets: questions are self-contained, spans match their quotes, and rejected questions are counted."""
 
 from __future__ import annotations
 

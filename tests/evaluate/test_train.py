@@ -37,9 +37,7 @@ QUICK = Recipe(steps=60, batch=8, negatives=3, depth=8, learning_rate=3e-3, long
 
 @pytest.fixture(scope="module")
 def rag(tmp_path_factory: pytest.TempPathFactory) -> Rag:
-    """Thirty papers on things that are good or bad, which is all that makes them right or wrong, and which no
-    search knows.
-    """
+    """Thirty papers on good or bad things; only the good ones are relevant, which no search can tell."""
     folder = tmp_path_factory.mktemp("toy")
     chance = random.Random(0)
     fates = {(thing, material): chance.choice(["good", "bad"]) for thing in THINGS for material in MATERIALS}

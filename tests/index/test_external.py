@@ -1,6 +1,4 @@
-"""LangChain's vector stores as indexes: real ones, in memory and in a folder, and what is said of one that
-keeps nothing.
-"""
+"""LangChain vector stores as indexes: real ones, in memory and on disk, and the error for an empty one."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Indexes in folders and on servers: exact, whatever is added, removed, filtered, found by several keys, or
-damaged.
-"""
+"""Vector indexes in folders and on servers: exact after adds, removals and damage, with filters and keys."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Chat models that can be relied on: retries, stand-ins, prices, deadlines, and errors that say what to
-do.
-"""
+"""Reliable chat models: retries, fallbacks, prices, deadlines, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -51,8 +49,9 @@ KEY = "sk-very-secret-0123456789"
 
 @dataclass(frozen=True)
 class Reply:
-    """What a server does with one request; `says` are the pieces of a stream, and None in place of a piece
-    cuts the connection.
+    """How the server handles one request.
+
+    `says` are the pieces of a stream; None in place of a piece cuts the connection.
     """
 
     status: int = 200
@@ -63,9 +62,7 @@ class Reply:
 
 
 class ScriptedServer(ThreadingHTTPServer):
-    """An OpenAI-compatible server on loopback that makes its replies one after another, the last one over and
-    over.
-    """
+    """A local OpenAI-compatible server that gives its replies in order and repeats the last one."""
 
     def __init__(self, *replies: Reply) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

@@ -1,6 +1,4 @@
-"""A real OpenAI-compatible server: llama.cpp with a small model, on loopback, in a process that can be
-killed.
-"""
+"""A real OpenAI-compatible server: llama.cpp with a small model, in a local process that can be killed."""
 
 from __future__ import annotations
 

@@ -25,9 +25,7 @@ MINILM = SentenceTransformersEmbeddings()
 
 
 def real_texts() -> list[str]:
-    """Sentences and whole notes; with the shared papers beside the checkout, abstracts of a real collection
-    too.
-    """
+    """Sentences and whole notes, and abstracts of a real collection if the shared papers are available."""
     notes = [path.read_text() for path in sorted(NOTES.glob("*.md"))[:12]]
     texts = [note[a:b] for note in notes for a, b in sentences(note)][:60] + [note[:900] for note in notes]
     collection = SHARED / "data" / "medline" / "corpus.jsonl"

@@ -1,6 +1,4 @@
-"""Chat models as rerankers: orders read from replies, in both orders, by log-probabilities, and replies that
-cannot be read.
-"""
+"""Chat models as rerankers: reading orders and choices, log-probabilities, and unreadable replies."""
 
 from __future__ import annotations
 
@@ -180,8 +178,9 @@ def test_the_probability_of_yes_counts_where_the_server_sends_it() -> None:
 
 
 class Likely(ThreadingHTTPServer):
-    """An OpenAI-compatible server on loopback that says Yes or No, or a grade, as a passage is worth, and how
-    likely each is if asked to.
+    """A local OpenAI-compatible server that answers Yes, No or a grade according to a passage's worth.
+
+    It also sends log-probabilities if asked to and if it `tells`.
     """
 
     def __init__(self, tells: bool) -> None:

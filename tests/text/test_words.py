@@ -1,6 +1,4 @@
-"""Sentences, words, numbers and names: what ends a sentence and what does not, and one way to write a
-number.
-"""
+"""Sentences, words, numbers and names: sentence boundaries, and how numbers are normalised."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Answers while they are written: what a reader is told of each claim, when, and that it agrees with the
-end.
-"""
+"""Streamed answers: what is reported about each claim and when, and that it agrees with the end."""
 
 from __future__ import annotations
 
@@ -256,8 +254,9 @@ def test_what_is_shown_in_the_end_is_the_answer(sentences: list[str]) -> None:
 
 
 def second(said: str, question: str = QUESTION) -> Answer:
-    """The answer of a pipeline whose model says *said*, and that else quotes; what a reader was told of last
-    is what is in it.
+    """The answer of a pipeline whose model says *said* and which otherwise quotes.
+
+    Checks that the claims and citations reported last are those of the answer.
     """
     writes, quotes = CitedGenerator(scripted_chat([said])), ExtractiveGenerator(most=1)
     pipeline = AnswerPipeline(retrieve=[], generate=[writes, quotes], verify=EvidenceVerifier())

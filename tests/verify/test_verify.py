@@ -1,6 +1,4 @@
-"""Verifiers: every citation and claim gets a verdict, and a claim that cites the wrong source is pointed to
-the right one.
-"""
+"""Verifiers: every citation and claim gets a verdict, and wrong citations are moved to the right source."""
 
 from __future__ import annotations
 

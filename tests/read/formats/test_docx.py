@@ -60,9 +60,7 @@ def written(*paragraphs: str, title: str = "On Bridges") -> Any:
 
 
 def repacked(content: bytes, **parts: bytes | None) -> bytes:
-    """The file with these parts instead, `word/` before their names and `.xml` behind; without those that are
-    None.
-    """
+    """The file with the given parts (`word/{name}.xml`) replaced, or removed where None is given."""
     new = {f"word/{name}.xml": part for name, part in parts.items()}
     file = io.BytesIO()
     with (

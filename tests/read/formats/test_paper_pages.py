@@ -34,9 +34,7 @@ WOOD = "Wooden bridges rot where the rain cannot run off, and a roof of slate ma
 
 
 def listed(folder: Path, content: str | bytes, name: str = "page.txt") -> list[tuple[str, str]]:
-    """The titles and texts that a file with this content lists; each text is that of the file at its
-    offsets.
-    """
+    """The titles and texts that a file with this content lists; checks each text against its offsets."""
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     whole = path.read_bytes()
