@@ -114,21 +114,13 @@ def crossed(found: Match) -> Iterator[tuple[Node, Node, Node]]:
         yield from [(found.claim.nodes[head], own, other) for other in others if other.kind == own.kind][:1]
 
 
-def related_otherwise(found: Match) -> Iterator[tuple[Node, str, str]]:
-    """Words that stand in another relation in the source: *before* for *after*, subject for object."""
-    for head, dependent in found.known:
-        relation = found.claim.edges[head, dependent]
-        there = found.source.edges.get((found.places[head], found.places[dependent]))
-        if there not in (None, relation, "modifier") and relation != "modifier":
-            yield found.claim.nodes[head], relation, str(there)
-
-
 def turned(found: Match) -> Iterator[Node]:
     """Verbs whose subject is their object in the source, or the other way round."""
     sides = {"subject", "object"}
-    for head, relation, there in related_otherwise(found):
-        if relation in sides and there in sides:
-            yield head
+    for head, dependent in found.known:
+        there = found.source.edges.get((found.places[head], found.places[dependent]))
+        if {found.claim.edges[head, dependent], there} == sides:
+            yield found.claim.nodes[head]
 
 
 def negated(found: Match) -> Iterator[Node]:
@@ -197,7 +189,6 @@ def features(claim: str, quote: str, title: str = "", before: str = "") -> dict[
         "crossed": float(min(len(crosses), 2)),
         "crossed number": float(any("number" in (a.kind, b.kind) for a, b, _ in crosses)),
         "number apart": float(bool(amounts)),
-        "related otherwise": float(min(len(list(related_otherwise(found))), 2)),
         "turned": float(min(len(list(turned(found))), 2)),
         "negated": float(any(negated(found))),
         "affirmed": float(any(affirmed(found))),
@@ -216,7 +207,7 @@ def features(claim: str, quote: str, title: str = "", before: str = "") -> dict[
 _WITH_NEAR = (
     (
         "kept apart,not adjacent,names not adjacent,changed name,changed number,changed noun,changed verb,"
-        "changed modifier,added,crossed,crossed number,number apart,related otherwise,turned"
+        "changed modifier,added,crossed,crossed number,number apart,turned"
     )
     .replace("kept apart", "kept,apart")
     .split(",")
@@ -244,8 +235,6 @@ def reason(claim: str, quote: str, title: str = "", before: str = "") -> str:
         return f"the claim exchanges who and what of '{node.text}'"
     for node in surer(found):
         return f"the source is less sure of '{node.text}' than the claim"
-    for head, relation, other in related_otherwise(found):
-        return f"the claim says '{relation}' and the source '{other}' of '{head.text}'"
     for node, other in quantified(found):
         return (
             f"the claim speaks of '{node.quantifier or 'any'} {node.text}', the source of '{other or 'any'}'"
