@@ -11,7 +11,8 @@ from pathlib import Path
 def make_folder(path: Path) -> None:
     """Make a folder, and those above it that are missing; one that is there stays as it is."""
     if not path.is_dir():
-        make_folder(path.parent)
+        if not path.parent.exists():
+            make_folder(path.parent)
         path.mkdir(mode=0o700, exist_ok=True)
 
 

@@ -42,7 +42,7 @@ def _is_secret(hint: Any) -> bool:
 def _named(word: str, written: Any) -> Iterator[tuple[str, str]]:
     """The variables in a value, each with the argument or key whose value it stands in."""
     if isinstance(written, str):
-        yield from ((word, name) for name, _, _ in VARIABLE.findall(written))
+        yield from ((word, name) for name, _, end in VARIABLE.findall(written) if end)
     elif isinstance(written, list):
         for each in written:
             yield from _named(word, each)

@@ -149,7 +149,7 @@ def test_front_matter_that_is_not_yaml_is_one_sentence(
 )
 def test_aliases_of_aliases_are_one_sentence_at_once(tmp_path: Path, bomb: str) -> None:
     said = refusal(tmp_path, f"---\ntitle: Glass\n{bomb}---\nText.", "note.md")
-    assert said == "its front matter says more than 1,000,000 characters by its aliases"
+    assert said == "its front matter describes more than can be read: do its aliases multiply?"
 
 
 def test_front_matter_that_forges_sections_costs_only_that_value(tmp_path: Path) -> None:
@@ -411,7 +411,8 @@ def test_the_digest_of_a_file_changes_with_its_content(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["notes.tex", "README.md", "page.html"])
 def test_many_comments_are_read_past(tmp_path: Path, name: str) -> None:
-    [found] = read(tmp_path, "<!-- -->\n" * 5_000 + "<p>Glass bridges carry people.</p>", name)
+    (tmp_path / name).write_text("<!-- -->\n" * 5_000 + "<p>Glass bridges carry people.</p>")
+    [found] = Files().each(tmp_path / name)
     assert "Glass bridges carry people." in found.page_content
 
 

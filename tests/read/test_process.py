@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -189,7 +188,7 @@ class Curious(FileFormat):
                 case "folder":
                     return Path.cwd()
                 case "write":
-                    return Path(tempfile.gettempdir(), "ragkit-written").write_text("x")
+                    return Path("/tmp/ragkit-written").write_text("x")
                 case "connect":
                     return socket.create_connection(("127.0.0.1", 9), timeout=5)
                 case "fork":
