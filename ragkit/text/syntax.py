@@ -268,7 +268,7 @@ def _negations(doc: Doc) -> dict[int, int]:
             if denied is not None:
                 found[denied.i] = found.get(denied.i, 0) + 1
     for token in doc:  # *no evidence that it helps*: what is not shown is not said
-        if token.dep_ in ("acl", "ccomp", "xcomp") and any(
+        if token.dep_ in ("acl", "ccomp", "relcl", "xcomp") and any(
             found.get(t.i, 0) % 2 for t in _nouns_above(token)
         ):
             found[token.i] = found.get(token.i, 0) + 1

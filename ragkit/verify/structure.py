@@ -7,16 +7,17 @@ fitted (`ragkit.verify.support`), not set by hand.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ragkit.text.facts import sizes
+from ragkit.text.facts import has_name, sizes
 from ragkit.text.syntax import Graph, Node, graphs
-from ragkit.text.words import numbers, stems
+from ragkit.text.words import names, numbers, stems
 
 _NEAR = 2
 """Words at most so many edges apart belong to one statement."""
 
+_PARTS = ("number", "noun", "verb", "modifier")
 KINDS = ("name", "number", "noun", "verb", "modifier")
 
 
@@ -115,29 +116,20 @@ def crossed(found: Match) -> Iterator[tuple[Node, Node, Node]]:
 
 
 def turned(found: Match) -> Iterator[Node]:
-    """Verbs whose subject is their object in the source, or the other way round."""
-    sides = {"subject", "object"}
+    """Words whose subject has another part in the source, or the other way round."""
     for head, dependent in found.known:
+        here = found.claim.edges[head, dependent]
         there = found.source.edges.get((found.places[head], found.places[dependent]))
-        if {found.claim.edges[head, dependent], there} == sides:
+        if {here, there} in ({"subject", "object"}, {"subject", "than"}):
             yield found.claim.nodes[head]
 
 
 def negated(found: Match) -> Iterator[Node]:
-    """Words that the claim negates and the source does not."""
-    yield from (claim for claim, source in found.pairs if claim.negated and not source.negated)
-
-
-def affirmed(found: Match) -> Iterator[Node]:
-    """Words that the source negates and the claim does not."""
-    yield from (claim for claim, source in found.pairs if source.negated and not claim.negated)
-
-
-def denied_beside(found: Match) -> Iterator[Node]:
-    """Words that the source negates of those that it shares with the claim, which leaves them out."""
+    """Words that one of the two negates and the other does not, or leaves out."""
+    yield from (claim for claim, source in found.pairs if claim.negated != source.negated)
     shared = set(found.places.values())
     for at, node in enumerate(found.source.nodes):
-        if node.negated and at not in shared and found.source.neighbours[at] & shared:
+        if node.negated and node.kind != "verb" and at not in shared and found.source.neighbours[at] & shared:
             yield node
 
 
@@ -156,6 +148,21 @@ def quantified(found: Match) -> Iterator[tuple[Node, str]]:
 # --- the numbers that are weighed
 
 
+def _kind(node: Node) -> str:
+    return "noun" if node.kind == "name" else node.kind
+
+
+def _resolved(found: Match, around: Sequence[Graph]) -> set[int]:
+    """The words that the source lacks and what stands around it has, where it says nothing else instead."""
+    others = {id(own) for own, _ in changed(found)}
+    nodes = found.claim.nodes
+    return {
+        n
+        for n in found.lost
+        if id(nodes[n]) not in others and any(nodes[n].key in graph.places for graph in around)
+    }
+
+
 def features(claim: str, quote: str, title: str = "", before: str = "") -> dict[str, float]:
     """What the comparison finds of a claim and a quote, each figure from 0 to 4.
 
@@ -165,14 +172,9 @@ def features(claim: str, quote: str, title: str = "", before: str = "") -> dict[
     own, source, *around = graphs([claim, quote, title, before])
     found = match(own, source)
     size, edges = max(len(own.nodes), 1), max(len(own.edges), 1)
-    sized = sizes(quote, f"{claim} {title}")
-    resolved = {
-        n
-        for n in found.lost
-        if own.nodes[n].key in sized or any(own.nodes[n].key in graph.places for graph in around)
-    }
-    gone = [own.nodes[n] for n in found.lost if n not in resolved]
     changes, crosses = list(changed(found)), list(crossed(found))
+    resolved = _resolved(found, around)
+    gone = [own.nodes[n] for n in found.lost if n not in resolved]
     names = [e for e in found.known if "name" in (own.nodes[e[0]].kind, own.nodes[e[1]].kind)]
     amounts = [e for e in found.apart if "number" in (own.nodes[e[0]].kind, own.nodes[e[1]].kind)]
     quantities = list(quantified(found))
@@ -184,15 +186,14 @@ def features(claim: str, quote: str, title: str = "", before: str = "") -> dict[
         "not adjacent": float(min(sum(found.distance(e) > 1 for e in found.known), 4)),
         "names not adjacent": float(min(sum(found.distance(e) > 1 for e in names), 3)),
         **{f"lost {kind}": float(min(sum(node.kind == kind for node in gone), 3)) for kind in KINDS},
-        **{f"changed {kind}": float(min(sum(o.kind == kind for o, _ in changes), 2)) for kind in KINDS},
+        **{f"changed {kind}": float(min(sum(_kind(o) == kind for o, _ in changes), 2)) for kind in _PARTS},
+        "changed": float(min(len(changes), 2)),
         "added": float(min(len(list(added(found))), 2)),
         "crossed": float(min(len(crosses), 2)),
         "crossed number": float(any("number" in (a.kind, b.kind) for a, b, _ in crosses)),
         "number apart": float(bool(amounts)),
         "turned": float(min(len(list(turned(found))), 2)),
         "negated": float(any(negated(found))),
-        "affirmed": float(any(affirmed(found))),
-        "denied beside": float(any(denied_beside(found))),
         "surer": float(any(surer(found))),
         "quantified": float(any(node.quantifier for node, _ in quantities)),
         "unquantified": float(any(not node.quantifier for node, _ in quantities)),
@@ -205,32 +206,37 @@ def features(claim: str, quote: str, title: str = "", before: str = "") -> dict[
 
 
 _WITH_NEAR = (
-    (
-        "kept apart,not adjacent,names not adjacent,changed name,changed number,changed noun,changed verb,"
-        "changed modifier,added,crossed,crossed number,number apart,turned"
-    )
-    .replace("kept apart", "kept,apart")
-    .split(",")
+    *("kept", "apart", "not adjacent", "names not adjacent", "changed", "added", "crossed", "crossed number"),
+    *("number apart", "turned", "negated", *(f"changed {kind}" for kind in _PARTS)),
 )
 """A difference tells most where the claim is next to word for word."""
+
+
+def missing(claim: str, quote: str, title: str = "", before: str = "") -> str | None:
+    """The number that *quote* lacks, or the name that neither it nor what stands around it has; None if none."""
+    given = numbers(quote) | sizes(quote, f"{claim} {title}")
+    for node in graphs([claim])[0].nodes:
+        if node.kind == "number" and node.key not in given:
+            return f"the source does not have the number {node.text}"
+    around = f"{quote} {title} {before}"
+    folded, known = around.casefold(), frozenset(stems(around))
+    for name in () if claim.isupper() else sorted(names(claim)):
+        if not has_name(name, folded, known):
+            return f"the source does not name '{name}'"
+    return None
 
 
 def reason(claim: str, quote: str, title: str = "", before: str = "") -> str:
     """The gravest difference between *claim* and *quote*, in words."""
     own, source, *around = graphs([claim, quote, title, before])
     found = match(own, source)
-    resolved = {n for n in found.lost if any(own.nodes[n].key in graph.places for graph in around)}
+    resolved = _resolved(found, around)
     for here, there in changed(found):
         return f"the claim says '{here.text}' where the source says '{there.text}'"
-    for n in found.lost:
-        if own.nodes[n].kind == "number":
-            return f"the source does not have the number {own.nodes[n].text}"
     for head, here, there in crossed(found):
         return f"the source puts '{there.text}', not '{here.text}', to '{head.text}'"
-    for node in (*negated(found), *affirmed(found)):
+    for node in negated(found):
         return f"one of claim and source negates '{node.text}', the other does not"
-    for node in denied_beside(found):
-        return f"the source says this of what is not '{node.text}'"
     for node in turned(found):
         return f"the claim exchanges who and what of '{node.text}'"
     for node in surer(found):

@@ -74,6 +74,8 @@ def support_of(claim: str, quote: str, title: str = "", setting: Setting = Setti
         return Support(0.0, wrong) if wrong else Support(_CELL, "the table has it in this row and column")
     before = setting.passage[: max(setting.passage.find(quote), 0)][-BEFORE:]
     score = probability(structure.features(claim, quote, title, before))
+    if lost := structure.missing(claim, quote, title, before):
+        return Support(_LOST * score, lost)
     if beside := off_topic(claim, quote, title, setting):
         return Support(_BESIDE * score, beside)
     if score >= SUPPORTED:
@@ -81,6 +83,8 @@ def support_of(claim: str, quote: str, title: str = "", setting: Setting = Setti
     return Support(score, structure.reason(claim, quote, title, before))
 
 
+_LOST = 0.5
+"""What is left of the score where the source lacks a number or a name: less than support, whatever else it has."""
 _CELL = 0.9
 """The score of a claim that a cell of a table bears out."""
 BEFORE = 1000

@@ -133,7 +133,7 @@ def test_quotes_that_support_a_claim_only_together_support_it() -> None:
 def two_papers() -> list[Document]:
     """A sentence of each of two papers."""
     texts = {
-        "Auto-J": "We propose a judge with 13B parameters, Auto-J.",
+        "Auto-J": "Our judge Auto-J has 13B parameters.",
         "SFR-RAG": "SFR-RAG needs 9B parameters. It reads tables. It runs on eight GPUs and reads PDF files.",
     }
     return [Document(id=name, page_content=text, metadata={"title": name}) for name, text in texts.items()]
@@ -145,7 +145,7 @@ def test_the_parts_of_a_claim_about_two_papers_are_cited_each_from_its_own(marks
     answer = run(EvidenceVerifier().flow(Asked.of(QUESTION), draft(said, two_papers())))
     assert [c.verdict for c in answer.claims] == ["supported"]
     assert [(c.title, c.quote, c.verdict) for c in answer.citations] == [
-        ("Auto-J", "We propose a judge with 13B parameters, Auto-J.", "supported"),
+        ("Auto-J", "Our judge Auto-J has 13B parameters.", "supported"),
         ("SFR-RAG", "SFR-RAG needs 9B parameters.", "supported"),
     ]
 
@@ -219,7 +219,7 @@ def test_a_citation_of_several_claims_has_the_verdict_of_the_one_it_supports_lea
     answer = judged("Glass bridges carry 40 people [1]. Glass bridges sing to 40 whales at night [1].")
     assert [c.verdict for c in answer.claims] == ["supported", "unsupported"]
     assert [(c.verdict, c.reason) for c in answer.citations] == [
-        ("unsupported", "50% of the claim's words are in the source")
+        ("unsupported", "the claim says 'sing' where the source says 'carry'")
     ]
 
 
@@ -407,10 +407,10 @@ def test_an_instruction_must_tell_data_from_instructions() -> None:
 @pytest.mark.parametrize(
     ("said", "verdict", "reason"),
     [
-        ("Glasbrücken tragen 40 Menschen und werden jedes Jahr geprüft.", "unchecked", "another language"),
+        ("Glasbrücken tragen 40 Menschen und werden jedes Jahr geprüft.", "unchecked", "not in English"),
         ("Die Brücken sind aus Glas und tragen 50 Menschen.", "unsupported", "does not have the number 50"),
         ("Die Brücken sind von GPT-4 und tragen 40 Menschen.", "unsupported", "does not name 'gpt-4'"),
-        ("玻璃桥可承载 40 人。", "unchecked", "another language"),
+        ("玻璃桥可承载 40 人。", "unchecked", "not in English"),
     ],
 )
 def test_of_a_claim_in_another_language_numbers_and_names_are_compared(
