@@ -30,12 +30,12 @@ from typing import Any, NamedTuple
 
 from langchain_core.documents import Document
 
+import ragkit.verify.evidence  # noqa: F401
 from benchmarks import judges
 from benchmarks.grammar import root_of
 from benchmarks.paraphrases import TRUE
 from benchmarks.swaps import FALSE, Donors, clause_of, phrases_of
 from benchmarks.table import SHARED, markdown
-import ragkit.verify.evidence  # noqa: F401
 from ragkit import config
 from ragkit.answer import Answer, Cited, Claim, Quote, Verdict
 from ragkit.document import Span, normalised_title, stretches_of, title_of

@@ -21,8 +21,9 @@ from pydantic import (
     model_validator,
 )
 
-from ragkit.document import Span, places_of, span_of, title_of
+from ragkit.document import Span, places_of, span_of, table_of, title_of
 from ragkit.text.marks import unmarked
+from ragkit.text.tables import read_out
 
 
 class Verdict(StrEnum):
@@ -56,7 +57,9 @@ class Source(_Value):
 class Quote(_Value):
     """Exact characters of a paper: `quote` is `text[start:end]` of the document `document_id`.
 
-    All are empty where a mark names no source.
+    With `field`, the names of metadata such as `authors`, `quote` is what the paper's metadata say there, and
+    `start` and `end` are 0.  `caption` and `header` are those of the table that the quote is rows of, if it
+    is.  All are empty where a mark names no source.
     """
 
     document_id: str | None = None
@@ -65,11 +68,15 @@ class Quote(_Value):
     start: int = 0
     end: int = 0
     quote: str = ""
+    field: str = Field(default="", exclude_if=lambda name: not name)
+    caption: str = Field(default="", exclude_if=lambda text: not text)
+    header: str = Field(default="", exclude_if=lambda text: not text)
 
     @classmethod
     def of(cls, passage: Document, span: Span) -> Self:
         """The characters of *span*, which lies in *passage*."""
         begin = span_of(passage).start
+        caption, header = table_of(passage)
         return cls(
             document_id=span.document_id,
             title=title_of(passage),
@@ -77,7 +84,14 @@ class Quote(_Value):
             start=span.start,
             end=span.end,
             quote=passage.page_content[span.start - begin : span.end - begin],
+            caption=caption,
+            header=header,
         )
+
+    @property
+    def read_out(self) -> str:
+        """The quote as it is understood: each cell of a table's rows with the name of its column."""
+        return read_out(self.quote, self.header) if self.header else self.quote
 
     @property
     def span(self) -> Span:
@@ -107,9 +121,9 @@ class Cited(_Value):
     finding: Finding | None = None
 
     @property
-    def key(self) -> tuple[str, int, int]:
+    def key(self) -> tuple[str, int, int, str]:
         """What two claims that cite the same share."""
-        return self.quote.span if self.quote else ("", self.mark or 0, 0)
+        return (*self.quote.span, self.quote.field) if self.quote else ("", self.mark or 0, 0, "")
 
 
 class Citation(Quote):
@@ -203,7 +217,7 @@ class Answer(_Value):
     @property
     def citations(self) -> tuple[Citation, ...]:
         """What the claims cite, numbered from 1 in order of appearance."""
-        cited: dict[tuple[str, int, int], list[Cited]] = {}
+        cited: dict[tuple[str, int, int, str], list[Cited]] = {}
         for claim in self.claims:
             for each in claim.cites:
                 cited.setdefault(each.key, []).append(each)
@@ -212,7 +226,7 @@ class Answer(_Value):
     @property
     def numbered(self) -> tuple[NumberedClaim, ...]:
         """The claims with the numbers of their citations."""
-        numbers: dict[tuple[str, int, int], int] = {}
+        numbers: dict[tuple[str, int, int, str], int] = {}
         found = []
         for claim in self.claims:
             own = [numbers.setdefault(each.key, len(numbers) + 1) for each in claim.cites]

@@ -64,7 +64,7 @@ class Question:
 class Attempt:
     """One way to write the answer: who writes it, and what of the context it is shown.
 
-    An attempt after the first is made `when` the answer so far is `unanswered` (it abstains, or does not give
+    It is made for questions that its generator `suits`.  An attempt after the first is made `when` the answer so far is `unanswered` (it abstains, or does not give
     the kind of thing that is asked for: a number, a name), or when a claim of it is `unsupported`, too.  With
     `mends`, the generator is given the unsupported claims only, and the others stay.
     """
@@ -88,8 +88,10 @@ class Tried(NamedTuple):
 
     def answers(self, asked: Asked) -> bool:
         """Does it give the kind of thing that is asked for, as far as its form tells?"""
+        if self.answer.abstained:
+            return False
         text = " ".join(claim.text for claim in self.answer.claims)
-        return not self.answer.abstained and asked.parsed.is_answered_by(text)
+        return not self.attempt.generate.reads_passages or asked.parsed.is_answered_by(text)
 
     def worth(self, asked: Asked) -> tuple[bool, bool, float]:
         """Better attempts compare greater: those that answer, then those with more supported claims."""
@@ -143,23 +145,28 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         return (yield from self.respond(asked, context))
 
     def respond(self, asked: Asked, context: Sequence[Document]) -> Flow[Answer]:
-        """The answer from *context* and nothing else."""
+        """The answer from *context* and, by generators that do not read passages, from what else they know."""
         yield from emit(StateReached("context", context))
         relevance = (yield from call("gate", self.gate.weigh, asked, context)) if self.gate else Relevance()
-        if relevance.refusal:
-            return policy.abstained(asked.text, relevance.refusal, context, round(relevance.score, 4))
         stream = ClaimStream(asked, self.verify, self.policy)
-        first, *others = self.attempts
-        best = yield from self.tried(first, asked, context, relevance, stream)
-        for attempt in others:
-            if attempt.is_due(asked, best):
+        best: Tried | None = None
+        for attempt in self.attempts:
+            lacks = relevance.refusal and attempt.generate.reads_passages
+            if lacks or not attempt.generate.suits(asked):
+                continue
+            if best is None:
+                best = yield from self.tried(attempt, asked, context, relevance, stream)
+            elif attempt.is_due(asked, best):
                 tried = yield from self.tried(attempt, asked, context, relevance, stream, best.judged)
                 best = max(best, tried, key=lambda each: each.worth(asked))  # the first of equals
+        if best is None or (relevance.refusal and best.answer.abstained):
+            reason = relevance.refusal or "no generator is made for such a question"
+            return policy.abstained(asked.text, reason, context, round(relevance.score, 4))
         answer = yield from best.attempt.generate.translate(asked, best.answer)
         yield from stream.tell(best.judged if answer == best.answer else answer)
         names = (
             ()
-            if answer.abstained
+            if answer.abstained or not best.attempt.generate.reads_passages
             else unmentioned(asked.parsed, [Mentions.of(searchable(p)) for p in context])
         )
         return answer.model_copy(update={"unmentioned": tuple(names)})
@@ -187,16 +194,18 @@ class AnswerPipeline(Pipeline[Question, Answer]):
             )
         judged = draft = draft.model_copy(update={"context": tuple(context)})
         yield from emit(StateReached("draft", draft))
-        if self.verify and not draft.abstained:
+        if self.verify and not draft.abstained and attempt.generate.reads_passages:
             judged = yield from self.verify.flow(asked, draft)
         if attempt.mends and last:
             judged = mended(last, judged)
         yield from emit(StateReached("judged", judged))
         yield from stream.tell(judged)
-        return Tried(attempt, judged, self.settled(asked, relevance, judged))
+        return Tried(attempt, judged, self.settled(attempt, asked, relevance, judged))
 
-    def settled(self, asked: Asked, relevance: Relevance, judged: Answer) -> Answer:
+    def settled(self, attempt: Attempt, asked: Asked, relevance: Relevance, judged: Answer) -> Answer:
         """*judged* as the gate and the policy let the reader see it."""
+        if not attempt.generate.reads_passages:
+            return policy.apply(self.policy, judged)
         sure = self.gate.confirm(asked, relevance, judged) if self.gate else Relevance(support(judged))
         confidence = round(sure.score, 4)
         if sure.refusal and not judged.abstained:
@@ -210,7 +219,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
 
         rewrite -> retrieve -> fuse -> read -> filter
         """
-        asked = question.asked
+        asked = replace(question.asked, where=question.where)
         for rewriter in self.rewrite:
             asked = yield from rewriter.flow(asked)
         snapshot = question.snapshot

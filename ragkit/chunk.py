@@ -18,6 +18,7 @@ from ragkit.config.components import component
 from ragkit.document import Stretch, above, passage, stretches_of, title_of
 from ragkit.errors import LoadError
 from ragkit.models import hub
+from ragkit.text.lists import lists, may_have_lists
 from ragkit.text.words import Offsets, sentences, trimmed
 
 
@@ -25,7 +26,8 @@ class Chunker(BaseDocumentTransformer, ABC):
     """Cuts papers into passages; a subclass says where.
 
     A passage lies in one section and is of one kind (`body`, `caption` ...); its metadata record both where
-    the paper's format does.  Headings are in no passage.
+    the paper's format does.  Headings are in no passage.  A table is cut between rows, and each passage of it
+    has its `caption` and `header` as metadata, which are searched and shown with the rows.
     """
 
     @abstractmethod
@@ -34,13 +36,7 @@ class Chunker(BaseDocumentTransformer, ABC):
 
     def transform_documents(self, documents: Sequence[Document], **kwargs: Any) -> Sequence[Document]:
         return [
-            passage(
-                paper,
-                start,
-                end,
-                **({"section": list(part.section)} if part.section else {}),
-                **({"kind": part.kind} if part.kind else {}),
-            )
+            passage(paper, start, end, **part.metadata, **_lists_in(paper.page_content, part, start, end))
             for paper in documents
             for part in stretches_of(paper)
             for start, end in self.cut(paper, part)
@@ -101,7 +97,7 @@ class SentenceChunker(Chunker):
         room = _room(paper, part, self.max_tokens, self.model)
         units = [
             piece
-            for start, end in _sentences(text, part)
+            for start, end in _kept_together(text, _sentences(text, part), room, count)
             for piece in _fitting(text, start, end, room, count)
         ]
         return _packed(units, room, count, self.overlap)
@@ -124,6 +120,8 @@ class TokenChunker(Chunker):
         count = _TokenCount(text, self.model, part.start, part.end)
         room = _room(paper, part, self.max_tokens, self.model)
         step = max(room - self.overlap, 1)
+        if part.kind == "table":
+            return RecursiveChunker(self.max_tokens, self.model).cut(paper, part)
         start, end = trimmed(text, part.start, part.end)
         units = (
             [
@@ -194,7 +192,7 @@ class SemanticChunker(Chunker):
         text = paper.page_content
         count = _TokenCount(text, self.model, part.start, part.end)
         room = _room(paper, part, self.max_tokens, self.model)
-        whole = _sentences(text, part)
+        whole = _kept_together(text, _sentences(text, part), room, count)
         if not whole:
             return []
         vectors = np.asarray(self.embed.embed_documents([text[start:end] for start, end in whole]))
@@ -293,9 +291,31 @@ def _sentences(text: str, part: Stretch) -> list[Offsets]:
     return [(part.start + start, part.start + end) for start, end in sentences(text[part.start : part.end])]
 
 
+def _lists_in(text: str, part: Stretch, start: int, end: int) -> dict[str, Any]:
+    """Where the lists stand that a passage holds with their lead-ins, as metadata."""
+    held = text[start:end]
+    if part.kind == "table" or not may_have_lists(held):
+        return {}
+    spans = sentences(held)
+    found = [[start + spans[own[0]][0], start + spans[own[-1]][1]] for own in lists(held, spans)]
+    return {"lists": found} if found else {}
+
+
+def _kept_together(text: str, spans: Sequence[Offsets], room: int, count: _TokenCount) -> list[Offsets]:
+    """*spans* of sentences, those of a list and its lead-in as one where they fit into *room* tokens."""
+    found: list[Offsets] = []
+    at = 0
+    for items in lists(text, spans):
+        whole = spans[items[0]][0], spans[items[-1]][1]
+        if count(*whole) <= room:
+            found += [*spans[at : items[0]], whole]
+            at = items[-1] + 1
+    return [*found, *spans[at:]]
+
+
 def _room(paper: Document, part: Stretch, most: int, model_name: str) -> int:
-    """The tokens that the title and the headings leave to a passage; at least half."""
-    heading = above(Document(page_content="", metadata={"title": title_of(paper), "section": part.section}))
+    """The tokens that the title, the headings and the header of a table leave to a passage; at least half."""
+    heading = above(Document(page_content="", metadata={"title": title_of(paper), **part.metadata}))
     return max(most - _TokenCount(heading, model_name, 0, len(heading)).all, most // 2, 1)
 
 

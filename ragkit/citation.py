@@ -13,7 +13,7 @@ from typing import NamedTuple
 from langchain_core.documents import Document
 
 from ragkit.answer import Cited, Claim, Quote
-from ragkit.document import Span, span_of, title_of
+from ragkit.document import Span, lead_of, span_of, title_of
 from ragkit.text.marks import MARK, numbers_in, unmarked
 from ragkit.text.words import sentences, stems
 
@@ -49,15 +49,19 @@ class Context(NamedTuple):
         shown = (
             (number, place) for number, place in enumerate(self.places, 1) if only is None or number in only
         )
-        papers = groupby(shown, key=lambda pair: (title_of(pair[1].passage), pair[1].span.document_id))
+        papers = groupby(
+            shown,
+            key=lambda pair: (title_of(pair[1].passage), pair[1].span.document_id, lead_of(pair[1].passage)),
+        )
         return "\n\n".join(
             "\n".join(
                 [
                     *([f"“{line(title)}”"] if title else []),
+                    *map(line, lead.splitlines()),
                     *(f"[{number}] {line(place.text)}" for number, place in own),
                 ]
             )
-            for (title, _), own in papers
+            for (title, _, lead), own in papers
         )
 
 

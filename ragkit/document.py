@@ -6,6 +6,9 @@ A paper and a passage are both LangChain `Document`s.  A paper's `page_content` 
     document_id   the paper               title    of the paper, no part of the text
     start, end    characters in its text  section  the headings above it, outermost first
     kind          abstract, body, caption, table or references, where the paper's format tells them apart
+    caption       of rows of a table: what stands above or below it, and the lines that name its columns, which are
+    header        no part of the span unless it holds the first rows
+    lists         of a passage: [[start, end]] in the paper of each list with its lead-in
     score         the latest score        scores   {retriever: score as the retriever gave it}
     via           the key that led to it, where that is not the default one: {"kind", "text"}
     sources       the files that list the paper, and where in them its text stands: [{"uri", "start", "end"}] where the
@@ -13,6 +16,8 @@ A paper and a passage are both LangChain `Document`s.  A paper's `page_content` 
                   the text, its place in the file, and its length in both, and which of the "files" beside the first it
                   stands in, if in one; "pages" has a row (place in the text, page, box of the line) for
                   each line of a format that has pages
+    guessed       the names of what the file does not state plainly, which a bibliography may correct
+    lost          sentences on the entries or values of its file that cannot be read; no corpus keeps them
     hidden        {reason: characters} of the text that the paper's readers do not see, which is left out of it
 """
 
@@ -22,7 +27,7 @@ import hashlib
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -35,9 +40,12 @@ IDENTIFIERS = ("doi", "arxiv")
 
 # What only ragkit says of a paper or passage, so that no paper may say it of itself.
 RESERVED = frozenset(
-    "document_id start end section sections kind score scores relevance_score via sources uri"
-    " title_guessed bibliography".split()
+    "document_id start end section sections kind caption header lists score scores relevance_score via sources uri"
+    " title_guessed guessed lost bibliography".split()
 )
+
+
+_LEAD = 1000  # characters of a caption or header, which every passage of a table repeats
 
 
 class Span(NamedTuple):
@@ -53,12 +61,23 @@ class Span(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """A part of a paper's text with one set of headings and one kind, such as abstract, body or table."""
+    """A part of a paper's text with one set of headings and one kind, such as abstract, body or table.
+
+    A table has its caption and its header, if known.
+    """
 
     start: int
     end: int
     section: tuple[str, ...] = ()
     kind: str = ""
+    caption: str = ""
+    header: str = ""
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What a passage in this part says of itself."""
+        known = {"section": list(self.section), "kind": self.kind}
+        return {k: v for k, v in {**known, "caption": self.caption, "header": self.header}.items() if v}
 
 
 class Key(NamedTuple):
@@ -97,6 +116,11 @@ def title_of(document: Document) -> str:
     return str(document.metadata.get("title", ""))
 
 
+def lost_of(papers: Iterable[Document]) -> list[str]:
+    """What could not be read beside these papers of a file, a sentence each."""
+    return [str(said) for paper in papers for said in paper.metadata.get("lost", ())]
+
+
 def hidden_of(paper: Document) -> dict[str, int]:
     """How many characters of a paper were left out since its readers do not see them, by reason."""
     found = paper.metadata.get("hidden")
@@ -108,8 +132,15 @@ def stretches_of(paper: Document) -> list[Stretch]:
     rows = paper.metadata.get("sections")
     if not rows:
         return [Stretch(0, len(paper.page_content))]
+    text = paper.page_content
     return [
-        Stretch(row["start"], row["end"], tuple(row["path"]), row["kind"])
+        Stretch(
+            row["start"],
+            row["end"],
+            tuple(row["path"]),
+            row["kind"],
+            *(text[slice(*row.get(name, (0, 0)))][:_LEAD] for name in ("caption", "header")),
+        )
         for row in rows
         if row["kind"] != "heading"
     ]
@@ -219,10 +250,21 @@ def searchable(passage: Document) -> str:
 
 
 def above(passage: Document) -> str:
-    """The title and the headings that a passage stands under."""
-    return "\n".join(
-        part for part in (title_of(passage), " > ".join(passage.metadata.get("section", ()))) if part
-    )
+    """The title and the headings that a passage stands under; of rows of a table, its caption and header,
+    too.
+    """
+    headings = " > ".join(passage.metadata.get("section", ()))
+    return "\n".join(part for part in (title_of(passage), headings, lead_of(passage)) if part)
+
+
+def table_of(passage: Document) -> tuple[str, str]:
+    """The caption and the header of the table that *passage* is of; empty if it is of none."""
+    return str(passage.metadata.get("caption", "")), str(passage.metadata.get("header", ""))
+
+
+def lead_of(passage: Document) -> str:
+    """The caption and the header of its table, as far as *passage* lacks them."""
+    return "\n".join(part for part in table_of(passage) if part and part not in passage.page_content)
 
 
 def entry(key: Key, document_id: str) -> Document:

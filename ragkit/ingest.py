@@ -23,7 +23,7 @@ from ragkit.config.spec import describe, identify
 from ragkit.corpus import Corpus
 from ragkit.corpus.ledger import Holding, IndexState, Passages
 from ragkit.corpus.vectors import CachedEmbeddings
-from ragkit.document import digest, hidden_of, searchable, sources_of, span_of, title_of
+from ragkit.document import digest, hidden_of, lost_of, searchable, sources_of, span_of, title_of
 from ragkit.errors import CorpusError, LoadError, RagkitError
 from ragkit.flow import Flow, Pipeline, Progress, call, emit
 from ragkit.index import Builder, Index, LexicalIndex, Place, VectorIndex, external
@@ -67,8 +67,9 @@ class IngestReport(BaseModel):
     `entries`: papers as the files named list them; `documents`: distinct papers in the corpus; `duplicates`:
     entries that another entry had made known; `variants`: those whose text differs; `descriptions`: entries
     of bibliographies, which add to what is known of the papers that they name; `pruned`: files that are gone
-    and were forgotten; `encoded`: texts that were embedded; `skipped`: symbolic links that lead out of the
-    folders named; `hidden`: papers read with text that is hidden from their readers, which was left out.
+    and were forgotten; `encoded`: texts that were embedded; `skipped`: files that are no papers and
+    links that lead out of the folders named; `hidden`: papers read with text that is hidden from their readers, which was left out;
+    `lost`: entries and values that could not be read in files of which the rest was read.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -86,6 +87,7 @@ class IngestReport(BaseModel):
     seconds: float
     skipped: tuple[str, ...] = ()
     hidden: tuple[HiddenText, ...] = ()
+    lost: tuple[Failure, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
@@ -129,7 +131,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                 skipped = yield from call("read", source.skipped, given.paths)
                 pruned = source.gone(corpus.uris(), given.paths) if given.prune else []
                 corpus.forget_files(pruned)
-                uris, failed, hidden = yield from self._read(corpus, reader, found)
+                uris, failed, hidden, lost = yield from self._read(corpus, reader, found)
             failed += yield from self._chunk(corpus)
             yield from self._write_keys(corpus)
             encoded = yield from self.fill(corpus)
@@ -149,14 +151,16 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             seconds=round(time.perf_counter() - started, 3),
             skipped=tuple(_encodable(link) for link in skipped),
             hidden=tuple(hidden),
+            lost=tuple(lost),
         )
 
     def _read(
         self, corpus: Corpus, source: PaperSource, found: Sequence[str]
-    ) -> Flow[tuple[list[str], list[Failure], list[HiddenText]]]:
+    ) -> Flow[tuple[list[str], list[Failure], list[HiddenText], list[Failure]]]:
         """Read what is new or changed; a file that cannot be read fails alone."""
         uris, failed, papers = [], [], 0
         hidden: list[HiddenText] = []
+        lost: list[Failure] = []
         for number, uri in enumerate(found):
             name = _encodable(Path(uri).name)
             yield from emit(Progress("read", number, len(found), name, papers))
@@ -171,11 +175,12 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                         yield from emit(Progress("read", number, len(found), name, papers))
                     corpus.put_file(uri, content, self.loader, entries)
                     hidden += _hidden_in(uri, entries)
+                    lost += [Failure(source=_encodable(uri), error=said) for said in lost_of(entries)]
                 uris.append(uri)
             except LoadError as error:
                 failed.append(Failure(source=_encodable(uri), error=str(error)))
         yield from emit(Progress("read", len(found), len(found), "", papers))
-        return uris, failed, hidden
+        return uris, failed, hidden, lost
 
     def _chunk(self, corpus: Corpus) -> Flow[list[Failure]]:
         """Cut what this chunker has not cut; a paper that it cannot cut fails alone, and is tried again next

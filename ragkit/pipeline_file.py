@@ -12,6 +12,7 @@ from typing import Any
 import ragkit.generate.backed
 import ragkit.generate.chat
 import ragkit.generate.extractive
+import ragkit.generate.metadata
 import ragkit.index.bm25
 import ragkit.index.chroma
 import ragkit.index.flat

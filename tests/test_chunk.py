@@ -290,3 +290,15 @@ def test_the_whole_chunker_gives_one_passage_without_the_white_space_around_it()
     [chunk] = WholeChunker().transform_documents([paper("\n Glass bridges.\n\nSteel ones. \n", "On Bridges")])
     assert chunk.page_content == "Glass bridges.\n\nSteel ones."
     assert chunk.metadata == {"document_id": "p1", "title": "On Bridges", "start": 2, "end": 29}
+
+
+def test_a_lead_in_and_its_items_stay_in_one_passage_which_names_the_list() -> None:
+    before = " ".join(f"Bridge number {n} was tested in the year {1900 + n} by hand." for n in range(9))
+    items = "The study makes these contributions:\n\n- a set of routes,\n- a simulator, and\n- a planner."
+    text = f"{before}\n\n{items}\n\nThe end is near."
+    found = SentenceChunker(120).transform_documents([paper(text)])
+    holding = [p for p in found if "contributions:" in p.page_content]
+    assert holding
+    assert all(items in p.page_content for p in holding)
+    start = text.index(items)
+    assert holding[0].metadata["lists"] == [[start, start + len(items)]]

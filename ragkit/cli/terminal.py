@@ -164,7 +164,8 @@ def _show_citation(citation: Citation, question: str) -> None:
     head.append(f"  {citation.verdict}", style=_STYLE[citation.verdict])
     out.print(head)
     for source in citation.sources:
-        out.print(Padding(Text(_where(source), style="dim"), (0, 0, 0, 4)))
+        field = f", metadata: {citation.field}" if citation.field else ""
+        out.print(Padding(Text(f"{_where(source)}{field}", style="dim"), (0, 0, 0, 4)))
     if citation.quote:
         out.print(Padding(_highlighted(f"“{citation.quote}”", question), (0, 0, 0, 4)))
 
@@ -250,15 +251,24 @@ def show_report(report: IngestReport) -> None:
         f"{described}{pruned};"
         f" embedded {_many(report.encoded, 'text')} in {report.seconds:.1f} s"
     )
-    if report.skipped:
-        links = _first([nearby(link) for link in report.skipped])
+    links = [path for path in report.skipped if Path(path).is_symlink()]
+    if others := [nearby(path) for path in report.skipped if path not in links]:
+        err.print(
+            Text(f"skipped {_many(len(others), 'file')} that are no papers: {_first(others)}", style="yellow")
+        )
+    if links:
         err.print(
             Text(
-                f"skipped {_many(len(report.skipped), 'link')} out of the folders named: {links};"
+                f"skipped {_many(len(links), 'link')} out of the folders named: {_first([nearby(link) for link in links])};"
                 " --follow-links reads what they lead to",
                 style="yellow",
             )
         )
+    for loss in report.lost[:_LISTED]:
+        err.print(Text(f"left out of {nearby(loss.source)}: {loss.error}", style="yellow"))
+    if len(report.lost) > _LISTED:
+        more = _many(len(report.lost) - _LISTED, "more part")
+        err.print(Text(f"left out: {more} of files; --json lists them", style="yellow"))
     for found in report.hidden[:_LISTED]:
         total = _many(sum(found.characters.values()), "character")
         reasons = one_line(", ".join(f"{number} {reason}" for reason, number in found.characters.items()))

@@ -147,14 +147,7 @@ class Ledger(Papers):
         return known[state, where]
 
     def _matching(self, where: Where) -> frozenset[str] | None:
-        papers: dict[str, dict[str, Any]] = {}
-        if not where.fields() <= {"section", "kind"}:
-            said = self.descriptions()
-            for identity, title, metadata in self.db.execute("SELECT id, title, metadata FROM documents"):
-                known = {**said.get(identity, {}), **json.loads(metadata)}
-                papers[identity] = {**known, "title": title, "uri": []}
-            for identity, uri in self.db.execute("SELECT document, uri FROM sources"):
-                papers[identity]["uri"].append(uri)
+        papers = {} if where.fields() <= {"section", "kind"} else self.facts()
         passes: dict[tuple[str, str], bool] = {}  # few chunks of a paper differ in their metadata
         found, all_pass = set(), True
         for identity, document, metadata in self.db.execute("SELECT id, document, metadata FROM chunks"):
@@ -166,6 +159,17 @@ class Ledger(Papers):
             else:
                 all_pass = False
         return None if all_pass else frozenset(found)
+
+    def facts_of_papers(self, where: Where | None = None) -> dict[str, dict[str, Any]]:
+        """What is known of every paper that a file lists and of which a passage passes the filter; keys as of
+        `facts`.
+        """
+        listed = {identity: known for identity, known in self.facts().items() if known["uri"]}
+        if where is None or (among := self.matching(where)) is None:
+            return listed
+        chunks = self.db.execute("SELECT id, document FROM chunks")
+        passing = {document for identity, document in chunks if identity in among}
+        return {identity: known for identity, known in listed.items() if identity in passing}
 
     # --- keys
 

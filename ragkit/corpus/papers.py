@@ -11,6 +11,7 @@ import numpy as np
 from langchain_core.documents import Document
 
 from ragkit.corpus.database import Database, batches, marks
+from ragkit.corpus.identity import differ_in_authors, is_same
 from ragkit.document import contradict, identity_keys, paper_id, sources_of, title_of
 
 
@@ -27,8 +28,8 @@ class Papers(Database):
     def put_file(self, uri: str, digest: str, loader: str, entries: Sequence[Document]) -> None:
         """Record the papers that a file lists, in place of what it listed before.
 
-        An entry whose DOI, arXiv id or title the corpus knows is another source of that document, and a
-        variant of it if the text differs.  A document that no file lists any more stays until `drop_orphans`.
+        An entry whose DOI, arXiv id or title the corpus knows, and whose text agrees, is another source of
+        that document, and a variant of it if the text differs.  A document that no file lists any more stays until `drop_orphans`.
         """
         with self.transaction() as db:
             self._forget(db, uri)
@@ -62,7 +63,7 @@ class Papers(Database):
                 (uri, position, key, _metadata(entry.metadata)) for key in keys if not key.startswith("text:")
             ]
             db.executemany("INSERT INTO descriptions VALUES (?, ?, ?, ?)", rows)
-        known = self._known_as(db, keys)
+        known = self._known_as(db, keys, entry)
         if described and (known or not text):
             return  # it says something of a paper, and is none
         if known and self._is_described_only(db, known):
@@ -91,8 +92,8 @@ class Papers(Database):
         [metadata] = db.execute("SELECT metadata FROM documents WHERE id = ?", (document,)).fetchone()
         return bool(json.loads(metadata).get("bibliography"))
 
-    def _known_as(self, db: sqlite3.Connection, keys: Sequence[str]) -> str | None:
-        """The document, still listed somewhere, that one of *keys* names."""
+    def _known_as(self, db: sqlite3.Connection, keys: Sequence[str], entry: Document) -> str | None:
+        """The document, still listed somewhere, that one of *keys* names and whose text agrees."""
         for key in keys:
             rows = db.execute(
                 "SELECT document FROM identifiers WHERE key = ? AND EXISTS (SELECT 1 FROM sources WHERE document = identifiers.document) ORDER BY document",
@@ -102,7 +103,14 @@ class Papers(Database):
                 theirs = [
                     k for [k] in db.execute("SELECT key FROM identifiers WHERE document = ?", (document,))
                 ]
-                if not contradict(keys, theirs):
+                [text, known] = db.execute(
+                    "SELECT text, metadata FROM documents WHERE id = ?", (document,)
+                ).fetchone()
+                their = json.loads(known)
+                said = "" if their.get("bibliography") or entry.metadata.get("bibliography") else text
+                if not contradict(keys, theirs) and is_same(
+                    key, entry.metadata, entry.page_content, their, said
+                ):
                     return str(document)
         return None
 
@@ -183,13 +191,25 @@ class Papers(Database):
             for identity, title, text, metadata in self.db.execute(
                 f"SELECT * FROM documents WHERE id IN ({marks(some)})", some
             ):
-                yield identity, text, {**said.get(identity, {}), **json.loads(metadata), "title": title}
+                yield identity, text, together(json.loads(metadata), said.get(identity, {}), title)
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """What is known of every paper, and as `uri` the files that list it, by its id: what filters see."""
+        said = self.descriptions()
+        papers: dict[str, dict[str, Any]] = {}
+        for identity, title, metadata in self.db.execute("SELECT id, title, metadata FROM documents"):
+            known = together(json.loads(metadata), said.get(identity, {}), title)
+            papers[identity] = {**known, "uri": []}
+        for identity, uri in self.db.execute("SELECT document, uri FROM sources ORDER BY uri, position"):
+            papers[identity]["uri"].append(uri)
+        return papers
 
     def descriptions(self, condition: str = "", parameters: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
         """What bibliographies say of each document; of several, the first by path counts."""
         found: dict[str, dict[str, Any]] = {}
-        for document, metadata in self.db.execute(
-            f"SELECT document, metadata FROM descriptions JOIN identifiers USING (key) {condition} ORDER BY document, uri, position",
+        for document, key, metadata, own in self.db.execute(
+            "SELECT document, key, descriptions.metadata, documents.metadata FROM descriptions JOIN identifiers USING (key)"
+            f" JOIN documents ON documents.id = document {condition} ORDER BY document, uri, position",
             parameters,
         ):
             said = {
@@ -197,6 +217,8 @@ class Papers(Database):
                 for name, value in json.loads(metadata).items()
                 if name not in ("bibliography", "title_guessed", "key")
             }
+            if key.startswith("title:") and differ_in_authors(said, json.loads(own)):
+                continue
             found[document] = {**said, **found.get(document, {})}
         return found
 
@@ -280,8 +302,17 @@ def _unpacked(rows: bytes, width: int, span: tuple[int, int] | None) -> list[lis
 
 
 def _metadata(metadata: Mapping[str, Any]) -> str:
-    kept = {k: v for k, v in metadata.items() if k not in ("title", "sources")}
+    kept = {k: v for k, v in metadata.items() if k not in ("title", "sources", "lost")}
     return json.dumps(kept, ensure_ascii=False, sort_keys=True, default=str)
+
+
+def together(known: Mapping[str, Any], said: Mapping[str, Any], title: str) -> dict[str, Any]:
+    """What a paper says of itself and a bibliography of it; the latter corrects what the reader guessed."""
+    corrected = {name for name in known.get("guessed", ()) if said.get(name)}
+    own = {name: value for name, value in {**known, "title": title}.items() if name not in corrected}
+    left = [name for name in known.get("guessed", ()) if name not in corrected]
+    merged = {**said, **own, "guessed": left}
+    return merged if left else {name: value for name, value in merged.items() if name != "guessed"}
 
 
 def _no_glob(text: str) -> str:

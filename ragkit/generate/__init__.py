@@ -1,9 +1,10 @@
-"""Writes answers from passages: verbatim (`extractive`) or by a chat model (`cited`, `structured`)."""
+"""Writes answers: verbatim (`extractive`), by a chat model (`cited`, `structured`), from `metadata`."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from langchain_core.documents import Document
 
@@ -16,6 +17,15 @@ from ragkit.text.question import Asked
 @interface
 class Generator(ABC):
     """Writes the answer to a question from passages."""
+
+    reads_passages: ClassVar[bool] = True
+    """Does it write from the passages?  If not, the gate does not ask whether they are relevant, and the
+    verdicts and the confidence are its own.
+    """
+
+    def suits(self, asked: Asked) -> bool:
+        """Is it made for such a question?  By default, for any."""
+        return True
 
     @abstractmethod
     def flow(self, asked: Asked, passages: Sequence[Document], judged: Answer | None = None) -> Flow[Answer]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from langchain_core.documents import Document
@@ -13,11 +13,13 @@ from pydantic import PositiveFloat, PositiveInt
 
 from ragkit.answer import Answer, Cited, Claim, Quote
 from ragkit.config.components import component
-from ragkit.document import Span, score_of, searchable, span_of, title_of
+from ragkit.document import Span, score_of, searchable, span_of, table_of, title_of
 from ragkit.flow import Flow, Token, call, emit
 from ragkit.generate import Generator
+from ragkit.text.lists import lists
 from ragkit.text.question import Asked, Mentions, ParsedQuestion, mentioned
-from ragkit.text.words import sentences, stems
+from ragkit.text.tables import named_cells, said
+from ragkit.text.words import Offsets, sentences, stems
 
 Vector = NDArray[np.float64]
 
@@ -29,6 +31,18 @@ class Sentence:
     passage: Document
     span: Span
     text: str
+    cells: tuple[tuple[str, str], ...] = ()
+    """Of a row of a table, each cell with the name of its column."""
+
+    def about(self, asked: ParsedQuestion) -> Sentence:
+        """Of a wide row, its first cell and those in the columns that the question names, if it names any."""
+        named = [cell for cell in self.cells[1:] if {*stems(asked.text)} & {*stems(cell[0])}]
+        if len(self.cells) <= _WIDE or not named:
+            return self
+        return replace(self, text=said([self.cells[0], *named]))
+
+
+_WIDE = 6  # cells; a reader finds the one that was asked for among so many
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,7 @@ class _View:
 class ExtractiveGenerator(Generator):
     """The sentences that answer, word for word, each under the name of its paper; needs no chat model.
 
-    A sentence is scored by its nearness to the question (by `embed`, if given), by the question's words that
+    A row of a table is a sentence, each cell with the name of its column.  A sentence is scored by its nearness to the question (by `embed`, if given), by the question's words that
     it has, the rare ones most, by how well its passage was ranked, and by whether it has the kind of thing
     asked for.  A question that asks for several things gets the best sentence for each; one that asks for
     one, the best of all.  Then, up to `most`, comes whichever adds most of what the question asks and is not
@@ -81,7 +95,7 @@ class ExtractiveGenerator(Generator):
         question = asked.understood
         known = _known(question.parts, passages)
         views = yield from self._views([question, *known] if len(known) > 1 else known, pool)
-        return self._chosen(pool, views[0], views[1:] or views)
+        return [sentence.about(question) for sentence in self._chosen(pool, views[0], views[1:] or views)]
 
     def _views(self, asked: Sequence[ParsedQuestion], pool: Sequence[Sentence]) -> Flow[list[_View]]:
         near = np.zeros((len(asked), len(pool)))
@@ -111,6 +125,10 @@ class ExtractiveGenerator(Generator):
             gains[
                 [i for i in range(len(pool)) if any(_same(pool[i].text, pool[j].text) for j in taken)]
             ] = -np.inf
+            if taken:  # another row of a table is an answer only if it has more of what is asked
+                gains[
+                    [i for i, s in enumerate(pool) if s.cells and (whole.overlap[i] <= said).all()]
+                ] = -np.inf
             top = int(np.argmax(gains))
             if np.isneginf(gains[top]) or gains[top] < least:
                 return False
@@ -148,12 +166,24 @@ def _sentences_of(passages: Sequence[Document]) -> list[Sentence]:
     found: dict[Span, Sentence] = {}
     for passage in passages:
         whole = span_of(passage)
-        for start, end in sentences(passage.page_content):
+        _, header = table_of(passage)
+        for start, end in _with_items(passage.page_content):
             text = passage.page_content[start:end]
+            if header and text in header:
+                continue
+            row = tuple(named_cells(text, header)) if header else ()
+            text = said(row) if row else text
             span = Span(whole.document_id, whole.start + start, whole.start + end)
             if span not in found and len(stems(text)) >= 3 and not text.startswith("#"):
-                found[span] = Sentence(passage, span, text)
+                found[span] = Sentence(passage, span, text, row)
     return list(found.values())
+
+
+def _with_items(text: str) -> list[Offsets]:
+    """The sentences of *text*; one that leads in a list has the items, which are also sentences of their own."""
+    spans = sentences(text)
+    ends = {items[0]: spans[items[-1]][1] for items in lists(text, spans)}
+    return [(start, ends.get(n, end)) for n, (start, end) in enumerate(spans)]
 
 
 def _overlap(question: str, pool: Sequence[Sentence]) -> Vector:

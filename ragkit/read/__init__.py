@@ -42,7 +42,7 @@ class PaperSource(BaseLoader, ABC):
         """
 
     def skipped(self, paths: Sequence[str | Path] = ()) -> list[str]:
-        """What `find` leaves out although it is there: symbolic links that lead out of a folder."""
+        """What `find` leaves out: symbolic links that lead out of a folder, and what is no paper by its name."""
         return []
 
     @contextmanager

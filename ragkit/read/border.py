@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired
 
 from langchain_core.documents import Document
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -32,6 +32,7 @@ _MOST = 2**31 - 1  # a place in a text or file, as the corpus keeps it
 
 _STRICT = ConfigDict(strict=True)
 _Place = Annotated[int, Field(ge=0, le=_MOST)]
+_Range = Annotated[list[_Place], Field(min_length=2, max_length=2)]
 _Coordinate = Annotated[int, Field(ge=-_MOST, le=_MOST)]
 
 
@@ -41,6 +42,8 @@ class _Section(TypedDict):
     end: _Place
     path: list[str]
     kind: Kind
+    caption: NotRequired[_Range]
+    header: NotRequired[_Range]
 
 
 class _Source(TypedDict, total=False):
@@ -59,6 +62,8 @@ class _Known(TypedDict, total=False):
     title: str
     title_guessed: bool
     bibliography: bool
+    guessed: list[str]
+    lost: list[str]
     sections: list[_Section]
     sources: Annotated[list[_Source], Field(max_length=1)]
 
@@ -110,8 +115,14 @@ class Border:
             if not isinstance(metadata.get(name, ""), str | int | float):
                 del metadata[name]
         metadata |= {name: True for name in ("title_guessed", "bibliography") if known.get(name)}
+        for name, told in (("guessed", known.get("guessed")), ("lost", known.get("lost"))):
+            if told:
+                metadata[name] = [plain.text(each) for each in told]
         if sections := known.get("sections"):
             _check_order([(row["start"], row["end"]) for row in sections], len(text))
+            for row in sections:
+                for start, end in (row.get("caption", (0, 0)), row.get("header", (0, 0))):
+                    _check_order([(start, end)], len(text))
             metadata["sections"] = [{**row, "path": [plain.text(h) for h in row["path"]]} for row in sections]
         where = _where(*known.get("sources", ()))
         return Document(

@@ -31,6 +31,11 @@ from ragkit.read.border import Border, encoded
 from ragkit.read.formats import HEAD, FileFormat, ProjectFormat, registered_formats
 
 _PROJECTS = (".tex", ".ltx", ".latex")  # endings of files that include others
+# Endings, and names, of what stands beside papers: programs, style sheets, logs and auxiliary files.
+_NO_PAPERS = frozenset(
+    ".py .ipynb .js .ts .r .m .c .h .cpp .java .go .rs .sh .bat .css .scss .sty .cls .bst .aux .log .out .toc .lof .lot"
+    " .bbl .blg .bcf .fls .fdb_latexmk .synctex .spl .ini .cfg .toml .lock makefile dockerfile".split()
+)
 _COMPANIONS = 500  # files that one paper includes; theses have some dozens
 
 Included = Callable[[Path], Sequence[str]]
@@ -43,7 +48,8 @@ class Files(PaperSource):
     """Files and the folders they are in, each read by the first of `formats` that recognises its content.
 
     Without `formats`, all that are registered are asked in order of their priority, those of installed
-    plug-ins included.  Hidden files and folders are skipped.  `paths` are read by every ingest, before those
+    plug-ins included.  Hidden files and folders are skipped, and so are programs, style sheets, logs and
+    auxiliary files in a folder, which are read if they are named.  `paths` are read by every ingest, before those
     named in the call.
 
     An ingest reads in a process of its own, which has no network unless `network` is set.  A file fails from
@@ -226,7 +232,9 @@ def _part(path: Path, name: str) -> Path:
 
 
 def _walk(folder: Path, follow_links: bool) -> Iterator[tuple[Path, bool]]:
-    """Each file under *folder*, once, and whether it is read: links that lead out of *folder* may not be.
+    """Each file under *folder*, once, and whether it is read.
+
+    Links that lead out of *folder* may not be, and what is no paper by its name is not.
 
     A folder that cannot be opened is listed as a file, which then fails when it is read.
     """
@@ -256,5 +264,5 @@ def _walk(folder: Path, follow_links: bool) -> Iterator[tuple[Path, bool]]:
             if path.is_dir() if linked else entry.is_dir():
                 folders.append(path)
             else:
-                yield path, True
+                yield path, not _NO_PAPERS & {path.suffix.lower(), path.name.lower()}
         waiting += reversed(folders)

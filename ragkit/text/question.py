@@ -16,6 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from ragkit.text.language import is_english
 from ragkit.text.words import STOPWORDS, apart, codes, names, numbers, quantities, stem, stems, words
+from ragkit.where import Where
 
 # --- the question as a value
 
@@ -50,13 +51,14 @@ class Asked:
     `text` is what the user wrote: the gate, the verdicts and the answer's language are about it.
     `standalone` can be understood without the conversation, where a rewriter made it so: the generator is
     asked that.  `searches` are the queries to search for; the first stands for the question.  `history`:
-    earlier messages, oldest first.
+    earlier messages, oldest first.  `where` filters what it is asked of.
     """
 
     text: Query
     standalone: Query
     searches: tuple[Query, ...]
     history: tuple[BaseMessage, ...] = ()
+    where: Where | None = None
 
     @classmethod
     def of(cls, text: str, history: Sequence[BaseMessage] = ()) -> Asked:

@@ -30,32 +30,48 @@ _GLUED = re.compile(
     r"|[。！？]+[」』”）]*"
 )
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n|\r\n?[ \t]*\r\n?")
+ITEM = r"(?:[-*+•‣◦▪●]|\d{1,3}[.)]|\((?:\d{1,2}|[a-z]|[ivx]{1,4})\))"
+"""What a line begins with, before white space, that is an item of a list."""
 _LINE_ITEM = re.compile(
-    r"\n(?=[ \t]*(?:[-*+•]|\d+[.)]|#{1,6}|>|\|)[ \t])|(?<=\n)#{1,6}[^\n]*\n|^#{1,6}[^\n]*\n"
+    rf"\n(?=[ \t]*(?:{ITEM}|\d+[.)]|#{{1,6}}|>|\|)[ \t])|(?<=\n)#{{1,6}}[^\n]*\n|^#{{1,6}}[^\n]*\n"
 )
+
+
+_ROWS = re.compile(r"(?:^[^\n]*(?<!\S)\|(?!\S)[^\n]*(?:\n|\Z)){2,}", re.MULTILINE)  # of a table, a line each
+_LINE = re.compile(r"[^\n]+")
 
 
 def sentences(text: str) -> list[Offsets]:
     """The sentences of *text* in order, without the white space around them.
 
     Blank lines, headings and list items end a sentence; abbreviations, decimals, initials and URLs do not; a
-    sentence glued to the one before it (`tasks.We`) is a sentence of its own.  Together they cover all but
-    white space.
+    sentence glued to the one before it (`tasks.We`) is a sentence of its own, and so is each row of a table.
+    Together they cover all but white space.
     """
     found: list[Offsets] = []
-    for start, end in _blocks(text):
-        found += _trimmed(text, _joined(text, _split_glued(text, _model()(text, start, end))))
+    at = 0
+    for table in _ROWS.finditer(text) if "|" in text else ():
+        found += _in_prose(text, at, table.start())
+        found += _trimmed(text, [row.span() for row in _LINE.finditer(text, *table.span())])
+        at = table.end()
+    return found + _in_prose(text, at, len(text))
+
+
+def _in_prose(text: str, at: int, end: int) -> list[Offsets]:
+    found: list[Offsets] = []
+    for start, stop in _blocks(text, at, end):
+        found += _trimmed(text, _joined(text, _split_glued(text, _model()(text, start, stop))))
     return found
 
 
-def _blocks(text: str) -> Iterator[Offsets]:
-    at = 0
+def _blocks(text: str, at: int, end: int) -> Iterator[Offsets]:
     for cut in sorted(
-        {m.end() for m in _BLANK_LINE.finditer(text)} | {m.end() for m in _LINE_ITEM.finditer(text)}
+        {m.end() for m in _BLANK_LINE.finditer(text, at, end)}
+        | {m.end() for m in _LINE_ITEM.finditer(text, at, end)}
     ):
         yield at, cut
         at = cut
-    yield at, len(text)
+    yield at, end
 
 
 @functools.cache

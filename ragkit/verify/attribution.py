@@ -6,8 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from langchain_core.documents import Document
+
 from ragkit.answer import Answer, Cited, Claim, Finding, Quote, Verdict
-from ragkit.document import Span, span_of, title_of
+from ragkit.document import Span, span_of, table_of, title_of
 from ragkit.text.question import Asked
 from ragkit.text.words import names, numbers
 from ragkit.verify.support import Setting, clauses, smallest_support, support_of
@@ -21,12 +23,13 @@ class Pair(NamedTuple):
 
     @property
     def quote(self) -> str:
-        return "\n".join(quote.quote for quote in self.quotes)
+        return "\n".join(quote.read_out for quote in self.quotes)
 
     @property
     def title(self) -> str:
-        """The title of the paper; of several papers, their titles."""
-        return " ".join(dict.fromkeys(quote.title for quote in self.quotes))
+        """The title of the paper; of several papers, their titles; the captions of their tables."""
+        every = (part for quote in self.quotes for part in (quote.title, quote.caption) if part)
+        return " ".join(dict.fromkeys(every))
 
     @property
     def papers(self) -> frozenset[str]:
@@ -144,12 +147,17 @@ def _around(first: Quote, second: Quote, answer: Answer) -> Quote | None:
 def best_span(asked: Asked, answer: Answer, claim: str, paper: str | None = None) -> Quote | None:
     """The span of the context (of *paper* only, if given) that best supports *claim*, if there is one."""
     passages = [p for p in answer.context if paper is None or span_of(p).document_id == paper]
-    found = [(smallest_support(claim, p.page_content, title_of(p)), p) for p in passages]
+    found = [(smallest_support(claim, p.page_content, _called(p)), p) for p in passages]
     if not found:
         return None
     ((start, end), _), passage = max(found, key=lambda each: each[0][1])
     whole = span_of(passage)
     return Quote.of(passage, Span(whole.document_id, whole.start + start, whole.start + end))
+
+
+def _called(passage: Document) -> str:
+    """The title of a passage, and what stands over its rows if it is of a table."""
+    return "\n".join(part for part in (title_of(passage), *table_of(passage)) if part)
 
 
 def best_spans(asked: Asked, answer: Answer, claim: Claim) -> dict[Pair, Quote]:

@@ -32,6 +32,7 @@ def test_ingest_ask_search_and_document_agree_in_json(command: Command) -> None:
         "failed": [],
         "skipped": [],
         "hidden": [],
+        "lost": [],
     }
     answer = json.loads(command("ask", BERT, "--json").stdout)
     assert set(answer) == {

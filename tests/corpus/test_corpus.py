@@ -134,6 +134,63 @@ def test_different_identifiers_under_one_title_are_two_papers(corpus: Corpus, na
     assert corpus.counts() == replace(NOTHING, files=1, entries=2, documents=2)
 
 
+MOSS = "This issue opens with a survey of moss growth on slate roofs in the coastal towns of the north."
+SEALS = "Seal counts fell to 87 animals after the storm of March, says the report on harbours."
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({}, {}),
+        ({"authors": ["Ines Kvale"]}, {"authors": ["Mei Sato"]}),
+        ({"doi": "10.1145/nnnnnnn.nnnnnnn"}, {"doi": "10.1145/nnnnnnn.nnnnnnn"}),
+        ({"doi": "10.5281/zenodo.7"}, {"year": 2015}),
+    ],
+)
+def test_a_shared_title_or_identifier_makes_different_texts_no_one_paper(
+    corpus: Corpus, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    put(corpus, "a.md", entry("Editorial", MOSS, **one))
+    put(corpus, "b.md", entry("Editorial", SEALS, **other))
+    assert corpus.counts() == replace(NOTHING, files=2, entries=2, documents=2)
+
+
+def test_the_same_title_by_other_authors_is_another_paper_even_if_the_texts_agree(corpus: Corpus) -> None:
+    put(corpus, "a.md", entry("Editorial", MOSS, authors=["Ines Kvale"]))
+    put(corpus, "b.md", entry("Editorial", MOSS + " It is new.", authors=["Sato, M."]))
+    put(corpus, "c.md", entry("Editorial", MOSS + " It is old.", authors=["Kvale, I."]))
+    assert corpus.counts() == replace(NOTHING, files=3, entries=3, documents=2, variants=1)
+
+
+def test_an_abstract_and_the_text_under_one_identifier_are_one_paper(corpus: Corpus) -> None:
+    put(corpus, "a.csv", entry("Moss", MOSS, doi="10.1/moss"))
+    put(
+        corpus,
+        "b.pdf",
+        entry("Moss growth", f"{MOSS} " + "Then we speak of the methods. " * 30, doi="10.1/moss"),
+    )
+    assert corpus.counts() == replace(NOTHING, files=2, entries=2, documents=1, variants=1)
+
+
+def test_a_bibliography_corrects_what_was_guessed_and_describes_no_paper_of_other_authors(
+    corpus: Corpus,
+) -> None:
+    put(
+        corpus,
+        "a.pdf",
+        entry("Moss", MOSS, year=2024, authors=["Northern Isles"], guessed=["year", "authors"]),
+    )
+    put(corpus, "b.pdf", entry("Moss", SEALS, authors=["Mei Sato"]))
+    described = {"bibliography": True, "authors": ["Ines Kvale"], "year": 2009, "venue": "Letters"}
+    put(corpus, "c.bib", entry("Moss", "", **described))
+    found = {p.page_content: p.metadata for p in corpus.documents(corpus.document_ids()).values()}
+    assert {n: found[MOSS].get(n) for n in ("year", "authors", "venue", "guessed")} == {
+        "year": 2009, "authors": ["Ines Kvale"], "venue": "Letters", "guessed": None,
+    }  # fmt: skip
+    assert found[SEALS]["authors"] == ["Mei Sato"]
+    assert "venue" not in found[SEALS]
+
+
 def test_a_guessed_title_makes_no_two_papers_one(corpus: Corpus) -> None:
     put(corpus, "a/readme.txt", entry("readme", "On glass.", title_guessed=True))
     put(corpus, "b/readme.txt", entry("readme", "On steel.", title_guessed=True))
@@ -153,7 +210,9 @@ def test_a_differing_text_is_a_variant_and_gives_no_place_in_its_file(corpus: Co
 
 
 def test_a_variant_in_the_same_file_is_told_from_the_text_where_no_place_is_known(corpus: Corpus) -> None:
-    listing = [Document(page_content=text, metadata={"title": "Glass"}) for text in ("One.", "Two.", "One.")]
+    listing = [
+        Document(page_content=text, metadata={"title": "Glass"}) for text in ("Of one.", "Of two.", "Of one.")
+    ]
     corpus.put_file("a", "digest", "loader", listing)
     assert ["variant" in source for source in sources_of(sole(corpus))] == [False, True, False]
 

@@ -40,6 +40,8 @@ def test_a_paper_keeps_what_a_paper_may_say() -> None:
         "doi": "10.1/abc",
         "venue": {"name": "Bridges"},
         "title_guessed": True,
+        "guessed": ["year"],
+        "lost": ["line 2 is no paper"],
         "sections": [{"start": 0, "end": 27, "path": ["Results"], "kind": "body"}],
         "sources": [
             {"map": [[0, 5, 27, 27, 1]], "files": ["parts/a.tex"], "pages": [[0, 1, 72, 90, 500, 101]]}
@@ -51,7 +53,7 @@ def test_a_paper_keeps_what_a_paper_may_say() -> None:
 
 
 def test_a_paper_says_nothing_that_is_ragkits_to_say() -> None:
-    ours = RESERVED - {"sections", "sources", "title_guessed", "bibliography"}
+    ours = RESERVED - {"sections", "sources", "title_guessed", "guessed", "lost", "bibliography"}
     paper = admitted(title="Glass", **dict.fromkeys(ours, "forged"))
     assert paper.metadata == {"title": "Glass", "sources": [{"uri": str(FILE)}]}
 

@@ -131,12 +131,30 @@ def test_front_matter_may_use_any_name_but_those_of_ragkit_and_any_value(tmp_pat
         ("a: " + "[" * 5000, None),
     ],
 )
-def test_front_matter_that_is_not_yaml_is_one_sentence(
+def test_front_matter_that_is_not_yaml_is_one_sentence_beside_the_text(
     tmp_path: Path, front: str, message: str | None
 ) -> None:
-    said = refusal(tmp_path, f"---\n{front}\n---\nText.", "note.md")
+    try:
+        [paper] = read(tmp_path, f"---\n{front}\n---\nText.", "note.md")
+        assert paper.page_content == "Text."
+        [said] = paper.metadata["lost"]
+    except LoadError as error:  # it is no mapping, or too much of one
+        said = str(error)
     assert said.startswith("its front matter ")
     assert said == (message or said)
+
+
+def test_an_entry_of_front_matter_that_is_not_yaml_costs_itself(tmp_path: Path) -> None:
+    front = "title: Slow worms: a review\nauthor: Roe, A.; Poe, E.\ndate: 2014-06-01\ntags: [a, b\nvenue:\n  name: Reptiles\n"
+    [paper] = read(tmp_path, f"---\n{front}---\nThey lived in 26 gardens.", "note.md")
+    [said] = paper.metadata.pop("lost")
+    assert "line 2" in said
+    assert {k: v for k, v in known(paper).items() if k != "date"} == {
+        "title": "Slow worms: a review",
+        "authors": ["Roe, A.", "Poe, E."],
+        "year": 2014,
+        "venue": {"name": "Reptiles"},
+    }
 
 
 @pytest.mark.parametrize(
@@ -414,6 +432,17 @@ def test_many_comments_are_read_past(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("<!-- -->\n" * 5_000 + "<p>Glass bridges carry people.</p>")
     [found] = Files().each(tmp_path / name)
     assert "Glass bridges carry people." in found.page_content
+
+
+# --- what is no paper
+
+
+def test_programs_logs_and_auxiliary_files_of_a_folder_are_no_papers(tmp_path: Path) -> None:
+    for name in ("paper.md", "notes.txt", "plot.py", "main.LOG", "main.aux", "s.css", "Makefile", "n.ipynb"):
+        (tmp_path / name).write_text("# Ants\n\nThere are 19 ants.")
+    assert [Path(found).name for found in Files().find([tmp_path])] == ["notes.txt", "paper.md"]
+    assert len(Files().skipped([tmp_path])) == 6
+    assert Files().find([tmp_path / "plot.py"]) == [str(tmp_path / "plot.py")]  # named: it is wanted
 
 
 # --- links

@@ -128,6 +128,34 @@ def titled(title: str, name: str) -> dict[str, Any]:
     return {"title": title} if title else {"title": title_from_name(name), "title_guessed": True}
 
 
+_LISTED = 20
+
+
+def with_losses(papers: Iterator[Document | str]) -> Iterator[Document]:
+    """The papers among *papers* and sentences on entries that cannot be read, which the last one carries.
+
+    Raises `LoadError` if every entry is lost.
+    """
+    last: Document | None = None
+    lost: list[str] = []
+    count = 0
+    for each in papers:
+        if isinstance(each, str):
+            count += 1
+            lost += [each] if count <= _LISTED else []
+            continue
+        if last:
+            yield last
+        last = each
+    if count > _LISTED:
+        lost.append(f"{count - _LISTED} more entries cannot be read")
+    if last:
+        last.metadata |= {"lost": lost} if lost else {}
+        yield last
+    elif lost:
+        raise LoadError(f"{lost[0]}; nothing was read from this file")
+
+
 def title_from_name(name: str) -> str:
     return re.sub(r"[-_\s]+", " ", Path(name).stem).strip() or name
 

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from langchain_core.documents import Document
 
+from ragkit.text.lists import is_item
+
 Kind = Literal["abstract", "body", "caption", "table", "references", "heading"]
 """The kind of a part of a paper; references are not used for answers, and a heading is not a sentence."""
 
@@ -92,6 +94,7 @@ class PaperBuilder:
         self._sections = Sections()
         self._kind: Kind = "body"
         self._gap = ""
+        self._in_row = False
 
     def add(
         self,
@@ -162,11 +165,28 @@ class PaperBuilder:
     def line(self) -> None:
         """A new line."""
         if "\n" not in self._gap:
-            self._gap = "\n"
+            self._gap = self._gap or " " if self._in_row else "\n"
 
     def paragraph(self) -> None:
         """A new paragraph: a blank line."""
-        self._gap = "\n\n"
+        self._gap = self._gap or " " if self._in_row else "\n\n"
+
+    @contextmanager
+    def row(self) -> Iterator[None]:
+        """Pieces added in this context are a row of a table: one line, whatever they hold."""
+        self.line()
+        self._in_row = True
+        yield
+        self._in_row = False
+        self.line()
+
+    def item(self, words: str = "", number: int = 0) -> None:
+        """Mark what follows as an item of a list, by its number if it has one.
+
+        An item whose *words* are marked already, and a reference, stay as they are.
+        """
+        if self._kind != "references" and not is_item(words):
+            self.add(f"{number}. " if number else "- ")
 
     def prose(self, text: str, at: int) -> None:
         """Add running text that stands verbatim at *at* of the file.
@@ -230,6 +250,7 @@ class PaperBuilder:
     def paper(self, title: str, **metadata: Any) -> Document:
         """The finished paper.  `sections` has a row for each stretch: start, end, path of headings, kind."""
         self._close_section()
+        complete_tables(self.sections, text := "".join(self.parts))
         known = {name: value for name, value in metadata.items() if value not in (None, "", [], {})}
         if any(s["path"] or s["kind"] != "body" for s in self.sections):
             known["sections"] = self.sections
@@ -243,9 +264,15 @@ class PaperBuilder:
         if self.pages:
             source["pages"] = self.pages
         return Document(
-            page_content="".join(self.parts),
+            page_content=text,
             metadata={**known, "title": " ".join(title.split()), "sources": [source]},
         )
+
+    def header(self) -> None:
+        """The lines of the table so far are its header."""
+        row = self.sections[-1] if self.sections else {}
+        if "end" not in row and row.get("kind") == "table":
+            row["header"] = [row["start"], self.length]
 
     def _append(self, text: str) -> None:
         self.parts.append(text)
@@ -258,3 +285,27 @@ class PaperBuilder:
     def _close_section(self) -> None:
         if self.sections and "end" not in self.sections[-1]:
             self.sections[-1]["end"] = self.length
+
+
+_OF_FIGURE = re.compile(r"(?:fig|abb)", re.IGNORECASE)
+
+
+def complete_tables(sections: Sequence[dict[str, Any]], text: str) -> None:
+    """Give each table among *sections* its header, by default its first line, and the caption beside it.
+
+    A caption above is taken before one below, and none is taken twice.
+    """
+    taken: list[int] = []
+    for n, row in enumerate(sections):
+        if row["kind"] != "table":
+            continue
+        first = text.find("\n", row["start"], row["end"])
+        if "header" not in row and first > 0:
+            row["header"] = [row["start"], first]
+        for beside in (n - 1, n + 1):
+            if 0 <= beside < len(sections) and beside not in taken:
+                caption = sections[beside]
+                if caption["kind"] == "caption" and not _OF_FIGURE.match(text, caption["start"]):
+                    row["caption"] = [caption["start"], caption["end"]]
+                    taken.append(beside)
+                    break

@@ -272,6 +272,9 @@ def _text(element: Any) -> str:
 def _title(name: str, blocks: Sequence[Block], given: str) -> tuple[str, bool, Block | None]:
     """The title, whether it is only guessed, and the block that it stands in."""
     styled = next((b for b in blocks if b.style == "title"), None)
+    printed = " ".join(styled.lines) if styled else ""
+    if printed.casefold() != given.casefold() and not _NO_TITLE.fullmatch(printed):
+        return printed, False, styled  # whatever the file's properties say
     if not _NO_TITLE.fullmatch(given):
         same = (b for b in (styled, *blocks[:1]) if b and " ".join(b.lines).casefold() == given.casefold())
         return given, False, next(same, None)
@@ -299,7 +302,9 @@ def _paper(name: str, blocks: Sequence[Block], known: dict[str, Any]) -> Documen
         item = block.item
         as_what = builder.heading(block.lines[0], block.level) if block.level else builder.aside(block.kind)
         with nullcontext() if block.kind == "body" else as_what:
-            for line in block.lines:
+            for number, line in enumerate(block.lines):
+                if block.item and not number:
+                    builder.item(line)
                 builder.add(line)
                 builder.line()
         for note in block.notes:

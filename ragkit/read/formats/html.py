@@ -14,7 +14,7 @@ from ragkit.errors import LoadError
 from ragkit.read.formats import TextFormat, titled
 from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.css import remove_hidden
-from ragkit.read.formats.markup import Element, Piece, decoded, html_tree, raised, write
+from ragkit.read.formats.markup import Element, Piece, decoded, html_tree, raised, write, write_table
 
 _PAGE = re.compile(
     r"\s*+(?:<\?xml[^>]*+>\s*+)?(?><!--.*?-->\s*+)*+<(?:!doctype\s++html|html|head|body)\b",
@@ -182,6 +182,8 @@ class _Writer:
     def __init__(self, builder: PaperBuilder, title: Element | None) -> None:
         self.builder = builder
         self.title = title
+        self.number: int | None = None
+        """Of the next item of a numbered list; 0 in another list, None in none."""
 
     def blocks(self, element: Element) -> None:
         for child in element.children:
@@ -207,6 +209,9 @@ class _Writer:
                 self.blocks(element)
         elif element.tag == "li":
             builder.line()
+            if self.number is not None:
+                builder.item(element.text(), self.number)
+                self.number += bool(self.number)
             self.blocks(element)
             builder.line()
         elif element.tag == "sup":
@@ -218,7 +223,11 @@ class _Writer:
             return
         elif element.tag in _BLOCKS:
             builder.paragraph()
+            outer = self.number
+            if element.tag in ("ul", "ol"):
+                self.number = int(element.tag == "ol")
             self.blocks(element)
+            self.number = outer
             builder.paragraph()
         else:
             self.blocks(element)
@@ -245,13 +254,7 @@ class _Writer:
             return
         for caption in element.elements("caption"):
             self.block(caption)
-        with self.builder.aside("table"):
-            for row in element.every("tr"):
-                self.builder.line()
-                for number, cell in enumerate(row.elements("td", "th")):
-                    if number:
-                        self.builder.add(" | ")
-                    self.blocks(cell)
+        write_table(self.builder, element, self.blocks)
 
     def verbatim(self, element: Element) -> None:
         """Text whose line ends count."""

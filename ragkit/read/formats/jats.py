@@ -13,7 +13,7 @@ from ragkit.config.components import component
 from ragkit.errors import LoadError
 from ragkit.read.formats import TextFormat, title_from_name
 from ragkit.read.formats.builder import PaperBuilder
-from ragkit.read.formats.markup import Element, Piece, decoded, raised, write, xml_tree
+from ragkit.read.formats.markup import Element, Piece, decoded, raised, write, write_table, xml_tree
 from ragkit.text.words import Offsets
 
 _ARTICLE = re.compile(r"<article[\s>]")
@@ -177,14 +177,14 @@ def _list(builder: PaperBuilder, element: Element, level: int) -> None:
     if title := element.find("title"):
         builder.paragraph()
         _inline(builder, title)
-    for item in element.elements():
-        if item.tag in _SKIPPED:
-            continue
+    for number, item in enumerate((e for e in element.elements() if e.tag not in _SKIPPED), 1):
         builder.paragraph() if item.find("p") else builder.line()
         for part in (item.find("label"), item.find("term")):
             if part:
                 _inline(builder, part)
                 builder.space()
+        if element.tag == "list" and not item.find("label"):
+            builder.item(item.text(), number if element.attributes.get("list-type") == "order" else 0)
         for child in item.elements():
             if child.tag in ("p", "def"):
                 for block in child.every("p") if child.tag == "def" else (child,):
@@ -207,13 +207,7 @@ def _figure(builder: PaperBuilder, element: Element, level: int) -> None:
 
 
 def _table(builder: PaperBuilder, element: Element, level: int) -> None:
-    with builder.aside("table"):
-        for row in element.every("tr"):
-            builder.line()
-            for number, cell in enumerate(row.elements("td", "th")):
-                if number:
-                    builder.add(" | ")
-                _inline(builder, cell)
+    write_table(builder, element, lambda cell: _inline(builder, cell))
 
 
 def _alternatives(builder: PaperBuilder, element: Element, level: int) -> None:

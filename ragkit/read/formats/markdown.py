@@ -18,8 +18,9 @@ from ragkit.document import IDENTIFIERS
 from ragkit.errors import LoadError
 from ragkit.read.border import foreign
 from ragkit.read.formats import TextFormat, paper, titled
-from ragkit.read.formats.builder import Sections
-from ragkit.text.words import trimmed
+from ragkit.read.formats.builder import Sections, complete_tables
+from ragkit.text.tables import is_rule
+from ragkit.text.words import Offsets, trimmed
 
 _FRONT_MATTER = re.compile(
     r"\A---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE
@@ -42,9 +43,11 @@ class Markdown(TextFormat):
 
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
         metadata: dict[str, Any] = {}
+        lost: list[str] = []
         start = 0
         if front := _FRONT_MATTER.match(text):
-            metadata, start = _front_matter(front[1]), front.end()
+            metadata, lost = _front_matter(front[1])
+            start = front.end()
         title = str(metadata.pop("title", "") or "")
         heading = _HEADING.match(text[start:])
         if underlined := None if heading else _SETEXT_HEADING.match(text[start:]):
@@ -54,6 +57,8 @@ class Markdown(TextFormat):
             if not title or " ".join(words.split()).casefold() == " ".join(title.split()).casefold():
                 title, start = words, start + heading.end()
         found = paper(text, start, len(text), **{**metadata, **titled(title, name)})
+        if lost:
+            found.metadata["lost"] = lost
         if sections := _sections(found.page_content):
             found.metadata["sections"] = sections
         yield found
@@ -71,10 +76,22 @@ def _sections(text: str) -> list[dict[str, Any]]:
     sections = Sections()
     at = 0
 
-    def body(end: int) -> None:
-        start, end = trimmed(text, at, end)
+    def part(start: int, end: int, kind: str) -> None:
+        start, end = trimmed(text, start, end)
         if start < end:
-            rows.append({"start": start, "end": end, "path": sections.path, "kind": sections.kind})
+            rows.append({"start": start, "end": end, "path": sections.path, "kind": kind})
+
+    def body(end: int) -> None:
+        start = at
+        for table, rule in _tables(text, at, end):
+            caption = _CAPTION.search(text, start, table[0])
+            part(start, caption.start() if caption else table[0], sections.kind)
+            if caption:
+                part(caption.start(), table[0], "caption")
+            part(*table, "table")
+            rows[-1]["header"] = [rows[-1]["start"], rule]
+            start = table[1]
+        part(start, end, sections.kind)
 
     for found in _SECTION.finditer(text):
         if found[1]:
@@ -83,7 +100,29 @@ def _sections(text: str) -> list[dict[str, Any]]:
             start, at = trimmed(text, *found.span())
             rows.append({"start": start, "end": at, "path": sections.path, "kind": "heading"})
     body(len(text))
-    return rows if any(row["path"] for row in rows) else []
+    complete_tables(rows, text)
+    return rows if any(row["path"] or row["kind"] != "body" for row in rows) else []
+
+
+_CAPTION = re.compile(
+    r"^[*_]{0,2}(?:Table|Tab\.)[ \t]+[\dIVX][^\n]*\n(?:[^\n]*\S[^\n]*\n)*\s*\Z", re.MULTILINE
+)
+_LINE = re.compile(r"[^\n]*(?:\n|\Z)")
+
+
+def _tables(text: str, start: int, end: int) -> Iterator[tuple[Offsets, int]]:
+    """The tables in a part of a text, and where the rule under the header of each ends."""
+    lines = [line.span() for line in _LINE.finditer(text, start, end)]
+    n = 1
+    while n < len(lines):
+        rule = text[slice(*lines[n])]
+        if "|" in rule and is_rule(rule.strip()) and "|" in text[slice(*lines[n - 1])]:
+            last = n
+            while last + 1 < len(lines) and "|" in text[slice(*lines[last + 1])]:
+                last += 1
+            yield (lines[n - 1][0], lines[last][1]), trimmed(text, *lines[n])[1]
+            n = last + 1
+        n += 1
 
 
 def _without_closing(heading: str) -> str:
@@ -93,18 +132,54 @@ def _without_closing(heading: str) -> str:
     return words.rstrip(" \t") if words.endswith((" ", "\t")) else written
 
 
-def _front_matter(text: str) -> dict[str, Any]:
+_AUTHORS = ("author", "authors")
+_ENTRY = re.compile(r"^(?=[^\s#-])", re.MULTILINE)  # where one begins
+_PLAIN = re.compile(r"([\w-]+):[ \t]+([^\s&*!|>%@`\[{\"'#][^\r\n]*)\s*")
+
+
+def _front_matter(text: str) -> tuple[dict[str, Any], list[str]]:
+    """What the front matter says, and a sentence on each entry of it that is not YAML.
+
+    Such an entry is the text behind its colon if that is one line.
+    """
     try:
-        found = load_yaml(text)
-        as_written = load_yaml(text, yaml.BaseLoader)
+        found = _mapping(text)
+        return _named(found), []
+    except LoadError:
+        raise
     except TooMuch as error:
         raise LoadError(f"its front matter {error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 2}" if mark else ""
-        raise LoadError(f"its front matter is not YAML{where}: {getattr(error, 'problem', error)}") from None
+        lost = [f"its front matter is not YAML{where}: {getattr(error, 'problem', error)}"]
     except Exception as error:  # what reads a value, such as `2024-02-30`, raises what it likes
-        raise LoadError(f"its front matter has a value that YAML cannot read: {error}") from None
+        lost = [f"its front matter has a value that YAML cannot read: {error}"]
+    whole: dict[str, Any] = {}
+    for entry in _ENTRY.split(text):
+        try:
+            whole |= _mapping(entry)
+        except Exception:
+            if plain := _PLAIN.fullmatch(entry):
+                whole[plain[1]] = plain[2].strip()
+    return _named(whole), lost
+
+
+def _named(found: dict[str, Any]) -> dict[str, Any]:
+    """What the front matter says, its authors a list and its year a number, whatever they are called."""
+    authors = next((found.pop(name) for name in _AUTHORS if isinstance(found.get(name), str)), None)
+    dated = re.match(r"((?:19|20)\d\d)\b", str(found.get("date", "")))
+    if authors:
+        found["authors"] = [name for part in authors.split(";") if (name := part.strip())]
+    if dated and "year" not in found:
+        found["year"] = int(dated[1])
+    return found
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    """A YAML mapping; `LoadError` for other YAML."""
+    found = load_yaml(text)
+    as_written = load_yaml(text, yaml.BaseLoader)
     if found is None:
         return {}
     if not isinstance(found, dict):

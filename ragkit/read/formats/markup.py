@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
@@ -75,6 +75,67 @@ def write(builder: PaperBuilder, piece: Piece) -> None:
 def raised(builder: PaperBuilder, superscript: Element) -> bool:
     """Is a superscript that follows what is written an exponent?  10<sup>3</sup> is 10^3, not 103."""
     return builder.ends_in_word and bool(re.match(r"[-+−–]?\d", superscript.text()))
+
+
+def write_table(builder: PaperBuilder, table: Element, write_cell: Callable[[Element], None]) -> None:
+    """Add a table: a row a line, a bar between its cells.
+
+    A cell that spans several columns or rows is written in each, so that every row has all its cells.  The
+    header is what is marked as such: a `thead`, or first rows of nothing but `th`.
+    """
+    heads = {id(row) for head in table.every("thead") for row in head.every("tr")}
+    reaching: dict[
+        int, tuple[Element, int]
+    ] = {}  # column: a cell of a row above, and how many rows it has left
+    written: dict[int, str] = {}
+    in_header = True
+    with builder.aside("table"):
+        for number, row in enumerate(table.every("tr")):
+            cells = _row(row, reaching)
+            is_head = id(row) in heads or all(cell.tag == "th" for cell in cells)
+            if in_header and number and not is_head:
+                builder.header()
+            in_header = in_header and is_head
+            with builder.row():
+                for column, cell in enumerate(cells):
+                    if column:
+                        builder.add(" | ")
+                    if id(cell) in written:
+                        builder.add(written[id(cell)])
+                    else:
+                        before = len(builder.parts)
+                        write_cell(cell)
+                        written[id(cell)] = "".join(builder.parts[before:])
+
+
+_WIDEST = 100  # columns or rows that a cell may span; more are no table for readers
+
+
+def _row(row: Element, reaching: dict[int, tuple[Element, int]]) -> list[Element]:
+    """The cell in each column of *row*, those that reach into it from above included."""
+    cells: list[Element] = []
+
+    def reach() -> None:
+        while len(cells) in reaching:
+            cell, left = reaching.pop(len(cells))
+            if left > 1:
+                reaching[len(cells)] = cell, left - 1
+            cells.append(cell)
+
+    for cell in row.elements("td", "th"):
+        reach()
+        for _ in range(_span(cell, "colspan")):
+            if len(cells) < _WIDEST:
+                if (rows := _span(cell, "rowspan")) > 1:
+                    reaching[len(cells)] = cell, rows - 1
+                cells.append(cell)
+    reach()
+    return cells
+
+
+def _span(cell: Element, name: str) -> int:
+    written = cell.attributes.get(name, "").strip()
+    return min(max(int(written), 1), _WIDEST) if re.fullmatch(r"[0-9]{1,6}", written) else 1
 
 
 def decoded(content: bytes, partial: bool = False) -> str:

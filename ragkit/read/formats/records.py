@@ -19,10 +19,10 @@ from langchain_core.documents import Document
 from ragkit.config.components import component
 from ragkit.document import RESERVED
 from ragkit.errors import LoadError
-from ragkit.read.formats import TextFormat
+from ragkit.read.formats import TextFormat, with_losses
 
 TITLE = ("title",)
-TEXT = ("abstract", "text", "contents", "body")
+TEXT = ("abstract", "abstract note", "text", "contents", "body")
 EVERY = ("*",)
 
 # One thing, one name, whatever a collection calls it.
@@ -33,6 +33,8 @@ _NAMES = {
     "journal": "venue",
     "booktitle": "venue",
     "author": "authors",
+    "publication year": "year",
+    "publication title": "venue",
 }
 
 # Names that no record may set: ragkit's own, and what the text is called.
@@ -57,8 +59,8 @@ class Records(TextFormat):
     The first field that is present and not empty counts; case is ignored.
 
     The other fields become metadata: those that `metadata` names, or all of them (`*`), if their values are
-    plain.  A record with neither title nor text is skipped; one that cannot be read makes the whole file
-    fail.
+    plain.  A record with neither title nor text is skipped; one that cannot be read is reported, and the rest
+    is read.
     """
 
     title: Sequence[str] = TITLE
@@ -73,20 +75,16 @@ class Records(TextFormat):
     """
 
     @abstractmethod
-    def records(self, text: str) -> Iterator[Record]:
-        """The records in order, each field's name in lower case.
-
-        Raises `LoadError` for one that cannot be read.
-        """
+    def records(self, text: str) -> Iterator[Record | str]:
+        """The records in order, each field's name in lower case; a sentence for one that cannot be read."""
 
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
-        # All are read once before, so that a broken record is found before any paper is listed, and none need
-        # be held.
-        for _ in self.records(text):
-            pass
+        yield from with_losses(self._papers(text))
+
+    def _papers(self, text: str) -> Iterator[Document | str]:
         for record in self.records(text):
-            if paper := self._paper(text, record):
-                yield paper
+            if found := record if isinstance(record, str) else self._paper(text, record):
+                yield found
 
     def _paper(self, text: str, record: Record) -> Document | None:
         title, body = _first(record, self.title), _first(record, self.text)
@@ -112,6 +110,8 @@ class Records(TextFormat):
         for name, value in given.items():
             key = _NAMES.get(name, name)
             plain = _plain(value)
+            if key == "authors" and isinstance(plain, str) and ";" in plain:
+                plain = [each for part in plain.split(";") if (each := part.strip())]
             if plain in (None, "", []) or key in _OURS or name in mapped:
                 continue
             if "*" in wanted or name in wanted or key in wanted:
@@ -209,19 +209,15 @@ class JsonLines(Records):
             )
         return self._maps(record)
 
-    def records(self, text: str) -> Iterator[Record]:
+    def records(self, text: str) -> Iterator[Record | str]:
         for number, start, end in _lines(text):
             try:
                 yield dict(_members(text, start, end))
             except RecursionError:
-                raise _broken(number, "is nested too deeply") from None
+                yield f"line {number} is nested too deeply"
             except ValueError as error:
                 reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-                raise _broken(number, f"is not a JSON object: {reason[:1].lower()}{reason[1:]}") from None
-
-
-def _broken(number: int, problem: str) -> LoadError:
-    return LoadError(f"line {number} {problem}; nothing was read from this file")
+                yield f"line {number} is not a JSON object: {reason[:1].lower()}{reason[1:]}"
 
 
 _LINE = re.compile(r"[^\n]+")
@@ -283,19 +279,22 @@ class Csv(Records):
     piece = re.compile(r'(?P<other>"")|[^"]+')
 
     def recognises_text(self, name: str, text: str) -> bool:
-        try:
-            header = next(_rows(text, _delimiter(text)), None)
-        except LoadError:
-            return False
-        return header is not None and len(header[1]) > 1 and self._maps(_names(header[1]))
+        _, header = next(_rows(text, _delimiter(text)), (1, []))
+        return not isinstance(header, str) and len(header) > 1 and self._maps(_names(header))
 
-    def records(self, text: str) -> Iterator[Record]:
+    def records(self, text: str) -> Iterator[Record | str]:
         rows = _rows(text, _delimiter(text))
         _, header = next(rows, (1, []))
+        if isinstance(header, str):
+            raise LoadError(f"{header}; nothing was read from this file")
         names = _names(header)
         for number, cells in rows:
+            if isinstance(cells, str):
+                yield cells
+                continue
             if any(cell.value.strip() for cell in cells[len(names) :]):
-                raise _broken(number, f"has {len(cells)} cells where the header has {len(names)}")
+                yield f"line {number} has {len(cells)} cells where the header has {len(names)}"
+                continue
             yield dict(zip(names, cells, strict=False))  # the last cells of a row may be missing
 
 
@@ -315,8 +314,11 @@ _CELLS = {
 }
 
 
-def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[Value]]]:
-    """The cells of each row that is not blank, and the line that the row begins in, from 1."""
+def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[Value] | str]]:
+    """The line that each row that is not blank begins in, from 1, and its cells.
+
+    In their place stands a sentence where a quotation mark is not closed; the next line is read as a row.
+    """
     at, number = 0, 1
     cell = _CELLS[delimiter]
     while at < len(text):
@@ -324,12 +326,15 @@ def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[Value]]]:
         start, ended = at, False
         while not ended:
             found = cell.match(text, at)
-            if found is None:
-                raise _broken(number, "has a quotation mark that is not closed, or text after one that is")
+            if found is None or (found[1] is None and found[3].lstrip(" ").startswith('"')):
+                yield (
+                    number,
+                    f"line {number} has a quotation mark that is not closed, or text after one that is",
+                )
+                row, at = [], text.find("\n", start) + 1 or len(text)
+                break
             if found[1] is not None:
                 row.append(Value(found[1].replace('""', '"'), *found.span(1)))
-            elif found[3].lstrip(" ").startswith('"'):
-                raise _broken(number, "has a quotation mark that is not closed, or text after one that is")
             else:
                 row.append(Value(found[3], *found.span(3)))
             at = found.end()

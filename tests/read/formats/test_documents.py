@@ -117,7 +117,7 @@ def test_html_keeps_the_main_content_and_what_its_metadata_say() -> None:
     assert parts(paper) == [
         ([], "body", "They carry 10^3 people & carts[2].\n\nUnclosed paragraph."),
         (["Results"], "heading", "Results"),
-        (["Results"], "body", "One\nTwo"),
+        (["Results"], "body", "- One\n- Two"),
         (["Results"], "caption", "Figure 1. A bridge."),
         (["Results"], "table", "a | b\nc | d"),
         (["References"], "heading", "References"),
@@ -226,7 +226,7 @@ def test_latex_keeps_what_its_commands_print() -> None:
             "BERT carries 40% of people [smith99], see Table [tab:x]. (Not all.) It is kept.\n\nNew paragraph with\n\n(a+b)/c = α_i",
         ),
         (["Results", "Loads"], "heading", "Loads"),
-        (["Results", "Loads"], "body", "One\nTwo"),
+        (["Results", "Loads"], "body", "- One\n- Two"),
         (["Results", "Loads"], "table", "year | load\n2020 | 7"),
         (["Results", "Loads"], "caption", "Loads by year."),
         (["Results", "Loads"], "body", "if x: \\section{no}"),
@@ -605,3 +605,42 @@ def test_real_pdfs_are_read_or_refused_with_the_reason() -> None:
     by_kind = {part.kind: paper.page_content[part.start : part.end] for part in reversed(stretches_of(paper))}
     assert by_kind["abstract"].startswith("Large language models (LLMs) have emerged")
     assert "Sewon Min" in by_kind["references"] or "Akari Asai" in by_kind["references"]
+
+
+def test_a_raised_number_of_a_pdf_is_no_digit_of_the_number_before() -> None:
+    content = (
+        b"BT /F1 10 Tf 72 700 Td (It held 4 x 10) Tj /F1 7 Tf 4 Ts (5) Tj /F1 10 Tf 0 Ts ( cells per day.) Tj"
+        b" /F1 7 Tf 4 Ts (14) Tj /F1 10 Tf 0 Ts ( CO) Tj /F1 7 Tf -2 Ts (2) Tj /F1 10 Tf 0 Ts ( rose.) Tj ET"
+    )
+    [paper] = Pdf().papers("a.pdf", pdf(content))
+    assert "4 x 10^5 cells per day.[14] CO2 rose." in paper.page_content
+
+
+def test_a_table_of_a_pdf_has_rows_and_columns() -> None:
+    rows = [["Sampler", "Recovery", "Price"], ["Gravex", "81.4", "2,900"], ["Pushlet", "64.0", "740"]]
+    lines = [(72.0, 700.0, 10.0, "Table 1. Recovery and price of the samplers.")]
+    lines += [
+        (72.0 + 90 * x, 680.0 - 14 * y, 10.0, cell)
+        for y, row in enumerate(rows)
+        for x, cell in enumerate(row)
+    ]
+    [paper] = Pdf().papers("a.pdf", pdf(lines))
+    [table] = [part for part in stretches_of(paper) if part.kind == "table"]
+    assert paper.page_content[table.start : table.end].split("\n") == [" | ".join(row) for row in rows]
+    assert table.header == "Sampler | Recovery | Price"
+    assert table.caption.startswith("Table 1.")
+
+
+def test_line_numbers_of_a_manuscript_are_no_part_of_its_text() -> None:
+    words = [
+        "Cod were tagged with acoustic",
+        "transmitters in the fjord in",
+        "2016 and followed for days.",
+        "Of the fish,",
+        "38 left the fjord.",
+        "It was cold.",
+    ]
+    lines = [(60.0, 700.0 - 14 * n, 10.0, str(n + 1)) for n in range(len(words))]
+    lines += [(80.0, 700.0 - 14 * n, 10.0, text) for n, text in enumerate(words)]
+    [paper] = Pdf().papers("a.pdf", pdf(lines))
+    assert paper.page_content.replace("\n\n", " ") == " ".join(words)

@@ -119,7 +119,7 @@ def test_paragraphs_tables_and_headings_are_read_in_order() -> None:
         (["Results"], "table", "span | load limit |\n40 m | 3 t | steel"),
         (["Results"], "caption", "Table 1. Loads."),
         (["Results", "Strength"], "heading", "Strength"),
-        (["Results", "Strength"], "body", "Steel\nGlass"),
+        (["Results", "Strength"], "body", "- Steel\n- Glass"),
         (["2. References"], "heading", "2. References"),
         (["2. References"], "references", "Smith 2020."),
         (["Appendix"], "heading", "Appendix"),
@@ -181,6 +181,12 @@ def test_a_default_title_is_none(default: str) -> None:
     paper = read(document)
     assert (paper.metadata["title"], paper.page_content) == ("On Glass Bridges", "By A. Smith.\n\nThey hold.")
     assert "title_guessed" not in paper.metadata
+
+
+def test_the_printed_title_beats_the_one_in_the_properties() -> None:
+    document = written("By A. Smith.", title="Final draft v7 (2)")
+    document.add_paragraph("On Glass Bridges", style="Title")
+    assert read(document).metadata["title"] == "On Glass Bridges"
 
 
 def test_a_first_and_only_heading_1_is_the_title() -> None:

@@ -13,6 +13,7 @@ from support import SHARED
 from ragkit.document import Span, places_of
 from ragkit.errors import LoadError
 from ragkit.read.files import Files
+from ragkit.read.formats import TextFormat
 from ragkit.read.formats.records import Csv, JsonLines
 
 
@@ -48,9 +49,34 @@ def test_a_row_of_a_table_is_a_paper() -> None:
     ]
 
 
-def test_a_broken_line_is_named() -> None:
-    with pytest.raises(LoadError, match="line 2"):
-        list(JsonLines().papers("x", b'{"title": "a", "text": "b"}\n{"title": \n'))
+@pytest.mark.parametrize(
+    ("form", "file", "lost"),
+    [
+        (JsonLines(), '{"title": "a"}\n{"title": \n{"title": "b"}\n', "line 2 is not a JSON object: "),
+        (Csv(), 'title,text\na,b\n"x"y,c\nb,d\n', "line 3 has a quotation mark"),
+        (Csv(), "title,text\na,b\nx,y,z\nb,d\n", "line 3 has 3 cells where the header has 2"),
+    ],
+)
+def test_a_broken_record_costs_itself_and_is_named(form: TextFormat, file: str, lost: str) -> None:
+    papers = list(form.papers("x", file.encode()))
+    assert [p.metadata["title"] for p in papers] == ["a", "b"]
+    assert [said.startswith(lost) for p in papers for said in p.metadata.get("lost", [])] == [True]
+
+
+def test_an_export_of_a_reference_manager_has_its_abstract_as_text() -> None:
+    table = '"Key","Publication Year","Author","Title","Publication Title","Abstract Note"\n"A","2012","Kvale, Ines; Brun, Piet","Moss","Field Letters","Moss covered 412 roofs."\n'
+    [paper] = Csv().papers("x.csv", table.encode())
+    assert paper.page_content == "Moss covered 412 roofs."
+    assert {name: paper.metadata[name] for name in ("year", "venue", "authors")} == {
+        "year": "2012",
+        "venue": "Field Letters",
+        "authors": ["Kvale, Ines", "Brun, Piet"],
+    }
+
+
+def test_a_file_of_broken_records_fails() -> None:
+    with pytest.raises(LoadError, match="line 1 .*; nothing was read from this file"):
+        list(JsonLines().papers("x", b'{"title": \n{"title\n'))
 
 
 def test_files_tells_records_by_their_content(tmp_path: Path) -> None:

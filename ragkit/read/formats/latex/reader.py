@@ -405,6 +405,8 @@ class SourceReader:
         if start < stop:
             self.read(start, stop)
             self.builder.space()
+        else:
+            self.builder.item()
         return after
 
     def _fraction(self, command: Command) -> int:

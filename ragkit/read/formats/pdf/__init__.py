@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from statistics import median
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from langchain_core.documents import Document
 
 from ragkit.config.components import component
-from ragkit.document import normalised_title
 from ragkit.errors import LoadError
 from ragkit.read.formats import FileFormat, titled
 from ragkit.read.formats.builder import PaperBuilder, kind_of
-from ragkit.read.formats.pdf.layout import paragraphs, remove_running_heads
-from ragkit.read.formats.pdf.lines import Line, Page, page_of
+from ragkit.read.formats.pdf.front import front_of
+from ragkit.read.formats.pdf.layout import paragraphs, remove_line_numbers, remove_running_heads
+from ragkit.read.formats.pdf.lines import Line, Page, Table, page_of
+from ragkit.read.formats.pdf.tables import set_tables
 
 
 @component("pdf")
@@ -58,7 +59,7 @@ class Pdf(FileFormat):
             raise LoadError(
                 f"it has no text: {_counted(len(pages), 'page')} of images; run text recognition (OCR) on it first"
             )
-        yield _paper(name, pages, properties)
+        yield _paper(name, pages, properties, _xmp(content))
 
 
 def _counted(number: int, noun: str) -> str:
@@ -68,21 +69,25 @@ def _counted(number: int, noun: str) -> str:
 # --- the paper
 
 
-def _paper(name: str, pages: list[Page], properties: dict[str, str]) -> Document:
+def _paper(name: str, pages: list[Page], properties: dict[str, str], xmp: dict[str, list[str]]) -> Document:
+    front = front_of(name, pages, properties, xmp)
     images = [page.number for page in pages if not page.lines]
+    remove_line_numbers(pages)
     remove_running_heads(pages)
-    known = _known(pages, properties)
-    title, lines_of_title = _title(pages, properties)
-    for page in pages[:1]:
-        page.lines = [line for line in page.lines if not any(line is t for t in lines_of_title)]
+    of_title = set(map(id, front.lines))
+    for page in pages[:2]:
+        page.lines = [line for line in page.lines if id(line) not in of_title]
     words = {word.casefold() for page in pages for line in page.lines for word in _words_of(line)}
     builder = PaperBuilder()
     for page in pages:
+        set_tables(page)
         builder.hidden.update(page.hidden)
     for paragraph in paragraphs(pages):
         if paragraph.level:
             with builder.heading(paragraph.text, paragraph.level):
                 _write(builder, paragraph.lines, words)
+        elif table := paragraph.lines[0].table:
+            _write_table(builder, table, paragraph.lines[0].page)
         elif paragraph.kind == "caption":
             with builder.aside("caption"):
                 _write(builder, paragraph.lines, words)
@@ -91,7 +96,23 @@ def _paper(name: str, pages: list[Page], properties: dict[str, str]) -> Document
                 builder.section("", 1, "abstract")
             builder.paragraph()
             _write(builder, paragraph.lines, words)
-    return builder.paper(**titled(title, name), **known, pages_without_text=images)
+    return builder.paper(
+        **titled(front.title, name), **front.known, guessed=front.guessed, pages_without_text=images
+    )
+
+
+def _write_table(builder: PaperBuilder, table: Table, page: int) -> None:
+    with builder.aside("table"):
+        for number, row in enumerate(table.rows):
+            if number == table.header:
+                builder.header()
+            with builder.row():
+                for column, cells in enumerate(row):
+                    if column:
+                        builder.add(" | ")
+                    for cell in cells:
+                        builder.add(cell.text, page=page, box=cell.box)
+                        builder.space()
 
 
 def _words_of(line: Line) -> list[str]:
@@ -134,59 +155,15 @@ def _unhyphenated(before: str, text: str, words: set[str]) -> str:
     return f"-{text}" if keep else text
 
 
-def _known(pages: Sequence[Page], properties: dict[str, str]) -> dict[str, Any]:
-    stamp = next(
-        (found for page in pages[:1] for text in page.turned if (found := _STAMP.search(text))), None
-    )
-    first = "\n".join(line.text for page in pages[:1] for line in page.lines)
-    dois = {
-        found.rstrip(".,;)").casefold()
-        for found in re.findall(r"(?:doi[:\s]+|doi\.org/)(10\.\d{4,9}/[^\s\"<>]+)", first, re.IGNORECASE)
-    }
-    return {
-        "authors": [
-            a
-            for a in re.split(r" ?; ?|, | and ", properties.get("author", ""))
-            if re.search(r"\w\W+\w", a) and "@" not in a
-        ],
-        "keywords": [k for k in re.split(r" ?[;,] ?", properties.get("keywords", "")) if k],
-        "arxiv": stamp[1] if stamp else None,
-        "year": int(stamp[2]) if stamp else None,
-        "doi": dois.pop() if len(dois) == 1 else None,
-    }
-
-
-_STAMP = re.compile(
-    r"arXiv:(\d{4}\.\d{4,5}|(?!submit)[a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?.{0,100}?\b((?:19|20)\d\d)\b"
-)
-_NO_TITLE = re.compile(
-    r"(?:untitled|microsoft word - .*|slide 1|.*\.(?:docx?|tex|pdf|dvi|indd|rtf)|title|paper|manuscript|\W*)",
-    re.IGNORECASE,
-)
-
-
-def _title(pages: Sequence[Page], properties: dict[str, str]) -> tuple[str, list[Line]]:
-    """The paper's title, and its lines on the first page.
-
-    The title is that in the file's properties, else the lines in the largest type.
-    """
-    lines = pages[0].lines if pages else []
-    top = [
-        line for line in lines if line.top < 0.6 * pages[0].height and re.search(r"[^\W\d_]{2}", line.text)
-    ]
-    largest = max((line.size for line in top if len(line.text) > 3), default=0)
-    start = next((n for n, line in enumerate(top) if line.size >= 0.93 * largest and len(line.text) > 3), 0)
-    shown: list[Line] = []
-    for line in top[start : start + 5]:
-        if line.size < 0.9 * largest or (shown and line.top - shown[-1].bottom > 2 * line.size):
-            break
-        shown.append(line)
-    told = " ".join(" ".join(line.text for line in shown).split())
-    given = properties.get("title", "")
-    page = normalised_title(" ".join(line.text for line in lines))
-    if given and not _NO_TITLE.fullmatch(given) and normalised_title(given) in page:
-        return given, [line for line in shown if normalised_title(line.text) in normalised_title(given)]
-    body = median([line.size for line in lines]) if lines else 0
-    if told and largest > 1.15 * body and 8 <= len(told) <= 300:
-        return told, shown
-    return ("" if not given or _NO_TITLE.fullmatch(given) else given), []
+def _xmp(content: bytes) -> dict[str, list[str]]:
+    """The terms of a file's XMP packet that say who wrote it, what it is and where it appeared."""
+    packet = re.search(rb"<x:xmpmeta\b.{0,100000}?</x:xmpmeta>", content, re.DOTALL)
+    text = packet[0].decode("utf-8", "replace") if packet else ""
+    found: dict[str, list[str]] = {}
+    for term in ("creator", "doi", "publicationName"):
+        for inner in re.findall(rf"<(?:dc|prism|pdfx):{term}\b[^>]*>(.*?)</", text, re.DOTALL):
+            items = re.findall(r"<rdf:li[^>]*>([^<]*)", inner + "<") or [inner]
+            found.setdefault(term, []).extend(
+                value for each in items if (value := html.unescape(each).strip())
+            )
+    return found

@@ -7,6 +7,7 @@ from bisect import bisect
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from ragkit.read.formats.builder import Kind, kind_of
@@ -41,6 +42,43 @@ def remove_running_heads(pages: Sequence[Page]) -> None:
                 )
             )
         ]
+
+
+_FEWEST = 5  # line numbers on the first page that has them; fewer may be a list's
+
+
+def remove_line_numbers(pages: Sequence[Page]) -> None:
+    """Remove the line numbers of a manuscript: left of all other text, each a step more than the one above."""
+    last = -1
+    for page in pages:
+        numbered = _numbered(page)
+        numbers = [int(line.words[0].text) for line in numbered]
+        steps = {b - a for a, b in pairwise(numbers)}
+        goes_on = bool(numbers) and last > 0 and numbers[0] - last in (1, 5)
+        if (len(numbers) < _FEWEST and not goes_on) or not (steps <= {1} or steps <= {5}):
+            continue
+        last = numbers[-1]
+        for line in numbered:
+            line.text = line.text.removeprefix(line.words[0].text).lstrip()
+            line.words = line.words[1:]
+            line.left = line.words[0].left if line.words else line.left
+        page.lines = [line for line in page.lines if line.text]
+
+
+def _numbered(page: Page) -> list[Line]:
+    """The lines that begin with a number in the margin, from the top; none if other text stands there."""
+    least = min((line.left for line in page.lines), default=0.0)
+    found = [
+        line
+        for line in sorted(page.lines, key=lambda line: line.top)
+        if line.left < least + 1.5 * line.size
+        and line.words
+        and re.fullmatch(r"[0-9]{1,4}", line.words[0].text)
+    ]
+    own = {id(line) for line in found}
+    rest = [word.left for line in page.lines for word in line.words[id(line) in own :]]
+    edge = max((line.words[0].right for line in found), default=0.0)
+    return found if rest and edge < min(rest) else []
 
 
 def _head(line: Line) -> str:
@@ -79,12 +117,14 @@ def _blocks(page: Page) -> list[Block]:
             blocks[-1].lines.append(line)
         else:
             blocks.append(Block([line]))
-    columns = _columns(page)
-    return _ordered(blocks, columns) if columns else blocks
+    gutters = columns(page)
+    return _ordered(blocks, gutters) if gutters else blocks
 
 
 def _follows(last: Line, line: Line) -> bool:
-    """Does *line* stand right below *last*, or beside it?"""
+    """Does *line* stand right below *last*, or beside it?  A table stands alone."""
+    if last.table or line.table:
+        return False
     height = max(last.bottom - last.top, line.bottom - line.top, 1.0)
     below = -0.7 * height < line.top - last.bottom < 1.5 * height and line.top > last.top
     overlap = min(last.right, line.right) - max(last.left, line.left)
@@ -92,7 +132,7 @@ def _follows(last: Line, line: Line) -> bool:
     return (below and overlap > 0) or beside
 
 
-def _columns(page: Page) -> list[float]:
+def columns(page: Page) -> list[float]:
     """The middles of the gutters between the page's columns; none if there is one column."""
     lines = [line for line in page.lines if line.right - line.left > 0.12 * page.width]
     if len(lines) < 10:
@@ -219,10 +259,14 @@ def _split(block: Block, body: float) -> list[Paragraph]:
             or _begins(line, before, block, leading)
             or bool(level) != bool(last.level)
         ):
-            found.append(Paragraph([line], "caption" if _CAPTION.match(line.text) else "body", level))
+            found.append(Paragraph([line], _kind(line), level))
         else:
             last.lines.append(line)
     return found
+
+
+def _kind(line: Line) -> Kind:
+    return "table" if line.table else "caption" if _CAPTION.match(line.text) else "body"
 
 
 def _begins(line: Line, before: Line, block: Block, leading: float) -> bool:

@@ -5,12 +5,35 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from ragkit.errors import LoadError
 from ragkit.read.formats.pdf.hidden import hidden_characters
+
+
+class Cell(NamedTuple):
+    """A word of a line, or words side by side which a wider gap parts from others; and the box they fill."""
+
+    text: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        left, top, right, bottom = (max(round(place), 0) for place in self[1:])
+        return left, top, right, bottom
+
+
+class Table(NamedTuple):
+    """Rows of columns of cells, and how many of the rows are the header."""
+
+    rows: tuple[tuple[tuple[Cell, ...], ...], ...]
+    header: int
 
 
 @dataclass
@@ -28,6 +51,11 @@ class Line:
     hyphen: bool = False
     edges: tuple[float, float] = (math.inf, math.inf)
     """The width and height of the page."""
+    words: tuple[Cell, ...] = ()
+    table: Table | None = None
+    """What a line holds that stands for a table."""
+    parts: list[str] = field(default_factory=list)
+    """The text, divided where a gap is wider than between words, as between the names of authors."""
 
     @property
     def box(self) -> tuple[int, int, int, int]:
@@ -66,6 +94,8 @@ _LIGATURES = str.maketrans(
 _HYPHENS = ("\u0002", "\ufffe", "\u00ad")
 # In sizes of the type: the next character beyond this gap begins another line, as in the next column.
 _COLUMN_GAP = 2.5
+_WIDE_GAP = 0.75  # in sizes of the type: wider than between words, even of a justified line
+_WIDE = "\u2003"
 _TINY = 1.0  # points; the letters of a font of two points are about that high
 _TURNED = 0.2  # radians; text at a larger angle stands on its side
 
@@ -106,8 +136,9 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]
     hidden: Counter[str] = Counter()
 
     def finish(hyphen: bool) -> None:
-        words = "".join(characters).translate(_LIGATURES)
-        words = " ".join("".join(c for c in words if c.isprintable() or c.isspace()).split())
+        written = "".join(_with_raised(characters, boxes)).translate(_LIGATURES)
+        parts = [part for each in written.split(_WIDE) if (part := " ".join(each.split()))]
+        words = " ".join("".join(c for c in written if c.isprintable() or c.isspace()).split())
         if words and boxes and 2 * unreadable < len(boxes):
             if _is_tiny(words, boxes):
                 hidden["tiny"] += len(boxes)
@@ -120,6 +151,8 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]
                     Line(
                         words, number, min(b[0] for b in boxes), min(b[1] for b in tallest), max(b[2] for b in boxes),
                         max(b[3] for b in tallest), round(median(b[4] for b in boxes), 1), _is_bold(handle, first), hyphen,
+                        words=_words(characters, boxes),
+                        parts=parts,
                     )
                 )  # fmt: skip
         characters.clear()
@@ -155,12 +188,74 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]
             finish(False)
         if not boxes:
             first, unreadable = at, 0
+        if (
+            characters
+            and characters[-1] == " "
+            and boxes
+            and box[0] - boxes[-1][2] > _WIDE_GAP * max(size, low - y)
+        ):
+            characters.append(_WIDE)
         unreadable += is_unmapped(handle, at) == 1
         characters.append(character)
         boxes.append(box)
     finish(False)
     text.close()
     return lines, turned, hidden
+
+
+_SMALL, _RAISED = 0.85, 0.15  # of the size of the line's type: no larger, and so far above its base line
+_NUMBER = re.compile(r"[-+−–]?\d")
+
+
+def _with_raised(
+    characters: list[str], boxes: list[tuple[float, float, float, float, float]]
+) -> Iterator[str]:
+    """*characters*, where a raised number begins with a mark: `10^5`, and `day.[14]` for that of a note."""
+    largest = max((b[4] for b in boxes), default=0.0)
+    base = median([b[3] for b in boxes if b[4] > _SMALL * largest] or [0.0])
+    rest = iter(boxes)
+    raised = [c != " " and _is_raised(next(rest), largest, base) for c in characters]
+    at = 0
+    while at < len(characters):
+        end = at
+        while end < len(characters) and raised[end]:
+            end += 1
+        before, run = characters[at - 1] if at else " ", "".join(characters[at:end])
+        if _NUMBER.match(run) and before in ".,;:!?”\"'":
+            yield f"[{run}]"
+        elif _NUMBER.match(run) and (before.isalnum() or before in ")]"):
+            yield f"^{run}"
+        else:
+            yield run or characters[at]
+        at = max(end, at + 1)
+
+
+def _is_raised(box: tuple[float, float, float, float, float], largest: float, base: float) -> bool:
+    return box[4] <= _SMALL * largest and box[3] < base - _RAISED * largest
+
+
+def _words(characters: list[str], boxes: list[tuple[float, float, float, float, float]]) -> tuple[Cell, ...]:
+    """The words of a line: its *characters*, of which all but blanks have boxes."""
+    found: list[tuple[list[str], list[tuple[float, float, float, float, float]]]] = []
+    rest = iter(boxes)
+    begins = True
+    for character in characters:
+        if character == " ":
+            begins = True
+            continue
+        box = next(rest)
+        if begins:
+            found.append(([], []))
+        begins = False
+        found[-1][0].append(character)
+        found[-1][1].append(box)
+    return tuple(
+        Cell(
+            " ".join("".join(c for c in "".join(own).translate(_LIGATURES) if c.isprintable()).split()),
+            min(b[0] for b in around), min(b[1] for b in around), max(b[2] for b in around), max(b[3] for b in around),
+        )
+        for own, around in found
+    )  # fmt: skip
 
 
 def _is_tiny(words: str, boxes: list[tuple[float, float, float, float, float]]) -> bool:
