@@ -40,7 +40,7 @@ CHECKS = {
     "negation": "negated denied",
     "hedges": "surer",
     "quantities": "quantified unquantified",
-    "words that are apart": "kept apart not names number",
+    "words that are apart": "kept apart some not names number",
 }
 """The features of each check, by their first words."""
 

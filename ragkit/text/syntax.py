@@ -179,7 +179,7 @@ def _key(token: Token) -> str:
     if any(map(str.isdigit, token.text)) or token.like_num:
         if found := numbers(token.text):
             return min(found)
-        return token.lower_
+        return str(token.lower_)
     if (
         token.lower_ in NEGATIONS | HEDGES
         or token.lower_ in _QUANTIFIERS

@@ -48,7 +48,8 @@ class EvidenceVerifier(ClaimVerifier):
                 return Finding(verdict=Verdict.UNSUPPORTED, score=0.0, reason=objection, in_words=False)
             told = "the claim or the source is not in English; only numbers and names were compared"
             return Finding(verdict=Verdict.UNCHECKED, score=0.0, reason=told, in_words=False)
-        found = support_of(pair.claim, pair.quote, pair.title, setting)
+        rows = "\n".join(f"{q.header}\n{q.quote}" if q.header else q.quote for q in pair.quotes)
+        found = support_of(pair.claim, rows, pair.title, setting)
         verdict = Verdict.SUPPORTED if found.score >= self.threshold else Verdict.UNSUPPORTED
         return Finding(verdict=verdict, score=found.score, reason=found.reason)
 

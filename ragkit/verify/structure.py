@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ragkit.text.facts import has_name, sizes
 from ragkit.text.syntax import Graph, Node, graphs
+from ragkit.text.tables import cells, is_rule
 from ragkit.text.words import names, numbers, stems
 
 _NEAR = 2
@@ -104,15 +105,16 @@ def added(found: Match) -> Iterator[Node]:
                 yield found.claim.nodes[n]
 
 
-def crossed(found: Match) -> Iterator[tuple[Node, Node, Node]]:
+def crossed(found: Match) -> Iterator[tuple[Node, str, Node, Node]]:
     """Words that belong together in the claim and apart in the source.
 
-    Each is a word, what the claim puts to it, and what the source puts to it instead.
+    Each is a word, a relation, what the claim puts to the word in it, and what the source puts there instead.
     """
     for head, dependent in found.apart:
         own, relation = found.claim.nodes[dependent], found.claim.edges[head, dependent]
         others = found.source.dependents(found.places[head], relation, but=found.places[dependent])
-        yield from [(found.claim.nodes[head], own, other) for other in others if other.kind == own.kind][:1]
+        alike = [other for other in others if other.kind == own.kind]
+        yield from [(found.claim.nodes[head], relation, own, other) for other in alike][:1]
 
 
 def turned(found: Match) -> Iterator[Node]:
@@ -183,6 +185,7 @@ def features(claim: str, quote: str, title: str = "", before: str = "") -> dict[
         "resolved": len(resolved) / size,
         "kept": (len(found.known) - len(found.apart)) / edges,
         "apart": len(found.apart) / edges,
+        "some apart": float(bool(found.apart)),
         "not adjacent": float(min(sum(found.distance(e) > 1 for e in found.known), 4)),
         "names not adjacent": float(min(sum(found.distance(e) > 1 for e in names), 3)),
         **{f"lost {kind}": float(min(sum(node.kind == kind for node in gone), 3)) for kind in KINDS},
@@ -190,7 +193,8 @@ def features(claim: str, quote: str, title: str = "", before: str = "") -> dict[
         "changed": float(min(len(changes), 2)),
         "added": float(min(len(list(added(found))), 2)),
         "crossed": float(min(len(crosses), 2)),
-        "crossed number": float(any("number" in (a.kind, b.kind) for a, b, _ in crosses)),
+        "crossed subject": float(any(relation == "subject" for _, relation, _, _ in crosses)),
+        "crossed number": float(any("number" in (a.kind, b.kind) for a, _, b, _ in crosses)),
         "number apart": float(bool(amounts)),
         "turned": float(min(len(list(turned(found))), 2)),
         "negated": float(any(negated(found))),
@@ -206,7 +210,18 @@ def features(claim: str, quote: str, title: str = "", before: str = "") -> dict[
 
 
 _WITH_NEAR = (
-    *("kept", "apart", "not adjacent", "names not adjacent", "changed", "added", "crossed", "crossed number"),
+    *(
+        "kept",
+        "apart",
+        "some apart",
+        "not adjacent",
+        "names not adjacent",
+        "changed",
+        "added",
+        "crossed",
+        "crossed number",
+        "crossed subject",
+    ),
     *("number apart", "turned", "negated", *(f"changed {kind}" for kind in _PARTS)),
 )
 """A difference tells most where the claim is next to word for word."""
@@ -233,7 +248,7 @@ def reason(claim: str, quote: str, title: str = "", before: str = "") -> str:
     resolved = _resolved(found, around)
     for here, there in changed(found):
         return f"the claim says '{here.text}' where the source says '{there.text}'"
-    for head, here, there in crossed(found):
+    for head, _, here, there in crossed(found):
         return f"the source puts '{there.text}', not '{here.text}', to '{head.text}'"
     for node in negated(found):
         return f"one of claim and source negates '{node.text}', the other does not"
@@ -245,11 +260,11 @@ def reason(claim: str, quote: str, title: str = "", before: str = "") -> str:
         return (
             f"the claim speaks of '{node.quantifier or 'any'} {node.text}', the source of '{other or 'any'}'"
         )
-    for n in found.lost:
-        if n not in resolved:
-            return f"the source does not say '{own.nodes[n].text}'"
-    for head, dependent in found.apart:
-        return f"the source does not put '{own.nodes[dependent].text}' to '{own.nodes[head].text}'"
+    for at in found.lost:
+        if at not in resolved:
+            return f"the source does not say '{own.nodes[at].text}'"
+    for above, below in found.apart:
+        return f"the source does not put '{own.nodes[below].text}' to '{own.nodes[above].text}'"
     return "the words of the claim are in the source, but not together"
 
 
@@ -259,38 +274,34 @@ def reason(claim: str, quote: str, title: str = "", before: str = "") -> str:
 def is_table(text: str) -> bool:
     """Is *text* made of rows of cells?"""
     rows = [line for line in text.splitlines() if line.strip()]
-    return len(rows) > 1 and sum(line.count("|") > 0 for line in rows) >= len(rows) - 1
+    return sum(len(cells(line)) > 1 for line in rows) >= max(len(rows) - 1, 1)
 
 
 def misplaced(claim: str, table: str, about: str = "") -> str | None:
-    """Why no cell of *table* bears *claim* out; None if one does.
+    """Why no row of *table* bears *claim* out; None if one does.
 
-    A cell bears it out that has the claim's number, and whose row and column have every word of the claim that
-    is the name of some row or column.  Words of no row or column may stand in *about*, the caption.
+    A row bears it out that has every number of the claim, and every word of the claim that names a row; the
+    columns of these numbers must have every word that names a column.  Words may also stand in *about*, such
+    as the caption.
     """
-    rows = [
-        [cell.strip() for cell in line.strip().strip("|").split("|")]
-        for line in table.splitlines()
-        if "|" in line
-    ]
-    rows = [row for row in rows if not all(set(cell) <= set("-: ") for cell in row)]
-    if not rows:
-        return "the table has no rows"
+    lines = [line for line in table.splitlines() if len(cells(line)) > 1 and not is_rule(line)]
+    rows = [[line[a:b] for a, b in cells(line)] for line in lines]
+    if len(rows) < 2:
+        return "the columns of this row are not named"
     header, body = rows[0], rows[1:]
-    said, wanted = set(stems(claim)), numbers(claim)
-    labels = set(stems(" ".join(row[0] for row in body if row)))
-    heads = set(stems(" ".join(header)))
-    reasons = [f"no cell has the number {min(wanted)}"] if wanted else ["no cell is named"]
+    said, wanted, known = set(stems(claim)), numbers(claim), set(stems(about))
+    labels, heads = set(stems(" ".join(row[0] for row in body))), set(stems(" ".join(header)))
+    objection = f"no row has the number {min(wanted)}" if wanted else "no row is named"
     for row in body:
-        for column, cell in enumerate(row):
-            if (wanted and not wanted & numbers(cell)) or (not wanted and not said & set(stems(cell))):
-                continue
-            own_row = set(stems(" ".join([row[0], cell])))
-            own_column = set(stems(header[column] if column < len(header) else ""))
-            if lost := (said & labels) - own_row - own_column - set(stems(about)):
-                reasons.append(f"the number is in another row than '{min(lost)}'")
-            elif lost := (said & heads) - own_column - set(stems(" ".join(row))) - set(stems(about)):
-                reasons.append(f"the number is in another column than '{min(lost)}'")
-            else:
-                return None
-    return reasons[-1]
+        at = [n for n, cell in enumerate(row) if wanted & numbers(cell)]
+        if wanted - numbers(" ".join(row)):
+            continue
+        named = header if not wanted else [header[n] for n in at if n < len(header)]
+        own = set(stems(" ".join([row[0], *named, *(row if not wanted else (row[n] for n in at))]))) | known
+        if lost := (said & labels) - own - heads:
+            objection = f"the table has it in another row than '{min(lost)}'"
+        elif lost := (said & heads) - own - set(stems(" ".join(row))):
+            objection = f"the table has it in another column than '{min(lost)}'"
+        else:
+            return None
+    return objection

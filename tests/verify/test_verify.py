@@ -241,7 +241,7 @@ def test_what_the_document_shows_is_a_configuration(tmp_path: Path, monkeypatch:
         )
         loaded = yaml.safe_load(ragkit.dump(ragkit.load(tmp_path / "shown.yaml"), defaults=True))
         made.append(loaded["answer"]["verify"]["type"])
-    assert made == ["evidence", "evidence", "entailment", "judge"]
+    assert made == ["evidence", "entailment", "judge"]
 
 
 # --- entailment
