@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 from langchain_core.documents import Document
 
+import ragkit.verify.evidence  # noqa: F401
 from benchmarks import judges
 from benchmarks.grammar import root_of
 from benchmarks.paraphrases import TRUE

@@ -28,16 +28,13 @@ from scipy.stats import spearmanr
 from sklearn.metrics import cohen_kappa_score
 
 from benchmarks.table import SHARED, markdown
-from ragkit.answer import Quote
 from ragkit.evaluate.judge import ChatJudge, ToJudge
 from ragkit.evaluate.statistics import Interval, wilson
 from ragkit.flow import run
 from ragkit.models.chat import openai_chat
 from ragkit.models.embeddings import SentenceTransformersEmbeddings
 from ragkit.text.words import sentences, stems
-from ragkit.verify.attribution import Pair
-from ragkit.verify.evidence import aligned, texts_of
-from ragkit.verify.support import SUPPORTED, smallest_support, support_of
+from ragkit.verify.support import SUPPORTED, Setting, smallest_support, support_of
 
 DATA = SHARED / "data"
 
@@ -149,38 +146,16 @@ Scores = list[float | None]
 
 
 def evidence(items: Sequence[Labelled]) -> Scores:
-    """The model-free verifier: the score of the claim's least supported sentence.
-
-    A sentence is scored against the span of the text that supports it best.
-    """
-    return _least(items, lambda pairs: [None] * len(pairs))
-
-
-def aligned_evidence(items: Sequence[Labelled]) -> Scores:
-    """The same, with the token vectors of the embedding model."""
-
-    def nearness(pairs: Sequence[Pair]) -> list[float]:
-        texts = texts_of(pairs)
-        return aligned(
-            pairs, dict(zip(texts, SentenceTransformersEmbeddings().token_vectors(texts), strict=True))
-        )
-
-    return _least(items, nearness)
+    """The verifier's: of the sentences of a claim, the one that the best span of the text supports least."""
+    return [
+        min((_support(item, item.claim[a:b]) for a, b in sentences(item.claim)), default=0.0)
+        for item in items
+    ]
 
 
-def _least(items: Sequence[Labelled], nearness: Callable[[Sequence[Pair]], Sequence[float | None]]) -> Scores:
-    owners, pairs = [], []
-    for owner, item in enumerate(items):
-        for a, b in sentences(item.claim):
-            (first, last), _ = smallest_support(item.claim[a:b], item.text, item.title)
-            owners.append(owner)
-            pairs.append(Pair(item.claim[a:b], (Quote(title=item.title, quote=item.text[first:last]),)))
-    scores: dict[int, float] = {}
-    for owner, pair, near in zip(owners, pairs, nearness(pairs), strict=True):
-        scores[owner] = min(
-            scores.get(owner, 1.0), support_of(pair.claim, pair.quote, pair.title, near).score
-        )
-    return [scores.get(owner, 0.0) for owner in range(len(items))]
+def _support(item: Labelled, claim: str) -> float:
+    (first, last), _ = smallest_support(claim, item.text, item.title)
+    return support_of(claim, item.text[first:last], item.title, Setting("", item.text)).score
 
 
 def overlap(items: Sequence[Labelled]) -> Scores:
@@ -213,7 +188,6 @@ def chat(judge: ChatJudge, items: Sequence[Labelled]) -> Scores:
 
 JUDGES: dict[str, Callable[[Sequence[Labelled]], Scores]] = {
     "evidence": evidence,
-    "evidence with embeddings": aligned_evidence,
     "word overlap": overlap,
     "embedding cosine": cosine,
 }

@@ -147,10 +147,10 @@ def _around(first: Quote, second: Quote, answer: Answer) -> Quote | None:
 def best_span(asked: Asked, answer: Answer, claim: str, paper: str | None = None) -> Quote | None:
     """The span of the context (of *paper* only, if given) that best supports *claim*, if there is one."""
     passages = [p for p in answer.context if paper is None or span_of(p).document_id == paper]
-    found = [(smallest_support(claim, p.page_content, _called(p), question=asked.text), p) for p in passages]
+    found = [(smallest_support(claim, p.page_content, _called(p)), p) for p in passages]
     if not found:
         return None
-    ((start, end), _), passage = max(found, key=lambda each: each[0][1].score)
+    ((start, end), _), passage = max(found, key=lambda each: each[0][1])
     whole = span_of(passage)
     return Quote.of(passage, Span(whole.document_id, whole.start + start, whole.start + end))
 

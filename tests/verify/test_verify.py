@@ -24,14 +24,13 @@ from ragkit.document import passage
 from ragkit.errors import ModelError
 from ragkit.flow import arun, run
 from ragkit.models.openvino import quietly
-from ragkit.testing import PAPER, HashedEmbeddings, check_component, imports_heavy, passages, scripted_chat
+from ragkit.testing import PAPER, check_component, imports_heavy, passages, scripted_chat
 from ragkit.text.question import Asked
-from ragkit.text.words import words
 from ragkit.verify import Verifier
 from ragkit.verify.attribution import Pair
 from ragkit.verify.chat import CHECKING, ChatVerifier, read_verdict
 from ragkit.verify.entailment import EntailmentVerifier
-from ragkit.verify.evidence import EvidenceVerifier, aligned, texts_of
+from ragkit.verify.evidence import EvidenceVerifier
 
 QUESTION = "Which bridges are there?"
 GLASS, YEARLY, WOOD = (
@@ -134,7 +133,7 @@ def test_quotes_that_support_a_claim_only_together_support_it() -> None:
 def two_papers() -> list[Document]:
     """A sentence of each of two papers."""
     texts = {
-        "Auto-J": "We propose a judge with 13B parameters, Auto-J.",
+        "Auto-J": "Our judge Auto-J has 13B parameters.",
         "SFR-RAG": "SFR-RAG needs 9B parameters. It reads tables. It runs on eight GPUs and reads PDF files.",
     }
     return [Document(id=name, page_content=text, metadata={"title": name}) for name, text in texts.items()]
@@ -146,7 +145,7 @@ def test_the_parts_of_a_claim_about_two_papers_are_cited_each_from_its_own(marks
     answer = run(EvidenceVerifier().flow(Asked.of(QUESTION), draft(said, two_papers())))
     assert [c.verdict for c in answer.claims] == ["supported"]
     assert [(c.title, c.quote, c.verdict) for c in answer.citations] == [
-        ("Auto-J", "We propose a judge with 13B parameters, Auto-J.", "supported"),
+        ("Auto-J", "Our judge Auto-J has 13B parameters.", "supported"),
         ("SFR-RAG", "SFR-RAG needs 9B parameters.", "supported"),
     ]
 
@@ -220,7 +219,7 @@ def test_a_citation_of_several_claims_has_the_verdict_of_the_one_it_supports_lea
     answer = judged("Glass bridges carry 40 people [1]. Glass bridges sing to 40 whales at night [1].")
     assert [c.verdict for c in answer.claims] == ["supported", "unsupported"]
     assert [(c.verdict, c.reason) for c in answer.citations] == [
-        ("unsupported", "50% of the claim's words are in the source")
+        ("unsupported", "the claim says 'sing' where the source says 'carry'")
     ]
 
 
@@ -242,55 +241,7 @@ def test_what_the_document_shows_is_a_configuration(tmp_path: Path, monkeypatch:
         )
         loaded = yaml.safe_load(ragkit.dump(ragkit.load(tmp_path / "shown.yaml"), defaults=True))
         made.append(loaded["answer"]["verify"]["type"])
-    assert made == ["evidence", "evidence", "entailment", "judge"]
-
-
-# --- evidence, with a model's token vectors
-
-
-class Synonyms(HashedEmbeddings):
-    """A vector for each word, the same for `carry` and `bear`."""
-
-    def token_vectors(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
-        alike = {"bear": "carry", "crystal": "glass", "spans": "bridges", "folk": "people"}
-        rows = [[self.embed_query(alike.get(w, w)) for w in words(text)] for text in texts]
-        return [np.asarray(row, dtype=np.float32).reshape(len(row), self.size) for row in rows]
-
-
-def test_with_token_vectors_a_word_may_be_met_by_one_of_like_meaning() -> None:
-    claim = "Crystal spans bear 40 folk [1]."
-    assert [c.verdict for c in judged(claim).claims] == ["unsupported"]
-    answer = judged(claim, EvidenceVerifier(embed=Synonyms(size=512)))
-    assert [(c.verdict, c.reason) for c in answer.citations] == [
-        ("supported", "20% of the claim's words are in the source, and the others are like words of it")
-    ]
-
-
-def test_a_wrong_number_does_not_hold_however_near_the_words_are() -> None:
-    answer = judged("Glass bridges carry 50 people [1].", EvidenceVerifier(embed=Synonyms(size=512)))
-    assert [(c.verdict, c.reason) for c in answer.citations] == [
-        ("unsupported", "the source does not have the number 50")
-    ]
-
-
-def test_alignment_is_the_mean_of_the_best_cosines() -> None:
-    pairs = [pair("a b", "a. c"), pair("", "a."), pair("a", "")]
-    assert texts_of(pairs) == ["a b", "a. c", "", "a.", "a"]
-    vectors = {
-        "a b": np.eye(3)[[0, 1]],
-        "a. c": np.eye(3)[[0, 2]],
-        "": np.zeros((0, 3)),
-        "a.": np.eye(3)[[0]],
-        "a": np.eye(3)[[0]],
-    }
-    assert aligned(pairs, {text: v.astype(np.float32) for text, v in vectors.items()}) == [0.5, 0.0, 0.0]
-
-
-def test_embeddings_without_token_vectors_are_refused() -> None:
-    with pytest.raises(
-        ValueError, match="evidence needs a vector for each token, which HashedEmbeddings does not give"
-    ):
-        EvidenceVerifier(embed=HashedEmbeddings())
+    assert made == ["evidence", "entailment", "judge"]
 
 
 # --- entailment
@@ -456,10 +407,10 @@ def test_an_instruction_must_tell_data_from_instructions() -> None:
 @pytest.mark.parametrize(
     ("said", "verdict", "reason"),
     [
-        ("Glasbrücken tragen 40 Menschen und werden jedes Jahr geprüft.", "unchecked", "another language"),
+        ("Glasbrücken tragen 40 Menschen und werden jedes Jahr geprüft.", "unchecked", "not in English"),
         ("Die Brücken sind aus Glas und tragen 50 Menschen.", "unsupported", "does not have the number 50"),
         ("Die Brücken sind von GPT-4 und tragen 40 Menschen.", "unsupported", "does not name 'gpt-4'"),
-        ("玻璃桥可承载 40 人。", "unchecked", "another language"),
+        ("玻璃桥可承载 40 人。", "unchecked", "not in English"),
     ],
 )
 def test_of_a_claim_in_another_language_numbers_and_names_are_compared(

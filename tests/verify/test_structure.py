@@ -1,0 +1,73 @@
+"""What two parses have in common, and each difference between them."""
+
+from __future__ import annotations
+
+import pytest
+
+from ragkit.verify import structure
+from ragkit.verify.support import support_of
+
+TABLE = "Sampler | Recovery (%) | Price (EUR)\nBoxter | 93.7 | 740\nPushlet | 88.1 | 310"
+
+
+@pytest.mark.parametrize(
+    ("claim", "quote"),
+    [
+        (
+            "Headache was seen in 5% of the oxarin arm.",
+            "Headache was seen in 12% of the oxarin arm and in 5% of the placebo arm.",
+        ),
+        ("The kite flight lasted 240 minutes.", "The balloon flight lasted 240 minutes and cost 310 euros."),
+        ("Oxarin reduces night cough.", "Oxarin may reduce night cough."),
+        ("All patients recovered in a week.", "Some patients recovered in a week."),
+        ("The oxarin arm lost no patient.", "The placebo arm lost no patient."),
+        ("We used rye, spelt and emmer.", "We used rye and spelt."),
+    ],
+    ids=["arm", "noun", "hedge", "quantity", "modifier", "item"],
+)
+def test_a_statement_about_something_else_supports_nothing(claim: str, quote: str) -> None:
+    assert not support_of(claim, quote).holds
+
+
+@pytest.mark.parametrize(
+    ("claim", "quote"),
+    [
+        (
+            "Headache was seen in 12% of the oxarin arm.",
+            "Headache was seen in 12% of the oxarin arm and in 5% of the placebo arm.",
+        ),
+        ("The balloon flight cost 310 euros.", "The balloon flight lasted 240 minutes and cost 310 euros."),
+        ("Treatment for 5 to 10 days was enough.", "Treatment for 5–10 days was enough in most patients."),
+        ("Steel is outperformed by glass.", "Glass outperforms steel in all of our tests."),
+    ],
+)
+def test_the_same_statement_in_another_form_is_supported(claim: str, quote: str) -> None:
+    assert support_of(claim, quote).holds
+
+
+def test_what_a_pronoun_stands_for_may_be_in_the_title() -> None:
+    claim, quote = "The dose of oxarin was 20 mg twice daily.", "The dose was 20 mg twice daily."
+    assert support_of(claim, quote, "Oxarin in mild asthma").holds
+    assert structure.features(claim, quote, "Oxarin in mild asthma")["resolved"] > 0
+    assert structure.features(claim, quote, "Budoxal in severe asthma")["resolved"] == 0
+
+
+@pytest.mark.parametrize(
+    ("claim", "wrong"),
+    [
+        ("The recovery of the Boxter was 93.7 %.", None),
+        ("The Pushlet costs 310 EUR.", None),
+        ("The Boxter has a recovery of 93.7 and a price of 740.", None),
+        ("The recovery of the Boxter was 88.1 %.", "the table has it in another row than 'boxter'"),
+        ("The price of the Boxter is 93.7.", "the table has it in another column than 'price'"),
+        ("The price of the Boxter is 12.", "no row has the number 12"),
+    ],
+)
+def test_a_number_of_a_table_needs_its_row_and_its_column(claim: str, wrong: str | None) -> None:
+    assert structure.is_table(TABLE)
+    assert structure.misplaced(claim, TABLE) == wrong
+
+
+def test_the_reason_names_the_difference() -> None:
+    found = support_of("The kite flight lasted 240 minutes.", "The balloon flight lasted 240 minutes.")
+    assert found.reason == "the claim says 'kite' where the source says 'balloon'"
