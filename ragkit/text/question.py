@@ -1,7 +1,4 @@
-"""The question as a value (`Asked`), the queries searched for, and what a question names and wants.
-
-A question is parsed once: `Asked.text` and `Asked.searches` are queries, and a `Query` keeps its parse.
-"""
+"""The question as a value (`Asked`), the queries searched for, and what a question names and wants."""
 
 from __future__ import annotations
 
@@ -48,10 +45,9 @@ class Query(str):
 class Asked:
     """A question, as the user wrote it and as the stages read it.
 
-    `text` is what the user wrote: the gate, the verdicts and the answer's language are about it.
-    `standalone` can be understood without the conversation, where a rewriter made it so: the generator is
-    asked that.  `searches` are the queries to search for; the first stands for the question.  `history`:
-    earlier messages, oldest first.  `where` filters what it is asked of.
+    The gate, the verdicts and the answer's language are about `text`; the generator is asked `standalone`,
+    which can be understood without the conversation.  `searches` are the queries to search for, the question
+    first; `history` is earlier messages, oldest first; `where` filters what it is asked of.
     """
 
     text: Query
@@ -376,10 +372,7 @@ class ParsedQuestion:
         return len(_ASKS.findall(self.text)) == 1
 
     def is_answered_by(self, text: str) -> bool:
-        """Does *text* have something of the kind that each part asks for, as far as its form tells?
-
-        A comparison is one question: naming the larger one answers it.
-        """
+        """Does *text* have the kind of thing that each part asks for?  A comparison is one question."""
         return all(part.gives(text) for part in ((self,) if _sides(self.text) else self.parts))
 
     def gives_number(self, text: str) -> bool:

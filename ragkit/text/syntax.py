@@ -124,11 +124,12 @@ def graphs(texts: Iterable[str]) -> list[Graph]:
 
 @functools.lru_cache(maxsize=4096)
 def _graph(text: str) -> Graph:
-    return _graph_of(_pipeline()(_RANGE.sub(" to ", text)))
+    return _graph_of(pipeline()(_RANGE.sub(" to ", text)))
 
 
 @functools.cache
-def _pipeline() -> Language:
+def pipeline() -> Language:
+    """spaCy's small English pipeline.  Raises `ModelError` if it is not installed."""
     import spacy
 
     for name in PIPELINES:
