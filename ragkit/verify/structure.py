@@ -228,17 +228,32 @@ _WITH_NEAR = (
 
 
 def missing(claim: str, quote: str, title: str = "", before: str = "") -> str | None:
-    """The number that *quote* lacks, or the name that neither it nor what stands around it has; None if none."""
+    """The number or name that the sources lack, or what they do not say that a number is of; None if nothing.
+
+    A number must stand in *quote*.  A name, or a noun of a claim with a number, may also stand in *title* or
+    *before*.
+    """
+    own, source, *around = graphs([claim, quote, title, before])
     given = numbers(quote) | sizes(quote, f"{claim} {title}")
-    for node in graphs([claim])[0].nodes:
-        if node.kind == "number" and node.key not in given:
+    counts = [node for node in own.nodes if node.kind == "number" and numbers(node.text)]
+    for node in counts:
+        if node.key not in given:
             return f"the source does not have the number {node.text}"
-    around = f"{quote} {title} {before}"
-    folded, known = around.casefold(), frozenset(stems(around))
+    whole = f"{quote} {title} {before}"
+    folded, known = whole.casefold(), frozenset(stems(whole))
     for name in () if claim.isupper() else sorted(names(claim)):
         if not has_name(name, folded, known):
             return f"the source does not name '{name}'"
+    if counts:
+        found = match(own, source)
+        for n in sorted(set(found.lost) - _resolved(found, around)):
+            if own.nodes[n].kind == "noun" and own.nodes[n].key not in _SOURCES:
+                return f"the source does not say '{own.nodes[n].text}', which the claim has a number of"
     return None
+
+
+_SOURCES = frozenset({"author", "articl", "paper", "studi", "research", "work", "result"})
+"""The stems of the words by which a claim speaks of its source."""
 
 
 def reason(claim: str, quote: str, title: str = "", before: str = "") -> str:

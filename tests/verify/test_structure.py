@@ -68,6 +68,16 @@ def test_a_number_of_a_table_needs_its_row_and_its_column(claim: str, wrong: str
     assert structure.misplaced(claim, TABLE) == wrong
 
 
+@pytest.mark.parametrize(
+    ("title", "supported"), [("Oxarin in mild asthma", True), ("Budoxal in severe asthma", False)]
+)
+def test_a_number_is_of_what_the_paper_speaks_of(title: str, supported: bool) -> None:
+    found = support_of("The oxarin trial ran in 14 hospitals.", "The trial ran in 14 hospitals.", title)
+    assert found.holds == supported
+    if not supported:
+        assert found.reason == "the source does not say 'oxarin', which the claim has a number of"
+
+
 def test_the_reason_names_the_difference() -> None:
     found = support_of("The kite flight lasted 240 minutes.", "The balloon flight lasted 240 minutes.")
     assert found.reason == "the claim says 'kite' where the source says 'balloon'"
