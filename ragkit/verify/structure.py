@@ -248,8 +248,15 @@ def missing(claim: str, quote: str, title: str = "", before: str = "") -> str | 
         found = match(own, source)
         for n in sorted(set(found.lost) - _resolved(found, around)):
             if own.nodes[n].kind == "noun" and own.nodes[n].key not in _SOURCES:
-                return f"the source does not say '{own.nodes[n].text}', which the claim has a number of"
+                others = [there.text for here, there in changed(found) if here is own.nodes[n]]
+                return _instead(own.nodes[n].text, others)
     return None
+
+
+def _instead(word: str, others: Sequence[str]) -> str:
+    if others:
+        return f"the claim says '{word}' where the source says '{others[0]}'"
+    return f"the source does not say '{word}', which the claim has a number of"
 
 
 _SOURCES = frozenset({"author", "articl", "paper", "studi", "research", "work", "result"})

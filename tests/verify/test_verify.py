@@ -219,7 +219,7 @@ def test_a_citation_of_several_claims_has_the_verdict_of_the_one_it_supports_lea
     answer = judged("Glass bridges carry 40 people [1]. Glass bridges sing to 40 whales at night [1].")
     assert [c.verdict for c in answer.claims] == ["supported", "unsupported"]
     assert [(c.verdict, c.reason) for c in answer.citations] == [
-        ("unsupported", "the claim says 'sing' where the source says 'carry'")
+        ("unsupported", "the claim says 'whales' where the source says 'people'")
     ]
 
 
