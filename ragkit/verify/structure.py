@@ -7,6 +7,7 @@ fitted (`ragkit.verify.support`), not set by hand.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -299,6 +300,9 @@ def is_table(text: str) -> bool:
     return sum(len(cells(line)) > 1 for line in rows) >= max(len(rows) - 1, 1)
 
 
+_VALUE = re.compile(r"[-–−+±<>~]?\d[\d.,]*+\s?%?")
+
+
 def misplaced(claim: str, table: str, about: str = "") -> str | None:
     """Why no row of *table* bears *claim* out; None if one does.
 
@@ -308,7 +312,7 @@ def misplaced(claim: str, table: str, about: str = "") -> str | None:
     """
     lines = [line for line in table.splitlines() if len(cells(line)) > 1 and not is_rule(line)]
     rows = [[line[a:b] for a, b in cells(line)] for line in lines]
-    if len(rows) < 2:
+    if len(rows) < 2 or any(_VALUE.fullmatch(cell) for cell in rows[0][1:]):
         return "the columns of this row are not named"
     header, body = rows[0], rows[1:]
     said, wanted, known = set(stems(claim)), numbers(claim), set(stems(about))

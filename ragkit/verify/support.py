@@ -70,7 +70,7 @@ def support_of(claim: str, quote: str, title: str = "", setting: Setting = Setti
     if not own.stems:
         return Support(0.0, "the claim has no content words")
     if structure.is_table(quote):
-        wrong = structure.misplaced(claim, quote, f"{title} {setting.passage}")
+        wrong = structure.misplaced(claim, quote, title)
         return Support(0.0, wrong) if wrong else Support(_CELL, "the table has it in this row and column")
     before = setting.passage[: max(setting.passage.find(quote), 0)][-BEFORE:]
     score = probability(structure.features(claim, quote, title, before))

@@ -68,6 +68,12 @@ def test_a_number_of_a_table_needs_its_row_and_its_column(claim: str, wrong: str
     assert structure.misplaced(claim, TABLE) == wrong
 
 
+def test_rows_without_their_header_support_no_number() -> None:
+    rows = "\n".join(TABLE.splitlines()[1:])
+    assert structure.misplaced("The recovery of the Boxter was 93.7 %.", rows)
+    assert structure.misplaced("The recovery of the Boxter was 93.7 %.", rows.splitlines()[0])
+
+
 @pytest.mark.parametrize(
     ("title", "supported"), [("Oxarin in mild asthma", True), ("Budoxal in severe asthma", False)]
 )
