@@ -127,7 +127,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         with corpus.writing():
             source = source_of(self.read)
             with source.reading() as reader:
-                found = yield from call("read", reader.find, given.paths)
+                found = _outside(corpus.directory, (yield from call("read", reader.find, given.paths)))
                 skipped = yield from call("read", source.skipped, given.paths)
                 pruned = source.gone(corpus.uris(), given.paths) if given.prune else []
                 corpus.forget_files(pruned)
@@ -392,6 +392,12 @@ def _described(value: Any) -> Any:
 def _is_out_of_space(error: BaseException | None) -> bool:
     """Libraries that are not written in Python pass on what the system says as text."""
     return any(said in str(error) for said in _FULL)
+
+
+def _outside(folder: Path, uris: Sequence[str]) -> list[str]:
+    """*uris* without the files in the corpus's own *folder*."""
+    inside = folder.resolve()
+    return [uri for uri in uris if not Path(uri).is_relative_to(inside)]
 
 
 def _encodable(path: str) -> str:

@@ -34,7 +34,9 @@ class EvidenceVerifier(ClaimVerifier):
     quick: ClassVar[bool] = True
 
     def weigh(self, pairs: Sequence[Pair], settings: Sequence[Setting]) -> Flow[Sequence[Finding]]:
-        found: list[Finding] = yield from call("verify", self.judged, pairs, settings)
+        if all(is_verbatim(pair.claim, pair.quote) for pair in pairs):
+            return self.judged(pairs, settings)
+        found: list[Finding] = yield from call("verify", self.judged, pairs, settings)  # parses
         return found
 
     def judged(self, pairs: Sequence[Pair], settings: Sequence[Setting]) -> list[Finding]:

@@ -122,7 +122,7 @@ def test_a_model_that_is_nowhere_says_what_to_do(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(
         ModelError,
-        match=r"the model 'cross-encoder/none' is neither a directory.*; give a directory, or download it",
+        match=r"the model 'cross-encoder/none' is neither a directory.*; give a directory, such as ./model, or download it",
     ):
         CrossEncoderReranker(model="cross-encoder/none").compress_documents(passages(), QUESTION)
 

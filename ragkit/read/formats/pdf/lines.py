@@ -96,6 +96,7 @@ _HYPHENS = ("\u0002", "\ufffe", "\u00ad")
 _COLUMN_GAP = 2.5
 _WIDE_GAP = 0.75  # in sizes of the type: wider than between words, even of a justified line
 _WIDE = "\u2003"
+_BLANKS = (" ", _WIDE)  # they have no boxes
 _TINY = 1.0  # points; the letters of a font of two points are about that high
 _TURNED = 0.2  # radians; text at a larger angle stands on its side
 
@@ -214,7 +215,7 @@ def _with_raised(
     largest = max((b[4] for b in boxes), default=0.0)
     base = median([b[3] for b in boxes if b[4] > _SMALL * largest] or [0.0])
     rest = iter(boxes)
-    raised = [c != " " and _is_raised(next(rest), largest, base) for c in characters]
+    raised = [c not in _BLANKS and _is_raised(next(rest), largest, base) for c in characters]
     at = 0
     while at < len(characters):
         end = at
@@ -240,7 +241,7 @@ def _words(characters: list[str], boxes: list[tuple[float, float, float, float, 
     rest = iter(boxes)
     begins = True
     for character in characters:
-        if character == " ":
+        if character in _BLANKS:
             begins = True
             continue
         box = next(rest)
