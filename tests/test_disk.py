@@ -163,7 +163,7 @@ def test_on_a_disk_that_fills_up_an_ingest_is_one_sentence_and_what_is_there_is_
         "--",
         "sh",
         "-c",
-        f'mount -t tmpfs -o size=8m tmpfs {tmp_path} && exec "$@"',
+        f'mount -t tmpfs -o size=16m tmpfs {tmp_path} && exec "$@"',
         "-",
     ]
     try:
@@ -177,9 +177,10 @@ def test_on_a_disk_that_fills_up_an_ingest_is_one_sentence_and_what_is_there_is_
         trial for trial in report if trial["read"] != READ[0] or trial["problems"] or trial["papers"] != 31
     ] == []
     said = [trial["said"] for trial in report]
-    assert said[0].endswith(INTACT)
+    ends = (INTACT, "choose another --corpus")
+    assert said[0].endswith(ends)
     assert said[-1] == ""
-    assert [sentence for sentence in said if sentence and not sentence.endswith(INTACT)] == []
+    assert [sentence for sentence in said if sentence and not sentence.endswith(ends)] == []
 
 
 def test_a_corpus_that_cannot_be_made_on_a_full_disk_is_one_sentence_and_leaves_none(tmp_path: Path) -> None:
@@ -300,7 +301,7 @@ def fill(disk: str) -> list[dict[str, Any]]:
     for n, paper in enumerate(papers):
         text = " ".join(f"Bridge {n} carries {10 * n + i} trains across river {i}." for i in range(20))
         paper.write_text(f"# Bridge number {n} of many\n\n{text}\n")
-    for blocks in range(0, 1000, 100):
+    for blocks in range(0, 4000, 400):
         shutil.copytree(corpus, folder / "trial")
         with full.open("wb") as file:
             free = os.statvfs(disk)

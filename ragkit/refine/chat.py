@@ -352,8 +352,8 @@ def read_order(reply: BaseMessage, count: int) -> list[int] | None:
     """
     # The numbers of a list's lines are no passage numbers.
     text = re.sub(r"^[^\S\n]*+\d++[.)][ \t]++(?=\S)", "", said(reply), flags=re.MULTILINE)
-    orders = re.findall(r"\[?\d+\]?(?:\s*[>=≻]+\s*\[?\d+\]?)+", text) or re.findall(
-        r"\[\s*\d+(?:\s*,\s*\d+)+\s*\]", text
+    orders = re.findall(r"\[?(?<!\d)\d++\]?+(?:\s*+[>=≻]++\s*+\[?+\d++\]?+)++", text) or re.findall(
+        r"\[\s*+\d++(?:\s*+,\s*+\d++)++\s*+\]", text
     )
     if orders or re.fullmatch(r"\W*\d+(?:\W+\d+)*\W*", text):
         numbers = re.findall(r"\d+", max(reversed(orders), key=len, default=text))

@@ -63,10 +63,10 @@ _WORKS = frozenset(
 """What a paper may be called; to ask for several, `_WORKS` need an author or a journal: papers speak of studies."""
 
 _CUES = re.compile(
-    r"\b(?:who|whom|when|where|year|date)\b.*\b(?:wr[io]t|author|publish|publication|appear|paper|article)"
+    r"\A(?>.*?\b(?:who|whom|when|where|year|date)\b).*\b(?:wr[io]t|author|publish|publication|appear|paper|article)"
     r"|\b(?:authors?|writers?|publication (?:year|date)|doi|journal|venue|conference|magazine)\b"
-    r"|\b(?:which|what|how many|list|name|show|give)\b(?:\s+\w+){0,3}?\s+(?:papers?|articles?|publications?|preprints?|manuscripts?|stud(?:y|ies)|works?|reviews?|reports?)\b"
-    r"|\bwhat (?:did|has|have)\b.*\b(?:written|write|publish)",
+    r"|\b(?:which|what|how many|list|name|show|give)\b(?:\s++\w++){0,3}?\s++(?:papers?|articles?|publications?|preprints?|manuscripts?|stud(?:y|ies)|works?|reviews?|reports?)\b"
+    r"|\A(?>.*?\bwhat (?:did|has|have)\b).*\b(?:written|write|publish)",
     re.IGNORECASE | re.DOTALL,
 )
 

@@ -12,7 +12,7 @@ from ragkit.text.words import Offsets, trimmed
 
 _BAR = re.compile(r"(?<!\S)\|(?!\S)")
 _PIPE = re.compile(r"(?<!\\)\|")
-_RULE = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*+\|?[ \t]*+")
+_RULE = re.compile(r"[ \t]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t]*+")
 
 
 def cells(row: str) -> list[Offsets]:

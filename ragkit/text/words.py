@@ -37,7 +37,8 @@ _LINE_ITEM = re.compile(
 )
 
 
-_ROWS = re.compile(r"(?:^[^\n]*(?<!\S)\|(?!\S)[^\n]*(?:\n|\Z)){2,}", re.MULTILINE)  # of a table, a line each
+# The rows of a table, a line each.
+_ROWS = re.compile(r"(?:^(?>[^\n]*?(?<!\S)\|(?!\S))[^\n]*+(?:\n|\Z)){2,}+", re.MULTILINE)
 _LINE = re.compile(r"[^\n]+")
 
 

@@ -163,7 +163,7 @@ def _is_ambiguous(draft: Draft, hits: Sequence[Document]) -> bool:
     """Does a sentence of another paper among *hits* answer the question as well?"""
     own, asked = {paper.id for paper in draft.near}, set(stems(draft.question))
     defines = (
-        re.compile(rf"(?<![\w-]){re.escape(draft.about)}(?: \([^)]*\))?(?: is|,) (?:an?|the)\b")
+        re.compile(rf"(?<![\w-]){re.escape(draft.about)}(?: \([^)]{{0,200}}+\))?(?: is|,) (?:an?|the)\b")
         if draft.about
         else None
     )

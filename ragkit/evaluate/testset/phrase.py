@@ -320,7 +320,7 @@ _PREPOSITION = r"(?P<prep> (?:of|on|from|over|with|across|into|between|to))?"
 _CHANGES = "outperform improve reduce boost increase surpass exceed cut lower raise accelerate beat enhance decrease".split()
 _SCORES = "achieve reach obtain get yield attain score".split()
 _OF_NAMES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), question)
+    (re.compile(rf"\A(?:{pattern})"), question)
     for pattern, question in (
         (
             rf" {_ADVERB}(?P<verb>{either(FORMS | PAST)}){_PREPOSITION} {_ABOUT}{_NUM} {_UNIT}",

@@ -84,10 +84,9 @@ def _sections(text: str) -> list[dict[str, Any]]:
     def body(end: int) -> None:
         start = at
         for table, rule in _tables(text, at, end):
-            caption = _CAPTION.search(text, start, table[0])
-            part(start, caption.start() if caption else table[0], sections.kind)
-            if caption:
-                part(caption.start(), table[0], "caption")
+            caption = _caption(text, start, table[0])
+            part(start, caption, sections.kind)
+            part(caption, table[0], "caption")
             part(*table, "table")
             rows[-1]["header"] = [rows[-1]["start"], rule]
             start = table[1]
@@ -104,10 +103,22 @@ def _sections(text: str) -> list[dict[str, Any]]:
     return rows if any(row["path"] or row["kind"] != "body" for row in rows) else []
 
 
-_CAPTION = re.compile(
-    r"^[*_]{0,2}(?:Table|Tab\.)[ \t]+[\dIVX][^\n]*\n(?:[^\n]*\S[^\n]*\n)*\s*\Z", re.MULTILINE
-)
+_CAPTION = re.compile(r"^[*_]{0,2}(?:Table|Tab\.)[ \t]++[\dIVX]", re.MULTILINE)  # how one begins
 _LINE = re.compile(r"[^\n]*(?:\n|\Z)")
+
+
+def _caption(text: str, start: int, end: int) -> int:
+    """Where the caption begins that the last paragraph of a part of a text is or ends with; *end* if it has none."""
+    caption, blank = end, False
+    for line in _LINE.finditer(text, start, end):
+        if not line[0].strip():
+            blank = True
+            continue
+        if blank:
+            caption, blank = end, False
+        if caption == end and _CAPTION.match(text, line.start(), end):
+            caption = line.start()
+    return caption
 
 
 def _tables(text: str, start: int, end: int) -> Iterator[tuple[Offsets, int]]:

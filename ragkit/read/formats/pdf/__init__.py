@@ -162,11 +162,11 @@ def _xmp(content: bytes) -> dict[str, list[str]]:
     """The terms of a file's XMP packet that say who wrote it, what it is and where it appeared."""
     start = content.find(b"<x:xmpmeta")
     packet = content[start : content.find(b"</x:xmpmeta>", start)] if start >= 0 else b""
-    text = packet[:_XMP].decode("utf-8", "replace")
+    text = packet[:_XMP].decode("utf-8", "replace").rpartition("</")[0]
     found: dict[str, list[str]] = {}
     for term in ("creator", "doi", "publicationName"):
-        for inner in re.findall(rf"<(?:dc|prism|pdfx):{term}\b[^>]*>(.*?)</", text, re.DOTALL):
-            items = re.findall(r"<rdf:li[^>]*>([^<]*)", inner + "<") or [inner]
+        for inner in re.findall(rf"<(?:dc|prism|pdfx):{term}\b[^<>]*+>((?:[^<]++|<(?!/))*+)", text):
+            items = re.findall(r"<rdf:li[^<>]*+>([^<]*+)", inner) or [inner]
             found.setdefault(term, []).extend(
                 value for each in items if (value := html.unescape(each).strip())
             )

@@ -140,7 +140,7 @@ _NO_TITLE = re.compile(
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(r"\W*\d+(?:\W\d+)*[.)]?\s")
-_PAGE_NUMBER = re.compile(r"(?:(\d+)\s+)?(.*?)(?:\s+(\d+))?")
+_PAGE_NUMBER = re.compile(r"(?:(\d++)\s++)?+(.*?)(?:(?<!\s)\s++(\d++))?")
 
 
 def _title(rows: list[_Row], page: Page, properties: dict[str, str]) -> tuple[str, list[_Row], bool]:
@@ -264,7 +264,7 @@ def _names(rows: Sequence[_Row]) -> list[str]:
         here = names_in([f"{cut} {parts[0]}", *parts[1:]]) if cut else names_in(parts)
         cut = ""
         if not here and (ended := re.fullmatch(r"(.+(?:,| and| &))\s*([^\W\d_][\w'’.-]*)", row.text)):
-            here, cut = names_in([re.sub(r",?\s+(?:and|&)$|,$", "", ended[1])]), ended[2]
+            here, cut = names_in([re.sub(r",?(?<!\s)\s++(?:and|&)$|,$", "", ended[1])]), ended[2]
         found += [name for name in here if name not in found]
     return found
 
@@ -296,7 +296,7 @@ _FILE = re.compile(r"(?<!\d)((\d\d)(?:0[1-9]|1[0-2])\.\d{4,5})(?:v\d+)?(?!\d)")
 _YEAR = r"((?:19|20)\d\d)"
 _DATED = re.compile(
     rf"(?:©|\(c\)|copyright|published|accepted|received|appeared|issued|edition)\D{{0,40}}(?:\d{{1,2}}\D{{1,12}})?\b{_YEAR}\b"
-    rf"|^(?:[^\w\n]|updated:?|version of)*(?:[^\W\d_]+\.?\s+\d{{1,2}}(?:st|nd|rd|th)?,?|\d{{1,2}}\.?\s+[^\W\d_]+,?|[^\W\d_]+)\s+{_YEAR}\b\W*$"
+    rf"|^[^\w\n]*+(?:(?:updated|version of)[^\w\n]*+){{0,3}}(?:[^\W\d_]+\.?\s+\d{{1,2}}(?:st|nd|rd|th)?,?|\d{{1,2}}\.?\s+[^\W\d_]+,?|[^\W\d_]+)\s+{_YEAR}\b\W*$"
     rf"|\b{_YEAR}年|\b{_YEAR}년|\b\d{{1,2}}\. [^\W\d_]+ {_YEAR}\b",
     re.IGNORECASE | re.MULTILINE,
 )

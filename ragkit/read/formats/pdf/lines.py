@@ -138,7 +138,8 @@ def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]
 
     def finish(hyphen: bool) -> None:
         written = "".join(_with_raised(characters, boxes)).translate(_LIGATURES)
-        parts = [part for each in written.split(_WIDE) if (part := " ".join(each.split()))]
+        divided = "".join(characters).translate(_LIGATURES).split(_WIDE)
+        parts = [part for each in divided if (part := " ".join(each.split()))]
         words = " ".join("".join(c for c in written if c.isprintable() or c.isspace()).split())
         if words and boxes and 2 * unreadable < len(boxes):
             if _is_tiny(words, boxes):

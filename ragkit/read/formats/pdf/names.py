@@ -8,7 +8,7 @@ from collections.abc import Sequence
 # Marks that lead from a name to its affiliation or a note.
 _MARK = "∗*†‡§¶⋆★♯#✉"
 _MARKS = re.compile(rf"(?:[{_MARK}]|(?<=[^\W\d_])\d)(?:[\s,]*[\d{_MARK}])*")
-_SEPARATOR = re.compile(r"\s*(?:[,;&·|•]|\band\b|\bund\b|\bet\b|\by\b)\s*")
+_SEPARATOR = re.compile(r"[,;&·|•]|\b(?:and|und|et|y)\b")
 _PARTICLES = (
     "de da di do du dos das del della la le van von der den ten ter bin ibn al el af av zu y e".split()
 )
