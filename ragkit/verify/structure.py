@@ -210,21 +210,10 @@ def features(claim: str, quote: str, title: str = "", before: str = "") -> dict[
     return plain | ({near: 1.0} if near else {}) | beside
 
 
-_WITH_NEAR = (
-    *(
-        "kept",
-        "apart",
-        "some apart",
-        "not adjacent",
-        "names not adjacent",
-        "changed",
-        "added",
-        "crossed",
-        "crossed number",
-        "crossed subject",
-    ),
-    *("number apart", "turned", "negated", *(f"changed {kind}" for kind in _PARTS)),
-)
+_WITH_NEAR = [
+    *("kept", "apart", "some apart", "not adjacent", "names not adjacent", "number apart", "turned", "negated"),
+    *("added", "crossed", "crossed number", "crossed subject", "changed", *(f"changed {kind}" for kind in _PARTS)),
+]  # fmt: skip
 """A difference tells most where the claim is next to word for word."""
 
 
@@ -295,9 +284,15 @@ def reason(claim: str, quote: str, title: str = "", before: str = "") -> str:
 
 
 def is_table(text: str) -> bool:
-    """Is *text* made of rows of cells?"""
-    rows = [line for line in text.splitlines() if line.strip()]
-    return sum(len(cells(line)) > 1 for line in rows) >= max(len(rows) - 1, 1)
+    """Is *text* made of rows of cells?
+
+    One line alone is a row if it has at least three cells and no bar stands in brackets, as in `p(y | x)`.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    rows = [[line[a:b] for a, b in cells(line)] for line in lines]
+    if len(rows) == 1:
+        return len(rows[0]) > 2 and all(cell.count("(") == cell.count(")") for cell in rows[0])
+    return len(rows) > 1 and sum(len(row) > 1 for row in rows) >= len(rows) - 1
 
 
 _VALUE = re.compile(r"[-–−+±<>~]?\d[\d.,]*+\s?%?")

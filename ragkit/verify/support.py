@@ -18,7 +18,6 @@ from ragkit.text.syntax import NEGATIONS
 from ragkit.text.words import (
     Offsets,
     codes,
-    names,
     sentences,
     stems,
     without_asides,
@@ -123,10 +122,6 @@ class _Text:
         return " ".join(straight.casefold().split()).strip(" .")
 
     @functools.cached_property
-    def folded(self) -> str:
-        return self.text.casefold()
-
-    @functools.cached_property
     def stems(self) -> tuple[str, ...]:
         return tuple(stems(self.text))
 
@@ -137,11 +132,6 @@ class _Text:
     @functools.cached_property
     def numbers(self) -> frozenset[str]:
         return numbers_beside_sizes(self.text)
-
-    @functools.cached_property
-    def names(self) -> tuple[str, ...]:
-        """In order; a text all in capitals has none."""
-        return () if self.text.isupper() else tuple(sorted(names(self.text), key=self.folded.find))
 
     @functools.cached_property
     def sentences(self) -> tuple[Offsets, ...]:
@@ -201,8 +191,7 @@ def clauses(claim: str) -> list[str]:
 _JOINED = re.compile(r"[,;]\s+(?:and|but|while|whereas)\s+|;\s+", re.IGNORECASE)
 
 
-# --- what speaks against it
-
+# --- a few words that answer only together with the question
 
 _FEW, _BESIDE = 4, 0.3
 """A claim of so many content words, none of them the question's, may say something only in answer to it; what

@@ -84,6 +84,12 @@ def test_a_number_is_of_what_the_paper_speaks_of(title: str, supported: bool) ->
         assert found.reason == "the source does not say 'oxarin', which the claim has a number of"
 
 
+def test_a_bar_in_a_formula_makes_no_table() -> None:
+    quote = "The decoder maximises p(y | x) over 5 samples."
+    assert not structure.is_table(quote)
+    assert support_of("Over 5 samples, the decoder maximises p(y | x).", quote).holds
+
+
 def test_the_reason_names_the_difference() -> None:
     found = support_of("The kite flight lasted 240 minutes.", "The balloon flight lasted 240 minutes.")
     assert found.reason == "the claim says 'kite' where the source says 'balloon'"

@@ -197,19 +197,6 @@ def test_a_claim_that_says_nothing_is_not_supported(claim: str) -> None:
     assert support_of(claim, QUOTE, TITLE) == Support(0.0, "the claim has no content words")
 
 
-SENTENCES = [
-    "Glass bends.",
-    "In 2023, 40 people fell.",
-    "They do not fly in Oslo!",
-    "GPT-4 has 1.8T of them, e.g. in BERT.",
-    "知识。",
-    "Is it so?",
-    "x",
-]
-texts = st.lists(st.sampled_from(SENTENCES), min_size=1, max_size=5).map(" ".join)
-anything = st.one_of(texts, st.text(max_size=40))
-
-
 def test_a_name_that_is_asked_about_may_stand_elsewhere_in_the_passage_and_another_may_not() -> None:
     passage = "PEG is a model of text. It trains with 80,000 negatives. ORPO is something else."
     asked = Setting("How many negatives does PEG train with?", passage)
