@@ -31,11 +31,13 @@ from ragkit.read.border import Border, encoded
 from ragkit.read.formats import HEAD, FileFormat, ProjectFormat, registered_formats
 
 _PROJECTS = (".tex", ".ltx", ".latex")  # endings of files that include others
-# Endings, and names, of what stands beside papers: programs, style sheets, logs and auxiliary files.
+# Endings and names of what stands beside papers: programs, style sheets, logs and auxiliary files; stems of
+# what is about the folder.
 _NO_PAPERS = frozenset(
     ".py .ipynb .js .ts .r .m .c .h .cpp .java .go .rs .sh .bat .css .scss .sty .cls .bst .aux .log .out .toc .lof .lot"
     " .bbl .blg .bcf .fls .fdb_latexmk .synctex .spl .ini .cfg .toml .lock makefile dockerfile".split()
 )
+_ABOUT_THE_FOLDER = frozenset("readme license licence copying changelog contributing".split())
 _COMPANIONS = 500  # files that one paper includes; theses have some dozens
 
 Included = Callable[[Path], Sequence[str]]
@@ -48,8 +50,8 @@ class Files(PaperSource):
     """Files and the folders they are in, each read by the first of `formats` that recognises its content.
 
     Without `formats`, all that are registered are asked in order of their priority, those of installed
-    plug-ins included.  Hidden files and folders are skipped, and so are programs, style sheets, logs and
-    auxiliary files in a folder, which are read if they are named.  `paths` are read by every ingest, before those
+    plug-ins included.  Hidden files and folders are skipped, and so are programs, style sheets, logs,
+    auxiliary files, READMEs and licences in a folder, which are read if they are named.  `paths` are read by every ingest, before those
     named in the call.
 
     An ingest reads in a process of its own, which has no network unless `network` is set.  A file fails from
@@ -264,5 +266,12 @@ def _walk(folder: Path, follow_links: bool) -> Iterator[tuple[Path, bool]]:
             if path.is_dir() if linked else entry.is_dir():
                 folders.append(path)
             else:
-                yield path, not _NO_PAPERS & {path.suffix.lower(), path.name.lower()}
+                yield path, not _is_no_paper(path)
         waiting += reversed(folders)
+
+
+def _is_no_paper(path: Path) -> bool:
+    """Does its name say that a file is a program, an auxiliary file, or about the folder itself?"""
+    return (
+        bool(_NO_PAPERS & {path.suffix.lower(), path.name.lower()}) or path.stem.lower() in _ABOUT_THE_FOLDER
+    )

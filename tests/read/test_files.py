@@ -438,10 +438,21 @@ def test_many_comments_are_read_past(tmp_path: Path, name: str) -> None:
 
 
 def test_programs_logs_and_auxiliary_files_of_a_folder_are_no_papers(tmp_path: Path) -> None:
-    for name in ("paper.md", "notes.txt", "plot.py", "main.LOG", "main.aux", "s.css", "Makefile", "n.ipynb"):
+    for name in (
+        "paper.md",
+        "notes.txt",
+        "plot.py",
+        "main.LOG",
+        "main.aux",
+        "s.css",
+        "Makefile",
+        "n.ipynb",
+        "README.txt",
+        "LICENSE",
+    ):
         (tmp_path / name).write_text("# Ants\n\nThere are 19 ants.")
     assert [Path(found).name for found in Files().find([tmp_path])] == ["notes.txt", "paper.md"]
-    assert len(Files().skipped([tmp_path])) == 6
+    assert len(Files().skipped([tmp_path])) == 8
     assert Files().find([tmp_path / "plot.py"]) == [str(tmp_path / "plot.py")]  # named: it is wanted
 
 

@@ -610,10 +610,12 @@ def test_real_pdfs_are_read_or_refused_with_the_reason() -> None:
 def test_a_raised_number_of_a_pdf_is_no_digit_of_the_number_before() -> None:
     content = (
         b"BT /F1 10 Tf 72 700 Td (It held 4 x 10) Tj /F1 7 Tf 4 Ts (5) Tj /F1 10 Tf 0 Ts ( cells per day.) Tj"
-        b" /F1 7 Tf 4 Ts (14) Tj /F1 10 Tf 0 Ts ( CO) Tj /F1 7 Tf -2 Ts (2) Tj /F1 10 Tf 0 Ts ( rose.) Tj ET"
+        b" /F1 7 Tf 4 Ts (14) Tj /F1 10 Tf 0 Ts ( CO) Tj /F1 7 Tf -2 Ts (2) Tj /F1 10 Tf 0 Ts ( rose.) Tj"
+        b" 0 -20 Td /F1 10 Tf 0 Ts (A loop) Tj /F1 7 Tf 4 Ts (2) Tj /F1 10 Tf 0 Ts ( has 3 km) Tj /F1 7 Tf 4 Ts (2) Tj ET"
     )
     [paper] = Pdf().papers("a.pdf", pdf(content))
     assert "4 x 10^5 cells per day.[14] CO2 rose." in paper.page_content
+    assert "A loop[2] has 3 km^2" in paper.page_content
 
 
 def test_a_table_of_a_pdf_has_rows_and_columns() -> None:

@@ -223,13 +223,19 @@ def _with_raised(
         while end < len(characters) and raised[end]:
             end += 1
         before, run = characters[at - 1] if at else " ", "".join(characters[at:end])
-        if _NUMBER.match(run) and before in ".,;:!?”\"'":
+        is_note = before in ".,;:!?”\"'" or (run.isdigit() and _ends_in_word(characters[:at]))
+        if _NUMBER.match(run) and is_note:
             yield f"[{run}]"
         elif _NUMBER.match(run) and (before.isalnum() or before in ")]"):
             yield f"^{run}"
         else:
             yield run or characters[at]
         at = max(end, at + 1)
+
+
+def _ends_in_word(characters: list[str]) -> bool:
+    """Is what stands before a raised number a word, which has notes, and no unit or variable (`km`, `x`)?"""
+    return len(characters) > 2 and all(map(str.isalpha, characters[-3:]))
 
 
 def _is_raised(box: tuple[float, float, float, float, float], largest: float, base: float) -> bool:
