@@ -10,14 +10,14 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, NamedTuple, Self
 
 from langchain_core.documents import Document
 
 from ragkit.answer import Abstention, Answer, Cited, Claim, Finding, Quote, Source, Verdict
 from ragkit.config.components import component
-from ragkit.corpus import CorpusReader
+from ragkit.corpus import Corpus, CorpusReader
 from ragkit.document import normalised_title, searchable, span_of
 from ragkit.flow import Flow, Token, emit
 from ragkit.generate import Generator
@@ -30,6 +30,7 @@ from ragkit.text.bibliographic import (
 )
 from ragkit.text.question import Asked
 from ragkit.text.words import stems
+from ragkit.where import Where
 
 _SHOWN = 3
 """So many papers are named where a question may mean any of them."""
@@ -126,17 +127,7 @@ class MetadataGenerator(Generator, CorpusReader):
         question = str(asked.standalone)
         if not may_be_bibliographic(question):
             return None
-        records = [
-            Record(identity, facts["title"], facts)
-            for identity, facts in self.corpus.facts_of_papers(asked.where).items()
-        ]
-        people = _people(question, records)
-        names = _venues(people.text, records).joined(people)
-        if which := which_papers(names.text, people.papers, names.papers.keys() - people.papers.keys()):
-            return Reading(which, records, names)
-        names = _titled(question, records)
-        about = about_paper(names.text, names.papers)
-        return Reading(about, records, names) if about else None
+        return _reading(self.corpus, self.corpus.state, question, asked.where)
 
     def _answer(self, reading: Reading | None, asked: Asked, passages: Sequence[Document]) -> Answer:
         blank = Answer(question=str(asked.text), context=tuple(passages))
@@ -147,6 +138,21 @@ class MetadataGenerator(Generator, CorpusReader):
         if isinstance(reading.wanted, WhichPapers):
             return blank.model_copy(update=_listing(reading.wanted, reading.records, reading.names))
         return blank.model_copy(update=_telling(reading.wanted, reading, passages))
+
+
+@lru_cache(maxsize=4)  # `suits` and `flow` ask the same, one after the other
+def _reading(corpus: Corpus, state: object, question: str, where: Where | None) -> Reading | None:
+    """What *question* asks of the papers that pass *where*, while the corpus is in this *state*."""
+    records = [
+        Record(identity, facts["title"], facts) for identity, facts in corpus.facts_of_papers(where).items()
+    ]
+    people = _people(question, records)
+    names = _venues(people.text, records).joined(people)
+    if which := which_papers(names.text, people.papers, names.papers.keys() - people.papers.keys()):
+        return Reading(which, records, names)
+    names = _titled(question, records)
+    about = about_paper(names.text, names.papers)
+    return Reading(about, records, names) if about else None
 
 
 # --- one paper
