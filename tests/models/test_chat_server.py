@@ -179,7 +179,7 @@ def test_the_configuration_with_a_model_answers_or_declines(
     monkeypatch.setenv("RAGKIT_MODEL", "gemma")
     monkeypatch.setenv("RAGKIT_BASE_URL", server.url)
     text = (ROOT / "configs" / "llm.yaml").read_text()
-    (tmp_path / "llm.yaml").write_text(text.replace("type: openai", "type: openai\n      max_tokens: 24"))
+    (tmp_path / "llm.yaml").write_text(text.replace("type: openai", "type: openai\n        max_tokens: 24"))
     rag = ragkit.load(tmp_path / "llm.yaml", corpus=tmp_path / "corpus")
     rag.ingest(NOTES / "bert.md")
     answer = rag.ask("How many parameters do BERT-base and BERT-large have?")
