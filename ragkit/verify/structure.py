@@ -19,6 +19,9 @@ from ragkit.text.words import names, numbers, stems
 _NEAR = 2
 """Words at most so many edges apart belong to one statement."""
 
+_TRIED = 50
+"""A word that stands more often in a text is looked at in so many places, so that the time stays linear."""
+
 _PARTS = ("number", "noun", "verb", "modifier")
 KINDS = ("name", "number", "noun", "verb", "modifier")
 
@@ -66,7 +69,7 @@ def match(claim: Graph, source: Graph) -> Match:
         for n in chosen:
             near = [chosen[other] for other in claim.neighbours[n] if other in chosen]
             chosen[n] = max(
-                source.places[claim.nodes[n].key],
+                source.places[claim.nodes[n].key][:_TRIED],
                 key=lambda place: sum(3 - source.distance(place, other) for other in near),
             )
         if chosen == before:
@@ -84,26 +87,20 @@ def changed(found: Match) -> Iterator[tuple[Node, Node]]:
         for here, there in ((head, dependent), (dependent, head)):
             if here in found.places and there not in found.places:
                 place, own = found.places[here], found.claim.nodes[there]
-                others = (
-                    found.source.dependents(place, relation)
-                    if here == head
-                    else found.source.heads(place, relation)
-                )
-                yield from [
-                    (own, other) for other in others if other.kind == own.kind and other.key not in kept
-                ][:1]
+                beside = found.source.dependents if here == head else found.source.heads
+                others = (found.source.nodes[at] for at in beside(place, relation))
+                other = next((o for o in others if o.kind == own.kind and o.key not in kept), None)
+                if other is not None:
+                    yield own, other
 
 
 def added(found: Match) -> Iterator[Node]:
     """Items of a list that the source lacks, where it has the other items."""
-    for n in found.lost:
-        for (head, dependent), relation in found.claim.edges.items():
-            if dependent == n and any(
-                other in found.places
-                for (at, other), name in found.claim.edges.items()
-                if at == head and name == relation and other != n
-            ):
-                yield found.claim.nodes[n]
+    for (head, dependent), relation in found.claim.edges.items():
+        if dependent not in found.places and any(
+            other in found.places for other in found.claim.dependents(head, relation)
+        ):
+            yield found.claim.nodes[dependent]
 
 
 def crossed(found: Match) -> Iterator[tuple[Node, str, Node, Node]]:
@@ -113,9 +110,11 @@ def crossed(found: Match) -> Iterator[tuple[Node, str, Node, Node]]:
     """
     for head, dependent in found.apart:
         own, relation = found.claim.nodes[dependent], found.claim.edges[head, dependent]
-        others = found.source.dependents(found.places[head], relation, but=found.places[dependent])
-        alike = [other for other in others if other.kind == own.kind]
-        yield from [(found.claim.nodes[head], relation, own, other) for other in alike][:1]
+        others = found.source.dependents(found.places[head], relation)
+        alike = (found.source.nodes[at] for at in others if at != found.places[dependent])
+        other = next((each for each in alike if each.kind == own.kind), None)
+        if other is not None:
+            yield found.claim.nodes[head], relation, own, other
 
 
 def turned(found: Match) -> Iterator[Node]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ragkit.text.facts import numbers_beside_sizes
 from ragkit.text.language import language_of
 from ragkit.text.question import Mentions, parsed
-from ragkit.text.syntax import NEGATIONS
+from ragkit.text.syntax import LONGEST, NEGATIONS
 from ragkit.text.words import (
     Offsets,
     codes,
@@ -68,6 +68,8 @@ def support_of(claim: str, quote: str, title: str = "", setting: Setting = Setti
         return Support(_BESIDE, beside) if beside else Support(1.0, "the source says it word for word")
     if not own.stems:
         return Support(0.0, "the claim has no content words")
+    if len(claim) > LONGEST:
+        return Support(0.0, f"the claim has more than {LONGEST:,} characters, too many to compare")
     if structure.is_table(quote):
         wrong = structure.misplaced(claim, quote, title)
         return Support(0.0, wrong) if wrong else Support(_CELL, "the table has it in this row and column")
