@@ -27,13 +27,21 @@ from ragkit.text.tables import read_out
 
 
 class Verdict(StrEnum):
-    """What a verifier found."""
+    """What a verifier found: is the claim in the paper?"""
 
+    QUOTED = "quoted"
+    """The source has it word for word."""
     SUPPORTED = "supported"
+    """The source says it in other words."""
     UNSUPPORTED = "unsupported"
     UNRESOLVED = "unresolved"
     """The mark names no source."""
     UNCHECKED = "unchecked"
+
+    @property
+    def holds(self) -> bool:
+        """Is it in the source, word for word or not?"""
+        return self in (Verdict.QUOTED, Verdict.SUPPORTED)
 
 
 class _Value(BaseModel):

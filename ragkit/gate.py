@@ -277,7 +277,7 @@ def _lack(asked: ParsedQuestion, passages: Sequence[Document], signals: Signals,
 
 def judged_signals(asked: ParsedQuestion, relevance: Relevance, answer: Answer) -> Signals:
     """`JUDGED_SIGNALS` of an answer whose claims have their verdicts."""
-    good = [c for c in answer.claims if c.verdict in (Verdict.SUPPORTED, Verdict.UNCHECKED)]
+    good = [c for c in answer.claims if c.verdict.holds or c.verdict is Verdict.UNCHECKED]
     text = " ".join(c.text for c in good)
     likely = min(max(relevance.score, 0.001), 0.999)
     return {

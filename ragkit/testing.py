@@ -350,7 +350,7 @@ def _check_verifier(verifier: Verifier) -> None:
     assert [c.text for c in judged.claims] == [c.text for c in answer.claims], (
         "the verifier edited the answer"
     )
-    assert judged.citations[0].verdict == "supported", "a sentence quoted word for word is not supported"
+    assert judged.citations[0].verdict == "quoted", "a sentence quoted word for word is not `quoted`"
     nothing = Answer(question="")
     assert run(verifier.flow(Asked.of(""), nothing)) == nothing
 

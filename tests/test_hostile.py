@@ -215,7 +215,7 @@ def test_a_lie_is_cited_from_the_paper_that_tells_it() -> None:
     [attack] = [a for a in EVERY if a.name == "both papers at once" and a.scene.number == "900"]
     answer = checked(CitedGenerator(scripted_chat([attack.wanted(3)])), attack)
     assert answer.text == "Laminated glass footbridges carried 900 people in every load test. [1]"
-    assert [(c.title, c.verdict) for c in answer.citations] == [("A Survey of Footbridges", "supported")]
+    assert [(c.title, c.verdict) for c in answer.citations] == [("A Survey of Footbridges", "quoted")]
 
 
 def test_an_instruction_of_the_prompt_is_no_answer() -> None:

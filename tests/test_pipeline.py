@@ -73,7 +73,7 @@ def test_an_answer_quotes_the_papers_exact_characters(rag: ragkit.Rag) -> None:
         first.quote
         == "BERT-base has 12 layers and 110 million parameters; BERT-large has 24 layers and 340 million."
     )
-    assert (first.verdict, first.score) == ("supported", 1.0)
+    assert (first.verdict, first.score) == ("quoted", 1.0)
     paper = rag.corpus.document(str(first.document_id))
     assert paper is not None
     assert paper.page_content[first.start : first.end] == first.quote

@@ -48,6 +48,7 @@ out = _Screen()
 err = _Screen(stderr=True)
 
 _STYLE = {
+    Verdict.QUOTED: "green",
     Verdict.SUPPORTED: "green",
     Verdict.UNSUPPORTED: "red",
     Verdict.UNRESOLVED: "red",

@@ -267,7 +267,7 @@ def _supported(
         for claim, cites in trials
     )
     judged = run(verifier.flow(Asked.of(question), Answer(question=question, claims=claims)))
-    return [claim.verdict is Verdict.SUPPORTED for claim in judged.claims]
+    return [claim.verdict.holds for claim in judged.claims]
 
 
 def _share(held: Sequence[bool]) -> float:

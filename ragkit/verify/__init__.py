@@ -7,7 +7,7 @@ judges and attributes; the policy decides what happens to unsupported claims.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar
 
 from ragkit.answer import Answer, Cited, Claim, Finding, Verdict
@@ -26,7 +26,7 @@ from ragkit.verify.attribution import (
     pairs_of,
     setting_of,
 )
-from ragkit.verify.support import Setting
+from ragkit.verify.support import Setting, is_verbatim
 
 
 @interface
@@ -66,12 +66,10 @@ class ClaimVerifier(Verifier):
             _verdict(claim, list(both.values())) for claim, both in zip(claims, together, strict=True)
         ]
         for i, both in enumerate(together):
-            if verdicts[i] is Verdict.SUPPORTED:
+            if verdicts[i].holds:
                 kept, finding = narrowed(claims[i], both)
                 claims[i] = _citing(claims[i], joined(kept, answer, finding) if finding else kept)
-        doubtful = [
-            i for i, claim in enumerate(claims) if _may_move(claim) and verdicts[i] is not Verdict.SUPPORTED
-        ]
+        doubtful = [i for i, claim in enumerate(claims) if _may_move(claim) and not verdicts[i].holds]
         best = {i: span for i in doubtful if (span := best_span(asked, answer, claims[i].text)) is not None}
         pairs = {i: pair_of(claims[i].text, span) for i, span in best.items()}
         found |= yield from self._weighed(
@@ -84,18 +82,28 @@ class ClaimVerifier(Verifier):
                 found |= yield from self._weighed(asked, answer, list(spans))
             if spans and all(_supports(found[pair]) for pair in spans):
                 cites = [Cited(quote=q, by_model=False, finding=found[pair]) for pair, q in spans.items()]
-                claims[i], verdicts[i] = _citing(claims[i], cites), Verdict.SUPPORTED
+                claims[i] = _citing(claims[i], cites)
+                verdicts[i] = found[next(iter(spans))].verdict if len(spans) == 1 else Verdict.SUPPORTED
         judged = [c.model_copy(update={"verdict": v}) for c, v in zip(claims, verdicts, strict=True)]
         return answer.model_copy(update={"claims": tuple(judged)})
 
     def _weighed(self, asked: Asked, answer: Answer, pairs: Sequence[Pair]) -> Flow[dict[Pair, Finding]]:
         once = list(dict.fromkeys(pairs))
         settings = [setting_of(asked, answer, pair) for pair in once]
-        return dict(zip(once, (yield from self.weigh(once, settings)), strict=True)) if once else {}
+        findings = (yield from self.weigh(once, settings)) if once else []
+        return {pair: _as_quoted(pair, finding) for pair, finding in zip(once, findings, strict=True)}
+
+
+def _as_quoted(pair: Pair, finding: Finding) -> Finding:
+    """*finding*, `quoted` instead of `supported` where a quote has the claim word for word."""
+    is_quoted = finding.verdict is Verdict.SUPPORTED and any(
+        is_verbatim(pair.claim, quote.quote) for quote in pair.quotes
+    )
+    return finding.model_copy(update={"verdict": Verdict.QUOTED}) if is_quoted else finding
 
 
 def _supports(finding: Finding | None) -> bool:
-    return finding is not None and finding.verdict is Verdict.SUPPORTED
+    return finding is not None and finding.verdict.holds
 
 
 def _with_findings(claim: Claim, found: Mapping[Pair, Finding]) -> Claim:
@@ -135,4 +143,9 @@ def _verdict(claim: Claim, together: Sequence[Finding]) -> Verdict:
         # The claim is in another language: the numbers and names that one source lacks are in another.
         return Verdict.UNCHECKED
     verdicts = {finding.verdict for finding in [*alone, *together]}
-    return next(v for v in (Verdict.SUPPORTED, Verdict.UNSUPPORTED, Verdict.UNCHECKED) if v in verdicts)
+    return _best(verdicts)
+
+
+def _best(verdicts: Collection[Verdict]) -> Verdict:
+    order = (Verdict.QUOTED, Verdict.SUPPORTED, Verdict.UNSUPPORTED, Verdict.UNCHECKED)
+    return next(verdict for verdict in order if verdict in verdicts)

@@ -46,7 +46,7 @@ def test_a_mark_is_resolved_to_the_sentence_that_supports_the_claim() -> None:
         "On Bridges",
         "Glass bridges carry 40 people.",
     )
-    assert (citation.start, citation.end, citation.verdict) == (0, 30, "supported")
+    assert (citation.start, citation.end, citation.verdict) == (0, 30, "quoted")
     assert answer.claims[0].text == "Glass bridges carry 40 people."
     assert answer.text == "Glass bridges carry 40 people. [1]"
 
@@ -63,7 +63,7 @@ def test_a_claim_without_a_mark_is_cited_where_a_passage_supports_it() -> None:
     answer = written("They are tested every year. Whales sing.")
     assert answer.text == "They are tested every year. [1] Whales sing."
     assert [c.quote for c in answer.citations] == ["They are tested every year."]
-    assert [c.verdict for c in answer.claims] == ["supported", "unsupported"]
+    assert [c.verdict for c in answer.claims] == ["quoted", "unsupported"]
 
 
 def test_a_closing_list_of_sources_is_no_claim() -> None:
@@ -87,7 +87,7 @@ def test_policies_flag_drop_or_abstain() -> None:
     answer = written(
         "Glass bridges carry 40 people [1]. They carry 50 cars [1]. They are tested every year [2]."
     )
-    assert [c.verdict for c in answer.claims] == ["supported", "unsupported", "supported"]
+    assert [c.verdict for c in answer.claims] == ["quoted", "unsupported", "quoted"]
     assert apply("flag", answer) == answer
     dropped = apply("drop", answer)
     assert dropped.text == "Glass bridges carry 40 people. [1] They are tested every year. [2]"
@@ -106,7 +106,7 @@ def test_a_citation_is_judged_by_the_claims_that_are_left() -> None:
     assert [c.verdict for c in answer.citations] == ["unsupported"]
     [citation] = apply("drop", answer).citations
     assert (citation.verdict, citation.score, citation.reason) == (
-        "supported",
+        "quoted",
         1.0,
         "the source says it word for word",
     )
@@ -226,7 +226,7 @@ def asked_in_german(*replies: Any, generate: Generator | None = None) -> Answer:
 def test_what_holds_of_an_answer_in_english_is_translated_and_keeps_its_verdict() -> None:
     answer = asked_in_german(SAID, SAID_IN_GERMAN)
     assert answer.text == "Glasbrücken tragen 40 Menschen. [1] Sie werden jedes Jahr geprüft. [2]"
-    assert [c.verdict for c in answer.claims] == ["supported", "supported"]
+    assert [c.verdict for c in answer.claims] == ["quoted", "quoted"]
     assert [c.original for c in answer.claims] == [
         "Glass bridges carry 40 people.",
         "They are tested every year.",

@@ -81,9 +81,9 @@ def test_a_sentence_is_checked_once_the_next_one_begins() -> None:
 def test_what_drop_takes_out_is_never_shown_and_the_rest_is_numbered_as_in_the_answer() -> None:
     happened = events(SAID)
     assert claims(happened) == [
-        (0, "Glass bridges carry 40 people.", "supported", True),
+        (0, "Glass bridges carry 40 people.", "quoted", True),
         (1, "They carry 50 cars.", "unsupported", False),
-        (2, "They are tested every year.", "supported", True),
+        (2, "They are tested every year.", "quoted", True),
     ]
     assert [(e.claim.citations, e.reason) for e in happened if isinstance(e, ClaimReady)] == [
         ((1,), ""),
@@ -149,9 +149,9 @@ def test_a_claim_whose_verdict_changes_is_told_of_again() -> None:
         "Glass bridges carry 40 people [1]. They are tested every year [2].", verify=FickleVerifier()
     )
     assert claims(happened) == [
-        (0, "Glass bridges carry 40 people.", "supported", True),
+        (0, "Glass bridges carry 40 people.", "quoted", True),
         (0, "Glass bridges carry 40 people.", "unsupported", False),
-        (1, "They are tested every year.", "supported", True),
+        (1, "They are tested every year.", "quoted", True),
     ]
 
 
@@ -166,9 +166,9 @@ class RegrettingGenerator(CitedGenerator):
 def test_a_claim_that_is_no_part_of_the_answer_is_taken_back() -> None:
     happened = events("", generate=RegrettingGenerator(scripted_chat([SAID])))
     assert claims(happened) == [
-        (0, "Glass bridges carry 40 people.", "supported", True),
+        (0, "Glass bridges carry 40 people.", "quoted", True),
         (1, "They carry 50 cars.", "unsupported", False),
-        (0, "Glass bridges carry 40 people.", "supported", False),
+        (0, "Glass bridges carry 40 people.", "quoted", False),
     ]
     assert outcome(happened).abstained
 

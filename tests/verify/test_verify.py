@@ -65,18 +65,18 @@ def verdicts(answer: Answer) -> list[tuple[str, str]]:
 def test_every_citation_has_a_verdict_a_score_and_a_reason() -> None:
     answer = judged("Glass bridges carry 40 people [1]. They fly to Oslo every year [2]. See [7].")
     assert [(c.number, c.verdict, c.reason) for c in answer.citations] == [
-        (1, "supported", "the source says it word for word"),
+        (1, "quoted", "the source says it word for word"),
         (2, "unsupported", "the source does not name 'oslo'"),
         (3, "unresolved", "the mark [7] names no sentence of the sources"),
     ]
-    assert [c.verdict for c in answer.claims] == ["supported", "unsupported", "unresolved"]
+    assert [c.verdict for c in answer.claims] == ["quoted", "unsupported", "unresolved"]
 
 
 def test_a_claim_that_cites_the_wrong_passage_is_pointed_to_the_right_one() -> None:
     answer = judged("Glass bridges carry 40 people [3].")
     [citation] = answer.citations
-    assert (citation.number, citation.quote, citation.verdict) == (1, GLASS, "supported")
-    assert verdicts(answer) == [(GLASS, "supported")]
+    assert (citation.number, citation.quote, citation.verdict) == (1, GLASS, "quoted")
+    assert verdicts(answer) == [(GLASS, "quoted")]
     assert answer.text == "Glass bridges carry 40 people. [1]"
 
 
@@ -95,8 +95,8 @@ def test_a_claim_joins_the_citation_that_is_there_already() -> None:
 def test_a_source_that_others_cite_stays_and_numbers_follow_the_text() -> None:
     answer = judged("They are tested every year [1]. Glass bridges carry 40 people [1].")
     assert [(c.number, c.quote, c.verdict) for c in answer.citations] == [
-        (1, YEARLY, "supported"),
-        (2, GLASS, "supported"),
+        (1, YEARLY, "quoted"),
+        (2, GLASS, "quoted"),
     ]
     assert answer.text == "They are tested every year. [1] Glass bridges carry 40 people. [2]"
 
@@ -114,14 +114,14 @@ def test_a_claim_that_nothing_supports_keeps_its_citation() -> None:
 def test_a_claim_without_a_citation_is_cited_where_the_context_supports_it() -> None:
     bare = Answer(question="", claims=(Claim(text=GLASS),), context=tuple(passages()))
     answer = run(EvidenceVerifier().flow(Asked.of(QUESTION), bare))
-    assert [(c.number, c.quote, c.verdict) for c in answer.citations] == [(1, GLASS, "supported")]
-    assert (answer.text, verdicts(answer)) == (f"{GLASS} [1]", [(GLASS, "supported")])
+    assert [(c.number, c.quote, c.verdict) for c in answer.citations] == [(1, GLASS, "quoted")]
+    assert (answer.text, verdicts(answer)) == (f"{GLASS} [1]", [(GLASS, "quoted")])
 
 
 def test_a_mark_that_names_no_source_is_not_pointed_elsewhere_but_one_beside_it_is() -> None:
     assert verdicts(judged("Glass bridges carry 40 people [9].")) == [(GLASS, "unresolved")]
     answer = judged("Glass bridges carry 40 people [3][9].")
-    assert [(c.quote, c.verdict) for c in answer.citations] == [(GLASS, "supported"), ("", "unresolved")]
+    assert [(c.quote, c.verdict) for c in answer.citations] == [(GLASS, "quoted"), ("", "unresolved")]
 
 
 def test_quotes_that_support_a_claim_only_together_support_it() -> None:
@@ -217,7 +217,7 @@ def test_a_quote_that_cannot_be_read_does_not_outweigh_one_that_speaks_against_t
 
 def test_a_citation_of_several_claims_has_the_verdict_of_the_one_it_supports_least() -> None:
     answer = judged("Glass bridges carry 40 people [1]. Glass bridges sing to 40 whales at night [1].")
-    assert [c.verdict for c in answer.claims] == ["supported", "unsupported"]
+    assert [c.verdict for c in answer.claims] == ["quoted", "unsupported"]
     assert [(c.verdict, c.reason) for c in answer.citations] == [
         ("unsupported", "the claim says 'whales' where the source says 'people'")
     ]
@@ -307,7 +307,7 @@ def test_a_single_score_is_a_probability_against_the_threshold(tmp_path: Path) -
     [finding] = EntailmentVerifier(model).judged(PAIRS[:1])
     assert finding.reason == f"the model scores it {finding.score:.2f}"
     assert 0 < finding.score < 1
-    for threshold, verdict in ((0.0, "supported"), (1.0, "unsupported")):
+    for threshold, verdict in ((0.0, "quoted"), (1.0, "unsupported")):
         assert [
             c.verdict
             for c in judged("Glass bridges carry 40 people [1].", EntailmentVerifier(model, threshold)).claims
@@ -344,10 +344,10 @@ def test_a_chat_model_judges_claim_by_claim() -> None:
     llm = scripted_chat([reply("supported"), reply("contradicted"), reply("missing")])
     answer = judged("Glass bridges carry 40 people [1]. Whales sing [2].", ChatVerifier(llm, at_once=1))
     assert [(c.verdict, c.score, c.reason) for c in answer.citations] == [
-        ("supported", 1.0, "the source says it: so it is"),
+        ("quoted", 1.0, "the source says it: so it is"),
         ("unsupported", 0.0, "the source contradicts it: so it is"),
     ]
-    assert [c.verdict for c in answer.claims] == ["supported", "unsupported"]
+    assert [c.verdict for c in answer.claims] == ["quoted", "unsupported"]
 
 
 def test_a_chat_model_says_whether_another_source_supports_the_claim() -> None:
@@ -355,14 +355,14 @@ def test_a_chat_model_says_whether_another_source_supports_the_claim() -> None:
         "Glass bridges carry 40 people [3].",
         ChatVerifier(scripted_chat([reply("missing"), reply("supported")])),
     )
-    assert [(c.quote, c.verdict) for c in answer.citations] == [(GLASS, "supported")]
+    assert [(c.quote, c.verdict) for c in answer.citations] == [(GLASS, "quoted")]
 
 
 def test_a_reply_that_cannot_be_read_is_asked_for_again_and_then_left_unchecked() -> None:
     once = judged(
         "Glass bridges carry 40 people [1].", ChatVerifier(scripted_chat(["Well.", reply("supported")]))
     )
-    assert [c.verdict for c in once.citations] == ["supported"]
+    assert [c.verdict for c in once.citations] == ["quoted"]
     never = judged("Glass bridges carry 40 people [1].", ChatVerifier(scripted_chat(["Well, maybe."])))
     assert [(c.verdict, c.reason) for c in never.citations] == [
         ("unchecked", "the model's reply could not be read: 'Well, maybe.'")
@@ -389,7 +389,7 @@ def test_calls_are_made_a_few_at_a_time_and_sync_and_async_agree() -> None:
     text = "Glass bridges carry 40 people [1]. They are tested every year [2]. Wooden ones are cheaper, but do not last [3]."
     verifier = ChatVerifier(scripted_chat([reply("supported")]), at_once=2)
     answer = run(verifier.flow(Asked.of(QUESTION), draft(text)))
-    assert [c.verdict for c in answer.claims] == ["supported"] * 3
+    assert [c.verdict for c in answer.claims] == ["quoted"] * 3
     assert asyncio.run(arun(verifier.flow(Asked.of(QUESTION), draft(text)))) == answer
 
 
@@ -458,7 +458,7 @@ def test_an_english_claim_is_judged_whatever_the_language_of_the_question() -> N
 
 @pytest.mark.parametrize(
     ("claim", "verdict"),
-    [("Auto-J has 13B parameters.", "supported"), ("Auto-J has no parameters.", "unsupported")],
+    [("Auto-J has 13B parameters.", "quoted"), ("Auto-J has no parameters.", "unsupported")],
 )
 def test_what_has_the_words_of_its_source_is_judged_by_them(claim: str, verdict: str) -> None:
     shown = [Document(id="p", page_content="Auto-J has 13B parameters.", metadata={"title": "P"})]
@@ -503,7 +503,7 @@ def test_what_a_paper_is_about_is_known_by_its_passages_whatever_its_title(title
         update={"question": "How many people did the footbridges carry?"}
     )
     assert [c.verdict for c in run(EvidenceVerifier().flow(Asked.of(answer.question), answer)).claims] == [
-        "supported"
+        "quoted"
     ]
 
 
