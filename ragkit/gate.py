@@ -14,10 +14,10 @@ from pydantic import Field
 
 from ragkit.answer import Answer, Finding, Verdict
 from ragkit.config.components import component, interface
-from ragkit.document import scores_of, searchable
+from ragkit.document import scores_of, searchable, table_of
 from ragkit.text.language import is_english
 from ragkit.text.question import Asked, Mentions, ParsedQuestion
-from ragkit.text.words import sentences, stems
+from ragkit.text.words import numbers, sentences, stems
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -236,13 +236,20 @@ def _share(some: Collection[str], of: Collection[str]) -> float:
 class _Passage:
     text: str
     mentions: Mentions
+    is_table: bool
 
     @classmethod
     def of(cls, passage: Document) -> _Passage:
-        return cls(passage.page_content, Mentions.of(searchable(passage)))
+        header = table_of(passage)[1]
+        return cls(passage.page_content, Mentions.of(searchable(passage)), bool(header))
 
     def gives_number(self, asked: ParsedQuestion) -> bool:
-        """Does one of its sentences give the number that is *asked* for?"""
+        """Does one of its sentences give the number that is *asked* for?
+
+        A cell of a table is far from what it counts, which caption, row or column names.
+        """
+        if self.is_table:
+            return asked.counted in {"", *self.mentions.stems} and bool(numbers(self.text) - asked.known)
         return any(asked.gives_number(self.text[start:end]) for start, end in sentences(self.text))
 
 

@@ -134,6 +134,17 @@ def test_a_number_that_is_asked_for_must_be_there(question: str, text: str, miss
     assert found_signals(ParsedQuestion.of(question), [found(text)])["number_missing"] == missing
 
 
+def test_a_number_in_a_table_need_not_stand_by_what_it_counts() -> None:
+    rows = Document(
+        page_content="glass | long | 40",
+        metadata={"caption": "People that bridges carry", "header": "Bridge | Span | Number"},
+    )
+    asked = ParsedQuestion.of(BRIDGES)
+    assert found_signals(asked, [scored(rows, 1.0)])["number_missing"] == 0.0
+    other = rows.model_copy(update={"metadata": {**rows.metadata, "caption": "Cars"}})
+    assert found_signals(asked, [scored(other, 1.0)])["number_missing"] == 1.0
+
+
 def test_what_is_asked_for_must_stand_where_the_names_do() -> None:
     question = "Under which license is Dolma released?"
     assert (

@@ -17,7 +17,7 @@ from typing import Literal
 
 from langchain_core.embeddings import Embeddings
 
-from ragkit.answer import Answer, Cited, Claim, Quote, Verdict
+from ragkit.answer import Answer, Cited, Claim, Quote
 from ragkit.citation import parse
 from ragkit.document import normalised_title
 from ragkit.errors import needs

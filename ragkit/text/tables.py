@@ -51,6 +51,17 @@ def said(named: Iterable[tuple[str, str]]) -> str:
     return ", ".join(f"{name}: {cell}" if name and name != cell else cell for name, cell in named)
 
 
+def says(text: str, header: str, claim: str) -> bool:
+    """Is *claim* made of cells of one row of *text* under *header*, as `said` puts them?"""
+    for row in text.splitlines():
+        left = claim
+        for cell in sorted((said([cell]) for cell in named_cells(row, header)), key=len, reverse=True):
+            left = left.replace(cell, "", 1)
+        if not left.strip(" ,."):
+            return bool(claim.strip(" ,."))
+    return False
+
+
 def read_out(text: str, header: str) -> str:
     """*text*, rows of a table under *header*, each cell with the name of its column."""
     above = set(header.splitlines())

@@ -26,7 +26,7 @@ from ragkit.verify.attribution import (
     pairs_of,
     setting_of,
 )
-from ragkit.verify.support import Setting, is_verbatim
+from ragkit.verify.support import Setting
 
 
 @interface
@@ -96,9 +96,7 @@ class ClaimVerifier(Verifier):
 
 def _as_quoted(pair: Pair, finding: Finding) -> Finding:
     """*finding*, `quoted` instead of `supported` where a quote has the claim word for word."""
-    is_quoted = finding.verdict is Verdict.SUPPORTED and any(
-        is_verbatim(pair.claim, quote.quote) for quote in pair.quotes
-    )
+    is_quoted = finding.verdict is Verdict.SUPPORTED and (pair.is_verbatim or pair.is_row)
     return finding.model_copy(update={"verdict": Verdict.QUOTED}) if is_quoted else finding
 
 

@@ -11,8 +11,9 @@ from langchain_core.documents import Document
 from ragkit.answer import Answer, Cited, Claim, Finding, Quote, Verdict
 from ragkit.document import Span, span_of, table_of, title_of
 from ragkit.text.question import Asked
+from ragkit.text.tables import says
 from ragkit.text.words import names, numbers
-from ragkit.verify.support import Setting, clauses, smallest_support, support_of
+from ragkit.verify.support import Setting, clauses, is_verbatim, smallest_support, support_of
 
 
 class Pair(NamedTuple):
@@ -30,6 +31,16 @@ class Pair(NamedTuple):
         """The title of the paper; of several papers, their titles; the captions of their tables."""
         every = (part for quote in self.quotes for part in (quote.title, quote.caption) if part)
         return " ".join(dict.fromkeys(every))
+
+    @property
+    def is_verbatim(self) -> bool:
+        """Has a quote the claim word for word?"""
+        return any(is_verbatim(self.claim, quote.quote) for quote in self.quotes)
+
+    @property
+    def is_row(self) -> bool:
+        """Is the claim made of cells of a row that is quoted, each with the name of its column?"""
+        return any(quote.header and says(quote.quote, quote.header, self.claim) for quote in self.quotes)
 
     @property
     def papers(self) -> frozenset[str]:

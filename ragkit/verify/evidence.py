@@ -50,6 +50,8 @@ class EvidenceVerifier(ClaimVerifier):
                 return Finding(verdict=Verdict.UNSUPPORTED, score=0.0, reason=objection, in_words=False)
             told = "the claim or the source is not in English; only numbers and names were compared"
             return Finding(verdict=Verdict.UNCHECKED, score=0.0, reason=told, in_words=False)
+        if pair.is_row and not off_topic(pair.claim, pair.quote, pair.title, setting):
+            return Finding(verdict=Verdict.SUPPORTED, score=1.0, reason="the table has it in this row")
         rows = "\n".join(f"{q.header}\n{q.quote}" if q.header else q.quote for q in pair.quotes)
         found = support_of(pair.claim, rows, pair.title, setting)
         verdict = Verdict.SUPPORTED if found.score >= self.threshold else Verdict.UNSUPPORTED

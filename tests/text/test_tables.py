@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ragkit.text.tables import columns, is_rule, named_cells, read_out
+from ragkit.text.tables import columns, is_rule, named_cells, read_out, says
 from ragkit.text.words import sentences
 
 
@@ -49,3 +49,12 @@ def test_each_row_of_a_table_is_a_sentence_and_a_bar_in_prose_ends_none() -> Non
     text = f"The likelihood P(x | y) is high. We sample it.\n\n{table}\n\nThe end."
     prose = ["The likelihood P(x | y) is high.", "We sample it."]
     assert [text[a:b] for a, b in sentences(text)] == [*prose, *table.split("\n"), "The end."]
+
+
+def test_a_claim_may_be_made_of_cells_of_one_row() -> None:
+    header, rows = "Sampler | Recovery (%) | Price", "Boxter | 93.7 | 11,500\nPushlet | 64.0 | 740"
+    assert says(rows, header, "Sampler: Pushlet, Recovery (%): 64.0, Price: 740")
+    assert says(rows, header, "Sampler: Boxter, Price: 11,500")
+    assert not says(rows, header, "Sampler: Boxter, Price: 740")
+    assert not says(rows, header, "Sampler: Boxter, Price: 11,500, which is much")
+    assert not says(rows, header, ",")

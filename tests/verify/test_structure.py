@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from ragkit.answer import Quote
 from ragkit.verify import structure
-from ragkit.verify.support import support_of
+from ragkit.verify.attribution import pair_of
+from ragkit.verify.evidence import EvidenceVerifier
+from ragkit.verify.support import Setting, support_of
 
 TABLE = "Sampler | Recovery (%) | Price (EUR)\nBoxter | 93.7 | 740\nPushlet | 88.1 | 310"
 
@@ -93,3 +96,14 @@ def test_a_bar_in_a_formula_makes_no_table() -> None:
 def test_the_reason_names_the_difference() -> None:
     found = support_of("The kite flight lasted 240 minutes.", "The balloon flight lasted 240 minutes.")
     assert found.reason == "the claim says 'kite' where the source says 'balloon'"
+
+
+def test_the_cells_of_a_row_are_quoted_whatever_their_columns_are_called() -> None:
+    header = "Instrument | Luminal volume (l) in 2007 | 2008"
+    quote = Quote(document_id="p", title="T", quote="Ex Wilmotte | 2.04 | 2.06", end=24, header=header)
+    pair = pair_of("Instrument: Ex Wilmotte, Luminal volume (l) in 2007: 2.04", quote)
+    [finding] = EvidenceVerifier().judged([pair], [Setting("What is the volume of the Ex Wilmotte?")])
+    assert (finding.verdict, finding.score) == ("supported", 1.0)
+    wrong = pair_of("Instrument: Ex Wilmotte, Luminal volume (l) in 2007: 2.06", quote)
+    [finding] = EvidenceVerifier().judged([wrong], [Setting("What is the volume of the Ex Wilmotte?")])
+    assert finding.verdict == "unsupported"
