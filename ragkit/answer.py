@@ -202,7 +202,7 @@ class Answer(_Value):
 
     `confidence`, from 0 to 1, is the gate's: how likely the answer is right, by its passages and its
     verdicts.  `unmentioned` are the names in the question that no passage mentions, if they mention others of
-    its names.  `usage` adds up what all calls to chat models took: `input_tokens`, `output_tokens`, and
+    its names.  `choice` is how sure its sentences were chosen, for the gate.  `usage` adds up what all calls to chat models took: `input_tokens`, `output_tokens`, and
     `cost` where prices are known; `timings_ms` has a figure for each stage and `total`.
     """
 
@@ -212,6 +212,7 @@ class Answer(_Value):
     unmentioned: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
     claims: tuple[Claim, ...] = ()
     context: tuple[Document, ...] = Field(default=(), exclude=True)
+    choice: dict[str, float] = Field(default={}, exclude=True)
     usage: dict[str, int | float] = {}
     timings_ms: dict[str, float] = {}
 

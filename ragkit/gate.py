@@ -88,6 +88,8 @@ JUDGED_SIGNALS = {
     "supported": "share of the claims that the verifier did not find unsupported",
     "said": "share of the question's words that the supported claims say",
     "number_unsaid": "1 if a number is asked for and no supported claim gives one",
+    "covered": "share of the question's words, the rarest weighing most, that the best sentence has, if one was chosen",
+    "lead": "how much better the best sentence is than the next, if one was chosen",
     "written": "1 if a supported claim is in a chat model's words, not quoted from a paper",
 }
 """What the judged answer tells."""
@@ -136,7 +138,13 @@ FOUND_BY_WORDS = Logistic(
     },
     bias=-0.37,
 )
-JUDGED = Logistic(weights={"found": 0.76, "said": 2.19, "support": 3.0}, bias=-5.5, threshold=0.0)
+JUDGED = Logistic(
+    weights={"found": 0.15, "said": 0.29, "covered": 0.95, "lead": 2.23, "support": 3.0},
+    bias=-3.88,
+    threshold=0.0,
+)
+_TYPICAL = {"covered": 0.48, "lead": 0.22}
+"""The means over the answers that `JUDGED` was fitted to: what is known of one whose sentences were not chosen."""
 
 
 @component("calibrated")
@@ -292,6 +300,7 @@ def judged_signals(asked: ParsedQuestion, relevance: Relevance, answer: Answer) 
         "support": support(answer),
         "supported": len(good) / len(answer.claims) if answer.claims else 0.0,
         "said": _share(set(stems(text)), asked.said),
+        **_TYPICAL | answer.choice,
         "number_unsaid": float(asked.asks_number and not asked.gives_number(text)),
         "written": float(any(c.verdict is Verdict.SUPPORTED and not c.quoted for c in good)),
     }

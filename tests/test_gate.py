@@ -228,6 +228,8 @@ def test_the_signals_of_a_judged_answer() -> None:
         ("Many cross them.", Verdict.UNSUPPORTED, 0.5),
     )
     assert judged_signals(ASKED.parsed, Relevance(0.5), answer) == {
+        "covered": 0.48,
+        "lead": 0.22,
         "found": 0.0,
         "support": 0.75,
         "supported": 0.5,

@@ -78,6 +78,11 @@ def show_sources(answer: Answer) -> None:
     out.print()
     for citation in answer.citations:
         _show_citation(citation, answer.question)
+    if answer.confidence < 1:
+        sure = f"{answer.confidence:.0%}"
+        out.print(
+            Text(f"\nConfidence {sure}: of answers like this one, about {sure} are right.", style="dim")
+        )
 
 
 def show_as_written(events: Iterable[Event]) -> None:

@@ -43,7 +43,7 @@ class BackedGenerator(Generator):
         return (yield from self.write.translate(asked, answer))
 
     def _backed(self, asked: Asked, answer: Answer, passages: Sequence[Document]) -> Flow[Answer]:
-        chosen = yield from self.quote.chosen(asked, passages)
+        chosen = (yield from self.quote.chosen(asked, passages)).sentences
         written = {_plain(claim.text) for claim in answer.claims}
         quotes = quoting([sentence for sentence in chosen if _plain(sentence.text) not in written])
         if not quotes:

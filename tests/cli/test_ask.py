@@ -129,7 +129,7 @@ def test_what_is_unsupported_is_not_in_a_stream(
 def test_chat_answers_from_a_pipe_and_follows_up(ingested: Path) -> None:
     done = said(DPR, "and how many questions in a batch?", "/reset", "/quit", "never asked", corpus=ingested)
     assert (done.returncode, done.stderr) == (0, "forgotten\n")
-    assert done.stdout.count("[1] Dense Passage Retrieval for Open-Domain Question Answering  supported") == 2
+    assert done.stdout.count("[1] Dense Passage Retrieval for Open-Domain Question Answering  quoted") == 2
     assert "never asked" not in done.stdout
 
 
@@ -146,9 +146,7 @@ def test_a_session_is_saved_as_it_goes_and_resumed(ingested: Path, tmp_path: Pat
     )
     assert again.stderr == f"1 question and its answer found in '{talk}'\n"
     assert again.stdout.startswith(f"> {DPR}\n")
-    assert (
-        again.stdout.count("[1] Dense Passage Retrieval for Open-Domain Question Answering  supported") == 2
-    )
+    assert again.stdout.count("[1] Dense Passage Retrieval for Open-Domain Question Answering  quoted") == 2
     assert len(talk.read_text().splitlines()) == 2
 
 

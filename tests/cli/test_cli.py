@@ -85,7 +85,7 @@ def test_answers_are_shown_with_numbered_sources_file_and_quote(command: Command
     shown = command("ask", BERT, "--corpus", ingested).stdout
     assert "340 million. [1]" in shown
     assert (
-        "[1] BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding  supported"
+        "[1] BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding  quoted"
         in shown
     )
     assert "bert.md:943-1036" in shown

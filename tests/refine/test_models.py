@@ -240,7 +240,7 @@ def test_a_pipeline_file_that_gives_it_such_embeddings_is_refused_with_the_place
     text = (Path(ragkit.__file__).parent / "default.yaml").read_text()
     file = tmp_path / "a.yaml"
     file.write_text(
-        text.replace("refine: {type: top, k: 6}", "refine: {type: late_interaction, embed: {type: hashed}}")
+        text.replace("refine: {type: top, k: 15}", "refine: {type: late_interaction, embed: {type: hashed}}")
     )
     with pytest.raises(ragkit.ConfigError, match=r"answer\.refine.*which HashedEmbeddings does not give"):
         ragkit.load(file)
