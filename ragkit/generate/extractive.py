@@ -280,12 +280,17 @@ def _kind_bonus(asked: ParsedQuestion, pool: Sequence[Sentence]) -> Vector:
         if asked.asks_number or asked.compares_numbers:
             return 0.2 * asked.gives_number(text)
         if asked.subject and not asked.letters:
-            return 0.6 * asked.tells_what(text, title_of(sentence.passage))
+            return _DEFINES * asked.tells_what(text, title_of(sentence.passage))
+        if asked.letters:
+            return _DEFINES * asked.defines(text)
         named = asked.gives_name(text)
-        kind = 0.4 * asked.defines(text) if asked.letters else 0.1 * named if asked.asks_name else 0.0
-        return kind + 0.1 * (named and asked.thing in stems(text))
+        return 0.1 * named * asked.asks_name + 0.1 * (named and asked.thing in stems(text))
 
     return np.array([bonus(sentence) for sentence in pool])
+
+
+_DEFINES = 0.6
+"""What a sentence gains that defines what is to be defined."""
 
 
 def _same(one: str, other: str) -> bool:

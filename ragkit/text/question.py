@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from ragkit.text.language import is_english
+from ragkit.text.syntax import counted as counted_noun
 from ragkit.text.words import STOPWORDS, apart, codes, names, numbers, quantities, stem, stems, words
 from ragkit.where import Where
 
@@ -332,8 +333,9 @@ class ParsedQuestion:
             )
         how, which, thing, sizes = (form.search(question) for form in (_HOW, _WHICH, _THING, _SIZES))
         found = _leading(how[2] if how[1] else "") if how else _leading(which[1]) if which else []
-        if how and any(word.endswith("ed") for word in found[1:]):  # how many teams *handed in* projects
-            found = found[: next(at for at, word in enumerate(found) if at and word.endswith("ed"))]
+        if how and how[1] and len(found) > 1:  # how many teams *handed in* projects
+            head = counted_noun(question)
+            found = found[: found.index(head) + 1] if head in found else found
         things = [s for word in found for s in stems(word)]
         counted = things[-1] if how and how[1] and things else ""
         called = (

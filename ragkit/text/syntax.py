@@ -154,6 +154,14 @@ def pipeline() -> Language:
     )
 
 
+def counted(question: str) -> str:
+    """The noun that *how many* or *how much* asks for the number of; empty if there is none."""
+    for token in pipeline()(question[:LONGEST]):
+        if token.lower_ in ("many", "much") and token.i and token.nbor(-1).lower_ == "how":
+            return str(token.head.text) if token.head.pos_ in ("NOUN", "PROPN") else ""
+    return ""
+
+
 def _graph_of(doc: Doc) -> Graph:
     tokens = [token for token in doc if _key(token)]
     place = {token.i: at for at, token in enumerate(tokens)}
