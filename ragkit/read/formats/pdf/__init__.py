@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ from ragkit.config.components import component
 from ragkit.errors import LoadError
 from ragkit.read.formats import FileFormat, titled
 from ragkit.read.formats.builder import PaperBuilder, kind_of
-from ragkit.read.formats.pdf.front import front_of
+from ragkit.read.formats.pdf.front import front_of, is_stamp
 from ragkit.read.formats.pdf.layout import paragraphs, remove_line_numbers, remove_running_heads
 from ragkit.read.formats.pdf.lines import Line, Page, Table, page_of
 from ragkit.read.formats.pdf.tables import set_tables
@@ -62,6 +62,9 @@ class Pdf(FileFormat):
         yield _paper(name, pages, properties, _xmp(content))
 
 
+_LISTED = 10  # pages in a message
+
+
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("s" if number != 1 else "")
 
@@ -87,7 +90,7 @@ def _paper(name: str, pages: list[Page], properties: dict[str, str], xmp: dict[s
             with builder.heading(paragraph.text, paragraph.level):
                 _write(builder, paragraph.lines, words)
         elif table := paragraph.lines[0].table:
-            _write_table(builder, table, paragraph.lines[0].page)
+            _write_table(builder, table, paragraph.lines[0])
         elif paragraph.kind == "caption":
             with builder.aside("caption"):
                 _write(builder, paragraph.lines, words)
@@ -97,11 +100,28 @@ def _paper(name: str, pages: list[Page], properties: dict[str, str], xmp: dict[s
             builder.paragraph()
             _write(builder, paragraph.lines, words)
     return builder.paper(
-        **titled(front.title, name), **front.known, guessed=front.guessed, pages_without_text=images
+        **titled(front.title, name),
+        **front.known,
+        guessed=front.guessed,
+        pages_without_text=images,
+        lost=list(_lost(pages, images)),
     )
 
 
-def _write_table(builder: PaperBuilder, table: Table, page: int) -> None:
+def _lost(pages: Iterable[Page], images: Sequence[int]) -> Iterator[str]:
+    """What a reader of the pages sees, and the paper does not have."""
+    if images:
+        few = ", ".join(map(str, images[:_LISTED])) + (", ..." if len(images) > _LISTED else "")
+        yield f"no text on {_counted(len(images), 'page')} ({few}); run text recognition (OCR) on the file first"
+    for page in pages:
+        if left := [text for text in page.turned if not is_stamp(text)]:
+            yield (
+                f"page {page.number}: {_counted(len(left), 'line')} of text that stands another way than the rest"
+                f" ({left[0][:40]!r})"
+            )
+
+
+def _write_table(builder: PaperBuilder, table: Table, line: Line) -> None:
     with builder.aside("table"):
         for number, row in enumerate(table.rows):
             if number == table.header:
@@ -111,7 +131,7 @@ def _write_table(builder: PaperBuilder, table: Table, page: int) -> None:
                     if column:
                         builder.add(" | ")
                     for cell in cells:
-                        builder.add(cell.text, page=page, box=cell.box)
+                        builder.add(cell.text, page=line.page, box=line.frame.shown(cell[1:]))
                         builder.space()
 
 
