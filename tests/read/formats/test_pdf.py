@@ -1,6 +1,7 @@
 """The characters, lines and pages of a PDF: accents, halves, small capitals, hyphens, turned pages and notes."""
 
 from __future__ import annotations
+
 from typing import Any
 
 import pypdfium2
@@ -44,6 +45,7 @@ def test_a_character_beyond_the_basic_plane_is_one_character() -> None:
             [(72.0, 700.0, 10.0, "The n¨achste Stra´se is caf´e near it´s end")],
             "The nächste Stra´se is café near it´s end",
         ),
+        ([(72.0, 700.0, 10.0, "Ma"), (81.4, 700.0, 10.0, "ˆ"), (85.4, 700.0, 10.0, "tre")], "Mâtre"),
         ([(72.0, 700.0, 10.0, "the `old' name and voil`a")], "the `old' name and voilà"),
     ],
 )
@@ -98,3 +100,26 @@ def test_text_that_stands_another_way_than_its_page_is_reported() -> None:
     assert paper.metadata["lost"] == [
         "page 1: 1 line of text that stands another way than the rest ('Birds a year')"
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "read"),
+    [
+        ("We tried a self-", "learning nest box.", "a self-learning nest box"),
+        ("It is a state-of-the-", "art nest box.", "a state-of-the-art nest box"),
+        ("Birds sing for infor-", "mation of others.", "for information of others"),
+        ("We use a re-", "ranking of the nests.", "a reranking of the nests"),
+        ("The counts were token-", "ised by hand.", "were tokenised by hand"),
+        ("The phosphoryl-", "ation was slow.", "The phosphorylation was slow"),
+        ("The ring has type ABC-", "12 in our list.", "type ABC-12 in our list"),
+        ("Eggs weigh 10-", "20 g each.", "weigh 10-20 g each"),
+        ("The INFOR-", "MATION was kept.", "The INFORMATION was kept"),
+        ("We saw pre-", "and post-season birds.", "saw pre- and post-season birds"),
+        ("A nest-box count or a nest-", "box survey.", "or a nest-box survey"),
+        ("Der Bienen-", "stock steht bei uns am Haus und die Vögel sind auch da.", "Der Bienenstock steht"),
+    ],
+)
+def test_a_hyphen_at_the_end_of_a_line_goes_only_where_it_parts_a_word(
+    first: str, second: str, read: str
+) -> None:
+    assert read in text_of((72.0, 700.0, 10.0, first), (72.0, 688.0, 10.0, second))

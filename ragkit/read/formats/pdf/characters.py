@@ -182,7 +182,8 @@ def _off(mark: Character, letter: Character) -> float:
     middle = (mark.left + mark.right) / 2
     near = _NEAR * letter.size
     is_over = letter.left - near <= middle <= letter.right + near and letter.turn == mark.turn
-    if not (letter.text.isalpha() and is_over and abs(letter.bottom - mark.bottom) < 1.2 * letter.size):
+    is_letter = letter.text.isalpha() and not _mark(letter)  # some accents count as letters
+    if not (is_letter and is_over and abs(letter.bottom - mark.bottom) < 1.2 * letter.size):
         return math.inf
     return abs((letter.left + letter.right) / 2 - middle)
 
