@@ -113,6 +113,7 @@ def test_text_that_stands_another_way_than_its_page_is_reported() -> None:
         ("The phosphoryl-", "ation was slow.", "The phosphorylation was slow"),
         ("The ring has type ABC-", "12 in our list.", "type ABC-12 in our list"),
         ("Eggs weigh 10-", "20 g each.", "weigh 10-20 g each"),
+        ("Of our Aqu-", "ilaBox one was kept.", "our AquilaBox one"),
         ("The INFOR-", "MATION was kept.", "The INFORMATION was kept"),
         ("We saw pre-", "and post-season birds.", "saw pre- and post-season birds"),
         ("A nest-box count or a nest-", "box survey.", "or a nest-box survey"),
@@ -123,3 +124,52 @@ def test_a_hyphen_at_the_end_of_a_line_goes_only_where_it_parts_a_word(
     first: str, second: str, read: str
 ) -> None:
     assert read in text_of((72.0, 700.0, 10.0, first), (72.0, 688.0, 10.0, second))
+
+
+WORDS = "swift tern wren rook crane heron finch egret stork robin".split()
+
+
+def column(left: float, top: float, count: int, first: str = "", last: str = "") -> list[Row]:
+    """Lines of a column without a full stop, one of which may be given at either end."""
+    rows = [
+        f"the {WORDS[n % 10]} and the {WORDS[(3 * n + 1) % 10]} were seen near a pond," for n in range(count)
+    ]
+    rows = [first or rows[0], *rows[1:-1], last or rows[-1]]
+    return [(left, top - 12 * n, 10.0, text) for n, text in enumerate(rows)]
+
+
+NOTES: list[list[Row]] = [
+    [(72.0, 90.0, 8.0, "* Write to: birds@example.org"), (72.0, 80.0, 8.0, "or to the club.")],
+    [(72.0, 90.0, 8.0, "2 The list of ponds is on request."), (72.0, 80.0, 8.0, "3 Or on a map.")],
+    [(75.0, 93.0, 5.0, "4"), (79.0, 90.0, 8.0, "The list of ponds is on request.")],
+    [(72.0, 90.0, 8.0, "Permission to copy is given for free.")],
+]
+
+
+@pytest.mark.parametrize("notes", NOTES)
+@pytest.mark.parametrize(
+    "goes_on", ["grew tall there and none was cut.", "GPS tags told that they had come from far."]
+)
+@pytest.mark.parametrize("over_page", [False, True])
+def test_a_paragraph_that_a_note_divides_is_whole_and_the_note_stands_behind_it(
+    notes: list[Row], goes_on: str, over_page: bool
+) -> None:
+    title = (72.0, 740.0, 17.0, "Counts of birds")
+    end = "the reeds near this pond of all the ponds in there"
+    if over_page:
+        pages = [[title, *column(72.0, 700.0, 45, last=end), *notes], column(72.0, 700.0, 30, goes_on)]
+    else:
+        pages = [[title, *column(72.0, 700.0, 45, last=end), *notes, *column(330.0, 700.0, 45, goes_on)]]
+    text = read(Pdf(), pdf(*pages), "x.pdf").page_content
+    first, *behind = text.split("\n\n")
+    assert f"{end} {goes_on}" in first
+    assert "".join(" ".join(behind).split()) == "".join(" ".join(row[3] for row in notes).split())
+
+
+def test_small_type_that_a_page_is_full_of_is_no_note() -> None:
+    small = [(72.0, 640.0 - 10 * n, 8.0, f"{n} the {WORDS[n % 10]} of the list.") for n in range(1, 50)]
+    rows = [(72.0, 740.0, 17.0, "Counts of birds"), *column(72.0, 700.0, 3, last="This is the list.")]
+    more = column(72.0, 700.0, 50)
+    assert (
+        "1 the tern of the list. 2 the wren" in read(Pdf(), pdf([*rows, *small], more), "x.pdf").page_content
+    )

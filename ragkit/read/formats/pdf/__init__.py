@@ -17,8 +17,9 @@ from ragkit.read.formats import FileFormat, titled
 from ragkit.read.formats.builder import PaperBuilder, kind_of
 from ragkit.read.formats.pdf.front import front_of, is_stamp
 from ragkit.read.formats.pdf.hyphens import Hyphens
-from ragkit.read.formats.pdf.layout import paragraphs, remove_line_numbers, remove_running_heads
+from ragkit.read.formats.pdf.layout import body_size, paragraphs, remove_line_numbers, remove_running_heads
 from ragkit.read.formats.pdf.lines import Line, Page, Table, page_of
+from ragkit.read.formats.pdf.notes import notes_of
 from ragkit.read.formats.pdf.tables import set_tables
 
 
@@ -86,7 +87,8 @@ def _paper(name: str, pages: list[Page], properties: dict[str, str], xmp: dict[s
     for page in pages:
         set_tables(page)
         builder.hidden.update(page.hidden)
-    for paragraph in paragraphs(pages):
+    body = body_size(pages)
+    for paragraph in paragraphs(pages, {page.number: notes_of(page, body) for page in pages}):
         if paragraph.level:
             with builder.heading(paragraph.text, paragraph.level):
                 _write(builder, paragraph.lines, hyphens)

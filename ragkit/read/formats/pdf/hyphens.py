@@ -52,7 +52,7 @@ class Hyphens:
 
     def _keeps(self, before: str, behind: str) -> bool:
         """Is the hyphen part of the word?  It is where the paper or English has its parts and not the whole."""
-        if not before[-1:].isalpha() or not (behind.islower() or (before.isupper() and behind.isalpha())):
+        if not before[-1:].isalpha() or not (behind[:1].islower() or (before.isupper() and behind.isalpha())):
             return True
         before, behind = before.casefold(), behind.casefold()
         if before + behind in self._words:
