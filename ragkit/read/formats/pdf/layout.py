@@ -255,7 +255,7 @@ def paragraphs(pages: Sequence[Page], notes: Mapping[int, Sequence[Line]]) -> li
     )
     for each in found[:abstract]:
         each.level = 0  # names and addresses
-    return _joined(found)
+    return _joined(found, body)
 
 
 def _notes(lines: Sequence[Line]) -> list[Paragraph]:
@@ -350,11 +350,11 @@ def _depth(text: str) -> int:
     return next(number for number in numbered.groups() if number).count(".") + 1 if numbered else 0
 
 
-def _joined(paragraphs: list[Paragraph]) -> list[Paragraph]:
+def _joined(paragraphs: list[Paragraph], body: float) -> list[Paragraph]:
     """Join paragraphs that a note, column, page or figure divides, and headings of two lines."""
     found: list[Paragraph] = []
     for each in paragraphs:
-        if begun := _begun(each, found):
+        if begun := _begun(each, found, body):
             begun.lines += each.lines
             begun.is_full = each.is_full
             continue
@@ -382,27 +382,39 @@ def _joined(paragraphs: list[Paragraph]) -> list[Paragraph]:
 _NEAR = 7  # paragraphs; what is further back does not go on
 
 
-def _begun(each: Paragraph, found: Sequence[Paragraph]) -> Paragraph | None:
+def _begun(each: Paragraph, found: Sequence[Paragraph], body: float) -> Paragraph | None:
     """The paragraph among those *found* that goes on in *each*, if there is one."""
     if each.kind != "body" or each.level or each.is_note:
         return None
-    size = each.lines[0].size
+    first = each.lines[0]
     before = [p for p in found if not p.is_note][: -_NEAR - 1 : -1]
-    alike = (p for p in before if p.kind == "body" and abs(p.lines[-1].size - size) < 0.1 * size)
-    begun = next((p for p in alike if not p.level), None)
-    if begun is None or begun.is_finished:
+    texts = [p for p in before if p.kind == "body" and not p.level]
+    if (
+        abs(first.size - body) < 0.1 * body
+    ):  # what stands in a figure is set in other type, and divides a text
+        texts = [p for p in texts if _is_alike(p, first)]
+    begun = texts[0] if texts else None
+    if begun is None or begun.is_finished or not _is_alike(begun, first):
         return None
     if each.goes_on:
         return begun
     after = begun.lines[-1]
-    first = each.lines[0]
     divided = first.page != after.page or first.top < after.top or found[-1] is not begun
     parted = any(p.level for p in before[: before.index(begun)])
-    whole = len(begun.lines) > 1 and begun.is_full and not _BEGINS.match(first.text)
-    return begun if divided and not parted and (whole or _ends_in_hyphen(after)) else None
+    wide = after.right - after.left > _WIDE * after.frame.width
+    whole = wide and len(begun.lines) > 1 and begun.is_full and not _BEGINS.match(first.text)
+    running = abs(first.size - body) < 0.1 * body and whole
+    return begun if divided and not parted and (running or _ends_in_hyphen(after)) else None
 
 
-_BEGINS = re.compile(r"\[\d+\]|\d{1,3}[.)]?\s|\(?[a-z\d]\)|[•‣◦▪●–-]\s")
+_WIDE = 0.25  # of the width of a page: no line of running text is shorter, but the last of a paragraph
+
+
+def _is_alike(paragraph: Paragraph, line: Line) -> bool:
+    return abs(paragraph.lines[-1].size - line.size) < 0.1 * line.size
+
+
+_BEGINS = re.compile(r"\[|\d{1,3}[.)]?\s|\(?[a-z\d]\)|[•‣◦▪●–-]\s")
 
 
 def _ends_in_hyphen(line: Line) -> bool:
