@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pypdfium2
@@ -10,7 +11,9 @@ from langchain_core.documents import Document
 from read.formats.test_documents import pdf, read, shown_at
 
 from ragkit.document import Span, places_of
+from ragkit.read.files import Files
 from ragkit.read.formats.pdf import Pdf
+from ragkit.read.process import Reader
 
 Row = tuple[float, float, float, str]
 
@@ -173,3 +176,15 @@ def test_small_type_that_a_page_is_full_of_is_no_note() -> None:
     assert (
         "1 the tern of the list. 2 the wren" in read(Pdf(), pdf([*rows, *small], more), "x.pdf").page_content
     )
+
+
+def test_a_word_that_only_the_list_knows_is_joined_in_the_process_that_reads(tmp_path: Path) -> None:
+    rows = [
+        (72.0, 700.0, 10.0, "Birds sing for their self-"),
+        (72.0, 688.0, 10.0, "defence and for infor-"),
+        (72.0, 676.0, 10.0, "mation."),
+    ]
+    (tmp_path / "x.pdf").write_bytes(pdf([(72.0, 740.0, 17.0, "Counts of birds"), *rows]))
+    with Reader(Files()) as reader:
+        [[paper]] = reader.read(tmp_path / "x.pdf")
+    assert paper.page_content == "Birds sing for their self-defence and for information."

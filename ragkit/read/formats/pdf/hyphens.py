@@ -8,7 +8,6 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from ragkit.read.formats.pdf.lines import Line
-from ragkit.text.language import language_of
 
 if TYPE_CHECKING:
     from spellchecker.spellchecker import WordFrequency
@@ -31,14 +30,10 @@ _BEHIND = frozenset(
 _SUSPENDED = re.compile(r"(?:and|or|to|und|oder|bis|et|ou|y|o)\b")
 
 
-_SAMPLE = 5000  # characters, which tell the language of a paper
-
-
 class Hyphens:
     """Tells of the hyphens at the ends of a paper's lines which are its own and which only part a word."""
 
     def __init__(self, lines: Iterable[Line]) -> None:
-        self._texts = [line.text for line in lines]
         self._words = {word.casefold() for line in lines for word in _words_of(line)}
 
     def joined(self, before: str, text: str) -> str:
@@ -70,7 +65,9 @@ class Hyphens:
 
     @cached_property
     def _is_english(self) -> bool:
-        return language_of(" ".join(self._texts)[:_SAMPLE]) == "en"
+        """Does the list know most of the paper's words?"""
+        told = [_times(word) >= _LEAST for word in self._words if word.isalpha()]
+        return 2 * sum(told) > len(told)
 
 
 def _words_of(line: Line) -> list[str]:
