@@ -356,20 +356,37 @@ def shown_at(x: float, y: float, size: float, text: str, before: str = "") -> by
     return b"q BT %s /F1 %g Tf %g %g Td (%s) Tj ET Q\n" % (before.encode(), size, x, y, escaped)
 
 
-def pdf(*pages: list[tuple[float, float, float, str]] | bytes) -> bytes:
-    """A PDF of lines: x, y from the bottom, size, text; or of pages whose content is given."""
+def pdf(
+    *pages: list[tuple[float, float, float, str]] | bytes,
+    rotate: int = 0,
+    unicode: dict[str, str] | None = None,
+) -> bytes:
+    """A PDF of lines: x, y from the bottom, size, text; or of pages whose content is given.
+
+    The last page is turned clockwise by *rotate*; *unicode* says what characters of the font stand for.
+    """
+    told = b"".join(
+        b"<%s> <%s>\n" % (c.encode("cp1252").hex().encode(), text.encode("utf-16-be").hex().encode())
+        for c, text in (unicode or {}).items()
+    )
+    told = (
+        b"begincmap /CMapType 2 def 1 begincodespacerange <00> <FF> endcodespacerange %d beginbfchar\n%sendbfchar endcmap"
+        % (len(unicode or {}), told)
+    )
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
         b"",
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding %s >>"
+        % (b"/ToUnicode 4 0 R" if unicode else b""),
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(told), told),
     ]
     kids = []
     for page in pages:
         shown = page if isinstance(page, bytes) else b"".join(shown_at(*line) for line in page)
         objects.append(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(shown), shown))
         objects.append(
-            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents %d 0 R /Resources << /Font << /F1 3 0 R >> >> >>"
-            % len(objects)
+            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Rotate %d /Contents %d 0 R /Resources << /Font << /F1 3 0 R >> >> >>"
+            % (rotate if page is pages[-1] else 0, len(objects))
         )
         kids.append(b"%d 0 R" % len(objects))
     objects[1] = b"<< /Type /Pages /Kids [%s] /Count %d >>" % (b" ".join(kids), len(kids))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,9 +15,11 @@ from ragkit.config.components import component
 from ragkit.errors import LoadError
 from ragkit.read.formats import FileFormat, titled
 from ragkit.read.formats.builder import PaperBuilder, kind_of
-from ragkit.read.formats.pdf.front import front_of
-from ragkit.read.formats.pdf.layout import paragraphs, remove_line_numbers, remove_running_heads
+from ragkit.read.formats.pdf.front import front_of, is_stamp
+from ragkit.read.formats.pdf.hyphens import Hyphens
+from ragkit.read.formats.pdf.layout import body_size, paragraphs, remove_line_numbers, remove_running_heads
 from ragkit.read.formats.pdf.lines import Line, Page, Table, page_of
+from ragkit.read.formats.pdf.notes import notes_of
 from ragkit.read.formats.pdf.tables import set_tables
 
 
@@ -62,6 +64,9 @@ class Pdf(FileFormat):
         yield _paper(name, pages, properties, _xmp(content))
 
 
+_LISTED = 10  # pages in a message
+
+
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("s" if number != 1 else "")
 
@@ -77,31 +82,49 @@ def _paper(name: str, pages: list[Page], properties: dict[str, str], xmp: dict[s
     of_title = set(map(id, front.lines))
     for page in pages[:2]:
         page.lines = [line for line in page.lines if id(line) not in of_title]
-    words = {word.casefold() for page in pages for line in page.lines for word in _words_of(line)}
+    hyphens = Hyphens([line for page in pages for line in page.lines])
     builder = PaperBuilder()
     for page in pages:
         set_tables(page)
         builder.hidden.update(page.hidden)
-    for paragraph in paragraphs(pages):
+    body = body_size(pages)
+    for paragraph in paragraphs(pages, {page.number: notes_of(page, body) for page in pages}):
         if paragraph.level:
             with builder.heading(paragraph.text, paragraph.level):
-                _write(builder, paragraph.lines, words)
+                _write(builder, paragraph.lines, hyphens)
         elif table := paragraph.lines[0].table:
-            _write_table(builder, table, paragraph.lines[0].page)
+            _write_table(builder, table, paragraph.lines[0])
         elif paragraph.kind == "caption":
             with builder.aside("caption"):
-                _write(builder, paragraph.lines, words)
+                _write(builder, paragraph.lines, hyphens)
         else:
             if kind_of(paragraph.text[:12].split(".")[0].split("—")[0].split(":")[0]) == "abstract":
                 builder.section("", 1, "abstract")
             builder.paragraph()
-            _write(builder, paragraph.lines, words)
+            _write(builder, paragraph.lines, hyphens)
     return builder.paper(
-        **titled(front.title, name), **front.known, guessed=front.guessed, pages_without_text=images
+        **titled(front.title, name),
+        **front.known,
+        guessed=front.guessed,
+        pages_without_text=images,
+        lost=list(_lost(pages, images)),
     )
 
 
-def _write_table(builder: PaperBuilder, table: Table, page: int) -> None:
+def _lost(pages: Iterable[Page], images: Sequence[int]) -> Iterator[str]:
+    """What a reader of the pages sees, and the paper does not have."""
+    if images:
+        few = ", ".join(map(str, images[:_LISTED])) + (", ..." if len(images) > _LISTED else "")
+        yield f"no text on {_counted(len(images), 'page')} ({few}); run text recognition (OCR) on the file first"
+    for page in pages:
+        if left := [text for text in page.turned if re.search(r"\w{3}", text) and not is_stamp(text)]:
+            yield (
+                f"page {page.number}: {_counted(len(left), 'line')} of text that stands another way than the rest"
+                f" ({left[0][:40]!r})"
+            )
+
+
+def _write_table(builder: PaperBuilder, table: Table, line: Line) -> None:
     with builder.aside("table"):
         for number, row in enumerate(table.rows):
             if number == table.header:
@@ -111,48 +134,28 @@ def _write_table(builder: PaperBuilder, table: Table, page: int) -> None:
                     if column:
                         builder.add(" | ")
                     for cell in cells:
-                        builder.add(cell.text, page=page, box=cell.box)
+                        builder.add(cell.text, page=line.page, box=line.frame.shown(cell[1:]))
                         builder.space()
 
 
-def _words_of(line: Line) -> list[str]:
-    """The words of a line, except a last one that a hyphen divides."""
-    found: list[str] = re.findall(r"\w+(?:-\w+)*", line.text)
-    return found[:-1] if line.hyphen or line.text.endswith("-") else found
-
-
-def _write(builder: PaperBuilder, lines: Iterable[Line], words: set[str]) -> None:
+def _write(builder: PaperBuilder, lines: Iterable[Line], hyphens: Hyphens) -> None:
     """Write lines as running text; words divided by a hyphen at a line's end are joined."""
     waiting = ""  # of the line before: a word that ends in a hyphen
     for line in lines:
-        text = waiting + line.text if waiting else line.text
+        text = line.text
         if waiting:
             builder.unspace()
-            text = _unhyphenated(waiting, line.text, words)
+            text = hyphens.joined(waiting, text)
         waiting = ""
-        parted = line.hyphen or re.search(r"[^\W\d_]-$", line.text)
-        builder.add(
-            text.removesuffix("-") if parted and not line.hyphen else text, page=line.page, box=line.box
-        )
-        if parted:
-            found = re.search(r"(?<![\w-])[\w-]+$", line.text.removesuffix("-"))
+        if line.hyphen or re.search(r"\w-$", line.text):
+            text = text.removesuffix("-")
+            found = re.search(r"(?<![\w-])[\w-]+$", text)
             waiting = found[0] if found else ""
+        builder.add(text, page=line.page, box=line.box)
         if not waiting:
             builder.space()
-
-
-def _unhyphenated(before: str, text: str, words: set[str]) -> str:
-    """*text* after *before*, which ended in a hyphen.
-
-    The hyphen stays if the paper spells the word with it elsewhere.
-    """
-    follows = re.match(r"\w+", text)
-    if not follows:
-        return text
-    whole, parted = (before + follows[0]).casefold(), f"{before}-{follows[0]}".casefold()
-    both = len(before) > 3 and len(follows[0]) > 3 and {before.casefold(), follows[0].casefold()} <= words
-    keep = not follows[0][:1].islower() or (whole not in words and (parted in words or both))
-    return f"-{text}" if keep else text
+    if waiting:
+        builder.add("-")
 
 
 _XMP = 20_000  # bytes; packets with a picture in them are longer, but begin with what is asked for

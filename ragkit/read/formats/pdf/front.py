@@ -305,6 +305,11 @@ _PLACEHOLDER = re.compile(r"10\.\d+/[nx0.]+", re.IGNORECASE)
 _OTHER = re.compile(r"\b(?:data|dataset|code|software|supplement\w*|materials?)\b[^.]*$", re.IGNORECASE)
 
 
+def is_stamp(text: str) -> bool:
+    """Is text the stamp that arXiv sets at the margin?"""
+    return _STAMP.search(text) is not None
+
+
 def _year(pages: Sequence[Page], properties: dict[str, str]) -> tuple[int | None, int | None]:
     """The year that the first pages state, and the year in which the file was made."""
     made = re.match(r"D:((?:19|20)\d\d)", properties.get("creationdate", ""))

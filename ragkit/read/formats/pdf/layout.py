@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -107,17 +107,16 @@ class Block:
         return min(line.top for line in self.lines)
 
 
-def _blocks(page: Page) -> list[Block]:
-    """The page's lines in the order in which they are read."""
+def _blocks(lines: Sequence[Line], gutters: Sequence[float]) -> list[Block]:
+    """The lines of a page in the order in which they are read."""
     blocks: list[Block] = []
-    for line in page.lines:
+    for line in lines:
         last = blocks[-1].lines[-1] if blocks else None
         follows = last is not None and _follows(last, line)
         if follows:
             blocks[-1].lines.append(line)
         else:
             blocks.append(Block([line]))
-    gutters = columns(page)
     return _ordered(blocks, gutters) if gutters else blocks
 
 
@@ -183,12 +182,18 @@ def _ordered(blocks: list[Block], gutters: Sequence[float]) -> list[Block]:
 
 # --- paragraphs
 
+MARK = re.compile(r"(?:[∗*†‡§¶⋆#]{1,3}|\d{1,2}(?![\d.,:)\]%–-]))\s?(?=\S|$)")
+"""What begins a footnote."""
+
 
 @dataclass
 class Paragraph:
     lines: list[Line]
     kind: Kind = "body"
     level: int = 0
+    is_note: bool = False
+    is_full: bool = False
+    """Does its last line end at the right edge of its column, so that it may go on elsewhere?"""
 
     @property
     def text(self) -> str:
@@ -206,7 +211,7 @@ class Paragraph:
         return self.lines[0].text[:1].islower()
 
 
-_CAPTION = re.compile(
+CAPTION = re.compile(
     r"(?:Fig(?:ure|\.)?|Table|Tab\.|Algorithm|Listing|Scheme|Abb(?:ildung|\.)|Tabelle)\s*[\dIVX]+(?:\.\d+)*\s*[.:|—-]",
     re.IGNORECASE,
 )
@@ -221,16 +226,25 @@ _NAMED = re.compile(
 _WORDS = re.compile(r"[\w'’&/()?!,:–—\s-]+")
 
 
-def paragraphs(pages: Sequence[Page]) -> list[Paragraph]:
+def body_size(pages: Sequence[Page]) -> float:
+    """The size of the type of most of the text."""
     sizes: Counter[float] = Counter()
     for page in pages:
         for line in page.lines:
             sizes[round(line.size)] += len(line.text)
-    body = sizes.most_common(1)[0][0] if sizes else 10
+    return sizes.most_common(1)[0][0] if sizes else 10
+
+
+def paragraphs(pages: Sequence[Page], notes: Mapping[int, Sequence[Line]]) -> list[Paragraph]:
+    """The paragraphs in reading order; the *notes* of a page (by its number) are those behind its text."""
+    body = body_size(pages)
     found: list[Paragraph] = []
     for page in pages:
-        for block in _blocks(page):
+        apart = set(map(id, notes.get(page.number, ())))
+        gutters = columns(page)
+        for block in _blocks([line for line in page.lines if id(line) not in apart], gutters):
             found += _split(block, body)
+        found += _notes(notes.get(page.number, ()))
     abstract = next(
         (
             n
@@ -241,7 +255,17 @@ def paragraphs(pages: Sequence[Page]) -> list[Paragraph]:
     )
     for each in found[:abstract]:
         each.level = 0  # names and addresses
-    return _joined(found)
+    return _joined(found, body)
+
+
+def _notes(lines: Sequence[Line]) -> list[Paragraph]:
+    """Notes, each a paragraph: a mark begins one."""
+    found: list[Paragraph] = []
+    for line in lines:
+        if not found or MARK.match(line.text):
+            found.append(Paragraph([], is_note=True))
+        found[-1].lines.append(line)
+    return found
 
 
 def _split(block: Block, body: float) -> list[Paragraph]:
@@ -262,11 +286,17 @@ def _split(block: Block, body: float) -> list[Paragraph]:
             found.append(Paragraph([line], _kind(line), level))
         else:
             last.lines.append(line)
+    for each in found:
+        each.is_full = not _is_short(each.lines[-1], block)
     return found
 
 
+def _is_short(line: Line, block: Block) -> bool:
+    return line.right < block.right - 3 * line.size
+
+
 def _kind(line: Line) -> Kind:
-    return "table" if line.table else "caption" if _CAPTION.match(line.text) else "body"
+    return "table" if line.table else "caption" if CAPTION.match(line.text) else "body"
 
 
 def _begins(line: Line, before: Line, block: Block, leading: float) -> bool:
@@ -276,10 +306,10 @@ def _begins(line: Line, before: Line, block: Block, leading: float) -> bool:
     if (
         line.top - before.top > 1.4 * leading
         or abs(line.size - before.size) > 0.15 * before.size
-        or _CAPTION.match(line.text)
+        or CAPTION.match(line.text)
     ):
         return True
-    short = before.right < block.right - 3 * line.size
+    short = _is_short(before, block)
     ended = bool(re.search(r"[.!?:]['\"”’)\]]*$", before.text))
     indented = line.left > block.left + 0.7 * line.size and before.left < line.left - 0.5 * line.size
     outdented = before.left > line.left + 0.7 * line.size and _LISTED.match(line.text) is not None
@@ -299,7 +329,7 @@ _BULLET = re.compile(r"[•‣◦▪●–]\s|\[\d+\]\s")
 def _heading_level(line: Line, body: float) -> int:
     """The level of a heading (from 1); 0 if the line is not a heading."""
     text = line.text
-    if len(text) > 120 or not re.search(r"[^\W\d_]{3}", text) or _CAPTION.match(text):
+    if len(text) > 120 or not re.search(r"[^\W\d_]{3}", text) or CAPTION.match(text):
         return 0
     if _NAMED.fullmatch(text):
         return 1 if text[0].isupper() or text[0].isdigit() else 0
@@ -320,15 +350,14 @@ def _depth(text: str) -> int:
     return next(number for number in numbered.groups() if number).count(".") + 1 if numbered else 0
 
 
-def _joined(paragraphs: list[Paragraph]) -> list[Paragraph]:
-    """Join paragraphs that a column, page or figure divides, and headings of two lines."""
+def _joined(paragraphs: list[Paragraph], body: float) -> list[Paragraph]:
+    """Join paragraphs that a note, column, page or figure divides, and headings of two lines."""
     found: list[Paragraph] = []
     for each in paragraphs:
-        open_one = next((p for p in found[:-8:-1] if p.kind == "body" and not p.level), None)
-        if each.kind == "body" and not each.level and each.goes_on and open_one and not open_one.is_finished:
-            if abs(open_one.lines[-1].size - each.lines[0].size) < 0.1 * each.lines[0].size:
-                open_one.lines += each.lines
-                continue
+        if begun := _begun(each, found, body):
+            begun.lines += each.lines
+            begun.is_full = each.is_full
+            continue
         last = found[-1] if found else None
         if (
             last
@@ -348,3 +377,45 @@ def _joined(paragraphs: list[Paragraph]) -> list[Paragraph]:
                 continue
         found.append(each)
     return found
+
+
+_NEAR = 7  # paragraphs; what is further back does not go on
+
+
+def _begun(each: Paragraph, found: Sequence[Paragraph], body: float) -> Paragraph | None:
+    """The paragraph among those *found* that goes on in *each*, if there is one."""
+    if each.kind != "body" or each.level or each.is_note:
+        return None
+    first = each.lines[0]
+    before = [p for p in found if not p.is_note][: -_NEAR - 1 : -1]
+    texts = [p for p in before if p.kind == "body" and not p.level]
+    if (
+        abs(first.size - body) < 0.1 * body
+    ):  # what stands in a figure is set in other type, and divides a text
+        texts = [p for p in texts if _is_alike(p, first)]
+    begun = texts[0] if texts else None
+    if begun is None or begun.is_finished or not _is_alike(begun, first):
+        return None
+    if each.goes_on:
+        return begun
+    after = begun.lines[-1]
+    divided = first.page != after.page or first.top < after.top or found[-1] is not begun
+    parted = any(p.level for p in before[: before.index(begun)])
+    wide = after.right - after.left > _WIDE * after.frame.width
+    whole = wide and len(begun.lines) > 1 and begun.is_full and not _BEGINS.match(first.text)
+    running = abs(first.size - body) < 0.1 * body and whole
+    return begun if divided and not parted and (running or _ends_in_hyphen(after)) else None
+
+
+_WIDE = 0.25  # of the width of a page: no line of running text is shorter, but the last of a paragraph
+
+
+def _is_alike(paragraph: Paragraph, line: Line) -> bool:
+    return abs(paragraph.lines[-1].size - line.size) < 0.1 * line.size
+
+
+_BEGINS = re.compile(r"\[|\d{1,3}[.)]?\s|\(?[a-z\d]\)|[•‣◦▪●–-]\s")
+
+
+def _ends_in_hyphen(line: Line) -> bool:
+    return line.hyphen or re.search(r"[^\W\d_]-$", line.text) is not None

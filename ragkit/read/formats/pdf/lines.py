@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, NamedTuple
 
 from ragkit.errors import LoadError
-from ragkit.read.formats.pdf.hidden import hidden_characters
+from ragkit.read.formats.pdf.characters import BREAK, HYPHEN, Box, Character, characters_of, turned
 
 
 class Cell(NamedTuple):
@@ -23,10 +23,27 @@ class Cell(NamedTuple):
     right: float
     bottom: float
 
-    @property
-    def box(self) -> tuple[int, int, int, int]:
-        left, top, right, bottom = (max(round(place), 0) for place in self[1:])
-        return left, top, right, bottom
+
+class Frame(NamedTuple):
+    """The width and height of a page that is turned so that its text stands upright.
+
+    `back` is the quarter turns (clockwise) from there to the page as it is shown.
+    """
+
+    width: float = math.inf
+    height: float = math.inf
+    back: int = 0
+
+    def turned(self, quarters: int) -> Frame:
+        width, height = (self.height, self.width) if quarters % 2 else (self.width, self.height)
+        return Frame(width, height, (self.back - quarters) % 4)
+
+    def shown(self, box: Box) -> tuple[int, int, int, int]:
+        """A box as it lies on the page that is shown, as far as it does."""
+        edges = (self.width, self.height, self.width, self.height)
+        clipped = [min(max(place, 0.0), edge) for place, edge in zip(box, edges, strict=True)]
+        left, top, right, bottom = turned((*clipped,), self.width, self.height, self.back)  # type: ignore[arg-type]
+        return round(left), round(top), round(right), round(bottom)
 
 
 class Table(NamedTuple):
@@ -49,8 +66,7 @@ class Line:
     size: float
     bold: bool = False
     hyphen: bool = False
-    edges: tuple[float, float] = (math.inf, math.inf)
-    """The width and height of the page."""
+    frame: Frame = Frame()
     words: tuple[Cell, ...] = ()
     table: Table | None = None
     """What a line holds that stands for a table."""
@@ -59,11 +75,26 @@ class Line:
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """The box, as far as it lies on the page."""
-        width, height = self.edges
-        corners = ((self.left, width), (self.top, height), (self.right, width), (self.bottom, height))
-        left, top, right, bottom = (round(min(max(place, 0), edge)) for place, edge in corners)
-        return left, top, right, bottom
+        """The box on the page as it is shown."""
+        return self.frame.shown((self.left, self.top, self.right, self.bottom))
+
+
+Row = list[Line]
+
+
+def rows_of(lines: Iterable[Line]) -> list[Row]:
+    """Lines at the same height, from the top of the page."""
+    rows: list[Row] = []
+    for line in sorted(lines, key=middle):
+        if rows and middle(line) - middle(rows[-1][0]) < 0.5 * line.size:
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    return rows
+
+
+def middle(line: Line) -> float:
+    return (line.top + line.bottom) / 2
 
 
 @dataclass
@@ -73,7 +104,7 @@ class Page:
     height: float
     lines: list[Line]
     turned: list[str] = field(default_factory=list)
-    """Text that stands on its side, as arXiv's stamp does."""
+    """Text that stands another way than most, as arXiv's stamp does."""
     hidden: Counter[str] = field(default_factory=Counter)
     """The characters left out since nobody sees them, by reason."""
 
@@ -91,14 +122,11 @@ _LIGATURES = str.maketrans(
         "\u00ad": "",
     }
 )
-_HYPHENS = ("\u0002", "\ufffe", "\u00ad")
 # In sizes of the type: the next character beyond this gap begins another line, as in the next column.
 _COLUMN_GAP = 2.5
 _WIDE_GAP = 0.75  # in sizes of the type: wider than between words, even of a justified line
 _WIDE = "\u2003"
-_BLANKS = (" ", _WIDE)  # they have no boxes
 _TINY = 1.0  # points; the letters of a font of two points are about that high
-_TURNED = 0.2  # radians; text at a larger angle stands on its side
 
 
 def page_of(number: int, pdf: Any) -> Page:
@@ -107,168 +135,142 @@ def page_of(number: int, pdf: Any) -> Page:
     try:
         page = pdf[number]
         width, height = page.get_size()
-        lines, turned, hidden = _lines(number + 1, page)
-        for line in lines:
-            line.edges = width, height
+        text = page.get_textpage()
+        characters, hidden = characters_of(page, text)
+        shown = page.get_rotation() // 90
+        count = Counter(each.turn for each in characters if each.size and not each.is_askew)
+        turn = max(count, key=lambda turn: (count[turn], turn == shown), default=shown)
+        frame = Frame(width, height, 0).turned(turn - shown)
+        found = Page(number + 1, frame.width, frame.height, [], hidden=hidden)
+        for run, hyphen in _runs(characters):
+            _set_line(found, run, hyphen, turn, text.raw)
+        for line in found.lines:
+            line.frame = frame
+        if frame.back:  # the text engine orders lines as they lie on the page that is shown
+            rows = rows_of(found.lines)
+            found.lines = [line for row in rows for line in sorted(row, key=lambda line: line.left)]
+        text.close()
     except pypdfium2.PdfiumError:
         raise LoadError(f"page {number + 1} is damaged") from None
-    return Page(number + 1, width, height, lines, turned, hidden)
+    return found
 
 
-def _lines(number: int, page: Any) -> tuple[list[Line], list[str], Counter[str]]:
-    """The lines of a page in the order in which the file writes them, those that stand on their side, and
-    how many characters are hidden.
-    """
-    import ctypes
-
-    import pypdfium2.raw as pdfium
-
-    left_of_page, bottom_of_page, right_of_page, top_of_page = page.get_bbox()
-    width, height = right_of_page - left_of_page, top_of_page - bottom_of_page
-    text = page.get_textpage()
-    handle = text.raw
-    left, right, bottom, top = (ctypes.c_double() for _ in range(4))
-    lines: list[Line] = []
-    turned: list[str] = []
-    characters: list[str] = []
-    boxes: list[tuple[float, float, float, float, float]] = []
-    first = unreadable = 0
-    unseen = hidden_characters(page, text)
-    hidden: Counter[str] = Counter()
-
-    def finish(hyphen: bool) -> None:
-        written = "".join(_with_raised(characters, boxes)).translate(_LIGATURES)
-        divided = "".join(characters).translate(_LIGATURES).split(_WIDE)
-        parts = [part for each in divided if (part := " ".join(each.split()))]
-        words = " ".join("".join(c for c in written if c.isprintable() or c.isspace()).split())
-        if words and boxes and 2 * unreadable < len(boxes):
-            if _is_tiny(words, boxes):
-                hidden["tiny"] += len(boxes)
-            elif abs((pdfium.FPDFText_GetCharAngle(handle, first) + 3.1416) % 6.2832 - 3.1416) > _TURNED:
-                turned.append(words)
-            else:
-                largest = max(b[4] for b in boxes)
-                tallest = [b for b in boxes if b[4] >= largest * 0.6]
-                lines.append(
-                    Line(
-                        words, number, min(b[0] for b in boxes), min(b[1] for b in tallest), max(b[2] for b in boxes),
-                        max(b[3] for b in tallest), round(median(b[4] for b in boxes), 1), _is_bold(handle, first), hyphen,
-                        words=_words(characters, boxes),
-                        parts=parts,
-                    )
-                )  # fmt: skip
-        characters.clear()
-        boxes.clear()
-
-    get_code, get_box = pdfium.FPDFText_GetUnicode, pdfium.FPDFText_GetCharBox
-    get_size, is_unmapped = pdfium.FPDFText_GetFontSize, pdfium.FPDFText_HasUnicodeMapError
-    for at in range(text.count_chars()):
-        code = get_code(handle, at)
-        character = chr(code) if code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd"
-        if character in "\r\n":
-            finish(False)
+def _runs(characters: Iterable[Character]) -> Iterator[tuple[list[Character], bool]]:
+    """The characters of each line, without blanks at its start, and whether a hyphen parts its last word."""
+    run: list[Character] = []
+    last: Character | None = None  # that is no blank
+    for each in characters:
+        if each.text in (BREAK, HYPHEN):
+            yield run, each.text == HYPHEN
+            run, last = [], None
             continue
-        if character in _HYPHENS:
-            finish(True)
-            continue
-        if character.isspace():
-            characters.append(" ")
-            continue
-        if at in unseen:
-            hidden[unseen[at]] += 1
-            continue
-        get_box(handle, at, left, right, bottom, top)
-        x, y = left.value - left_of_page, top_of_page - top.value
-        end, low = right.value - left_of_page, top_of_page - bottom.value
-        if x > width or end < 0 or y > height or low < 0:
-            hidden["off the page"] += 1
-            continue
-        size = get_size(handle, at)
-        size = size if size > 1.5 else max(low - y, 1.0)  # scaled type reports a size of 1
-        box = (x, y, end, low, size)
-        if boxes and (box[0] - boxes[-1][2] > _COLUMN_GAP * size or box[0] < boxes[-1][0] - 4 * size):
-            finish(False)
-        if not boxes:
-            first, unreadable = at, 0
-        if (
-            characters
-            and characters[-1] == " "
-            and boxes
-            and box[0] - boxes[-1][2] > _WIDE_GAP * max(size, low - y)
-        ):
-            characters.append(_WIDE)
-        unreadable += is_unmapped(handle, at) == 1
-        characters.append(character)
-        boxes.append(box)
-    finish(False)
-    text.close()
-    return lines, turned, hidden
+        if each.text != " ":
+            gap = each.left - last.right if last else 0.0
+            if last and (
+                gap > _COLUMN_GAP * each.size
+                or each.left < last.left - 4 * each.size
+                or each.turn != last.turn
+            ):
+                yield run, False
+                run = []
+            elif last and run[-1].text == " " and gap > _WIDE_GAP * max(each.size, each.bottom - each.top):
+                run.append(Character(_WIDE))
+            last = each
+        if run or each.text != " ":
+            run.append(each)
+    yield run, False
+
+
+def _set_line(page: Page, run: list[Character], hyphen: bool, turn: int, handle: Any) -> None:
+    """Add the line that *run* is to what *page* has, be it turned text or hidden."""
+    drawn = [each for each in run if each.size]
+    written = "".join(_with_raised(run)).translate(_LIGATURES)
+    words = " ".join("".join(c for c in written if c.isprintable() or c.isspace()).split())
+    if not words or 2 * sum(each.is_unreadable for each in drawn) >= len(drawn):
+        return
+    if _is_tiny(words, drawn):
+        page.hidden["tiny"] += len(drawn)
+        return
+    if drawn[0].turn != turn or drawn[0].is_askew:
+        page.turned.append(words)
+        return
+    divided = "".join(each.text for each in run).translate(_LIGATURES).split(_WIDE)
+    largest = max(each.size for each in drawn)
+    tallest = [each for each in drawn if each.size >= largest * 0.6]
+    page.lines.append(
+        Line(
+            words,
+            page.number,
+            min(each.left for each in drawn),
+            min(each.top for each in tallest),
+            max(each.right for each in drawn),
+            max(each.bottom for each in tallest),
+            round(median(each.size for each in drawn), 1),
+            _is_bold(handle, drawn[0].at),
+            hyphen,
+            words=_words(run),
+            parts=[part for each in divided if (part := " ".join(each.split()))],
+        )
+    )
 
 
 _SMALL, _RAISED = 0.85, 0.15  # of the size of the line's type: no larger, and so far above its base line
 _NUMBER = re.compile(r"[-+−–]?\d")
 
 
-def _with_raised(
-    characters: list[str], boxes: list[tuple[float, float, float, float, float]]
-) -> Iterator[str]:
-    """*characters*, where a raised number begins with a mark: `10^5`, and `day.[14]` for that of a note."""
-    largest = max((b[4] for b in boxes), default=0.0)
-    base = median([b[3] for b in boxes if b[4] > _SMALL * largest] or [0.0])
-    rest = iter(boxes)
-    raised = [c not in _BLANKS and _is_raised(next(rest), largest, base) for c in characters]
+def _with_raised(run: Sequence[Character]) -> Iterator[str]:
+    """The text of *run*, where a raised number begins with a mark: `10^5`, and `day.[14]` for that of a note."""
+    largest = max((each.size for each in run), default=0.0)
+    base = median([each.bottom for each in run if each.size > _SMALL * largest] or [0.0])
+    raised = [_is_raised(each, largest, base) for each in run]
     at = 0
-    while at < len(characters):
+    while at < len(run):
         end = at
-        while end < len(characters) and raised[end]:
+        while end < len(run) and raised[end]:
             end += 1
-        before, run = characters[at - 1] if at else " ", "".join(characters[at:end])
-        is_note = before in ".,;:!?”\"'" or (run.isdigit() and _ends_in_word(characters[:at]))
-        if _NUMBER.match(run) and is_note:
-            yield f"[{run}]"
-        elif _NUMBER.match(run) and (before.isalnum() or before in ")]"):
-            yield f"^{run}"
+        before, text = run[at - 1].text if at else " ", "".join(each.text for each in run[at:end])
+        is_note = before in tuple(".,;:!?”\"'") or (text.isdigit() and _ends_in_word(run[:at]))
+        if _NUMBER.match(text) and is_note:
+            yield f"[{text}]"
+        elif _NUMBER.match(text) and (before.isalnum() or before in tuple(")]")):
+            yield f"^{text}"
         else:
-            yield run or characters[at]
+            yield text or run[at].text
         at = max(end, at + 1)
 
 
-def _ends_in_word(characters: list[str]) -> bool:
+def _ends_in_word(run: Sequence[Character]) -> bool:
     """Is what stands before a raised number a word, which has notes, and no unit or variable (`km`, `x`)?"""
-    return len(characters) > 2 and all(map(str.isalpha, characters[-3:]))
+    return len(run) > 2 and all(each.text.isalpha() for each in run[-3:])
 
 
-def _is_raised(box: tuple[float, float, float, float, float], largest: float, base: float) -> bool:
-    return box[4] <= _SMALL * largest and box[3] < base - _RAISED * largest
+def _is_raised(each: Character, largest: float, base: float) -> bool:
+    return 0 < each.size <= _SMALL * largest and each.bottom < base - _RAISED * largest
 
 
-def _words(characters: list[str], boxes: list[tuple[float, float, float, float, float]]) -> tuple[Cell, ...]:
-    """The words of a line: its *characters*, of which all but blanks have boxes."""
-    found: list[tuple[list[str], list[tuple[float, float, float, float, float]]]] = []
-    rest = iter(boxes)
-    begins = True
-    for character in characters:
-        if character in _BLANKS:
-            begins = True
-            continue
-        box = next(rest)
-        if begins:
-            found.append(([], []))
-        begins = False
-        found[-1][0].append(character)
-        found[-1][1].append(box)
+def _words(run: Iterable[Character]) -> tuple[Cell, ...]:
+    """The words of a line."""
+    found: list[list[Character]] = [[]]
+    for each in run:
+        if each.size:
+            found[-1].append(each)
+        elif found[-1]:
+            found.append([])
     return tuple(
         Cell(
-            " ".join("".join(c for c in "".join(own).translate(_LIGATURES) if c.isprintable()).split()),
-            min(b[0] for b in around), min(b[1] for b in around), max(b[2] for b in around), max(b[3] for b in around),
+            " ".join("".join(c for c in "".join(e.text for e in own).translate(_LIGATURES) if c.isprintable()).split()),
+            min(e.left for e in own), min(e.top for e in own), max(e.right for e in own), max(e.bottom for e in own),
         )
-        for own, around in found
+        for own in found if own
     )  # fmt: skip
 
 
-def _is_tiny(words: str, boxes: list[tuple[float, float, float, float, float]]) -> bool:
+def _is_tiny(words: str, drawn: Iterable[Character]) -> bool:
     """Is a line lower than can be read, even magnified?  A line of dashes or dots is low as well."""
-    return max(b[3] - b[1] for b in boxes) < _TINY and sum(c.isalnum() for c in words) > len(words) / 2
+    return (
+        max(each.bottom - each.top for each in drawn) < _TINY
+        and sum(c.isalnum() for c in words) > len(words) / 2
+    )
 
 
 def _is_bold(handle: Any, at: int) -> bool:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import mean
 
 from ragkit.read.formats.pdf.layout import columns
-from ragkit.read.formats.pdf.lines import Cell, Line, Page, Table
+from ragkit.read.formats.pdf.lines import Cell, Line, Page, Row, Table, middle, rows_of
 
 _CAPTION = re.compile(
     r"(?:Table|Tab\.|Tabelle)\s*(?:[A-Z]?\d+|[IVX]+)(?:\.\d+)*(?:\s*[.:|—-]|$)", re.IGNORECASE
@@ -18,8 +18,6 @@ _GAP = 3.0  # in sizes of the type; what stands further apart is no row of the s
 _CELL_GAP = 0.8  # in sizes of the type; words so far apart are in different cells
 _LONGEST = 40  # characters, on average; cells that are longer are the columns of a page
 _MOST_HEADER = 3  # lines
-
-Row = list[Line]
 
 
 def set_tables(page: Page) -> None:
@@ -34,25 +32,10 @@ def set_tables(page: Page) -> None:
             for line in page.lines
             if line is not caption and not line.table and line.left >= low - 2 and line.right <= high + 2
         ]
-        below = _rows(line for line in inside if line.top > caption.top + 0.5 * caption.size)
-        above = _rows(line for line in inside if line.bottom < caption.bottom - 0.5 * caption.size)[::-1]
+        below = rows_of(line for line in inside if line.top > caption.top + 0.5 * caption.size)
+        above = rows_of(line for line in inside if line.bottom < caption.bottom - 0.5 * caption.size)[::-1]
         if rows := _table_in(below, caption) or _table_in(above, caption)[::-1]:
             _replace(page, rows)
-
-
-def _rows(lines: Iterable[Line]) -> list[Row]:
-    """Lines at the same height, from the top of the page."""
-    rows: list[Row] = []
-    for line in sorted(lines, key=_middle):
-        if rows and _middle(line) - _middle(rows[-1][0]) < 0.5 * line.size:
-            rows[-1].append(line)
-        else:
-            rows.append([line])
-    return rows
-
-
-def _middle(line: Line) -> float:
-    return (line.top + line.bottom) / 2
 
 
 def _cells(row: Row) -> list[Cell]:
@@ -86,7 +69,7 @@ def _table_in(rows: Sequence[Row], caption: Line) -> list[Row]:
     waiting: list[Row] = []
     last = caption
     for row in rows:
-        if abs(_middle(row[0]) - _middle(last)) > _GAP * max(row[0].size, last.size):
+        if abs(middle(row[0]) - middle(last)) > _GAP * max(row[0].size, last.size):
             break
         last = row[0]
         waiting.append(row)
@@ -111,7 +94,7 @@ def _replace(page: Page, rows: Sequence[Row]) -> None:
     lines = [line for row in rows for line in row]
     table = Line(
         "", page.number, min(x.left for x in lines), min(x.top for x in lines), max(x.right for x in lines),
-        max(x.bottom for x in lines), lines[0].size, edges=lines[0].edges,
+        max(x.bottom for x in lines), lines[0].size, frame=lines[0].frame,
         table=Table(tuple(grid), min(header, _MOST_HEADER)),
     )  # fmt: skip
     taken = {id(line) for line in lines}
