@@ -25,11 +25,11 @@ from ragkit.document import (
     facts_of,
     key_of,
     led_to,
+    named,
     relevance_of,
     score_of,
     scored,
     scores_of,
-    searchable,
     span_of,
 )
 from ragkit.errors import DeadlinePassed
@@ -167,7 +167,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         names = (
             ()
             if answer.abstained or not best.attempt.generate.reads_passages
-            else unmentioned(asked.parsed, [Mentions.of(searchable(p)) for p in context])
+            else unmentioned(asked.parsed, [Mentions.of(named(p)) for p in context])
         )
         return answer.model_copy(update={"unmentioned": tuple(names)})
 

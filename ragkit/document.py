@@ -249,6 +249,15 @@ def searchable(passage: Document) -> str:
     return "\n".join(part for part in (above(passage), passage.page_content) if part)
 
 
+def named(passage: Document) -> str:
+    """Where a name that a question has may stand: the text that is searched, and who wrote the paper, where,
+    when.
+    """
+    said = (passage.metadata.get(name) for name in ("authors", "venue", "year"))
+    whole = (" ".join(map(str, each)) if isinstance(each, list) else str(each) for each in said if each)
+    return "\n".join([searchable(passage), *whole])
+
+
 def above(passage: Document) -> str:
     """The title and the headings that a passage stands under; of rows of a table, its caption and header,
     too.

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from ragkit.answer import Answer, Finding, Verdict
 from ragkit.config.components import component, interface
-from ragkit.document import scores_of, searchable, table_of
+from ragkit.document import named, scores_of, table_of
 from ragkit.text.language import is_english
 from ragkit.text.question import Asked, Mentions, ParsedQuestion
 from ragkit.text.words import numbers, sentences, stems
@@ -249,7 +249,7 @@ class _Passage:
     @classmethod
     def of(cls, passage: Document) -> _Passage:
         header = table_of(passage)[1]
-        return cls(passage.page_content, Mentions.of(searchable(passage)), bool(header))
+        return cls(passage.page_content, Mentions.of(named(passage)), bool(header))
 
     def gives_number(self, asked: ParsedQuestion) -> bool:
         """Does one of its sentences give the number that is *asked* for?
@@ -274,7 +274,7 @@ def _lack(asked: ParsedQuestion, passages: Sequence[Document], signals: Signals,
     }
     worst = min(against, key=lambda name: against[name])
     if worst in ("codes_missing", "names_missing"):
-        every = [Mentions.of(searchable(p)) for p in passages]
+        every = [Mentions.of(named(p)) for p in passages]
         among = asked.codes if worst == "codes_missing" else asked.names - asked.codes
         folded = asked.text.casefold()
         lost = next(n for n in sorted(among, key=folded.find) if not any(m.has(n) for m in every))

@@ -14,7 +14,7 @@ from pydantic import PositiveFloat, PositiveInt
 
 from ragkit.answer import Answer, Cited, Claim, Quote
 from ragkit.config.components import component
-from ragkit.document import Span, above, score_of, searchable, span_of, table_of, title_of
+from ragkit.document import Span, above, named, score_of, span_of, table_of, title_of
 from ragkit.flow import Flow, Token, call, emit
 from ragkit.generate import Generator
 from ragkit.text.lists import lists
@@ -254,7 +254,7 @@ _NAMED, _RANKED = 0.3, 0.3
 
 def _known(asked: Sequence[ParsedQuestion], passages: Sequence[Document]) -> list[ParsedQuestion]:
     """Those of the things *asked* that *passages* mention; all, if there are none."""
-    texts = [Mentions.of(searchable(passage)) for passage in passages]
+    texts = [Mentions.of(named(passage)) for passage in passages]
     return [part for part in asked if mentioned(part, texts)] or list(asked)
 
 
@@ -262,7 +262,7 @@ def _named(asked: ParsedQuestion, pool: Sequence[Sentence]) -> Vector:
     """The share of the names in the question that the passage of each sentence mentions."""
     if not asked.names:
         return np.zeros(len(pool))
-    passages = {id(s.passage): Mentions.of(searchable(s.passage)) for s in pool}
+    passages = {id(s.passage): Mentions.of(named(s.passage)) for s in pool}
     return np.array(
         [sum(passages[id(s.passage)].has(name) for name in asked.names) / len(asked.names) for s in pool]
     )

@@ -20,11 +20,11 @@ from ragkit.corpus import CorpusReader
 from ragkit.document import (
     Span,
     excerpt,
+    named,
     passage,
     score_of,
     scored,
     scores_of,
-    searchable,
     sources_of,
     span_of,
     stretches_of,
@@ -73,7 +73,7 @@ class Top(BaseDocumentCompressor):
 
 
 def _mentioned(document: Document, called: Collection[str]) -> set[str]:
-    said = Mentions.of(searchable(document))
+    said = Mentions.of(named(document))
     return {name for name in called if said.has(name)}
 
 
