@@ -15,6 +15,7 @@ from ragkit.document import Key
 from ragkit.index import Builder, Hit, LexicalIndex, Place, Searcher, best_passages
 from ragkit.index.folder import FolderIndex
 from ragkit.models.embeddings import Vectors
+from ragkit.text.words import segmented
 
 _ANALYZER = "ragkit"
 _NAMED = 20_000  # passages that a filter leaves and that the search is told one by one
@@ -23,7 +24,7 @@ _NAMED = 20_000  # passages that a filter leaves and that the search is told one
 @component("bm25")
 @dataclass(frozen=True)
 class Bm25Index(FolderIndex, LexicalIndex):
-    """BM25 over title and text together, words stemmed for `language`.
+    """BM25 over title and text together, words stemmed for `language`, pairs of characters where none are marked.
 
     `language` is one that Snowball stems (`english`, `german`, `french` ...), or `none` to take words as they
     are.  `memory_mb` is what an ingest may take for words that are not in files yet.
@@ -68,7 +69,9 @@ class _Builder(Builder):
         import tantivy
 
         for key in keys:
-            self.writer.add_document(tantivy.Document(id=_term(key.passage), n=key.n, text=key.text))
+            self.writer.add_document(
+                tantivy.Document(id=_term(key.passage), n=key.n, text=segmented(key.text))
+            )
 
     def remove(self, passages: Collection[str]) -> None:
         for identity in passages:
@@ -88,7 +91,7 @@ class _Searcher(Searcher):
     def search(self, query: str, k: int, among: frozenset[str] | None = None) -> list[Hit]:
         from tantivy import Occur, Query
 
-        words = dict.fromkeys(self.analyzer.analyze(query))
+        words = dict.fromkeys(self.analyzer.analyze(segmented(query)))
         if not words or (among is not None and not among):
             return []
         matches = Query.boolean_query(

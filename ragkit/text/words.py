@@ -176,9 +176,32 @@ def words(text: str) -> list[str]:
     return [w.casefold() for w in _WORD.findall(unicodedata.normalize("NFC", text))]
 
 
+_UNSPACED = (
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]"
+)
+"""A character of Chinese, Japanese, Korean, Thai and others, which put no spaces between words, or not all."""
+_RUN = re.compile(rf"{_UNSPACED}+")
+
+
+def segmented(text: str) -> str:
+    """*text* with the neighbouring pairs of characters in place of what is written without spaces.
+
+    Pairs stand for the words of Chinese, Japanese, Thai and others where nothing marks these, as in most
+    search engines.
+    """
+    if text.isascii():
+        return text
+
+    def pairs(run: re.Match[str]) -> str:
+        found = [run[0][at : at + 2] for at in range(max(len(run[0]) - 1, 1))]
+        return f" {' '.join(found)} "
+
+    return _RUN.sub(pairs, text)
+
+
 def stems(text: str) -> list[str]:
     """The stems of the content words, in order: what two phrasings of a thing share."""
-    return [stem(w) for w in words(text) if w not in STOPWORDS and (len(w) > 1 or w.isdigit())]
+    return [stem(w) for w in words(segmented(text)) if w not in STOPWORDS and (len(w) > 1 or w.isdigit())]
 
 
 @functools.lru_cache(maxsize=65536)
@@ -260,7 +283,7 @@ def codes(text: str) -> set[str]:
     }
 
 
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_ONE_UNSPACED = re.compile(_UNSPACED)
 
 
 def apart(text: str) -> str:
@@ -268,4 +291,4 @@ def apart(text: str) -> str:
 
     So names and numbers between them become words of their own.
     """
-    return text if text.isascii() else _UNSPACED.sub(r" \g<0> ", text)
+    return text if text.isascii() else _ONE_UNSPACED.sub(r" \g<0> ", text)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ragkit.text.words import codes, names, numbers, sentences, stems, trimmed, words
+from ragkit.text.words import codes, names, numbers, segmented, sentences, stems, trimmed, words
 
 
 def cut(text: str) -> list[str]:
@@ -268,3 +268,13 @@ def test_names_and_numbers_stand_in_the_midst_of_what_is_written_without_spaces(
     text = "玻璃桥可承载40人，由GPT-3.5和BERT生成。BEIR의 데이터 18개"
     assert codes(text) == {"gpt-3.5", "bert", "beir"}
     assert numbers(text) == {"40", "18"}
+
+
+def test_what_is_written_without_spaces_is_compared_by_pairs_of_characters() -> None:
+    assert stems("鹤的数量 in 2019年") == ["鹤的", "的数", "数量", "2019"]
+    assert set(stems("丹顶鹤的数量是多少？")) & set(stems("丹顶鹤的数量为241只。")) >= {
+        "丹顶",
+        "顶鹤",
+        "数量",
+    }
+    assert segmented("plain words") == "plain words"
