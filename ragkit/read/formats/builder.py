@@ -212,19 +212,6 @@ class PaperBuilder:
         self._kind = self._sections.kind
 
     @contextmanager
-    def file(self, name: str) -> Iterator[None]:
-        """Pieces added in this context come from another file.
-
-        *name* is its path from the folder of the paper's own file.
-        """
-        outer = self._file
-        if name not in self.files:
-            self.files.append(name)
-        self._file = self.files.index(name) + 1
-        yield
-        self._file = outer
-
-    @contextmanager
     def heading(self, title: str, level: int = 1, kind: Kind | None = None) -> Iterator[None]:
         """Begin a section; pieces added in this context are its heading, a paragraph of its own."""
         self.section(title, level, kind)
