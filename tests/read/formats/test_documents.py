@@ -276,6 +276,12 @@ def test_what_a_paper_takes_in_is_its_own_and_a_quote_leads_to_the_right_file(tm
         "%\n" * 100_000,
         "\\frac{" * 20_000,
         "\\section{" * 20_000,
+        "\\iftrue " * 50_000 + "\\fi",
+        "\\iftrue\\begin{verbatim}" * 30_000 + "\\fi",
+        "\\url{" * 30_000,
+        "\\def\\a#1{" * 20_000,
+        "\\SI{1}{" * 20_000,
+        "\\newcommand{\\a}[1]{x#1}" + "\\a{" * 20_000,
     ],
     ids=lambda text: text[:12],
 )

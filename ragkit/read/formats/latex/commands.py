@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 import re
 
+from ragkit.read.formats.latex.units import PRINTERS
+
 SECTIONS = {
     "part": 0,
     "chapter": 0,
@@ -69,7 +71,7 @@ _SIGNS = {
     "S": "§", "P": "¶", "LaTeX": "LaTeX", "TeX": "TeX", "BibTeX": "BibTeX", "i": "ı", "j": "ȷ", "slash": "/", "textbar": "|",
     "textless": "<", "textgreater": ">", "textbackslash": "\\", "textasciitilde": "~", "textasciicircum": "^", "textunderscore": "_",
     "dots": "…", "ldots": "…", "cdots": "⋯", "dotsc": "…", "dotsb": "…", "lbrace": "{", "rbrace": "}", "lvert": "|", "rvert": "|",
-    "texttimes": "×", "textmu": "µ", "eg": "e.g.", "ie": "i.e.", "mid": "|", "sqrt": "√", "prime": "′", "vert": "|", "Vert": "‖",
+    "texttimes": "×", "textmu": "µ", "eg": "e.g.", "ie": "i.e.", "mid": "|", "sqrt": "√", "prime": "′", "vert": "|", "iff": "⇔", "Vert": "‖",
 }  # fmt: skip
 LIGATURES = {"---": "—", "--": "–", "``": "“", "''": "”", "`": "‘"}
 _SILENT = re.compile(r"left|right|[bB]igg?[lr]?|nonumber|notag|displaystyle|textstyle|limits|nolimits|middle|protect|rm|bf|it|cal|sf|tt|em|(?=\w*+\Z).*math.*|text\w{2}|emph|mbox|hbox")  # fmt: skip
@@ -96,7 +98,7 @@ METHODS = {
     "verb": "_verb", "lstinline": "_verb", "bibitem": "_bibitem", "item": "_item", "url": "_as_written", "path": "_as_written",
     "nolinkurl": "_as_written", "doi": "_as_written", "text": "_words", "textrm": "_words", "mbox": "_words", "hbox": "_words",
     "operatorname": "_words", **dict.fromkeys(("frac", "dfrac", "tfrac", "nicefrac", "sfrac"), "_fraction"),
-    **dict.fromkeys(SECTIONS, "_heading"),
+    **dict.fromkeys(SECTIONS, "_heading"), **dict.fromkeys(PRINTERS, "_quantity"),
 }  # fmt: skip
 """The reader's method for each command that prints in a special way."""
 
@@ -104,7 +106,7 @@ METHODS = {
 def is_known(name: str) -> bool:
     """Does a command keep its meaning here whatever the paper redefines it to, as headings and citations do?"""
     return (
-        name in METHODS
+        METHODS.get(name, "_quantity") != "_quantity"
         or name in ARGUMENTS
         or name in METADATA
         or name == "label"

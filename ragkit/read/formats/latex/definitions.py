@@ -73,6 +73,8 @@ def definition(source: Source, command: str, at: int) -> Definition:
         parameters, at = _counted(source, at)
     (start, stop), at = source.argument(at, end)
     body = source.text[start:stop]
+    if command == "DeclareMathOperator":
+        body = f"\\operatorname{{{body}}}"
     readable = parameters is not None and not _PROGRAM.search(body)
     return Definition(name, Macro(body, parameters or ()) if readable else None, at)
 

@@ -30,7 +30,8 @@ _ONE = re.compile(r"\\[a-zA-Z@]++|\\.|[^\s{}\\]")  # an argument without braces
 _VERB = re.compile(VERB)
 _TAKING_IN = frozenset(("input", "include", "subfile", "bibliography"))
 _INCLUSIONS = 1000  # files that a paper takes in, each counted as often as it does
-# How many characters may come of commands, at least and for each character of the source, and how many a call counts.
+# How many characters may come of commands, at least and for each character of the source, and how many a call and
+# each piece of what it stands for counts.
 _LEAST, _GROWTH, _CALL = 1_000_000, 3, 20
 _WITHIN = 4  # times that a command may stand in itself
 
@@ -174,7 +175,7 @@ class _Expander:
             end = _space(frame.text, end)
         self._drop(frame, at, end)
         written = _filled(macro, arguments, frame.written, place)
-        self.left -= written.length + _CALL
+        self.left -= written.length + _CALL * (1 + len(written.places))
         if self.left > 0 and len(self.frames) < DEPTH and sum(f.name == name for f in self.frames) < _WITHIN:
             self.frames.append(_Frame(written, name))
         return end
@@ -278,9 +279,9 @@ def _filled(macro: Macro, arguments: Sequence[_Argument], text: Placed, place: P
     """The body of a command with its arguments in it; the body's own words stand for *place*."""
     written = Placed()
 
-    def add(piece: str, where: Place, last: bool = False) -> None:
+    def add(piece: str, where: Place) -> None:
         written.add(piece, where)
-        if last and _ENDS_IN_COMMAND.search(piece):
+        if _ENDS_IN_COMMAND.search(piece):
             written.add(" ", place)  # else the command would go on in what follows
 
     at = 0
@@ -289,12 +290,11 @@ def _filled(macro: Macro, arguments: Sequence[_Argument], text: Placed, place: P
         at = hole.end()
         argument = "#" if hole[1] == "#" else (list(arguments) + [""] * 9)[int(hole[1]) - 1]
         if isinstance(argument, str):
-            add(argument, place, last=True)
+            add(argument, place)
             continue
-        pieces = list(text.pieces(*argument))
-        for n, (piece, where) in enumerate(pieces, start=1):
-            add(piece, where, last=n == len(pieces))
-    add(macro.body[at:], place, last=True)
+        for piece, where in text.pieces(*argument):
+            add(piece, where)
+    add(macro.body[at:], place)
     return written
 
 

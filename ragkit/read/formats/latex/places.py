@@ -102,4 +102,4 @@ class PlacedBuilder(PaperBuilder):
 
     def _stand(self, text: str, place: Place) -> None:
         self._file = place.file
-        super().add(text, place.at, place.size)
+        super().add(text, place.at, None if place.size == len(text) else place.size)

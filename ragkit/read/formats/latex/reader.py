@@ -27,6 +27,7 @@ from ragkit.read.formats.latex.commands import (
     signs,
 )
 from ragkit.read.formats.latex.source import DEPTH, Source
+from ragkit.read.formats.latex.units import PRINTERS
 
 _TOKEN = re.compile(
     r"""(?P<words>[^\\{}$&~^_\#\s`'\-]+(?:[ ][^\\{}$&~^_\#\s`'\-]+)*)
@@ -44,6 +45,8 @@ _LENGTH = re.compile(
     r"\s*(?:=\s*-?[\d.]+|-?[\d.]+\s*(?=pt|cm|mm|in|em|ex))\s*(?:(?:true)?(?:pt|cm|mm|in)|em|ex|\\\w+)?(?:\s*(?:plus|minus)\s*[\d.]+\s*(?:pt|cm|em|ex|fil*))*"
 )
 _NO_SPACE = re.compile(r"[.,;:!?)'\-}{/]")  # what `\xspace` puts no space before
+_PROTECTED = re.compile(r"\\([%#&_~^{}$])|[^\\]++|\\")
+_DELIMITER = re.compile(r"(?:left|right|middle|[bB]igg?[lrm]?)\Z")
 _BLANK_LINE = re.compile(r"\r?\n[ \t]*\r?\n|\r[ \t]*\r")
 _MATH_END = {"$": re.compile(r"\\[\s\S]|(\$)|\n[ \t]*\r?\n"), "$$": re.compile(r"\\[\s\S]|(\$\$)"), "[": re.compile(r"(\\\])|\\[\s\S]"), "(": re.compile(r"(\\\))|\\[\s\S]")}  # fmt: skip
 
@@ -163,6 +166,8 @@ class SourceReader:
             builder.add(sign, command.at, command.name_end - command.at)
             if command.end > command.name_end and self.math:
                 builder.space()
+        elif _DELIMITER.match(name):
+            return command.end  # a bracket that follows is printed and begins no optional argument
         elif length := _LENGTH.match(self.text, command.name_end, command.limit):
             return length.end()
         elif self.text.find("{", command.end, command.limit) > 0:
@@ -279,8 +284,28 @@ class SourceReader:
         return stop + 1
 
     def _as_written(self, command: Command) -> int:
+        """Write an address, in which a backslash only protects the sign behind it."""
         (start, stop), after = self.source.argument(command.name_end, command.limit)
-        self.builder.add(self.text[start:stop], start)
+        if command.name == "doi":
+            self.builder.add("doi:")
+        for piece in _PROTECTED.finditer(self.text, start, stop):
+            self.builder.add(piece[1] or piece[0], piece.start(), len(piece[0]) if piece[1] else None)
+        return after
+
+    def _quantity(self, command: Command) -> int:
+        """Write a number with its unit as siunitx prints it."""
+        numbers, has_unit, printed = PRINTERS[command.name]
+        arguments, after = [], command.name_end
+        (start, stop), _ = self.source.optional(self.source.gap(after, command.limit), command.limit)
+        if command.name == "unit" and start < stop and "=" not in self.text[start:stop]:
+            numbers, has_unit, printed = PRINTERS["qty"]  # of the package `units`: \unit[5]{m}
+            arguments.append(self.plain(self.text[start:stop]))
+        while len(arguments) < numbers + has_unit:
+            (start, stop), after = self.source.argument(after, command.limit)
+            written = self.text[start:stop]
+            is_number = len(arguments) < numbers and "\\" in written
+            arguments.append(self.plain(written) if is_number else written)
+        self.builder.add(printed(arguments), command.at, after - command.at)
         return after
 
     def _reference(self, command: Command) -> int:
@@ -325,6 +350,8 @@ class SourceReader:
         """Words, in a formula or out of it."""
         (start, stop), after = self.source.argument(command.name_end, command.limit)
         self.read(start, stop)
+        if command.name == "operatorname" and self.text[after : after + 1].isalnum():
+            self.builder.space()
         return after
 
     # --- formulas and environments

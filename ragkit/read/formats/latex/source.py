@@ -18,7 +18,7 @@ _GAP = re.compile(
     r"(?:[ \t]*(?:%[^\r\n]*(?:\r?\n|\r|\Z))?)*+(?:\r?\n[ \t]*)?(?:[ \t]*%[^\r\n]*(?:\r?\n|\r|\Z)[ \t]*)*"
 )
 _IN_ADDRESS = re.compile(r"\\[\s\S]|[{}]|\n[ \t]*+\r?\n")
-_LONGEST_ADDRESS = 2000
+_LONGEST_ADDRESS, _DEEPEST_ADDRESS = 2000, 3  # characters, and braces in braces
 
 
 def address_end(text: str, at: int, end: int) -> int:
@@ -28,7 +28,7 @@ def address_end(text: str, at: int, end: int) -> int:
         inside += {"{": 1, "}": -1}.get(found[0], 0)
         if found[0] == "}" and inside == 0:
             return found.start()
-        if found[0].startswith("\n"):
+        if found[0].startswith("\n") or inside > _DEEPEST_ADDRESS:
             break
     return 0
 

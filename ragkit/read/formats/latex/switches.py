@@ -61,11 +61,12 @@ class Switches:
         """The conditionals of *text*, but for those that nothing ends."""
         open_: list[list[int]] = []
         found = Branches({}, {})
-        at = 0
-        while "\\fi" in text and (token := _BRANCH.search(text, at)):
+        at = 0 if "\\fi" in text else len(text)
+        while token := _BRANCH.search(text, at):
             at, name = token.end(), token["name"]
             if token["verbatim"]:
-                at = max(text.find(f"\\end{{{token['of']}}}", at), at)
+                close = text.find(f"\\end{{{token['of']}}}", at)
+                at = len(text) if close < 0 else close
             elif name == "fi":
                 first, *other = open_.pop() if open_ else [-1]
                 found.otherwise[first] = other[0] if other else at  # type: ignore[index]
