@@ -154,6 +154,11 @@ class PaperBuilder:
             and (self.parts[-1][-1].isalnum() or self.parts[-1][-1] in ")]")
         )
 
+    @property
+    def ends_in_stop(self) -> bool:
+        """Does the text end in a full stop or the like that the next piece would follow at once?"""
+        return not self._gap and bool(self.parts) and self.parts[-1][-1] in ".,;:!?"
+
     def space(self) -> None:
         """One space, for white space of any length."""
         self._gap = self._gap or " "
