@@ -180,10 +180,16 @@ class PaperBuilder:
     def row(self) -> Iterator[None]:
         """Pieces added in this context are a row of a table: one line, whatever they hold."""
         self.line()
-        self._in_row = True
-        yield
-        self._in_row = False
+        with self.cell():
+            yield
         self.line()
+
+    @contextmanager
+    def cell(self) -> Iterator[None]:
+        """Pieces added in this context stay on one line, whatever they hold."""
+        outer, self._in_row = self._in_row, True
+        yield
+        self._in_row = outer
 
     def item(self, words: str = "", number: int = 0) -> None:
         """Mark what follows as an item of a list, by its number if it has one.

@@ -219,6 +219,21 @@ def test_brackets_behind_a_sized_delimiter_are_printed() -> None:
     assert printed(r"$\bigl[ a, b \bigr] \left[ c \right] {x}$") == "[ a, b ] [ c ] x"
 
 
+@pytest.mark.parametrize(
+    "cell", [r"\begin{tabular}{@{}c@{}}b \\ c\end{tabular}", r"\makecell[l]{b \\ c}", r"\lines{b \\ c}"]
+)
+def test_lines_of_a_cell_stay_in_its_row(cell: str) -> None:
+    preamble = r"\newcommand{\lines}[1]{\begin{tabular}{@{}l@{}}#1\end{tabular}}"
+    body = rf"\begin{{tabular}}{{ll}} a & {cell} \\ \hline d & e \\ \end{{tabular}}"
+    assert printed(body, preamble) == "a | b c\nd | e"
+
+
+def test_struck_text_is_left_out_and_counted() -> None:
+    paper = read(r"They carry \sout{30 or \emph{so}} 40.")
+    assert paper.page_content == "They carry 40."
+    assert paper.metadata["hidden"] == {"struck out": 6}
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from(
     [r"\iffalse ", r"\iftrue ", r"\else ", r"\fi ", r"\x", "{", "}", "[", "]", r"\x{a}", "%\n", "\n\n", r"\newcommand{\x}[1]{#1 b}",

@@ -97,7 +97,8 @@ METHODS = {
     "begin": "_environment", "end": "_end", "caption": "_caption", "abstract": "_abstract", "footnote": "_footnote", "footnotetext": "_footnote",
     "verb": "_verb", "lstinline": "_verb", "bibitem": "_bibitem", "item": "_item", "url": "_as_written", "path": "_as_written",
     "nolinkurl": "_as_written", "doi": "_as_written", "text": "_words", "textrm": "_words", "mbox": "_words", "hbox": "_words",
-    "operatorname": "_words", **dict.fromkeys(("frac", "dfrac", "tfrac", "nicefrac", "sfrac"), "_fraction"),
+    "operatorname": "_words", **dict.fromkeys(("makecell", "thead", "shortstack"), "_cell"),
+    **dict.fromkeys(("sout", "st", "xout", "hcancel"), "_struck"), **dict.fromkeys(("frac", "dfrac", "tfrac", "nicefrac", "sfrac"), "_fraction"),
     **dict.fromkeys(SECTIONS, "_heading"), **dict.fromkeys(PRINTERS, "_quantity"),
 }  # fmt: skip
 """The reader's method for each command that prints in a special way."""

@@ -75,6 +75,7 @@ class SourceReader:
         self.depth: int = above.depth if above else 0
         self.in_heading: bool = above.in_heading if above else False
         self.math = False
+        self.in_table = False
 
     def document(self) -> None:
         """Read the whole file; the text before `\\begin{document}` prints nothing but defines commands."""
@@ -354,6 +355,17 @@ class SourceReader:
             self.builder.space()
         return after
 
+    def _cell(self, command: Command) -> int:
+        with self.builder.cell():
+            return self._words(command)
+
+    def _struck(self, command: Command) -> int:
+        """Leave out text that is struck out, and count it."""
+        (start, stop), after = self.source.argument(command.name_end, command.limit)
+        if struck := "".join(self.plain(self.text[start:stop]).split()):
+            self.builder.hidden["struck out"] += len(struck)
+        return after
+
     # --- formulas and environments
 
     def _formula(self, opening: str, at: int, end: int, display: bool) -> int:
@@ -395,9 +407,14 @@ class SourceReader:
             return inside
         if plain in MATH:
             self._mathematics(self.source.optional(inside, close)[1], close, display=True)
+        elif plain in TABLES and self.in_table and not self.math:
+            with self.builder.cell():  # a table in a cell only breaks its lines
+                self.read(inside, close)
         elif plain in TABLES and not self.math:
             with self.builder.aside("table"):
+                self.in_table = True
                 self.read(inside, close)
+                self.in_table = False
         elif plain in ("abstract", "thebibliography"):
             title, kind = ("", "abstract") if plain == "abstract" else ("References", "references")
             self.builder.section(title, 1, kind)  # type: ignore[arg-type]
