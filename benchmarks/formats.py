@@ -60,10 +60,10 @@ named there. A Word file is a zip archive, in which characters have no useful pl
 | --- | --- | --- |
 | PDF | PDFium (`pypdfium2`) | reading order of columns, words parted at line ends made whole, running heads and page numbers dropped, headings by number and type, captions, references; title, arXiv id and year from the stamp. A file locked by a password, or of images only, fails with the reason |
 | JATS XML | `defusedxml` over expat | title, authors, year, venue, DOI, PubMed ids, keywords; sections, captions, tables, formulas as TeX, references. Reviews printed with an article are left out |
-| LaTeX | one pass over the source, symbols by `pylatexenc` | title, authors, keywords; sections, captions, tables, formulas, citations as `[key]`, the files it takes in with `\\input`, the `.bbl` of its references. Commands of the paper's own without arguments are printed |
-| HTML | `html.parser` | the main content without menus, forms and footers; `citation_` and Dublin Core metadata; sections, captions, tables, reference lists |
+| LaTeX | expansion, then one pass over the source; symbols by `pylatexenc` | title, authors, keywords; sections, captions, tables, formulas, citations as `[key]`, the files it takes in with `\\input`, the `.bbl` of its references. The paper's own commands are expanded, text that a conditional switches off is left out, and siunitx quantities have their units |
+| HTML | `html.parser` | the main content without menus, forms and footers; `citation_` and Dublin Core metadata; sections, captions, tables, reference lists, formulas in MathML. Hidden and struck text is left out and counted |
 | Word (.docx) | `python-docx` | title, authors, keywords; headings, lists, tables, notes, captions, references |
-| Markdown | front matter by PyYAML | everything in the front matter; sections |
+| Markdown | front matter by PyYAML | everything in the front matter, whose bad lines cost only themselves; sections. Comments and struck text are left out and counted |
 | text | | the text; the title is guessed from the first line or the name |
 | JSON lines, CSV | | a paper a record; which fields are the title, the text and the metadata is said in YAML: `{{type: json_lines, title: [name], text: [summary]}}` |
 | BibTeX, RIS | `bibtexparser`; a line reader | what they say is attached to the paper of the same DOI, arXiv id or title; an entry with an abstract is a paper until the paper itself is there |

@@ -43,6 +43,7 @@ from ragkit.ingest import AnyIndex, IngestPipeline, IngestReport, IngestRequest,
 from ragkit.mismatch import mismatches
 from ragkit.models.chat import spent
 from ragkit.read.files import Files
+from ragkit.text.letters import compose
 from ragkit.text.question import Asked, messages
 from ragkit.where import Where, parse
 
@@ -361,7 +362,7 @@ def _asked(question: str) -> str:
         raise UsageError(
             "the question is empty; ask something, such as `ragkit ask 'What is dense retrieval?'`"
         )
-    return question.strip()
+    return compose(question.strip())
 
 
 def _indexes_in(answer: AnswerPipeline) -> list[AnyIndex]:

@@ -25,7 +25,6 @@ from __future__ import annotations
 import functools
 import operator
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -36,6 +35,7 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from ragkit.errors import UsageError
+from ragkit.text.letters import compose
 
 _LONGEST = 10_000
 _DEEPEST = 100
@@ -383,4 +383,4 @@ class _Parser:
 
 def _folded(text: str) -> str:
     """*text* without regard to case or to how its accents are encoded."""
-    return unicodedata.normalize("NFC", text).casefold()
+    return compose(text).casefold()

@@ -14,6 +14,7 @@ from ragkit.config.spec import describe
 from ragkit.document import digest
 from ragkit.errors import UsageError
 from ragkit.read.border import clean, foreign
+from ragkit.read.composed import composed
 
 
 class PaperSource(BaseLoader, ABC):
@@ -100,7 +101,7 @@ class LoadedSource(PaperSource):
 
     def read(self, uri: str) -> Iterator[list[Document]]:
         yield [
-            Document(clean(each.page_content), id=each.id, metadata=foreign(each.metadata))
+            composed(Document(clean(each.page_content), id=each.id, metadata=foreign(each.metadata)))
             for each in self._documents[uri]
         ]
 

@@ -22,6 +22,7 @@ from typing_extensions import TypedDict
 
 from ragkit.document import IDENTIFIERS, RESERVED
 from ragkit.errors import LoadError
+from ragkit.read.composed import composed
 from ragkit.read.formats.builder import Kind
 
 if TYPE_CHECKING:
@@ -125,9 +126,8 @@ class Border:
                     _check_order([(start, end)], len(text))
             metadata["sections"] = [{**row, "path": [plain.text(h) for h in row["path"]]} for row in sections]
         where = _where(*known.get("sources", ()))
-        return Document(
-            page_content=text, metadata={**metadata, "sources": [{**where, "uri": str(self.path)}]}
-        )
+        whole = {**metadata, "sources": [{**where, "uri": str(self.path)}]}
+        return composed(Document(page_content=text, metadata=whole))
 
 
 def encoded(papers: Iterable[Document]) -> bytes:

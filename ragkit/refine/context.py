@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -31,6 +30,7 @@ from ragkit.document import (
     title_of,
 )
 from ragkit.models.tokens import Counter, counter
+from ragkit.text.letters import compose
 from ragkit.text.question import Mentions, parsed
 from ragkit.text.words import Offsets, sentences, stems
 
@@ -267,7 +267,7 @@ _RUN = re.compile(r"\w+")
 
 def _shingles(text: str) -> set[int]:
     """Every three words that follow one another, by their hash; the words at once, where there are fewer."""
-    found = _RUN.findall(unicodedata.normalize("NFC", text).casefold())
+    found = _RUN.findall(compose(text).casefold())
     return set(map(hash, zip(found, found[1:], found[2:], strict=False))) or (
         {hash(tuple(found))} if found else set()
     )

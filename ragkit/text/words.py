@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import functools
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
+
+from ragkit.text.letters import compose
 
 Offsets = tuple[int, int]
 
@@ -173,7 +174,7 @@ _NUMBER = re.compile(
 
 def words(text: str) -> list[str]:
     """Every word in lower case, in order; accents compare equal whether composed or not (NFC)."""
-    return [w.casefold() for w in _WORD.findall(unicodedata.normalize("NFC", text))]
+    return [w.casefold() for w in _WORD.findall(compose(text))]
 
 
 _UNSPACED = (

@@ -6,13 +6,13 @@ import functools
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
 from ragkit.text.facts import numbers_beside_sizes
 from ragkit.text.language import language_of
+from ragkit.text.letters import compose
 from ragkit.text.question import Mentions, parsed
 from ragkit.text.syntax import LONGEST, NEGATIONS
 from ragkit.text.words import (
@@ -120,7 +120,7 @@ class _Text:
     @functools.cached_property
     def plain(self) -> str:
         """In lower case, with one kind of quotation mark and of white space."""
-        straight = re.sub(r"[“”„]", '"', re.sub(r"[’‘]", "'", unicodedata.normalize("NFC", self.text)))
+        straight = re.sub(r"[“”„]", '"', re.sub(r"[’‘]", "'", compose(self.text)))
         return " ".join(straight.casefold().split()).strip(" .")
 
     @functools.cached_property

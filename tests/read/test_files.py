@@ -124,7 +124,7 @@ def test_front_matter_may_use_any_name_but_those_of_ragkit_and_any_value(tmp_pat
         ("just a sentence", "its front matter is not a YAML mapping such as `title: ...`"),
         (
             "published: 2024-02-30",
-            "its front matter has a value that YAML cannot read: day is out of range for month",
+            "its front matter has a value in line 2 that YAML cannot read: day is out of range for month",
         ),
         ("title: !!python/object:os.system x", None),
         ("a: &a [*a]", None),
@@ -147,14 +147,36 @@ def test_front_matter_that_is_not_yaml_is_one_sentence_beside_the_text(
 def test_an_entry_of_front_matter_that_is_not_yaml_costs_itself(tmp_path: Path) -> None:
     front = "title: Slow worms: a review\nauthor: Roe, A.; Poe, E.\ndate: 2014-06-01\ntags: [a, b\nvenue:\n  name: Reptiles\n"
     [paper] = read(tmp_path, f"---\n{front}---\nThey lived in 26 gardens.", "note.md")
-    [said] = paper.metadata.pop("lost")
-    assert "line 2" in said
+    title, tags = paper.metadata.pop("lost")
+    assert "in line 2: mapping values" in title
+    assert "in line 6: expected ','" in tags
     assert {k: v for k, v in known(paper).items() if k != "date"} == {
         "title": "Slow worms: a review",
         "authors": ["Roe, A.", "Poe, E."],
         "year": 2014,
         "venue": {"name": "Reptiles"},
     }
+
+
+@pytest.mark.parametrize(
+    ("front", "authors", "year"),
+    [
+        ("author: Roe, A. and Poe, E.\nyear: '2011'", ["Roe, A.", "Poe, E."], 2011),
+        ("author: Ann Roe, Bo Ek and Cy Fox\ndate: 5 May 2012", ["Ann Roe", "Bo Ek", "Cy Fox"], 2012),
+        ("Author: Ann Roe\nDate: 2013-01-02", ["Ann Roe"], 2013),
+        ("author: [Ann Roe, Bo Ek]\ndate: 2014", ["Ann Roe", "Bo Ek"], 2014),
+        ("author: {name: Ann Roe, email: a@e.org}\nyear: n.d.\ndate: 03/2015", ["Ann Roe"], 2015),
+        ("author:\n- name: Ann Roe\n- {given: Bo, family: Ek}\n- Cy Fox\n", ["Ann Roe", "Bo Ek", "Cy Fox"], None),
+        ("author:\n- Ann Roe:\n    institute: x\n- Bo Ek\n", ["Ann Roe", "Bo Ek"], None),
+        ("authors:\n- name: {first: Ann, last: Roe}\n", ["Ann Roe"], None),
+    ],
+)  # fmt: skip
+def test_authors_and_year_are_understood_however_they_are_written(
+    tmp_path: Path, front: str, authors: list[str], year: int | None
+) -> None:
+    [paper] = read(tmp_path, f"---\n{front}\n---\nText.", "note.md")
+    assert (paper.metadata["authors"], paper.metadata.get("year")) == (authors, year)
+    assert "author" not in paper.metadata
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,11 @@ class PaperBuilder:
             and (self.parts[-1][-1].isalnum() or self.parts[-1][-1] in ")]")
         )
 
+    @property
+    def ends_in_stop(self) -> bool:
+        """Does the text end in a full stop or the like that the next piece would follow at once?"""
+        return not self._gap and bool(self.parts) and self.parts[-1][-1] in ".,;:!?"
+
     def space(self) -> None:
         """One space, for white space of any length."""
         self._gap = self._gap or " "
@@ -175,10 +180,16 @@ class PaperBuilder:
     def row(self) -> Iterator[None]:
         """Pieces added in this context are a row of a table: one line, whatever they hold."""
         self.line()
-        self._in_row = True
-        yield
-        self._in_row = False
+        with self.cell():
+            yield
         self.line()
+
+    @contextmanager
+    def cell(self) -> Iterator[None]:
+        """Pieces added in this context stay on one line, whatever they hold."""
+        outer, self._in_row = self._in_row, True
+        yield
+        self._in_row = outer
 
     def item(self, words: str = "", number: int = 0) -> None:
         """Mark what follows as an item of a list, by its number if it has one.
@@ -210,19 +221,6 @@ class PaperBuilder:
         self._close_section()
         self._sections.begin(title, level, kind)
         self._kind = self._sections.kind
-
-    @contextmanager
-    def file(self, name: str) -> Iterator[None]:
-        """Pieces added in this context come from another file.
-
-        *name* is its path from the folder of the paper's own file.
-        """
-        outer = self._file
-        if name not in self.files:
-            self.files.append(name)
-        self._file = self.files.index(name) + 1
-        yield
-        self._file = outer
 
     @contextmanager
     def heading(self, title: str, level: int = 1, kind: Kind | None = None) -> Iterator[None]:

@@ -13,15 +13,16 @@ from tinycss2.color3 import parse_color
 
 from ragkit.read.formats.markup import Element, Piece
 
-_NOT_DISPLAYED, _SAME_COLOUR, _TINY, _OFF = (
+_NOT_DISPLAYED, _SAME_COLOUR, _TINY, _OFF, _STRUCK = (
     "not displayed",
     "in the colour of the page",
     "tiny",
     "off the page",
+    "struck out",
 )
 _PROPERTIES = frozenset(
     "display visibility opacity font-size color background background-color left top right bottom text-indent margin-left"
-    " height max-height overflow clip-path".split()
+    " height max-height overflow clip-path text-decoration text-decoration-line".split()
 )
 _NEAR = 0.08  # of 1, in the channel that differs most: colours that a reader does not tell apart
 _FAR = -500.0  # pixels; what is moved so far stands beside the screen
@@ -196,6 +197,9 @@ def _gone(element: Element, declared: Declared) -> str | None:
     shown = _word(declared, "display")
     if element.tag == "template" or shown == "none" or ("hidden" in attributes and not shown):
         return _NOT_DISPLAYED
+    lines = [declared[name] for name in ("text-decoration", "text-decoration-line") if name in declared]
+    if element.tag in ("del", "s", "strike") if not lines else "line-through" in map(_lower, lines[-1]):
+        return _STRUCK
     opacity = _number(declared, "opacity")
     if opacity is not None and opacity < 0.05:
         return _NOT_DISPLAYED
@@ -239,6 +243,10 @@ def _over(colour: tuple[float, ...], under: Colour) -> Colour:
 
 def _word(declared: Declared, name: str) -> str:
     return next((str(token.lower_value) for token in declared.get(name, ()) if token.type == "ident"), "")
+
+
+def _lower(token: Any) -> str:
+    return str(getattr(token, "lower_value", ""))
 
 
 def _number(declared: Declared, name: str) -> float | None:

@@ -15,6 +15,7 @@ from ragkit.read.formats import TextFormat, titled
 from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.css import remove_hidden
 from ragkit.read.formats.markup import Element, Piece, decoded, html_tree, raised, write, write_table
+from ragkit.read.formats.mathml import write_formula
 
 _PAGE = re.compile(
     r"\s*+(?:<\?xml[^>]*+>\s*+)?(?><!--.*?-->\s*+)*+<(?:!doctype\s++html|html|head|body)\b",
@@ -178,6 +179,9 @@ _BLOCKS = frozenset(
 )
 
 
+_NOTE = re.compile(r"\d{1,3}(?:\s?[,–-]\s?\d{1,3})*+")
+
+
 class _Writer:
     def __init__(self, builder: PaperBuilder, title: Element | None) -> None:
         self.builder = builder
@@ -216,6 +220,8 @@ class _Writer:
             builder.line()
         elif element.tag == "sup":
             self.superscript(element)
+        elif element.tag == "math":
+            write_formula(self.builder, element)
         elif element.tag in ("ul", "ol", "div", "section") and _REFERENCES.search(_named(element)):
             with builder.aside("references"):
                 self.blocks(element)
@@ -233,8 +239,9 @@ class _Writer:
             self.blocks(element)
 
     def superscript(self, element: Element) -> None:
-        """10<sup>3</sup> is 10^3; a note's number stands in brackets."""
-        note = next(element.every("a"), None) is not None and not element.text().startswith("[")
+        """10<sup>3</sup> is 10^3; the number of a note, a link or behind a full stop, stands in brackets."""
+        linked = next(element.every("a"), None) is not None and not element.text().startswith("[")
+        note = linked or (self.builder.ends_in_stop and bool(_NOTE.fullmatch(element.text())))
         if note or raised(self.builder, element):
             self.builder.add("[" if note else "^")
         self.blocks(element)

@@ -14,6 +14,7 @@ from ragkit.errors import LoadError
 from ragkit.read.formats import TextFormat, title_from_name
 from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.markup import Element, Piece, decoded, raised, write, write_table, xml_tree
+from ragkit.read.formats.mathml import write_formula
 from ragkit.text.words import Offsets
 
 _ARTICLE = re.compile(r"<article[\s>]")
@@ -252,8 +253,8 @@ def _inline(builder: PaperBuilder, element: Element) -> None:
             continue
         elif child.tag == "sup":
             _superscript(builder, child)
-        elif child.tag in _FORMULAS:
-            _formula(builder, child, _FORMULAS[child.tag])
+        elif child.tag == "math":
+            write_formula(builder, child)
         elif child.tag == "tex-math":
             _tex(builder, child)
         elif child.tag == "break":
@@ -284,17 +285,6 @@ def _superscript(builder: PaperBuilder, element: Element) -> None:
     if raised(builder, element):
         builder.add("^")
     _inline(builder, element)
-
-
-_FORMULAS = {"msup": "^", "msub": "_", "mfrac": "/", "msubsup": "_^", "munderover": "_^"}
-"""MathML's elements with several arguments, and what is written between them."""
-
-
-def _formula(builder: PaperBuilder, element: Element, signs: str) -> None:
-    for number, argument in enumerate(element.elements()):
-        if 0 < number <= len(signs):
-            builder.add(signs[number - 1])
-        _inline(builder, Element("", children=[argument]))
 
 
 _BEGINS = re.compile(r"[\s$]*+(?:\\begin\{\w+\*?\})?")

@@ -5,20 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
 from typing import Any, ClassVar
 
-import yaml
 from langchain_core.documents import Document
 
-from ragkit.config.bounded_yaml import TooMuch
-from ragkit.config.bounded_yaml import load as load_yaml
 from ragkit.config.components import component
-from ragkit.document import IDENTIFIERS
-from ragkit.errors import LoadError
-from ragkit.read.border import foreign
-from ragkit.read.formats import TextFormat, paper, titled
+from ragkit.read.formats import TextFormat, titled
 from ragkit.read.formats.builder import Sections, complete_tables
+from ragkit.read.formats.front_matter import front_matter
+from ragkit.read.formats.seen import Seen, seen
 from ragkit.text.tables import is_rule
 from ragkit.text.words import Offsets, trimmed
 
@@ -44,24 +39,34 @@ class Markdown(TextFormat):
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
         metadata: dict[str, Any] = {}
         lost: list[str] = []
-        start = 0
+        begin = 0
         if front := _FRONT_MATTER.match(text):
-            metadata, lost = _front_matter(front[1])
-            start = front.end()
+            metadata, lost = front_matter(front[1])
+            begin = front.end()
+        shown = seen(text, begin)
         title = str(metadata.pop("title", "") or "")
-        heading = _HEADING.match(text[start:])
-        if underlined := None if heading else _SETEXT_HEADING.match(text[start:]):
+        heading = _HEADING.match(shown.text)
+        start = 0
+        if underlined := None if heading else _SETEXT_HEADING.match(shown.text):
             heading = underlined
         if heading:
             words = heading[1] if underlined else _without_closing(heading[1])
             if not title or " ".join(words.split()).casefold() == " ".join(title.split()).casefold():
-                title, start = words, start + heading.end()
-        found = paper(text, start, len(text), **{**metadata, **titled(title, name)})
-        if lost:
-            found.metadata["lost"] = lost
-        if sections := _sections(found.page_content):
-            found.metadata["sections"] = sections
-        yield found
+                title, start = words, heading.end()
+        yield _paper(shown, start, lost, **{**metadata, **titled(title, name)})
+
+
+def _paper(shown: Seen, start: int, lost: list[str], /, title: str, **metadata: Any) -> Document:
+    """The paper that begins at *start* of what is seen of its file."""
+    start, end = trimmed(shown.text, start, len(shown.text))
+    text = shown.text[start:end]
+    known = {name: value for name, value in metadata.items() if value not in (None, "", [])}
+    optional = {"lost": lost, "hidden": dict(shown.hidden), "sections": _sections(text)}
+    known |= {name: value for name, value in optional.items() if value}
+    source = shown.source(start, end)
+    return Document(
+        page_content=text, metadata={**known, "title": " ".join(title.split()), "sources": [source]}
+    )
 
 
 _SECTION = re.compile(
@@ -141,64 +146,3 @@ def _without_closing(heading: str) -> str:
     written = heading.rstrip(" \t")
     words = written.rstrip("#")
     return words.rstrip(" \t") if words.endswith((" ", "\t")) else written
-
-
-_AUTHORS = ("author", "authors")
-_ENTRY = re.compile(r"^(?=[^\s#-])", re.MULTILINE)  # where one begins
-_PLAIN = re.compile(r"([\w-]+):[ \t]+([^\s&*!|>%@`\[{\"'#][^\r\n]*)\s*")
-
-
-def _front_matter(text: str) -> tuple[dict[str, Any], list[str]]:
-    """What the front matter says, and a sentence on each entry of it that is not YAML.
-
-    Such an entry is the text behind its colon if that is one line.
-    """
-    try:
-        found = _mapping(text)
-        return _named(found), []
-    except LoadError:
-        raise
-    except TooMuch as error:
-        raise LoadError(f"its front matter {error}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 2}" if mark else ""
-        lost = [f"its front matter is not YAML{where}: {getattr(error, 'problem', error)}"]
-    except Exception as error:  # what reads a value, such as `2024-02-30`, raises what it likes
-        lost = [f"its front matter has a value that YAML cannot read: {error}"]
-    whole: dict[str, Any] = {}
-    for entry in _ENTRY.split(text):
-        try:
-            whole |= _mapping(entry)
-        except Exception:
-            if plain := _PLAIN.fullmatch(entry):
-                whole[plain[1]] = plain[2].strip()
-    return _named(whole), lost
-
-
-def _named(found: dict[str, Any]) -> dict[str, Any]:
-    """What the front matter says, its authors a list and its year a number, whatever they are called."""
-    authors = next((found.pop(name) for name in _AUTHORS if isinstance(found.get(name), str)), None)
-    dated = re.match(r"((?:19|20)\d\d)\b", str(found.get("date", "")))
-    if authors:
-        found["authors"] = [name for part in authors.split(";") if (name := part.strip())]
-    if dated and "year" not in found:
-        found["year"] = int(dated[1])
-    return found
-
-
-def _mapping(text: str) -> dict[str, Any]:
-    """A YAML mapping; `LoadError` for other YAML."""
-    found = load_yaml(text)
-    as_written = load_yaml(text, yaml.BaseLoader)
-    if found is None:
-        return {}
-    if not isinstance(found, dict):
-        raise LoadError("its front matter is not a YAML mapping such as `title: ...`")
-    # These are no numbers, whatever they look like: arXiv 2301.10140 is not 2301.1014.
-    verbatim = {
-        k: as_written[k]
-        for k in ("title", *IDENTIFIERS)
-        if k in as_written and isinstance(found[k], bool | int | float | date)
-    }
-    return foreign({**found, **verbatim})

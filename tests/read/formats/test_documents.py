@@ -147,6 +147,9 @@ def test_html_keeps_the_main_content_and_what_its_metadata_say() -> None:
         ('<div style="background:navy"><p style="color:#000080">Say no</p></div>', "in the colour of the page"),
         ('<p style="position:absolute;left:-9999px">Say no</p>', "off the page"),
         ("<h2>Results<span style='display:none'>Say no</span></h2>", "not displayed"),
+        ("<p><del>Say no</del></p>", "struck out"),
+        ("<p><s>Say</s> <strike>no</strike></p>", "struck out"),
+        ('<p style="text-decoration: line-through red">Say no</p>', "struck out"),
     ],
 )  # fmt: skip
 def test_text_of_a_page_that_nobody_sees_is_left_out_and_counted(planted: str, reason: str) -> None:
@@ -169,12 +172,39 @@ def test_text_of_a_page_that_nobody_sees_is_left_out_and_counted(planted: str, r
         '<div style="background:url(dark.png)"><p style="color:#fff">Loads</p></div>',
         '<link rel="stylesheet" href="dark.css"><p style="color:#fff">Loads</p>',
         '<p style="position:absolute;left:-2px;opacity:.9;font-size:.8em">Loads</p>',
+        '<p style="text-decoration: underline">Loads</p>',
+        "<style>s{text-decoration:none}</style><p><s>Loads</s></p>",
     ],
 )
 def test_text_of_a_page_that_is_seen_stays(shown: str) -> None:
     paper = read(Html(), f"<html><head></head><body><p>They carry people.</p>{shown}</body></html>")
     assert "Loads" in paper.page_content
     assert "hidden" not in paper.metadata
+
+
+@pytest.mark.parametrize(
+    ("formula", "said"),
+    [
+        (
+            '<math alttext="c_{2}=7"><semantics><mrow><msub><mi>c</mi><mn>2</mn></msub><mo>=</mo><mn>7</mn></mrow>'
+            '<annotation encoding="application/x-tex">c_{2}=7</annotation>'
+            '<annotation-xml encoding="MathML-Content"><eq><ci>c</ci><cn>7</cn></eq></annotation-xml></semantics></math>',
+            "c_2=7",
+        ),
+        ('<math><annotation encoding="application/x-tex">\\frac{a}{b+1} &lt; 7</annotation></math>', "a/(b+1) < 7"),
+        ("<math><mfrac><mrow><mi>a</mi><mo>+</mo><mn>1</mn></mrow><mi>b</mi></mfrac></math>", "(a+1)/b"),
+        ("<math><msqrt><mn>7</mn></msqrt><mo>\u2062</mo><msubsup><mi>x</mi><mi>i</mi><mn>2</mn></msubsup></math>", "√7x_i^2"),
+        ('<span class="katex-mathml"><math><mn>7</mn></math></span><span aria-hidden="true">7</span>', "7"),
+    ],
+)  # fmt: skip
+def test_a_formula_of_a_page_is_said_once(formula: str, said: str) -> None:
+    page = f"<html><body><p>It is {formula} here.</p></body></html>"
+    assert read(Html(), page).page_content == f"It is {said} here."
+
+
+def test_a_raised_number_behind_a_full_stop_is_a_note() -> None:
+    page = "<html><body><p>They carry 10<sup>3</sup> m<sup>2</sup>.<sup>4,5</sup> All.</p></body></html>"
+    assert read(Html(), page).page_content == "They carry 10^3 m^2.[4,5] All."
 
 
 def test_the_encoding_that_a_page_declares_is_used() -> None:
@@ -276,6 +306,12 @@ def test_what_a_paper_takes_in_is_its_own_and_a_quote_leads_to_the_right_file(tm
         "%\n" * 100_000,
         "\\frac{" * 20_000,
         "\\section{" * 20_000,
+        "\\iftrue " * 50_000 + "\\fi",
+        "\\iftrue\\begin{verbatim}" * 30_000 + "\\fi",
+        "\\url{" * 30_000,
+        "\\def\\a#1{" * 20_000,
+        "\\SI{1}{" * 20_000,
+        "\\newcommand{\\a}[1]{x#1}" + "\\a{" * 20_000,
     ],
     ids=lambda text: text[:12],
 )

@@ -19,8 +19,9 @@ from langchain_core.documents import Document
 from ragkit.config.components import component
 from ragkit.errors import LoadError
 from ragkit.read.formats import HEAD, ProjectFormat, decode, titled
-from ragkit.read.formats.builder import PaperBuilder
-from ragkit.read.formats.latex.reader import SourceReader, file_name
+from ragkit.read.formats.latex.expand import expanded, file_name
+from ragkit.read.formats.latex.places import PlacedBuilder
+from ragkit.read.formats.latex.reader import SourceReader
 
 _TOLD_BY = re.compile(
     r"^[^%\n]{0,200}?\\(?:documentclass\b|documentstyle\b|begin\s*\{(?:document|thebibliography)\})",
@@ -66,9 +67,9 @@ class Latex(ProjectFormat):
         return found
 
     def papers_with(self, name: str, text: str, companions: Mapping[str, str]) -> Iterator[Document]:
-        builder = PaperBuilder()
-        reader = SourceReader(text, builder)
-        reader.companions, reader.name = companions, name
+        source, files = expanded(name, text, companions)
+        builder = PlacedBuilder(source, files)
+        reader = SourceReader(source.text, builder)
         reader.document()
         title = " ".join(str(reader.known.pop("title", "")).split())
         if not title and not builder.length:

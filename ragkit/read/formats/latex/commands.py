@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 import re
 
+from ragkit.read.formats.latex.units import PRINTERS
+
 SECTIONS = {
     "part": 0,
     "chapter": 0,
@@ -40,7 +42,6 @@ ARGUMENTS = {name: count for count, names in _DROPPED.items() for name in names.
 REFERENCE = re.compile(
     r"(?:(?=[A-Za-z]*+\Z).*[cC]ite(?!style)[a-zA-Z]*+|(?:auto|eq|page|c|C|name|v|sub)?ref)\Z"
 )
-DEFINITIONS = re.compile(r"(?:re|provide)?newcommandx?|providecommand|renewcommand|DeclareRobustCommand|DeclareMathOperator|[gex]?def|let|(?:re)?newenvironment|(?:New|Renew)DocumentCommand")  # fmt: skip
 SPACES = set("quad qquad hfill hfil space enspace enskip thinspace nobreakspace xspace".split())
 BREAKS = set("par newpage clearpage maketitle bigskip medskip smallskip appendix and And AND".split())
 LINES = set("newline linebreak tabularnewline cr midrule hline toprule bottomrule".split())
@@ -70,7 +71,7 @@ _SIGNS = {
     "S": "§", "P": "¶", "LaTeX": "LaTeX", "TeX": "TeX", "BibTeX": "BibTeX", "i": "ı", "j": "ȷ", "slash": "/", "textbar": "|",
     "textless": "<", "textgreater": ">", "textbackslash": "\\", "textasciitilde": "~", "textasciicircum": "^", "textunderscore": "_",
     "dots": "…", "ldots": "…", "cdots": "⋯", "dotsc": "…", "dotsb": "…", "lbrace": "{", "rbrace": "}", "lvert": "|", "rvert": "|",
-    "texttimes": "×", "textmu": "µ", "eg": "e.g.", "ie": "i.e.", "mid": "|", "sqrt": "√", "prime": "′", "vert": "|", "Vert": "‖",
+    "texttimes": "×", "textmu": "µ", "eg": "e.g.", "ie": "i.e.", "mid": "|", "sqrt": "√", "prime": "′", "vert": "|", "iff": "⇔", "Vert": "‖",
 }  # fmt: skip
 LIGATURES = {"---": "—", "--": "–", "``": "“", "''": "”", "`": "‘"}
 _SILENT = re.compile(r"left|right|[bB]igg?[lr]?|nonumber|notag|displaystyle|textstyle|limits|nolimits|middle|protect|rm|bf|it|cal|sf|tt|em|(?=\w*+\Z).*math.*|text\w{2}|emph|mbox|hbox")  # fmt: skip
@@ -90,3 +91,25 @@ def signs() -> dict[str, str]:
     for name in {"item", "and", "today", *MARKS, *SECTIONS, *ARGUMENTS, *BREAKS, *LINES, *SPACES}:
         known.pop(name, None)
     return {**{name: sign for name, sign in known.items() if not _SILENT.fullmatch(name)}, **_SIGNS}
+
+
+METHODS = {
+    "begin": "_environment", "end": "_end", "caption": "_caption", "abstract": "_abstract", "footnote": "_footnote", "footnotetext": "_footnote",
+    "verb": "_verb", "lstinline": "_verb", "bibitem": "_bibitem", "item": "_item", "url": "_as_written", "path": "_as_written",
+    "nolinkurl": "_as_written", "doi": "_as_written", "text": "_words", "textrm": "_words", "mbox": "_words", "hbox": "_words",
+    "operatorname": "_words", **dict.fromkeys(("makecell", "thead", "shortstack"), "_cell"),
+    **dict.fromkeys(("sout", "st", "xout", "hcancel"), "_struck"), **dict.fromkeys(("frac", "dfrac", "tfrac", "nicefrac", "sfrac"), "_fraction"),
+    **dict.fromkeys(SECTIONS, "_heading"), **dict.fromkeys(PRINTERS, "_quantity"),
+}  # fmt: skip
+"""The reader's method for each command that prints in a special way."""
+
+
+def is_known(name: str) -> bool:
+    """Does a command keep its meaning here whatever the paper redefines it to, as headings and citations do?"""
+    return (
+        METHODS.get(name, "_quantity") != "_quantity"
+        or name in ARGUMENTS
+        or name in METADATA
+        or name == "label"
+        or bool(REFERENCE.match(name))
+    )

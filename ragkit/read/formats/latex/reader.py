@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ragkit.read.formats.builder import Kind, PaperBuilder
 from ragkit.read.formats.latex.commands import (
     ARGUMENTS,
     BREAKS,
-    DEFINITIONS,
     ENVIRONMENT_ARGUMENTS,
-    HIDDEN,
     LETTER,
     LIGATURES,
     LINES,
@@ -22,6 +18,7 @@ from ragkit.read.formats.latex.commands import (
     MARKS,
     MATH,
     METADATA,
+    METHODS,
     REFERENCE,
     SECTIONS,
     SPACES,
@@ -30,21 +27,11 @@ from ragkit.read.formats.latex.commands import (
     signs,
 )
 from ragkit.read.formats.latex.source import DEPTH, Source
-
-_METHODS = {
-    "begin": "_environment", "end": "_end", "caption": "_caption", "abstract": "_abstract", "footnote": "_footnote", "footnotetext": "_footnote",
-    "verb": "_verb", "lstinline": "_verb", "bibitem": "_bibitem", "item": "_item", "url": "_as_written", "path": "_as_written",
-    "nolinkurl": "_as_written", "doi": "_as_written", "text": "_words", "textrm": "_words", "mbox": "_words", "hbox": "_words",
-    "operatorname": "_words", **dict.fromkeys(("frac", "dfrac", "tfrac", "nicefrac", "sfrac"), "_fraction"),
-    **dict.fromkeys(SECTIONS, "_heading"), **dict.fromkeys(("input", "include", "subfile", "bibliography"), "_taken_in"),
-}  # fmt: skip
-"""The reader's method for each command that prints in a special way."""
-
+from ragkit.read.formats.latex.units import PRINTERS
 
 _TOKEN = re.compile(
-    r"""(?P<words>[^\\{}$%&~^_\#\s`'\-]+(?:[ ][^\\{}$%&~^_\#\s`'\-]+)*)
+    r"""(?P<words>[^\\{}$&~^_\#\s`'\-]+(?:[ ][^\\{}$&~^_\#\s`'\-]+)*)
     | (?P<space>\s+)
-    | (?P<comment>%[^\r\n]*(?:\r?\n|\r|\Z)[ \t]*)
     | \\(?P<word>[a-zA-Z@]+\*?)(?P<after>[ \t]*(?:\r?\n[ \t]*(?![ \t\r\n]))?)
     | \\(?P<sign>\r\n|[\s\S]|\Z)
     | (?P<dollar>\$\$?)
@@ -57,10 +44,11 @@ _NAME = re.compile(r"\s*\{\s*([a-zA-Z]+\*?)\s*\}")
 _LENGTH = re.compile(
     r"\s*(?:=\s*-?[\d.]+|-?[\d.]+\s*(?=pt|cm|mm|in|em|ex))\s*(?:(?:true)?(?:pt|cm|mm|in)|em|ex|\\\w+)?(?:\s*(?:plus|minus)\s*[\d.]+\s*(?:pt|cm|em|ex|fil*))*"
 )
+_NO_SPACE = re.compile(r"[.,;:!?)'\-}{/]")  # what `\xspace` puts no space before
+_PROTECTED = re.compile(r"\\([%#&_~^{}$])|[^\\]++|\\")
+_DELIMITER = re.compile(r"(?:left|right|middle|[bB]igg?[lrm]?)\Z")
 _BLANK_LINE = re.compile(r"\r?\n[ \t]*\r?\n|\r[ \t]*\r")
 _MATH_END = {"$": re.compile(r"\\[\s\S]|(\$)|\n[ \t]*\r?\n"), "$$": re.compile(r"\\[\s\S]|(\$\$)"), "[": re.compile(r"(\\\])|\\[\s\S]"), "(": re.compile(r"(\\\))|\\[\s\S]")}  # fmt: skip
-_INCLUSIONS = 1000  # files that a paper takes in, each counted as often as it does
-_LONGEST = 300  # characters that a command of the paper's own may print: names and terms, not whole passages
 
 
 class Command(NamedTuple):
@@ -84,15 +72,10 @@ class SourceReader:
         self.source = Source(text)
         self.builder = builder
         self.known: dict[str, Any] = {}
-        self.macros: dict[str, str] = above.macros if above else {}
-        self.printed: dict[tuple[str, bool], str] = above.printed if above else {}
-        self.expanding: tuple[str, ...] = above.expanding if above else ()
-        self.companions: Mapping[str, str] = above.companions if above else {}
-        self.name: str = above.name if above else ""
         self.depth: int = above.depth if above else 0
-        self.taken: list[str] = above.taken if above else []
         self.in_heading: bool = above.in_heading if above else False
         self.math = False
+        self.in_table = False
 
     def document(self) -> None:
         """Read the whole file; the text before `\\begin{document}` prints nothing but defines commands."""
@@ -112,15 +95,9 @@ class SourceReader:
 
     def _preamble(self, end: int) -> None:
         at = 0
-        for found in re.finditer(r"%[^\r\n]*|\\([a-zA-Z]+\*?)", self.text[:end]):
-            if found[1] in ("input", "include") and found.start() >= at:
-                at = self._take_in(found[1], found.end(), end)
-            elif found[1] and found.start() >= at:
-                at = (
-                    self._definition(found[1].rstrip("*"), found.end())
-                    or self._metadata(found[1], found.end())
-                    or at
-                )
+        for found in re.finditer(r"\\([a-zA-Z]+\*?)", self.text[:end]):
+            if found.start() >= at:
+                at = self._metadata(found[1], found.end()) or at
 
     def read(self, start: int, end: int) -> None:
         """Write what `text[start:end]` prints."""
@@ -165,13 +142,9 @@ class SourceReader:
     def _command(self, command: Command) -> int:
         """Write what a command prints, and return where reading goes on."""
         name, builder = command.name, self.builder
-        if name in self.macros and name not in self.expanding:
-            return self._expand(command)
-        if defined := self._definition(name, command.name_end) or (
-            0 if self.math else self._metadata(name, command.name_end)
-        ):
-            return min(defined, command.limit)
-        if (method := _METHODS.get(name)) and (self.depth < DEPTH or name in ("begin", "end")):
+        if told := 0 if self.math else self._metadata(name, command.name_end):
+            return min(told, command.limit)
+        if (method := METHODS.get(name)) and (self.depth < DEPTH or name in ("begin", "end")):
             return int(getattr(self, method)(command))
         if REFERENCE.match(name) and name != "nocite":
             return self._reference(command)
@@ -182,7 +155,9 @@ class SourceReader:
             return after
         if name in MARKS and not self.math:
             return self._accent(MARKS[name], command.at, command.name_end)
-        if name in SPACES:
+        if name == "xspace":
+            builder.space() if not _NO_SPACE.match(self.text, command.end) else None
+        elif name in SPACES:
             builder.space()
         elif name in LINES:
             builder.line()
@@ -192,6 +167,8 @@ class SourceReader:
             builder.add(sign, command.at, command.name_end - command.at)
             if command.end > command.name_end and self.math:
                 builder.space()
+        elif _DELIMITER.match(name):
+            return command.end  # a bracket that follows is printed and begins no optional argument
         elif length := _LENGTH.match(self.text, command.name_end, command.limit):
             return length.end()
         elif self.text.find("{", command.end, command.limit) > 0:
@@ -200,8 +177,6 @@ class SourceReader:
 
     def _sign(self, sign: str, at: int, after: int, end: int) -> int:
         builder = self.builder
-        if sign in self.macros and sign not in self.expanding:
-            return self._expand(Command(sign, at, after, after, end))
         if sign == "\\":
             builder.line()
             return self.source.optional(after, end)[1]
@@ -225,78 +200,6 @@ class SourceReader:
         if bare:
             self.builder.add(unicodedata.normalize("NFC", bare + mark), at, letter.end() - at)
         return letter.end()
-
-    def _expand(self, command: Command) -> int:
-        """Write what a command that the paper defines prints."""
-        name, at, word_end, after, _ = command
-        body = self.macros[name]
-        if (name, self.math) not in self.printed:
-            outer, self.expanding = self.expanding, (*self.expanding, name)
-            self.printed[name, self.math] = self.plain(body) if len(outer) < DEPTH // 3 else ""
-            self.expanding = outer
-        printed = self.printed[name, self.math]
-        if len(printed) <= _LONGEST:
-            self.builder.add(printed, at, word_end - at)
-        if "\\xspace" in body and not re.match(r"[.,;:!?)'\-}/]", self.text[after : after + 1] or "."):
-            self.builder.space()
-            return after
-        return after if self.math or not body else word_end if self.text.startswith("{}", word_end) else after
-
-    def _taken_in(self, command: Command) -> int:
-        return self._take_in(command.name, command.name_end, command.limit)
-
-    def _take_in(self, name: str, at: int, end: int) -> int:
-        """Read another file at the place that includes it."""
-        (start, stop), after = self.source.argument(at, end)
-        if (
-            start == stop
-            and (bare := re.compile(r"\s*([^\s{}\\%]+)").match(self.text, at, end))
-            and name == "input"
-        ):
-            start, stop, after = bare.start(1), bare.end(1), bare.end()
-        taken = (
-            f"{Path(self.name).stem}.bbl"
-            if name == "bibliography"
-            else file_name(self.text[start:stop].strip())
-        )
-        known = taken in self.companions and taken not in self.expanding
-        if known and self.depth < DEPTH and len(self.taken) < _INCLUSIONS:
-            self.taken.append(taken)
-            outer, self.expanding = self.expanding, (*self.expanding, taken)
-            with self.builder.file(taken):
-                inner = SourceReader(self.companions[taken], self.builder, self)
-                inner.known = self.known
-                inner.document()
-            self.expanding = outer
-        return after
-
-    def _definition(self, name: str, after: int) -> int:
-        """Record a definition of a command without arguments; return where it ends, 0 if there is none."""
-        if not DEFINITIONS.fullmatch(name):
-            return 0
-        end = len(self.text)
-        named = re.compile(r"\s*+\*?\s*+\{?\s*+\\([a-zA-Z@]+|.)\s*+\}?").match(self.text, after)
-        if name.endswith("environment"):
-            named = re.compile(r"\s*+\*?\s*+\{([^{}]*+)\}").match(self.text, after)
-        if not named:
-            return after
-        at = named.end()
-        if name == "let":
-            found = re.compile(r"\s*+=?\s*+\\(?:[a-zA-Z@]+|.)").match(self.text, at)
-            return found.end() if found else at
-        takes = re.compile(r"\s*+(?:\[[^\]\n]*+\]\s*+)*+(?:#\d[^{\n]*+)?\s*+").match(self.text, at)
-        arguments = bool(takes and takes[0].strip())
-        at = takes.end() if takes else at
-        if name.endswith("DocumentCommand"):
-            (start, stop), at = self.source.argument(at, end)
-            arguments = start < stop
-        (start, stop), at = self.source.argument(at, end)
-        if name.endswith("environment"):
-            return self.source.argument(at, end)[1]
-        if not arguments and stop - start <= 2 * _LONGEST:
-            self.macros[named[1]] = self.text[start:stop]
-            self.printed.clear()  # what others print may have changed
-        return at
 
     def _metadata(self, name: str, after: int) -> int:
         """Record the metadata that a command gives; return where it ends, 0 if it gives none."""
@@ -382,8 +285,28 @@ class SourceReader:
         return stop + 1
 
     def _as_written(self, command: Command) -> int:
+        """Write an address, in which a backslash only protects the sign behind it."""
         (start, stop), after = self.source.argument(command.name_end, command.limit)
-        self.builder.add(self.text[start:stop], start)
+        if command.name == "doi":
+            self.builder.add("doi:")
+        for piece in _PROTECTED.finditer(self.text, start, stop):
+            self.builder.add(piece[1] or piece[0], piece.start(), len(piece[0]) if piece[1] else None)
+        return after
+
+    def _quantity(self, command: Command) -> int:
+        """Write a number with its unit as siunitx prints it."""
+        numbers, has_unit, printed = PRINTERS[command.name]
+        arguments, after = [], command.name_end
+        (start, stop), _ = self.source.optional(self.source.gap(after, command.limit), command.limit)
+        if command.name == "unit" and start < stop and "=" not in self.text[start:stop]:
+            numbers, has_unit, printed = PRINTERS["qty"]  # of the package `units`: \unit[5]{m}
+            arguments.append(self.plain(self.text[start:stop]))
+        while len(arguments) < numbers + has_unit:
+            (start, stop), after = self.source.argument(after, command.limit)
+            written = self.text[start:stop]
+            is_number = len(arguments) < numbers and "\\" in written
+            arguments.append(self.plain(written) if is_number else written)
+        self.builder.add(printed(arguments), command.at, after - command.at)
         return after
 
     def _reference(self, command: Command) -> int:
@@ -428,6 +351,19 @@ class SourceReader:
         """Words, in a formula or out of it."""
         (start, stop), after = self.source.argument(command.name_end, command.limit)
         self.read(start, stop)
+        if command.name == "operatorname" and self.text[after : after + 1].isalnum():
+            self.builder.space()
+        return after
+
+    def _cell(self, command: Command) -> int:
+        with self.builder.cell():
+            return self._words(command)
+
+    def _struck(self, command: Command) -> int:
+        """Leave out text that is struck out, and count it."""
+        (start, stop), after = self.source.argument(command.name_end, command.limit)
+        if struck := "".join(self.plain(self.text[start:stop]).split()):
+            self.builder.hidden["struck out"] += len(struck)
         return after
 
     # --- formulas and environments
@@ -459,10 +395,10 @@ class SourceReader:
             return word_end
         name, inside = named[1], named.end()
         plain = name.rstrip("*")
-        if name in HIDDEN or name in VERBATIM:
+        if name in VERBATIM:
             close = self.text.find(f"\\end{{{name}}}", inside, end)
             close = end if close < 0 else close
-            self._verbatim(inside, close) if name in VERBATIM else None
+            self._verbatim(inside, close)
             return min(close + len(f"\\end{{{name}}}"), end)
         close = min(self.source.closing.get(at, end), end)
         for _ in range(ENVIRONMENT_ARGUMENTS.get(name, 0)):
@@ -471,9 +407,14 @@ class SourceReader:
             return inside
         if plain in MATH:
             self._mathematics(self.source.optional(inside, close)[1], close, display=True)
+        elif plain in TABLES and self.in_table and not self.math:
+            with self.builder.cell():  # a table in a cell only breaks its lines
+                self.read(inside, close)
         elif plain in TABLES and not self.math:
             with self.builder.aside("table"):
+                self.in_table = True
                 self.read(inside, close)
+                self.in_table = False
         elif plain in ("abstract", "thebibliography"):
             title, kind = ("", "abstract") if plain == "abstract" else ("References", "references")
             self.builder.section(title, 1, kind)  # type: ignore[arg-type]
@@ -493,7 +434,3 @@ class SourceReader:
             self.builder.add(line[0], start + line.start())
             self.builder.line()
         self.builder.paragraph()
-
-
-def file_name(written: str) -> str:
-    return written if re.search(r"\.\w{2,4}$", written) else f"{written}.tex"

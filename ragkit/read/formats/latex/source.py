@@ -7,12 +7,30 @@ import re
 # The depth of nested groups and environments, far below Python's limit on recursion; what is deeper is read as if it
 # were not nested.
 DEPTH = 60
+VERB = r"\\(?:verb|lstinline)\*?([^a-zA-Z\s*{\[])[^\r\n]{0,200}?\1"
+ADDRESSES = frozenset("url path nolinkurl doi href".split())
+"""Commands whose first argument is taken as it is written, so that a `%` in it begins no comment."""
+_ADDRESS = rf"\\(?:{'|'.join(sorted(ADDRESSES))})\s*+(?=\{{)"
 _PAIR = re.compile(
-    r"\\verb\*?([^a-zA-Z\s*])[^\r\n]{0,200}?\1|\\(begin|end)\s*\{\s*([a-zA-Z]+\*?)\s*\}|\\[\s\S]|%[^\r\n]*|[{}]"
+    rf"{VERB}|\\(begin|end)\s*\{{\s*([a-zA-Z]+\*?)\s*\}}|(?P<address>{_ADDRESS})|\\[\s\S]|%[^\r\n]*|[{{}}]"
 )
 _GAP = re.compile(
     r"(?:[ \t]*(?:%[^\r\n]*(?:\r?\n|\r|\Z))?)*+(?:\r?\n[ \t]*)?(?:[ \t]*%[^\r\n]*(?:\r?\n|\r|\Z)[ \t]*)*"
 )
+_IN_ADDRESS = re.compile(r"\\[\s\S]|[{}]|\n[ \t]*+\r?\n")
+_LONGEST_ADDRESS, _DEEPEST_ADDRESS = 2000, 3  # characters, and braces in braces
+
+
+def address_end(text: str, at: int, end: int) -> int:
+    """The offset of the brace that closes the argument at *at*, where `%` begins no comment; 0 for none."""
+    inside = 0
+    for found in _IN_ADDRESS.finditer(text, at, min(end, at + _LONGEST_ADDRESS)):
+        inside += {"{": 1, "}": -1}.get(found[0], 0)
+        if found[0] == "}" and inside == 0:
+            return found.start()
+        if found[0].startswith("\n") or inside > _DEEPEST_ADDRESS:
+            break
+    return 0
 
 
 class Source:
@@ -26,8 +44,13 @@ class Source:
         self.closing: dict[int, int] = {}
         braces: list[int] = []
         begun: list[tuple[str, int]] = []
-        for pair in _PAIR.finditer(text):
-            if pair[0] == "{":
+        after = 0
+        while pair := _PAIR.search(text, after):
+            after = pair.end()
+            if pair["address"]:
+                if close := address_end(text, after, len(text)):
+                    self.closing[after], after = close, close + 1
+            elif pair[0] == "{":
                 braces.append(pair.start())
             elif pair[0] == "}" and braces:
                 self.closing[braces.pop()] = pair.start()
@@ -52,8 +75,7 @@ class Source:
         Bracketed arguments before it are skipped.
         """
         for _ in range(4):
-            gap = _GAP.match(self.text, at, end)
-            begin = gap.end() if gap else at
+            begin = self.gap(at, end)
             if self.text.startswith("[", begin):
                 _, at = self.optional(begin, end)
                 if at == begin:
@@ -63,6 +85,11 @@ class Source:
                 return (begin + 1, self.closing[begin]), self.closing[begin] + 1
             break
         return (at, at), at
+
+    def gap(self, at: int, end: int) -> int:
+        """The offset behind the white space and comments that may stand before an argument."""
+        gap = _GAP.match(self.text, at, end)
+        return gap.end() if gap else at
 
     def optional(self, at: int, end: int) -> tuple[tuple[int, int], int]:
         """The range of a bracketed argument at *at*, if there is one, and the offset behind it."""
