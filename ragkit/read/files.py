@@ -22,7 +22,9 @@ import ragkit.read.formats.latex
 import ragkit.read.formats.markdown
 import ragkit.read.formats.pdf
 import ragkit.read.formats.plain
-import ragkit.read.formats.records  # noqa: F401
+import ragkit.read.formats.records
+import ragkit.read.formats.tagged
+import ragkit.read.formats.xml_records  # noqa: F401
 from ragkit.config.components import component
 from ragkit.config.spec import describe
 from ragkit.errors import LoadError, UsageError

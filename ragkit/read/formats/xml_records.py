@@ -1,0 +1,521 @@
+"""Papers as records of XML: PubMed, Atom feeds such as arXiv's, Zotero's RDF, and the articles of TEI."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from langchain_core.documents import Document
+
+from ragkit.config.components import component
+from ragkit.errors import LoadError
+from ragkit.read.formats import TextFormat, titled, with_losses
+from ragkit.read.formats.builder import PaperBuilder
+from ragkit.read.formats.markup import (
+    Element,
+    Piece,
+    decoded,
+    html_tree,
+    raised,
+    write,
+    write_table,
+    xml_tree,
+)
+
+_ROOT = re.compile(
+    r"\s*+(?:<\?[^>]*+>\s*+|<!--(?:[^-]++|-(?!->))*+-->\s*+|<!DOCTYPE[^>\[]*+(?:\[[^\]]*+\]\s*+)?>\s*+)*+"
+    r"(<((?:[\w.-]++:)?+([\w.-]++))[^>]*+>)",
+    re.IGNORECASE,
+)
+_YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)")
+_DOI = re.compile(r"(?:https?://)?(?:(?:dx\.|www\.)?doi\.org/|doi[:\s]\s*)?(10\.\d{4,9}/\S+)", re.IGNORECASE)
+_ARXIV = re.compile(
+    r"arxiv(?:\.org/(?:abs|pdf)/|[:.\s]\s*)([a-z-]+(?:\.[a-z]{2})?/\d{7}|\d{4}\.\d{4,5})", re.IGNORECASE
+)
+
+
+class XmlRecords(TextFormat):
+    """One paper per record.
+
+    A record that is no XML is reported, and the rest is read.
+    """
+
+    roots: ClassVar[frozenset[str]]
+    """Names of the element around the records, or of a record that stands alone."""
+    namespaces: ClassVar[tuple[str, ...]] = ("",)
+    """One of them stands in the file's beginning."""
+    tags: ClassVar[tuple[str, ...]]
+    """Names of the elements that are records."""
+
+    def decoded(self, content: bytes, partial: bool = False) -> str:
+        return decoded(content, partial)
+
+    def recognises_text(self, name: str, text: str) -> bool:
+        root = _ROOT.match(text)
+        return bool(root and root[3] in self.roots and any(each in text for each in self.namespaces))
+
+    def papers_in(self, name: str, text: str) -> Iterator[Document]:
+        yield from with_losses(self._papers(name, text))
+
+    def _papers(self, name: str, text: str) -> Iterator[Document | str]:
+        known: tuple[Element | None, Any] = None, None
+        for found in _records(text, self.tags):
+            if isinstance(found, str):
+                yield found
+                continue
+            record, root = found
+            if root is not known[0]:
+                known = root, self.around(root)
+            if paper := self.paper(name, record, known[1]):
+                yield paper
+
+    def around(self, root: Element) -> Any:
+        """What the papers of a file share; found once."""
+        return None
+
+    @abstractmethod
+    def paper(self, name: str, record: Element, around: Any) -> Document | None:
+        """The paper of a record; None for a record of something else."""
+
+
+def _records(text: str, tags: tuple[str, ...]) -> Iterator[tuple[Element, Element] | str]:
+    """The records of a file, each with the file's root; a sentence for one that cannot be read."""
+    try:
+        root = xml_tree(text)
+    except LoadError as error:
+        if "<!ENTITY" in text:
+            raise
+        yield from _one_by_one(text, tags, error)
+        return
+    for record in [root] if root.tag in tags else root.every(*tags):
+        yield record, root
+
+
+def _one_by_one(
+    text: str, tags: tuple[str, ...], error: LoadError
+) -> Iterator[tuple[Element, Element] | str]:
+    """The records of a file whose XML is broken, each read by itself in the element that holds them all."""
+    root = _ROOT.match(text)
+    begins = [*re.finditer(rf"<((?:[\w.-]+:)?(?:{'|'.join(tags)}))(?=[\s>])", text)]
+    if not root or not begins:
+        raise error
+    line, counted = 1, 0
+    for number, begin in enumerate(begins):
+        line, counted = line + text.count("\n", counted, begin.start()), begin.start()
+        last = number + 1 == len(begins)
+        close = f"</{begin[1]}>"
+        end = text.rfind(close, begin.start(), len(text) if last else begins[number + 1].start())
+        if end < 0:
+            yield f"line {line}: the record is not closed"
+            continue
+        head, foot = (root[1], f"</{root[2]}>") if begin.start() > root.start(1) else ("", "")
+        try:
+            tree = xml_tree(f"{head}{text[begin.start() : end + len(close)]}{foot}")
+        except LoadError:
+            yield f"line {line}: the XML of the record is broken"
+            continue
+        moved = _moved(tree, begin.start() - len(head))
+        yield (moved if moved.tag in tags else next(moved.every(*tags))), moved
+
+
+def _moved(element: Element, by: int) -> Element:
+    """An element that stands elsewhere in the file."""
+    children = [
+        child._replace(at=child.at + by) if isinstance(child, Piece) else _moved(child, by)
+        for child in element.children
+    ]
+    return Element(element.tag, element.attributes, element.at + by, children)
+
+
+# --- what all have in common
+
+
+def _text(element: Element | None) -> str:
+    return element.text() if element else ""
+
+
+def _year(*written: str) -> int | None:
+    return next((int(found[0]) for each in written if (found := _YEAR.search(each))), None)
+
+
+def _doi(*written: str) -> str:
+    return next((found[1].rstrip(".,;") for each in written if (found := _DOI.match(each.strip()))), "")
+
+
+def _arxiv(*written: str) -> str:
+    return next((found[1] for each in written if (found := _ARXIV.search(each))), "")
+
+
+def _joined(*parts: str) -> str:
+    return " ".join(part for part in parts if part)
+
+
+def _inline(builder: PaperBuilder, element: Element) -> None:
+    """Running text, its paragraphs apart."""
+    for child in element.children:
+        if isinstance(child, Piece):
+            write(builder, child)
+        elif child.tag in ("p", "div", "li", "head"):
+            builder.paragraph()
+            _inline(builder, child)
+            builder.paragraph()
+        elif child.tag in ("br", "lb"):
+            builder.line()
+        else:
+            if child.tag == "sup" or child.attributes.get("rend") == "superscript":
+                if raised(builder, child):
+                    builder.add("^")
+            _inline(builder, child)
+
+
+def _finished(builder: PaperBuilder, name: str, title: str, at: int, **known: Any) -> Document | None:
+    """The paper of a record; one without a text stands where the record begins."""
+    if not title and not builder.parts:
+        return None
+    paper = builder.paper(**titled(title, name), **known)
+    if not paper.page_content:
+        paper.metadata["sources"] = [{"start": at, "end": at}]
+    return paper
+
+
+# --- the formats
+
+
+@component("pubmed")
+@dataclass(frozen=True)
+class PubMed(XmlRecords):
+    """One paper per article or book of an export of PubMed, its abstract as the text.
+
+    A record describes a paper as an entry of a bibliography does.
+    """
+
+    priority: ClassVar[int] = 15
+    tags = ("PubmedArticle", "PubmedBookArticle")
+    roots = frozenset({"PubmedArticleSet", "PubmedBookArticleSet", *tags})
+
+    def paper(self, name: str, record: Element, around: Any) -> Document | None:
+        citation = record.find("MedlineCitation") or record.find("BookDocument") or record
+        article = citation.find("Article") or citation
+        journal = article.find("Journal") or Element("Journal")
+        book = article.find("Book") or Element("Book")
+        dates = [*journal.every("PubDate"), *article.elements("ArticleDate"), *book.elements("PubDate")]
+        ids = {
+            i.attributes.get("IdType"): i.text()
+            for data in (record.find("PubmedData"), record.find("PubmedBookData"), citation)
+            for listed in (data.elements("ArticleIdList") if data else ())
+            for i in listed.elements("ArticleId")
+        }
+        located = {i.attributes.get("EIdType"): i.text() for i in article.elements("ELocationID")}
+        builder = PaperBuilder()
+        for abstract in [*article.elements("Abstract"), *citation.elements("OtherAbstract")]:
+            for part in abstract.elements("AbstractText"):
+                builder.section(part.attributes.get("Label", "").capitalize(), 2, "abstract")
+                _inline(builder, part)
+        title = _text(article.find("ArticleTitle") or book.find("BookTitle"))
+        return _finished(
+            builder,
+            name,
+            title.removesuffix(".") or _text(article.find("VernacularTitle")),
+            record.at,
+            authors=[
+                written
+                for listed in article.elements("AuthorList")
+                if listed.attributes.get("Type") != "editors"
+                for author in listed.elements("Author")
+                if (written := _person(author))
+            ],
+            year=_year(*(date.text() for date in dates)),
+            venue=_text(journal.find("Title") or journal.find("ISOAbbreviation") or book.find("BookTitle")),
+            doi=_doi(located.get("doi", ""), ids.get("doi", "")),
+            pmid=_text(citation.find("PMID")),
+            pmcid=ids.get("pmc"),
+            keywords=[
+                word.text() for listed in citation.elements("KeywordList") for word in listed.elements()
+            ],
+            bibliography=True,
+        )
+
+
+def _person(author: Element) -> str:
+    return _joined(
+        _text(author.find("ForeName") or author.find("Initials")),
+        _text(author.find("LastName") or author.find("CollectiveName")),
+        _text(author.find("Suffix")),
+    )
+
+
+@component("atom")
+@dataclass(frozen=True)
+class Atom(XmlRecords):
+    """One paper per entry of an Atom feed, such as arXiv's, its summary as the text.
+
+    An entry describes a paper as an entry of a bibliography does.
+    """
+
+    priority: ClassVar[int] = 16
+    tags = ("entry",)
+    roots = frozenset({"feed", "entry"})
+    namespaces = ("http://www.w3.org/2005/Atom",)
+
+    def paper(self, name: str, record: Element, around: Any) -> Document | None:
+        identity = _text(record.find("id"))
+        links = [link.attributes.get("href", "") for link in record.elements("link")]
+        builder = PaperBuilder()
+        for said in [*record.elements("summary"), *record.elements("content")][:1]:
+            builder.kind("abstract")
+            if said.attributes.get("type") == "html":
+                said = _unwrapped(said)
+            _inline(builder, said)
+        published, cited = _text(record.find("published")), _text(record.find("journal_ref"))
+        return _finished(
+            builder,
+            name,
+            _text(record.find("title")),
+            record.at,
+            authors=[author for each in record.elements("author") if (author := _text(each.find("name")))],
+            year=_year(published, _text(record.find("updated"))),
+            venue=cited,
+            doi=_doi(_text(record.find("doi")), *links, identity),
+            arxiv=_arxiv(identity),
+            url=identity if identity.startswith("http") else "",
+            keywords=[term for each in record.elements("category") if (term := each.attributes.get("term"))],
+            bibliography=True,
+        )
+
+
+def _unwrapped(element: Element) -> Element:
+    """An element whose text is HTML, as the tree of that HTML; its pieces keep their places in the file."""
+    written = list(element.pieces())
+    places = [
+        (piece.at + i, 1) if piece.size == len(piece.text) else (piece.at, piece.size)
+        for piece in written
+        for i in range(len(piece.text))
+    ]
+
+    def placed(inner: Element) -> Element:
+        children = [
+            _placed(child, places) if isinstance(child, Piece) else placed(child) for child in inner.children
+        ]
+        return Element(inner.tag, inner.attributes, element.at, children)
+
+    return placed(html_tree("".join(piece.text for piece in written)))
+
+
+def _placed(piece: Piece, places: list[tuple[int, int]]) -> Piece:
+    first, (last, size) = places[piece.at][0], places[piece.at + piece.size - 1]
+    return Piece(piece.text, first, last + size - first)
+
+
+_KINDS = "Article Book BookSection Thesis Report Document Description ConferencePaper Manuscript Recording Image Patent Letter Interview"
+
+
+@component("zotero_rdf")
+@dataclass(frozen=True)
+class ZoteroRdf(XmlRecords):
+    """One paper per item of an RDF export of Zotero, its abstract as the text.
+
+    An item describes a paper as an entry of a bibliography does; notes and attachments are left out.
+    """
+
+    priority: ClassVar[int] = 17
+    tags = tuple(_KINDS.split())
+    roots = frozenset({"RDF"})
+    namespaces = ("http://www.zotero.org/namespaces/export#", "http://purl.org/net/biblio#")
+
+    def around(self, root: Element) -> dict[str, Element]:
+        """What items are part of, by the names by which they say so.
+
+        One that several items are part of has no identifiers, which would be those of one of them.
+        """
+        cited = Counter(
+            part.attributes.get("resource", "")
+            for item in root.elements()
+            for part in item.elements("isPartOf")
+        )
+        return {
+            named: each if cited[named] == 1 else _without_ids(each)
+            for each in root.elements()
+            if (named := each.attributes.get("about", "")) in cited
+        }
+
+    def paper(self, name: str, record: Element, around: Any) -> Document | None:
+        kind = _text(record.find("itemType"))
+        if kind in ("attachment", "note", "annotation") or not record.find("title"):
+            return None
+        within = [*_containers(record, around)]
+        said = [i.text() for i in record.elements("identifier")]
+        builder = PaperBuilder()
+        for abstract in record.elements("abstract"):
+            builder.kind("abstract")
+            _inline(builder, abstract)
+        return _finished(
+            builder,
+            name,
+            _text(record.find("title")),
+            record.at,
+            authors=[
+                written
+                for listed in record.elements("authors")
+                for person in listed.every("Person")
+                if (written := _joined(_text(person.find("givenName")), _text(person.find("surname"))))
+            ],
+            year=_year(*(date.text() for date in record.elements("date"))),
+            venue=next((title for each in within if (title := _text(each.find("title")))), ""),
+            doi=_doi(*said, *(i.text() for each in within for i in each.elements("identifier"))),
+            arxiv=_arxiv(*said, *(i.text() for i in record.elements("number", "archive"))),
+            pages=_text(record.find("pages")),
+            keywords=[word for each in record.elements("subject") if (word := each.text())],
+            bibliography=True,
+        )
+
+
+def _containers(record: Element, around: dict[str, Element]) -> Iterator[Element]:
+    """What an item is part of, in it or beside it."""
+    for part in record.elements("isPartOf"):
+        yield from part.elements()
+        if beside := around.get(part.attributes.get("resource", "")):
+            yield beside
+
+
+def _without_ids(container: Element) -> Element:
+    kept = [c for c in container.children if isinstance(c, Piece) or c.tag != "identifier"]
+    return Element(container.tag, container.attributes, container.at, kept)
+
+
+# --- TEI
+
+
+@component("tei")
+@dataclass(frozen=True)
+class Tei(XmlRecords):
+    """One paper per TEI document, as GROBID writes them: abstract, sections, captions, tables, references."""
+
+    priority: ClassVar[int] = 18
+    tags = ("TEI", "TEI.2")
+    roots = frozenset({"teiCorpus", *tags})
+
+    def paper(self, name: str, record: Element, around: Any) -> Document | None:
+        header = record.find("teiHeader") or Element("teiHeader")
+        file = header.find("fileDesc") or Element("fileDesc")
+        described = next(file.every("biblStruct", "biblFull"), Element("biblStruct"))
+        analytic = described.find("analytic") or described.find("titleStmt") or Element("analytic")
+        series = described.find("monogr") or Element("monogr")
+        named = [file.find("titleStmt", "title"), analytic.find("title"), series.find("title")]
+        ids = {i.attributes.get("type", "").lower(): i.text() for i in described.every("idno")}
+        builder = PaperBuilder()
+        for abstract in header.every("abstract"):
+            builder.section("", 1, "abstract")
+            _inline(builder, abstract)
+        if text := record.find("text"):
+            for part in text.elements("front", "body", "back"):
+                _divisions(builder, part, 1)
+        writers = analytic.elements("author") if analytic.find("author") else described.every("author")
+        if not described.find("analytic") and not analytic.find("author"):
+            writers = file.every("author")
+        return _finished(
+            builder,
+            name,
+            next((title for each in named if (title := _text(each))), ""),
+            record.at,
+            authors=[written for author in writers if (written := _tei_person(author))],
+            year=_year(
+                *(
+                    date.attributes.get("when", "") or date.text()
+                    for date in (*described.every("date"), *file.every("date"))
+                )
+            ),
+            venue=_text(series.find("title")) if described.find("analytic") else "",
+            doi=_doi(ids.get("doi", "")),
+            arxiv=_arxiv(f"arxiv:{ids.get('arxiv', '').lower().removeprefix('arxiv:')}"),
+            keywords=[
+                term.text() for listed in header.every("keywords") for term in listed.every("term", "item")
+            ],
+        )
+
+
+def _tei_person(author: Element) -> str:
+    person = next(author.every("persName"), author)
+    parts = [*person.elements("forename"), *person.elements("surname"), *person.elements("genName")]
+    return _joined(*(part.text() for part in parts)) if parts else _text(person)
+
+
+def _divisions(builder: PaperBuilder, element: Element, level: int) -> None:
+    """The parts of a text: sections, paragraphs, figures, tables and lists of references."""
+    heading = element.find("head")
+    if heading and heading.text():
+        title = _joined(heading.attributes.get("n", ""), heading.text())
+        with builder.heading(title, level):
+            builder.add(heading.attributes.get("n", ""))
+            builder.space()
+            _inline(builder, heading)
+    for child in element.elements():
+        if child.tag in ("div", "div1", "div2", "div3", "group", "floatingText"):
+            _divisions(builder, child, level + 1 if element.tag.startswith("div") else level)
+        elif child.tag == "figure":
+            _figure(builder, child)
+        elif child.tag == "table":
+            write_table(builder, _as_html(child), lambda cell: _inline(builder, cell))
+        elif child.tag == "list":
+            for item in child.elements("item"):
+                builder.line()
+                builder.item(item.text())
+                _inline(builder, item)
+            builder.paragraph()
+        elif child.tag == "listBibl":
+            with builder.aside("references"):
+                _references(builder, child.elements())
+        elif child.tag not in ("head", "fw", "pb"):
+            builder.paragraph()
+            _inline(builder, child)
+            builder.paragraph()
+
+
+def _figure(builder: PaperBuilder, figure: Element) -> None:
+    with builder.aside("caption"):
+        for part in figure.elements("head", "figDesc"):
+            _inline(builder, part)
+            builder.space()
+    for table in figure.elements("table"):
+        write_table(builder, _as_html(table), lambda cell: _inline(builder, cell))
+
+
+def _as_html(table: Element) -> Element:
+    """A table with the names that HTML has for its rows and cells."""
+    rows = [
+        Element(
+            "tr",
+            at=row.at,
+            children=[
+                Element(
+                    "th" if "label" in (row.attributes.get("role"), cell.attributes.get("role")) else "td",
+                    {"colspan": cell.attributes.get("cols", ""), "rowspan": cell.attributes.get("rows", "")},
+                    cell.at,
+                    cell.children,
+                )
+                for cell in row.elements("cell")
+            ],
+        )
+        for row in table.elements("row")
+    ]
+    return Element("table", at=table.at, children=[*rows])
+
+
+def _references(builder: PaperBuilder, listed: Iterable[Element]) -> None:
+    for entry in listed:
+        for part in _leaves(entry):
+            _inline(builder, part)
+            builder.space()
+        builder.paragraph()
+
+
+def _leaves(element: Element) -> Iterator[Element]:
+    """The parts of a reference that hold text, so that spaces stand between them."""
+    if any(isinstance(child, Piece) and child.text.strip() for child in element.children):
+        yield element
+        return
+    for child in element.elements():
+        yield from _leaves(child)
