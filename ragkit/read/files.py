@@ -24,6 +24,7 @@ import ragkit.read.formats.pdf
 import ragkit.read.formats.plain
 import ragkit.read.formats.records
 import ragkit.read.formats.tagged
+import ragkit.read.formats.tei
 import ragkit.read.formats.xml_records  # noqa: F401
 from ragkit.config.components import component
 from ragkit.config.spec import describe

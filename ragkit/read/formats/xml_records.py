@@ -1,11 +1,11 @@
-"""Papers as records of XML: PubMed, Atom feeds such as arXiv's, Zotero's RDF, and the articles of TEI."""
+"""Papers as records of XML: PubMed, Atom feeds such as arXiv's, and Zotero's RDF."""
 
 from __future__ import annotations
 
 import re
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,7 +22,6 @@ from ragkit.read.formats.markup import (
     html_tree,
     raised,
     write,
-    write_table,
     xml_tree,
 )
 
@@ -134,34 +133,34 @@ def _moved(element: Element, by: int) -> Element:
 # --- what all have in common
 
 
-def _text(element: Element | None) -> str:
+def text_of(element: Element | None) -> str:
     return element.text() if element else ""
 
 
-def _year(*written: str) -> int | None:
+def year_in(*written: str) -> int | None:
     return next((int(found[0]) for each in written if (found := _YEAR.search(each))), None)
 
 
-def _doi(*written: str) -> str:
+def doi_in(*written: str) -> str:
     return next((found[1].rstrip(".,;") for each in written if (found := _DOI.match(each.strip()))), "")
 
 
-def _arxiv(*written: str) -> str:
+def arxiv_in(*written: str) -> str:
     return next((found[1] for each in written if (found := _ARXIV.search(each))), "")
 
 
-def _joined(*parts: str) -> str:
+def joined(*parts: str) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _inline(builder: PaperBuilder, element: Element) -> None:
+def inline(builder: PaperBuilder, element: Element) -> None:
     """Running text, its paragraphs apart."""
     for child in element.children:
         if isinstance(child, Piece):
             write(builder, child)
         elif child.tag in ("p", "div", "li", "head"):
             builder.paragraph()
-            _inline(builder, child)
+            inline(builder, child)
             builder.paragraph()
         elif child.tag in ("br", "lb"):
             builder.line()
@@ -169,10 +168,10 @@ def _inline(builder: PaperBuilder, element: Element) -> None:
             if child.tag == "sup" or child.attributes.get("rend") == "superscript":
                 if raised(builder, child):
                     builder.add("^")
-            _inline(builder, child)
+            inline(builder, child)
 
 
-def _finished(builder: PaperBuilder, name: str, title: str, at: int, **known: Any) -> Document | None:
+def finished(builder: PaperBuilder, name: str, title: str, at: int, **known: Any) -> Document | None:
     """The paper of a record; one without a text stands where the record begins."""
     if not title and not builder.parts:
         return None
@@ -214,12 +213,12 @@ class PubMed(XmlRecords):
         for abstract in [*article.elements("Abstract"), *citation.elements("OtherAbstract")]:
             for part in abstract.elements("AbstractText"):
                 builder.section(part.attributes.get("Label", "").capitalize(), 2, "abstract")
-                _inline(builder, part)
-        title = _text(article.find("ArticleTitle") or book.find("BookTitle"))
-        return _finished(
+                inline(builder, part)
+        title = text_of(article.find("ArticleTitle") or book.find("BookTitle"))
+        return finished(
             builder,
             name,
-            title.removesuffix(".") or _text(article.find("VernacularTitle")),
+            title.removesuffix(".") or text_of(article.find("VernacularTitle")),
             record.at,
             authors=[
                 written
@@ -228,10 +227,10 @@ class PubMed(XmlRecords):
                 for author in listed.elements("Author")
                 if (written := _person(author))
             ],
-            year=_year(*(date.text() for date in dates)),
-            venue=_text(journal.find("Title") or journal.find("ISOAbbreviation") or book.find("BookTitle")),
-            doi=_doi(located.get("doi", ""), ids.get("doi", "")),
-            pmid=_text(citation.find("PMID")),
+            year=year_in(*(date.text() for date in dates)),
+            venue=text_of(journal.find("Title") or journal.find("ISOAbbreviation") or book.find("BookTitle")),
+            doi=doi_in(located.get("doi", ""), ids.get("doi", "")),
+            pmid=text_of(citation.find("PMID")),
             pmcid=ids.get("pmc"),
             keywords=[
                 word.text() for listed in citation.elements("KeywordList") for word in listed.elements()
@@ -241,10 +240,10 @@ class PubMed(XmlRecords):
 
 
 def _person(author: Element) -> str:
-    return _joined(
-        _text(author.find("ForeName") or author.find("Initials")),
-        _text(author.find("LastName") or author.find("CollectiveName")),
-        _text(author.find("Suffix")),
+    return joined(
+        text_of(author.find("ForeName") or author.find("Initials")),
+        text_of(author.find("LastName") or author.find("CollectiveName")),
+        text_of(author.find("Suffix")),
     )
 
 
@@ -262,25 +261,25 @@ class Atom(XmlRecords):
     namespaces = ("http://www.w3.org/2005/Atom",)
 
     def paper(self, name: str, record: Element, around: Any) -> Document | None:
-        identity = _text(record.find("id"))
+        identity = text_of(record.find("id"))
         links = [link.attributes.get("href", "") for link in record.elements("link")]
         builder = PaperBuilder()
         for said in [*record.elements("summary"), *record.elements("content")][:1]:
             builder.kind("abstract")
             if said.attributes.get("type") == "html":
                 said = _unwrapped(said)
-            _inline(builder, said)
-        published, cited = _text(record.find("published")), _text(record.find("journal_ref"))
-        return _finished(
+            inline(builder, said)
+        published, cited = text_of(record.find("published")), text_of(record.find("journal_ref"))
+        return finished(
             builder,
             name,
-            _text(record.find("title")),
+            text_of(record.find("title")),
             record.at,
-            authors=[author for each in record.elements("author") if (author := _text(each.find("name")))],
-            year=_year(published, _text(record.find("updated"))),
+            authors=[author for each in record.elements("author") if (author := text_of(each.find("name")))],
+            year=year_in(published, text_of(record.find("updated"))),
             venue=cited,
-            doi=_doi(_text(record.find("doi")), *links, identity),
-            arxiv=_arxiv(identity),
+            doi=doi_in(text_of(record.find("doi")), *links, identity),
+            arxiv=arxiv_in(identity),
             url=identity if identity.startswith("http") else "",
             keywords=[term for each in record.elements("category") if (term := each.attributes.get("term"))],
             bibliography=True,
@@ -343,7 +342,7 @@ class ZoteroRdf(XmlRecords):
         }
 
     def paper(self, name: str, record: Element, around: Any) -> Document | None:
-        kind = _text(record.find("itemType"))
+        kind = text_of(record.find("itemType"))
         if kind in ("attachment", "note", "annotation") or not record.find("title"):
             return None
         within = [*_containers(record, around)]
@@ -351,23 +350,23 @@ class ZoteroRdf(XmlRecords):
         builder = PaperBuilder()
         for abstract in record.elements("abstract"):
             builder.kind("abstract")
-            _inline(builder, abstract)
-        return _finished(
+            inline(builder, abstract)
+        return finished(
             builder,
             name,
-            _text(record.find("title")),
+            text_of(record.find("title")),
             record.at,
             authors=[
                 written
                 for listed in record.elements("authors")
                 for person in listed.every("Person")
-                if (written := _joined(_text(person.find("givenName")), _text(person.find("surname"))))
+                if (written := joined(text_of(person.find("givenName")), text_of(person.find("surname"))))
             ],
-            year=_year(*(date.text() for date in record.elements("date"))),
-            venue=next((title for each in within if (title := _text(each.find("title")))), ""),
-            doi=_doi(*said, *(i.text() for each in within for i in each.elements("identifier"))),
-            arxiv=_arxiv(*said, *(i.text() for i in record.elements("number", "archive"))),
-            pages=_text(record.find("pages")),
+            year=year_in(*(date.text() for date in record.elements("date"))),
+            venue=next((title for each in within if (title := text_of(each.find("title")))), ""),
+            doi=doi_in(*said, *(i.text() for each in within for i in each.elements("identifier"))),
+            arxiv=arxiv_in(*said, *(i.text() for i in record.elements("number", "archive"))),
+            pages=text_of(record.find("pages")),
             keywords=[word for each in record.elements("subject") if (word := each.text())],
             bibliography=True,
         )
@@ -384,138 +383,3 @@ def _containers(record: Element, around: dict[str, Element]) -> Iterator[Element
 def _without_ids(container: Element) -> Element:
     kept = [c for c in container.children if isinstance(c, Piece) or c.tag != "identifier"]
     return Element(container.tag, container.attributes, container.at, kept)
-
-
-# --- TEI
-
-
-@component("tei")
-@dataclass(frozen=True)
-class Tei(XmlRecords):
-    """One paper per TEI document, as GROBID writes them: abstract, sections, captions, tables, references."""
-
-    priority: ClassVar[int] = 18
-    tags = ("TEI", "TEI.2")
-    roots = frozenset({"teiCorpus", *tags})
-
-    def paper(self, name: str, record: Element, around: Any) -> Document | None:
-        header = record.find("teiHeader") or Element("teiHeader")
-        file = header.find("fileDesc") or Element("fileDesc")
-        described = next(file.every("biblStruct", "biblFull"), Element("biblStruct"))
-        analytic = described.find("analytic") or described.find("titleStmt") or Element("analytic")
-        series = described.find("monogr") or Element("monogr")
-        named = [file.find("titleStmt", "title"), analytic.find("title"), series.find("title")]
-        ids = {i.attributes.get("type", "").lower(): i.text() for i in described.every("idno")}
-        builder = PaperBuilder()
-        for abstract in header.every("abstract"):
-            builder.section("", 1, "abstract")
-            _inline(builder, abstract)
-        if text := record.find("text"):
-            for part in text.elements("front", "body", "back"):
-                _divisions(builder, part, 1)
-        writers = analytic.elements("author") if analytic.find("author") else described.every("author")
-        if not described.find("analytic") and not analytic.find("author"):
-            writers = file.every("author")
-        return _finished(
-            builder,
-            name,
-            next((title for each in named if (title := _text(each))), ""),
-            record.at,
-            authors=[written for author in writers if (written := _tei_person(author))],
-            year=_year(
-                *(
-                    date.attributes.get("when", "") or date.text()
-                    for date in (*described.every("date"), *file.every("date"))
-                )
-            ),
-            venue=_text(series.find("title")) if described.find("analytic") else "",
-            doi=_doi(ids.get("doi", "")),
-            arxiv=_arxiv(f"arxiv:{ids.get('arxiv', '').lower().removeprefix('arxiv:')}"),
-            keywords=[
-                term.text() for listed in header.every("keywords") for term in listed.every("term", "item")
-            ],
-        )
-
-
-def _tei_person(author: Element) -> str:
-    person = next(author.every("persName"), author)
-    parts = [*person.elements("forename"), *person.elements("surname"), *person.elements("genName")]
-    return _joined(*(part.text() for part in parts)) if parts else _text(person)
-
-
-def _divisions(builder: PaperBuilder, element: Element, level: int) -> None:
-    """The parts of a text: sections, paragraphs, figures, tables and lists of references."""
-    heading = element.find("head")
-    if heading and heading.text():
-        title = _joined(heading.attributes.get("n", ""), heading.text())
-        with builder.heading(title, level):
-            builder.add(heading.attributes.get("n", ""))
-            builder.space()
-            _inline(builder, heading)
-    for child in element.elements():
-        if child.tag in ("div", "div1", "div2", "div3", "group", "floatingText"):
-            _divisions(builder, child, level + 1 if element.tag.startswith("div") else level)
-        elif child.tag == "figure":
-            _figure(builder, child)
-        elif child.tag == "table":
-            write_table(builder, _as_html(child), lambda cell: _inline(builder, cell))
-        elif child.tag == "list":
-            for item in child.elements("item"):
-                builder.line()
-                builder.item(item.text())
-                _inline(builder, item)
-            builder.paragraph()
-        elif child.tag == "listBibl":
-            with builder.aside("references"):
-                _references(builder, child.elements())
-        elif child.tag not in ("head", "fw", "pb"):
-            builder.paragraph()
-            _inline(builder, child)
-            builder.paragraph()
-
-
-def _figure(builder: PaperBuilder, figure: Element) -> None:
-    with builder.aside("caption"):
-        for part in figure.elements("head", "figDesc"):
-            _inline(builder, part)
-            builder.space()
-    for table in figure.elements("table"):
-        write_table(builder, _as_html(table), lambda cell: _inline(builder, cell))
-
-
-def _as_html(table: Element) -> Element:
-    """A table with the names that HTML has for its rows and cells."""
-    rows = [
-        Element(
-            "tr",
-            at=row.at,
-            children=[
-                Element(
-                    "th" if "label" in (row.attributes.get("role"), cell.attributes.get("role")) else "td",
-                    {"colspan": cell.attributes.get("cols", ""), "rowspan": cell.attributes.get("rows", "")},
-                    cell.at,
-                    cell.children,
-                )
-                for cell in row.elements("cell")
-            ],
-        )
-        for row in table.elements("row")
-    ]
-    return Element("table", at=table.at, children=[*rows])
-
-
-def _references(builder: PaperBuilder, listed: Iterable[Element]) -> None:
-    for entry in listed:
-        for part in _leaves(entry):
-            _inline(builder, part)
-            builder.space()
-        builder.paragraph()
-
-
-def _leaves(element: Element) -> Iterator[Element]:
-    """The parts of a reference that hold text, so that spaces stand between them."""
-    if any(isinstance(child, Piece) and child.text.strip() for child in element.children):
-        yield element
-        return
-    for child in element.elements():
-        yield from _leaves(child)

@@ -14,7 +14,8 @@ from ragkit.document import Span, places_of
 from ragkit.errors import LoadError
 from ragkit.read.files import Files
 from ragkit.read.formats import TextFormat
-from ragkit.read.formats.xml_records import Atom, PubMed, Tei, ZoteroRdf
+from ragkit.read.formats.tei import Tei
+from ragkit.read.formats.xml_records import Atom, PubMed, ZoteroRdf
 
 
 def told(paper: Document) -> dict[str, Any]:
