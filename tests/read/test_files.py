@@ -456,6 +456,30 @@ def test_programs_logs_and_auxiliary_files_of_a_folder_are_no_papers(tmp_path: P
     assert Files().find([tmp_path / "plot.py"]) == [str(tmp_path / "plot.py")]  # named: it is wanted
 
 
+def test_patterns_choose_among_the_files_of_a_folder(tmp_path: Path) -> None:
+    for name in ("a.md", "plot.py", "drafts/b.md", "drafts/keep.md", "data/c.txt", "data/old/d.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(GLASS)
+    everything = ["a.md", "c.txt", "d.txt", "b.md", "keep.md"]
+    assert names(Files(), tmp_path) == everything
+    assert names(Files(exclude=["drafts/", "d.*"]), tmp_path) == ["a.md", "c.txt"]
+    assert names(Files(include=["*.py", "/data/*.txt"]), tmp_path) == ["plot.py", "c.txt"]
+    assert names(Files(include=["*.md"], exclude=["b.md"]), tmp_path) == ["a.md", "keep.md"]
+    assert names(Files(exclude=["*"]), tmp_path / "a.md") == ["a.md"]  # named: it is wanted
+    (tmp_path / ".ragkitignore").write_text("# not these\ndrafts/*\n!drafts/keep.md\nold/\n")
+    (tmp_path / "data" / ".ragkitignore").write_text("!d.txt\n")
+    assert names(Files(), tmp_path) == ["a.md", "c.txt", "d.txt", "keep.md"]
+    assert len(Files().skipped([tmp_path])) == 2
+    assert Files(include=["*.md"], exclude=["b.md"]).settings == Files().settings  # nothing is read again
+
+
+def test_a_line_that_is_no_pattern_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.md").write_text(GLASS)
+    (tmp_path / ".ragkitignore").write_text("b.md\n!\n")
+    assert names(Files(), tmp_path) == ["a.md"]
+    assert ".ragkitignore: line 2 is no pattern" in caplog.text
+
+
 # --- links
 
 

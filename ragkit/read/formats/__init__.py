@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -48,6 +48,10 @@ class FileFormat(BaseBlobParser, ABC):
 
         Raises `LoadError` with the reason if the file cannot be read.
         """
+
+    def unlocked(self, content: bytes, passwords: Sequence[str]) -> bytes:
+        """The content of a file, opened by the first of *passwords* that fits, if it is locked by one."""
+        return content
 
     def lazy_parse(self, blob: Blob) -> Iterator[Document]:
         return self.papers(Path(str(blob.source or "")).name, blob.as_bytes())
