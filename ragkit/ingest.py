@@ -72,7 +72,8 @@ class IngestReport(BaseModel):
     and were forgotten; `encoded`: texts that were embedded; `skipped`: files that are no papers and
     links that lead out of the folders named; `hidden`: papers read with text that is hidden from their readers, which was left out;
     `lost`: entries and values that could not be read in files of which the rest was read; `known`: files that
-    failed before and have not changed since, which were not tried again.
+    failed before and have not changed since, which were not tried again; `encodings`: the encodings of the files
+    read that are not in UTF-8.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -92,6 +93,7 @@ class IngestReport(BaseModel):
     hidden: tuple[HiddenText, ...] = ()
     lost: tuple[Failure, ...] = ()
     known: tuple[Failure, ...] = ()
+    encodings: dict[str, str] = {}
 
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
@@ -159,6 +161,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             hidden=tuple(did.hidden),
             lost=tuple(did.lost),
             known=tuple(did.known),
+            encodings=did.encodings,
         )
 
     def _read(
@@ -455,12 +458,15 @@ class _Did:
     known: list[Failure] = field(default_factory=list)
     hidden: list[HiddenText] = field(default_factory=list)
     lost: list[Failure] = field(default_factory=list)
+    encodings: dict[str, str] = field(default_factory=dict)
 
     def note(self, uri: str, entries: Sequence[Document]) -> None:
         """Note that a file was read."""
         self.uris.append(uri)
         self.lost += [Failure(source=_encodable(uri), error=said) for said in lost_of(entries)]
         for paper in entries:
+            if encoding := paper.metadata.get("encoding"):
+                self.encodings[_encodable(uri)] = str(encoding)
             if found := hidden_of(paper):
                 self.hidden.append(HiddenText(source=uri, title=title_of(paper), characters=found))
 

@@ -260,7 +260,10 @@ def show_report(report: IngestReport) -> None:
     links = [path for path in report.skipped if Path(path).is_symlink()]
     if others := [nearby(path) for path in report.skipped if path not in links]:
         err.print(
-            Text(f"skipped {_many(len(others), 'file')} that are no papers: {_first(others)}", style="yellow")
+            Text(
+                f"skipped {_many(len(others), 'file')} (no papers, or left out): {_first(others)}",
+                style="yellow",
+            )
         )
     if links:
         err.print(
@@ -270,6 +273,9 @@ def show_report(report: IngestReport) -> None:
                 style="yellow",
             )
         )
+    for encoding in sorted(set(report.encodings.values())):
+        named = [nearby(path) for path, told in report.encodings.items() if told == encoding]
+        err.print(Text(one_line(f"read as {encoding}, not UTF-8: {_first(named)}"), style="yellow"))
     for loss in report.lost[:_LISTED]:
         err.print(Text(f"left out of {nearby(loss.source)}: {loss.error}", style="yellow"))
     if len(report.lost) > _LISTED:

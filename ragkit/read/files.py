@@ -34,6 +34,7 @@ from ragkit.read import PaperSource, settings_of
 from ragkit.read.border import Border, encoded
 from ragkit.read.choice import Choice
 from ragkit.read.formats import HEAD, FileFormat, ProjectFormat, registered_formats
+from ragkit.read.formats.encoding import noted
 
 _PROJECTS = (".tex", ".ltx", ".latex")  # endings of files that include others
 _COMPANIONS = 500  # files that one paper includes; theses have some dozens
@@ -176,7 +177,8 @@ class Files(PaperSource):
                 raise LoadError("none of the configured formats recognises it")
             if isinstance(form, ProjectFormat):
                 texts = {name: form.decoded(part) for name, part in self._companions(path, content).items()}
-                papers = form.papers_with(path.name, form.decoded(content), texts)
+                text = form.decoded(content)
+                papers = noted(form.papers_with(path.name, text, texts), text)
             else:
                 papers = form.papers(path.name, form.unlocked(content, self._passwords))
             for each in papers:

@@ -34,6 +34,7 @@ def test_ingest_ask_search_and_document_agree_in_json(command: Command) -> None:
         "hidden": [],
         "lost": [],
         "known": [],
+        "encodings": {},
     }
     answer = json.loads(command("ask", BERT, "--json").stdout)
     assert set(answer) == {

@@ -14,7 +14,7 @@ from ragkit.errors import LoadError
 from ragkit.read.formats import TextFormat, titled
 from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.css import remove_hidden
-from ragkit.read.formats.markup import Element, Piece, decoded, html_tree, raised, write, write_table
+from ragkit.read.formats.markup import Element, Piece, html_tree, raised, write, write_table
 
 _PAGE = re.compile(
     r"\s*+(?:<\?xml[^>]*+>\s*+)?(?><!--.*?-->\s*+)*+<(?:!doctype\s++html|html|head|body)\b",
@@ -34,9 +34,6 @@ class Html(TextFormat):
         return bool(_PAGE.match(text)) or (
             name.lower().endswith((".html", ".htm", ".xhtml")) and bool(_TAG.search(text))
         )
-
-    def decoded(self, content: bytes, partial: bool = False) -> str:
-        return decoded(content, partial)
 
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
         page = html_tree(text)

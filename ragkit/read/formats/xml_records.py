@@ -18,7 +18,6 @@ from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.markup import (
     Element,
     Piece,
-    decoded,
     html_tree,
     raised,
     write,
@@ -49,9 +48,6 @@ class XmlRecords(TextFormat):
     """One of them stands in the file's beginning."""
     tags: ClassVar[tuple[str, ...]]
     """Names of the elements that are records."""
-
-    def decoded(self, content: bytes, partial: bool = False) -> str:
-        return decoded(content, partial)
 
     def recognises_text(self, name: str, text: str) -> bool:
         root = _ROOT.match(text)
