@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,11 +17,13 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 from pydantic import BaseModel, ConfigDict
 
+from ragkit import __version__
 from ragkit.chunk import check_splitter, chunker_of
 from ragkit.config import components
 from ragkit.config.spec import describe, identify
 from ragkit.corpus import Corpus
 from ragkit.corpus.ledger import Holding, IndexState, Passages
+from ragkit.corpus.papers import Attempt
 from ragkit.corpus.vectors import CachedEmbeddings
 from ragkit.document import digest, hidden_of, lost_of, searchable, sources_of, span_of, title_of
 from ragkit.errors import CorpusError, LoadError, RagkitError
@@ -69,7 +71,9 @@ class IngestReport(BaseModel):
     of bibliographies, which add to what is known of the papers that they name; `pruned`: files that are gone
     and were forgotten; `encoded`: texts that were embedded; `skipped`: files that are no papers and
     links that lead out of the folders named; `hidden`: papers read with text that is hidden from their readers, which was left out;
-    `lost`: entries and values that could not be read in files of which the rest was read.
+    `lost`: entries and values that could not be read in files of which the rest was read; `known`: files that
+    failed before and have not changed since, which were not tried again; `encodings`: the encodings of the files
+    read that are not in UTF-8.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -88,6 +92,8 @@ class IngestReport(BaseModel):
     skipped: tuple[str, ...] = ()
     hidden: tuple[HiddenText, ...] = ()
     lost: tuple[Failure, ...] = ()
+    known: tuple[Failure, ...] = ()
+    encodings: dict[str, str] = {}
 
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
@@ -130,13 +136,15 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                 found = _outside(corpus.directory, (yield from call("read", reader.find, given.paths)))
                 skipped = yield from call("read", source.skipped, given.paths)
                 pruned = source.gone(corpus.uris(), given.paths) if given.prune else []
-                corpus.forget_files(pruned)
-                uris, failed, hidden, lost = yield from self._read(corpus, reader, found)
-            failed += yield from self._chunk(corpus)
+                gone = source.gone(corpus.failures(), given.paths) if given.prune else []
+                corpus.forget_files([*pruned, *gone])
+                again = {str(Path(path).resolve()) for path in given.paths}
+                did = yield from self._read(corpus, reader, found, again)
+            failed = [*did.failed, *(yield from self._chunk(corpus))]
             yield from self._write_keys(corpus)
             encoded = yield from self.fill(corpus)
             corpus.drop_orphans()
-            counts = corpus.counts(uris)
+            counts = corpus.counts(did.uris)
         return IngestReport(
             files=counts.files,
             entries=counts.entries,
@@ -150,37 +158,50 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             encoded=encoded,
             seconds=round(time.perf_counter() - started, 3),
             skipped=tuple(_encodable(link) for link in skipped),
-            hidden=tuple(hidden),
-            lost=tuple(lost),
+            hidden=tuple(did.hidden),
+            lost=tuple(did.lost),
+            known=tuple(did.known),
+            encodings=did.encodings,
         )
 
     def _read(
-        self, corpus: Corpus, source: PaperSource, found: Sequence[str]
-    ) -> Flow[tuple[list[str], list[Failure], list[HiddenText], list[Failure]]]:
-        """Read what is new or changed; a file that cannot be read fails alone."""
-        uris, failed, papers = [], [], 0
-        hidden: list[HiddenText] = []
-        lost: list[Failure] = []
+        self, corpus: Corpus, source: PaperSource, found: Sequence[str], again: Collection[str]
+    ) -> Flow[_Did]:
+        """Read what is new or changed; a file that cannot be read fails alone.
+
+        One that failed before is tried again only if it changed or is in *again*.
+        """
+        did, papers = _Did(), 0
+        failures, attempt = corpus.failures(), self.attempt
         for number, uri in enumerate(found):
             name = _encodable(Path(uri).name)
             yield from emit(Progress("read", number, len(found), name, papers))
+            before = None if uri in again else failures.get(_encodable(uri))
+            content = ""
             try:
                 content = yield from call("read", source.digest, uri)
-                if not corpus.has_file(uri, content, self.loader):
-                    entries: list[Document] = []  # no write transaction may wait for who takes the events
-                    batches = source.read(uri)
-                    while some := (yield from call("read", _next, batches)):
-                        entries += some
-                        papers += len(some)
-                        yield from emit(Progress("read", number, len(found), name, papers))
-                    corpus.put_file(uri, content, self.loader, entries)
-                    hidden += _hidden_in(uri, entries)
-                    lost += [Failure(source=_encodable(uri), error=said) for said in lost_of(entries)]
-                uris.append(uri)
+                if corpus.has_file(uri, content, self.loader):
+                    did.uris.append(uri)
+                    continue
+                if before and before[:2] == (content, attempt):
+                    did.known.append(Failure(source=_encodable(uri), error=before.error))
+                    continue
+                entries: list[Document] = []  # no write transaction may wait for who takes the events
+                batches = source.read(uri)
+                while some := (yield from call("read", _next, batches)):
+                    entries += some
+                    papers += len(some)
+                    yield from emit(Progress("read", number, len(found), name, papers))
+                corpus.put_file(uri, content, self.loader, entries)
+                did.note(uri, entries)
             except LoadError as error:
-                failed.append(Failure(source=_encodable(uri), error=str(error)))
+                tried = Attempt(content, attempt, str(error))
+                (did.known if tried == before else did.failed).append(
+                    Failure(source=_encodable(uri), error=str(error))
+                )
+                corpus.put_failure(_encodable(uri), tried)
         yield from emit(Progress("read", len(found), len(found), "", papers))
-        return uris, failed, hidden, lost
+        return did
 
     def _chunk(self, corpus: Corpus) -> Flow[list[Failure]]:
         """Cut what this chunker has not cut; a paper that it cannot cut fails alone, and is tried again next
@@ -361,6 +382,11 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         return digest(source_of(self.read).settings)
 
     @property
+    def attempt(self) -> str:
+        """What identifies how reading a file was tried; a newer ragkit may read what another could not."""
+        return digest(__version__, source_of(self.read).attempt)
+
+    @property
     def _chunker(self) -> str:
         return digest(str(_described(self.chunk)))
 
@@ -405,12 +431,6 @@ def _encodable(path: str) -> str:
     return path.encode(errors="replace").decode()
 
 
-def _hidden_in(uri: str, papers: Iterable[Document]) -> Iterator[HiddenText]:
-    for paper in papers:
-        if found := hidden_of(paper):
-            yield HiddenText(source=uri, title=title_of(paper), characters=found)
-
-
 def _next(batches: Iterator[list[Document]]) -> list[Document]:
     return next(batches, [])
 
@@ -427,6 +447,28 @@ def _at_once(papers: Iterable[Passages]) -> Iterator[list[Passages]]:
             some, passages = [], 0
     if some:
         yield some
+
+
+@dataclass
+class _Did:
+    """What reading did: the files whose papers the corpus has, and what is to report of the others."""
+
+    uris: list[str] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
+    known: list[Failure] = field(default_factory=list)
+    hidden: list[HiddenText] = field(default_factory=list)
+    lost: list[Failure] = field(default_factory=list)
+    encodings: dict[str, str] = field(default_factory=dict)
+
+    def note(self, uri: str, entries: Sequence[Document]) -> None:
+        """Note that a file was read."""
+        self.uris.append(uri)
+        self.lost += [Failure(source=_encodable(uri), error=said) for said in lost_of(entries)]
+        for paper in entries:
+            if encoding := paper.metadata.get("encoding"):
+                self.encodings[_encodable(uri)] = str(encoding)
+            if found := hidden_of(paper):
+                self.hidden.append(HiddenText(source=uri, title=title_of(paper), characters=found))
 
 
 class _BrokenIndex(Exception):

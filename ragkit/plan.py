@@ -30,7 +30,8 @@ class Plan(BaseModel):
     files, each paper counted once; `passages`: theirs; `encode`: the passages that would be embedded, which
     are `tokens` long and take about `seconds` (reading alone, where the model is a server's); `keys`: what
     key writers would add to them, which none of these figures count, by so many `calls` of chat models.
-    Papers that the corpus lists under another file are counted as if they were new.
+    Papers that the corpus lists under another file are counted as if they were new.  `known`: files that failed
+    before and have not changed since, which would not be tried again.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,6 +48,7 @@ class Plan(BaseModel):
     keys: int = 0
     calls: int = 0
     seconds: float
+    known: tuple[Failure, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
@@ -61,14 +63,22 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
     started = time.perf_counter()
     source = source_of(pipeline.read)
     known = set(corpus.uris()) if corpus.exists() else set()
+    failures = corpus.failures() if corpus.exists() else {}
+    again = {str(Path(path).resolve()) for path in paths}
     failed: list[Failure] = []
+    failed_before: list[Failure] = []
     to_read: list[str] = []
     with source.reading() as reader:
         found = reader.find(paths)
         for uri in found:
             try:
                 content = reader.digest(uri)
-                if uri not in known or not corpus.has_file(uri, content, pipeline.loader):
+                if uri in known and corpus.has_file(uri, content, pipeline.loader):
+                    continue
+                before = None if uri in again else failures.get(uri)
+                if before and before[:2] == (content, pipeline.attempt):
+                    failed_before.append(Failure(source=uri, error=before.error))
+                else:
                     to_read.append(uri)
             except LoadError as error:
                 failed.append(Failure(source=uri.encode(errors="replace").decode(), error=str(error)))
@@ -77,7 +87,10 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
     return Plan(
         new=len(to_read) - changed,
         changed=changed,
-        unchanged=len(found) - len(to_read) - sum(f.source not in to_read for f in failed),
+        unchanged=len(found)
+        - len(to_read)
+        - len(failed_before)
+        - sum(f.source not in to_read for f in failed),
         gone=len(source.gone(sorted(known), paths)) if prune else 0,
         failed=tuple(failed),
         papers=work.papers,
@@ -87,6 +100,7 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
         keys=work.keys.keys,
         calls=work.keys.calls,
         seconds=round(time.perf_counter() - started + work.seconds, 1),
+        known=tuple(failed_before),
     )
 
 

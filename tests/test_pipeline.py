@@ -24,6 +24,7 @@ from ragkit.doctor import examine, repair
 from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
 from ragkit.flow import Called, Event, Finished, Progress, Token, result_of
 from ragkit.ingest import IngestPipeline
+from ragkit.plan import plan
 from ragkit.testing import HashedEmbeddings
 
 BERT = "How many parameters do BERT-base and BERT-large have?"
@@ -201,12 +202,44 @@ def test_a_changed_file_replaces_its_paper_in_every_index(tmp_path: Path) -> Non
 
 def test_a_file_that_cannot_be_read_costs_only_itself(tmp_path: Path) -> None:
     papers = write(tmp_path / "papers", glass="Glass bridges carry 40 people.")
-    (papers / "bad.txt").write_bytes(b"caf\xe9 au lait is not UTF-8")
+    (papers / "bad.txt").write_bytes(b"%PDF-1.4 is no PDF")
     report = small(tmp_path / "corpus").ingest(papers)
     assert report.documents == 1
     [failure] = report.failed
     assert Path(failure.source).name == "bad.txt"
-    assert failure.error == "it is not UTF-8: byte 3 cannot be decoded; save it as UTF-8"
+    assert failure.error == "it is not a PDF that can be read: it is damaged or cut short"
+
+
+def test_a_failure_is_remembered_until_the_file_or_the_loader_changes(tmp_path: Path) -> None:
+    papers = write(tmp_path / "papers", glass="Glass bridges carry 40 people.")
+    bad = papers / "bad.txt"
+    bad.write_text(" ")
+    rag = small(tmp_path / "corpus")
+    [failure] = rag.ingest(papers).failed
+    report = rag.ingest(papers)
+    assert (report.failed, report.known) == ((), (failure,))
+    assert plan(rag, papers).known == (failure,)
+    assert rag.ingest(bad).failed == (failure,)  # it is named itself
+    bad.write_text("  ")
+    assert [f.source for f in rag.ingest(papers).failed] == [str(bad)]
+    bad.write_text("Steel bridges carry trains.")
+    report = rag.ingest(papers)
+    assert (report.documents, report.failed, report.known) == (2, (), ())
+    bad.write_text("")
+    assert rag.ingest(papers).failed
+    bad.unlink()
+    rag.ingest(papers, prune=True)
+    assert rag.corpus.failures() == {}
+
+
+def test_a_corpus_without_a_table_of_failures_gets_one(tmp_path: Path) -> None:
+    papers = write(tmp_path / "papers", glass="Glass bridges carry 40 people.")
+    rag = small(tmp_path / "corpus")
+    rag.ingest(papers)
+    rag.corpus.db.execute("DROP TABLE failures")
+    assert plan(rag, papers).known == ()
+    (papers / "bad.txt").write_text("")
+    assert len(rag.ingest(papers).failed) == len(rag.ingest(papers).known) == 1
 
 
 def test_the_five_real_pages_list_392_entries_of_322_papers(real_papers: Path, tmp_path: Path) -> None:

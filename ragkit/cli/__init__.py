@@ -4,7 +4,7 @@ The commands are `ragkit ingest`, `ask`, `search`, `chat`, `document`, `doctor`,
 `testset`, `calibrate`, `train`, `config` and `components`.
 
 Exit status: 0 done; 1 failed while running; 2 wrong usage or configuration; 3 ingest finished but some files
-failed.  Nothing heavy is imported before a command runs, so that `ragkit --help` answers at once.
+failed that had not failed before.  Nothing heavy is imported before a command runs, so that `ragkit --help` answers at once.
 """
 
 from __future__ import annotations

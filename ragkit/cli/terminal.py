@@ -260,7 +260,10 @@ def show_report(report: IngestReport) -> None:
     links = [path for path in report.skipped if Path(path).is_symlink()]
     if others := [nearby(path) for path in report.skipped if path not in links]:
         err.print(
-            Text(f"skipped {_many(len(others), 'file')} that are no papers: {_first(others)}", style="yellow")
+            Text(
+                f"skipped {_many(len(others), 'file')} (no papers, or left out): {_first(others)}",
+                style="yellow",
+            )
         )
     if links:
         err.print(
@@ -270,6 +273,9 @@ def show_report(report: IngestReport) -> None:
                 style="yellow",
             )
         )
+    for encoding in sorted(set(report.encodings.values())):
+        named = [nearby(path) for path, told in report.encodings.items() if told == encoding]
+        err.print(Text(one_line(f"read as {encoding}, not UTF-8: {_first(named)}"), style="yellow"))
     for loss in report.lost[:_LISTED]:
         err.print(Text(f"left out of {nearby(loss.source)}: {loss.error}", style="yellow"))
     if len(report.lost) > _LISTED:
@@ -284,7 +290,7 @@ def show_report(report: IngestReport) -> None:
     if len(report.hidden) > _LISTED:
         more = _many(len(report.hidden) - _LISTED, "more paper")
         err.print(Text(f"left out of {more}: hidden text; --json lists it", style="yellow"))
-    _show_failures(report.failed)
+    _show_failures(report.failed, report.known)
 
 
 def show_plan(plan: Plan) -> None:
@@ -299,10 +305,18 @@ def show_plan(plan: Plan) -> None:
         f" {_many(plan.papers, 'paper')}, {_many(plan.passages, 'passage')};"
         f" embed {_many(plan.encode, 'text')} of {plan.tokens:,} tokens; about {plan.seconds:,.0f} s"
     )
-    _show_failures(plan.failed)
+    _show_failures(plan.failed, plan.known)
 
 
-def _show_failures(failed: Sequence[Failure]) -> None:
+def _show_failures(failed: Sequence[Failure], known: Sequence[Failure]) -> None:
+    if known:
+        named = _first([nearby(failure.source) for failure in known])
+        err.print(
+            Text(
+                f"{_many(len(known), 'known failure')}, unchanged and not tried again: {named}; name a file to try it again",
+                style="yellow",
+            )
+        )
     for failure in failed:
         err.print(Text(f"failed: {nearby(failure.source)}: {one_line(failure.error)}", style="red"))
 

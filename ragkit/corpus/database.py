@@ -92,6 +92,11 @@ CREATE TABLE ledger (
 ) STRICT, WITHOUT ROWID;
 """
 
+_FAILURES = """failures (
+    uri TEXT PRIMARY KEY, digest TEXT NOT NULL, attempt TEXT NOT NULL, error TEXT NOT NULL
+) STRICT, WITHOUT ROWID"""
+"""A table that the first corpora of this layout lack."""
+
 
 class Database:
     """The SQLite database in *directory*; nothing is opened or created before it is needed.
@@ -138,6 +143,9 @@ class Database:
         row = self.db.execute(query, parameters).fetchone()
         return row[0] if row else None
 
+    def has_table(self, name: str) -> bool:
+        return bool(self.value("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (name,)))
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the corpus lock: one process writes at a time.
@@ -166,6 +174,9 @@ class Database:
                 self.close()
             if self.db and self._at_rest:
                 raise self._unwritable("SQLite has no place beside it, since the disk is full or read-only")
+            if not self.has_table("failures"):
+                with self.transaction() as db:
+                    db.execute(f"CREATE TABLE {_FAILURES}")
             yield
 
     def _create(self) -> None:
@@ -291,7 +302,7 @@ def _lay_out(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
     if _pragma(connection, "user_version") == 0:  # read again: another process may have been quicker
-        for statement in _SCHEMA.split(";"):
+        for statement in [*_SCHEMA.split(";"), f"CREATE TABLE {_FAILURES}"]:
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {_APPLICATION}")
         connection.execute(f"PRAGMA user_version = {_VERSION}")
@@ -310,7 +321,7 @@ def _objects(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
 @functools.cache
 def _own_objects() -> set[tuple[str, str, str]]:
     with closing(sqlite3.connect(":memory:")) as connection:
-        connection.executescript(_SCHEMA)
+        connection.executescript(f"{_SCHEMA}CREATE TABLE {_FAILURES};")
         return _objects(connection)
 
 

@@ -15,8 +15,18 @@ from ragkit.corpus.identity import differ_in_authors, is_same
 from ragkit.document import contradict, identity_keys, paper_id, sources_of, title_of
 
 
+class Attempt(NamedTuple):
+    """A try to read a file that failed: its content (empty if not even that was read), the way of reading, the reason."""
+
+    digest: str
+    attempt: str
+    error: str
+
+
 class Papers(Database):
-    """The tables `files`, `documents`, `identifiers`, `sources`, `former`, `variants` and `descriptions`."""
+    """The tables `files`, `failures`, `documents`, `identifiers`, `sources`, `former`, `variants` and
+    `descriptions`.
+    """
 
     def has_file(self, uri: str, digest: str, loader: str) -> bool:
         """Was this very content read by this very loader?"""
@@ -33,6 +43,7 @@ class Papers(Database):
         """
         with self.transaction() as db:
             self._forget(db, uri)
+            db.execute("DELETE FROM failures WHERE uri = ?", (uri,))
             db.execute("INSERT INTO files VALUES (?, ?, ?)", (uri, digest, loader))
             for position, entry in enumerate(entries):
                 self._put_entry(db, uri, position, entry)
@@ -43,7 +54,20 @@ class Papers(Database):
         with self.transaction() as db:
             for uri in uris:
                 self._forget(db, uri)
+                db.execute("DELETE FROM failures WHERE uri = ?", (uri,))
             self._promote_variants(db)
+
+    def failures(self) -> dict[str, Attempt]:
+        """The files that could not be read, by their paths, and how each was tried last."""
+        if not self.has_table("failures"):
+            return {}
+        rows = self.db.execute("SELECT uri, digest, attempt, error FROM failures ORDER BY uri")
+        return {uri: Attempt(*tried) for uri, *tried in rows}
+
+    def put_failure(self, uri: str, tried: Attempt) -> None:
+        """Remember that a file could not be read.  What it listed before stays."""
+        with self.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", (uri, *tried))
 
     @staticmethod
     def _forget(db: sqlite3.Connection, uri: str) -> None:

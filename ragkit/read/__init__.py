@@ -66,6 +66,11 @@ class PaperSource(BaseLoader, ABC):
         """A text that is the same for the same way of reading; a unit is read again if it changes."""
         return settings_of(self)
 
+    @property
+    def attempt(self) -> str:
+        """A text that is the same for the same try to read; a unit that failed is tried again if it changes."""
+        return self.settings
+
     def lazy_load(self) -> Iterator[Document]:
         for uri in self.find():
             for batch in self.read(uri):

@@ -12,7 +12,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from langchain_core.documents import Document
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt, SecretStr
 
 import ragkit.read.formats.bibliography
 import ragkit.read.formats.docx
@@ -22,22 +22,21 @@ import ragkit.read.formats.latex
 import ragkit.read.formats.markdown
 import ragkit.read.formats.pdf
 import ragkit.read.formats.plain
-import ragkit.read.formats.records  # noqa: F401
+import ragkit.read.formats.records
+import ragkit.read.formats.tagged
+import ragkit.read.formats.tei
+import ragkit.read.formats.xml_records  # noqa: F401
 from ragkit.config.components import component
 from ragkit.config.spec import describe
+from ragkit.document import digest
 from ragkit.errors import LoadError, UsageError
 from ragkit.read import PaperSource, settings_of
 from ragkit.read.border import Border, encoded
+from ragkit.read.choice import Choice
 from ragkit.read.formats import HEAD, FileFormat, ProjectFormat, registered_formats
+from ragkit.read.formats.encoding import noted
 
 _PROJECTS = (".tex", ".ltx", ".latex")  # endings of files that include others
-# Endings and names of what stands beside papers: programs, style sheets, logs and auxiliary files; stems of
-# what is about the folder.
-_NO_PAPERS = frozenset(
-    ".py .ipynb .js .ts .r .m .c .h .cpp .java .go .rs .sh .bat .css .scss .sty .cls .bst .aux .log .out .toc .lof .lot"
-    " .bbl .blg .bcf .fls .fdb_latexmk .synctex .spl .ini .cfg .toml .lock makefile dockerfile".split()
-)
-_ABOUT_THE_FOLDER = frozenset("readme license licence copying changelog contributing".split())
 _COMPANIONS = 500  # files that one paper includes; theses have some dozens
 
 Included = Callable[[Path], Sequence[str]]
@@ -51,8 +50,10 @@ class Files(PaperSource):
 
     Without `formats`, all that are registered are asked in order of their priority, those of installed
     plug-ins included.  Hidden files and folders are skipped, and so are programs, style sheets, logs,
-    auxiliary files, READMEs and licences in a folder, which are read if they are named.  `paths` are read by every ingest, before those
-    named in the call.
+    auxiliary files, READMEs and licences in a folder, which are read if they are named.  `paths` are read by
+    every ingest, before those named in the call.  `include`, `exclude` and the files `.ragkitignore` in a folder
+    are patterns as in `.gitignore` that choose among its files: with `include`, only those that match are read.
+    Each `password` is tried on PDFs that are locked.
 
     An ingest reads in a process of its own, which has no network unless `network` is set.  A file fails from
     which no paper comes for `seconds_a_file`, which takes more than `seconds_in_all` or more than
@@ -63,6 +64,9 @@ class Files(PaperSource):
     """
 
     paths: Sequence[str] = ()
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    password: SecretStr | Sequence[SecretStr] = ()
     formats: Sequence[FileFormat] = ()
     seconds_a_file: PositiveFloat = 120.0
     seconds_in_all: PositiveFloat = 3600.0
@@ -80,8 +84,18 @@ class Files(PaperSource):
 
     @property
     def settings(self) -> str:
-        way = replace(self, follow_links=False)  # that decides what is read, not how
+        # These decide what is read, not how.
+        way = replace(self, follow_links=False, include=(), exclude=(), password=())
         return f"{settings_of(way)} {describe(list(self.ordered_formats))}"
+
+    @property
+    def attempt(self) -> str:
+        return digest(self.settings, *self._passwords)
+
+    @property
+    def _passwords(self) -> list[str]:
+        given = [self.password] if isinstance(self.password, SecretStr) else self.password
+        return [each.get_secret_value() for each in given if each.get_secret_value()]
 
     def find(self, paths: Sequence[str | Path] = ()) -> list[str]:
         return [str(path) for path in self.under([*self.paths, *paths])]
@@ -95,7 +109,7 @@ class Files(PaperSource):
         found: dict[Path, None] = {}
         for path in map(Path, paths):
             if path.is_dir():
-                found.update((file, None) for file, wanted in _walk(path, self.follow_links) if wanted)
+                found.update((file, None) for file, wanted in self._walk(path) if wanted)
             elif path.exists():
                 found[path.resolve()] = None
             else:
@@ -110,7 +124,7 @@ class Files(PaperSource):
 
     def skipped(self, paths: Sequence[str | Path] = ()) -> list[str]:
         folders = [path for path in map(Path, [*self.paths, *paths]) if path.is_dir()]
-        return [str(f) for each in folders for f, wanted in _walk(each, self.follow_links) if not wanted]
+        return [str(f) for each in folders for f, wanted in self._walk(each) if not wanted]
 
     def digest(self, uri: str | Path, included: Included | None = None) -> str:
         """A digest of a file's content and of the files that it includes, as for `under`.
@@ -163,9 +177,10 @@ class Files(PaperSource):
                 raise LoadError("none of the configured formats recognises it")
             if isinstance(form, ProjectFormat):
                 texts = {name: form.decoded(part) for name, part in self._companions(path, content).items()}
-                papers = form.papers_with(path.name, form.decoded(content), texts)
+                text = form.decoded(content)
+                papers = noted(form.papers_with(path.name, text, texts), text)
             else:
-                papers = form.papers(path.name, content)
+                papers = form.papers(path.name, form.unlocked(content, self._passwords))
             for each in papers:
                 for source in each.metadata["sources"]:
                     source["uri"] = str(path)
@@ -179,6 +194,10 @@ class Files(PaperSource):
             raise LoadError(
                 f"it cannot be read: {type(error).__name__}{': ' if reason else ''}{reason}"
             ) from error
+
+    def _walk(self, folder: Path) -> Iterator[tuple[Path, bool]]:
+        root = folder.resolve()
+        return _walk(root, self.follow_links, Choice(root, self.include, self.exclude))
 
     def _format(self, path: Path, content: bytes) -> FileFormat | None:
         return next((f for f in self.ordered_formats if f.recognises(path.name, content[:HEAD])), None)
@@ -233,14 +252,13 @@ def _part(path: Path, name: str) -> Path:
     return part if part.is_relative_to(path.parent) else path
 
 
-def _walk(folder: Path, follow_links: bool) -> Iterator[tuple[Path, bool]]:
-    """Each file under *folder*, once, and whether it is read.
+def _walk(root: Path, follow_links: bool, choice: Choice) -> Iterator[tuple[Path, bool]]:
+    """Each file under *root*, once, and whether it is read.
 
-    Links that lead out of *folder* may not be, and what is no paper by its name is not.
+    Links that lead out of *root* may not be, and what is not in the *choice* is not.
 
     A folder that cannot be opened is listed as a file, which then fails when it is read.
     """
-    root = folder.resolve()
     entered: set[str] = set()
     waiting = [root]
     while waiting:
@@ -266,12 +284,5 @@ def _walk(folder: Path, follow_links: bool) -> Iterator[tuple[Path, bool]]:
             if path.is_dir() if linked else entry.is_dir():
                 folders.append(path)
             else:
-                yield path, not _is_no_paper(path)
+                yield path, choice.reads(path)
         waiting += reversed(folders)
-
-
-def _is_no_paper(path: Path) -> bool:
-    """Does its name say that a file is a program, an auxiliary file, or about the folder itself?"""
-    return (
-        bool(_NO_PAPERS & {path.suffix.lower(), path.name.lower()}) or path.stem.lower() in _ABOUT_THE_FOLDER
-    )

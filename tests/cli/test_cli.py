@@ -33,6 +33,8 @@ def test_ingest_ask_search_and_document_agree_in_json(command: Command) -> None:
         "skipped": [],
         "hidden": [],
         "lost": [],
+        "known": [],
+        "encodings": {},
     }
     answer = json.loads(command("ask", BERT, "--json").stdout)
     assert set(answer) == {
@@ -122,6 +124,10 @@ def test_files_that_fail_are_named_and_the_status_is_3(command: Command, tmp_pat
     assert done.returncode == 3
     assert "1 paper in the corpus (1 passage)" in done.stdout
     assert done.stderr == "failed: empty.txt: it is empty\n"
+    again = command("ingest", ".")
+    assert again.returncode == 0
+    assert again.stderr.startswith("1 known failure, unchanged and not tried again: empty.txt; name a file")
+    assert command("ingest", "empty.txt").returncode == 3
 
 
 def test_wrong_usage_is_one_sentence_and_status_2(command: Command, tmp_path: Path) -> None:

@@ -708,7 +708,8 @@ def test_a_damaged_database_is_a_problem_not_an_exception(corpus: Corpus) -> Non
     corpus.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     corpus.close()
     content = bytearray(corpus.path.read_bytes())
-    content[2 * 4096 : -4096] = b"\xa5" * (len(content) - 3 * 4096)
+    behind = len(content) // 8192 * 4096  # the schema
+    content[behind:-4096] = b"\xa5" * (len(content) - behind - 4096)
     corpus.path.write_bytes(content)
     problems = corpus.problems()
     assert problems

@@ -308,6 +308,63 @@ def test_an_emoji_is_one_character_of_the_file(tmp_path: Path) -> None:
     assert sources_of(paper)[0]["start"] == 5
 
 
+# --- encodings
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Größe", "cp1252"),
+        ("Les élèves ont mesuré la forêt, très tôt.", "cp1252"),
+        ("El año pasado medimos a los niños de la región.", "cp1252"),
+        (
+            "Žluťoučký kůň úpěl ďábelské ódy. Most ze skla unese čtyřicet lidí, řekl Novák. Každý vydrží více.",
+            "cp1250",
+        ),
+        ("Мосты из стекла выдерживают сорок человек.", "cp1251"),
+        ("Γυάλινες γέφυρες αντέχουν σαράντα ανθρώπους.", "cp1253"),
+        ("玻璃桥可以承载四十个人，木桥不行。", "gb18030"),
+        ("硝子の橋は四十人を支える。", "shift_jis"),
+    ],
+)
+def test_an_encoding_is_told_by_the_bytes(tmp_path: Path, text: str, encoding: str) -> None:
+    (tmp_path / "page.txt").write_bytes(f"Plain words first.\n{text}\n".encode(encoding))
+    [paper] = Files().each(tmp_path / "page.txt")
+    assert paper.page_content == f"Plain words first.\n{text}"
+    assert paper.metadata["encoding"] == encoding
+    assert sources_of(paper)[0]["start"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("page.html", '<html><head><meta charset="{}"></head><body><p>', "</p></body></html>"),
+        ("page.xml", '<?xml version="1.0" encoding="{}"?><article><body><p>', "</p></body></article>"),
+        (
+            "page.tex",
+            "\\documentclass{{article}}\\usepackage[{}]{{inputenc}}\\begin{{document}}",
+            "\\end{document}",
+        ),
+    ],
+)
+def test_an_encoding_that_is_declared_counts(tmp_path: Path, name: str, before: str, after: str) -> None:
+    for declared, encoding in (("latin1", "cp1252"), ("cp1250", "cp1250"), ("koi8-r", "koi8-r")):
+        text = "Вода и мосты." if declared == "koi8-r" else "Müller óá."
+        (tmp_path / name).write_bytes(f"{before.format(declared)}{text}{after}".encode(encoding))
+        [paper] = Files().each(tmp_path / name)
+        assert (paper.page_content, paper.metadata["encoding"]) == (text, encoding)
+        (tmp_path / name).write_bytes(f"{before.format(declared)}{text}{after}".encode())
+        [paper] = Files().each(tmp_path / name)  # it is in UTF-8, whatever it declares
+        assert (paper.page_content, paper.metadata.get("encoding")) == (text, None)
+
+
+def test_a_byte_that_cannot_be_decoded_costs_itself(tmp_path: Path) -> None:
+    (tmp_path / "page.txt").write_bytes("Größe und\nMaß der Br".encode() + b"\xfccke: 40 m.\n")
+    [paper] = Files().each(tmp_path / "page.txt")
+    assert paper.page_content == "Größe und\nMaß der Br\ufffdcke: 40 m."
+    assert paper.metadata["lost"] == ["line 2: a byte cannot be decoded as UTF-8"]
+
+
 # --- files that cannot be read
 
 
@@ -317,12 +374,12 @@ def test_an_emoji_is_one_character_of_the_file(tmp_path: Path) -> None:
         (b"", "it is empty"),
         (b" \r\n\t", "it is empty"),
         (codecs.BOM_UTF8, "it is empty"),
-        ("Größe".encode("latin-1"), "it is not UTF-8: byte 2 cannot be decoded; save it as UTF-8"),
-        (codecs.BOM_UTF16_LE + b"a", "it is not UTF-16: byte 2 cannot be decoded; save it as UTF-8"),
+        (codecs.BOM_UTF16_LE + b"a", "it is not UTF-16: byte 1 cannot be decoded; save it as UTF-8"),
+        (b"\x01\x02\x03\xff\xfe\x05" * 9, "it is not a text file"),
     ],
 )
 def test_what_cannot_be_read_is_refused_in_one_sentence(tmp_path: Path, content: bytes, message: str) -> None:
-    assert refusal(tmp_path, content) == message
+    assert refusal(tmp_path, content).startswith(message)
 
 
 def test_a_binary_file_is_refused(tmp_path: Path) -> None:
@@ -476,6 +533,30 @@ def test_programs_logs_and_auxiliary_files_of_a_folder_are_no_papers(tmp_path: P
     assert [Path(found).name for found in Files().find([tmp_path])] == ["notes.txt", "paper.md"]
     assert len(Files().skipped([tmp_path])) == 8
     assert Files().find([tmp_path / "plot.py"]) == [str(tmp_path / "plot.py")]  # named: it is wanted
+
+
+def test_patterns_choose_among_the_files_of_a_folder(tmp_path: Path) -> None:
+    for name in ("a.md", "plot.py", "drafts/b.md", "drafts/keep.md", "data/c.txt", "data/old/d.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(GLASS)
+    everything = ["a.md", "c.txt", "d.txt", "b.md", "keep.md"]
+    assert names(Files(), tmp_path) == everything
+    assert names(Files(exclude=["drafts/", "d.*"]), tmp_path) == ["a.md", "c.txt"]
+    assert names(Files(include=["*.py", "/data/*.txt"]), tmp_path) == ["plot.py", "c.txt"]
+    assert names(Files(include=["*.md"], exclude=["b.md"]), tmp_path) == ["a.md", "keep.md"]
+    assert names(Files(exclude=["*"]), tmp_path / "a.md") == ["a.md"]  # named: it is wanted
+    (tmp_path / ".ragkitignore").write_text("# not these\ndrafts/*\n!drafts/keep.md\nold/\n")
+    (tmp_path / "data" / ".ragkitignore").write_text("!d.txt\n")
+    assert names(Files(), tmp_path) == ["a.md", "c.txt", "d.txt", "keep.md"]
+    assert len(Files().skipped([tmp_path])) == 2
+    assert Files(include=["*.md"], exclude=["b.md"]).settings == Files().settings  # nothing is read again
+
+
+def test_a_line_that_is_no_pattern_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.md").write_text(GLASS)
+    (tmp_path / ".ragkitignore").write_text("b.md\n!\n")
+    assert names(Files(), tmp_path) == ["a.md"]
+    assert ".ragkitignore: line 2 is no pattern" in caplog.text
 
 
 # --- links

@@ -102,7 +102,7 @@ def test_a_source_of_our_interface_is_read_like_files(tmp_path: Path) -> None:
     report = rag.ingest("1", "2")
     assert (report.files, [(f.source, f.error) for f in report.failed]) == (1, [("2", "it is blank")])
     rag.ingest()
-    assert drawer.read_so_far == ["1", "2", "2", "3"]  # what is unchanged is not read again
+    assert drawer.read_so_far == ["1", "2", "3"]  # what is unchanged is not read again, nor tried again
     del drawer.sheets["1"]
     assert rag.ingest(prune=True).pruned == 1
     assert titles(rag) == ["Iron bridges."]

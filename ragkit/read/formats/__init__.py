@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from langchain_core.documents import Document
 from ragkit.config import components
 from ragkit.config.components import interface
 from ragkit.errors import LoadError
+from ragkit.read.formats.encoding import decode, noted
 from ragkit.text.words import trimmed
 
 HEAD = 65_536
@@ -49,6 +50,10 @@ class FileFormat(BaseBlobParser, ABC):
         Raises `LoadError` with the reason if the file cannot be read.
         """
 
+    def unlocked(self, content: bytes, passwords: Sequence[str]) -> bytes:
+        """The content of a file, opened by the first of *passwords* that fits, if it is locked by one."""
+        return content
+
     def lazy_parse(self, blob: Blob) -> Iterator[Document]:
         return self.papers(Path(str(blob.source or "")).name, blob.as_bytes())
 
@@ -79,7 +84,8 @@ class TextFormat(FileFormat):
             return False
 
     def papers(self, name: str, content: bytes) -> Iterator[Document]:
-        return self.papers_in(name, self.decoded(content))
+        text = self.decoded(content)
+        return noted(self.papers_in(name, text), text)
 
     def decoded(self, content: bytes, partial: bool = False) -> str:
         """The text of a file, or of its beginning.  Raises `LoadError`."""
@@ -158,24 +164,3 @@ def with_losses(papers: Iterator[Document | str]) -> Iterator[Document]:
 
 def title_from_name(name: str) -> str:
     return re.sub(r"[-_\s]+", " ", Path(name).stem).strip() or name
-
-
-def decode(content: bytes, partial: bool = False) -> str:
-    """The text of a file, with its line ends, so that offsets in it are offsets in the file.
-
-    A byte order mark is not counted.  UTF-16 is recognised by its byte order mark; everything else must be
-    UTF-8.  With *partial*, the last character may be cut.
-    """
-    if content.startswith(b"%PDF-"):
-        raise LoadError("it is a PDF, which none of the configured formats reads")
-    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-    if encoding != "utf-16" and b"\x00" in content:
-        raise LoadError("it is not a text file: it has NUL bytes")
-    for cut in range(4 if partial else 1):
-        try:
-            return content[: len(content) - cut].decode(encoding)
-        except UnicodeDecodeError as error:
-            at = error.start
-    raise LoadError(
-        f"it is not {encoding.upper().removesuffix('-SIG')}: byte {at} cannot be decoded; save it as UTF-8"
-    )

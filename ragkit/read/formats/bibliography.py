@@ -1,7 +1,7 @@
-"""Bibliographies in BibTeX and RIS: each entry describes a paper.
+"""Bibliographies in BibTeX: each entry describes a paper.
 
 An entry gives authors, venue and year, and sometimes an abstract.  Entries are not papers themselves, and are
-marked by `bibliography` in their metadata.  A file is read whole or not at all.
+marked by `bibliography` in their metadata.  An entry that is broken is reported, and the rest is read.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from langchain_core.documents import Document
 
 from ragkit.config.components import component
 from ragkit.errors import LoadError
-from ragkit.read.formats import TextFormat, title_from_name
-from ragkit.read.formats.builder import PaperBuilder
+from ragkit.read.formats import TextFormat, title_from_name, with_losses
 from ragkit.read.formats.latex import Latex
 
 _ARXIV_ID = r"((?:\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v\d+)?)(?!\d)"
@@ -38,7 +37,7 @@ _READ = (
 )
 
 
-def _described(entry: Mapping[str, str], key: str, name: str) -> dict[str, Any]:
+def described(entry: Mapping[str, str], key: str, name: str) -> dict[str, Any]:
     """What the fields of an entry, in plain text under the names of BibTeX, say of its paper."""
     venue = next((entry[field] for field in _VENUE if entry.get(field)), "")
     doi = entry.get("doi") or (entry["url"] if _DOI.match(entry.get("url", "")) else "")
@@ -79,7 +78,7 @@ def _arxiv(entry: Mapping[str, str], venue: str) -> str:
     return found[1] if found else ""
 
 
-def _paper(text: str, words: str, rows: list[list[int]], start: int, metadata: dict[str, Any]) -> Document:
+def entry_of(text: str, words: str, rows: list[list[int]], start: int, metadata: dict[str, Any]) -> Document:
     """The entry at *start*: its abstract, and for each piece of it a row with its place in the file."""
     source: dict[str, Any] = {"map": rows}
     if not words:
@@ -97,7 +96,7 @@ def _paper(text: str, words: str, rows: list[list[int]], start: int, metadata: d
 
 
 def _broken(line: int, problem: str) -> LoadError:
-    return LoadError(f"line {line}: {problem}; nothing was read from this file")
+    return LoadError(f"line {line}: {problem}")
 
 
 # --- BibTeX
@@ -142,59 +141,78 @@ class BibTex(TextFormat):
         return bool((name.lower().endswith(".bib") or _COMMENTS.match(text)) and _ENTRY.search(text))
 
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
-        # As a list, so that what is broken is found before any paper is listed.
-        for start, key, fields in list(_entries(text)):
+        yield from with_losses(self._papers(name, text))
+
+    def _papers(self, name: str, text: str) -> Iterator[Document | str]:
+        for entry in _entries(text):
+            if isinstance(entry, str):
+                yield entry
+                continue
+            start, key, fields = entry
             words, rows = _placed(fields.pop("abstract", []))
             values = {field: "".join(piece.text for piece in pieces) for field, pieces in fields.items()}
             authors = [_author(one) for one in _split(values.pop("author", ""), r"(?<!\s)\s++and\s")]
             addresses = {
                 field: _address(values[field]) for field in ("url", "doi", "eprint") if field in values
             }
-            metadata = _described(
+            metadata = described(
                 {field: _printed(values[field])[0] for field in _READ if field in values} | addresses,
                 key,
                 name,
             )
             if names := [author for author in authors if author and author != "others"]:
                 metadata["authors"] = names
-            yield _paper(text, words, rows, start, metadata)
+            yield entry_of(text, words, rows, start, metadata)
 
 
-def _entries(text: str) -> Iterator[tuple[int, str, _Fields]]:
+def _entries(text: str) -> Iterator[tuple[int, str, _Fields] | str]:
     """The offset of each entry, its key, and its fields by their names in lower case.
 
-    Raises `LoadError`.
+    In place of one that is broken stands a sentence.
     """
-    from bibtexparser import model
     from bibtexparser.entrypoint import parse_string
 
     abbreviations: dict[str, str] = {}
     end = 0
     for block in parse_string(text, parse_stack=[]).blocks:
-        line, raw = (block.start_line or 0) + 1, block.raw or ""
-        start = _past_space(text, end)  # between blocks there is nothing else
-        end = start + len(raw)
-        if isinstance(block, model.ParsingFailedBlock):
-            if raw[:8].lower() == "@comment":
-                continue  # it need not be closed
-            if not block.ignore_error_block:
-                raise _failed(line, raw, getattr(block.error, "abort_reason", ""))
-            block = block.ignore_error_block  # a key, of an entry or of a field, that was there before
-        if isinstance(block, model.ImplicitComment) and (outside := _OUTSIDE.search(raw)):
-            raise _broken(
-                line + raw.count("\n", 0, outside.start()),
-                "this belongs to no entry, for the braces around it do not match",
-            )
-        if isinstance(block, model.String):
-            value = _past_space(text, text.index("=", start) + 1)
-            pieces = _pieces(text, value, value + len(block.value), abbreviations, line)
-            if sum(len(piece.text) for piece in pieces) > _ABBREVIATED:
-                raise _broken(line, f"'{block.key}' stands for more than {_ABBREVIATED:,} characters")
-            abbreviations[block.key.lower()] = "".join(piece.text for piece in pieces)
-        if isinstance(block, model.Entry) and not _commented(text, start, end):
-            fields = _fields(text, start, block, abbreviations)
-            if block.entry_type not in _SETTINGS:
-                yield start, block.key, fields
+        raw = block.raw or ""
+        start = max(text.find(raw, end), end)
+        end = start + (
+            len(raw) if getattr(block, "ignore_error_block", block) else 1
+        )  # of one that is cut off
+        try:
+            if entry := _entry(text, start, block, abbreviations):
+                yield start, *entry
+        except LoadError as error:
+            yield str(error)
+
+
+def _entry(text: str, start: int, block: Any, abbreviations: dict[str, str]) -> tuple[str, _Fields] | None:
+    """The key and the fields of an entry; None for what is none.  Raises `LoadError`."""
+    from bibtexparser import model
+
+    line, raw = (block.start_line or 0) + 1, block.raw or ""
+    if isinstance(block, model.ParsingFailedBlock):
+        if raw[:8].lower() == "@comment":
+            return None  # it need not be closed
+        if not block.ignore_error_block:
+            raise _failed(line, raw, getattr(block.error, "abort_reason", ""))
+        block = block.ignore_error_block  # a key, of an entry or of a field, that was there before
+    if isinstance(block, model.ImplicitComment) and (outside := _OUTSIDE.search(raw)):
+        raise _broken(
+            line + raw.count("\n", 0, outside.start()),
+            "this belongs to no entry, for the braces around it do not match",
+        )
+    if isinstance(block, model.String):
+        value = _past_space(text, text.index("=", start) + 1)
+        pieces = _pieces(text, value, value + len(block.value), abbreviations, line)
+        if sum(len(piece.text) for piece in pieces) > _ABBREVIATED:
+            raise _broken(line, f"'{block.key}' stands for more than {_ABBREVIATED:,} characters")
+        abbreviations[block.key.lower()] = "".join(piece.text for piece in pieces)
+    if not isinstance(block, model.Entry) or _commented(text, start, start + len(raw)):
+        return None
+    fields = _fields(text, start, block, abbreviations)
+    return None if block.entry_type in _SETTINGS else (block.key, fields)
 
 
 def _failed(line: int, raw: str, why: str) -> LoadError:
@@ -323,92 +341,3 @@ def _printed(value: str) -> tuple[str, list[list[int]]]:
         return as_written
     words = printed.page_content.translate({ord(stand_in): sign for sign, stand_in in stand_ins.items()})
     return words, printed.metadata["sources"][0].get("map", [])
-
-
-# --- RIS
-
-_TAG = re.compile(r"([A-Z][A-Z0-9])  -(?: |\Z)")
-_LINE = re.compile(r"[^\r\n]+")
-_GAP = re.compile(r"(?:\r\n?|\n)[ \t]*(?:\r\n?|\n)\s*")
-
-# The tags for each field, the best first.
-_TAGS = {
-    "title": "TI T1 CT BT", "author": "AU A1", "year": "PY Y1 DA", "doi": "DO", "journal": "JF T2 BT JO JA", "publisher": "PB", "volume": "VL",
-    "number": "IS", "url": "UR L1 L2", "keywords": "KW", "abstract": "AB N2", "note": "N1", "key": "ID", "from": "SP", "to": "EP",
-}  # fmt: skip
-
-
-@component("ris")
-@dataclass(frozen=True)
-class Ris(TextFormat):
-    """One paper per entry of a RIS file."""
-
-    priority: ClassVar[int] = 80
-
-    def recognises_text(self, name: str, text: str) -> bool:
-        return bool(re.match(r"\s*^TY  - ", text, re.MULTILINE))
-
-    def papers_in(self, name: str, text: str) -> Iterator[Document]:
-        for start, tags in list(_ris_entries(text)):
-            spans = {
-                field: next((tags[tag] for tag in order.split() if tags.get(tag)), [])
-                for field, order in _TAGS.items()
-            }
-            values = {
-                field: [" ".join(text[slice(*span)].split()) for span in found]
-                for field, found in spans.items()
-            }
-            builder = PaperBuilder()
-            for place, end in spans["abstract"]:
-                for stop in [*_GAP.finditer(text, place, end), None]:
-                    builder.paragraph()
-                    builder.prose(text[place : stop.start() if stop else end], place)
-                    place = stop.end() if stop else end
-            plain = {field: found[0] for field, found in values.items() if found}
-            plain["keywords"] = ";".join(values["keywords"])
-            plain["pages"] = "-".join(part for part in (plain.get("from"), plain.get("to")) if part)
-            if plain.get("journal") == plain.get("title"):
-                plain.pop("journal", None)  # the book itself
-            metadata = _described(plain, plain.get("key", ""), name)
-            if names := [spoken for one in values["author"] if (spoken := _spoken(one))]:
-                metadata["authors"] = names
-            yield _paper(text, "".join(builder.parts), builder.map, start, metadata)
-
-
-def _spoken(name: str) -> str:
-    """`Family, Given` or `Family, Given, Jr` the way it is spoken."""
-    family, given, *rest = [*(part.strip() for part in name.split(",")), ""]
-    return " ".join(part for part in (given, family, *rest) if part)
-
-
-def _ris_entries(text: str) -> Iterator[tuple[int, dict[str, list[tuple[int, int]]]]]:
-    """Of each entry where it starts, and the characters of every value of each tag.  Raises `LoadError`."""
-    tags: dict[str, list[tuple[int, int]]] = {}
-    start, tag, opened = 0, "", 0
-    number, counted = 1, 0
-    for line in _LINE.finditer(text):
-        found = _TAG.match(line[0])
-        if not found and tag:
-            tags[tag][-1] = tags[tag][-1][0], line.end()  # it goes on from the line before
-        if not found:
-            continue
-        number, counted = number + len(re.findall(r"\r\n?|\n", text[counted : line.start()])), line.start()
-        if found[1] == "TY":
-            if opened:
-                break
-            start, opened = line.start(), number
-        elif not opened:
-            raise _broken(number, f"{found[1]} stands in no entry")
-        tag = found[1]
-        tags.setdefault(tag, []).append((line.start() + found.end(), line.end()))
-        if tag == "ER":
-            yield (
-                start,
-                {
-                    name: [span for span in spans if text[slice(*span)].strip()]
-                    for name, spans in tags.items()
-                },
-            )
-            tags, tag, opened = {}, "", 0
-    if opened:
-        raise _broken(opened, "the entry is not closed")

@@ -17,7 +17,7 @@ from ragkit.config.components import component
 from ragkit.errors import LoadError
 from ragkit.read.formats import FileFormat, title_from_name
 from ragkit.read.formats.builder import Kind, PaperBuilder
-from ragkit.read.formats.docx_hidden import remove_hidden
+from ragkit.read.formats.docx_hidden import BOX, remove_hidden
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 # What a file may unpack to, from which size a part is looked at, and how densely it may be packed then.
@@ -55,7 +55,7 @@ _MARKS = {
     f"{_M}{n}": mark
     for n, mark in {"sup": "^", "sub": "_", "lim": "_", "num": "", "den": "/", "d": ""}.items()
 }
-# What was deleted or moved away, and what stands beside the text: pictures, text boxes, readings.
+# What was deleted or moved away, and what stands beside the text: pictures, readings.
 _UNPRINTED = frozenset(f"{_W}{n}" for n in "del moveFrom pPr rPr drawing pict object rt".split()) | {
     f"{_MC}AlternateContent"
 }
@@ -77,9 +77,9 @@ class Block(NamedTuple):
 @component("docx")
 @dataclass(frozen=True)
 class Docx(FileFormat):
-    """One paper: its title is in the file's properties, in the style Title, or the only Heading 1.
+    """One paper, titled by the style Title, by a first and only Heading 1, or by the file's properties.
 
-    Its authors are in the file's properties.
+    Its authors are in the file's properties.  A text box is read behind the paragraph that it is anchored to.
     """
 
     priority: ClassVar[int] = 40
@@ -139,6 +139,7 @@ def _read(content: bytes) -> tuple[list[Block], dict[str, Any]]:
 
     document = docx.Document(io.BytesIO(content))
     styles = _styles(document.styles.element)
+    _choose(document.element)
     hidden = remove_hidden(document.element, document.styles.element)
     notes: dict[tuple[str, str], str] = {}
     for relation in document.part.rels.values():
@@ -147,7 +148,7 @@ def _read(content: bytes) -> tuple[list[Block], dict[str, Any]]:
             hidden += remove_hidden(root, document.styles.element)
             for note in root.iterchildren(f"{_W}footnote", f"{_W}endnote"):
                 notes[f"{note.tag}Reference", note.get(f"{_W}id", "")] = _flat(note)
-    blocks = [_block(e, styles, notes) for e in _elements(document.element.body, *_BLOCKS)]
+    blocks = [_block(e, styles, notes) for e in _with_boxes(document.element.body)]
     properties = document.core_properties
     return [b for b in blocks if b.lines], {
         "title": " ".join(properties.title.split()),
@@ -159,6 +160,31 @@ def _read(content: bytes) -> tuple[list[Block], dict[str, Any]]:
         "keywords": [k for k in map(str.strip, re.split(r"[;,]", properties.keywords)) if k],
         "hidden": hidden,
     }
+
+
+def _choose(root: Any) -> None:
+    """Of content that is written in several ways, such as a text box, keep one: the first with text."""
+    for alternatives in list(root.iter(f"{_MC}AlternateContent")):
+        ways = [way for way in alternatives if next(way.iter(BOX), None) is not None]
+        for way in list(alternatives):
+            if way not in ways[:1]:
+                alternatives.remove(way)
+
+
+def _with_boxes(parent: Any) -> Iterator[Any]:
+    """The paragraphs and tables in *parent*, each with those of the text boxes in it behind it."""
+    for element in _elements(parent, *_BLOCKS):
+        boxes = [box for box in element.iter(BOX) if element in _around(box)]
+        for box in boxes:
+            box.getparent().remove(box)
+        yield element
+        for box in boxes:
+            yield from _with_boxes(box)
+
+
+def _around(box: Any) -> Iterator[Any]:
+    """The elements around a text box, up to the text box that it stands in."""
+    return takewhile(lambda outer: outer.tag != BOX, box.iterancestors())
 
 
 def _styles(root: Any) -> dict[str, tuple[str, int]]:
@@ -271,17 +297,15 @@ def _text(element: Any) -> str:
 
 def _title(name: str, blocks: Sequence[Block], given: str) -> tuple[str, bool, Block | None]:
     """The title, whether it is only guessed, and the block that it stands in."""
-    styled = next((b for b in blocks if b.style == "title"), None)
-    printed = " ".join(styled.lines) if styled else ""
-    if printed.casefold() != given.casefold() and not _NO_TITLE.fullmatch(printed):
-        return printed, False, styled  # whatever the file's properties say
-    if not _NO_TITLE.fullmatch(given):
-        same = (b for b in (styled, *blocks[:1]) if b and " ".join(b.lines).casefold() == given.casefold())
-        return given, False, next(same, None)
     top = [b for b in blocks if b.level == 1]
-    found = styled or (top[0] if len(top) == 1 and top == blocks[:1] else None)
-    if found and not _NO_TITLE.fullmatch(" ".join(found.lines)):
-        return " ".join(found.lines), False, found
+    only = top[0] if len(top) == 1 and top == blocks[:1] else None
+    found = next((b for b in blocks if b.style == "title"), only)
+    printed = " ".join(found.lines) if found else ""
+    if printed.casefold() != given.casefold() and not _NO_TITLE.fullmatch(printed):
+        return printed, False, found  # whatever the file's properties say
+    if not _NO_TITLE.fullmatch(given):
+        same = (b for b in (found, *blocks[:1]) if b and " ".join(b.lines).casefold() == given.casefold())
+        return given, False, next(same, None)
     return title_from_name(name), True, None
 
 

@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
+_SHAPE = "{http://schemas.microsoft.com/office/word/2010/wordprocessingShape}"
+_VML = "{urn:schemas-microsoft-com:vml}"
+BOX = f"{_W}txbxContent"
 _SMALLEST = 4  # half points; smaller type is not read
 _NEAR = 20  # of 255, in the channel that differs most: colours that a reader does not tell apart
 _THEME_WHITE = ("background1", "light1")
@@ -76,16 +80,35 @@ def _behind(run: Any, styles: dict[str, Any]) -> Iterator[Colour | None]:
     shading = _property(run, "shd", styles)
     if shading is not None and shading.get(f"{_W}fill") != "auto":
         yield _colour(shading, "fill", "themeFill")
-    for cell in run.iterancestors(f"{_W}tc"):
-        for filled in cell.iterfind(f"{_W}tcPr/{_W}shd"):
+    for around in run.iterancestors(f"{_W}tc", f"{_W}tbl", BOX):
+        if around.tag == BOX:
+            yield from _filled(around)
+        for filled in around.iterfind(f"{_W}tcPr/{_W}shd"):
             if filled.get(f"{_W}fill") != "auto":
                 yield _colour(filled, "fill", "themeFill")
-    for style in (
-        each for table in run.iterancestors(f"{_W}tbl") for each in table.iterfind(f"{_W}tblPr/{_W}tblStyle")
+        for style in around.iterfind(f"{_W}tblPr/{_W}tblStyle"):
+            based = styles.get(style.get(f"{_W}val", ""))
+            if based is not None and next(based.iter(f"{_W}shd"), None) is not None:
+                yield None
+
+
+def _filled(box: Any) -> Iterator[Colour | None]:
+    """The colour that fills a text box; nothing for one without a fill."""
+    shape = next(box.iterancestors(f"{_SHAPE}wsp"), None)
+    if shape is None:  # as older programs write it
+        drawn = [each for each in box.iterancestors() if each.tag.startswith(_VML) and each.get("fillcolor")]
+        for each in drawn[:1]:
+            if each.get("filled", "t")[:1] not in "f0":
+                yield _hex(each.get("fillcolor").removeprefix("#")[:6])
+        return
+    fills = [each for each in shape.iterfind(f"{_SHAPE}spPr/*") if each.tag.endswith("Fill")]
+    plain = fills[0].find(f"{_A}srgbClr") if fills else None
+    if plain is not None:
+        yield _hex(plain.get("val", ""))
+    elif (fills and fills[0].tag != f"{_A}noFill") or (
+        not fills and shape.find(f"{_SHAPE}style") is not None
     ):
-        based = styles.get(style.get(f"{_W}val", ""))
-        if based is not None and next(based.iter(f"{_W}shd"), None) is not None:
-            yield None
+        yield None
 
 
 def _colour(element: Any, plain: str, theme: str) -> Colour | None:

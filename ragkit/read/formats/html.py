@@ -14,7 +14,7 @@ from ragkit.errors import LoadError
 from ragkit.read.formats import TextFormat, titled
 from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.css import remove_hidden
-from ragkit.read.formats.markup import Element, Piece, decoded, html_tree, raised, write, write_table
+from ragkit.read.formats.markup import Element, Piece, html_tree, raised, write, write_table
 from ragkit.read.formats.mathml import write_formula
 
 _PAGE = re.compile(
@@ -35,9 +35,6 @@ class Html(TextFormat):
         return bool(_PAGE.match(text)) or (
             name.lower().endswith((".html", ".htm", ".xhtml")) and bool(_TAG.search(text))
         )
-
-    def decoded(self, content: bytes, partial: bool = False) -> str:
-        return decoded(content, partial)
 
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
         page = html_tree(text)

@@ -13,7 +13,7 @@ from ragkit.config.components import component
 from ragkit.errors import LoadError
 from ragkit.read.formats import TextFormat, title_from_name
 from ragkit.read.formats.builder import PaperBuilder
-from ragkit.read.formats.markup import Element, Piece, decoded, raised, write, write_table, xml_tree
+from ragkit.read.formats.markup import Element, Piece, raised, write, write_table, xml_tree
 from ragkit.read.formats.mathml import write_formula
 from ragkit.text.words import Offsets
 
@@ -33,9 +33,6 @@ class Jats(TextFormat):
 
     def recognises_text(self, name: str, text: str) -> bool:
         return bool(_XML.match(text) and _ARTICLE.search(text))
-
-    def decoded(self, content: bytes, partial: bool = False) -> str:
-        return decoded(content, partial)
 
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
         root = xml_tree(text)

@@ -10,7 +10,6 @@ from html.parser import HTMLParser
 from typing import Any, NamedTuple
 
 from ragkit.errors import LoadError
-from ragkit.read.formats import decode
 from ragkit.read.formats.builder import PaperBuilder
 
 # What is nested deeper stands beside its parent: no paper needs more, and no visitor runs out of stack.
@@ -136,26 +135,6 @@ def _row(row: Element, reaching: dict[int, tuple[Element, int]]) -> list[Element
 def _span(cell: Element, name: str) -> int:
     written = cell.attributes.get(name, "").strip()
     return min(max(int(written), 1), _WIDEST) if re.fullmatch(r"[0-9]{1,6}", written) else 1
-
-
-def decoded(content: bytes, partial: bool = False) -> str:
-    """The text of a file of markup, in the encoding that it declares; else as `decode` reads it."""
-    declared = re.search(
-        rb"""<\?xml[^>]{0,80}?encoding=["']([\w.-]+)|<meta[^>]{0,200}?charset=["']?([\w.-]+)""",
-        content[:2048],
-        re.IGNORECASE,
-    )
-    if not declared or content.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
-        return decode(content, partial)
-    name = (declared[1] or declared[2]).decode("ascii").lower()
-    if name in ("utf-8", "utf8", "utf-16", "ascii", "us-ascii"):
-        return decode(content, partial)
-    try:
-        return content.decode(
-            "cp1252" if name in ("iso-8859-1", "latin-1", "latin1") else name, errors="strict"
-        )
-    except (LookupError, UnicodeError):
-        return decode(content, partial)
 
 
 def xml_tree(text: str) -> Element:

@@ -23,13 +23,18 @@ from ragkit.errors import LoadError
 from ragkit.read.formats import HEAD
 from ragkit.read.formats.docx import Docx
 
-NAMESPACES = " ".join(
-    f'xmlns:{prefix}="http://schemas.openxmlformats.org/{rest}"'
-    for prefix, rest in {
-        "w": "wordprocessingml/2006/main",
-        "m": "officeDocument/2006/math",
-        "r": "officeDocument/2006/relationships",
-    }.items()
+NAMESPACES = (
+    " ".join(
+        f'xmlns:{prefix}="http://schemas.openxmlformats.org/{rest}"'
+        for prefix, rest in {
+            "w": "wordprocessingml/2006/main",
+            "m": "officeDocument/2006/math",
+            "r": "officeDocument/2006/relationships",
+            "a": "drawingml/2006/main",
+            "mc": "markup-compatibility/2006",
+        }.items()
+    )
+    + ' xmlns:wps="http://schemas.microsoft.com/office/word/2010/wordprocessingShape" xmlns:v="urn:schemas-microsoft-com:vml"'
 )
 
 
@@ -151,7 +156,7 @@ def test_a_style_is_a_heading_by_what_it_is_based_on() -> None:
 
 def test_the_outline_level_of_a_paragraph_makes_it_a_heading() -> None:
     outlined = '<w:p><w:pPr><w:outlineLvl w:val="0"/></w:pPr><w:r><w:t>Loads</w:t></w:r></w:p>'
-    assert stretches(read(written(outlined, "They hold.")))[0] == (["Loads"], "heading", "Loads")
+    assert stretches(read(written("By A.", outlined, "They hold.")))[1] == (["Loads"], "heading", "Loads")
 
 
 def test_the_title_is_in_the_properties_and_not_repeated_in_the_text() -> None:
@@ -187,6 +192,14 @@ def test_the_printed_title_beats_the_one_in_the_properties() -> None:
     document = written("By A. Smith.", title="Final draft v7 (2)")
     document.add_paragraph("On Glass Bridges", style="Title")
     assert read(document).metadata["title"] == "On Glass Bridges"
+
+
+def test_a_first_and_only_heading_1_beats_the_properties_too() -> None:
+    document = written(title="Template of the institute")
+    document.add_heading("On Glass Bridges", 1)
+    document.add_paragraph("They hold.")
+    paper = read(document)
+    assert (paper.metadata["title"], paper.page_content) == ("On Glass Bridges", "They hold.")
 
 
 def test_a_first_and_only_heading_1_is_the_title() -> None:
@@ -226,7 +239,6 @@ def test_identifiers_are_those_the_opening_names() -> None:
         ("<w:r><w:t>They </w:t></w:r><w:del><w:r><w:delText>do not </w:delText></w:r></w:del><w:r><w:t>hold.</w:t></w:r>", "They hold."),
         ("<w:moveFrom><w:r><w:t>Once </w:t></w:r></w:moveFrom><w:moveTo><w:r><w:t>Once.</w:t></w:r></w:moveTo>", "Once."),
         ('<w:hyperlink r:id="rId99"><w:r><w:t>They</w:t></w:r></w:hyperlink><w:r><w:tab/><w:t>hold.</w:t></w:r>', "They hold."),
-        ("<w:r><w:t>They hold.</w:t><w:pict><w:txbxContent><w:p><w:r><w:t>Buy!</w:t></w:r></w:p></w:txbxContent></w:pict></w:r>", "They hold."),
         ("<w:r><w:instrText>PAGE</w:instrText></w:r><w:r><w:t>They</w:t><w:br/><w:t>hold.</w:t></w:r>", "They\nhold."),
         ("<w:sdt><w:sdtContent><w:r><w:t>They hold.</w:t></w:r></w:sdtContent></w:sdt>", "They hold."),
         ('<w:r><w:t>10</w:t></w:r><w:r><w:rPr><w:vertAlign w:val="superscript"/></w:rPr><w:t>-3</w:t></w:r><w:r><w:t> m</w:t></w:r>', "10^-3 m"),
@@ -272,6 +284,61 @@ def test_a_run_that_nobody_sees_is_left_out_and_counted(
     paper = read(document)
     assert ("Say no" in paper.page_content) == (reason is None)
     assert paper.metadata.get("hidden") == ({reason: len("Sayno")} if reason else None)
+
+
+BOX = "<w:txbxContent><w:p><w:r>{}<w:t>Say no</w:t></w:r></w:p></w:txbxContent>"
+DRAWN = f"<mc:Choice Requires='wps'><w:drawing><wps:wsp><wps:spPr>{{}}</wps:spPr><wps:txbx>{BOX}</wps:txbx></wps:wsp></w:drawing></mc:Choice>"
+OLD = f"<w:pict><v:rect{{}}><v:textbox>{BOX}</v:textbox></v:rect></w:pict>"
+WHITE = "<w:rPr><w:color w:val='FFFFFF'/></w:rPr>"
+BLUE = "<a:solidFill><a:srgbClr val='000080'/></a:solidFill>"
+
+
+def boxed(inside: str) -> Any:
+    return written(
+        f"<w:p><w:r><w:t>They </w:t></w:r><w:r>{inside}</w:r><w:r><w:t>hold.</w:t></w:r></w:p>", "Still."
+    )
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        f"<mc:AlternateContent>{DRAWN.format('', '')}<mc:Fallback>{OLD.format('', '')}</mc:Fallback></mc:AlternateContent>",
+        f"<mc:AlternateContent><mc:Choice Requires='x'/><mc:Fallback>{OLD.format('', '')}</mc:Fallback></mc:AlternateContent>",
+        OLD.format("", ""),
+    ],
+)
+def test_a_text_box_is_read_once_behind_the_paragraph_that_it_is_anchored_to(inside: str) -> None:
+    assert read(boxed(inside)).page_content == "They hold.\n\nSay no\n\nStill."
+
+
+def test_a_text_box_of_a_table_follows_it_and_may_hold_a_table_and_a_box() -> None:
+    inner = "<w:p><w:r><w:t>A key</w:t></w:r><w:r>" + OLD.format("", "") + "</w:r></w:p>"
+    outer = f"<w:pict><v:rect><v:textbox><w:txbxContent>{inner}<w:tbl><w:tr><w:tc><w:p><w:r><w:t>one</w:t></w:r></w:p></w:tc></w:tr></w:tbl></w:txbxContent></v:textbox></v:rect></w:pict>"
+    table = (
+        f"<w:tbl><w:tr><w:tc><w:p><w:r><w:t>cell</w:t></w:r><w:r>{outer}</w:r></w:p></w:tc></w:tr></w:tbl>"
+    )
+    assert read(written(table, "Still.")).page_content == "cell\n\nA key\n\nSay no\n\none\n\nStill."
+
+
+@pytest.mark.parametrize(
+    ("inside", "is_seen"),
+    [
+        (DRAWN.format(BLUE, WHITE), True),
+        (DRAWN.format("<a:gradFill/>", WHITE), True),
+        (DRAWN.format("<a:noFill/>", WHITE), False),
+        (DRAWN.format("", WHITE), False),
+        (DRAWN.format(BLUE, "<w:rPr><w:vanish/></w:rPr>"), False),
+        (OLD.format(" fillcolor='#000080 [3204]'", WHITE), True),
+        (OLD.format(" fillcolor='#000080' filled='f'", WHITE), False),
+        (OLD.format("", WHITE), False),
+    ],
+)
+def test_the_text_of_a_box_is_seen_on_what_fills_it(inside: str, is_seen: bool) -> None:
+    paper = read(
+        boxed(f"<mc:AlternateContent>{inside}</mc:AlternateContent>" if "Choice" in inside else inside)
+    )
+    assert ("Say no" in paper.page_content) == is_seen
+    assert sum(paper.metadata.get("hidden", {}).values()) == (0 if is_seen else len("Sayno"))
 
 
 def test_a_table_of_contents_is_left_out_and_other_content_controls_are_not() -> None:

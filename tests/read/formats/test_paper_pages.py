@@ -175,7 +175,7 @@ def test_the_shared_pages_list_what_their_readme_says(real_papers: Path) -> None
 def test_a_registered_format_is_asked_by_its_priority_without_being_named() -> None:
     names = [type(form).__name__ for form in registered_formats()]
     assert names == [
-        "Pdf", "PaperPage", "Jats", "Html", "Docx", "JsonLines", "Csv", "BibTex", "Ris", "Latex", "Markdown", "PlainText",
+        "Pdf", "PaperPage", "PubMed", "Atom", "ZoteroRdf", "Tei", "Jats", "Html", "Docx", "JsonLines", "Csv", "BibTex", "Ris", "Nbib", "Latex", "Markdown", "PlainText",
     ]  # fmt: skip
 
 

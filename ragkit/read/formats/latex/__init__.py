@@ -7,7 +7,6 @@ less well but is read.
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from langchain_core.documents import Document
 
 from ragkit.config.components import component
 from ragkit.errors import LoadError
-from ragkit.read.formats import HEAD, ProjectFormat, decode, titled
+from ragkit.read.formats import ProjectFormat, titled
 from ragkit.read.formats.latex.expand import expanded, file_name
 from ragkit.read.formats.latex.places import PlacedBuilder
 from ragkit.read.formats.latex.reader import SourceReader
@@ -35,8 +34,6 @@ _TAKES_IN = re.compile(
     r"%[^\r\n]*+|\\(?:input|include|subfile)\s*+\{?\s*+([^\s{}%\\]++)|\\(bibliography)\s*+\{"
 )
 
-_LATIN = re.compile(rb"\\(?:usepackage|inputenc)\s*\[(?:latin1|latin9|ansinew|cp1252)\]")
-
 
 @component("latex")
 @dataclass(frozen=True)
@@ -49,11 +46,6 @@ class Latex(ProjectFormat):
         if name.lower().endswith((".tex", ".ltx", ".latex", ".bbl")):
             return bool(_COMMAND.search(text))
         return bool(_TOLD_BY.search(text)) or sum(1 for _ in _SECTION.finditer(text)) > 1
-
-    def decoded(self, content: bytes, partial: bool = False) -> str:
-        if _LATIN.search(content[:HEAD]) and not content.startswith(codecs.BOM_UTF8):
-            return content.decode("cp1252", errors="replace")
-        return decode(content, partial)
 
     def companions(self, name: str, text: str, whole: bool) -> list[str]:
         if whole and not _TOLD_BY.search(text):

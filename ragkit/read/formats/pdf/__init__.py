@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
+import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from langchain_core.documents import Document
 
@@ -28,7 +30,7 @@ from ragkit.read.formats.pdf.tables import set_tables
 class Pdf(FileFormat):
     """One paper per file, by PDFium: column by column, without running heads and hyphens at line ends.
 
-    A file that is locked by a password or consists of images fails.
+    A file that consists of images fails, and so does one that is locked by a password that the loader lacks.
     """
 
     priority: ClassVar[int] = 10
@@ -36,16 +38,24 @@ class Pdf(FileFormat):
     def recognises(self, name: str, head: bytes) -> bool:
         return b"%PDF-" in head[:1024]
 
-    def papers(self, name: str, content: bytes) -> Iterator[Document]:
-        import pypdfium2
-        from pypdfium2.raw import FPDF_ERR_PASSWORD
+    def unlocked(self, content: bytes, passwords: Sequence[str]) -> bytes:
+        from pypdfium2.raw import FPDF_REMOVE_SECURITY
 
-        try:
-            pdf = pypdfium2.PdfDocument(content)
-        except pypdfium2.PdfiumError as error:
-            if getattr(error, "err_code", None) == FPDF_ERR_PASSWORD or "password" in str(error):
-                raise LoadError("it is locked by a password; save it without one") from None
-            raise LoadError("it is not a PDF that can be read: it is damaged or cut short") from None
+        for password in (None, *passwords) if passwords else ():
+            if pdf := _opened(content, password):
+                with closing(pdf), io.BytesIO() as plain:
+                    if password is None:
+                        return content
+                    pdf.save(plain, flags=FPDF_REMOVE_SECURITY)
+                    return plain.getvalue()
+        return content
+
+    def papers(self, name: str, content: bytes) -> Iterator[Document]:
+        pdf = _opened(content)
+        if pdf is None:
+            raise LoadError(
+                "it is locked by a password; give it to the loader (`password`), or save it without one"
+            )
         try:
             pages = [page_of(number, pdf) for number in range(len(pdf))]
             properties = {
@@ -65,6 +75,19 @@ class Pdf(FileFormat):
 
 
 _LISTED = 10  # pages in a message
+
+
+def _opened(content: bytes, password: str | None = None) -> Any:
+    """A PDF; None if it is locked by another password.  Raises `LoadError` for what is none."""
+    import pypdfium2
+    from pypdfium2.raw import FPDF_ERR_PASSWORD
+
+    try:
+        return pypdfium2.PdfDocument(content, password=password)
+    except pypdfium2.PdfiumError as error:
+        if getattr(error, "err_code", None) == FPDF_ERR_PASSWORD or "password" in str(error):
+            return None
+        raise LoadError("it is not a PDF that can be read: it is damaged or cut short") from None
 
 
 def _counted(number: int, noun: str) -> str:
