@@ -96,7 +96,10 @@ def text_of(name: Path | str, content: bytes | None = None) -> str:
     Raises `UsageError` for a file that cannot be read or is no text.
     """
     try:
-        return decode(Path(name).read_bytes() if content is None else content)
+        found = Path(name).read_bytes() if content is None else content
+        if found.startswith(b"%PDF-"):
+            raise LoadError("it is a PDF")
+        return decode(found)
     except OSError as error:
         raise UsageError(f"'{name}' cannot be read: {error.strerror}") from None
     except LoadError as error:

@@ -108,7 +108,7 @@ class Check(_Value):
     def as_markdown(self) -> str:
         """A report for people: what is wrong first, then every claim with its quotes."""
         told = ", ".join(f"{number} {verdict}" for verdict, number in self.counts.items())
-        lines = ["# Check", "", f"{len(self.claims)} claims: {told}.", ""]
+        lines = ["# Check", "", f"{len(self.claims)} claim{'s' * (len(self.claims) != 1)}: {told}.", ""]
         wrong = [claim for claim in self.claims if claim.verdict is not Verdict.SUPPORTED]
         right = [claim for claim in self.claims if claim.verdict is Verdict.SUPPORTED]
         for heading, claims in (("Not supported", wrong), ("Supported", right)):

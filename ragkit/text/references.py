@@ -55,7 +55,7 @@ _CITE = re.compile(
 _YEAR = r"(?:1[89]|20)\d\d[a-z]?\b"
 _SURNAME = r"(?:(?:van|von|der|den|de|del|della|di|da|dos|la|le|ten) ){0,3}+[^\W\d_](?:[^\W\d_]|['’-])++"
 _NAMES = rf"{_SURNAME}(?:, {_SURNAME}){{0,5}}+(?:,? (?:and|&) {_SURNAME})?(?:,? et al\.?)?"
-_NARRATED = re.compile(rf"(?<!\w)({_NAMES})(?:['’]s?)? [(\[]({_YEAR})(?:[,;:][^()\[\]\n]{{0,60}})?[)\]]")
+_NARRATED = re.compile(rf"(?<![\w'’-])({_NAMES})(?:['’]s?)? [(\[]({_YEAR})(?:[,;:][^()\[\]\n]{{0,60}})?[)\]]")
 _BRACKETED = re.compile(r"(?<![ \t])[ \t]*[(\[]([^()\[\]\n]{5,400})[)\]]")
 _CITED = re.compile(
     rf"(?:(?:see|cf\.|e\.g\.,?|i\.e\.,?|also|as in|for example,?) ){{0,2}}+({_NAMES}),? [(\[]?({_YEAR})((?:, {_YEAR})*+)"

@@ -60,15 +60,19 @@ def opposition(claim: str, quote: str, title: str = "", before: str = "") -> Opp
     written = {own.nodes[n].text.casefold() for n in apart}
     if any(name not in written and not has_name(name, folded, known) for name in names(claim)):
         return None
-    if any(_tells_apart(found, n) for n in found.lost if n not in apart):
+    if any(_tells_apart(claim, found, n) for n in found.lost if n not in apart):
         return None
     return Opposition(_agreement(found, around, apart), first.kind, first.reason)
 
 
-def _tells_apart(found: Match, n: int) -> bool:
-    """Is a word that the source lacks a part of a name that it has: *large* of `BERT-large`?"""
-    own = found.claim
-    return any(
+def _tells_apart(claim: str, found: Match, n: int) -> bool:
+    """Is a word that the source lacks a part of a name or compound that it has: *large* of `BERT-large`?"""
+    own, text = found.claim, found.claim.nodes[n].text
+    there = {own.nodes[other].text for other in found.places}
+    compounds = (
+        word.strip(".,;:()").split("-") for word in claim.split() if f"-{text}" in word or f"{text}-" in word
+    )
+    return any(there & {*parts} for parts in compounds) or any(
         own.nodes[other].kind == "name"
         and "modifier" in (own.edges.get((other, n)), own.edges.get((n, other)))
         for other in own.neighbours[n]
