@@ -308,7 +308,7 @@ def _by_parts(
         parts.setdefault(n, []).append(each)
     found: list[tuple[_Judged, Sequence[Document]]] = []
     for n, each in enumerate(judged):
-        supported = [part.claim.verdict is Verdict.SUPPORTED for part in parts.get(n, ())]
+        supported = [part.claim.verdict.holds for part in parts.get(n, ())]
         told = parts[n] if any(supported) and not all(supported) else [each]
         found += [(one, free[n]) for one in told]
     return [one for one, _ in found], [passages for _, passages in found]
@@ -322,15 +322,13 @@ def _elsewhere(
     verifier: Verifier, judged: Sequence[_Judged], free: Sequence[Sequence[Document]]
 ) -> Flow[list[JudgedQuote | None]]:
     """For each claim whose papers do not support it the quote of another paper that does."""
-    lacking = [
-        n for n, each in enumerate(judged) if each.item.papers and each.claim.verdict is not Verdict.SUPPORTED
-    ]
+    lacking = [n for n, each in enumerate(judged) if each.item.papers and not each.claim.verdict.holds]
     others = [[p for p in free[n] if span_of(p).document_id not in judged[n].item.papers] for n in lacking]
     items = [judged[n].item._replace(references=()) for n in lacking]
     again = (yield from _judged(verifier, items, others)) if lacking else []
     found: list[JudgedQuote | None] = [None] * len(judged)
     for n, each in zip(lacking, again, strict=True):
-        if each.claim.verdict is Verdict.SUPPORTED:
+        if each.claim.verdict.holds:
             found[n] = _quotes(each.claim)[0]
     return found
 
@@ -353,7 +351,7 @@ def _opposed(judged: _Judged, free: Sequence[Document]) -> Against | None:
     if language_of(claim) not in ("", "en"):
         return None
     own = [cited.quote.span for cited in judged.claim.cites if cited.quote]
-    supporting = own if judged.claim.verdict is Verdict.SUPPORTED else []
+    supporting = own if judged.claim.verdict.holds else []
     best: Against | None = None
     for passage, start, end in _alike(claim, {span_of(p): p for p in [*judged.passages, *free]}):
         text = passage.page_content[start:end]
@@ -401,7 +399,7 @@ def _checked(
     verdict, reason = _verdict(item, claim, against)
     quotes = _quotes(claim)
     if item.references and not item.papers:  # they are of papers that it does not cite
-        elsewhere, quotes = (quotes[0] if claim.verdict is Verdict.SUPPORTED else None), []
+        elsewhere, quotes = (quotes[0] if claim.verdict.holds else None), []
     return CheckedClaim(
         text=given[start:end],
         claim=item.text,
@@ -414,7 +412,7 @@ def _checked(
         quotes=tuple(quotes),
         against=against,
         elsewhere=elsewhere,
-        missing=tuple(_missing(item.text, judged.passages)) if claim.verdict is not Verdict.SUPPORTED else (),
+        missing=tuple(_missing(item.text, judged.passages)) if not claim.verdict.holds else (),
     )
 
 
@@ -425,7 +423,7 @@ _QUOTED = 2
 def _quotes(claim: Claim) -> list[JudgedQuote]:
     """The quotes that support *claim*, the best first, or the one that has most of its words."""
     every = [JudgedQuote.judged(cited) for cited in claim.cites if cited.quote]
-    if claim.verdict is not Verdict.SUPPORTED:
+    if not claim.verdict.holds:
         return every[:1]
     return sorted(every, key=lambda quote: -quote.score)[:_QUOTED]
 
@@ -436,7 +434,7 @@ def _verdict(item: _Item, claim: Claim, against: Against | None) -> tuple[Verdic
         unresolved = any(each.verdict is Verdict.UNRESOLVED for each in item.references)
         return (Verdict.UNRESOLVED if unresolved else Verdict.UNCHECKED), item.references[0].reason
     best = next(iter(_quotes(claim)), None)
-    if claim.verdict is Verdict.SUPPORTED or best is None:
+    if claim.verdict.holds or best is None:
         return claim.verdict, best.reason if best else "no passage is about it"
     return claim.verdict, against.reason if against else best.reason
 

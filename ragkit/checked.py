@@ -72,10 +72,10 @@ class CheckedClaim(_Value):
     @property
     def evidence(self) -> list[tuple[str, Quote]]:
         """The quotes with what each is to the claim, those against it first."""
-        label = "for" if self.verdict is Verdict.SUPPORTED else "nearest"
+        label = "for" if self.verdict.holds else "nearest"
         kept = [quote for quote in self.quotes if self.against is None or quote.span != self.against.span]
         found: list[tuple[str, Quote]] = [("against", self.against)] if self.against else []
-        found += [("for" if quote.verdict is Verdict.SUPPORTED else label, quote) for quote in kept]
+        found += [("for" if quote.verdict.holds else label, quote) for quote in kept]
         return found + ([("elsewhere", self.elsewhere)] if self.elsewhere else [])
 
 
@@ -92,7 +92,7 @@ class Check(_Value):
     @property
     def is_supported(self) -> bool:
         """Are all claims supported?"""
-        return all(claim.verdict is Verdict.SUPPORTED for claim in self.claims)
+        return all(claim.verdict.holds for claim in self.claims)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -109,8 +109,8 @@ class Check(_Value):
         """A report for people: what is wrong first, then every claim with its quotes."""
         told = ", ".join(f"{number} {verdict}" for verdict, number in self.counts.items())
         lines = ["# Check", "", f"{len(self.claims)} claim{'s' * (len(self.claims) != 1)}: {told}.", ""]
-        wrong = [claim for claim in self.claims if claim.verdict is not Verdict.SUPPORTED]
-        right = [claim for claim in self.claims if claim.verdict is Verdict.SUPPORTED]
+        wrong = [claim for claim in self.claims if not claim.verdict.holds]
+        right = [claim for claim in self.claims if claim.verdict.holds]
         for heading, claims in (("Not supported", wrong), ("Supported", right)):
             if claims:
                 lines += [f"## {heading}", "", *(line for claim in claims for line in _told(claim))]
@@ -122,14 +122,14 @@ def _told(claim: CheckedClaim) -> Iterator[str]:
     yield ""
     yield f"> {_plain(claim.text)}"
     yield ""
-    if claim.verdict is not Verdict.SUPPORTED:
+    if not claim.verdict.holds:
         yield f"- **why**: {_plain(claim.reason)}"
     for label, quote in claim.evidence:
         yield f"- **{label}**: {_plain(quote.title)} ({_place(quote.sources)}): “{_plain(quote.quote)}”"
     if claim.missing:
         yield f"- **missing**: {', '.join(map(_plain, claim.missing))}"
     for each in claim.references:
-        reason = f" ({_plain(each.reason)})" if each.reason and each.verdict is not Verdict.SUPPORTED else ""
+        reason = f" ({_plain(each.reason)})" if each.reason and not each.verdict.holds else ""
         yield f"- {_plain(each.mark)} {_plain(each.title)}: {each.verdict}{reason}"
     yield ""
 

@@ -109,7 +109,7 @@ def test_what_no_passage_has_is_named(rag: ragkit.Rag) -> None:
 def test_a_sentence_is_cut_into_parts_where_only_some_are_supported(rag: ragkit.Rag) -> None:
     text = "Glass bridges carry 40 people at a time, and pine boats last for 60 years in cold water."
     one, two = rag.check(text).claims
-    assert (one.verdict, two.verdict) == (Verdict.SUPPORTED, Verdict.UNSUPPORTED)
+    assert (one.verdict, two.verdict) == (Verdict.QUOTED, Verdict.UNSUPPORTED)
     assert (one.text, two.text) == ("Glass bridges carry 40 people at a time", text[45:])
     assert text[two.start : two.end] == two.text
 
@@ -144,7 +144,8 @@ def test_a_mark_of_each_kind_means_its_paper(rag: ragkit.Rag, written: str) -> N
     claim = only(rag.check(written))
     [reference] = claim.references
     assert reference.title == "On Glass Bridges"
-    assert (claim.verdict, reference.verdict) == (Verdict.SUPPORTED, Verdict.SUPPORTED)
+    assert claim.verdict.holds
+    assert reference.verdict.holds
 
 
 def test_what_another_paper_says_is_not_what_the_cited_one_says(rag: ragkit.Rag) -> None:
@@ -162,8 +163,8 @@ def test_each_part_is_held_against_what_it_cites(rag: ragkit.Rag) -> None:
         " northern boats are built of pine [@archer2020]."
     )
     assert [claim.verdict for claim in rag.check(text).claims] == [
-        Verdict.SUPPORTED,
-        Verdict.SUPPORTED,
+        Verdict.QUOTED,
+        Verdict.QUOTED,
         Verdict.UNSUPPORTED,
     ]
 
@@ -190,7 +191,7 @@ def test_references_may_stand_in_a_file(rag: ragkit.Rag, tmp_path: Path) -> None
     (tmp_path / "own.txt").write_text("[7] Archer. On Glass Bridges.\n")
     said = "Glass bridges carry 40 people at a time"
     for mark, file in (("[@mine]", "own.bib"), ("[1]", "own.bib"), ("[7]", "own.txt")):
-        assert only(rag.check(f"{said} {mark}.", tmp_path / file)).verdict is Verdict.SUPPORTED
+        assert only(rag.check(f"{said} {mark}.", tmp_path / file)).verdict.holds
     lost = only(rag.check("Trains roll (Lost, 1999).", tmp_path / "own.bib"))
     assert (lost.verdict, lost.references[0].title) == (Verdict.UNCHECKED, "Trains of the South")
 

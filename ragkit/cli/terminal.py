@@ -182,7 +182,7 @@ def show_check(found: Check) -> None:
     for claim in found.claims:
         head = Text().append(f"{claim.line}: ", style="cyan").append(one_line(claim.text), style="bold")
         out.print(head.append(f"  {claim.verdict}", style=_STYLE[claim.verdict]))
-        if claim.verdict is not Verdict.SUPPORTED:
+        if not claim.verdict.holds:
             _show_below(Text(one_line(claim.reason)))
         for label, quote in claim.evidence:
             places = ", ".join(_where(source) for source in quote.sources)
@@ -192,7 +192,7 @@ def show_check(found: Check) -> None:
         if claim.missing:
             _show_below(Text(f"missing: {one_line(', '.join(claim.missing))}", style="yellow"))
         for each in claim.references:
-            why = f" ({each.reason})" if each.reason and each.verdict is not Verdict.SUPPORTED else ""
+            why = f" ({each.reason})" if each.reason and not each.verdict.holds else ""
             _show_below(
                 Text(one_line(f"{each.mark} {each.title}"))
                 .append(f"  {each.verdict}", style=_STYLE[each.verdict])
