@@ -24,6 +24,8 @@ _HOME = {
     "Abstention": "answer",
     "Answer": "answer",
     "AnswerPipeline": "ask",
+    "Check": "checked",
+    "CheckedClaim": "checked",
     "Citation": "answer",
     "Claim": "answer",
     "ConfigError": "errors",
@@ -51,6 +53,8 @@ __all__ = [
     "Abstention",
     "Answer",
     "AnswerPipeline",
+    "Check",
+    "CheckedClaim",
     "Citation",
     "Claim",
     "ConfigError",
@@ -78,6 +82,7 @@ __all__ = [
 if TYPE_CHECKING:
     from ragkit.answer import Abstention, Answer, Citation, Claim, Verdict
     from ragkit.ask import AnswerPipeline
+    from ragkit.checked import Check, CheckedClaim
     from ragkit.config import use
     from ragkit.config.components import component, interface
     from ragkit.conversation import Conversation, FileChatHistory

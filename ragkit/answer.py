@@ -61,6 +61,12 @@ class Source(_Value):
     page: int | None = None
     box: tuple[int, int, int, int] | None = None
 
+    @property
+    def place(self) -> str:
+        """The file and the place in it, such as `notes/bert.md:943-1036` or `bert.pdf, page 3`."""
+        page = f", page {self.page}" if self.page is not None else ""
+        return f"{self.uri}{f':{self.start}-{self.end}' if self.start is not None else ''}{page}"
+
 
 class Quote(_Value):
     """Exact characters of a paper: `quote` is `text[start:end]` of the document `document_id`.

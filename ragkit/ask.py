@@ -6,7 +6,7 @@ rewrite -> retrieve -> fuse -> refine -> gate -> (generate -> attribute -> verif
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, NamedTuple, TypeVar
@@ -41,7 +41,7 @@ from ragkit.index import Snapshot
 from ragkit.policy import Policy
 from ragkit.retrieve import FilteredRetriever
 from ragkit.rewrite import QueryRewriter
-from ragkit.text.question import Asked, Mentions, unmentioned
+from ragkit.text.question import Asked, Mentions, Query, unmentioned
 from ragkit.verify import Verifier
 from ragkit.verify.streaming import ClaimStream
 from ragkit.where import Where, both, parse
@@ -241,6 +241,38 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         rankings = yield from _rankings(retrievers, asked)
         return (yield from call("fuse", self.fuse.fuse, rankings))
 
+    def found_each(
+        self,
+        snapshot: Snapshot,
+        queries: Sequence[Query],
+        where: Where | None = None,
+        papers: Collection[str] | None = None,
+    ) -> Flow[list[list[Document]]]:
+        """The passages found for each of *queries* as it stands, best first; of *papers* only, if given.
+
+        retrieve -> fuse -> read -> filter.  Queries that this machine embeds are embedded in one batch.
+        """
+        where = both(self.where, where)
+        among = (yield from call("filter", snapshot.corpus.matching, where)) if where else None
+        if papers is not None:
+            own = yield from call("filter", snapshot.corpus.passages_of, papers)
+            among = own if among is None else own & among
+        rankings: list[list[Ranking]] = [[] for _ in queries]
+        for retriever in self.retrieve:
+            bound = _bound(retriever, snapshot, among)
+            if isinstance(bound, FilteredRetriever) and bound.computes:
+                lists = yield from call("retrieve", bound.each, queries)
+            else:
+                lists = yield from gather("retrieve", [(bound.invoke, query) for query in queries])
+            for own_rankings, query, documents in zip(rankings, queries, lists, strict=True):
+                own_rankings.append(Ranking(label(retriever), documents, query))
+        found = []
+        for each in rankings:
+            fused = yield from call("fuse", self.fuse.fuse, each)
+            passages = yield from call("read", read, snapshot.corpus, fused)
+            found.append([p for p in passages if _is_among(p, where, papers)])
+        return found
+
     def ranking(self, question: Question) -> Flow[list[Document]]:
         """Every passage found, best first: those that the refiners keep, by their scores, then the rest.
 
@@ -329,6 +361,13 @@ def _rankings(retrievers: Sequence[BaseRetriever], asked: Asked) -> Flow[list[Ra
         found = (yield from call("retrieve", retriever.invoke, query)) if here else next(arrived)
         rankings.append(Ranking(label(retriever), found, query))
     return rankings
+
+
+def _is_among(passage: Document, where: Where | None, papers: Collection[str] | None) -> bool:
+    """A retriever of another make knows nothing of the filter."""
+    return (where is None or where.matches(facts_of(passage.metadata))) and (
+        papers is None or span_of(passage).document_id in papers
+    )
 
 
 def _bound(retriever: BaseRetriever, snapshot: Snapshot, among: frozenset[str] | None) -> BaseRetriever:

@@ -19,8 +19,11 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.vectorstores import VectorStore
 
+from ragkit import check
 from ragkit.answer import Answer
 from ragkit.ask import AnswerPipeline, Question, label
+from ragkit.check import Text
+from ragkit.checked import Check
 from ragkit.config import components
 from ragkit.config.spec import Spec, identify, parts_of, rebound
 from ragkit.corpus import Corpus, CorpusReader
@@ -214,6 +217,41 @@ class Rag:
         async with aclosing(asteps(self.answer_pipeline.flow(asked))) as events:
             async for event in events:
                 yield account(event)
+
+    def check(
+        self,
+        text: str,
+        references: str | Path | None = None,
+        where: str | Where | None = None,
+    ) -> Check:
+        """Hold *text*, a paragraph or an answer of another program, against the corpus, claim by claim.
+
+        A claim that cites (`[3]`, `\\cite{key}`, `[@key]`, `(Smith et al., 2020)`) is held against what it cites.
+        *references*: a BibTeX or RIS file, or a list of references, beside that in the text.  *where* filters the
+        passages, as in `search`.
+        """
+        account = _Account()
+        with closing(steps(check.flow(self.answer_pipeline, self._text(text, references, where)))) as events:
+            found: Check = result_of(map(account, events))
+        return found
+
+    async def acheck(
+        self,
+        text: str,
+        references: str | Path | None = None,
+        where: str | Where | None = None,
+    ) -> Check:
+        """`check`, without blocking."""
+        account = _Account()
+        given = self._text(text, references, where)
+        async with aclosing(asteps(check.flow(self.answer_pipeline, given))) as events:
+            found: Check = await aresult_of(account(event) async for event in events)
+        return found
+
+    def _text(self, text: str, references: str | Path | None, where: str | Where | None) -> Text:
+        described, listed = check.bibliography(Path(references)) if references else ([], [])
+        wanted = parse(where) if isinstance(where, str) else where
+        return Text(self.snapshot(), text, described, listed, wanted)
 
     def as_runnable(self) -> Runnable[str, Answer]:
         """A langchain-core Runnable: question in, `Answer` out."""

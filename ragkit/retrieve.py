@@ -5,6 +5,7 @@ A retriever returns hits (id and score); their text is read from the corpus.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 from langchain_core.documents import Document
@@ -47,12 +48,17 @@ class FilteredRetriever(BaseRetriever):
         parts = [getattr(self, name) for name in type(self).model_fields]
         return all(part.computes for part in parts if isinstance(part, Index))
 
-    def _hits(self, index: Index, query: str, k: int) -> list[Document]:
+    def each(self, queries: Sequence[str]) -> list[list[Document]]:
+        """What `invoke` finds for each of *queries*."""
+        return [self.invoke(query) for query in queries]
+
+    def _hits(self, index: Index, queries: Sequence[str], k: int) -> list[list[Document]]:
         if self._snapshot is None:
             raise UsageError(
                 f"this {type(self).__name__} has no open index yet: ask by a Rag, or call over(snapshot)"
             )
-        return [hit(*found) for found in self._snapshot.searcher(index).search(query, k, self._among)]
+        found = self._snapshot.searcher(index).search_each(queries, k, self._among)
+        return [[hit(*each) for each in hits] for hits in found]
 
 
 @component("dense")
@@ -65,7 +71,12 @@ class DenseRetriever(FilteredRetriever):
     def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
         if isinstance(self.store, VectorStore):
             return external.nearest(self.store, query, self.k, self._among)
-        return self._hits(self.store, query, self.k)
+        return self._hits(self.store, [query], self.k)[0]
+
+    def each(self, queries: Sequence[str]) -> list[list[Document]]:
+        if isinstance(self.store, VectorStore) or not queries:
+            return super().each(queries)
+        return self._hits(self.store, queries, self.k)
 
 
 @component("lexical")
@@ -76,4 +87,4 @@ class LexicalRetriever(FilteredRetriever):
     k: PositiveInt = 100
 
     def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
-        return self._hits(self.index, query, self.k)
+        return self._hits(self.index, [query], self.k)[0]

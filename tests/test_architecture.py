@@ -43,7 +43,7 @@ ROWS = [
     {"read", "chunk", "corpus", "index", "keys", "policy"},
     {"rewrite", "retrieve", "fuse", "refine", "gate", "generate", "verify"},
     {"ingest", "ask"},
-    {"mismatch"},
+    {"mismatch", "references", "checked", "check"},
     {"rag"},
     {"pipeline_file", "conversation", "events", "doctor", "plan"},
     {"evaluate", "telemetry", "testing"},

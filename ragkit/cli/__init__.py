@@ -1,10 +1,12 @@
 """The command line.
 
-The commands are `ragkit ingest`, `ask`, `search`, `chat`, `document`, `doctor`, `eval`, `probe`, `tune`,
+The commands are `ragkit ingest`, `ask`, `check`, `search`, `chat`, `document`, `doctor`, `eval`, `probe`, `tune`,
 `testset`, `calibrate`, `train`, `config` and `components`.
 
 Exit status: 0 done; 1 failed while running; 2 wrong usage or configuration; 3 ingest finished but some files
-failed that had not failed before.  Nothing heavy is imported before a command runs, so that `ragkit --help` answers at once.
+failed that had not failed before; 4 `check` found a claim that is not supported.
+
+Nothing heavy is imported before a command runs, so that `ragkit --help` answers at once.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 import typer
 
 import ragkit
-from ragkit.cli import ask, calibrate, evaluate, train
+from ragkit.cli import ask, calibrate, check, evaluate, train
 from ragkit.cli.options import (
     AllowEnv,
     AllowImport,
@@ -133,6 +135,7 @@ def ingest(
 
 
 app.command()(_traced(ask.ask))
+app.command()(_traced(check.check))
 
 
 @app.command()

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ragkit.answer import Answer, Citation, NumberedClaim, Source, Verdict
+from ragkit.checked import Check
 from ragkit.citation import whole
 from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
 from ragkit.flow import Called, Event, Progress, StateReached, Token, result_of
@@ -176,10 +177,41 @@ def _show_citation(citation: Citation, question: str) -> None:
         out.print(Padding(_highlighted(f"“{citation.quote}”", question), (0, 0, 0, 4)))
 
 
+def show_check(found: Check) -> None:
+    """Each claim of a text with its verdict, the quotes for and against it, and what is missing."""
+    for claim in found.claims:
+        head = Text().append(f"{claim.line}: ", style="cyan").append(one_line(claim.text), style="bold")
+        out.print(head.append(f"  {claim.verdict}", style=_STYLE[claim.verdict]))
+        if not claim.verdict.holds:
+            _show_below(Text(one_line(claim.reason)))
+        for label, quote in claim.evidence:
+            places = ", ".join(_where(source) for source in quote.sources)
+            said = Text().append(f"{label}: ", style=_EVIDENCE[label]).append(one_line(quote.title))
+            _show_below(said.append(f"  {places}", style="dim"))
+            _show_below(_highlighted(f"“{quote.quote}”", claim.claim), 8)
+        if claim.missing:
+            _show_below(Text(f"missing: {one_line(', '.join(claim.missing))}", style="yellow"))
+        for each in claim.references:
+            why = f" ({each.reason})" if each.reason and not each.verdict.holds else ""
+            _show_below(
+                Text(one_line(f"{each.mark} {each.title}"))
+                .append(f"  {each.verdict}", style=_STYLE[each.verdict])
+                .append(printable(why))
+            )
+        out.print()
+    counts = ", ".join(f"{number} {verdict}" for verdict, number in found.counts.items())
+    out.print(f"{_many(len(found.claims), 'claim')}: {counts}")
+
+
+_EVIDENCE = {"for": "green", "against": "red", "nearest": "yellow", "elsewhere": "yellow"}
+
+
+def _show_below(text: Text, by: int = 4) -> None:
+    out.print(Padding(text, (0, 0, 0, by)))
+
+
 def _where(source: Source) -> str:
-    page = f", page {source.page}" if source.page is not None else ""
-    place = f":{source.start}-{source.end}" if source.start is not None else ""
-    return f"{nearby(source.uri)}{place}{page}"
+    return source.model_copy(update={"uri": nearby(source.uri)}).place
 
 
 def nearby(uri: str) -> str:

@@ -8,7 +8,7 @@ content, so its passages never change.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -137,6 +137,13 @@ class Ledger(Papers):
                 paper, start, end, chunker, **{**known, "sources": places, **json.loads(metadata)}
             )
         return found
+
+    def passages_of(self, documents: Collection[str]) -> frozenset[str]:
+        """The ids of all passages of these documents."""
+        found: set[str] = set()
+        for some in batches(documents):
+            found.update(self.column(f"SELECT id FROM chunks WHERE document IN ({marks(some)})", some))
+        return frozenset(found)
 
     def matching(self, where: Where) -> frozenset[str] | None:
         """The chunks that pass a filter; None where all do.  Kept until the corpus changes."""

@@ -228,6 +228,17 @@ class Papers(Database):
             papers[identity]["uri"].append(uri)
         return papers
 
+    def citation_keys(self) -> dict[str, set[str]]:
+        """The documents that each key of a bibliography's entry, such as `smith2020`, names."""
+        found: dict[str, set[str]] = {}
+        for key, document in self.db.execute(
+            "SELECT json_extract(descriptions.metadata, '$.key') AS name, document FROM descriptions"
+            " JOIN identifiers USING (key) WHERE name IS NOT NULL"
+            " UNION SELECT json_extract(metadata, '$.key') AS name, id FROM documents WHERE name IS NOT NULL"
+        ):
+            found.setdefault(str(key), set()).add(document)
+        return found
+
     def descriptions(self, condition: str = "", parameters: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
         """What bibliographies say of each document; of several, the first by path counts."""
         found: dict[str, dict[str, Any]] = {}

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from ragkit.text.bibliographic import (
     may_be_bibliographic,
     which_papers,
 )
+from ragkit.text.people import is_person, name_parts, surname
 from ragkit.text.question import Asked
 from ragkit.text.words import stems
 from ragkit.where import Where
@@ -66,7 +66,7 @@ class Record:
     @cached_property
     def words(self) -> frozenset[str]:
         """What a question may call it by."""
-        surnames = " ".join(_surname(author) for author in self.authors)
+        surnames = " ".join(surname(author) for author in self.authors)
         return frozenset(stems(f"{self.title} {surnames} {self.year} {self.venue}"))
 
     def text(self, name: str) -> str:
@@ -384,14 +384,14 @@ def _people(question: str, records: Sequence[Record]) -> StandIns:
     known: dict[str, list[tuple[list[str], str]]] = {}
     for record in records:
         for author in record.authors:
-            known.setdefault(_surname(author), []).append((_parts(author), record.identity))
+            known.setdefault(surname(author), []).append((name_parts(author), record.identity))
 
     def find(name: str) -> Collection[str]:
-        said = _parts(name)
+        said = name_parts(name)
         if not name[:1].isupper() or not said:
             return ()
-        among = [entry for surname in {*said, " ".join(said)} for entry in known.get(surname, ())]
-        return {identity for parts, identity in among if _is_person(said, parts)}
+        among = [entry for last in {*said, " ".join(said)} for entry in known.get(last, ())]
+        return {identity for parts, identity in among if is_person(said, parts)}
 
     return StandIns.of(question, find, longest=6)
 
@@ -404,28 +404,4 @@ def _venues(question: str, records: Sequence[Record]) -> StandIns:
             known.setdefault(venue, []).append(record.identity)
     return StandIns.of(
         question, lambda name: known.get(normalised_title(name), ()) if name[:1].isupper() else ()
-    )
-
-
-def _plain(name: str) -> str:
-    bare = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
-    return bare.casefold()
-
-
-def _parts(name: str) -> list[str]:
-    return re.findall(r"[^\W\d_]+", _plain(name))
-
-
-def _surname(author: str) -> str:
-    """The last part of a name, or what stands before a comma."""
-    before, comma, _ = author.partition(",")
-    parts = _parts(before)
-    return " ".join(parts) if comma else parts[-1] if parts else ""
-
-
-def _is_person(said: Sequence[str], parts: Sequence[str]) -> bool:
-    """Is each part *said* a part of the name, or an initial of one, or the other way round?"""
-    return all(
-        any(one == part or (1 in (len(one), len(part)) and one[0] == part[0]) for part in parts)
-        for one in said
     )

@@ -65,6 +65,12 @@ class Searcher(ABC):
         one that is not.
         """
 
+    def search_each(
+        self, queries: Sequence[str], k: int, among: frozenset[str] | None = None
+    ) -> list[list[Hit]]:
+        """`search` for each of *queries*; an index of vectors embeds them in one batch."""
+        return [self.search(query, k, among) for query in queries]
+
     @abstractmethod
     def entries(self) -> Iterator[tuple[str, int]]:
         """The keys that are really there: passage and number."""

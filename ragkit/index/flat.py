@@ -27,7 +27,7 @@ from ragkit.document import Key
 from ragkit.errors import CorpusError
 from ragkit.index import Builder, Hit, Place, Searcher, VectorIndex, best_passages
 from ragkit.index.folder import FolderIndex
-from ragkit.models.embeddings import Vectors
+from ragkit.models.embeddings import Vectors, query_vectors_of
 
 Vector = NDArray[np.float32]
 Integers = NDArray[np.intp]
@@ -167,11 +167,18 @@ class _Searcher(Searcher):
         self.asked: tuple[frozenset[str], Integers] = (frozenset(), self.gone[:0])
 
     def search(self, query: str, k: int, among: frozenset[str] | None = None) -> list[Hit]:
-        vector = np.asarray(self.index.embed.embed_query(query), dtype=np.float32)
+        return self._nearest(np.asarray(self.index.embed.embed_query(query), dtype=np.float32), k, among)
+
+    def search_each(
+        self, queries: Sequence[str], k: int, among: frozenset[str] | None = None
+    ) -> list[list[Hit]]:
+        return [self._nearest(vector, k, among) for vector in query_vectors_of(self.index.embed, queries)]
+
+    def _nearest(self, vector: Vector, k: int, among: frozenset[str] | None) -> list[Hit]:
         length = float(np.linalg.norm(vector))
         if not self.count() or length == 0 or (among is not None and not among):
             return []
-        vector /= length
+        vector = vector / length
         rows = None if among is None else self._rows_of(among)
         if (self.count() if rows is None else len(rows)) > self.index.compared:
             rows = self._likely(vector, max(_LIKELY, 20 * k), rows)

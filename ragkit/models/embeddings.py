@@ -71,8 +71,12 @@ class SentenceTransformersEmbeddings(FingerprintedEmbeddings):
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         return self.vectors(texts).tolist()  # type: ignore[no-any-return]
 
+    def query_vectors(self, texts: Sequence[str]) -> Vectors:
+        """One normalised row a query."""
+        return self._shortened(self._encoder().encode(texts, "query", self.batch_tokens))
+
     def embed_query(self, text: str) -> list[float]:
-        return self._shortened(self._encoder().encode([text], "query", self.batch_tokens))[0].tolist()  # type: ignore[no-any-return]
+        return self.query_vectors([text])[0].tolist()  # type: ignore[no-any-return]
 
     def token_vectors(self, texts: Sequence[str]) -> list[Vectors]:
         """For each text, a normalised row per token.
@@ -202,6 +206,13 @@ def vectors_of(embed: Embeddings, texts: list[str]) -> Vectors:
     if isinstance(embed, SentenceTransformersEmbeddings | StaticEmbeddings):
         return embed.vectors(texts)  # not by way of lists of numbers
     return np.asarray(embed.embed_documents(texts), dtype=np.float32)
+
+
+def query_vectors_of(embed: Embeddings, texts: Sequence[str]) -> Vectors:
+    """An array of shape `(texts, dimensions)`, in one batch where the model runs here."""
+    if isinstance(embed, SentenceTransformersEmbeddings):
+        return embed.query_vectors(texts)
+    return np.asarray([embed.embed_query(text) for text in texts], dtype=np.float32)
 
 
 # --- running a model

@@ -158,12 +158,17 @@ def _around(first: Quote, second: Quote, answer: Answer) -> Quote | None:
 def best_span(asked: Asked, answer: Answer, claim: str, paper: str | None = None) -> Quote | None:
     """The span of the context (of *paper* only, if given) that best supports *claim*, if there is one."""
     passages = [p for p in answer.context if paper is None or span_of(p).document_id == paper]
+    return next(iter(best_quotes(claim, passages, 1)), None)
+
+
+def best_quotes(claim: str, passages: Sequence[Document], most: int) -> list[Quote]:
+    """The spans, at most one of each of *passages* and *most* in all, that have most of *claim*; the best first."""
     found = [(smallest_support(claim, p.page_content, _called(p)), p) for p in passages]
-    if not found:
-        return None
-    ((start, end), _), passage = max(found, key=lambda each: each[0][1])
-    whole = span_of(passage)
-    return Quote.of(passage, Span(whole.document_id, whole.start + start, whole.start + end))
+    spans: dict[Span, Document] = {}
+    for ((start, end), _), passage in sorted(found, key=lambda each: -each[0][1]):
+        whole = span_of(passage)
+        spans.setdefault(Span(whole.document_id, whole.start + start, whole.start + end), passage)
+    return [Quote.of(passage, span) for span, passage in list(spans.items())[:most]]
 
 
 def _called(passage: Document) -> str:

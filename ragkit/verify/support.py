@@ -181,12 +181,20 @@ _WIDER = 0.05
 
 def clauses(claim: str) -> list[str]:
     """The parts of a sentence that a source may support on their own: what `, and` or a semicolon joins."""
-    found: list[str] = []
-    for part in _JOINED.split(claim):
-        if found and min(len(_read(part).stems), len(_read(found[-1]).stems)) < 2:
-            found[-1] += f", and {part}"
-        else:
-            found.append(part)
+    return [claim[start:end] for start, end in clause_spans(claim)]
+
+
+def clause_spans(claim: str) -> list[Offsets]:
+    """Where they stand; what joins two of them belongs to neither."""
+    found: list[Offsets] = []
+    start = 0
+    for joint in [*_JOINED.finditer(claim), None]:
+        end = joint.start() if joint else len(claim)
+        few = (
+            found and min(len(_read(claim[start:end]).stems), len(_read(claim[slice(*found[-1])]).stems)) < 2
+        )
+        found.append((found.pop()[0] if few else start, end))
+        start = joint.end() if joint else end
     return found
 
 
