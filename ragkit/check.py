@@ -22,9 +22,10 @@ from ragkit.document import Span, searchable, span_of, title_of
 from ragkit.errors import LoadError, NoCorpus, UsageError
 from ragkit.flow import Flow, call
 from ragkit.index import Snapshot
-from ragkit.read.formats import decode
-from ragkit.read.formats.bibliography import BibTex, Ris
+from ragkit.read.formats.bibliography import BibTex
+from ragkit.read.formats.encoding import decode
 from ragkit.read.formats.latex import Latex
+from ragkit.read.formats.tagged import Ris
 from ragkit.references import Library, Reference, Resolver
 from ragkit.text import references
 from ragkit.text.facts import has_name
