@@ -33,7 +33,7 @@ _HOME = {
     "FileChatHistory": "conversation",
     "IndexMismatch": "errors",
     "IngestPipeline": "ingest",
-    "IngestReport": "ingest",
+    "IngestReport": "report",
     "LoadError": "errors",
     "ModelError": "errors",
     "NoCorpus": "errors",
@@ -92,9 +92,10 @@ if TYPE_CHECKING:
         RagkitError,
         UsageError,
     )
-    from ragkit.ingest import IngestPipeline, IngestReport
+    from ragkit.ingest import IngestPipeline
     from ragkit.pipeline_file import dump, load
     from ragkit.rag import Rag
+    from ragkit.report import IngestReport
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,6 @@ from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import BaseDocumentTransformer, Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
-from pydantic import BaseModel, ConfigDict
 
 from ragkit.chunk import check_splitter, chunker_of
 from ragkit.config import components
@@ -23,7 +22,7 @@ from ragkit.config.spec import describe, identify
 from ragkit.corpus import Corpus
 from ragkit.corpus.ledger import Holding, IndexState, Passages
 from ragkit.corpus.vectors import CachedEmbeddings
-from ragkit.document import digest, hidden_of, lost_of, searchable, sources_of, span_of, title_of
+from ragkit.document import digest, lost_of, searchable, sources_of, span_of
 from ragkit.errors import CorpusError, LoadError, RagkitError
 from ragkit.flow import Flow, Pipeline, Progress, call, emit
 from ragkit.index import Builder, Index, LexicalIndex, Place, VectorIndex, external
@@ -31,6 +30,7 @@ from ragkit.keys import KeptReplies, KeyWriter
 from ragkit.models.embeddings import fingerprint_of
 from ragkit.read import PaperSource, source_of
 from ragkit.read.files import Files
+from ragkit.report import Failure, HiddenText, IngestReport, Versions, encodable, hidden_in, merged
 
 AnyIndex = VectorStore | Index
 T = TypeVar("T")
@@ -44,53 +44,6 @@ _AT_ONCE = (
 
 _FULL = (*map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)), "database or disk is full")
 """How the system, and SQLite, say that a disk or the user's share of it is full."""
-
-
-class Failure(BaseModel):
-    """A file that could not be read, and why."""
-
-    source: str
-    error: str
-
-
-class HiddenText(BaseModel):
-    """Text of a paper that its readers do not see, which was left out: how many characters, by reason."""
-
-    source: str
-    title: str
-    characters: dict[str, int]
-
-
-class IngestReport(BaseModel):
-    """What an ingest did, and what the corpus holds now.
-
-    `entries`: papers as the files named list them; `documents`: distinct papers in the corpus; `duplicates`:
-    entries that another entry had made known; `variants`: those whose text differs; `descriptions`: entries
-    of bibliographies, which add to what is known of the papers that they name; `pruned`: files that are gone
-    and were forgotten; `encoded`: texts that were embedded; `skipped`: files that are no papers and
-    links that lead out of the folders named; `hidden`: papers read with text that is hidden from their readers, which was left out;
-    `lost`: entries and values that could not be read in files of which the rest was read.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    files: int
-    entries: int
-    documents: int
-    duplicates: int
-    variants: int
-    descriptions: int
-    chunks: int
-    failed: tuple[Failure, ...]
-    pruned: int = 0
-    encoded: int
-    seconds: float
-    skipped: tuple[str, ...] = ()
-    hidden: tuple[HiddenText, ...] = ()
-    lost: tuple[Failure, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        return self.model_dump(mode="json")
 
 
 @dataclass(frozen=True)
@@ -131,14 +84,19 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                 skipped = yield from call("read", source.skipped, given.paths)
                 pruned = source.gone(corpus.uris(), given.paths) if given.prune else []
                 corpus.forget_files(pruned)
-                uris, failed, hidden, lost = yield from self._read(corpus, reader, found)
+                known = set(corpus.uris())
+                uris, read, failed, hidden, lost = yield from self._read(corpus, reader, found)
             failed += yield from self._chunk(corpus)
             yield from self._write_keys(corpus)
             encoded = yield from self.fill(corpus)
             corpus.drop_orphans()
             counts = corpus.counts(uris)
+            works = corpus.works(uris)
         return IngestReport(
             files=counts.files,
+            new=len(read - known),
+            changed=len(read & known),
+            unchanged=len(set(uris) - read),
             entries=counts.entries,
             documents=counts.documents,
             duplicates=counts.duplicates,
@@ -149,20 +107,26 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             pruned=len(pruned),
             encoded=encoded,
             seconds=round(time.perf_counter() - started, 3),
-            skipped=tuple(_encodable(link) for link in skipped),
+            skipped=tuple(encodable(link) for link in skipped),
             hidden=tuple(hidden),
             lost=tuple(lost),
+            merged=tuple(each for work in works for each in merged(work, set(uris))),
+            versions=tuple(Versions.of(work) for work in works if len(work.documents) > 1),
         )
 
     def _read(
         self, corpus: Corpus, source: PaperSource, found: Sequence[str]
-    ) -> Flow[tuple[list[str], list[Failure], list[HiddenText], list[Failure]]]:
-        """Read what is new or changed; a file that cannot be read fails alone."""
+    ) -> Flow[tuple[list[str], set[str], list[Failure], list[HiddenText], list[Failure]]]:
+        """Read what is new or changed; a file that cannot be read fails alone.
+
+        Returns the files that the corpus has now, those that were read, and what could not be.
+        """
         uris, failed, papers = [], [], 0
+        fresh = set[str]()
         hidden: list[HiddenText] = []
         lost: list[Failure] = []
         for number, uri in enumerate(found):
-            name = _encodable(Path(uri).name)
+            name = encodable(Path(uri).name)
             yield from emit(Progress("read", number, len(found), name, papers))
             try:
                 content = yield from call("read", source.digest, uri)
@@ -174,13 +138,14 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                         papers += len(some)
                         yield from emit(Progress("read", number, len(found), name, papers))
                     corpus.put_file(uri, content, self.loader, entries)
-                    hidden += _hidden_in(uri, entries)
-                    lost += [Failure(source=_encodable(uri), error=said) for said in lost_of(entries)]
+                    fresh.add(uri)
+                    hidden += hidden_in(uri, entries)
+                    lost += [Failure(source=encodable(uri), error=said) for said in lost_of(entries)]
                 uris.append(uri)
             except LoadError as error:
-                failed.append(Failure(source=_encodable(uri), error=str(error)))
+                failed.append(Failure(source=encodable(uri), error=str(error)))
         yield from emit(Progress("read", len(found), len(found), "", papers))
-        return uris, failed, hidden, lost
+        return uris, fresh, failed, hidden, lost
 
     def _chunk(self, corpus: Corpus) -> Flow[list[Failure]]:
         """Cut what this chunker has not cut; a paper that it cannot cut fails alone, and is tried again next
@@ -398,17 +363,6 @@ def _outside(folder: Path, uris: Sequence[str]) -> list[str]:
     """*uris* without the files in the corpus's own *folder*."""
     inside = folder.resolve()
     return [uri for uri in uris if not Path(uri).is_relative_to(inside)]
-
-
-def _encodable(path: str) -> str:
-    """*path* as UTF-8 can write it: names of files need not be text."""
-    return path.encode(errors="replace").decode()
-
-
-def _hidden_in(uri: str, papers: Iterable[Document]) -> Iterator[HiddenText]:
-    for paper in papers:
-        if found := hidden_of(paper):
-            yield HiddenText(source=uri, title=title_of(paper), characters=found)
 
 
 def _next(batches: Iterator[list[Document]]) -> list[Document]:
