@@ -54,7 +54,9 @@ _IN_FILE = re.compile(
     re.IGNORECASE,
 )
 """`[a.md: 1]`, `[a.md, sentence 1]`."""
-_RAISED = re.compile(r"(?:(?<=[^\W\d_]{3})|(?<=[.!?,;:)”’\"']))((?:[⁰¹²³⁴-⁹]{1,4}[,⁻˒ ]?)+)(?=[.!?,;:\s]|\Z)")
+_RAISED = re.compile(
+    r"(?:(?<=[^\W\d_]{3})|(?<=[.!?,;:)”’\"']))(?<![⁰¹²³⁴-⁹])(?<![⁰¹²³⁴-⁹][,⁻˒ ])([⁰¹²³⁴-⁹](?:[,⁻˒ ]?[⁰¹²³⁴-⁹])*+)(?=[.!?,;:\s]|\Z)"
+)
 """Raised digits behind a word or a full stop."""
 _ROUND = re.compile(
     rf"[ \t]?[(（]{_GAP}{_NUMBERS}{_GAP}[)）](?=[ \t]?(?:[.!?。]|\n|\Z))|(?<=[.!?。])[ \t]?[(（]{_GAP}{_NUMBERS}{_GAP}[)）]"
