@@ -35,7 +35,7 @@ _HOME = {
     "FileChatHistory": "conversation",
     "IndexMismatch": "errors",
     "IngestPipeline": "ingest",
-    "IngestReport": "ingest",
+    "IngestReport": "report",
     "LoadError": "errors",
     "ModelError": "errors",
     "NoCorpus": "errors",
@@ -97,9 +97,10 @@ if TYPE_CHECKING:
         RagkitError,
         UsageError,
     )
-    from ragkit.ingest import IngestPipeline, IngestReport
+    from ragkit.ingest import IngestPipeline
     from ragkit.pipeline_file import dump, load
     from ragkit.rag import Rag
+    from ragkit.report import IngestReport
 
 
 def __getattr__(name: str) -> Any:

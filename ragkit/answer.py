@@ -72,8 +72,9 @@ class Quote(_Value):
     """Exact characters of a paper: `quote` is `text[start:end]` of the document `document_id`.
 
     With `field`, the names of metadata such as `authors`, `quote` is what the paper's metadata say there, and
-    `start` and `end` are 0.  `caption` and `header` are those of the table that the quote is rows of, if it
-    is.  All are empty where a mark names no source.
+    `start` and `end` are 0.  `version` tells it from other versions of the work, if the corpus has several, and
+    `superseded_by` is the document of the newest one, if that is another.  `caption` and `header` are those of
+    the table that the quote is rows of, if it is.  All are empty where a mark names no source.
     """
 
     document_id: str | None = None
@@ -83,6 +84,8 @@ class Quote(_Value):
     end: int = 0
     quote: str = ""
     field: str = Field(default="", exclude_if=lambda name: not name)
+    version: str = Field(default="", exclude_if=lambda text: not text)
+    superseded_by: str = Field(default="", exclude_if=lambda text: not text)
     caption: str = Field(default="", exclude_if=lambda text: not text)
     header: str = Field(default="", exclude_if=lambda text: not text)
 
@@ -98,6 +101,8 @@ class Quote(_Value):
             start=span.start,
             end=span.end,
             quote=passage.page_content[span.start - begin : span.end - begin],
+            version=str(passage.metadata.get("version_label", "")),
+            superseded_by=str(passage.metadata.get("superseded_by", "")),
             caption=caption,
             header=header,
         )

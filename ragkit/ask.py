@@ -48,16 +48,22 @@ from ragkit.where import Where, both, parse
 
 T = TypeVar("T")
 
+NEWEST = parse("not superseded_by exists")
+"""What passes the newest version of each work."""
+
 _TRIES = 3  # searches for one question, while papers that are found are being replaced
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, of which state of a corpus, and of which passages (all, if None)."""
+    """What is asked, of which state of a corpus, and of which passages (all, if None): those of the newest
+    version of each work, or of all `versions`.
+    """
 
     snapshot: Snapshot
     asked: Asked
     where: Where | None = None
+    versions: bool = False
 
 
 @dataclass(frozen=True)
@@ -219,19 +225,23 @@ class AnswerPipeline(Pipeline[Question, Answer]):
 
         rewrite -> retrieve -> fuse -> read -> filter
         """
-        asked = replace(question.asked, where=question.where)
+        snapshot, where = question.snapshot, question.where
+        only_newest = not question.versions and snapshot.corpus.has_versions()
+        if only_newest:
+            where = both(where, NEWEST)
+        asked = replace(question.asked, where=where)
         for rewriter in self.rewrite:
             asked = yield from rewriter.flow(asked)
-        snapshot = question.snapshot
         for _ in range(_TRIES):
-            fused = yield from self._fused(snapshot, asked, question.where)
+            fused = yield from self._fused(snapshot, asked, where)
             passages = yield from call("read", read, snapshot.corpus, fused)
-            newest = snapshot if len(passages) == len(fused) else snapshot.newest()
+            complete = len(passages) == len(fused) and not only_newest
+            newest = snapshot if complete else snapshot.newest()
             if newest is snapshot:
                 break
             snapshot = newest  # a paper was replaced meanwhile
-        if question.where:  # a retriever of another make knows nothing of the filter
-            passages = [p for p in passages if question.where.matches(facts_of(p.metadata))]
+        if where:  # a retriever of another make knows nothing of the filter
+            passages = [p for p in passages if where.matches(facts_of(p.metadata))]
         yield from emit(StateReached("found", passages))
         return asked, passages
 

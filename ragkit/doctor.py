@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +12,10 @@ from pydantic import BaseModel, ConfigDict
 from ragkit.errors import CorpusError
 from ragkit.index import Index
 from ragkit.rag import Rag, empty
+from ragkit.read import source_of
+from ragkit.report import encodable
+
+_NAMED = 10  # files that a problem names; `gone` has them all
 
 
 class IndexHealth(BaseModel):
@@ -32,7 +37,11 @@ class IndexHealth(BaseModel):
 
 
 class Diagnosis(BaseModel):
-    """What `ragkit doctor` reports; `problems` is empty when all is well."""
+    """What `ragkit doctor` reports; `problems`, which the user must solve, is empty when all is well.
+
+    `gone`: files that the corpus lists and that are not there any more; `orphaned_vectors`: those of texts by which
+    no passage is found any more, which only take room, and `removed_vectors` those that `vacuum` deleted.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,6 +50,9 @@ class Diagnosis(BaseModel):
     indexes: tuple[IndexHealth, ...]
     problems: tuple[str, ...]
     repaired: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    orphaned_vectors: int = 0
+    removed_vectors: int = 0
 
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
@@ -51,9 +63,33 @@ def examine(rag: Rag) -> Diagnosis:
     counts = asdict(rag.corpus.counts())
     indexes = tuple(_examine_index(rag, index) for index in rag.ingest_pipeline.index)
     problems = [*rag.corpus.problems(), *(f"{i.name}: {i.problem}" for i in indexes if i.problem)]
+    gone = source_of(rag.ingest_pipeline.read).gone(rag.corpus.uris())
+    if gone:
+        problems.append(
+            f"{_missing(gone)}; put them back, or run `ragkit ingest --prune` to forget their papers"
+        )
     return Diagnosis(
-        corpus=str(rag.corpus.directory), counts=counts, indexes=indexes, problems=tuple(problems)
+        corpus=str(rag.corpus.directory),
+        counts=counts,
+        indexes=indexes,
+        problems=tuple(problems),
+        gone=tuple(map(encodable, gone)),
+        orphaned_vectors=len(rag.corpus.orphaned_vectors()),
     )
+
+
+def vacuum(rag: Rag) -> Diagnosis:
+    """Delete the vectors that no passage needs, and examine the result."""
+    with rag.corpus.writing():
+        removed = rag.corpus.vacuum()
+    return examine(rag).model_copy(update={"removed_vectors": removed})
+
+
+def _missing(gone: Sequence[str]) -> str:
+    named = ", ".join(map(encodable, gone[:_NAMED])) + (
+        f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
+    )
+    return f"{len(gone)} {'file is' if len(gone) == 1 else 'files are'} not there any more: {named}"
 
 
 def repair(rag: Rag) -> Diagnosis:

@@ -19,6 +19,8 @@ A paper and a passage are both LangChain `Document`s.  A paper's `page_content` 
     guessed       the names of what the file does not state plainly, which a bibliography may correct
     lost          sentences on the entries or values of its file that cannot be read; no corpus keeps them
     hidden        {reason: characters} of the text that the paper's readers do not see, which is left out of it
+    version_label what tells it from other versions of the work, if the corpus has several, such as `v2, 2019`
+    superseded_by the id of the newest version, where it is another
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ IDENTIFIERS = ("doi", "arxiv")
 # What only ragkit says of a paper or passage, so that no paper may say it of itself.
 RESERVED = frozenset(
     "document_id start end section sections kind caption header lists score scores relevance_score via sources uri"
-    " title_guessed guessed lost bibliography".split()
+    " title_guessed guessed lost bibliography version_label superseded_by".split()
 )
 
 
@@ -343,20 +345,58 @@ def identity_keys(paper: Document) -> list[str]:
     with neither identifier nor title is known by its text.
     """
     keys = [
-        f"{name}:{_normalised_identifier(str(value))}"
+        _identifier_key(name, _normalised_identifier(str(value)))
         for name in IDENTIFIERS
         if (value := paper.metadata.get(name))
     ]
     title = normalised_title(title_of(paper))
     if title and not paper.metadata.get("title_guessed"):
         keys.append(f"title:{title}")
-    return keys or [f"text:{digest(paper.page_content)}"]
+    return list(dict.fromkeys(keys)) or [f"text:{digest(paper.page_content)}"]
+
+
+def _identifier_key(name: str, value: str) -> str:
+    """arXiv gives each paper a DOI, too, which says its id."""
+    return f"arxiv:{value.removeprefix(_ARXIV_DOI)}" if value.startswith(_ARXIV_DOI) else f"{name}:{value}"
+
+
+_ARXIV_DOI = "10.48550/arxiv."
+_PREPRINT_DOIS = (
+    "10.48550/ 10.1101/ 10.64898/ 10.5281/zenodo 10.21203/rs. 10.20944/preprints 10.2139/ssrn 10.26434/chemrxiv"
+    " 10.31219/osf 10.31234/osf 10.31235/osf 10.35542/osf 10.36227/techrxiv 10.22541/ 10.31223/ 10.32942/"
+).split()
+"""What the DOIs of preprint servers begin with."""
+
+
+def is_preprint(doi: str) -> bool:
+    """Is it the DOI of a preprint?"""
+    return _normalised_identifier(doi).startswith(tuple(_PREPRINT_DOIS))
 
 
 def contradict(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Do two papers' keys name different DOIs or arXiv ids, so that they differ though the titles agree?"""
-    a, b = (dict(key.split(":", 1) for key in keys) for keys in (one, other))
-    return any(name in a and name in b and a[name] != b[name] for name in IDENTIFIERS)
+    """Do the keys of two papers name different DOIs or arXiv ids, so that they differ though the titles agree?
+
+    A preprint has another DOI than what is published of it.
+    """
+    a, b = _identifiers(one), _identifiers(other)
+    return any(a[kind].isdisjoint(b[kind]) for kind in a.keys() & b.keys())
+
+
+def _identifiers(keys: Iterable[str]) -> dict[str, set[str]]:
+    """The identifiers among *keys*, by their kind."""
+    found: dict[str, set[str]] = {}
+    for name, _, value in (key.partition(":") for key in keys):
+        if name in IDENTIFIERS:
+            kind = "preprint" if name == "doi" and is_preprint(value) else name
+            found.setdefault(kind, set()).add(value)
+    return found
+
+
+def recognised(key: str) -> str:
+    """What two listings of a paper have in common, in words: `the same DOI 10.1/a`."""
+    name, _, value = key.partition(":")
+    called = {"doi": f"DOI {value}", "arxiv": f"arXiv id {value}"}
+    return f"the same {called.get(name, name)}"
 
 
 def _normalised_identifier(value: str) -> str:

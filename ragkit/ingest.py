@@ -15,7 +15,6 @@ from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import BaseDocumentTransformer, Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
-from pydantic import BaseModel, ConfigDict
 
 from ragkit import __version__
 from ragkit.chunk import check_splitter, chunker_of
@@ -25,7 +24,7 @@ from ragkit.corpus import Corpus
 from ragkit.corpus.ledger import Holding, IndexState, Passages
 from ragkit.corpus.papers import Attempt
 from ragkit.corpus.vectors import CachedEmbeddings
-from ragkit.document import digest, hidden_of, lost_of, searchable, sources_of, span_of, title_of
+from ragkit.document import digest, lost_of, searchable, sources_of, span_of
 from ragkit.errors import CorpusError, LoadError, RagkitError
 from ragkit.flow import Flow, Pipeline, Progress, call, emit
 from ragkit.index import Builder, Index, LexicalIndex, Place, VectorIndex, external
@@ -33,6 +32,7 @@ from ragkit.keys import KeptReplies, KeyWriter
 from ragkit.models.embeddings import fingerprint_of
 from ragkit.read import PaperSource, source_of
 from ragkit.read.files import Files
+from ragkit.report import Failure, HiddenText, IngestReport, Versions, encodable, hidden_in, merged
 
 AnyIndex = VectorStore | Index
 T = TypeVar("T")
@@ -46,57 +46,6 @@ _AT_ONCE = (
 
 _FULL = (*map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)), "database or disk is full")
 """How the system, and SQLite, say that a disk or the user's share of it is full."""
-
-
-class Failure(BaseModel):
-    """A file that could not be read, and why."""
-
-    source: str
-    error: str
-
-
-class HiddenText(BaseModel):
-    """Text of a paper that its readers do not see, which was left out: how many characters, by reason."""
-
-    source: str
-    title: str
-    characters: dict[str, int]
-
-
-class IngestReport(BaseModel):
-    """What an ingest did, and what the corpus holds now.
-
-    `entries`: papers as the files named list them; `documents`: distinct papers in the corpus; `duplicates`:
-    entries that another entry had made known; `variants`: those whose text differs; `descriptions`: entries
-    of bibliographies, which add to what is known of the papers that they name; `pruned`: files that are gone
-    and were forgotten; `encoded`: texts that were embedded; `skipped`: files that are no papers and
-    links that lead out of the folders named; `hidden`: papers read with text that is hidden from their readers, which was left out;
-    `lost`: entries and values that could not be read in files of which the rest was read; `known`: files that
-    failed before and have not changed since, which were not tried again; `encodings`: the encodings of the files
-    read that are not in UTF-8.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    files: int
-    entries: int
-    documents: int
-    duplicates: int
-    variants: int
-    descriptions: int
-    chunks: int
-    failed: tuple[Failure, ...]
-    pruned: int = 0
-    encoded: int
-    seconds: float
-    skipped: tuple[str, ...] = ()
-    hidden: tuple[HiddenText, ...] = ()
-    lost: tuple[Failure, ...] = ()
-    known: tuple[Failure, ...] = ()
-    encodings: dict[str, str] = {}
-
-    def as_json(self) -> dict[str, Any]:
-        return self.model_dump(mode="json")
 
 
 @dataclass(frozen=True)
@@ -138,6 +87,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                 pruned = source.gone(corpus.uris(), given.paths) if given.prune else []
                 gone = source.gone(corpus.failures(), given.paths) if given.prune else []
                 corpus.forget_files([*pruned, *gone])
+                known = set(corpus.uris())
                 again = {str(Path(path).resolve()) for path in given.paths}
                 did = yield from self._read(corpus, reader, found, again)
             failed = [*did.failed, *(yield from self._chunk(corpus))]
@@ -145,8 +95,12 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             encoded = yield from self.fill(corpus)
             corpus.drop_orphans()
             counts = corpus.counts(did.uris)
+            works = corpus.works(did.uris)
         return IngestReport(
             files=counts.files,
+            new=len(did.read - known),
+            changed=len(did.read & known),
+            unchanged=len(set(did.uris) - did.read),
             entries=counts.entries,
             documents=counts.documents,
             duplicates=counts.duplicates,
@@ -157,11 +111,13 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             pruned=len(pruned),
             encoded=encoded,
             seconds=round(time.perf_counter() - started, 3),
-            skipped=tuple(_encodable(link) for link in skipped),
+            skipped=tuple(encodable(link) for link in skipped),
             hidden=tuple(did.hidden),
             lost=tuple(did.lost),
             known=tuple(did.known),
             encodings=did.encodings,
+            merged=tuple(each for work in works for each in merged(work, set(did.uris))),
+            versions=tuple(Versions.of(work) for work in works if len(work.documents) > 1),
         )
 
     def _read(
@@ -174,9 +130,9 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         did, papers = _Did(), 0
         failures, attempt = corpus.failures(), self.attempt
         for number, uri in enumerate(found):
-            name = _encodable(Path(uri).name)
+            name = encodable(Path(uri).name)
             yield from emit(Progress("read", number, len(found), name, papers))
-            before = None if uri in again else failures.get(_encodable(uri))
+            before = None if uri in again else failures.get(encodable(uri))
             content = ""
             try:
                 content = yield from call("read", source.digest, uri)
@@ -184,7 +140,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                     did.uris.append(uri)
                     continue
                 if before and before[:2] == (content, attempt):
-                    did.known.append(Failure(source=_encodable(uri), error=before.error))
+                    did.known.append(Failure(source=encodable(uri), error=before.error))
                     continue
                 entries: list[Document] = []  # no write transaction may wait for who takes the events
                 batches = source.read(uri)
@@ -197,9 +153,9 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             except LoadError as error:
                 tried = Attempt(content, attempt, str(error))
                 (did.known if tried == before else did.failed).append(
-                    Failure(source=_encodable(uri), error=str(error))
+                    Failure(source=encodable(uri), error=str(error))
                 )
-                corpus.put_failure(_encodable(uri), tried)
+                corpus.put_failure(encodable(uri), tried)
         yield from emit(Progress("read", len(found), len(found), "", papers))
         return did
 
@@ -426,11 +382,6 @@ def _outside(folder: Path, uris: Sequence[str]) -> list[str]:
     return [uri for uri in uris if not Path(uri).is_relative_to(inside)]
 
 
-def _encodable(path: str) -> str:
-    """*path* as UTF-8 can write it: names of files need not be text."""
-    return path.encode(errors="replace").decode()
-
-
 def _next(batches: Iterator[list[Document]]) -> list[Document]:
     return next(batches, [])
 
@@ -451,9 +402,10 @@ def _at_once(papers: Iterable[Passages]) -> Iterator[list[Passages]]:
 
 @dataclass
 class _Did:
-    """What reading did: the files whose papers the corpus has, and what is to report of the others."""
+    """What reading did: the files whose papers the corpus has, those that were read, what is to report."""
 
     uris: list[str] = field(default_factory=list)
+    read: set[str] = field(default_factory=set)
     failed: list[Failure] = field(default_factory=list)
     known: list[Failure] = field(default_factory=list)
     hidden: list[HiddenText] = field(default_factory=list)
@@ -463,12 +415,12 @@ class _Did:
     def note(self, uri: str, entries: Sequence[Document]) -> None:
         """Note that a file was read."""
         self.uris.append(uri)
-        self.lost += [Failure(source=_encodable(uri), error=said) for said in lost_of(entries)]
+        self.read.add(uri)
+        self.hidden += hidden_in(uri, entries)
+        self.lost += [Failure(source=encodable(uri), error=said) for said in lost_of(entries)]
         for paper in entries:
             if encoding := paper.metadata.get("encoding"):
-                self.encodings[_encodable(uri)] = str(encoding)
-            if found := hidden_of(paper):
-                self.hidden.append(HiddenText(source=uri, title=title_of(paper), characters=found))
+                self.encodings[encodable(uri)] = str(encoding)
 
 
 class _BrokenIndex(Exception):

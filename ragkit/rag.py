@@ -42,10 +42,11 @@ from ragkit.flow import (
     steps,
 )
 from ragkit.index import Index, Searcher, Snapshot
-from ragkit.ingest import AnyIndex, IngestPipeline, IngestReport, IngestRequest, embeddings_of, made_with
+from ragkit.ingest import AnyIndex, IngestPipeline, IngestRequest, embeddings_of, made_with
 from ragkit.mismatch import mismatches
 from ragkit.models.chat import spent
 from ragkit.read.files import Files
+from ragkit.report import IngestReport
 from ragkit.text.letters import compose
 from ragkit.text.question import Asked, messages
 from ragkit.where import Where, parse
@@ -155,26 +156,30 @@ class Rag:
 
     # --- questions
 
-    def search(self, query: str, k: int = 10, where: str | Where | None = None) -> list[Document]:
+    def search(
+        self, query: str, k: int = 10, where: str | Where | None = None, versions: bool = False
+    ) -> list[Document]:
         """The best *k* passages after the refiners, with spans, sources and scores in their metadata.
 
         *where* filters them by their metadata: `year >= 2023 and section != references`; see `ragkit.where`.
+        Older versions of a paper are found only with *versions*.
         """
-        return run(self.answer_pipeline.ranking(self.question(query, where=where)))[:k]
+        return run(self.answer_pipeline.ranking(self.question(query, where=where, versions=versions)))[:k]
 
     def ask(
         self,
         question: str,
         history: Sequence[BaseMessage | Mapping[str, str]] = (),
         where: str | Where | None = None,
+        versions: bool = False,
     ) -> Answer:
         """Answer a question and check the citations.
 
         *history*: earlier messages, oldest first, LangChain's or
-        `{"role": "user" | "assistant", "content": ...}`.  *where* filters the passages to answer from, as in
-        `search`.
+        `{"role": "user" | "assistant", "content": ...}`.  *where* filters the passages to answer from, and *versions*
+        adds those of older versions, as in `search`.
         """
-        answer: Answer = result_of(self.stream(question, history, where))
+        answer: Answer = result_of(self.stream(question, history, where, versions))
         return answer
 
     async def aask(
@@ -182,9 +187,10 @@ class Rag:
         question: str,
         history: Sequence[BaseMessage | Mapping[str, str]] = (),
         where: str | Where | None = None,
+        versions: bool = False,
     ) -> Answer:
         """`ask`, without blocking."""
-        answer: Answer = await aresult_of(self.astream(question, history, where))
+        answer: Answer = await aresult_of(self.astream(question, history, where, versions))
         return answer
 
     def stream(
@@ -192,6 +198,7 @@ class Rag:
         question: str,
         history: Sequence[BaseMessage | Mapping[str, str]] = (),
         where: str | Where | None = None,
+        versions: bool = False,
     ) -> Events:
         """The events while a question is answered; the last one is `Finished(answer)`.
 
@@ -199,7 +206,7 @@ class Rag:
         model still writes, if the verifier is quick.  Closing the iterator ends the question, and the model's
         stream.  `ragkit.events` converts the events to JSON.
         """
-        asked = self.question(question, history, where)
+        asked = self.question(question, history, where, versions)
         account = _Account()
         with closing(steps(self.answer_pipeline.flow(asked))) as events:
             for event in events:
@@ -210,9 +217,10 @@ class Rag:
         question: str,
         history: Sequence[BaseMessage | Mapping[str, str]] = (),
         where: str | Where | None = None,
+        versions: bool = False,
     ) -> AsyncEvents:
         """`stream`, without blocking."""
-        asked = self.question(question, history, where)
+        asked = self.question(question, history, where, versions)
         account = _Account()
         async with aclosing(asteps(self.answer_pipeline.flow(asked))) as events:
             async for event in events:
@@ -278,11 +286,12 @@ class Rag:
         question: str,
         history: Sequence[BaseMessage | Mapping[str, str]] = (),
         where: str | Where | None = None,
+        versions: bool = False,
     ) -> Question:
         """The input of the answer pipeline, with every index open; the arguments are those of `ask`."""
         wanted = parse(where) if isinstance(where, str) else where
         asked = Asked.of(_asked(question), messages(history))
-        return Question(self.snapshot(), asked, wanted)
+        return Question(self.snapshot(), asked, wanted, versions)
 
     # --- the indexes
 

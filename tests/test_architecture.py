@@ -42,7 +42,7 @@ ROWS = [
     {"models"},
     {"read", "chunk", "corpus", "index", "keys", "policy"},
     {"rewrite", "retrieve", "fuse", "refine", "gate", "generate", "verify"},
-    {"ingest", "ask"},
+    {"ingest", "report", "ask"},
     {"mismatch", "references", "checked", "check"},
     {"rag"},
     {"pipeline_file", "conversation", "events", "doctor", "plan"},

@@ -256,7 +256,7 @@ def test_every_citation_is_the_text_at_its_place_and_they_are_numbered_as_they_a
 def test_a_citation_names_every_file_that_lists_the_paper_and_where_it_knows_the_place() -> None:
     listed = [
         {"uri": "a.txt", "start": 100, "end": 201},
-        {"uri": "b.txt", "start": None, "end": None, "variant": True},
+        {"uri": "b.txt", "start": None, "end": None},
     ]
     second = passage(PAPER, 31, 58, sources=listed)
     quote = Quote.of(second, Span("p1", 36, 57))

@@ -75,7 +75,9 @@ def test_every_configuration_loads_and_survives_dumping(
 def test_the_readme_names_every_command() -> None:
     from ragkit.cli import app
 
-    commands = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback} | {"config"}
+    commands = {
+        c.name or c.callback.__name__ for c in app.registered_commands if c.callback and not c.hidden
+    } | {"config"}
     assert {name for name in commands if f"`ragkit {name}" not in README} == set()
 
 

@@ -180,10 +180,10 @@ def test_ingesting_again_changes_nothing_and_encodes_nothing(tmp_path: Path) -> 
         2,
         (),
     )
-    assert again.model_copy(update={"seconds": 0.0, "encoded": 2}) == first.model_copy(
-        update={"seconds": 0.0}
-    )
-    assert again.encoded == 0
+    assert again.model_copy(
+        update={"seconds": 0.0, "encoded": 2, "new": 2, "unchanged": 0}
+    ) == first.model_copy(update={"seconds": 0.0})
+    assert (again.new, again.unchanged, again.encoded) == (0, 2, 0)
 
 
 def test_a_changed_file_replaces_its_paper_in_every_index(tmp_path: Path) -> None:

@@ -179,6 +179,9 @@ def test_an_ingest_is_a_span_that_says_what_was_done(tmp_path: Path, collector: 
     }
     assert attributes(collector.named("ragkit.ingest")) == {
         "ragkit.ingest.files": 2,
+        "ragkit.ingest.new": 2,
+        "ragkit.ingest.changed": 0,
+        "ragkit.ingest.unchanged": 0,
         "ragkit.ingest.entries": 2,
         "ragkit.ingest.documents": 2,
         "ragkit.ingest.duplicates": 0,

@@ -1,6 +1,6 @@
 """The command line.
 
-The commands are `ragkit ingest`, `ask`, `check`, `search`, `chat`, `document`, `doctor`, `eval`, `probe`, `tune`,
+The commands are `ragkit ingest`, `ask`, `check`, `search`, `chat`, `show`, `doctor`, `eval`, `probe`, `tune`,
 `testset`, `calibrate`, `train`, `config` and `components`.
 
 Exit status: 0 done; 1 failed while running; 2 wrong usage or configuration; 3 ingest finished but some files
@@ -27,6 +27,7 @@ from ragkit.cli.options import (
     AsJson,
     Config,
     CorpusDirectory,
+    Versions,
     Where,
     load_rag,
     print_json,
@@ -108,7 +109,7 @@ def ingest(
     allow_env: AllowEnv = [],
 ) -> None:
     """Read papers into the corpus and index them.  Unchanged files are not read again."""
-    from ragkit.cli import terminal
+    from ragkit.cli import reports, terminal
     from ragkit.flow import Finished, Progress
 
     rag = load_rag(config, corpus, allow_import, allow_env)
@@ -118,7 +119,7 @@ def ingest(
         from ragkit.plan import plan
 
         planned = plan(rag, *(paths or []), prune=prune)
-        print_json(planned.as_json()) if as_json else terminal.show_plan(planned)
+        print_json(planned.as_json()) if as_json else reports.show_plan(planned)
         raise typer.Exit(3 if planned.failed else 0)
     with terminal.progress_bar() as bar:
         for event in rag.ingest_events(*(paths or []), prune=prune):
@@ -129,7 +130,7 @@ def ingest(
     if as_json:
         print_json(report.as_json())
     else:
-        terminal.show_report(report)
+        reports.show_report(report)
     if report.failed:
         raise typer.Exit(3)
 
@@ -144,6 +145,7 @@ def search(
     query: Annotated[str, typer.Argument(help="What to look for.")],
     k: Annotated[int, typer.Option("-k", min=1, help="How many passages.")] = 10,
     where: Where = None,
+    versions: Versions = False,
     config: Config = None,
     corpus: CorpusDirectory = None,
     as_json: AsJson = False,
@@ -153,7 +155,7 @@ def search(
     """Find passages, best first."""
     from ragkit.cli import terminal
 
-    hits = load_rag(config, corpus, allow_import, allow_env).search(query, k, where)
+    hits = load_rag(config, corpus, allow_import, allow_env).search(query, k, where, versions)
     if as_json:
         print_json({"results": [_hit_json(hit) for hit in hits]})
     else:
@@ -163,8 +165,8 @@ def search(
 app.command()(_traced(ask.chat))
 
 
-@app.command()
-def document(
+@app.command("show")
+def show_paper(
     identity: Annotated[
         str, typer.Argument(metavar="ID", help="A document's id, or as much of its beginning as is unique.")
     ],
@@ -174,11 +176,11 @@ def document(
     allow_import: AllowImport = [],
     allow_env: AllowEnv = [],
 ) -> None:
-    """Show one paper: title, text, metadata, and the files that list it."""
-    from ragkit.cli import terminal
+    """Show one paper: title, text, metadata, the files that list it and why, and its other versions."""
+    from ragkit.cli import reports
     from ragkit.document import Span, places_of, title_of
     from ragkit.errors import UsageError
-    from ragkit.text.printable import one_line
+    from ragkit.report import Versions, merged
 
     store = load_rag(config, corpus, allow_import, allow_env).corpus
     found = store.find_documents(identity)
@@ -188,26 +190,29 @@ def document(
         )
     paper = store.document(found[0])
     assert paper is not None
+    works = store.works(documents=found)
     sources = places_of(paper, Span(found[0], 0, len(paper.page_content)))
-    metadata = {k: v for k, v in paper.metadata.items() if k not in ("title", "sources")}
-    if as_json:
-        print_json(
-            {
-                "id": paper.id,
-                "title": title_of(paper),
-                "text": paper.page_content,
-                "metadata": metadata,
-                "sources": sources,
-            }
-        )
+    several = [Versions.of(work) for work in works if len(work.documents) > 1]
+    again = [each for work in works for each in merged(work) if each.document_id == paper.id]
+    if not as_json:
+        reports.show_paper(paper, sources, several, again)
         return
-    terminal.out.print(one_line(title_of(paper)), style="bold")
-    for source in sources:
-        terminal.out.print(terminal.nearby(source["uri"]), style="dim")
-    for name, value in metadata.items():
-        written = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        terminal.out.print(one_line(f"{name}: {written}"), style="dim")
-    terminal.out.print(f"\n{paper.page_content}")
+    metadata = {k: v for k, v in paper.metadata.items() if k not in ("title", "sources", *_VERSION)}
+    print_json(
+        {
+            "id": paper.id,
+            "title": title_of(paper),
+            "text": paper.page_content,
+            "metadata": metadata,
+            "sources": sources,
+            **{key: paper.metadata[name] for name, key in _VERSION.items() if name in paper.metadata},
+            **({"merged": [each.model_dump(mode="json") for each in again]} if again else {}),
+            **({"versions": several[0].model_dump(mode="json")} if several else {}),
+        }
+    )
+
+
+app.command("document", hidden=True)(show_paper)  # its earlier name
 
 
 @app.command()
@@ -218,22 +223,27 @@ def doctor(
     mend: Annotated[
         bool, typer.Option("--repair", help="Rebuild inconsistent indexes from the corpus.")
     ] = False,
+    clean: Annotated[
+        bool, typer.Option("--vacuum", help="Delete the vectors that no passage needs any more.")
+    ] = False,
     allow_import: AllowImport = [],
     allow_env: AllowEnv = [],
 ) -> None:
-    """Print corpus statistics and check that every index is consistent.
+    """Print corpus statistics and check that every index is consistent and every file is still there.
 
-    The exit status is 1 if there are problems.
+    The exit status is 1 if there are problems, which you must solve; orphaned vectors are none.
     """
-    from ragkit.cli import terminal
-    from ragkit.doctor import examine, repair
+    from ragkit.cli import reports
+    from ragkit.doctor import examine, repair, vacuum
 
     rag = load_rag(config, corpus, allow_import, allow_env)
-    diagnosis = repair(rag) if mend else examine(rag)
+    repaired = repair(rag).repaired if mend else ()
+    diagnosis = vacuum(rag) if clean else examine(rag)
+    diagnosis = diagnosis.model_copy(update={"repaired": repaired})
     if as_json:
         print_json(diagnosis.as_json())
     else:
-        terminal.show_diagnosis(diagnosis)
+        reports.show_diagnosis(diagnosis)
     if diagnosis.problems:
         raise typer.Exit(1)
 
@@ -349,6 +359,9 @@ def main(arguments: list[str] | None = None) -> None:
         started()
 
 
+_VERSION = {"version_label": "version", "superseded_by": "superseded_by"}
+
+
 def _hit_json(hit: Document) -> dict[str, Any]:
     from ragkit.document import places_of, score_of, scores_of, span_of, title_of
 
@@ -356,6 +369,7 @@ def _hit_json(hit: Document) -> dict[str, Any]:
     return {
         "document_id": span.document_id,
         "title": title_of(hit),
+        **{key: hit.metadata[name] for name, key in _VERSION.items() if name in hit.metadata},
         "chunk_id": hit.id,
         "start": span.start,
         "end": span.end,

@@ -15,6 +15,7 @@ from ragkit.cli.options import (
     AsJson,
     Config,
     CorpusDirectory,
+    Versions,
     Where,
     load_rag,
     print_json,
@@ -37,6 +38,7 @@ def ask(
         ),
     ] = False,
     where: Where = None,
+    versions: Versions = False,
     trace: Annotated[
         bool, typer.Option("--trace", help="Show each stage, its time and what it returned.")
     ] = False,
@@ -49,7 +51,8 @@ def ask(
     from ragkit.flow import result_of
 
     def happening() -> Iterator[Event]:
-        for event in load_rag(config, corpus, allow_import, allow_env).stream(question, where=where):
+        rag = load_rag(config, corpus, allow_import, allow_env)
+        for event in rag.stream(question, where=where, versions=versions):
             if trace:
                 terminal.show_trace(event)
             yield event

@@ -52,6 +52,10 @@ Where = Annotated[
         help="Only of passages such as 'year >= 2023 and section contains results'.",
     ),
 ]
+Versions = Annotated[
+    bool,
+    typer.Option("--versions", help="Also from older versions of papers, of which else the newest answers."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 

@@ -29,10 +29,6 @@ from ragkit.verify.streaming import ClaimReady
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from ragkit.doctor import Diagnosis
-    from ragkit.ingest import Failure, IngestReport
-    from ragkit.plan import Plan
-
 
 class _Screen(Console):
     """A console on which no text is markup and no character of a text controls the terminal."""
@@ -55,8 +51,6 @@ _STYLE = {
     Verdict.UNRESOLVED: "red",
     Verdict.UNCHECKED: "yellow",
 }
-
-_LISTED = 10  # things of one kind that a report names
 
 
 def show_answer(answer: Answer) -> None:
@@ -168,6 +162,7 @@ def _answer_text(claims: Sequence[NumberedClaim]) -> Text:
 def _show_citation(citation: Citation, question: str) -> None:
     head = Text().append(f"[{citation.number}] ", style="cyan")
     head.append(one_line(citation.title or citation.reason), style="bold")
+    head.append(version_of(citation.version, bool(citation.superseded_by)))
     head.append(f"  {citation.verdict}", style=_STYLE[citation.verdict])
     out.print(head)
     for source in citation.sources:
@@ -200,7 +195,7 @@ def show_check(found: Check) -> None:
             )
         out.print()
     counts = ", ".join(f"{number} {verdict}" for verdict, number in found.counts.items())
-    out.print(f"{_many(len(found.claims), 'claim')}: {counts}")
+    out.print(f"{many(len(found.claims), 'claim')}: {counts}")
 
 
 _EVIDENCE = {"for": "green", "against": "red", "nearest": "yellow", "elsewhere": "yellow"}
@@ -208,6 +203,11 @@ _EVIDENCE = {"for": "green", "against": "red", "nearest": "yellow", "elsewhere":
 
 def _show_below(text: Text, by: int = 4) -> None:
     out.print(Padding(text, (0, 0, 0, by)))
+
+
+def version_of(label: str, superseded: bool) -> str:
+    """Which version of a paper something is of, where there are several."""
+    return f" ({one_line(label)}{'; an older version' if superseded else ''})" if label else ""
 
 
 def _where(source: Source) -> str:
@@ -240,6 +240,7 @@ def show_hits(hits: Sequence[Document], query: str) -> None:
             Text()
             .append(f"{number}. ", style="cyan")
             .append(one_line(title_of(hit)), style="bold")
+            .append(version_of(str(hit.metadata.get("version_label", "")), "superseded_by" in hit.metadata))
             .append(f"  {score_of(hit):.3f} ({own})", style="dim")
         )
         out.print(head)
@@ -279,110 +280,8 @@ def _outcome(result: Any) -> str:
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 
-def show_report(report: IngestReport) -> None:
-    """What an ingest did; the files that failed are named on standard error."""
-    pruned = f", forgot {_many(report.pruned, 'file')}" if report.pruned else ""
-    described = f", {_many(report.descriptions, 'bibliography reference')}" if report.descriptions else ""
-    out.print(
-        f"{_many(report.documents, 'paper')} in the corpus ({_many(report.chunks, 'passage')}); read {_many(report.files, 'file')} listing"
-        f" {_many(report.entries, 'paper')}: {_many(report.duplicates, 'duplicate')}, {_many(report.variants, 'variant')}"
-        f"{described}{pruned};"
-        f" embedded {_many(report.encoded, 'text')} in {report.seconds:.1f} s"
-    )
-    links = [path for path in report.skipped if Path(path).is_symlink()]
-    if others := [nearby(path) for path in report.skipped if path not in links]:
-        err.print(
-            Text(
-                f"skipped {_many(len(others), 'file')} (no papers, or left out): {_first(others)}",
-                style="yellow",
-            )
-        )
-    if links:
-        err.print(
-            Text(
-                f"skipped {_many(len(links), 'link')} out of the folders named: {_first([nearby(link) for link in links])};"
-                " --follow-links reads what they lead to",
-                style="yellow",
-            )
-        )
-    for encoding in sorted(set(report.encodings.values())):
-        named = [nearby(path) for path, told in report.encodings.items() if told == encoding]
-        err.print(Text(one_line(f"read as {encoding}, not UTF-8: {_first(named)}"), style="yellow"))
-    for loss in report.lost[:_LISTED]:
-        err.print(Text(f"left out of {nearby(loss.source)}: {loss.error}", style="yellow"))
-    if len(report.lost) > _LISTED:
-        more = _many(len(report.lost) - _LISTED, "more part")
-        err.print(Text(f"left out: {more} of files; --json lists them", style="yellow"))
-    for found in report.hidden[:_LISTED]:
-        total = _many(sum(found.characters.values()), "character")
-        reasons = one_line(", ".join(f"{number} {reason}" for reason, number in found.characters.items()))
-        err.print(
-            Text(f"left out of {nearby(found.source)}: {total} of hidden text ({reasons})", style="yellow")
-        )
-    if len(report.hidden) > _LISTED:
-        more = _many(len(report.hidden) - _LISTED, "more paper")
-        err.print(Text(f"left out of {more}: hidden text; --json lists it", style="yellow"))
-    _show_failures(report.failed, report.known)
-
-
-def show_plan(plan: Plan) -> None:
-    """What an ingest would do."""
-    forgotten = (
-        f", forget {_many(plan.gone, 'file')} that {'is' if plan.gone == 1 else 'are'} gone"
-        if plan.gone
-        else ""
-    )
-    out.print(
-        f"would read {plan.new} new and {_many(plan.changed, 'changed file')} ({plan.unchanged} unchanged){forgotten}:"
-        f" {_many(plan.papers, 'paper')}, {_many(plan.passages, 'passage')};"
-        f" embed {_many(plan.encode, 'text')} of {plan.tokens:,} tokens; about {plan.seconds:,.0f} s"
-    )
-    _show_failures(plan.failed, plan.known)
-
-
-def _show_failures(failed: Sequence[Failure], known: Sequence[Failure]) -> None:
-    if known:
-        named = _first([nearby(failure.source) for failure in known])
-        err.print(
-            Text(
-                f"{_many(len(known), 'known failure')}, unchanged and not tried again: {named}; name a file to try it again",
-                style="yellow",
-            )
-        )
-    for failure in failed:
-        err.print(Text(f"failed: {nearby(failure.source)}: {one_line(failure.error)}", style="red"))
-
-
-def _first(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
-
-
-def _many(number: int, thing: str) -> str:
+def many(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
-def show_diagnosis(diagnosis: Diagnosis) -> None:
-    """Counts, a row for each index, and every problem."""
-    counts = diagnosis.counts
-    out.print(
-        f"corpus {one_line(diagnosis.corpus)}: " + ", ".join(f"{n} {what}" for what, n in counts.items())
-    )
-    table = Table("index", "wanted", "tracked", "present", box=None, pad_edge=False)
-    for index in diagnosis.indexes:
-        table.add_row(
-            index.name,
-            str(index.wanted),
-            str(index.tracked),
-            "unknown" if index.present is None else str(index.present),
-        )
-    out.print(table)
-    for done in diagnosis.repaired:
-        out.print(f"repaired: {done}")
-    for problem in diagnosis.problems:
-        out.print(Text(f"problem: {one_line(problem)}", style="red"))
-    if not diagnosis.problems:
-        out.print(Text("no problems", style="green"))
 
 
 def show_table(title: str, rows: Iterable[Sequence[str]]) -> None:
@@ -438,7 +337,7 @@ class _ProgressBar:
         began, at = self.begun[key]
         passed, come = time.monotonic() - began, event.found or event.done - at
         rate = f"{come / passed:,.0f}/s" if passed > 0.5 and come else ""
-        what = f"{_many(event.found, 'paper')}  {event.what}" if event.found else event.what
+        what = f"{many(event.found, 'paper')}  {event.what}" if event.found else event.what
         self.bar.update(
             self.tasks[key], completed=event.done, total=event.total, what=one_line(what), rate=rate
         )

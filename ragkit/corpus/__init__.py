@@ -5,11 +5,12 @@ is killed leaves either the old state or the new one; what each index still lack
 is read off the ledger, so work that was cut short is resumed by the next `ingest`.
 
     files      uri, digest, loader                   what was read, so that an unchanged file is not read again
-    documents  id, title, text, metadata             one row a paper; the id is a hash of title and text
+    documents  id, title, text, metadata, work       a text of a paper, the id a hash of title and text; a paper is a work
     identifiers  key, document                       DOI, arXiv id, title and text: how a paper is recognised again
-    sources    uri, position, document, places       where a paper is listed; a paper without any is on its way out
+    sources    uri, position, document, places, because  where a text is listed, and the key by which it was recognised;
+                                                     a text without any is on its way out
     former     uri, document, places                 where a paper was listed that is on its way out, and is still found
-    variants   uri, position, title, text, metadata  a listing whose text differs from the document's; kept, not indexed
+    versions   document, label, place, newest        the texts of each work that has several, the newest at place 0
     descriptions  uri, position, key, metadata       what a bibliography says of the paper that a key names
     chunks     id, document, chunker, start, end     passages, by the fingerprint of the chunker that cut them
     chunked    document, chunker                     which documents each chunker has cut
@@ -31,13 +32,22 @@ from dataclasses import dataclass
 from typing import Self
 
 from ragkit.corpus.ledger import Ledger
+from ragkit.corpus.papers import LISTINGS
 from ragkit.corpus.vectors import VectorCache
+from ragkit.document import digest, searchable
 from ragkit.errors import UsageError
+
+_PAGE_OF_CHUNKS = (
+    "SELECT id FROM chunks WHERE id > ? AND document IN (SELECT id FROM documents) ORDER BY id LIMIT 2000"
+)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What the corpus holds."""
+    """What the corpus holds.
+
+    `duplicates` and `variants`: entries of papers that an earlier entry lists, with the same text or with another.
+    """
 
     files: int
     entries: int
@@ -59,19 +69,38 @@ class Corpus(Ledger, VectorCache):
         """
         with self._selected(uris) as chosen:
             entries, variants, duplicates = self.db.execute(
-                f"SELECT count(*), count(v.uri), count(CASE WHEN v.uri IS NULL AND (s.uri, s.position) <> ("
-                "  SELECT first.uri, first.position FROM sources first LEFT JOIN variants w ON w.uri = first.uri AND w.position = first.position"
-                "  WHERE first.document = s.document AND w.uri IS NULL ORDER BY first.uri, first.position LIMIT 1) THEN 1 END)"
-                f" FROM sources s LEFT JOIN variants v ON v.uri = s.uri AND v.position = s.position WHERE {chosen.format('s.uri')}"
+                "SELECT count(*), count(CASE WHEN listing = 1 AND of_work > 1 THEN 1 END), count(CASE WHEN listing > 1 THEN 1 END)"
+                f" FROM ({LISTINGS}) WHERE {chosen.format('uri')}"
             ).fetchone()
             described = self.value(
                 f"SELECT count(*) FROM (SELECT DISTINCT uri, position FROM descriptions WHERE {chosen.format('uri')})"
             )
             files = self.value(f"SELECT count(*) FROM files WHERE {chosen.format('uri')}")
-        documents = self.value("SELECT count(DISTINCT document) FROM sources")
+        documents = self.value("SELECT count(DISTINCT work) FROM sources JOIN documents ON id = document")
         chunks = self.value("SELECT count(*) FROM chunks WHERE document IN (SELECT id FROM documents)")
         vectors = self.value("SELECT count(*) FROM vectors")
         return Counts(files, entries, documents, duplicates, variants, described, chunks, vectors)
+
+    def orphaned_vectors(self) -> set[str]:
+        """The digests of the texts that have vectors and by which no passage is found any more."""
+        known = set(self.column("SELECT DISTINCT text FROM vectors"))
+        if known:
+            known -= {digest(text) for [text] in self.db.execute("SELECT text FROM keys")}
+        last = ""
+        while known and (some := self.column(_PAGE_OF_CHUNKS, (last,))):
+            known -= {digest(searchable(passage)) for passage in self.passages(some).values()}
+            last = some[-1]
+        return known
+
+    def vacuum(self) -> int:
+        """Delete the orphaned vectors, give their room back to the disk, and say how many they were."""
+        orphaned, models = self.orphaned_vectors(), self.column("SELECT DISTINCT model FROM vectors")
+        with self.transaction() as db:
+            for model in models:
+                named = [(model, text) for text in orphaned]
+                db.executemany("DELETE FROM vectors WHERE model = ? AND text = ?", named)
+        self.db.execute("VACUUM")
+        return len(orphaned)
 
     @contextmanager
     def _selected(self, uris: Sequence[str] | None) -> Iterator[str]:

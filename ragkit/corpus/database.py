@@ -11,19 +11,20 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from ragkit import private
 from ragkit.errors import CorpusError, NoCorpus
 
+T = TypeVar("T")
 Stamps = tuple[tuple[int, int], tuple[int, int]]
 Parameters = Sequence[object] | Mapping[str, object]
 
 _APPLICATION = (
     0x52414B47  # "RAKG": tells the database from those of other programs, and of ragkit before this layout
 )
-_VERSION = 1  # of the schema; another version is refused
+_VERSION = 2  # of the schema; another version is refused
 _NO_PLACE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
 """How SQLite says that it cannot make the file of its shared memory."""
 _MANY = 500  # values that a statement names at once; SQLite allows 32,766
@@ -33,8 +34,9 @@ CREATE TABLE files (
     uri TEXT PRIMARY KEY, digest TEXT NOT NULL, loader TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE documents (
-    id TEXT PRIMARY KEY, title TEXT NOT NULL, text TEXT NOT NULL, metadata TEXT NOT NULL
+    id TEXT PRIMARY KEY, title TEXT NOT NULL, text TEXT NOT NULL, metadata TEXT NOT NULL, work INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX documents_work ON documents (work);
 CREATE TABLE identifiers (
     key TEXT NOT NULL, document TEXT NOT NULL REFERENCES documents ON DELETE CASCADE, PRIMARY KEY (key, document)
 ) STRICT, WITHOUT ROWID;
@@ -42,7 +44,7 @@ CREATE INDEX identifiers_document ON identifiers (document);
 CREATE TABLE sources (
     uri TEXT NOT NULL REFERENCES files ON DELETE CASCADE, position INTEGER NOT NULL,
     document TEXT NOT NULL REFERENCES documents, start INTEGER, "end" INTEGER, map BLOB, pages BLOB, files TEXT,
-    PRIMARY KEY (uri, position)
+    because TEXT, PRIMARY KEY (uri, position)
 ) STRICT;
 CREATE INDEX sources_document ON sources (document);
 CREATE TABLE former (
@@ -50,9 +52,9 @@ CREATE TABLE former (
     map BLOB, pages BLOB, files TEXT
 ) STRICT;
 CREATE INDEX former_document ON former (document);
-CREATE TABLE variants (
-    uri TEXT NOT NULL, position INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL, metadata TEXT NOT NULL,
-    PRIMARY KEY (uri, position), FOREIGN KEY (uri, position) REFERENCES sources ON DELETE CASCADE
+CREATE TABLE versions (
+    document TEXT PRIMARY KEY REFERENCES documents ON DELETE CASCADE, label TEXT NOT NULL, place INTEGER NOT NULL,
+    newest TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE descriptions (
     uri TEXT NOT NULL REFERENCES files ON DELETE CASCADE, position INTEGER NOT NULL, key TEXT NOT NULL,
@@ -254,7 +256,11 @@ def _connected(path: Path) -> tuple[sqlite3.Connection, Stamps | None]:
             raise CorpusError(
                 f"'{path}' was made by an earlier ragkit, whose layout this one does not read; ingest into another --corpus"
             )
-        if version != _VERSION:
+        if version < _VERSION:
+            raise CorpusError(
+                f"'{path}' was made by an earlier ragkit (schema {version}); ingest the papers again, into another --corpus"
+            )
+        if version > _VERSION:
             raise CorpusError(
                 f"'{path}' was written by a newer ragkit (schema {version}); upgrade ragkit to read it"
             )
@@ -334,7 +340,7 @@ def _roll_back(connection: sqlite3.Connection) -> None:
         connection.execute("ROLLBACK")
 
 
-def batches(values: Iterable[str]) -> Iterator[list[str]]:
+def batches(values: Iterable[T]) -> Iterator[list[T]]:
     """*values*, as many at a time as a statement names."""
     every = list(values)
     for at in range(0, len(every), _MANY):

@@ -154,11 +154,15 @@ class Ledger(Papers):
         return known[state, where]
 
     def _matching(self, where: Where) -> frozenset[str] | None:
-        papers = {} if where.fields() <= {"section", "kind"} else self.facts()
+        papers: Mapping[str, Mapping[str, Any]]
+        if where.fields() <= {"section", "kind", "superseded_by"}:
+            papers = {document: {"superseded_by": newest} for document, newest in self.superseded().items()}
+        else:
+            papers = self.facts()
         passes: dict[tuple[str, str], bool] = {}  # few chunks of a paper differ in their metadata
         found, all_pass = set(), True
         for identity, document, metadata in self.db.execute("SELECT id, document, metadata FROM chunks"):
-            key = (document if papers else "", metadata)
+            key = (document if document in papers else "", metadata)
             if key not in passes:
                 passes[key] = where.matches({**papers.get(document, {}), **json.loads(metadata)})
             if passes[key]:
@@ -355,7 +359,9 @@ class Ledger(Papers):
             db.execute(_NOTED, {**holding.as_parameters(), "fingerprint": fingerprint, "generation": 0})
 
     def publish(self, states: Iterable[IndexState]) -> None:
-        """Say which states of some indexes are searched from now on: all of them at the same moment."""
+        """Say which states of some indexes are searched from now on, and which versions of works are the newest: all
+        of it at the same moment.
+        """
         with self.transaction() as db:
             for new in states:
                 given = {
@@ -371,6 +377,7 @@ class Ledger(Papers):
                     given,
                 )
                 db.execute(f"INSERT INTO ledger SELECT :index, document {_MISSING}", given)
+            self.settle_versions(db)
 
     def published(self) -> dict[str, tuple[str, int]]:
         """What each index was built with, and which of its generations is searched."""

@@ -1,10 +1,11 @@
-"""The papers of the corpus: files, their documents, text variants, and bibliography descriptions."""
+"""The papers of the corpus: files, their documents, versions of works, and bibliography descriptions."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,15 @@ from langchain_core.documents import Document
 
 from ragkit.corpus.database import Database, batches, marks
 from ragkit.corpus.identity import differ_in_authors, is_same
-from ragkit.document import contradict, identity_keys, paper_id, sources_of, title_of
+from ragkit.corpus.versions import Version, in_order, labels
+from ragkit.document import contradict, identity_keys, paper_id, recognised, sources_of, title_of
+
+LISTINGS = (  # every entry: the how manieth it is of its text, and of its paper
+    "SELECT uri, position, document, work, because,"
+    " row_number() OVER (PARTITION BY document ORDER BY uri, position) AS listing,"
+    " row_number() OVER (PARTITION BY work ORDER BY uri, position) AS of_work"
+    " FROM sources JOIN documents ON id = document"
+)
 
 
 class Attempt(NamedTuple):
@@ -24,7 +33,7 @@ class Attempt(NamedTuple):
 
 
 class Papers(Database):
-    """The tables `files`, `failures`, `documents`, `identifiers`, `sources`, `former`, `variants` and
+    """The tables `files`, `failures`, `documents`, `identifiers`, `sources`, `former`, `versions` and
     `descriptions`.
     """
 
@@ -39,7 +48,8 @@ class Papers(Database):
         """Record the papers that a file lists, in place of what it listed before.
 
         An entry whose DOI, arXiv id or title the corpus knows, and whose text agrees, is another source of
-        that document, and a variant of it if the text differs.  A document that no file lists any more stays until `drop_orphans`.
+        that document; if the text differs, it is another version of the work.  Which is the newest is settled by
+        `publish`.  A document that no file lists any more stays until `drop_orphans`.
         """
         with self.transaction() as db:
             self._forget(db, uri)
@@ -47,7 +57,6 @@ class Papers(Database):
             db.execute("INSERT INTO files VALUES (?, ?, ?)", (uri, digest, loader))
             for position, entry in enumerate(entries):
                 self._put_entry(db, uri, position, entry)
-            self._promote_variants(db)
 
     def forget_files(self, uris: Iterable[str]) -> None:
         """Forget that these files were read; their papers go unless another file lists them."""
@@ -55,7 +64,6 @@ class Papers(Database):
             for uri in uris:
                 self._forget(db, uri)
                 db.execute("DELETE FROM failures WHERE uri = ?", (uri,))
-            self._promote_variants(db)
 
     def failures(self) -> dict[str, Attempt]:
         """The files that could not be read, by their paths, and how each was tried last."""
@@ -72,15 +80,13 @@ class Papers(Database):
     @staticmethod
     def _forget(db: sqlite3.Connection, uri: str) -> None:
         db.execute(
-            'INSERT INTO former SELECT uri, document, start, "end", map, pages, files FROM sources WHERE uri = ? AND NOT EXISTS'
-            " (SELECT 1 FROM variants v WHERE v.uri = sources.uri AND v.position = sources.position)",
+            'INSERT INTO former SELECT uri, document, start, "end", map, pages, files FROM sources WHERE uri = ?',
             (uri,),
         )
         db.execute("DELETE FROM files WHERE uri = ?", (uri,))
 
     def _put_entry(self, db: sqlite3.Connection, uri: str, position: int, entry: Document) -> None:
-        title, text = title_of(entry), entry.page_content
-        keys = identity_keys(entry)
+        text, keys = entry.page_content, identity_keys(entry)
         described = bool(entry.metadata.get("bibliography"))
         if described:
             rows = [
@@ -90,25 +96,23 @@ class Papers(Database):
         known = self._known_as(db, keys, entry)
         if described and (known or not text):
             return  # it says something of a paper, and is none
-        if known and self._is_described_only(db, known):
-            db.execute("DELETE FROM sources WHERE document = ?", (known,))  # the paper itself is here now
+        if known and self._is_described_only(db, known.document):
+            db.execute(
+                "DELETE FROM sources WHERE document = ?", (known.document,)
+            )  # the paper itself is here now
             known = None
-        identity = known or self._put_document(db, entry)
+        identity = (known and self._text_of(db, known.work, text)) or self._put_document(
+            db, entry, known.work if known else None
+        )
         where = next(iter(sources_of(entry)), {})
         files = json.dumps(where["files"]) if "files" in where else None
         places = _packed(where.get("map", ()), _MAP), _packed(where.get("pages", ()), _PAGES), files
+        because = known and known.key
         db.execute(
-            "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (uri, position, identity, where.get("start"), where.get("end"), *places),
+            "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (uri, position, identity, where.get("start"), where.get("end"), *places, because),
         )
-        if known:
-            db.executemany("INSERT OR IGNORE INTO identifiers VALUES (?, ?)", [(key, known) for key in keys])
-            [kept] = db.execute("SELECT text FROM documents WHERE id = ?", (known,)).fetchone()
-            if kept != text:
-                db.execute(
-                    "INSERT INTO variants VALUES (?, ?, ?, ?, ?)",
-                    (uri, position, title, text, _metadata(entry.metadata)),
-                )
+        db.executemany("INSERT OR IGNORE INTO identifiers VALUES (?, ?)", [(key, identity) for key in keys])
 
     @staticmethod
     def _is_described_only(db: sqlite3.Connection, document: str) -> bool:
@@ -116,63 +120,102 @@ class Papers(Database):
         [metadata] = db.execute("SELECT metadata FROM documents WHERE id = ?", (document,)).fetchone()
         return bool(json.loads(metadata).get("bibliography"))
 
-    def _known_as(self, db: sqlite3.Connection, keys: Sequence[str], entry: Document) -> str | None:
+    @staticmethod
+    def _text_of(db: sqlite3.Connection, work: int, text: str) -> str | None:
+        """The version of a work that has this very text."""
+        row = db.execute(
+            f"SELECT id FROM documents WHERE work = ? AND text = ? AND {_LISTED} ORDER BY id", (work, text)
+        ).fetchone()
+        return row and str(row[0])
+
+    def _known_as(self, db: sqlite3.Connection, keys: Sequence[str], entry: Document) -> Known | None:
         """The document, still listed somewhere, that one of *keys* names and whose text agrees."""
         for key in keys:
             rows = db.execute(
-                "SELECT document FROM identifiers WHERE key = ? AND EXISTS (SELECT 1 FROM sources WHERE document = identifiers.document) ORDER BY document",
+                f"SELECT id, work, text, metadata FROM identifiers JOIN documents ON id = document WHERE key = ? AND {_LISTED} ORDER BY id",
                 (key,),
             )
-            for [document] in rows.fetchall():
+            for document, work, text, known in rows.fetchall():
                 theirs = [
-                    k for [k] in db.execute("SELECT key FROM identifiers WHERE document = ?", (document,))
+                    k
+                    for [k] in db.execute(
+                        f"SELECT key FROM identifiers JOIN documents ON id = document WHERE work = ? AND {_LISTED}",
+                        (work,),
+                    )
                 ]
-                [text, known] = db.execute(
-                    "SELECT text, metadata FROM documents WHERE id = ?", (document,)
-                ).fetchone()
                 their = json.loads(known)
                 said = "" if their.get("bibliography") or entry.metadata.get("bibliography") else text
                 if not contradict(keys, theirs) and is_same(
                     key, entry.metadata, entry.page_content, their, said
                 ):
-                    return str(document)
+                    return Known(str(document), int(work), key)
         return None
 
     @staticmethod
-    def _put_document(db: sqlite3.Connection, paper: Document) -> str:
+    def _put_document(db: sqlite3.Connection, paper: Document, work: int | None) -> str:
+        """A text of *work*, or of a new one."""
         identity = paper_id(paper)
+        if work is None:
+            [work] = db.execute("SELECT coalesce(max(work), 0) + 1 FROM documents").fetchone()
         db.execute(
-            "INSERT INTO documents VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET title = excluded.title, metadata = excluded.metadata",
-            (identity, title_of(paper), paper.page_content, _metadata(paper.metadata)),
-        )
-        db.executemany(
-            "INSERT OR IGNORE INTO identifiers VALUES (?, ?)",
-            [(key, identity) for key in identity_keys(paper)],
+            "INSERT INTO documents VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET title = excluded.title,"
+            f" metadata = excluded.metadata, work = CASE WHEN {_LISTED} THEN work ELSE excluded.work END",
+            (identity, title_of(paper), paper.page_content, _metadata(paper.metadata), work),
         )
         return identity
 
-    def _promote_variants(self, db: sqlite3.Connection) -> None:
-        """Where only variants of a document are still listed, make the first of them the document."""
-        rows = db.execute(
-            "SELECT uri, position, document, title, text, metadata FROM sources JOIN variants USING (uri, position) WHERE NOT EXISTS ("
-            "  SELECT 1 FROM sources s WHERE s.document = sources.document AND NOT EXISTS ("
-            "    SELECT 1 FROM variants v WHERE v.uri = s.uri AND v.position = s.position)) ORDER BY document, uri, position"
-        ).fetchall()
-        heirs: dict[str, tuple[str, str]] = {}
-        for uri, position, document, title, text, metadata in rows:
-            paper = Document(page_content=text, metadata={**json.loads(metadata), "title": title})
-            if document not in heirs:
-                heirs[document] = (self._put_document(db, paper), text)
-            heir, heir_text = heirs[document]
-            db.executemany(
-                "INSERT OR IGNORE INTO identifiers VALUES (?, ?)",
-                [(key, heir) for key in identity_keys(paper)],
-            )
-            db.execute(
-                "UPDATE sources SET document = ? WHERE uri = ? AND position = ?", (heir, uri, position)
-            )
-            if text == heir_text:
-                db.execute("DELETE FROM variants WHERE uri = ? AND position = ?", (uri, position))
+    # --- the versions of works
+
+    def has_versions(self) -> bool:
+        """Is there a work of which the corpus has several texts?"""
+        return bool(self.value("SELECT EXISTS (SELECT 1 FROM versions)"))
+
+    def superseded(self) -> dict[str, str]:
+        """The documents that are not the newest version of their work, each with the newest."""
+        return dict(
+            self.db.execute("SELECT document, newest FROM versions WHERE document <> newest").fetchall()
+        )
+
+    @staticmethod
+    def settle_versions(db: sqlite3.Connection) -> None:
+        """Say of each work with several texts which is the newest, and what each is called."""
+        works: dict[int, list[Version]] = {}
+        for work, identity, known, characters, searched, uri, position in db.execute(
+            "SELECT work, id, metadata, length(text), EXISTS (SELECT 1 FROM chunks WHERE chunks.document = documents.id), min(uri), position"
+            " FROM documents JOIN sources ON document = id WHERE work IN"
+            " (SELECT work FROM documents GROUP BY work HAVING count(*) > 1) GROUP BY id ORDER BY id"
+        ):
+            version = Version(identity, json.loads(known), characters, bool(searched), (uri, position))
+            works.setdefault(work, []).append(version)
+        rows = []
+        for ordered in (in_order(versions) for versions in works.values() if len(versions) > 1):
+            named = zip(ordered, labels(ordered), strict=True)
+            rows += [(v.document, label, n, ordered[0].document) for n, (v, label) in enumerate(named)]
+        if sorted(rows) != db.execute("SELECT * FROM versions ORDER BY document").fetchall():
+            db.execute("DELETE FROM versions")
+            db.executemany("INSERT INTO versions VALUES (?, ?, ?, ?)", rows)
+
+    def works(self, uris: Iterable[str] = (), documents: Iterable[str] = ()) -> list[Work]:
+        """The works that these files list, or of these documents, that are listed more than once."""
+        numbers = set[int]()
+        for name, values in (("uri", uris), ("document", documents)):
+            for some in batches(values):
+                numbers |= set(
+                    self.column(
+                        f"SELECT work FROM sources JOIN documents ON id = document WHERE {name} IN ({marks(some)}) AND (SELECT count(*)"
+                        " FROM sources s JOIN documents d ON d.id = s.document WHERE d.work = documents.work) > 1",
+                        some,
+                    )
+                )
+        found: dict[int, list[Listing]] = {}
+        for many in batches(sorted(numbers)):
+            for work, *listing in self.db.execute(
+                "SELECT work, title, id, coalesce(label, ''), uri, because FROM documents JOIN sources ON sources.document = id"
+                f" LEFT JOIN versions ON versions.document = id WHERE work IN ({marks(many)}) ORDER BY work, place, uri, position",
+                many,
+            ):
+                found.setdefault(work, []).append(Listing(*listing))
+        return [Work(tuple(listings)) for listings in found.values()]
 
     def drop_orphans(self) -> int:
         """Delete the documents that no file lists; say how many there were.
@@ -212,18 +255,23 @@ class Papers(Database):
         """Of each document its id, its text, and what is known of it."""
         for some in batches(identities):
             said = self.descriptions(f"WHERE document IN ({marks(some)})", some)
-            for identity, title, text, metadata in self.db.execute(
-                f"SELECT * FROM documents WHERE id IN ({marks(some)})", some
+            for identity, title, text, metadata, *version in self.db.execute(
+                "SELECT id, title, text, metadata, label, newest FROM documents LEFT JOIN versions ON document = id"
+                f" WHERE id IN ({marks(some)})",
+                some,
             ):
-                yield identity, text, together(json.loads(metadata), said.get(identity, {}), title)
+                known = together(json.loads(metadata), said.get(identity, {}), title)
+                yield identity, text, {**known, **_as_version(identity, *version)}
 
     def facts(self) -> dict[str, dict[str, Any]]:
         """What is known of every paper, and as `uri` the files that list it, by its id: what filters see."""
         said = self.descriptions()
         papers: dict[str, dict[str, Any]] = {}
-        for identity, title, metadata in self.db.execute("SELECT id, title, metadata FROM documents"):
+        for identity, title, metadata, *version in self.db.execute(
+            "SELECT id, title, metadata, label, newest FROM documents LEFT JOIN versions ON document = id"
+        ):
             known = together(json.loads(metadata), said.get(identity, {}), title)
-            papers[identity] = {**known, "uri": []}
+            papers[identity] = {**known, **_as_version(identity, *version), "uri": []}
         for identity, uri in self.db.execute("SELECT document, uri FROM sources ORDER BY uri, position"):
             papers[identity]["uri"].append(uri)
         return papers
@@ -261,22 +309,27 @@ class Papers(Database):
         found: dict[str, list[Source]] = {}
         for some in batches(identities):
             for document, *source in self.db.execute(
-                'SELECT document, uri, start, "end", map, pages, files, text IS NOT NULL FROM sources LEFT JOIN variants USING (uri, position) '
+                'SELECT document, uri, start, "end", map, pages, files FROM sources '
                 f"WHERE document IN ({marks(some)}) ORDER BY uri, position",
                 some,
             ):
                 found.setdefault(document, []).append(Source(*source))
         for some in batches(i for i in identities if i not in found):
             for document, *source in self.db.execute(
-                f'SELECT document, uri, start, "end", map, pages, files, 0 FROM former WHERE document IN ({marks(some)}) ORDER BY uri',
+                f'SELECT document, uri, start, "end", map, pages, files FROM former WHERE document IN ({marks(some)}) ORDER BY uri',
                 some,
             ):
                 found.setdefault(document, []).append(Source(*source))
         return found
 
     def document_ids(self) -> list[str]:
-        """The papers that a file lists."""
+        """The texts that a file lists."""
         return [i for [i] in self.db.execute("SELECT DISTINCT document FROM sources ORDER BY document")]
+
+    def paper_ids(self) -> list[str]:
+        """The papers that a file lists, each by its newest version."""
+        older = self.superseded()
+        return [identity for identity in self.document_ids() if identity not in older]
 
     def find_documents(self, beginning: str) -> list[str]:
         """The ids that begin so: a user may shorten an id as long as it is unique."""
@@ -289,6 +342,46 @@ class Papers(Database):
 
     def uris(self) -> list[str]:
         return [u for [u] in self.db.execute("SELECT uri FROM files ORDER BY uri")]
+
+
+_LISTED = "EXISTS (SELECT 1 FROM sources WHERE sources.document = documents.id)"
+
+
+class Known(NamedTuple):
+    """A document that an entry is recognised as, its work, and by which key."""
+
+    document: str
+    work: int
+    key: str
+
+
+class Listing(NamedTuple):
+    """An entry of a file: the title and id of the document, which version it is if there are several, and the
+    key by which it was recognised as the same work, if it was.
+    """
+
+    title: str
+    document: str
+    version: str
+    uri: str
+    because: str | None
+
+
+@dataclass(frozen=True)
+class Work:
+    """A paper that is listed more than once: its listings, those of the newest version first."""
+
+    listings: tuple[Listing, ...]
+
+    @property
+    def documents(self) -> list[str]:
+        """Its versions, newest first."""
+        return list(dict.fromkeys(each.document for each in self.listings))
+
+    @property
+    def reasons(self) -> list[str]:
+        """What its listings have in common, in words."""
+        return sorted({recognised(each.because) for each in self.listings if each.because})
 
 
 _MAP, _PAGES = 5, 6  # numbers in a row of a map and of a list of pages
@@ -304,12 +397,9 @@ class Source(NamedTuple):
     map: bytes | None
     pages: bytes | None
     files: str | None
-    variant: bool
 
     def within(self, span: tuple[int, int] | None) -> dict[str, Any]:
         """The source, with those of its places that a span of the text needs; all for None."""
-        if self.variant:  # its text is another, so no offsets hold in it
-            return {"uri": self.uri, "start": None, "end": None, "variant": True}
         source: dict[str, Any] = {"uri": self.uri, "start": self.start, "end": self.end}
         if self.map:
             source["map"] = _unpacked(self.map, _MAP, span)
@@ -320,6 +410,13 @@ class Source(NamedTuple):
         if self.files:
             source["files"] = json.loads(self.files)
         return source
+
+
+def _as_version(document: str, label: str | None, newest: str | None) -> dict[str, str]:
+    """What a document is as one of several versions; nothing if it is the only one."""
+    if label is None or newest is None:
+        return {}
+    return {"version_label": label, **({} if newest == document else {"superseded_by": newest})}
 
 
 def _packed(rows: Sequence[Sequence[int]], width: int) -> bytes | None:

@@ -116,7 +116,7 @@ def examples_of_papers(rag: Rag, recipe: Recipe) -> Generator[Event, None, list[
     others, so that nothing but the meaning gives the right one away.
     """
     chance = random.Random(recipe.seed)
-    ids = rag.corpus.document_ids()
+    ids = rag.corpus.paper_ids()
     chance.shuffle(ids)
     examples: list[TrainingExample] = []
     dataset = Dataset("papers", (), "")

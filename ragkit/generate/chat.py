@@ -24,6 +24,7 @@ from ragkit.generate import Generator
 from ragkit.generate.translate import TRANSLATING, translated
 from ragkit.models.prompt import Prompt, again, check, fenced, objects, said
 from ragkit.text.language import LANGUAGES, language_of
+from ragkit.text.marks import as_marks, without_sources
 from ragkit.text.question import Asked
 from ragkit.text.words import stems
 
@@ -131,18 +132,18 @@ class ChatGenerator(Generator):
 
     def so_far(self, asked: Asked, text: str, passages: Sequence[Document]) -> Answer:
         context = numbered(passages)
-        claims = resolved(asked.text, accepted(said(AIMessage(text))), context)
+        claims = resolved(asked.text, accepted(said(AIMessage(text)), context), context)
         return Answer(question=str(asked.text), claims=claims, context=context.passages)
 
     @abstractmethod
     def write(self, task: Task) -> Flow[list[Marked]]:
         """The sentences of an answer, with their marks; none, if the model declines."""
 
-    def _stream(self, prompt: Prompt) -> Flow[list[Marked]]:
+    def _stream(self, prompt: Prompt, context: Context) -> Flow[list[Marked]]:
         """Ask for free text; once more, if nothing comes."""
         for _ in range(2):
             if text := said((yield from _streamed(self.llm, prompt))):
-                return accepted(text)
+                return accepted(text, context)
         return []
 
 
@@ -162,9 +163,22 @@ def _streamed(llm: BaseChatModel, prompt: Prompt) -> Flow[BaseMessage | None]:
         raise
 
 
-def accepted(reply: str) -> list[Marked]:
-    """The sentences of *reply*, without one that declines."""
-    return parse(_SENTENCE.sub(lambda found: "" if _REFUSES.search(found[0]) else found[0], reply))
+def accepted(reply: str, context: Context) -> list[Marked]:
+    """The sentences of *reply* and their marks, in whatever brackets it puts them: without a sentence that declines,
+    one that it said before, and a closing list of sources.
+    """
+    answer = without_sources(as_marks(reply, len(context.places)))
+    written = parse(_SENTENCE.sub(lambda found: "" if _REFUSES.search(found[0]) else found[0], answer))
+    known = set[str]()
+    return [each for each in written if not each.text or not _said_before(each.text, known)]
+
+
+def _said_before(text: str, known: set[str]) -> bool:
+    """Is *text* in *known*?  From now on it is."""
+    plain = " ".join(text.casefold().split())
+    found = plain in known
+    known.add(plain)
+    return found
 
 
 _SENTENCE = re.compile(r"[^\n.!?]++[.!?]?")
@@ -180,7 +194,7 @@ class CitedGenerator(ChatGenerator):
     """
 
     def write(self, task: Task) -> Flow[list[Marked]]:
-        return (yield from self._stream(task.prompt(self.instruction)))
+        return (yield from self._stream(task.prompt(self.instruction), task.context))
 
 
 @component("structured")
@@ -203,7 +217,7 @@ class StructuredGenerator(ChatGenerator):
             if (sentences := read_claims(said(reply))) is not None:
                 break
         else:
-            sentences = accepted(said(reply))
+            sentences = accepted(said(reply), task.context)
         yield from emit(Token(_text_of(sentences)))
         return sentences
 

@@ -83,6 +83,8 @@ class Record:
             sources=tuple(Source(uri=uri) for uri in self.facts["uri"]),
             quote="\n".join(f"{name}: {self.text(name)}" for name in known),
             field=", ".join(known),
+            version=str(self.facts.get("version_label", "")),
+            superseded_by=str(self.facts.get("superseded_by", "")),
         )
         return Cited(quote=quote, by_model=False, finding=_FROM_METADATA)
 

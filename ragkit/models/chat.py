@@ -57,7 +57,7 @@ def openai_chat(
     """
     from httpx2 import Limits
     from langchain_openai import ChatOpenAI
-    from openai import DefaultAsyncHttpxClient, OpenAIError
+    from openai import OpenAIError
 
     from ragkit.models import http
 
@@ -75,7 +75,7 @@ def openai_chat(
             stream_usage=True,
             http_client=http.client(),
             # a kept connection belongs to an event loop, and is an error in the next one
-            http_async_client=DefaultAsyncHttpxClient(limits=Limits(max_keepalive_connections=0)),
+            http_async_client=http.AsyncClient(limits=Limits(max_keepalive_connections=0)),
             **given,
         )
     except OpenAIError:
@@ -255,6 +255,8 @@ def explained(error: BaseException) -> str | None:
     The sentence does not contain the API key.
     """
     meaning = next((meaning for kind, meaning in _MEANINGS.items() if isinstance(error, kind)), None)
+    if meaning is None and type(error).__module__.partition(".")[0] == "openai":
+        meaning = _MEANINGS[ModelAPIError]  # an error that comes in the midst of a stream
     if meaning is None:
         return None
     body, request = getattr(error, "body", None), getattr(error, "request", None)

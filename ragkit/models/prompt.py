@@ -69,14 +69,54 @@ def again(prompt: Prompt) -> Prompt:
 
 
 def said(reply: BaseMessage | None) -> str:
-    """What a model says, without its thinking, and without fence tags that it repeats."""
+    """What a model says: without its reasoning, a fence of code around it all, and fence tags that it repeats."""
     text = "" if reply is None else _FENCE.sub("", str(reply.text))
-    return re.sub(
-        r"<think>.*?(?:</think>|\Z)|\A.*</think>", "", text, flags=re.DOTALL | re.IGNORECASE
-    ).strip()
+    return _without_code(_without_reasoning(text).strip())
 
 
 _FENCE = re.compile(r"</?\w+-[0-9a-f]{16}>")
+_TAG = re.compile(
+    r"<(/?)([A-Za-z_]\w{0,30})>|[\[◁](/?)(think)[\]▷]|<\|(/?)((?:begin|end)_of_thought)\|>", re.IGNORECASE
+)
+_REASONING = frozenset(
+    "think thinking thought thoughts reason reasoning reflect reflection analysis scratchpad scratch_pad rationale plan planning"
+    " monologue inner_monologue begin_of_thought".split()
+)
+_ANSWER = frozenset("answer final final_answer response output reply result".split())
+
+
+def _without_reasoning(text: str) -> str:
+    """*text* without what stands in tags of reasoning, of which the first or the last may be missing, and without the
+    tags around an answer.  Whatever tags a reply begins with are of reasoning, if there is more behind them.
+    """
+    kept, at, inside = "", 0, ""
+    for tag in _TAG.finditer(text):
+        closes, name = bool(tag[1] or tag[3] or tag[5]), (tag[2] or tag[4] or tag[6]).casefold()
+        if name == "end_of_thought":
+            closes, name = True, "begin_of_thought"
+        if inside:
+            if closes and name == inside:
+                at, inside = tag.end(), ""
+        elif name in _REASONING:
+            kept = "" if closes else kept + text[at : tag.start()]
+            at, inside = tag.end(), "" if closes else name
+        elif name in _ANSWER:
+            kept, at = kept + text[at : tag.start()], tag.end()
+        elif not closes and not (kept + text[at : tag.start()]).strip():
+            behind = text.find(f"</{tag[2]}>", tag.end())
+            if behind >= 0 and text[behind + len(name) + 3 :].strip():
+                at, inside = tag.end(), name
+    return kept if inside else kept + text[at:]
+
+
+def _without_code(text: str) -> str:
+    """*text*, taken out of the fence of code that stands around all of it."""
+    first, _, rest = text.partition("\n")
+    fence = first[:3]
+    if fence in ("```", "~~~") and rest.endswith(fence) and not first[3:].strip().count(" "):
+        inside = rest.removesuffix(fence)
+        return text if fence in inside else inside.strip()
+    return text
 
 
 def usage(*replies: BaseMessage | None) -> dict[str, int]:

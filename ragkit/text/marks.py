@@ -35,3 +35,71 @@ def numbers_in(inside: str) -> list[int]:
         low, high = int(first), int(last or first)
         found += range(low, high + 1) if low <= high <= low + _WIDEST else [low, high]
     return found
+
+
+# --- marks as models write them
+
+_NUMBERS = rf"(\d{{1,4}}(?:{_GAP}(?:,|;|-|–|and|&){_GAP}\d{{1,4}})*)"
+_CALLED = r"(?:sources?|sentences?|references?|refs?|citations?|passages?|documents?|docs?|papers?|numbers?|no|nr|quellen?|s)"
+_NAMED = re.compile(
+    rf"[(\[［（【]{_GAP}(?:{_CALLED}\b[.:]?{_GAP}#?|#){_GAP}{_NUMBERS}{_GAP}[)\]］）】]", re.IGNORECASE
+)
+"""`[Source 1]`, `(sources 1 and 2)`, `[#3]`."""
+_TITLED = re.compile(
+    r"[\[［【][ \t]?(\d{1,4})[ \t]?(?:[:†|]|,(?=[ \t]?[^\W\d]))[^\[\]［］【】\n]{1,200}[\]］】](?!\()"
+)
+"""`[1: a.md]`, `[1, a.md]`, `【1†source】`."""
+_IN_FILE = re.compile(
+    r"[\[［【][^\[\]［］【】\n]{1,200}\.[a-z]{2,5}[,:#; \t]{1,3}(?:\w{1,12}[ \t])?(\d{1,4})[\]］】](?!\()",
+    re.IGNORECASE,
+)
+"""`[a.md: 1]`, `[a.md, sentence 1]`."""
+_RAISED = re.compile(
+    r"(?:(?<=[^\W\d_]{3})|(?<=[.!?,;:)”’\"']))(?<![⁰¹²³⁴-⁹])(?<![⁰¹²³⁴-⁹][,⁻˒ ])([⁰¹²³⁴-⁹](?:[,⁻˒ ]?[⁰¹²³⁴-⁹])*+)(?=[.!?,;:\s]|\Z)"
+)
+"""Raised digits behind a word or a full stop."""
+_ROUND = re.compile(
+    rf"[ \t]?[(（]{_GAP}{_NUMBERS}{_GAP}[)）](?=[ \t]?(?:[.!?。]|\n|\Z))|(?<=[.!?。])[ \t]?[(（]{_GAP}{_NUMBERS}{_GAP}[)）]"
+)
+"""Numbers in round brackets at the end of a sentence."""
+
+
+def as_marks(reply: str, most: int) -> str:
+    """*reply* with its marks as `[n]`, where a model wrote `[Source 1]`, `[1: a.md]`, `¹` or `(1)`.
+
+    Raised digits and round brackets are only taken for marks in a reply that has no others, and only if they name
+    one of the *most* sentences that there are.
+    """
+    for pattern in (_NAMED, _TITLED, _IN_FILE):
+        reply = pattern.sub(lambda found: f"[{found[1]}]", reply)
+    for pattern in (_RAISED, _ROUND):
+        if not MARK.search(reply):
+            reply = pattern.sub(lambda found: _mark(found, most), reply)
+    return reply
+
+
+def _mark(found: re.Match[str], most: int) -> str:
+    inside = next(group for group in found.groups() if group)
+    numbers = numbers_in(inside.replace(" ", ","))
+    return (
+        f" [{', '.join(map(str, numbers))}]"
+        if numbers and max(numbers) <= most and min(numbers)
+        else found[0]
+    )
+
+
+_SOURCES = re.compile(
+    r"[\W_]{0,8}(?:sources?|references?|citations?|bibliography|works cited|quellen|literatur|références|fuentes)(?:[ \t]+(?:used|cited))?[\W_]{0,8}",
+    re.IGNORECASE,
+)
+_ITEM = re.compile(rf"[ \t]*(?:[-*•–][ \t]*)?(?:{_OPEN}|[(（]?{_DIGIT}{{1,4}}[.):）]|[-*•–])")
+
+
+def without_sources(reply: str) -> str:
+    """*reply* without a closing list of sources under a heading, which is no part of the answer."""
+    lines = reply.rstrip().split("\n")
+    for at in range(len(lines) - 1, 0, -1):
+        if _SOURCES.fullmatch(lines[at]) and any(line.strip() for line in lines[:at]):
+            rest = [line for line in lines[at + 1 :] if line.strip()]
+            return "\n".join(lines[:at]) if all(_ITEM.match(line) for line in rest) else reply
+    return reply

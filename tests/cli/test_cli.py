@@ -23,6 +23,9 @@ def test_ingest_ask_search_and_document_agree_in_json(command: Command) -> None:
     ingest = json.loads(command("ingest", NOTES, "--json").stdout)
     assert {k: v for k, v in ingest.items() if k not in ("seconds", "chunks", "encoded")} == {
         "files": 48,
+        "new": 48,
+        "changed": 0,
+        "unchanged": 0,
         "entries": 48,
         "documents": 48,
         "duplicates": 0,
@@ -35,6 +38,8 @@ def test_ingest_ask_search_and_document_agree_in_json(command: Command) -> None:
         "lost": [],
         "known": [],
         "encodings": {},
+        "merged": [],
+        "versions": [],
     }
     answer = json.loads(command("ask", BERT, "--json").stdout)
     assert set(answer) == {
@@ -62,7 +67,7 @@ def test_ingest_ask_search_and_document_agree_in_json(command: Command) -> None:
         "score",
         "reason",
     }
-    paper = json.loads(command("document", citation["document_id"], "--json").stdout)
+    paper = json.loads(command("show", citation["document_id"], "--json").stdout)
     assert set(paper) == {"id", "title", "text", "metadata", "sources"}
     assert paper["text"][citation["start"] : citation["end"]] == citation["quote"]
     assert paper["metadata"]["authors"][0] == "Jacob Devlin"
@@ -80,7 +85,7 @@ def test_ingest_ask_search_and_document_agree_in_json(command: Command) -> None:
         "scores",
         "sources",
     }
-    assert command("document", citation["document_id"][:8]).stdout.startswith(paper["title"])
+    assert command("show", citation["document_id"][:8]).stdout.startswith(paper["title"])
 
 
 def test_answers_are_shown_with_numbered_sources_file_and_quote(command: Command, ingested: Path) -> None:

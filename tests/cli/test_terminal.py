@@ -13,10 +13,11 @@ import pytest
 from langchain_core.documents import Document
 from support import ROOT
 
-from ragkit.cli import terminal
-from ragkit.cli.terminal import progress_bar, show_hits, show_report
+from ragkit.cli import reports, terminal
+from ragkit.cli.reports import show_report
+from ragkit.cli.terminal import progress_bar, show_hits
 from ragkit.flow import Progress
-from ragkit.ingest import Failure, IngestReport
+from ragkit.report import Failure, IngestReport
 from ragkit.testing import passages
 from ragkit.text.printable import printable
 
@@ -29,12 +30,10 @@ HOSTILE = (
 def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """What is written to the terminal."""
     written = io.StringIO()
-    for name in ("out", "err"):
-        monkeypatch.setattr(
-            terminal,
-            name,
-            type(terminal.out)(file=written, force_terminal=True, width=400, color_system=None),
-        )
+    console = type(terminal.out)(file=written, force_terminal=True, width=400, color_system=None)
+    for module in (terminal, reports):
+        for name in ("out", "err"):
+            monkeypatch.setattr(module, name, console)
     return written
 
 
@@ -90,7 +89,7 @@ def test_no_command_prints_what_controls_a_terminal(
     ran += [command("search", "glass bridges", "--json", *default)]
     [found] = json.loads(ran[-1].stdout)["results"]
     ran += [
-        command("document", found["document_id"], *default),
+        command("show", found["document_id"], *default),
         command("ask", "How many people do glass bridges carry?", "--trace", *default),
         command("ask", "How many people do glass bridges carry?", "--stream", "--json", *default),
         command("ingest", papers),

@@ -324,6 +324,75 @@ def test_tags_that_a_model_repeats_are_no_part_of_its_answer() -> None:
     )
 
 
+GOOD = "Glass bridges carry 40 people. [1]"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "Glass bridges carry 40 people (1).",
+        "Glass bridges carry 40 people. (1)",
+        "Glass bridges carry 40 people [Source 1].",
+        "Glass bridges carry 40 people (source 1).",
+        "Glass bridges carry 40 people [Sentence #1].",
+        "Glass bridges carry 40 people.¹",
+        "Glass bridges carry 40 people¹.",
+        "Glass bridges carry 40 people［１］.",
+        "Glass bridges carry 40 people [1: bridges.md].",
+        "Glass bridges carry 40 people [1, bridges.md].",
+        "Glass bridges carry 40 people [bridges.md, 1].",
+        "Glass bridges carry 40 people 【1†source】.",
+        "Glass bridges carry 40 people [^1].",
+    ],
+)
+def test_marks_are_read_however_they_are_written(reply: str) -> None:
+    answer = written(reply)
+    assert answer.text == GOOD
+    assert [claim.text for claim in answer.claims] == ["Glass bridges carry 40 people."]
+    assert [citation.by_model for claim in answer.claims for citation in claim.cites] == [True]
+
+
+@pytest.mark.parametrize(
+    ("reply", "kept"),
+    [
+        ("Glass bridges carry 40 people (in 2019).", "(in 2019)"),
+        ("Glass bridges carry 40 people (2019).", "(2019)"),
+        ("Glass bridges carry 40 people (1) and sway [1].", "(1)"),
+        ("Glass bridges carry 40 people on 10² m².", "10² m²"),
+        ("Glass bridges carry 40 people [1](http://x.org).", "(http://x.org)"),
+    ],
+)
+def test_what_only_looks_like_a_mark_stays(reply: str, kept: str) -> None:
+    assert kept in written(reply).claims[0].text
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f"<think>They carry 50 people [2].</think>{GOOD}",
+        f"<reasoning>They carry 50 people [2].</reasoning>\n\n{GOOD}",
+        f"<thought>They carry 50 [2].</thought>{GOOD}",
+        f"[THINK]They carry 50 [2].[/THINK]{GOOD}",
+        f"◁think▷They carry 50 [2].◁/think▷{GOOD}",
+        f"<|begin_of_thought|>They carry 50 [2].<|end_of_thought|>{GOOD}",
+        f"<my_notes>They carry 50 [2].</my_notes>\n{GOOD}",
+        f"They carry 50 [2].</think>{GOOD}",
+        f"<answer>{GOOD}</answer>",
+        f"<think>They carry 50 [2].</think><answer>{GOOD}</answer>",
+        f"```\n{GOOD}\n```",
+        f"```markdown\n{GOOD}\n```",
+        f"{GOOD}\n\nSources:\n[1] On Bridges",
+        f"{GOOD}\n\n**References**\n\n1. On Bridges\n2. On Steel",
+        f"{GOOD} " * 40,
+        f"{GOOD}\n{GOOD}\nGlass bridges  carry 40 people [1].",
+    ],
+)
+def test_what_is_no_part_of_an_answer_is_left_out(reply: str) -> None:
+    answer = written(reply)
+    assert answer.text == GOOD
+    assert len(answer.claims) == 1
+
+
 def test_after_a_rejected_answer_the_model_is_told_what_was_wrong(model_server: Any) -> None:
     generator = CitedGenerator(openai_chat(model="m", base_url=model_server.url))
     model_server.says = "Glass bridges carry 50 people [1]."

@@ -37,7 +37,7 @@ class ChatModel:
 
 def written_as_beir(folder: Path, rag: Rag, entries: Sequence[Entry]) -> None:
     """The papers of *rag* and the questions that they answer, as a collection in BEIR's layout."""
-    identities = rag.corpus.document_ids()
+    identities = rag.corpus.paper_ids()
     papers = (
         (str(paper.id), title_of(paper), paper.page_content)
         for at in range(0, len(identities), BATCH)

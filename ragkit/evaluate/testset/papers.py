@@ -177,7 +177,7 @@ class Pool:
 
     def __init__(self, rag: Rag, size: int, random: random.Random) -> None:
         self.rag, self.random = rag, random
-        ids = rag.corpus.document_ids()
+        ids = rag.corpus.paper_ids()
         self.papers_in_corpus = len(ids)
         random.shuffle(ids)
         self._unread = ids[: max(200, _MOST_READ * size)]

@@ -1,0 +1,182 @@
+"""Prints what happened to the corpus: what an ingest did or would do, what doctor finds, and one paper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from ragkit.cli.terminal import err, many, nearby, out, version_of
+from ragkit.document import title_of
+from ragkit.text.printable import one_line
+
+if TYPE_CHECKING:
+    from langchain_core.documents import Document
+
+    from ragkit.doctor import Diagnosis
+    from ragkit.plan import Plan
+    from ragkit.report import Failure, IngestReport, MergedEntry, Versions
+
+_LISTED = 10  # things of one kind that a report names
+
+
+def show_report(report: IngestReport) -> None:
+    """What an ingest did and which papers it recognised; what was left out is named on standard error."""
+    also = (
+        (len(report.failed), "failed"),
+        (len(report.skipped), "skipped"),
+        (report.pruned, "forgotten"),
+    )
+    files = ", ".join(
+        [f"{report.new} new", f"{report.changed} changed", f"{report.unchanged} unchanged"]
+        + [f"{number} {what}" for number, what in also if number]
+    )
+    described = f", {many(report.descriptions, 'bibliography reference')}" if report.descriptions else ""
+    out.print(
+        f"{many(report.documents, 'paper')} in the corpus ({many(report.chunks, 'passage')}); files: {files};"
+        f" they list {many(report.entries, 'paper')}: {report.duplicates} merged, {many(report.variants, 'further version')}"
+        f"{described}; embedded {many(report.encoded, 'text')} in {report.seconds:.1f} s",
+        soft_wrap=True,
+    )
+    for paper in report.versions[:_LISTED]:
+        _show_versions(paper)
+    for each in report.merged[:_LISTED]:
+        _show_merged(each)
+    _say_more(report.versions, "paper that has several versions")
+    _say_more(report.merged, "merged paper")
+    links = [path for path in report.skipped if Path(path).is_symlink()]
+    if others := [nearby(path) for path in report.skipped if path not in links]:
+        _warn(f"skipped {many(len(others), 'file')} (no papers, or left out): {_first(others)}")
+    if links:
+        _warn(
+            f"skipped {many(len(links), 'link')} out of the folders named: {_first([nearby(link) for link in links])};"
+            " --follow-links reads what they lead to"
+        )
+    for encoding in sorted(set(report.encodings.values())):
+        named = [nearby(path) for path, told in report.encodings.items() if told == encoding]
+        _warn(one_line(f"read as {encoding}, not UTF-8: {_first(named)}"))
+    for loss in report.lost[:_LISTED]:
+        _warn(f"left out of {nearby(loss.source)}: {loss.error}")
+    if len(report.lost) > _LISTED:
+        _warn(f"left out: {many(len(report.lost) - _LISTED, 'more part')} of files; --json lists them")
+    for found in report.hidden[:_LISTED]:
+        total = many(sum(found.characters.values()), "character")
+        reasons = one_line(", ".join(f"{number} {reason}" for reason, number in found.characters.items()))
+        _warn(f"left out of {nearby(found.source)}: {total} of hidden text ({reasons})")
+    if len(report.hidden) > _LISTED:
+        _warn(f"left out of {many(len(report.hidden) - _LISTED, 'more paper')}: hidden text; --json lists it")
+    _show_failures(report.failed, report.known)
+
+
+def show_paper(
+    paper: Document,
+    sources: Sequence[Mapping[str, Any]],
+    versions: Sequence[Versions],
+    merged: Sequence[MergedEntry],
+) -> None:
+    """A paper with the files that list it, why they were taken for the same paper, its versions and its text."""
+    label = version_of(str(paper.metadata.get("version_label", "")), "superseded_by" in paper.metadata)
+    out.print(Text(one_line(title_of(paper)), style="bold").append(label))
+    for source in sources:
+        out.print(nearby(str(source["uri"])), style="dim")
+    for each in merged:
+        _show_merged(each)
+    for work in versions:
+        for version in work.versions:
+            mark = "newest" if version is work.versions[0] else "older"
+            files = _first(map(nearby, version.sources))
+            line = f"{mark} version: {version.version}, {version.document_id}, {files}"
+            out.print(Text(one_line(line), style="dim"), soft_wrap=True)
+        out.print(Text(one_line(f"versions of one paper: {', '.join(work.because)}"), style="dim"))
+    for name, value in paper.metadata.items():
+        if name not in ("title", "sources", "version_label", "superseded_by"):
+            written = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            out.print(one_line(f"{name}: {written}"), style="dim")
+    out.print(f"\n{paper.page_content}")
+
+
+def _show_merged(each: MergedEntry) -> None:
+    reason = f": {', '.join(each.because)}" if each.because else ""
+    line = (
+        f"merged: {nearby(each.source)} lists “{one_line(each.title)}” as {nearby(each.same_as)} does{reason}"
+    )
+    out.print(Text(one_line(line), style="dim"), soft_wrap=True)
+
+
+def _show_versions(paper: Versions) -> None:
+    """The versions of a paper, and which of them answers."""
+    newest, *older = [f"{each.version} ({_first(map(nearby, each.sources))})" for each in paper.versions]
+    reason = f"; {', '.join(paper.because)}" if paper.because else ""
+    line = f"versions of “{paper.title}”: {newest} answers, --versions finds {', '.join(older)}, too{reason}"
+    out.print(Text(one_line(line), style="dim"), soft_wrap=True)
+
+
+def _say_more(found: Sequence[object], thing: str) -> None:
+    if len(found) > _LISTED:
+        out.print(Text(f"and {many(len(found) - _LISTED, f'more {thing}')}; --json lists all", style="dim"))
+
+
+def _warn(message: str) -> None:
+    err.print(Text(message, style="yellow"))
+
+
+def show_plan(plan: Plan) -> None:
+    """What an ingest would do."""
+    forgotten = (
+        f", forget {many(plan.gone, 'file')} that {'is' if plan.gone == 1 else 'are'} gone"
+        if plan.gone
+        else ""
+    )
+    out.print(
+        f"would read {plan.new} new and {many(plan.changed, 'changed file')} ({plan.unchanged} unchanged){forgotten}:"
+        f" {many(plan.papers, 'paper')}, {many(plan.passages, 'passage')};"
+        f" embed {many(plan.encode, 'text')} of {plan.tokens:,} tokens; about {plan.seconds:,.0f} s"
+    )
+    _show_failures(plan.failed, plan.known)
+
+
+def _show_failures(failed: Sequence[Failure], known: Sequence[Failure]) -> None:
+    if known:
+        named = _first([nearby(failure.source) for failure in known])
+        _warn(
+            f"{many(len(known), 'known failure')}, unchanged and not tried again: {named}; name a file to try it again"
+        )
+    for failure in failed:
+        err.print(Text(f"failed: {nearby(failure.source)}: {one_line(failure.error)}", style="red"))
+
+
+def _first(names: Iterable[str]) -> str:
+    every = list(names)
+    more = f" and {len(every) - _LISTED} more" if len(every) > _LISTED else ""
+    return ", ".join(every[:_LISTED]) + more
+
+
+def show_diagnosis(diagnosis: Diagnosis) -> None:
+    """Counts, a row for each index, and every problem."""
+    counts = diagnosis.counts
+    out.print(
+        f"corpus {one_line(diagnosis.corpus)}: " + ", ".join(f"{n} {what}" for what, n in counts.items())
+    )
+    table = Table("index", "wanted", "tracked", "present", box=None, pad_edge=False)
+    for index in diagnosis.indexes:
+        table.add_row(
+            index.name,
+            str(index.wanted),
+            str(index.tracked),
+            "unknown" if index.present is None else str(index.present),
+        )
+    out.print(table)
+    for done in diagnosis.repaired:
+        out.print(f"repaired: {done}")
+    if diagnosis.removed_vectors:
+        out.print(f"deleted {many(diagnosis.removed_vectors, 'orphaned vector')}")
+    if diagnosis.orphaned_vectors:
+        number = many(diagnosis.orphaned_vectors, "orphaned vector")
+        out.print(f"{number} of texts that the corpus has no more; --vacuum deletes them", style="dim")
+    for problem in diagnosis.problems:
+        out.print(Text(f"problem: {one_line(problem)}", style="red"))
+    if not diagnosis.problems:
+        out.print(Text("no problems", style="green"))
