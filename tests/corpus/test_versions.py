@@ -261,7 +261,7 @@ def test_the_command_line_shows_versions(tmp_path: Path, command: Any) -> None:
         "v2, 2022": None,
     }
     asked = command("ask", "How many pairs of terns did the island hold?").stdout
-    assert "[1] Terns (v2, 2022)  supported" in asked
+    assert "[1] Terns (v2, 2022)  quoted" in asked
     [older] = [hit["document_id"] for hit in hits if "superseded_by" in hit]
     shown = command("show", older).stdout
     assert shown.startswith("Terns (v1, 2021; an older version)\n")
