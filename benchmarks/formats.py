@@ -16,7 +16,7 @@ from benchmarks.table import ROOT, SHARED, markdown
 from ragkit.document import Span, places_of, stretches_of
 from ragkit.errors import LoadError
 from ragkit.read.files import Files
-from ragkit.read.formats.markup import decoded
+from ragkit.read.formats.encoding import decode
 
 KINDS = {
     "JATS XML": [SHARED / "data" / "jats"],
@@ -121,7 +121,7 @@ def share_placed(path: Path, paper: object) -> float:
 
     assert isinstance(paper, Document)
     length = len(paper.page_content)
-    limit = None if path.suffix in (".pdf", ".docx") else len(decoded(path.read_bytes()))
+    limit = None if path.suffix in (".pdf", ".docx") else len(decode(path.read_bytes()))
     starts = range(0, max(length - 40, 1), max(length // 50, 1))
     good = 0
     for start in starts:
