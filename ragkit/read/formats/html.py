@@ -51,7 +51,7 @@ class Html(TextFormat):
         )
         builder = PaperBuilder()
         builder.hidden.update(hidden)
-        _Writer(builder, heading).blocks(main)
+        _Writer(builder, heading, _Menus(main)).blocks(main)
         if not builder.length:
             raise LoadError("the page has no text of its own")
         yield builder.paper(**titled(title, name), **known)
@@ -127,18 +127,12 @@ def _main(page: Element) -> Element:
     """What the page says is its content; else all of its body."""
     for candidates in (
         list(page.every("main")),
-        [e for e in _all(page) if e.attributes.get("role") == "main"],
+        [e for e in page.below() if e.attributes.get("role") == "main"],
         list(page.every("article")),
     ):
         if len(candidates) == 1 and len(candidates[0].text()) > 200:
             return candidates[0]
     return next(page.every("body"), page)
-
-
-def _all(element: Element) -> Iterator[Element]:
-    for child in element.elements():
-        yield child
-        yield from _all(child)
 
 
 def _is_hidden(element: Element) -> bool:
@@ -158,14 +152,27 @@ def _named(element: Element) -> str:
     return " ".join(element.attributes.get(name, "") for name in ("class", "id", "role"))
 
 
-def _is_links(element: Element) -> bool:
-    """Is a block a list of links, as in a menu that is not called one?"""
-    whole = len(element.text())
-    return (
-        whole > 0
-        and sum(len(a.text()) for a in element.every("a")) > 0.8 * whole
-        and next(element.every("p"), None) is None
-    )
+class _Menus:
+    """The blocks that are lists of links, as in a menu that is not called one, told in one pass."""
+
+    def __init__(self, main: Element) -> None:
+        self._found: set[int] = set()
+        sizes: dict[int, tuple[int, int, bool]] = {}  # characters, those of links, is there a paragraph?
+        for element in reversed([main, *main.below()]):
+            every = linked = 0
+            has_paragraph = element.tag == "p"
+            for child in element.children:
+                if isinstance(child, Piece):
+                    every += len("".join(child.text.split()))
+                else:
+                    size, of_links, paragraph = sizes[id(child)]
+                    every, linked, has_paragraph = every + size, linked + of_links, has_paragraph or paragraph
+            sizes[id(element)] = (every, every if element.tag == "a" else linked, has_paragraph)
+            if every and linked > 0.8 * every and not has_paragraph:
+                self._found.add(id(element))
+
+    def __contains__(self, element: Element) -> bool:
+        return id(element) in self._found
 
 
 # --- its text
@@ -180,8 +187,9 @@ _NOTE = re.compile(r"\d{1,3}(?:\s?[,–-]\s?\d{1,3})*+")
 
 
 class _Writer:
-    def __init__(self, builder: PaperBuilder, title: Element | None) -> None:
+    def __init__(self, builder: PaperBuilder, title: Element | None, menus: _Menus) -> None:
         self.builder = builder
+        self.menus = menus
         self.title = title
         self.number: int | None = None
         """Of the next item of a numbered list; 0 in another list, None in none."""
@@ -222,7 +230,7 @@ class _Writer:
         elif element.tag in ("ul", "ol", "div", "section") and _REFERENCES.search(_named(element)):
             with builder.aside("references"):
                 self.blocks(element)
-        elif element.tag in ("ul", "ol", "div", "section") and _is_links(element):
+        elif element.tag in ("ul", "ol", "div", "section") and element in self.menus:
             return
         elif element.tag in _BLOCKS:
             builder.paragraph()

@@ -45,18 +45,30 @@ class Element:
 
     def every(self, *tags: str) -> Iterator[Element]:
         """The elements below with one of these tags, in the file's order, but none inside another."""
-        for child in self.elements():
-            if child.tag in tags:
-                yield child
+        left = [*reversed(list(self.elements()))]
+        while left:
+            element = left.pop()
+            if element.tag in tags:
+                yield element
             else:
-                yield from child.every(*tags)
+                left += reversed(list(element.elements()))
+
+    def below(self) -> Iterator[Element]:
+        """All elements below, in the file's order."""
+        left = [*reversed(list(self.elements()))]
+        while left:
+            yield (element := left.pop())
+            left += reversed(list(element.elements()))
 
     def pieces(self) -> Iterator[Piece]:
-        for child in self.children:
+        """The pieces of text below, in the file's order."""
+        left = self.children[::-1]
+        while left:
+            child = left.pop()
             if isinstance(child, Piece):
                 yield child
             else:
-                yield from child.pieces()
+                left += child.children[::-1]
 
     def text(self) -> str:
         """All text below, white space of any length as one space."""
