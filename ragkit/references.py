@@ -52,7 +52,10 @@ class Library:
 
     @classmethod
     def of(cls, corpus: Corpus) -> Library:
-        return cls(corpus.facts_of_papers(), corpus.citation_keys())
+        """The papers of *corpus*, each by its newest version, which alone is searched."""
+        papers, older = corpus.facts_of_papers(), corpus.superseded()
+        keys = {key: {older.get(i, i) for i in found} for key, found in corpus.citation_keys().items()}
+        return cls({i: known for i, known in papers.items() if i not in older}, keys)
 
     @cached_property
     def _by_identity(self) -> Mapping[str, tuple[str, ...]]:

@@ -27,6 +27,7 @@ def show_report(report: IngestReport) -> None:
     """What an ingest did and which papers it recognised; what was left out is named on standard error."""
     also = (
         (len(report.failed), "failed"),
+        (len(report.known), "failed before"),
         (len(report.skipped), "skipped"),
         (report.pruned, "forgotten"),
     )

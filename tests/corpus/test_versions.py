@@ -18,6 +18,7 @@ from ragkit.doctor import examine, vacuum
 from ragkit.document import contradict, identity_keys, span_of
 from ragkit.errors import CorpusError
 from ragkit.rag import Rag
+from ragkit.references import Library
 
 PIPELINE = """
 define: {{dense: &d {{type: flat, embed: {{type: hashed}}}}, words: &w bm25}}
@@ -169,6 +170,17 @@ def test_versions_are_ordered_by_number_date_and_publication(versions: list[Vers
     ordered = [v.document for v in in_order(versions)]
     assert ordered == [v.document for v in in_order(versions[::-1])]
     assert ordered == right.split()
+
+
+def test_a_reference_means_the_newest_version_of_a_paper(tmp_path: Path) -> None:
+    write(tmp_path, "a.md", TERNS.format(212), title="Terns", arxiv="2101.00007v1")
+    write(tmp_path, "b.md", TERNS.format(340), title="The terns", arxiv="2101.00007v2")
+    (tmp_path / "papers" / "refs.bib").write_text("@misc{orr21, title = {Terns}, eprint = {2101.00007v1}}")
+    made = rag(tmp_path)
+    made.ingest(tmp_path / "papers")
+    library, [newest] = Library.of(made.corpus), made.corpus.paper_ids()
+    assert set(library.facts) == {newest}
+    assert library.written("arXiv:2101.00007v1") == library.keys["orr21"] == (newest,)
 
 
 def test_labels_tell_versions_apart() -> None:

@@ -87,12 +87,16 @@ def test_names_that_only_wide_gaps_divide_are_several() -> None:
         ("doi:10.5555/moss.7 (c) 2017 The Authors", "x.pdf", {"doi": "10.5555/moss.7", "year": 2017}),
         ("doi:10.1145/nnnnnnn.nnnnnnn", "x.pdf", {}),
         ("Data are at https://doi.org/10.5281/zenodo.77", "x.pdf", {}),
-        ("In the year 2011 it rained", "2305.03393v2.pdf", {"arxiv": "2305.03393", "year": 2023}),
+        (
+            "In the year 2011 it rained",
+            "2305.03393v2.pdf",
+            {"arxiv": "2305.03393", "year": 2023, "version": "2"},
+        ),
     ],
 )
 def test_year_and_identifiers_are_what_the_page_states(line: str, name: str, known: dict[str, Any]) -> None:
     found = front((72.0, 740.0, 16.0, "Moss growth on slate roofs"), (72.0, 700.0, 9.0, line), name=name)
-    assert {k: found[k] for k in ("year", "doi", "arxiv") if k in found} == known
+    assert {k: found[k] for k in ("year", "doi", "arxiv", "version") if k in found} == known
 
 
 @pytest.mark.skipif(not (SHARED / "cases").is_dir(), reason="the shared cases are not there")

@@ -290,9 +290,9 @@ def _told(author: str, creators: Sequence[str]) -> list[str]:
 # --- year and identifiers
 
 _STAMP = re.compile(
-    r"arXiv:(?:submit/\d+|(\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?).{0,100}?\b((?:19|20)\d\d)\b"
+    r"arXiv:(?:submit/\d+|(\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v(?P<version>\d+))?).{0,100}?\b(?P<year>(?:19|20)\d\d)\b"
 )
-_FILE = re.compile(r"(?<!\d)((\d\d)(?:0[1-9]|1[0-2])\.\d{4,5})(?:v\d+)?(?!\d)")
+_FILE = re.compile(r"(?<!\d)((\d\d)(?:0[1-9]|1[0-2])\.\d{4,5})(?:v(?P<version>\d+))?(?!\d)")
 _YEAR = r"((?:19|20)\d\d)"
 _DATED = re.compile(
     rf"(?:©|\(c\)|copyright|published|accepted|received|appeared|issued|edition)\D{{0,40}}(?:\d{{1,2}}\D{{1,12}})?\b{_YEAR}\b"
@@ -315,7 +315,7 @@ def _year(pages: Sequence[Page], properties: dict[str, str]) -> tuple[int | None
     made = re.match(r"D:((?:19|20)\d\d)", properties.get("creationdate", ""))
     stamp = next((found for text in pages[0].turned if (found := _STAMP.search(text))), None)
     if stamp:
-        return int(stamp[2]), int(stamp[2])
+        return int(stamp["year"]), int(stamp["year"])
     for page in pages:
         if found := _DATED.search(_text(page)):
             year = next(group for group in found.groups() if group)
@@ -324,12 +324,12 @@ def _year(pages: Sequence[Page], properties: dict[str, str]) -> tuple[int | None
 
 
 def _arxiv(name: str, pages: Sequence[Page]) -> dict[str, Any]:
-    """The arXiv id on the stamp, else in the file's name, with the year that it tells."""
+    """The arXiv id on the stamp, else in the file's name, with the year and the version that it tells."""
     stamp = next((found for text in pages[0].turned if (found := _STAMP.search(text))), None)
     if stamp and stamp[1]:
-        return {"arxiv": stamp[1], "year": int(stamp[2])}
+        return {"arxiv": stamp[1], "year": int(stamp["year"]), "version": stamp["version"]}
     if not stamp and (named := _FILE.search(name)):
-        return {"arxiv": named[1], "year": 2000 + int(named[2])}
+        return {"arxiv": named[1], "year": 2000 + int(named[2]), "version": named["version"]}
     return {}
 
 
