@@ -37,7 +37,7 @@ from benchmarks.paraphrases import TRUE
 from benchmarks.swaps import FALSE, Donors, clause_of, phrases_of
 from benchmarks.table import SHARED, markdown
 from ragkit import config
-from ragkit.answer import Answer, Cited, Claim, Quote, Verdict
+from ragkit.answer import Answer, Cited, Claim, Quote
 from ragkit.document import Span, normalised_title, stretches_of, title_of
 from ragkit.errors import LoadError, UsageError
 from ragkit.evaluate.statistics import wilson
@@ -276,7 +276,7 @@ def is_supported(verifier: Verifier, pair: Pair) -> bool:
     cited = Cited(quote=Quote.of(document, Span("paper", start, start + len(pair.quote))), mark=1)
     answer = Answer(question="", claims=(Claim(text=pair.claim, cites=(cited,)),), context=(document,))
     [claim] = run(verifier.flow(Asked.of(""), answer)).claims
-    return claim.verdict is Verdict.SUPPORTED
+    return claim.verdict.holds
 
 
 # --- the measurement

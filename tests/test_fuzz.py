@@ -99,9 +99,26 @@ def pdf() -> bytes:
     )
 
 
+PUBMED = b"""<PubmedArticleSet><PubmedArticle><MedlineCitation><PMID>7</PMID><Article><ArticleTitle>On Bridges</ArticleTitle>
+<Abstract><AbstractText Label="RESULTS">They carry 40 &lt; 50 people.</AbstractText></Abstract></Article></MedlineCitation></PubmedArticle>
+</PubmedArticleSet>"""
+ATOM = b"""<feed xmlns="http://www.w3.org/2005/Atom"><entry><id>http://arxiv.org/abs/2101.00001v2</id><title>On Bridges</title>
+<summary>They carry 40 people.</summary><author><name>Ann Roe</name></author></entry></feed>"""
+RDF = b"""<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:z="http://www.zotero.org/namespaces/export#"
+xmlns:bib="http://purl.org/net/biblio#" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:dcterms="http://purl.org/dc/terms/">
+<bib:Article rdf:about="#a"><dc:title>On Bridges</dc:title><dcterms:abstract>They carry 40 people.</dcterms:abstract></bib:Article></rdf:RDF>"""
+TEI = b"""<TEI xmlns="http://www.tei-c.org/ns/1.0"><teiHeader><fileDesc><titleStmt><title>On Bridges</title></titleStmt></fileDesc></teiHeader>
+<text><body><div><head>Results</head><p>They carry 40 people.</p></div></body></text></TEI>"""
+NBIB = b"""PMID- 7
+TI  - On Bridges.
+AB  - They carry 40 people,
+      and more.
+AU  - Roe A
+DP  - 2019 Nov
+"""
 SEEDS = {
     "md": MARKDOWN, "txt": PLAIN, "jsonl": JSONL, "csv": CSV, "bib": BIBTEX, "ris": RIS, "tex": LATEX, "xml": JATS, "html": HTML,
-    "docx": docx(), "pdf": pdf(),
+    "docx": docx(), "pdf": pdf(), "pubmed.xml": PUBMED, "atom.xml": ATOM, "rdf": RDF, "tei.xml": TEI, "nbib": NBIB,
 }  # fmt: skip
 SPICES = [
     b"\x00", b"\xff\xfe", b"\xed\xa0\x80", "\u202e\u0301\u200d".encode(), b"\r", b"{" * 300, b"[" * 300, b"<a>" * 300, b"\\begin{x}" * 50,
@@ -194,7 +211,7 @@ HOSTILE = {
     "nested JSON": ("deep.jsonl", lambda: b'{"title": "a", "text": ' + b"[" * 1_000_000, "."),
     "nested braces": ("deep.tex", lambda: b"\\documentclass{a}\\begin{document}Text." + b"{\\bf " * 100_000, None),
     "NUL bytes": ("nul.txt", lambda: b"Glass\x00bridges", "NUL"),
-    "another encoding": ("latin.txt", lambda: "Über Brücken".encode("latin-1"), "UTF-8"),
+    "another encoding": ("latin.txt", lambda: "Über Brücken".encode("latin-1"), None),
     "a PDF that is none": ("none.pdf", lambda: b"%PDF-1.7\n" + bytes(range(256)) * 1000, "PDF"),
     "an image called PDF": ("image.pdf", lambda: b"\x89PNG\r\n\x1a\n" + bytes(1000), "."),
     "many columns": ("wide.csv", lambda: b"title,text\n" + b"a," * 3_000_000, "."),

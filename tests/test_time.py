@@ -63,7 +63,7 @@ def as_reply(text: str) -> Iterator[Callable[[], object]]:
     for read in (
         citation.parse,
         citation.whole,
-        accepted,
+        lambda reply: accepted(reply, citation.Context((), ())),
         read_claims,
         support.clauses,
         words.without_asides,

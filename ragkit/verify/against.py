@@ -6,6 +6,7 @@ noun is no opposition, unless the noun is what a number counts.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence, Set
 from typing import Literal, NamedTuple
 
@@ -208,30 +209,31 @@ def _instead(here: Node, there: Node) -> str:
 
 # --- opposites
 
-_PAIRS = [
-    tuple(map(stem, pair.split("/")))
-    for pair in (
-        "increase/decrease increase/reduce rise/fall grow/shrink gain/lose gain/loss raise/lower improve/degrade improve/worsen improve/impair "
-        "improve/hurt improve/harm enhance/reduce help/hurt help/harm benefit/harm promote/inhibit promote/prevent activate/inhibit "
-        "activate/suppress stimulate/inhibit induce/suppress accelerate/slow strengthen/weaken outperform/underperform exceed/trail "
-        "succeed/fail success/failure accept/reject confirm/refute support/contradict include/exclude allow/prevent enable/prevent enable/disable "
-        "add/remove maximize/minimize maximise/minimise maximum/minimum maximal/minimal high/low higher/lower highest/lowest large/small larger/smaller "
-        "largest/smallest great/small greater/smaller greater/less more/less more/fewer most/least many/few better/worse best/worst good/bad good/poor "
-        "strong/weak stronger/weaker strongest/weakest fast/slow faster/slower fastest/slowest long/short longer/shorter longest/shortest "
-        "early/late earlier/later old/young older/younger old/new upper/lower top/bottom first/last positive/negative positively/negatively "
-        "upward/downward upstream/downstream common/rare frequent/rare frequently/rarely often/rarely often/seldom always/never cheap/expensive cheaper/costlier easy/hard easier/harder "
-        "simple/complex same/different similar/different well/badly sensitive/resistant presence/absence present/absent majority/minority "
-        "dense/sparse wide/narrow wider/narrower deep/shallow deeper/shallower hot/cold warm/cool "
-        "above/below before/after over/under with/without until/since upregulate/downregulate overestimate/underestimate"
-    ).split()
-]
-_OPPOSITES = frozenset(_PAIRS) | {(b, a) for a, b in _PAIRS}
+_OPPOSITES = (
+    "increase/decrease increase/reduce rise/fall grow/shrink gain/lose gain/loss raise/lower improve/degrade improve/worsen improve/impair "
+    "improve/hurt improve/harm enhance/reduce help/hurt help/harm benefit/harm promote/inhibit promote/prevent activate/inhibit "
+    "activate/suppress stimulate/inhibit induce/suppress accelerate/slow strengthen/weaken outperform/underperform exceed/trail "
+    "succeed/fail success/failure accept/reject confirm/refute support/contradict include/exclude allow/prevent enable/prevent enable/disable "
+    "add/remove maximize/minimize maximise/minimise maximum/minimum maximal/minimal high/low higher/lower highest/lowest large/small larger/smaller "
+    "largest/smallest great/small greater/smaller greater/less more/less more/fewer most/least many/few better/worse best/worst good/bad good/poor "
+    "strong/weak stronger/weaker strongest/weakest fast/slow faster/slower fastest/slowest long/short longer/shorter longest/shortest "
+    "early/late earlier/later old/young older/younger old/new upper/lower top/bottom first/last positive/negative positively/negatively "
+    "upward/downward upstream/downstream common/rare frequent/rare frequently/rarely often/rarely often/seldom always/never cheap/expensive cheaper/costlier easy/hard easier/harder "
+    "simple/complex same/different similar/different well/badly sensitive/resistant presence/absence present/absent majority/minority "
+    "dense/sparse wide/narrow wider/narrower deep/shallow deeper/shallower hot/cold warm/cool "
+    "above/below before/after over/under with/without until/since upregulate/downregulate overestimate/underestimate"
+)
 _NEGATING = ("un", "in", "im", "ir", "non", "dis")
+
+
+@functools.cache
+def _pairs() -> frozenset[frozenset[str]]:
+    return frozenset(frozenset(map(stem, pair.split("/"))) for pair in _OPPOSITES.split())
 
 
 def are_opposite(one: str, other: str) -> bool:
     """Are these stems, or prepositions, opposites: a known pair, or one the other with `un-` or the like?"""
-    if (one, other) in _OPPOSITES:
+    if frozenset((one, other)) in _pairs():
         return True
     short, long = sorted((one, other), key=len)
     return len(short) > 3 and any(long == prefix + short for prefix in _NEGATING)

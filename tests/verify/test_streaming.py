@@ -236,6 +236,7 @@ def test_whole_sentences_are_a_beginning_of_the_text_and_leave_something(text: s
             ]
         ),
         max_size=4,
+        unique=True,  # what is said twice is shown once
     )
 )
 def test_what_is_shown_in_the_end_is_the_answer(sentences: list[str]) -> None:
