@@ -12,8 +12,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from email.message import Message
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -66,7 +67,7 @@ def licence(package: Distribution) -> str:
     """The licence that a package names: an SPDX expression, else its classifiers, else the beginning of its
     text.
     """
-    said = package.metadata
+    said = cast(Message, package.metadata)  # whose type promises less than it has
     kinds = [c.rpartition("::")[2].strip() for c in said.get_all("Classifier", []) if c.startswith("License")]
     return said.get("License-Expression") or " / ".join(kinds) or (said.get("License") or "")[:60] or "none"
 
