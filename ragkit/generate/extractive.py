@@ -80,8 +80,10 @@ class Choice(NamedTuple):
 class ExtractiveGenerator(Generator):
     """The sentences that answer, word for word, each under the name of its paper; needs no chat model.
 
-    A row of a table is a sentence, each cell with the name of its column.  A sentence is scored by its nearness to the question (by `embed`, if given), by the question's words that
-    it has, the rare ones most, by how well its passage was ranked, and by whether it has the kind of thing
+    A row of a table is a sentence, each cell with the name of its column.  A sentence is scored by its
+    nearness to the question (by `embed`, if given); by the question's words that it has, the rare ones most,
+    half as much where only the title, headings or caption above it have them; by how well its passage was
+    ranked; and by whether it has the kind of thing
     asked for.  A question that asks for several things gets the best sentence for each; one that asks for
     one, the best of all.  Then, up to `most`, comes whichever adds most of what the question asks and is not
     said yet, while it scores at least `share` of the best.
