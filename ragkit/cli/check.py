@@ -35,7 +35,7 @@ def check(
         typer.Option(
             "--references",
             metavar="FILE",
-            help="BibTeX, RIS or a list: what [3] or \\\\cite{key} means.",
+            help="BibTeX, RIS or a list: what [3] or \\cite{key} means.",
             show_default=False,
         ),
     ] = None,
