@@ -145,6 +145,18 @@ class Cited(_Value):
         return (*self.quote.span, self.quote.field) if self.quote else ("", self.mark or 0, 0, "")
 
 
+class Against(Quote):
+    """Exact characters of a paper that say otherwise than a claim; `kind` is what differs.
+
+    It is a number, a negation, a direction (*increases* for *decreases*), or who and what exchanged.  `score`,
+    from 0 to 1, says how far the rest agrees.
+    """
+
+    kind: str
+    score: float
+    reason: str
+
+
 class Citation(Quote):
     """One numbered source of an answer: the paper, the exact characters, and the least of its verdicts.
 
@@ -176,6 +188,8 @@ class Claim(_Value):
 
     text: str
     verdict: Verdict = Verdict.UNCHECKED
+    against: Against | None = Field(default=None, exclude_if=lambda quote: quote is None)
+    """What another paper says otherwise, as far as it is among the passages that were read."""
     cites: tuple[Cited, ...] = Field(default=(), exclude=True)
     original: str = Field(default="", exclude_if=lambda text: not text)
     """What was written and judged, if `text` is a translation of it."""

@@ -16,7 +16,7 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import PositiveFloat
 
 from ragkit import policy
-from ragkit.answer import Answer
+from ragkit.answer import Against, Answer
 from ragkit.config import components
 from ragkit.config.spec import rebound
 from ragkit.corpus import Corpus
@@ -43,6 +43,7 @@ from ragkit.retrieve import FilteredRetriever
 from ragkit.rewrite import QueryRewriter
 from ragkit.text.question import Asked, Mentions, Query, unmentioned
 from ragkit.verify import Verifier
+from ragkit.verify.against import against
 from ragkit.verify.streaming import ClaimStream
 from ragkit.where import Where, both, parse
 
@@ -202,6 +203,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         yield from emit(StateReached("draft", draft))
         if self.verify and not draft.abstained and attempt.generate.reads_passages:
             judged = yield from self.verify.flow(asked, draft)
+            judged = _contested(judged, (yield from call("verify", _opposing, judged)))
         if attempt.mends and last:
             judged = mended(last, judged)
         yield from emit(StateReached("judged", judged))
@@ -312,6 +314,23 @@ class AnswerPipeline(Pipeline[Question, Answer]):
     def _late(self, asked: Asked, passages: Sequence[Document]) -> Answer:
         reason = f"the {self.deadline:g} seconds that a question may take were over"
         return policy.abstained(asked.text, reason, passages)
+
+
+def _opposing(judged: Answer) -> list[Against | None]:
+    """For each claim that holds what another paper of the context says otherwise."""
+    found: list[Against | None] = []
+    for claim in judged.claims:
+        own = {cited.quote.document_id for cited in claim.cites if cited.quote}
+        others = [passage for passage in judged.context if span_of(passage).document_id not in own]
+        found.append(against(claim.text, others) if claim.verdict.holds else None)
+    return found
+
+
+def _contested(judged: Answer, opposing: Sequence[Against | None]) -> Answer:
+    """*judged*, each claim with what opposes it."""
+    pairs = zip(judged.claims, opposing, strict=True)
+    claims = tuple(claim.model_copy(update={"against": each}) if each else claim for claim, each in pairs)
+    return judged.model_copy(update={"claims": claims})
 
 
 def mended(last: Answer, judged: Answer) -> Answer:

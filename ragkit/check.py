@@ -8,17 +8,17 @@ nothing is held against the whole corpus.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from langchain_core.documents import Document
 
-from ragkit.answer import Answer, Cited, Claim, Quote, Verdict
+from ragkit.answer import Against, Answer, Cited, Claim, Quote, Verdict
 from ragkit.ask import AnswerPipeline, refined
-from ragkit.checked import Against, Check, CheckedClaim, JudgedQuote
-from ragkit.document import Span, searchable, span_of, title_of
+from ragkit.checked import Check, CheckedClaim, JudgedQuote
+from ragkit.document import Span, searchable, span_of
 from ragkit.errors import LoadError, NoCorpus, UsageError
 from ragkit.flow import Flow, call
 from ragkit.index import Snapshot
@@ -33,12 +33,12 @@ from ragkit.text.language import language_of
 from ragkit.text.question import Asked, Query
 from ragkit.text.references import Entry, Mark, Statement
 from ragkit.text.syntax import pipeline as parser
-from ragkit.text.words import STOPWORDS, names, sentences, stem, stems, words
+from ragkit.text.words import STOPWORDS, names, stem, stems, words
 from ragkit.verify import Verifier
-from ragkit.verify.against import opposition
+from ragkit.verify.against import against
 from ragkit.verify.attribution import best_quotes
 from ragkit.verify.evidence import EvidenceVerifier
-from ragkit.verify.support import clause_spans, support_of
+from ragkit.verify.support import clause_spans
 from ragkit.where import Where
 
 # --- what is checked
@@ -142,8 +142,8 @@ def flow(pipeline: AnswerPipeline, given: Text) -> Flow[Check]:
     elsewhere = yield from _elsewhere(verifier, judged, free)
     found = yield from call("against", _against, judged, free)
     claims = [
-        _checked(given.text, text, each, other, against)
-        for each, other, against in zip(judged, elsewhere, found, strict=True)
+        _checked(given.text, text, each, other, opposing)
+        for each, other, opposing in zip(judged, elsewhere, found, strict=True)
     ]
     return Check(claims=tuple(claims))
 
@@ -336,68 +336,29 @@ def _elsewhere(
 
 # --- what says otherwise
 
-_LOOKED_AT = 8
-"""So many sentences are compared with a claim, those that share most words with it."""
-_SHARED = 0.4
-"""The least share of its words that such a sentence has."""
-
 
 def _against(judged: Sequence[_Judged], free: Sequence[Sequence[Document]]) -> list[Against | None]:
     """For each claim the sentence of its passages that says otherwise, if there is one."""
-    return [_opposed(each, every) for each, every in zip(judged, free, strict=True)]
+    return [
+        against(each.item.text, [*each.passages, *every], _supporting(each.claim))
+        for each, every in zip(judged, free, strict=True)
+    ]
 
 
-def _opposed(judged: _Judged, free: Sequence[Document]) -> Against | None:
-    claim = judged.item.text
-    if language_of(claim) not in ("", "en"):
-        return None
-    own = [cited.quote.span for cited in judged.claim.cites if cited.quote]
-    supporting = own if judged.claim.verdict.holds else []
-    best: Against | None = None
-    for passage, start, end in _alike(claim, {span_of(p): p for p in [*judged.passages, *free]}):
-        text = passage.page_content[start:end]
-        parts = [(start + a, start + b) for a, b in clause_spans(text)]
-        for a, b in [*parts, *([(start, end)] if len(parts) > 1 else [])]:  # the smallest that differs so
-            found = _against_span(claim, passage, a, b)
-            if found and not any(each.holds(found.span) or found.span.holds(each) for each in supporting):
-                best = found if best is None or found.score > best.score else best
-                break
-    return best
-
-
-def _against_span(claim: str, passage: Document, start: int, end: int) -> Against | None:
-    """The characters `start:end` of *passage*, if they say otherwise than *claim*."""
-    text, title, whole = passage.page_content, title_of(passage), span_of(passage)
-    found = opposition(claim, text[start:end], title, text[:start])
-    if not found or not found.holds or support_of(claim, text[start:end], title).holds:
-        return None
-    quote = Quote.of(passage, Span(whole.document_id, whole.start + start, whole.start + end))
-    return Against(**dict(quote), kind=found.kind, score=round(found.score, 4), reason=found.reason)
-
-
-def _alike(claim: str, passages: Mapping[Span, Document]) -> list[tuple[Document, int, int]]:
-    """The sentences of *passages* that share most words with *claim*."""
-    wanted = {*stems(claim)}
-    found: dict[Span, tuple[float, Document, int, int]] = {}
-    for whole, passage in passages.items():
-        for start, end in sentences(passage.page_content):
-            share = len(wanted & {*stems(passage.page_content[start:end])}) / max(len(wanted), 1)
-            span = Span(whole.document_id, whole.start + start, whole.start + end)
-            if share >= _SHARED and span not in found:
-                found[span] = share, passage, start, end
-    best = sorted(found.values(), key=lambda each: -each[0])[:_LOOKED_AT]
-    return [(passage, start, end) for _, passage, start, end in best]
+def _supporting(claim: Claim) -> list[Span]:
+    """What a claim that holds rests on."""
+    return [cited.quote.span for cited in claim.cites if cited.quote] if claim.verdict.holds else []
 
 
 # --- what is told
 
 
 def _checked(
-    given: str, source: _Source, judged: _Judged, elsewhere: JudgedQuote | None, against: Against | None
+    given: str, source: _Source, judged: _Judged, elsewhere: JudgedQuote | None, opposing: Against | None
 ) -> CheckedClaim:
     item, claim = judged.item, judged.claim
     start, end = source.place(item.start), source.place(item.end)
-    verdict, reason = _verdict(item, claim, against)
+    verdict, reason = _verdict(item, claim, opposing)
     quotes = _quotes(claim)
     if item.references and not item.papers:  # they are of papers that it does not cite
         elsewhere, quotes = (quotes[0] if claim.verdict.holds else None), []
@@ -411,7 +372,7 @@ def _checked(
         reason=reason,
         references=tuple(_held(each, claim) for each in item.references),
         quotes=tuple(quotes),
-        against=against,
+        against=opposing,
         elsewhere=elsewhere,
         missing=tuple(_missing(item.text, judged.passages)) if not claim.verdict.holds else (),
     )
@@ -429,7 +390,7 @@ def _quotes(claim: Claim) -> list[JudgedQuote]:
     return sorted(every, key=lambda quote: -quote.score)[:_QUOTED]
 
 
-def _verdict(item: _Item, claim: Claim, against: Against | None) -> tuple[Verdict, str]:
+def _verdict(item: _Item, claim: Claim, opposing: Against | None) -> tuple[Verdict, str]:
     """The verdict on a claim, and why in one sentence."""
     if item.references and not item.papers:
         unresolved = any(each.verdict is Verdict.UNRESOLVED for each in item.references)
@@ -437,7 +398,7 @@ def _verdict(item: _Item, claim: Claim, against: Against | None) -> tuple[Verdic
     best = next(iter(_quotes(claim)), None)
     if claim.verdict.holds or best is None:
         return claim.verdict, best.reason if best else "no passage is about it"
-    return claim.verdict, against.reason if against else best.reason
+    return claim.verdict, opposing.reason if opposing else best.reason
 
 
 def _held(reference: Reference, claim: Claim) -> Reference:

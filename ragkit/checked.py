@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ragkit.answer import Cited, Quote, Source, Verdict
+from ragkit.answer import Against, Cited, Quote, Source, Verdict
 from ragkit.references import Reference
 from ragkit.text.printable import one_line
 
@@ -33,17 +33,6 @@ class JudgedQuote(Quote):
         return cls(
             **dict(cited.quote), verdict=found.verdict, score=round(found.score, 4), reason=found.reason
         )
-
-
-class Against(Quote):
-    """Exact characters of a paper that say otherwise than a claim; `kind` is what differs.
-
-    It is a number, a negation, a direction (*increases* for *decreases*), or who and what exchanged.
-    """
-
-    kind: str
-    score: float
-    reason: str
 
 
 class CheckedClaim(_Value):

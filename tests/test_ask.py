@@ -198,3 +198,22 @@ def test_a_question_is_parsed_once(rag: ragkit.Rag, monkeypatch: pytest.MonkeyPa
     rag.ask("How many layers does BERT-base have, and how many questions are in a batch of DPR?")
     assert len(parsed) == 3  # the question and its two parts
     assert len(set(parsed)) == 3
+
+
+def test_an_answer_says_what_another_paper_says_otherwise() -> None:
+    other = Document(
+        page_content="Glass bridges carry 90 people and are rarely tested.",
+        metadata={"document_id": "other", "start": 0, "end": 52, "title": "A survey"},
+    )
+    pipeline = AnswerPipeline(retrieve=[], generate=[cited(RIGHT)], verify=EvidenceVerifier())
+    answer = run(pipeline.respond(ASKED, [*passages(), other]))
+    [claim] = answer.claims
+    assert claim.verdict.holds
+    assert claim.against is not None
+    assert (claim.against.title, claim.against.quote[:30]) == ("A survey", "Glass bridges carry 90 people ")
+    assert claim.against.reason == "the claim says '40' where the source says '90'"
+    assert Answer.model_validate(answer.as_json()).claims[0].against == claim.against
+
+
+def test_the_papers_that_an_answer_cites_are_not_against_it() -> None:
+    assert answered(cited(RIGHT)).claims[0].against is None

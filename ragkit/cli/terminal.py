@@ -16,7 +16,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from ragkit.answer import Answer, Citation, NumberedClaim, Source, Verdict
+from ragkit.answer import Answer, Citation, NumberedClaim, Quote, Source, Verdict
 from ragkit.checked import Check
 from ragkit.citation import whole
 from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
@@ -73,6 +73,11 @@ def show_sources(answer: Answer) -> None:
     out.print()
     for citation in answer.citations:
         _show_citation(citation, answer.question)
+    for claim in answer.numbered:
+        if claim.against:
+            marks = "".join(f"[{n}]" for n in claim.citations)
+            out.print(Text(f"\nAgainst {marks}: {claim.against.reason}", style="yellow"))
+            _show_quote("against", claim.against, claim.text)
     if answer.confidence < 1:
         sure = f"{answer.confidence:.0%}"
         out.print(
@@ -180,10 +185,7 @@ def show_check(found: Check) -> None:
         if not claim.verdict.holds:
             _show_below(Text(one_line(claim.reason)))
         for label, quote in claim.evidence:
-            places = ", ".join(_where(source) for source in quote.sources)
-            said = Text().append(f"{label}: ", style=_EVIDENCE[label]).append(one_line(quote.title))
-            _show_below(said.append(f"  {places}", style="dim"))
-            _show_below(_highlighted(f"“{quote.quote}”", claim.claim), 8)
+            _show_quote(label, quote, claim.claim)
         if claim.missing:
             _show_below(Text(f"missing: {one_line(', '.join(claim.missing))}", style="yellow"))
         for each in claim.references:
@@ -199,6 +201,14 @@ def show_check(found: Check) -> None:
 
 
 _EVIDENCE = {"for": "green", "against": "red", "nearest": "yellow", "elsewhere": "yellow"}
+
+
+def _show_quote(label: str, quote: Quote, claim: str) -> None:
+    """What a quote is to a claim, its paper and place, and its words."""
+    places = ", ".join(_where(source) for source in quote.sources)
+    said = Text().append(f"{label}: ", style=_EVIDENCE[label]).append(one_line(quote.title))
+    _show_below(said.append(f"  {places}", style="dim"))
+    _show_below(_highlighted(f"“{quote.quote}”", claim), 8)
 
 
 def _show_below(text: Text, by: int = 4) -> None:

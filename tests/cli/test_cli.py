@@ -111,7 +111,18 @@ def test_the_trace_names_each_stage_with_its_time_on_standard_error(command: Com
     done = command("ask", BERT, "--corpus", ingested, "--trace", "--json")
     assert json.loads(done.stdout)["abstained"] is None
     stages = [line.split()[0] for line in done.stderr.splitlines()]
-    assert stages == ["filter", "retrieve", "retrieve", "fuse", "read", "refine", "gate", "embed", "embed"]
+    assert stages == [
+        "filter",
+        "retrieve",
+        "retrieve",
+        "fuse",
+        "read",
+        "refine",
+        "gate",
+        "embed",
+        "embed",
+        "verify",
+    ]
     assert " ms  100 passages" in done.stderr
 
 
