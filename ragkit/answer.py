@@ -226,7 +226,8 @@ class Answer(_Value):
     """The claims and the context they were written from; text and numbered citations are derived from them.
 
     `confidence`, from 0 to 1, is the gate's: how likely the answer is right, by its passages and its
-    verdicts.  `unmentioned` are the names in the question that no passage mentions, if they mention others of
+    verdicts.  An answer that abstains since it is too uncertain has as claims the closest passages, word for word.
+    `unmentioned` are the names in the question that no passage mentions, if they mention others of
     its names.  `choice` is how sure its sentences were chosen, for the gate.  `usage` adds up what all calls to chat models took: `input_tokens`, `output_tokens`, and
     `cost` where prices are known; `timings_ms` has a figure for each stage and `total`.
     """
@@ -244,8 +245,11 @@ class Answer(_Value):
     @computed_field(alias="answer")  # type: ignore[prop-decorator]
     @property
     def text(self) -> str:
-        """The claims with the numbers of their citations, or why there is no answer."""
-        return self.abstained.text if self.abstained else rendered(self.numbered)
+        """The claims with the numbers of their citations, or why there is no answer, before what comes closest."""
+        said = rendered(self.numbered)
+        if not self.abstained:
+            return said
+        return f"{self.abstained.text}{f' {CLOSEST}{_PARAGRAPH}{said}' if said else ''}"
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -289,7 +293,9 @@ class Answer(_Value):
             return data
         cited = {each["number"]: _cited(each) for each in map(dict, data["citations"])}
         claims = [_with_cites(dict(claim), cited) for claim in data.get("claims", ())]
-        return {**data, "claims": _placed(claims, str(data.get("answer", "")))}
+        text = str(data.get("answer", ""))
+        said = text.partition(f" {CLOSEST}")[2] if data.get("abstained") else text
+        return {**data, "claims": _placed(claims, said)}
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, with the keys of `ragkit ask --json`, in their order."""
@@ -297,6 +303,8 @@ class Answer(_Value):
         return {name: plain[name] for name in _ORDER if name in plain}
 
 
+CLOSEST = "The closest passages:"
+_PARAGRAPH = "\n\n"
 _ORDER = "question answer abstained confidence unmentioned claims citations usage timings_ms".split()
 
 

@@ -216,9 +216,8 @@ class AnswerPipeline(Pipeline[Question, Answer]):
             return policy.apply(self.policy, judged)
         sure = self.gate.confirm(asked, relevance, judged) if self.gate else Relevance(support(judged))
         confidence = round(sure.score, 4)
-        if sure.refusal and not judged.abstained:
-            return policy.abstained(asked.text, sure.refusal, judged.context, confidence)
-        return policy.apply(self.policy, judged.model_copy(update={"confidence": confidence}))
+        answer = policy.apply(self.policy, judged.model_copy(update={"confidence": confidence}))
+        return policy.unsure(answer, sure.refusal) if sure.refusal and not answer.abstained else answer
 
     # --- searching
 

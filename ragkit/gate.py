@@ -179,9 +179,8 @@ class CalibratedGate(Gate):
 
     def confirm(self, asked: Asked, relevance: Relevance, answer: Answer) -> Relevance:
         score = self.judged(judged_signals(asked.parsed, relevance, answer))
-        return Relevance(
-            score, "the answer found is too uncertain" if score < self.judged.threshold else None
-        )
+        unsure = f"what was found is too uncertain; of such answers, about {score:.0%} are right"
+        return Relevance(score, unsure if score < self.judged.threshold else None)
 
 
 def _check(part: Logistic, name: str, known: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from langchain_core.documents import Document
 
-from ragkit.answer import Abstention, Answer, Claim
+from ragkit.answer import Abstention, Answer, Cited, Claim, Finding, Verdict
 from ragkit.document import title_of
 from ragkit.text.words import stems
 
@@ -47,6 +47,24 @@ def abstained(question: str, reason: str, passages: Sequence[Document], confiden
     nearest = tuple(dict.fromkeys(title for title in map(title_of, passages) if title))[:_NEAREST]
     refusal = Abstention(reason=reason, nearest=nearest)
     return Answer(question=str(question), abstained=refusal, confidence=confidence, context=tuple(passages))
+
+
+def unsure(answer: Answer, reason: str) -> Answer:
+    """*answer*, as the policy let it be seen, not as an answer: what it rests on, word for word, is what came closest."""
+    quoted: list[Claim] = []
+    for claim in answer.claims:
+        quoted += [claim] if claim.quoted else [_quoting(cited) for cited in claim.cites if cited.quote]
+    closest = tuple({claim.text: claim for claim in quoted}.values())
+    return answer.model_copy(update={"abstained": Abstention(reason=reason), "claims": closest})
+
+
+def _quoting(cited: Cited) -> Claim:
+    quote = cited.quote
+    assert quote is not None
+    before = f"\n\n“{quote.title}”: " if quote.title else "\n\n"
+    finding = Finding(verdict=Verdict.QUOTED, score=1.0, reason="word for word")
+    exact = cited.model_copy(update={"finding": finding})
+    return Claim(text=quote.read_out, verdict=Verdict.QUOTED, before=before, cites=(exact,), quoted=True)
 
 
 def settled(policy: Policy, judged: Answer) -> Answer:

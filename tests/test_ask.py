@@ -217,3 +217,27 @@ def test_an_answer_says_what_another_paper_says_otherwise() -> None:
 
 def test_the_papers_that_an_answer_cites_are_not_against_it() -> None:
     assert answered(cited(RIGHT)).claims[0].against is None
+
+
+class Doubting(Gate):
+    """Trusts the passages, and no answer."""
+
+    def weigh(self, asked: Asked, passages: Sequence[Document]) -> Relevance:
+        return Relevance()
+
+    def confirm(self, asked: Asked, relevance: Relevance, answer: Answer) -> Relevance:
+        return Relevance(0.2, "it is too uncertain")
+
+
+def test_an_answer_that_is_too_uncertain_is_shown_as_the_closest_passages() -> None:
+    pipeline = AnswerPipeline(
+        retrieve=[], gate=Doubting(), generate=[cited(RIGHT)], verify=EvidenceVerifier()
+    )
+    answer = run(pipeline.respond(ASKED, passages()))
+    assert answer.abstained is not None
+    assert answer.text == (
+        "I cannot answer this from the papers: it is too uncertain. The closest passages:\n\n"
+        "“On Bridges”: Glass bridges carry 40 people. [1]"
+    )
+    assert answer.citation(1).verdict == "quoted"
+    assert Answer.model_validate(answer.as_json()).text == answer.text

@@ -278,7 +278,7 @@ def test_an_answer_below_the_threshold_is_refused() -> None:
     assert gate.confirm(ASKED, Relevance(), said(("They carry 40.", Verdict.SUPPORTED, 0.6))).refusal is None
     assert (
         gate.confirm(ASKED, Relevance(), said(("They carry 40.", Verdict.SUPPORTED, 0.4))).refusal
-        == "the answer found is too uncertain"
+        == "what was found is too uncertain; of such answers, about 40% are right"
     )
 
 

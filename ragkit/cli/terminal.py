@@ -16,7 +16,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from ragkit.answer import Answer, Citation, NumberedClaim, Quote, Source, Verdict
+from ragkit.answer import CLOSEST, Answer, Citation, NumberedClaim, Quote, Source, Verdict
 from ragkit.checked import Check
 from ragkit.citation import whole
 from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
@@ -57,9 +57,11 @@ def show_answer(answer: Answer) -> None:
     """The answer, then its numbered sources with title, file and quote, the question's words highlighted."""
     if answer.abstained:
         out.print(Text(f"I cannot answer this from the papers: {answer.abstained.reason}."))
-        for title in answer.abstained.nearest:
-            out.print(Text(f"  nearest: {one_line(title)}", style="dim"))
-        return
+        if not answer.claims:
+            for title in answer.abstained.nearest:
+                out.print(Text(f"  nearest: {one_line(title)}", style="dim"))
+            return
+        out.print(f"\n{CLOSEST}\n")
     out.print(_answer_text(answer.numbered))
     show_sources(answer)
 
@@ -78,7 +80,7 @@ def show_sources(answer: Answer) -> None:
             marks = "".join(f"[{n}]" for n in claim.citations)
             out.print(Text(f"\nAgainst {marks}: {claim.against.reason}", style="yellow"))
             _show_quote("against", claim.against, claim.text)
-    if answer.confidence < 1:
+    if answer.confidence < 1 and not answer.abstained:
         sure = f"{answer.confidence:.0%}"
         out.print(
             Text(f"\nConfidence {sure}: of answers like this one, about {sure} are right.", style="dim")
