@@ -81,7 +81,7 @@ def _answered(question: str, text: str) -> list[object]:
     asked = ParsedQuestion.of(question)
     return [
         *(asked.parts, asked.gives(text), asked.gives_number(text), asked.gives_name(text)),
-        *(asked.defines(text), asked.tells_what(text, text), asked.is_answered_by(text)),
+        *(asked.defines(text), asked.defines(text, text), asked.is_answered_by(text)),
     ]
 
 

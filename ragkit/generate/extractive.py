@@ -111,7 +111,7 @@ class ExtractiveGenerator(Generator):
         They are held against the question with what a follow-up takes along from the conversation.
         """
         question = asked.understood
-        pool = _closest(question.text, _sentences_of(passages))
+        pool = _closest(question, _sentences_of(passages))
         if not pool:
             return Choice([])
         known = _known(question.parts, passages)
@@ -135,7 +135,12 @@ class ExtractiveGenerator(Generator):
         rank = _RANKED * _rank(pool)
         return [
             _View(
-                own + rank + _NAMED * _named(part, pool) + _kind_bonus(part, pool), _overlap(part.text, pool)
+                own
+                + rank
+                + _NAMED * _named(part, pool)
+                + _kind_bonus(part, pool)
+                + _CELL * _cell_named(part, pool),
+                _overlap(part.text, pool),
             )
             for part, own in zip(asked, near, strict=True)
         ]
@@ -193,6 +198,7 @@ def _sentences_of(passages: Sequence[Document]) -> list[Sentence]:
     for passage in passages:
         whole = span_of(passage)
         _, header = table_of(passage)
+        is_caption = passage.metadata.get("kind") == "caption"
         for start, end in _with_items(passage.page_content):
             text = passage.page_content[start:end]
             if header and text in header:
@@ -200,15 +206,17 @@ def _sentences_of(passages: Sequence[Document]) -> list[Sentence]:
             row = tuple(named_cells(text, header)) if header else ()
             text = said(row) if row else text
             span = Span(whole.document_id, whole.start + start, whole.start + end)
-            if span not in found and len(stems(text)) >= 3 and (row or not _LEADS.search(text)):
+            leads = _LEADS.search(text) or (is_caption and _LABEL.match(text))
+            if span not in found and len(stems(text)) >= 3 and (row or not leads):
                 found[span] = Sentence(passage, span, text, row)
     return list(found.values())
 
 
-_LEADS = re.compile(
-    r"^#|[:?]$|^(?:table|tab\.|figure|fig\.|box|scheme|chart|algorithm|appendix)\s+\w{1,4}\s?[.:|]",
+_LABEL = re.compile(
+    r"(?:table|tab\.?|figure|fig\.?|box|scheme|chart|plate|panel|algorithm|appendix)\s+\w{1,4}\b",
     re.IGNORECASE,
 )
+_LEADS = re.compile(rf"^#|[:?]$|^{_LABEL.pattern}\s?[.:|]", re.IGNORECASE)
 """A heading, a question, what leads in something else, or a caption: no answer without what it stands over.
 
 Leaving these out costs none of 107 questions over full papers their answer.
@@ -222,11 +230,12 @@ def _with_items(text: str) -> list[Offsets]:
     return [(start, ends.get(n, end)) for n, (start, end) in enumerate(spans)]
 
 
-def _closest(question: str, pool: Sequence[Sentence]) -> list[Sentence]:
+def _closest(asked: ParsedQuestion, pool: Sequence[Sentence]) -> list[Sentence]:
     """The `_LOOKED_AT` sentences of *pool* with most of the question's words, in their order."""
     if len(pool) <= _LOOKED_AT:
         return list(pool)
-    worth = _overlap(question, pool).sum(axis=1) + _RANKED * _rank(pool)
+    words = _overlap(asked.text, pool).sum(axis=1)
+    worth = words + _RANKED * _rank(pool) + _CELL * _cell_named(asked, pool)
     return [pool[i] for i in sorted(np.argsort(-worth, kind="stable")[:_LOOKED_AT])]
 
 
@@ -292,16 +301,43 @@ def _kind_bonus(asked: ParsedQuestion, pool: Sequence[Sentence]) -> Vector:
         text = sentence.text
         if asked.asks_number or asked.compares_numbers:
             return 0.2 * asked.gives_number(text)
-        if asked.subject and not asked.letters:
-            return _DEFINES * asked.tells_what(text, title_of(sentence.passage))
-        if asked.letters:
-            return _DEFINES * asked.defines(text)
+        if asked.asks_definition:
+            return _DEFINES * asked.defines(text, title_of(sentence.passage))
         named = asked.gives_name(text)
         return 0.1 * named * asked.asks_name + 0.1 * (named and asked.thing in stems(text))
 
     return np.array([bonus(sentence) for sentence in pool])
 
 
+def _cell_named(asked: ParsedQuestion, pool: Sequence[Sentence]) -> Vector:
+    """How far the question names a cell of each row, by its row and its column: from 0 to 1.
+
+    A row is named by its first cell or, where rows are grouped, its second.  It counts half without a column.
+    """
+    wanted = set(stems(asked.text))
+
+    def share(name: str) -> float:
+        own = set(stems(name))
+        return len(own & wanted) / len(own) if own else 0.0
+
+    def named(cells: Sequence[tuple[str, str]]) -> float:
+        columns = [share(column) for column, _ in cells]
+        return max(
+            (
+                share(label) * (1 + max(columns[:n] + columns[n + 1 :], default=0.0)) / 2
+                for n, (_, label) in enumerate(cells[:2])
+                if any(map(str.isalpha, label))
+            ),
+            default=0.0,
+        )
+
+    return np.array([named(sentence.cells) for sentence in pool])
+
+
+_CELL = 0.4
+"""What a row gains whose cell the question names.  It is what `_cell_named` is worth over questions of full
+papers (`docs/benchmarks.md`); from 0.2 to 0.8 it makes little difference.
+"""
 _DEFINES = 0.6
 """What a sentence gains that defines what is to be defined."""
 

@@ -31,7 +31,7 @@ from ragkit.document import (
 )
 from ragkit.models.tokens import Counter, counter
 from ragkit.text.letters import compose
-from ragkit.text.question import Mentions, parsed
+from ragkit.text.question import Mentions, ParsedQuestion, parsed
 from ragkit.text.words import Offsets, sentences, stems
 
 Vector = NDArray[np.float64]
@@ -43,7 +43,8 @@ class Top(BaseDocumentCompressor):
     """The best `k`.
 
     If none of these mentions something that the question names, such as `GPT-4`, a passage further down that
-    does takes the place of the last one that is not needed for a name itself.
+    does takes the place of the last one that is not needed for a name itself.  So does one that says what the
+    question wants to be defined.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,7 +55,10 @@ class Top(BaseDocumentCompressor):
         self, documents: Sequence[Document], query: str, callbacks: Any = None
     ) -> Sequence[Document]:
         best, others = list(documents)[: self.k], list(documents)[self.k :]
-        called = parsed(query).names if others else ()
+        asked = parsed(query)
+        if others and asked.asks_definition and not any(_defines(asked, each) for each in best):
+            best[-1:] = [next((each for each in others if _defines(asked, each)), best[-1])]
+        called = asked.names if others else ()
         if not called:
             return best
         kept = [(document, _mentioned(document, called)) for document in best]
@@ -70,6 +74,11 @@ class Top(BaseDocumentCompressor):
                 break
             kept = [*kept[:last], *kept[last + 1 :], brought]
         return [document for document, _ in kept]
+
+
+def _defines(asked: ParsedQuestion, document: Document) -> bool:
+    text = document.page_content
+    return any(asked.defines(text[start:end], title_of(document)) for start, end in sentences(text))
 
 
 def _mentioned(document: Document, called: Collection[str]) -> set[str]:

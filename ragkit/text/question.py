@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
+from ragkit.text.definitions import begin_with, spells_out, tells_what
 from ragkit.text.language import is_english
 from ragkit.text.syntax import counted as counted_noun
 from ragkit.text.words import STOPWORDS, apart, codes, names, numbers, quantities, stem, stems, words
@@ -225,7 +226,7 @@ def _is_spelled_out(code: str, text: str) -> bool:
     return (
         code.isalpha()
         and code.isupper()
-        and (_begin(code, text) or bool(re.search(rf"(?<!\w){dotted}", text, re.IGNORECASE)))
+        and (begin_with(text, code) or bool(re.search(rf"(?<!\w){dotted}", text, re.IGNORECASE)))
     )
 
 
@@ -250,7 +251,10 @@ _SIZES = re.compile(
     r"|^compare\s+the\s+(?:\w+\s+)?(\w+)\s+of\b",
     re.IGNORECASE,
 )
-_LETTERS = re.compile(r"\b(?:stands?|short) for\b|\babbreviat", re.IGNORECASE)
+_LETTERS = re.compile(
+    r"(?i:\b(?:stands?|short) for\b|\babbreviat|\bacronym\b)|\bdoes [A-Z]{2}[\w-]*+ mean\b"
+)
+_STANDS = re.compile(r"\bdo(?:es)? (.{1,60}?) stand\b", re.IGNORECASE)
 _NAME = re.compile(r"^\s*(?:who|which|where|name|list)\b|\b(?:called|name of)\b", re.IGNORECASE)
 _CHOICE = re.compile(
     r"(?:^|[,:;.?]\s*|\band\s+)(?:\w+\s+)?which\s+(?!(?:are|can|could|did|do|does|has|have|is|of|was|were|will|would)\b)[\w-]",
@@ -266,16 +270,6 @@ _DEFINED = re.compile(
     r"^\W*(?:(?:what|(who))(?:['’]s| (?:is|are|was|were))(?: meant by)?|define|explain|describe|what (?:does|do|did)(?=.* (?:mean|do)$))"
     r" (?:(?:an?|the) )?(.{1,60}?)(?: (?:mean|do))?$",
     re.IGNORECASE,
-)
-_INTRODUCED = (
-    r"(?<!the )(?<!our )\b(?:(?:propos|introduc|describ|defin|creat|formulat|devis|nam)(?:e|es|ed|ing)|(?:present|develop|construct|design|coin)(?:s|ed|ing)?"
-    r"|(?:call|term)(?:s|ed)|dub(?:s|bed)|buil(?:d|ds|t))\b"
-)
-_NOT_OF_IT = r"(?:against|and|by|for|from|in|of|on|over|than|that|to|unlike|which|with)\b"
-_KIND = r"(?:an?|the|one|any|how|what|when|where)\b"
-_OPENING = r"(?:^\W*|[,;:]\s+|\b(?:and|here|that|where)\s+)(?:(?:an?|the)\s+)?"
-_OF_ITS_OWN = re.compile(
-    rf"\b(?:we|paper|work|study|article|report)\b[^.;]{{0,40}}?{_INTRODUCED}", re.IGNORECASE
 )
 
 
@@ -356,7 +350,7 @@ class ParsedQuestion:
             ),
             asks_name=bool(_NAME.search(question)),
             asks_choice=bool(_CHOICE.search(question)),
-            letters=frozenset(codes(question)) if _LETTERS.search(question) else frozenset(),
+            letters=_letters(question),
             subject=_subject(question),
             known=frozenset(numbers(question)),
             said=frozenset(stems(question)),
@@ -391,35 +385,16 @@ class ParsedQuestion:
         """Does *text* name something that the question does not?"""
         return bool(names(text) - self.names)
 
-    def defines(self, text: str) -> bool:
-        """Does *text* have the letters in brackets behind other words, or the other way round?"""
-        spelled = (
-            rf"\w[\s-]*\(\s*{re.escape(code)}s?\s*\)|\b{re.escape(code)}\s*\(\w" for code in self.letters
-        )
-        return any(re.search(each, text, re.IGNORECASE) for each in spelled)
+    @property
+    def asks_definition(self) -> bool:
+        """Does it ask what letters stand for, or what a thing is?"""
+        return bool(self.letters or self.subject)
 
-    def tells_what(self, text: str, title: str = "") -> bool:
-        """Does *text* say what the subject is: that it *is a* thing, or that somebody proposes it?
-
-        Where the subject heads the *title* of the paper, what the paper proposes is the subject.
-        """
-        if not self.subject:
-            return False
-        plain = r"[\s-]+".join(
-            map(re.escape, re.split(r"[\s-]+", re.sub(r"(?<=\w{3}[^s\W])s$", "", self.subject)))
-        )
-        name = rf"(?<![\w-]){plain}(?:e?s)?(?![\w-])"
-        said = (
-            rf"(?:{_OPENING}{name}(?:\s*(?:\([^()]*\)|\[[^\[\]]*\]))?|\({name}\)),?\s+(?:is|are|was|were)\s+(?:\w+\s+)?{_KIND}",
-            rf"{_OPENING}{name}(?:\s*\([^()]*\))?,\s+(?:an?|the|one|any|which)\b",
-            rf"{_OPENING}{name}\s+(?:means?|refers?\s+to|denotes?)\b",
-            rf"{name}(?:\s*\([^()]*\))?(?:\s+(?:--|[—–])|:)\s+(?!\d)",
-            rf"{_INTRODUCED}(?:\s+(?!{_NOT_OF_IT})[\w-]+){{0,4}}?\s+{name}",
-            rf"{_INTRODUCED}[^.;]{{0,120}}?(?:,\s+{name}(?=[,.:]|\s+(?:--|[—–])|$)|\({name}\))",
-        )
-        if any(re.search(each, text, re.IGNORECASE) for each in said):
-            return True
-        return bool(re.match(rf"\W*{name}\s*[:—–]", title, re.IGNORECASE) and _OF_ITS_OWN.search(text))
+    def defines(self, text: str, title: str = "") -> bool:
+        """Does a sentence, of the paper *title*, say what the letters stand for, or else what the subject is?"""
+        if self.letters:
+            return any(spells_out(text, code) for code in self.letters)
+        return bool(self.subject) and tells_what(text, self.subject, title)
 
     def gives(self, text: str) -> bool:
         """Does *text* have something of the kind that is asked for, as far as its form tells?"""
@@ -427,7 +402,7 @@ class ParsedQuestion:
             counted = [unit for number, unit in quantities(text) if unit and number not in self.known]
             return self.gives_number(text) or bool(numbers(text) - self.known and not counted)
         if self.letters:
-            return self.defines(text) or any(_begin(code, text) for code in self.letters)
+            return self.defines(text) or any(begin_with(text, code) for code in self.letters)
         if self.asks_name or self.asks_choice:
             said = names(f"of {text}")  # an answer may begin with the name
             one_of_them = bool(self.names & said) and not self.names <= said
@@ -437,6 +412,16 @@ class ParsedQuestion:
                 or (len(words(text)) <= _BRIEF and bool(said - self.names))
             )
         return bool(set(stems(text)) - self.said)
+
+
+def _letters(question: str) -> frozenset[str]:
+    """Which letters it wants spelled out: those that *stand for* something, or else those nearest to *short for*."""
+    if not (asked := _LETTERS.search(question)):
+        return frozenset()
+    if (said := _STANDS.search(question)) and (among := codes(said[1])):
+        return frozenset(among)
+    folded = question.casefold()
+    return frozenset(sorted(codes(question), key=lambda code: abs(folded.find(code) - asked.start()))[:1])
 
 
 def _subject(question: str) -> str:
@@ -454,28 +439,6 @@ _BEFORE, _BEHIND = 3, 7
 
 _BRIEF = 4
 """An answer of so many words may be the name itself."""
-
-
-_SMALL = frozenset("of for and the in to".split())
-_RUNS = re.compile(r"(\b)?([^\W\d_]+)|[\W_]+|\d+")
-
-
-def _begin(code: str, text: str) -> bool:
-    """Do neighbouring words of *text* begin with the letters of *code*, small words between them or not?"""
-    letters = [letter.casefold() for letter in code if letter.isalpha()]
-    spelled: set[int] = set()  # how many letters may be told by the words up to here
-    over: set[int] = set()  # ... by those before a small word
-    for run in _RUNS.finditer(text):
-        if word := run[2] and run[2].casefold():
-            begun = spelled | over | ({0} if run[1] is not None else set())
-            told = {n + 1 for n in begun if len(word) > 1 and word[0] == letters[n]}
-            if len(letters) in told:
-                return True
-            spelled, over = told, spelled if word in _SMALL else set()
-        else:
-            spelled = spelled if not run[0].isdigit() else set()
-            over = over if run[0].isspace() else set()
-    return False
 
 
 def _core(name: str, question: str) -> str:

@@ -333,6 +333,18 @@ def test_the_best_make_room_for_what_the_question_names_and_none_of_them_mention
     assert refined(Top(k=9), found, "Does BEIR sway?") == found
 
 
+def test_the_best_make_room_for_what_defines_what_the_question_wants_defined() -> None:
+    found = cut(
+        paper("Retrieval is hard. DPR is late. All is vain. We use Dense Passage Retrieval (DPR)."),
+        (0, 18),
+        (19, 31),
+        (32, 44),
+        (45, 82),
+    )
+    assert refined(Top(k=2), found, "What does DPR stand for?") == [found[0], found[3]]
+    assert refined(Top(k=2), found, "Is DPR late?") == found[:2]
+
+
 def test_a_passage_that_is_needed_for_a_name_makes_no_room_for_another() -> None:
     text = "Retrieval is hard. Search is slow. ColBERT is late. All is vain. BEIR has data. DPR has two encoders. BEIR and DPR are names."
     spans = [m.span() for m in re.finditer(r"\S[^.]*\.", text)]

@@ -256,7 +256,7 @@ def test_a_question_may_ask_what_a_thing_is(question: str, subject: str) -> None
     ],
 )
 def test_a_sentence_may_say_what_a_thing_is(text: str) -> None:
-    assert ParsedQuestion.of("What is DPR?").tells_what(text)
+    assert ParsedQuestion.of("What is DPR?").defines(text)
 
 
 @pytest.mark.parametrize(
@@ -280,21 +280,19 @@ def test_a_sentence_may_say_what_a_thing_is(text: str) -> None:
     ],
 )
 def test_a_sentence_that_only_has_the_name_does_not_say_what_it_is(text: str) -> None:
-    assert not ParsedQuestion.of("What is DPR?").tells_what(text)
+    assert not ParsedQuestion.of("What is DPR?").defines(text)
 
 
 def test_one_of_many_is_what_they_are() -> None:
-    assert ParsedQuestion.of("What are knowledge graphs?").tells_what(
-        "A knowledge graph is a set of triples."
-    )
+    assert ParsedQuestion.of("What are knowledge graphs?").defines("A knowledge graph is a set of triples.")
 
 
 def test_what_a_paper_with_the_name_in_its_title_proposes_is_the_thing() -> None:
     asked, text = ParsedQuestion.of("What is DPR?"), "We propose a retriever with two encoders."
-    assert asked.tells_what(text, "DPR: Dense Passage Retrieval")
-    assert not asked.tells_what(text, "Beyond DPR: Dense Retrieval")
-    assert not asked.tells_what("We find that the proposed retriever wins.", "DPR: Dense Passage Retrieval")
-    assert not ParsedQuestion.of("Which is larger?").tells_what(text, "DPR: Dense Passage Retrieval")
+    assert asked.defines(text, "DPR: Dense Passage Retrieval")
+    assert not asked.defines(text, "Beyond DPR: Dense Retrieval")
+    assert not asked.defines("We find that the proposed retriever wins.", "DPR: Dense Passage Retrieval")
+    assert not ParsedQuestion.of("Which is larger?").defines(text, "DPR: Dense Passage Retrieval")
 
 
 @pytest.mark.parametrize(
@@ -329,3 +327,27 @@ def test_a_question_that_nobody_has_rewritten_is_its_own_query() -> None:
     asked = Asked.of("What is DPR?")
     assert (asked.text, asked.standalone, asked.searches) == ("What is DPR?",) * 2 + (("What is DPR?",),)
     assert asked.parsed is asked.searches[0].parsed
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("What does PYAR mean in the trial?", "It was given in years (Person Years at Risk, PYAR)."),
+        ("What is the acronym ALCE short for?", "We propose ALCE, a benchmark for Automatic LLMs’ Citation Evaluation."),
+        ("What does TBI stand for in the RNA server?", "We developed the Tightly Bound Ion (TBI) model."),
+        ("What is BTEB?", "It raises basic transcription element-binding protein (BTEB)."),
+    ],
+)  # fmt: skip
+def test_what_letters_stand_for_is_told_in_several_ways(question: str, text: str) -> None:
+    assert ParsedQuestion.of(question).defines(text)
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("What does TBI stand for in the RNA server?", "The server computes it for T2 RNA (PDB code 2TPK)."),
+        ("What is BTEB?", "Primers were made for BTEB (DQ677879)."),
+    ],
+)
+def test_other_letters_and_numbers_in_brackets_define_nothing(question: str, text: str) -> None:
+    assert not ParsedQuestion.of(question).defines(text)
