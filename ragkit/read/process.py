@@ -34,7 +34,7 @@ from langchain_core.documents import Document
 
 from ragkit.errors import LoadError
 from ragkit.read import PaperSource
-from ragkit.read.border import Border, encoded, message, names
+from ragkit.read.border import Border, Parts, encoded, message, parts
 
 if TYPE_CHECKING:
     from ragkit.read.files import Files
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("ragkit")
 
 _FRAME = struct.Struct(">cQ")  # what a frame is, and its length
-_PAPERS, _NAMES, _DONE, _ERROR = b"p", b"n", b"d", b"e"
+_PAPERS, _PARTS, _DONE, _ERROR = b"p", b"n", b"d", b"e"
 _START = 120.0  # seconds that a process may take to start: some, on a machine that is busy
 _MANY = 100  # papers, or
 _MUCH = 1_000_000  # characters, that are sent together
@@ -63,7 +63,7 @@ class Reader(PaperSource):
     def __init__(self, files: Files) -> None:
         self.files = files
         self._process: subprocess.Popen[bytes] | None = None
-        self._included: dict[Path, list[str] | LoadError] = {}
+        self._included: dict[Path, Parts | LoadError] = {}
 
     def __enter__(self) -> Reader:
         return self
@@ -74,20 +74,23 @@ class Reader(PaperSource):
     def find(self, paths: Sequence[str | Path] = ()) -> list[str]:
         return [str(path) for path in self.files.under([*self.files.paths, *paths], self.included)]
 
+    def unused(self, paths: Sequence[str | Path] = ()) -> list[str]:
+        return [str(path) for path in self.files.unused_in([*self.files.paths, *paths], self.included)]
+
     def digest(self, uri: str | Path) -> str:
         return self.files.digest(uri, self.included)
 
     def gone(self, uris: Iterable[str], paths: Sequence[str | Path] = ()) -> list[str]:
         return self.files.gone(uris, paths)
 
-    def included(self, path: Path) -> list[str]:
-        """The files that the paper in a file includes; asked once for each file."""
+    def included(self, path: Path) -> Parts:
+        """What the paper in a file includes; asked once for each file."""
         if self._pickled is None:
             return self.files.included(path)
         if path not in self._included:
             try:
-                with contextlib.closing(self._replies(_NAMES, path)) as replies:
-                    self._included[path] = [name for content in replies for name in names(content)]
+                with contextlib.closing(self._replies(_PARTS, path)) as replies:
+                    self._included[path] = next(map(parts, list(replies)), Parts())
             except LoadError as error:
                 self._included[path] = error
         known = self._included[path]
@@ -278,7 +281,7 @@ def serve(network: bool) -> None:
         kind, path = request[:1], Path(os.fsdecode(request[1:]))
         _limit_time(files)
         try:
-            if kind == _NAMES:
+            if kind == _PARTS:
                 _write(answers, kind, json.dumps(files.included(path)).encode())
             else:
                 for papers in _batches(files.each(path)):

@@ -114,6 +114,10 @@ class ProjectFormat(TextFormat):
         paper by itself.
         """
 
+    def is_whole(self, text: str) -> bool:
+        """Is a file with this text a paper by itself?  Beside one that is, others are its parts or unused."""
+        return True
+
     @abstractmethod
     def papers_with(self, name: str, text: str, companions: Mapping[str, str]) -> Iterator[Document]:
         """The papers of a file and of those of its *companions* that exist."""
