@@ -120,6 +120,9 @@ def _paper(name: str, pages: list[Page], properties: dict[str, str], xmp: dict[s
         elif paragraph.kind == "caption":
             with builder.aside("caption"):
                 _write(builder, paragraph.lines, hyphens)
+        elif paragraph.is_note:
+            with builder.footnote():
+                _write(builder, paragraph.lines, hyphens)
         else:
             if kind_of(paragraph.text[:12].split(".")[0].split("—")[0].split(":")[0]) == "abstract":
                 builder.section("", 1, "abstract")
