@@ -20,6 +20,7 @@ import ragkit.read.formats.html
 import ragkit.read.formats.jats
 import ragkit.read.formats.latex
 import ragkit.read.formats.markdown
+import ragkit.read.formats.ocrmypdf
 import ragkit.read.formats.pdf
 import ragkit.read.formats.plain
 import ragkit.read.formats.records
@@ -48,8 +49,8 @@ Included = Callable[[Path], Parts]
 class Files(PaperSource):
     """Files and the folders they are in, each read by the first of `formats` that recognises its content.
 
-    Without `formats`, all that are registered are asked in order of their priority, those of installed
-    plug-ins included.  Hidden files and folders are skipped, and so are programs, style sheets, logs,
+    Without `formats`, all that are registered and need no settings are asked in order of their priority, those
+    of installed plug-ins included.  `more_formats` are asked before them.  Hidden files and folders are skipped, and so are programs, style sheets, logs,
     auxiliary files, READMEs and licences in a folder, and fragments of LaTeX beside or below a paper that does not
     include them; they are read if they are named.  `paths` are read by
     every ingest, before those named in the call.  `include`, `exclude` and the files `.ragkitignore` in a folder
@@ -69,6 +70,7 @@ class Files(PaperSource):
     exclude: Sequence[str] = ()
     password: SecretStr | Sequence[SecretStr] = ()
     formats: Sequence[FileFormat] = ()
+    more_formats: Sequence[FileFormat] = ()
     seconds_a_file: PositiveFloat = 120.0
     seconds_in_all: PositiveFloat = 3600.0
     megabytes_a_file: PositiveInt = 4000
@@ -81,7 +83,7 @@ class Files(PaperSource):
     @property
     def ordered_formats(self) -> Sequence[FileFormat]:
         """The formats in the order in which they are asked."""
-        return self.formats or registered_formats()
+        return (*self.more_formats, *(self.formats or registered_formats()))
 
     @property
     def settings(self) -> str:

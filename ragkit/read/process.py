@@ -5,7 +5,7 @@ file gets a new process.  What comes back passes the border (`ragkit.read.border
 still being read.
 
 The process imports nothing from the folder that ragkit is started in, sees none of the environment but what says
-how text is written, and may write no file, start few processes and, where the system allows it, reach no network.
+how text is written, and may write no file (but see `FileFormat.scratch`), start few processes and, where the system allows it, reach no network.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -48,7 +49,16 @@ _MANY = 100  # papers, or
 _MUCH = 1_000_000  # characters, that are sent together
 _WIDE = 8  # bytes that a character of a paper may take, its places counted in
 _OPEN_FILES, _PROCESSES = 256, 64  # that the process may have
-_KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_KEPT = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "TESSDATA_PREFIX",
+)
 
 # `site` is told of the folders first, so that what it finds is added behind them.
 _BEGIN = "import sys, site; sys.path += sys.argv[1:]; site.main(); from ragkit.read.process import serve; serve({network})"
@@ -63,6 +73,7 @@ class Reader(PaperSource):
     def __init__(self, files: Files) -> None:
         self.files = files
         self._process: subprocess.Popen[bytes] | None = None
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._included: dict[Path, Parts | LoadError] = {}
 
     def __enter__(self) -> Reader:
@@ -144,7 +155,7 @@ class Reader(PaperSource):
         here = [type(part) for part in (self.files, *formats) if type(part).__module__ == "__main__"]
         try:
             if not here:
-                return pickle.dumps(dataclasses.replace(self.files, formats=formats))
+                return pickle.dumps(dataclasses.replace(self.files, formats=formats, more_formats=()))
             reason = f"{here[0].__name__} is defined in __main__; move it to a module"
         except Exception as error:  # whatever an object that cannot be pickled raises
             reason = f"they cannot be pickled ({error})"
@@ -158,13 +169,17 @@ class Reader(PaperSource):
         assert self._pickled
         begin = _BEGIN.format(network=self.files.network)
         folders = _search_path([self.files, *self.files.ordered_formats])
+        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        if any(form.scratch for form in self.files.ordered_formats):
+            self._scratch = tempfile.TemporaryDirectory(prefix="ragkit-", ignore_cleanup_errors=True)
+            environment["TMPDIR"] = self._scratch.name
         self._process = process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-X", "utf8", "-c", begin, *folders],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=os.sep,
-            env={name: os.environ[name] for name in _KEPT if name in os.environ},
+            env=environment,
             start_new_session=True,  # so that Ctrl-C stops the run, which then stops its reader
         )
         self._send(process, self._pickled)
@@ -225,6 +240,8 @@ class Reader(PaperSource):
             if pipe:
                 with contextlib.suppress(OSError):
                     pipe.close()
+        if self._scratch:
+            self._scratch.cleanup()
 
 
 def _search_path(parts: Iterable[object]) -> list[str]:
@@ -330,7 +347,9 @@ def _limit(files: Files) -> None:
     sys.dont_write_bytecode = True
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
     _at_most(resource.RLIMIT_AS, pages * resource.getpagesize() + files.megabytes_a_file * 1_000_000)
-    _at_most(resource.RLIMIT_FSIZE, 0)
+    with contextlib.suppress(ValueError, OSError):  # what it starts may write more
+        most = max((form.scratch for form in files.ordered_formats), default=0)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, most))
     _at_most(resource.RLIMIT_CORE, 0)
     _at_most(resource.RLIMIT_NOFILE, _OPEN_FILES)
     with contextlib.suppress(OSError):  # the limit is on all processes and threads of the user

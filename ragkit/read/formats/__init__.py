@@ -36,6 +36,13 @@ class FileFormat(BaseBlobParser, ABC):
     them unless they say otherwise.
     """
 
+    scratch: ClassVar[int] = 0
+    """The bytes that a file which a program started by the format writes into the temporary folder may have.
+
+    A reading process may write no file; one whose formats have `scratch` starts with a temporary folder of its own,
+    and a program that it starts may raise its limit on the size of files to the largest `scratch`.
+    """
+
     @abstractmethod
     def recognises(self, name: str, head: bytes) -> bool:
         """Is this file of this kind?
