@@ -15,6 +15,7 @@ from langchain_core.documents import Document
 from pydantic import PositiveFloat, PositiveInt, SecretStr
 
 import ragkit.read.formats.bibliography
+import ragkit.read.formats.docling
 import ragkit.read.formats.docx
 import ragkit.read.formats.html
 import ragkit.read.formats.jats
