@@ -54,7 +54,7 @@ class Docling(Pdf):
         except MemoryError:
             raise
         except Exception as error:  # whatever docling and its models raise
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            reason = " ".join(str(error).split())[:500] or type(error).__name__
             raise LoadError(
                 f"docling cannot convert it with the models in '{self.folder}': {reason}"
             ) from None
