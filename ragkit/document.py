@@ -5,7 +5,7 @@ A paper and a passage are both LangChain `Document`s.  A paper's `page_content` 
 
     document_id   the paper               title    of the paper, no part of the text
     start, end    characters in its text  section  the headings above it, outermost first
-    kind          abstract, body, caption, table or references, where the paper's format tells them apart
+    kind          abstract, body, caption, table, footnote or references, where the paper's format tells them apart
     caption       of rows of a table: what stands above or below it, and the lines that name its columns, which are
     header        no part of the span unless it holds the first rows
     lists         of a passage: [[start, end]] in the paper of each list with its lead-in

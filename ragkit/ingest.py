@@ -84,6 +84,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             with source.reading() as reader:
                 found = _outside(corpus.directory, (yield from call("read", reader.find, given.paths)))
                 skipped = yield from call("read", source.skipped, given.paths)
+                unused = _outside(corpus.directory, (yield from call("read", reader.unused, given.paths)))
                 pruned = source.gone(corpus.uris(), given.paths) if given.prune else []
                 gone = source.gone(corpus.failures(), given.paths) if given.prune else []
                 corpus.forget_files([*pruned, *gone])
@@ -111,7 +112,8 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             pruned=len(pruned),
             encoded=encoded,
             seconds=round(time.perf_counter() - started, 3),
-            skipped=tuple(encodable(link) for link in skipped),
+            skipped=tuple(map(encodable, [*skipped, *unused])),
+            unused=tuple(map(encodable, unused)),
             hidden=tuple(did.hidden),
             lost=tuple(did.lost),
             known=tuple(did.known),

@@ -77,7 +77,7 @@ class IngestReport(BaseModel):
     are `versions` of the paper; `descriptions`: entries
     of bibliographies, which add to what is known of the papers that they name; `pruned`: files that are gone
     and were forgotten; `encoded`: texts that were embedded; `skipped`: files that are no papers and
-    links that lead out of the folders named; `hidden`: papers read with text that is hidden from their readers, which was left out;
+    links that lead out of the folders named, and `unused` ones: parts of a LaTeX paper that it does not include; `hidden`: papers read with text that is hidden from their readers, which was left out;
     `lost`: entries and values that could not be read in files of which the rest was read; `known`: files that
     failed before and have not changed since, which were not tried again; `encodings`: the encodings of the files
     read that are not in UTF-8.
@@ -100,6 +100,7 @@ class IngestReport(BaseModel):
     encoded: int
     seconds: float
     skipped: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
     hidden: tuple[HiddenText, ...] = ()
     lost: tuple[Failure, ...] = ()
     known: tuple[Failure, ...] = ()

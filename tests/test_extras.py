@@ -56,4 +56,5 @@ def test_a_package_that_is_missing_is_told_with_the_command_that_installs_it(
 
 def test_developers_have_every_extra() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert f"ragkit[{','.join(sorted(extras.keys() - {'dev'}))}]" in extras["dev"]
+    small = extras.keys() - {"dev", "docling"}  # docling brings many packages; tests use a stand-in for it
+    assert f"ragkit[{','.join(sorted(small))}]" in extras["dev"]

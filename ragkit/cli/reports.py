@@ -49,8 +49,13 @@ def show_report(report: IngestReport) -> None:
     _say_more(report.versions, "paper that has several versions")
     _say_more(report.merged, "merged paper")
     links = [path for path in report.skipped if Path(path).is_symlink()]
-    if others := [nearby(path) for path in report.skipped if path not in links]:
+    if others := [nearby(path) for path in report.skipped if path not in (*links, *report.unused)]:
         _warn(f"skipped {many(len(others), 'file')} (no papers, or left out): {_first(others)}")
+    if report.unused:
+        _warn(
+            f"skipped {many(len(report.unused), 'LaTeX file')} that no paper beside or above it includes:"
+            f" {_first(list(map(nearby, report.unused)))}; name a file to read it"
+        )
     if links:
         _warn(
             f"skipped {many(len(links), 'link')} out of the folders named: {_first([nearby(link) for link in links])};"

@@ -46,6 +46,10 @@ class PaperSource(BaseLoader, ABC):
         """What `find` leaves out: symbolic links that lead out of a folder, and what is no paper by its name."""
         return []
 
+    def unused(self, paths: Sequence[str | Path] = ()) -> list[str]:
+        """What `find` leaves out: parts of a paper that the paper does not include, such as drafts."""
+        return []
+
     @contextmanager
     def reading(self) -> Iterator[PaperSource]:
         """This source, to find and read many units of.

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NotRequired
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NotRequired
 
 from langchain_core.documents import Document
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -70,7 +70,18 @@ class _Known(TypedDict, total=False):
 
 
 _PAPERS = TypeAdapter(list[tuple[str, _Known]], config=_STRICT)
-_NAMES = TypeAdapter(Annotated[list[str], Field(max_length=10_000)], config=_STRICT)
+
+
+class Parts(NamedTuple):
+    """The files that the one in a path includes, by their path from its folder, and whether it is a paper by
+    itself: a fragment of LaTeX is not.
+    """
+
+    names: Sequence[str] = ()
+    is_whole: bool = True
+
+
+_PARTS = TypeAdapter(tuple[Annotated[list[str], Field(max_length=10_000)], bool], config=_STRICT)
 _OURS = frozenset(_Known.__annotations__)
 
 
@@ -136,10 +147,11 @@ def encoded(papers: Iterable[Document]) -> bytes:
     return json.dumps(rows, ensure_ascii=False, default=str).encode("utf-8", "replace")
 
 
-def names(content: bytes) -> list[str]:
-    """The names of files that a paper includes, written as JSON.  Raises `LoadError`."""
+def parts(content: bytes) -> Parts:
+    """What a paper includes, written as JSON.  Raises `LoadError`."""
     try:
-        return [name for name in _NAMES.validate_json(content) if _is_inside(name)]
+        names, is_whole = _PARTS.validate_json(content)
+        return Parts([name for name in names if _is_inside(name)], is_whole)
     except ValidationError as error:
         raise _malformed(error) from None
 

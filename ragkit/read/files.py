@@ -15,11 +15,13 @@ from langchain_core.documents import Document
 from pydantic import PositiveFloat, PositiveInt, SecretStr
 
 import ragkit.read.formats.bibliography
+import ragkit.read.formats.docling
 import ragkit.read.formats.docx
 import ragkit.read.formats.html
 import ragkit.read.formats.jats
 import ragkit.read.formats.latex
 import ragkit.read.formats.markdown
+import ragkit.read.formats.ocrmypdf
 import ragkit.read.formats.pdf
 import ragkit.read.formats.plain
 import ragkit.read.formats.records
@@ -31,7 +33,7 @@ from ragkit.config.spec import describe
 from ragkit.document import digest
 from ragkit.errors import LoadError, UsageError
 from ragkit.read import PaperSource, settings_of
-from ragkit.read.border import Border, encoded
+from ragkit.read.border import Border, Parts, encoded
 from ragkit.read.choice import Choice
 from ragkit.read.formats import HEAD, FileFormat, ProjectFormat, registered_formats
 from ragkit.read.formats.encoding import noted
@@ -39,8 +41,8 @@ from ragkit.read.formats.encoding import noted
 _PROJECTS = (".tex", ".ltx", ".latex")  # endings of files that include others
 _COMPANIONS = 500  # files that one paper includes; theses have some dozens
 
-Included = Callable[[Path], Sequence[str]]
-"""Says which files the one in a path includes, by their path from its folder."""
+Included = Callable[[Path], Parts]
+"""Says what the file in a path includes, and whether it is a paper by itself."""
 
 
 @component("files")
@@ -48,9 +50,10 @@ Included = Callable[[Path], Sequence[str]]
 class Files(PaperSource):
     """Files and the folders they are in, each read by the first of `formats` that recognises its content.
 
-    Without `formats`, all that are registered are asked in order of their priority, those of installed
-    plug-ins included.  Hidden files and folders are skipped, and so are programs, style sheets, logs,
-    auxiliary files, READMEs and licences in a folder, which are read if they are named.  `paths` are read by
+    Without `formats`, all that are registered and need no settings are asked in order of their priority, those
+    of installed plug-ins included.  `more_formats` are asked before them.  Hidden files and folders are skipped, and so are programs, style sheets, logs,
+    auxiliary files, READMEs and licences in a folder, and fragments of LaTeX beside or below a paper that does not
+    include them; they are read if they are named.  `paths` are read by
     every ingest, before those named in the call.  `include`, `exclude` and the files `.ragkitignore` in a folder
     are patterns as in `.gitignore` that choose among its files: with `include`, only those that match are read.
     Each `password` is tried on PDFs that are locked.
@@ -68,6 +71,7 @@ class Files(PaperSource):
     exclude: Sequence[str] = ()
     password: SecretStr | Sequence[SecretStr] = ()
     formats: Sequence[FileFormat] = ()
+    more_formats: Sequence[FileFormat] = ()
     seconds_a_file: PositiveFloat = 120.0
     seconds_in_all: PositiveFloat = 3600.0
     megabytes_a_file: PositiveInt = 4000
@@ -80,7 +84,7 @@ class Files(PaperSource):
     @property
     def ordered_formats(self) -> Sequence[FileFormat]:
         """The formats in the order in which they are asked."""
-        return self.formats or registered_formats()
+        return (*self.more_formats, *(self.formats or registered_formats()))
 
     @property
     def settings(self) -> str:
@@ -106,21 +110,40 @@ class Files(PaperSource):
         *included* says which these are; without it, this process reads the files that may include others.
         Raises `UsageError` for a path that is not there.
         """
-        found: dict[Path, None] = {}
+        found, unused = self._sorted_out(paths, included)
+        return [path for path in found if path not in unused]
+
+    def unused_in(self, paths: Sequence[str | Path], included: Included | None = None) -> list[Path]:
+        """The files in the folders of *paths* that are parts of a paper beside or above them, but not included."""
+        return self._sorted_out(paths, included)[1]
+
+    def _sorted_out(
+        self, paths: Sequence[str | Path], included: Included | None
+    ) -> tuple[list[Path], list[Path]]:
+        """Every file in *paths* that no other one includes, and those of them that are unused parts."""
+        found: dict[Path, bool] = {}  # and whether it is named
         for path in map(Path, paths):
             if path.is_dir():
-                found.update((file, None) for file, wanted in self._walk(path) if wanted)
+                for file in (file for file, wanted in self._walk(path) if wanted):
+                    found.setdefault(file, False)
             elif path.exists():
-                found[path.resolve()] = None
+                found[path.resolve()] = True
             else:
                 raise UsageError(f"there is no file or folder '{path}'")
         included = included or self.included
-        parts: set[Path] = set()
+        projects: dict[Path, Parts] = {}
         for path in found:
             if path.suffix.lower() in _PROJECTS:
                 with suppress(LoadError):  # the error is reported when the file is read
-                    parts.update(_part(path, name) for name in included(path))
-        return [path for path in found if path not in parts]
+                    projects[path] = included(path)
+        parts = {_part(path, name) for path, told in projects.items() for name in told.names}
+        mains = {path.parent for path, told in projects.items() if told.is_whole}
+        kept = [path for path in found if path not in parts]
+        return kept, [
+            path
+            for path in kept
+            if not found[path] and not projects.get(path, Parts()).is_whole and mains & {*path.parents}
+        ]
 
     def skipped(self, paths: Sequence[str | Path] = ()) -> list[str]:
         folders = [path for path in map(Path, [*self.paths, *paths]) if path.is_dir()]
@@ -133,15 +156,21 @@ class Files(PaperSource):
         """
         path = Path(uri)
         if path.suffix.lower() in _PROJECTS:
-            names = (included or self.included)(path)
+            names = (included or self.included)(path).names
             parts = {name: part for name in names if (part := _part(path, name)) != path}
             return self._digest(path, parts)
         with self._opened(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def included(self, path: Path) -> list[str]:
-        """The files that the paper in a file includes, directly or not, by their path from its folder."""
-        return list(self._companions(path, self.content(path)))
+    def unused(self, paths: Sequence[str | Path] = ()) -> list[str]:
+        return [str(path) for path in self.unused_in([*self.paths, *paths])]
+
+    def included(self, path: Path) -> Parts:
+        """The files that the paper in a file includes, directly or not."""
+        content = self.content(path)
+        form = self._format(path, content)
+        is_whole = isinstance(form, ProjectFormat) and form.is_whole(form.decoded(content))
+        return Parts(list(self._companions(path, content)), is_whole)
 
     def read(self, uri: str) -> Iterator[list[Document]]:
         path = Path(uri)

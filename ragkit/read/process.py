@@ -5,7 +5,7 @@ file gets a new process.  What comes back passes the border (`ragkit.read.border
 still being read.
 
 The process imports nothing from the folder that ragkit is started in, sees none of the environment but what says
-how text is written, and may write no file, start few processes and, where the system allows it, reach no network.
+how text is written, and may write no file (but see `FileFormat.scratch`), start few processes and, where the system allows it, reach no network.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -34,7 +35,7 @@ from langchain_core.documents import Document
 
 from ragkit.errors import LoadError
 from ragkit.read import PaperSource
-from ragkit.read.border import Border, encoded, message, names
+from ragkit.read.border import Border, Parts, encoded, message, parts
 
 if TYPE_CHECKING:
     from ragkit.read.files import Files
@@ -42,13 +43,22 @@ if TYPE_CHECKING:
 log = logging.getLogger("ragkit")
 
 _FRAME = struct.Struct(">cQ")  # what a frame is, and its length
-_PAPERS, _NAMES, _DONE, _ERROR = b"p", b"n", b"d", b"e"
+_PAPERS, _PARTS, _DONE, _ERROR = b"p", b"n", b"d", b"e"
 _START = 120.0  # seconds that a process may take to start: some, on a machine that is busy
 _MANY = 100  # papers, or
 _MUCH = 1_000_000  # characters, that are sent together
 _WIDE = 8  # bytes that a character of a paper may take, its places counted in
 _OPEN_FILES, _PROCESSES = 256, 64  # that the process may have
-_KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_KEPT = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "TESSDATA_PREFIX",
+)
 
 # `site` is told of the folders first, so that what it finds is added behind them.
 _BEGIN = "import sys, site; sys.path += sys.argv[1:]; site.main(); from ragkit.read.process import serve; serve({network})"
@@ -63,7 +73,8 @@ class Reader(PaperSource):
     def __init__(self, files: Files) -> None:
         self.files = files
         self._process: subprocess.Popen[bytes] | None = None
-        self._included: dict[Path, list[str] | LoadError] = {}
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._included: dict[Path, Parts | LoadError] = {}
 
     def __enter__(self) -> Reader:
         return self
@@ -74,20 +85,23 @@ class Reader(PaperSource):
     def find(self, paths: Sequence[str | Path] = ()) -> list[str]:
         return [str(path) for path in self.files.under([*self.files.paths, *paths], self.included)]
 
+    def unused(self, paths: Sequence[str | Path] = ()) -> list[str]:
+        return [str(path) for path in self.files.unused_in([*self.files.paths, *paths], self.included)]
+
     def digest(self, uri: str | Path) -> str:
         return self.files.digest(uri, self.included)
 
     def gone(self, uris: Iterable[str], paths: Sequence[str | Path] = ()) -> list[str]:
         return self.files.gone(uris, paths)
 
-    def included(self, path: Path) -> list[str]:
-        """The files that the paper in a file includes; asked once for each file."""
+    def included(self, path: Path) -> Parts:
+        """What the paper in a file includes; asked once for each file."""
         if self._pickled is None:
             return self.files.included(path)
         if path not in self._included:
             try:
-                with contextlib.closing(self._replies(_NAMES, path)) as replies:
-                    self._included[path] = [name for content in replies for name in names(content)]
+                with contextlib.closing(self._replies(_PARTS, path)) as replies:
+                    self._included[path] = next(map(parts, list(replies)), Parts())
             except LoadError as error:
                 self._included[path] = error
         known = self._included[path]
@@ -141,7 +155,7 @@ class Reader(PaperSource):
         here = [type(part) for part in (self.files, *formats) if type(part).__module__ == "__main__"]
         try:
             if not here:
-                return pickle.dumps(dataclasses.replace(self.files, formats=formats))
+                return pickle.dumps(dataclasses.replace(self.files, formats=formats, more_formats=()))
             reason = f"{here[0].__name__} is defined in __main__; move it to a module"
         except Exception as error:  # whatever an object that cannot be pickled raises
             reason = f"they cannot be pickled ({error})"
@@ -155,13 +169,17 @@ class Reader(PaperSource):
         assert self._pickled
         begin = _BEGIN.format(network=self.files.network)
         folders = _search_path([self.files, *self.files.ordered_formats])
+        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        if any(form.scratch for form in self.files.ordered_formats):
+            self._scratch = tempfile.TemporaryDirectory(prefix="ragkit-", ignore_cleanup_errors=True)
+            environment["TMPDIR"] = self._scratch.name
         self._process = process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-X", "utf8", "-c", begin, *folders],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=os.sep,
-            env={name: os.environ[name] for name in _KEPT if name in os.environ},
+            env=environment,
             start_new_session=True,  # so that Ctrl-C stops the run, which then stops its reader
         )
         self._send(process, self._pickled)
@@ -222,6 +240,8 @@ class Reader(PaperSource):
             if pipe:
                 with contextlib.suppress(OSError):
                     pipe.close()
+        if self._scratch:
+            self._scratch.cleanup()
 
 
 def _search_path(parts: Iterable[object]) -> list[str]:
@@ -278,7 +298,7 @@ def serve(network: bool) -> None:
         kind, path = request[:1], Path(os.fsdecode(request[1:]))
         _limit_time(files)
         try:
-            if kind == _NAMES:
+            if kind == _PARTS:
                 _write(answers, kind, json.dumps(files.included(path)).encode())
             else:
                 for papers in _batches(files.each(path)):
@@ -327,7 +347,9 @@ def _limit(files: Files) -> None:
     sys.dont_write_bytecode = True
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
     _at_most(resource.RLIMIT_AS, pages * resource.getpagesize() + files.megabytes_a_file * 1_000_000)
-    _at_most(resource.RLIMIT_FSIZE, 0)
+    with contextlib.suppress(ValueError, OSError):  # what it starts may write more
+        most = max((form.scratch for form in files.ordered_formats), default=0)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, most))
     _at_most(resource.RLIMIT_CORE, 0)
     _at_most(resource.RLIMIT_NOFILE, _OPEN_FILES)
     with contextlib.suppress(OSError):  # the limit is on all processes and threads of the user

@@ -416,13 +416,15 @@ class WholeSection(BaseDocumentCompressor, CorpusReader):
 
 
 def _section_around(paper: Document, own: Span) -> Span:
-    """The section that holds a passage, with its captions and tables; the whole paper if there is none."""
+    """The section that holds a passage, with its captions, tables and footnotes; the whole paper if there is none."""
     parts = stretches_of(paper)
     here = next((n for n, part in enumerate(parts) if part.start <= own.start and own.end <= part.end), None)
     if here is None:
         return Span(own.document_id, 0, len(paper.page_content))
+    held = parts[here]
     same = [
-        part.section == parts[here].section and part.kind in (parts[here].kind, "caption", "table")
+        part.section == held.section
+        and (held.kind == "footnote" or part.kind in (held.kind, "caption", "table", "footnote"))
         for part in parts
     ]
     first = last = here

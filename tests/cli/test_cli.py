@@ -34,6 +34,7 @@ def test_ingest_ask_search_and_document_agree_in_json(command: Command) -> None:
         "pruned": 0,
         "failed": [],
         "skipped": [],
+        "unused": [],
         "hidden": [],
         "lost": [],
         "known": [],

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -48,6 +51,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "late_interaction": {"embed": SentenceTransformersEmbeddings()},
     "mmr": {"embed": HashedEmbeddings()},
+    "docling": {"artifacts_path": "."},
+    "ocrmypdf": {"language": "eng"},
     "scripted": {"responses": ["yes"]},
     "fallback": {"models": [ragkit.use(scripted_chat, responses=["yes"])]},
     "condense": {"llm": ragkit.use(scripted_chat, responses=["How many people do glass bridges carry?"])},
@@ -68,7 +73,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     ("name", "maker"), components.registered(), ids=lambda v: v if isinstance(v, str) else v.__name__
 )
 def test_every_component_keeps_the_contract(
-    name: str, maker: components.Maker, model_server: Any, tmp_path: Path
+    name: str, maker: components.Maker, model_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_here = {
         "openai": lambda: {"model": "m", "base_url": model_server.url},
@@ -76,6 +81,10 @@ def test_every_component_keeps_the_contract(
         "cross_encoder": lambda: {"model": str(tiny_cross_encoder(tmp_path))},
         "entailment": lambda: {"model": str(tiny_cross_encoder(tmp_path)), "threshold": 0.0},
     }
+    monkeypatch.setattr("shutil.which", lambda program: program)  # any program is installed
+    docling = ModuleType("docling")
+    docling.__spec__ = ModuleSpec("docling", None)
+    monkeypatch.setitem(sys.modules, "docling", docling)  # and so is this package
     check_component(maker, **(made_here[name]() if name in made_here else ARGUMENTS.get(name, {})))
 
 

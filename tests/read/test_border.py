@@ -14,7 +14,7 @@ from langchain_core.documents import Document
 from ragkit.chunk import WholeChunker
 from ragkit.document import RESERVED, Span, passage, places_of, stretches_of
 from ragkit.errors import LoadError
-from ragkit.read.border import Border, encoded, names
+from ragkit.read.border import Border, encoded, parts
 from ragkit.read.files import Files
 
 FILE = Path("/papers/glass.pdf")
@@ -118,7 +118,7 @@ def test_an_identifier_that_is_no_text_identifies_nothing() -> None:
 
 def test_names_of_files_stay_in_the_folder_of_the_paper() -> None:
     given = ["a.tex", "b/../c.tex", "/etc/passwd", "../x.tex", "b/../../x.tex", "\x1b.tex", "nul\x00.tex"]
-    assert names(json.dumps(given).encode()) == ["a.tex", "b/../c.tex"]
+    assert parts(json.dumps([given, False]).encode()) == (["a.tex", "b/../c.tex"], False)
 
 
 values = st.recursive(

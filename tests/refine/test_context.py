@@ -299,6 +299,21 @@ def test_neighbours_stay_in_their_section(tmp_path: Path, corpus: Corpus) -> Non
     assert texts(found) == ["Steel carries trains. It rusts.", "Glass sways. It is tested."]
 
 
+@pytest.mark.parametrize("sought", ["Glass sways.", "In wind."])
+def test_the_neighbours_of_a_footnote_are_those_of_its_paragraph(
+    tmp_path: Path, corpus: Corpus, sought: str
+) -> None:
+    (tmp_path / "a.tex").write_text(
+        "\\section{A}\nGlass sways\\footnote{In wind.}.\n\nIt is tested.\\section{B}\nOld."
+    )
+    [read] = Files(paths=[str(tmp_path)]).load()
+    whole = entered(corpus, read.page_content, sections=read.metadata["sections"])
+    start = whole.page_content.index(sought)
+    refiner = Neighbours(before=3, after=3).over(corpus)
+    [found] = refined(refiner, cut(whole, (start, start + len(sought))))
+    assert found.page_content == "Glass sways.\n\nIn wind.\n\nIt is tested."
+
+
 def test_passages_of_a_paper_that_the_corpus_does_not_know_stay_as_they_are(corpus: Corpus) -> None:
     refiner = Neighbours()
     refiner = refiner.over(corpus)

@@ -36,6 +36,13 @@ class FileFormat(BaseBlobParser, ABC):
     them unless they say otherwise.
     """
 
+    scratch: ClassVar[int] = 0
+    """The bytes that a file which a program started by the format writes into the temporary folder may have.
+
+    A reading process may write no file; one whose formats have `scratch` starts with a temporary folder of its own,
+    and a program that it starts may raise its limit on the size of files to the largest `scratch`.
+    """
+
     @abstractmethod
     def recognises(self, name: str, head: bytes) -> bool:
         """Is this file of this kind?
@@ -113,6 +120,10 @@ class ProjectFormat(TextFormat):
         *name* is the paper's own file.  With *whole*, *text* is the content of that file, which may be no
         paper by itself.
         """
+
+    def is_whole(self, text: str) -> bool:
+        """Is a file with this text a paper by itself?  Beside one that is, others are its parts or unused."""
+        return True
 
     @abstractmethod
     def papers_with(self, name: str, text: str, companions: Mapping[str, str]) -> Iterator[Document]:

@@ -12,7 +12,7 @@ from langchain_core.documents import Document
 
 from ragkit.text.lists import is_item
 
-Kind = Literal["abstract", "body", "caption", "table", "references", "heading"]
+Kind = Literal["abstract", "body", "caption", "table", "references", "heading", "footnote"]
 """The kind of a part of a paper; references are not used for answers, and a heading is not a sentence."""
 
 _NUMBER = re.compile(r"^(?:[\dIVX]+(?:\.\d+)*|[A-Z])[.)]?\s+(?=\S)")
@@ -238,6 +238,12 @@ class PaperBuilder:
         yield
         self.paragraph()
         self.kind(before)
+
+    @contextmanager
+    def footnote(self) -> Iterator[None]:
+        """Pieces added in this context are a footnote; one of references is a reference."""
+        with self.aside("references" if self._kind == "references" else "footnote"):
+            yield
 
     def kind(self, kind: Kind) -> None:
         """The pieces that follow are of this kind, under the same headings."""

@@ -332,8 +332,8 @@ def _paper(name: str, blocks: Sequence[Block], known: dict[str, Any]) -> Documen
                 builder.add(line)
                 builder.line()
         for note in block.notes:
-            builder.paragraph()
-            builder.add(note)
+            with builder.footnote():
+                builder.add(note)
             item = False
     paper = builder.paper(title, **known, title_guessed=guessed or None)
     if not paper.page_content and builder.hidden:

@@ -51,7 +51,9 @@ class Html(TextFormat):
         )
         builder = PaperBuilder()
         builder.hidden.update(hidden)
-        _Writer(builder, heading, _Menus(main)).blocks(main)
+        writer = _Writer(builder, heading, _Menus(main))
+        writer.blocks(main)
+        writer.write_notes()
         if not builder.length:
             raise LoadError("the page has no text of its own")
         yield builder.paper(**titled(title, name), **known)
@@ -183,6 +185,8 @@ _BLOCKS = frozenset(
 )
 
 
+_FOOTNOTES = re.compile(r"(?:^|[\s_-])(?:foot|end)notes?(?:$|\s)", re.IGNORECASE)
+_NUMBER = re.compile(r"(?:^|\s)ltx_(?:note_mark|tag_note)(?:$|\s)")  # of a note that LaTeXML writes
 _NOTE = re.compile(r"\d{1,3}(?:\s?[,–-]\s?\d{1,3})*+")
 
 
@@ -193,6 +197,8 @@ class _Writer:
         self.title = title
         self.number: int | None = None
         """Of the next item of a numbered list; 0 in another list, None in none."""
+        self.notes: list[Element] = []
+        """The footnotes of the paragraph, which follow it."""
 
     def blocks(self, element: Element) -> None:
         for child in element.children:
@@ -232,6 +238,11 @@ class _Writer:
                 self.blocks(element)
         elif element.tag in ("ul", "ol", "div", "section") and element in self.menus:
             return
+        elif element.tag in ("ul", "ol", "div", "section", "p") and _FOOTNOTES.search(_named(element)):
+            with builder.footnote():
+                self.blocks(element)
+        elif element.tag == "span" and "ltx_role_footnote" in _named(element):
+            self.notes += [e for e in element.below() if "ltx_note_content" in _named(e)]
         elif element.tag in _BLOCKS:
             builder.paragraph()
             outer = self.number
@@ -240,8 +251,19 @@ class _Writer:
             self.blocks(element)
             self.number = outer
             builder.paragraph()
+            if outer is None:  # it does not part a list
+                self.write_notes()
         else:
             self.blocks(element)
+
+    def write_notes(self) -> None:
+        """Write the footnotes so far, behind their paragraph."""
+        while self.notes:
+            told = [
+                c for c in self.notes.pop(0).children if isinstance(c, Piece) or not _NUMBER.search(_named(c))
+            ]
+            with self.builder.footnote():
+                self.blocks(Element("span", children=told))
 
     def superscript(self, element: Element) -> None:
         """10<sup>3</sup> is 10^3; the number of a note, a link or behind a full stop, stands in brackets."""

@@ -166,9 +166,18 @@ def _run(builder: PaperBuilder, inline: list[Element | Piece]) -> None:
 
 
 def _paragraph(builder: PaperBuilder, element: Element, level: int) -> None:
+    """A paragraph, and the footnotes in it behind it."""
+    notes = list(element.elements("fn"))
     builder.paragraph()
-    _blocks(builder, element, level)
+    _blocks(builder, Element(element.tag, children=[c for c in element.children if c not in notes]), level)
     builder.paragraph()
+    for note in notes:
+        _footnote(builder, note, level)
+
+
+def _footnote(builder: PaperBuilder, element: Element, level: int) -> None:
+    with builder.footnote():
+        _blocks(builder, element, level)
 
 
 def _list(builder: PaperBuilder, element: Element, level: int) -> None:
@@ -324,7 +333,7 @@ def _tex(builder: PaperBuilder, element: Element) -> None:
 _BLOCKS = {
     "sec": _section, "app": _section, "ack": _section, "abstract": _section, "trans-abstract": _section, "ref-list": _section,
     "notes": _section, "glossary": _section, "fn-group": _section, "bio": _section, "app-group": _blocks, "floats-group": _blocks,
-    "p": _paragraph, "disp-quote": _paragraph, "boxed-text": _section, "verse-group": _paragraph, "speech": _paragraph, "fn": _paragraph,
+    "p": _paragraph, "disp-quote": _paragraph, "boxed-text": _section, "verse-group": _paragraph, "speech": _paragraph, "fn": _footnote,
     "statement": _paragraph, "disp-formula": _paragraph, "disp-formula-group": _paragraph, "preformat": _paragraph, "code": _paragraph,
     "list": _list, "def-list": _list, "fig": _figure, "fig-group": _figure, "table-wrap": _figure, "table-wrap-group": _figure,
     "supplementary-material": _figure, "table-wrap-foot": _paragraph, "table": _table, "alternatives": _alternatives, "ref": _references,

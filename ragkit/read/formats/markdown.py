@@ -95,6 +95,10 @@ def _sections(text: str) -> list[dict[str, Any]]:
             part(*table, "table")
             rows[-1]["header"] = [rows[-1]["start"], rule]
             start = table[1]
+        for note in _FOOTNOTE.finditer(text, start, end):
+            part(start, note.start(), sections.kind)
+            part(*note.span(), "footnote")
+            start = note.end()
         part(start, end, sections.kind)
 
     for found in _SECTION.finditer(text):
@@ -108,6 +112,10 @@ def _sections(text: str) -> list[dict[str, Any]]:
     return rows if any(row["path"] or row["kind"] != "body" for row in rows) else []
 
 
+_FOOTNOTE = re.compile(
+    r"^\[\^[^\]\s]++\]:[ \t](?:[^\r\n]*+(?:\r?\n(?!\[\^)(?=[^\r\n]*\S)|\Z)?+)++", re.MULTILINE
+)
+"""A footnote, to the end of its paragraph or to the next one."""
 _CAPTION = re.compile(r"^[*_]{0,2}(?:Table|Tab\.)[ \t]++[\dIVX]", re.MULTILINE)  # how one begins
 _LINE = re.compile(r"[^\n]*(?:\n|\Z)")
 

@@ -102,6 +102,9 @@ def _divisions(builder: PaperBuilder, element: Element, level: int) -> None:
         elif child.tag == "listBibl":
             with builder.aside("references"):
                 _references(builder, child.elements())
+        elif child.tag == "note" and child.attributes.get("place") in ("foot", "bottom", "end"):
+            with builder.footnote():
+                inline(builder, child)
         elif child.tag not in ("head", "fw", "pb"):
             builder.paragraph()
             inline(builder, child)

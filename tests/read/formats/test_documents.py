@@ -253,7 +253,13 @@ def test_latex_keeps_what_its_commands_print() -> None:
         (
             ["Results"],
             "body",
-            "BERT carries 40% of people [smith99], see Table [tab:x]. (Not all.) It is kept.\n\nNew paragraph with\n\n(a+b)/c = α_i",
+            "BERT carries 40% of people [smith99], see Table [tab:x]. It is kept.",
+        ),
+        (["Results"], "footnote", "Not all."),
+        (
+            ["Results"],
+            "body",
+            "New paragraph with\n\n(a+b)/c = α_i",
         ),
         (["Results", "Loads"], "heading", "Loads"),
         (["Results", "Loads"], "body", "- One\n- Two"),

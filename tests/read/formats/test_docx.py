@@ -364,7 +364,9 @@ def test_a_footnote_follows_the_paragraph_that_cites_it() -> None:
     kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/footnotes"
     part = Part(PackURI("/word/footnotes.xml"), "application/xml", notes.encode())
     document.part.relate_to(part, kind)
-    assert read(document).page_content == "They hold.\n\nIn 2020.\n\nStill."
+    paper = read(document)
+    assert paper.page_content == "They hold.\n\nIn 2020.\n\nStill."
+    assert [row["kind"] for row in paper.metadata["sections"]] == ["body", "footnote", "body"]
 
 
 def test_other_files_are_not_recognised() -> None:

@@ -204,7 +204,7 @@ def test_a_file_that_is_switched_off_is_not_taken_in() -> None:
         ("At \\url{https://e.org/a%20b_c} it cost 9 euros.", "At https://e.org/a%20b_c it cost 9 euros."),
         ("At \\href{https://e.org/a%20b}{a shop} it cost 9 euros.", "At a shop it cost 9 euros."),
         ("\\path{C:\\x%y} is \\nolinkurl{a%b}. Nine.", "C:\\x%y is a%b. Nine."),
-        ("A\\footnote{See \\url{e.org/%7Ex}.} Nine.", "A (See e.org/%7Ex.) Nine."),
+        ("A\\footnote{See \\url{e.org/%7Ex}.} Nine.", "A Nine.\n\nSee e.org/%7Ex."),
         ("A \\url{https://e.org/a\\_b\\%20}.", "A https://e.org/a_b%20."),
         ("\\verb|5%| and \\verb+\\iffalse+ stay.", "5% and \\iffalse stay."),
         ("One % \\url{x}\ntwo.\n% three\n\nFour.", "One two.\n\nFour."),

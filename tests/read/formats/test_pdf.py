@@ -163,8 +163,9 @@ def test_a_paragraph_that_a_note_divides_is_whole_and_the_note_stands_behind_it(
         pages = [[title, *column(72.0, 700.0, 45, last=end), *notes], column(72.0, 700.0, 30, goes_on)]
     else:
         pages = [[title, *column(72.0, 700.0, 45, last=end), *notes, *column(330.0, 700.0, 45, goes_on)]]
-    text = read(Pdf(), pdf(*pages), "x.pdf").page_content
-    first, *behind = text.split("\n\n")
+    paper = read(Pdf(), pdf(*pages), "x.pdf")
+    first, *behind = paper.page_content.split("\n\n")
+    assert {row["kind"] for row in paper.metadata["sections"]} == {"body", "footnote"}
     assert f"{end} {goes_on}" in first
     assert "".join(" ".join(behind).split()) == "".join(" ".join(row[3] for row in notes).split())
 

@@ -26,6 +26,10 @@ _TOLD_BY = re.compile(
     r"^[^%\n]{0,200}?\\(?:documentclass\b|documentstyle\b|begin\s*\{(?:document|thebibliography)\})",
     re.MULTILINE,
 )
+_WHOLE = re.compile(
+    r"^[^%\n]{0,200}?\\(?:document(?:class|style)\b|begin\s*\{document\}|bye\b|enddocument\b)", re.MULTILINE
+)
+"""What only a paper has, and not its parts; the last two end plain TeX and AMS-TeX."""
 _SECTION = re.compile(r"^[ \t]*\\(?:sub)*(?:section|chapter)\*?\s*[\[{]", re.MULTILINE)
 _COMMAND = re.compile(r"\\[a-zA-Z]+\s*[\[{]")
 
@@ -57,6 +61,9 @@ class Latex(ProjectFormat):
             elif taken[1]:
                 found.append(file_name(taken[1]))
         return found
+
+    def is_whole(self, text: str) -> bool:
+        return bool(_WHOLE.search(text))
 
     def papers_with(self, name: str, text: str, companions: Mapping[str, str]) -> Iterator[Document]:
         source, files = expanded(name, text, companions)

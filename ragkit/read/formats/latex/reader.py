@@ -76,6 +76,10 @@ class SourceReader:
         self.in_heading: bool = above.in_heading if above else False
         self.math = False
         self.in_table = False
+        self.inside = 0
+        """How many headings, captions, tables, lists and notes are open, which no footnote may part."""
+        self.notes: list[tuple[int, int]] = []
+        """The footnotes of the paragraph, which follow it."""
 
     def document(self) -> None:
         """Read the whole file; the text before `\\begin{document}` prints nothing but defines commands."""
@@ -84,6 +88,7 @@ class SourceReader:
         end = self.source.closing.get(begin.start(1), len(self.text)) if begin else len(self.text)
         self._preamble(start)
         self.read(start, end)
+        self._paragraph()
 
     def plain(self, text: str) -> str:
         """A piece of LaTeX as it prints."""
@@ -116,7 +121,7 @@ class SourceReader:
             case "words":
                 builder.prose(token[0], at)
             case "space":
-                builder.paragraph() if _BLANK_LINE.search(token[0]) and not self.math else builder.space()
+                self._paragraph() if _BLANK_LINE.search(token[0]) and not self.math else builder.space()
             case "word" | "after":
                 return self._command(Command(token["word"].rstrip("*"), at, token.start("after"), after, end))
             case "sign":
@@ -162,7 +167,7 @@ class SourceReader:
         elif name in LINES:
             builder.line()
         elif name in BREAKS:
-            builder.paragraph()
+            self._paragraph()
         elif sign := signs().get(name):
             builder.add(sign, command.at, command.name_end - command.at)
             if command.end > command.name_end and self.math:
@@ -246,11 +251,13 @@ class SourceReader:
         if self.in_heading:  # each would be read twice, and those in it four times
             self.read(start, stop)
             return after
+        self._paragraph()
         self.in_heading = True
         if title := " ".join(self.plain(self.text[start:stop]).split()):
             with self.builder.heading(title, max(SECTIONS[command.name], 1)):
-                self.read(start, stop)
+                self._read_inside(start, stop)
         self.in_heading = False
+        self._paragraph()
         return after
 
     def _caption(self, command: Command) -> int:
@@ -262,16 +269,27 @@ class SourceReader:
     def _aside(self, kind: Kind, command: Command) -> int:
         (start, stop), after = self.source.argument(command.name_end, command.limit)
         with self.builder.aside(kind):
-            self.read(start, stop)
+            self._read_inside(start, stop)
         return after
 
     def _footnote(self, command: Command) -> int:
         (start, stop), after = self.source.argument(command.name_end, command.limit)
         if start < stop:
-            self.builder.add(" (")
-            self.read(start, stop)
-            self.builder.add(")")
+            self.notes.append((start, stop))
         return after
+
+    def _paragraph(self) -> None:
+        """A paragraph ends, which its footnotes follow."""
+        self.builder.paragraph()
+        while self.notes and not self.inside:
+            with self.builder.footnote():
+                self._read_inside(*self.notes.pop(0))
+
+    def _read_inside(self, start: int, end: int) -> None:
+        """Read what no footnote may part."""
+        self.inside += 1
+        self.read(start, end)
+        self.inside -= 1
 
     def _verb(self, command: Command) -> int:
         """Write the text between two equal delimiters verbatim."""
@@ -413,18 +431,19 @@ class SourceReader:
         elif plain in TABLES and not self.math:
             with self.builder.aside("table"):
                 self.in_table = True
-                self.read(inside, close)
+                self._read_inside(inside, close)
                 self.in_table = False
         elif plain in ("abstract", "thebibliography"):
             title, kind = ("", "abstract") if plain == "abstract" else ("References", "references")
             self.builder.section(title, 1, kind)  # type: ignore[arg-type]
             self.read(inside, close)
+            self._paragraph()
             self.builder.section("", 1, "body")
         else:
             self.builder.paragraph()
             if plain in ("figure", "table", "wrapfigure", "algorithm", "subfigure", *LISTS):
                 inside = self.source.optional(inside, close)[1]
-            self.read(inside, close)
+            self._read_inside(inside, close) if plain in LISTS else self.read(inside, close)
             self.builder.paragraph()
         return close  # the `\end` is passed over as a command
 

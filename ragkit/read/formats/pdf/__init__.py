@@ -51,27 +51,47 @@ class Pdf(FileFormat):
         return content
 
     def papers(self, name: str, content: bytes) -> Iterator[Document]:
-        pdf = _opened(content)
-        if pdf is None:
-            raise LoadError(
-                "it is locked by a password; give it to the loader (`password`), or save it without one"
-            )
-        try:
-            pages = [page_of(number, pdf) for number in range(len(pdf))]
-            properties = {
-                name.lower(): " ".join(value.split())
-                for name, value in pdf.get_metadata_dict(skip_empty=True).items()
-            }
-        finally:
-            pdf.close()
-        hidden = sum((page.hidden for page in pages), Counter[str]())
-        if not any(page.lines for page in pages):
-            if hidden:
-                raise LoadError(f"all of its text is hidden ({_counted(hidden.total(), 'character')})")
-            raise LoadError(
-                f"it has no text: {_counted(len(pages), 'page')} of images; run text recognition (OCR) on it first"
-            )
-        yield _paper(name, pages, properties, _xmp(content))
+        yield paper_of(name, content)
+
+
+def paper_of(name: str, content: bytes, recognised: bytes | None = None) -> Document:
+    """The paper in a PDF, whose pages are those of *recognised* if their text was recognised by a program.
+
+    Raises `LoadError`.
+    """
+    with closing(_unlocked(recognised or content)) as pdf:
+        pages = [page_of(number, pdf) for number in range(len(pdf))]
+    with closing(_unlocked(content)) as pdf:
+        properties = {
+            name.lower(): " ".join(value.split())
+            for name, value in pdf.get_metadata_dict(skip_empty=True).items()
+        }
+    hidden = sum((page.hidden for page in pages), Counter[str]())
+    if not any(page.lines for page in pages):
+        if hidden:
+            raise LoadError(f"all of its text is hidden ({_counted(hidden.total(), 'character')})")
+        raise LoadError(
+            f"it has no text: {_counted(len(pages), 'page')} of images; run text recognition (OCR) on it first"
+        )
+    return _paper(name, pages, properties, _xmp(content))
+
+
+def scanned_pages(content: bytes) -> list[int]:
+    """The pages of a PDF (from 1) that show something and have no text; none if it is locked.
+
+    Raises `LoadError` for what is no PDF.
+    """
+    from pypdfium2.raw import FPDFPage_CountObjects
+
+    pdf = _opened(content)
+    if pdf is None:
+        return []
+    with closing(pdf):
+        return [
+            number
+            for number, page in enumerate(pdf, 1)
+            if FPDFPage_CountObjects(page.raw) and not page.get_textpage().get_text_bounded().strip()
+        ]
 
 
 _LISTED = 10  # pages in a message
@@ -88,6 +108,16 @@ def _opened(content: bytes, password: str | None = None) -> Any:
         if getattr(error, "err_code", None) == FPDF_ERR_PASSWORD or "password" in str(error):
             return None
         raise LoadError("it is not a PDF that can be read: it is damaged or cut short") from None
+
+
+def _unlocked(content: bytes) -> Any:
+    """A PDF.  Raises `LoadError` for one that is locked or damaged."""
+    pdf = _opened(content)
+    if pdf is None:
+        raise LoadError(
+            "it is locked by a password; give it to the loader (`password`), or save it without one"
+        )
+    return pdf
 
 
 def _counted(number: int, noun: str) -> str:
@@ -119,6 +149,9 @@ def _paper(name: str, pages: list[Page], properties: dict[str, str], xmp: dict[s
             _write_table(builder, table, paragraph.lines[0])
         elif paragraph.kind == "caption":
             with builder.aside("caption"):
+                _write(builder, paragraph.lines, hyphens)
+        elif paragraph.is_note:
+            with builder.footnote():
                 _write(builder, paragraph.lines, hyphens)
         else:
             if kind_of(paragraph.text[:12].split(".")[0].split("—")[0].split(":")[0]) == "abstract":

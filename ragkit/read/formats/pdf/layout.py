@@ -191,13 +191,16 @@ class Paragraph:
     lines: list[Line]
     kind: Kind = "body"
     level: int = 0
-    is_note: bool = False
     is_full: bool = False
     """Does its last line end at the right edge of its column, so that it may go on elsewhere?"""
 
     @property
     def text(self) -> str:
         return " ".join(line.text for line in self.lines)
+
+    @property
+    def is_note(self) -> bool:
+        return self.kind == "footnote"
 
     @property
     def is_finished(self) -> bool:
@@ -263,7 +266,7 @@ def _notes(lines: Sequence[Line]) -> list[Paragraph]:
     found: list[Paragraph] = []
     for line in lines:
         if not found or MARK.match(line.text):
-            found.append(Paragraph([], is_note=True))
+            found.append(Paragraph([], "footnote"))
         found[-1].lines.append(line)
     return found
 
