@@ -440,17 +440,29 @@ def test_a_whole_paper_and_an_entry_of_a_bibliography_are_not_asked_about(
     assert rag.to_look_up() == []
 
 
+@pytest.mark.parametrize("turn", [1, -1])
 def test_papers_with_the_same_identifier_are_one_where_only_a_service_tells_it(
-    ingested: Ingested, services: Services
+    ingested: Ingested, services: Services, turn: int
 ) -> None:
     services.says("crossref", works(of_crossref()))
-    rag = ingested(
-        sheet(authors=["Anna Smith"]),
-        sheet("Bridges of glass", f"{TEXT} It was built in Norway.", doi=DOI, year=2020, authors=["Anna Smith"], venue="B"),
-        lookup=[services.crossref()],
-    )  # fmt: skip
+    untold = sheet(authors=["Anna Smith"])
+    told = sheet(
+        "Bridges of glass",
+        f"{TEXT} It was built in Norway.",
+        **{k: v for k, v in WHOLE.items() if k != "title"},
+    )
+    rag = ingested(*[untold, told][::turn], lookup=[services.crossref()])
     counts = rag.corpus.counts()
     assert (counts.documents, counts.variants) == (1, 1)
+
+
+def test_a_corpus_without_a_table_of_lookups_gets_one(ingested: Ingested, services: Services) -> None:
+    rag = ingested(sheet(doi=DOI))
+    rag.corpus.db.execute("DROP TABLE lookups")
+    assert facts(rag) == {"title": TITLE, "doi": DOI}
+    assert len(rag.to_look_up()) == 1
+    services.says("crossref", work())
+    assert facts(ingested(sheet(doi=DOI), lookup=[services.crossref()]))["year"] == 2020
 
 
 def test_a_file_cannot_say_that_it_was_looked_up(tmp_path: Path) -> None:
