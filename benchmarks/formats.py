@@ -69,6 +69,35 @@ named there. A Word file is a zip archive, in which characters have no useful pl
 | BibTeX, RIS | `bibtexparser`; a line reader | what they say is attached to the paper of the same DOI, arXiv id or title; an entry with an abstract is a paper until the paper itself is there |
 | saved paper pages | the plug-in in [`examples/paper_pages`](../examples/paper_pages) | a paper for each title and abstract |
 
+## Look up what a file does not say
+
+A PDF rarely states its authors, year, venue and DOI. Crossref, OpenAlex and arXiv know them. They are asked only if you say so: at
+each ingest,
+
+```yaml
+ingest:
+  read:
+    type: files
+    lookup:
+      - {{type: crossref, mailto: you@example.org}}   # your address: answers are faster and more reliable
+      - {{type: openalex, api_key: "${{RAGKIT_OPENALEX_KEY}}"}}   # free; without it, few searches by title a day
+      - arxiv
+```
+
+or once, for the papers in the corpus, with `ragkit lookup` (`--dry-run` lists the papers and asks nobody). The services see the DOI, the
+arXiv id, or the title of a paper that has neither, and nothing else of your files. Each is asked, in order, for what is still missing.
+
+- A record counts only if its title agrees and its year differs by at most one; if it was found by title, an author must agree, too.
+  Where the title was only guessed, the record's title may stand on the first page instead.
+- Title, authors, year, venue, DOI and arXiv id are added if the file lacks them or they were only guessed. What the file states stays,
+  and a bibliography wins over a service. `ragkit show` names the values that each service added (`looked_up`).
+- Replies are kept in the corpus, so that nothing is asked twice. `ragkit lookup` changes neither texts nor indexes; a corrected title
+  is searched once its paper is indexed anew.
+- Requests keep to the limits of the services (`requests_a_second`) and to the wait that they ask for. A service that fails three times in
+  a row, or takes more than `seconds_in_all`, is named in a warning and left alone; papers are ingested without it, and the next ingest or
+  `ragkit lookup` asks again. `ragkit lookup` then exits with 3.
+- `base_url` names a mirror. A service of your own is a class with one method: see `LookupService` in `ragkit/read/lookup`.
+
 A format in a package of its own is used once the package is installed: see [integrations](integrations.md).
 """
 

@@ -32,6 +32,7 @@ from ragkit.keys import KeptReplies, KeyWriter
 from ragkit.models.embeddings import fingerprint_of
 from ragkit.read import PaperSource, source_of
 from ragkit.read.files import Files
+from ragkit.read.lookup.run import Lookup
 from ragkit.report import Failure, HiddenText, IngestReport, Versions, encodable, hidden_in, merged
 
 AnyIndex = VectorStore | Index
@@ -90,7 +91,9 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                 corpus.forget_files([*pruned, *gone])
                 known = set(corpus.uris())
                 again = {str(Path(path).resolve()) for path in given.paths}
-                did = yield from self._read(corpus, reader, found, again)
+                lookup = Lookup(source.lookup, corpus)
+                did = yield from self._read(corpus, reader, found, again, lookup)
+            did.looked_up += len((yield from lookup.stored()).found)
             failed = [*did.failed, *(yield from self._chunk(corpus))]
             yield from self._write_keys(corpus)
             encoded = yield from self.fill(corpus)
@@ -118,12 +121,18 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             lost=tuple(did.lost),
             known=tuple(did.known),
             encodings=did.encodings,
+            looked_up=did.looked_up,
             merged=tuple(each for work in works for each in merged(work, set(did.uris))),
             versions=tuple(Versions.of(work) for work in works if len(work.documents) > 1),
         )
 
     def _read(
-        self, corpus: Corpus, source: PaperSource, found: Sequence[str], again: Collection[str]
+        self,
+        corpus: Corpus,
+        source: PaperSource,
+        found: Sequence[str],
+        again: Collection[str],
+        lookup: Lookup,
     ) -> Flow[_Did]:
         """Read what is new or changed; a file that cannot be read fails alone.
 
@@ -150,6 +159,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                     entries += some
                     papers += len(some)
                     yield from emit(Progress("read", number, len(found), name, papers))
+                entries = yield from lookup.entries(entries)
                 corpus.put_file(uri, content, self.loader, entries)
                 did.note(uri, entries)
             except LoadError as error:
@@ -413,6 +423,7 @@ class _Did:
     hidden: list[HiddenText] = field(default_factory=list)
     lost: list[Failure] = field(default_factory=list)
     encodings: dict[str, str] = field(default_factory=dict)
+    looked_up: int = 0
 
     def note(self, uri: str, entries: Sequence[Document]) -> None:
         """Note that a file was read."""
@@ -421,6 +432,7 @@ class _Did:
         self.hidden += hidden_in(uri, entries)
         self.lost += [Failure(source=encodable(uri), error=said) for said in lost_of(entries)]
         for paper in entries:
+            self.looked_up += all(paper.metadata.get("looked_up", [False]))  # else it is asked about again
             if encoding := paper.metadata.get("encoding"):
                 self.encodings[encodable(uri)] = str(encoding)
 

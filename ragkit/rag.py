@@ -45,7 +45,10 @@ from ragkit.index import Index, Searcher, Snapshot
 from ragkit.ingest import AnyIndex, IngestPipeline, IngestRequest, embeddings_of, made_with
 from ragkit.mismatch import mismatches
 from ragkit.models.chat import spent
+from ragkit.read import source_of
 from ragkit.read.files import Files
+from ragkit.read.lookup.run import Lookup, LookupReport, ToLookUp
+from ragkit.read.lookup.services import EVERY
 from ragkit.report import IngestReport
 from ragkit.text.letters import compose
 from ragkit.text.question import Asked, messages
@@ -120,6 +123,29 @@ class Rag:
     def ingest_events(self, *paths: str | Path, prune: bool = False) -> Iterator[Event]:
         """The same, as a stream of events that ends with `Finished(report)`."""
         return steps(self.ingest_pipeline.flow(IngestRequest(self.corpus, paths, prune)))
+
+    def lookup(self) -> LookupReport:
+        """Ask services what is known of the papers in the corpus that lack something; see `lookup` of `Files`.
+
+        Where the configuration names none, Crossref, OpenAlex and arXiv are asked.  Texts and indexes stay as they
+        are.  A service that fails is named in a warning, and its papers are counted in the report.
+        """
+        report: LookupReport = result_of(self.lookup_events())
+        return report
+
+    def lookup_events(self) -> Iterator[Event]:
+        """The same, as a stream of events that ends with `Finished(report)`."""
+        _ = self.corpus.db  # raises `NoCorpus` where the lock would make one
+        with self.corpus.writing():
+            yield from steps(self._lookup.stored())
+
+    def to_look_up(self) -> list[ToLookUp]:
+        """The papers that `lookup` would ask about; nobody is asked."""
+        return list(self._lookup.waiting())
+
+    @property
+    def _lookup(self) -> Lookup:
+        return Lookup(source_of(self.ingest_pipeline.read).lookup or EVERY, self.corpus)
 
     def repair(self) -> list[str]:
         """Rebuild every index that is not what the ledger says, from the corpus; say what was done."""

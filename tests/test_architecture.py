@@ -26,6 +26,7 @@ from ragkit.generate import Generator
 from ragkit.index import LexicalIndex, VectorIndex
 from ragkit.keys import KeyWriter
 from ragkit.read.formats import FileFormat
+from ragkit.read.lookup import LookupService
 from ragkit.rewrite import QueryRewriter
 from ragkit.testing import imports_heavy
 from ragkit.verify import Verifier
@@ -56,6 +57,7 @@ STAGES = ROWS[6]
 ROOMS = {
     BaseLoader: "read",
     FileFormat: "read",
+    LookupService: "read",
     BaseDocumentTransformer: "chunk",
     VectorStore: "index",
     LexicalIndex: "index",

@@ -1,10 +1,10 @@
 """The command line.
 
-The commands are `ragkit ingest`, `ask`, `check`, `search`, `chat`, `show`, `doctor`, `eval`, `probe`, `tune`,
-`testset`, `calibrate`, `train`, `config` and `components`.
+The commands are `ragkit ingest`, `lookup`, `ask`, `check`, `search`, `chat`, `show`, `doctor`, `eval`, `probe`,
+`tune`, `testset`, `calibrate`, `train`, `config` and `components`.
 
 Exit status: 0 done; 1 failed while running; 2 wrong usage or configuration; 3 ingest finished but some files
-failed that had not failed before; 4 `check` found a claim that is not supported.
+failed that had not failed before, or lookup finished but a service failed; 4 `check` found a claim that is not supported.
 
 Nothing heavy is imported before a command runs, so that `ragkit --help` answers at once.
 """
@@ -132,6 +132,45 @@ def ingest(
     else:
         reports.show_report(report)
     if report.failed:
+        raise typer.Exit(3)
+
+
+@app.command()
+@_traced
+def lookup(
+    config: Config = None,
+    corpus: CorpusDirectory = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print which papers would be asked about; ask nobody.")
+    ] = False,
+    as_json: AsJson = False,
+    allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
+) -> None:
+    """Ask Crossref, OpenAlex and arXiv (or the services that the file names) about papers in the corpus that lack
+    authors, year, venue or DOI.  What a file or a bibliography states stays; texts and indexes do not change.
+
+    The exit status is 3 if a service failed; the same command asks again about the papers that are left.
+    """
+    from ragkit.cli import reports, terminal
+    from ragkit.flow import Finished, Progress
+
+    rag = load_rag(config, corpus, allow_import, allow_env)
+    if dry_run:
+        papers = rag.to_look_up()
+        if as_json:
+            print_json({"papers": [each.model_dump(mode="json") for each in papers]})
+        else:
+            reports.show_to_look_up(papers)
+        return
+    with terminal.progress_bar() as bar:
+        for event in rag.lookup_events():
+            if bar and isinstance(event, Progress):
+                bar(event)
+            if isinstance(event, Finished):
+                report = event.result
+    print_json(report.as_json()) if as_json else reports.show_lookup(report)
+    if report.left:
         raise typer.Exit(3)
 
 

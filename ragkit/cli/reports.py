@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ragkit.doctor import Diagnosis
     from ragkit.plan import Plan
+    from ragkit.read.lookup.run import LookupReport, ToLookUp
     from ragkit.report import Failure, IngestReport, MergedEntry, Versions
 
 _LISTED = 10  # things of one kind that a report names
@@ -36,6 +37,7 @@ def show_report(report: IngestReport) -> None:
         + [f"{number} {what}" for number, what in also if number]
     )
     described = f", {many(report.descriptions, 'bibliography reference')}" if report.descriptions else ""
+    described += f", {many(report.looked_up, 'paper')} completed by lookup" if report.looked_up else ""
     out.print(
         f"{many(report.documents, 'paper')} in the corpus ({many(report.chunks, 'passage')}); files: {files};"
         f" they list {many(report.entries, 'paper')}: {report.duplicates} merged, {many(report.variants, 'further version')}"
@@ -100,8 +102,35 @@ def show_paper(
     for name, value in paper.metadata.items():
         if name not in ("title", "sources", "version_label", "superseded_by"):
             written = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            if name == "looked_up":
+                written = _added(value)
             out.print(one_line(f"{name}: {written}"), style="dim")
     out.print(f"\n{paper.page_content}")
+
+
+def _added(looked_up: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{', '.join(names)} from {service}" for service, names in looked_up.items())
+
+
+def show_lookup(report: LookupReport) -> None:
+    """What a lookup added to which papers."""
+    out.print(
+        f"asked about {many(report.papers, 'paper')}: {len(report.found)} completed, {report.left} left for next time"
+    )
+    for each in report.found[:_LISTED]:
+        line = f"“{each.title}” ({each.document_id}): {_added(each.looked_up)}"
+        out.print(Text(one_line(line), style="dim"), soft_wrap=True)
+    _say_more(report.found, "paper")
+
+
+def show_to_look_up(papers: Sequence[ToLookUp]) -> None:
+    """Which papers a lookup would ask about, and how."""
+    out.print(f"would ask about {many(len(papers), 'paper')}")
+    for each in papers[:_LISTED]:
+        asks = f"by {', '.join(each.asks)}" if each.asks else "not asked: no DOI, arXiv id or title"
+        line = f"“{each.title}” ({each.document_id}) lacks {', '.join(each.lacks)}; {asks}"
+        out.print(Text(one_line(line), style="dim"), soft_wrap=True)
+    _say_more(papers, "paper")
 
 
 def _show_merged(each: MergedEntry) -> None:

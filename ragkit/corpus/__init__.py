@@ -12,12 +12,13 @@ is read off the ledger, so work that was cut short is resumed by the next `inges
     former     uri, document, places                 where a paper was listed that is on its way out, and is still found
     versions   document, label, place, newest        the texts of each work that has several, the newest at place 0
     descriptions  uri, position, key, metadata       what a bibliography says of the paper that a key names
+    lookups    document, asked, found                what services say of a document, and how they were asked
     chunks     id, document, chunker, start, end     passages, by the fingerprint of the chunker that cut them
     chunked    document, chunker                     which documents each chunker has cut
     keys       passage, n, writer, kind, text        what a passage is found by, beside its own title, headings and text
     keyed      document, chunker, writer             for the passages of which documents each key writer has written
     vectors    model, text hash, vector              every embedding ever made, so that none is made twice
-    replies    model, prompt, text hash, reply       what chat models replied to key writers, so that nothing is asked twice
+    replies    model, prompt, text hash, reply       what chat models replied to key writers, and services to lookups, so that nothing is asked twice
     indexes    name, fingerprint, generation         what each index was built with, and which state of it is searched
     ledger     index, document                       the documents whose passages each index holds
 """

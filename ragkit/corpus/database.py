@@ -94,10 +94,11 @@ CREATE TABLE ledger (
 ) STRICT, WITHOUT ROWID;
 """
 
-_FAILURES = """failures (
-    uri TEXT PRIMARY KEY, digest TEXT NOT NULL, attempt TEXT NOT NULL, error TEXT NOT NULL
-) STRICT, WITHOUT ROWID"""
-"""A table that the first corpora of this layout lack."""
+_LATER = {
+    "failures": "uri TEXT PRIMARY KEY, digest TEXT NOT NULL, attempt TEXT NOT NULL, error TEXT NOT NULL",
+    "lookups": "document TEXT PRIMARY KEY REFERENCES documents ON DELETE CASCADE, asked TEXT NOT NULL, found TEXT NOT NULL",
+}
+"""Tables that the first corpora of this layout lack, and their columns."""
 
 
 class Database:
@@ -176,9 +177,9 @@ class Database:
                 self.close()
             if self.db and self._at_rest:
                 raise self._unwritable("SQLite has no place beside it, since the disk is full or read-only")
-            if not self.has_table("failures"):
+            for statement in [_creating(name) for name in _LATER if not self.has_table(name)]:
                 with self.transaction() as db:
-                    db.execute(f"CREATE TABLE {_FAILURES}")
+                    db.execute(statement)
             yield
 
     def _create(self) -> None:
@@ -308,11 +309,16 @@ def _lay_out(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
     if _pragma(connection, "user_version") == 0:  # read again: another process may have been quicker
-        for statement in [*_SCHEMA.split(";"), f"CREATE TABLE {_FAILURES}"]:
+        for statement in [*_SCHEMA.split(";"), *map(_creating, _LATER)]:
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {_APPLICATION}")
         connection.execute(f"PRAGMA user_version = {_VERSION}")
     connection.execute("COMMIT")
+
+
+def _creating(table: str) -> str:
+    """The statement as corpora keep it, by which they are compared."""
+    return f"CREATE TABLE {table} (\n    {_LATER[table]}\n) STRICT, WITHOUT ROWID"
 
 
 def _objects(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
@@ -327,7 +333,7 @@ def _objects(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
 @functools.cache
 def _own_objects() -> set[tuple[str, str, str]]:
     with closing(sqlite3.connect(":memory:")) as connection:
-        connection.executescript(f"{_SCHEMA}CREATE TABLE {_FAILURES};")
+        connection.executescript(f"{_SCHEMA}{';'.join(map(_creating, _LATER))};")
         return _objects(connection)
 
 

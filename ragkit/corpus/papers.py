@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from langchain_core.documents import Document
 
-from ragkit.corpus.database import Database, batches, marks
+from ragkit.corpus.database import batches, marks
 from ragkit.corpus.identity import differ_in_authors, is_same
+from ragkit.corpus.lookups import Lookups, found_keys
 from ragkit.corpus.versions import Version, in_order, labels
 from ragkit.document import contradict, identity_keys, paper_id, recognised, sources_of, title_of
 
@@ -32,9 +33,9 @@ class Attempt(NamedTuple):
     error: str
 
 
-class Papers(Database):
+class Papers(Lookups):
     """The tables `files`, `failures`, `documents`, `identifiers`, `sources`, `former`, `versions` and
-    `descriptions`.
+    `descriptions`; that of what was looked up is in `Lookups`.
     """
 
     def has_file(self, uri: str, digest: str, loader: str) -> bool:
@@ -86,7 +87,8 @@ class Papers(Database):
         db.execute("DELETE FROM files WHERE uri = ?", (uri,))
 
     def _put_entry(self, db: sqlite3.Connection, uri: str, position: int, entry: Document) -> None:
-        text, keys = entry.page_content, identity_keys(entry)
+        asked, looked_up = entry.metadata.get("looked_up", ("", {}))
+        text, keys = entry.page_content, [*identity_keys(entry), *found_keys(looked_up)]
         described = bool(entry.metadata.get("bibliography"))
         if described:
             rows = [
@@ -113,6 +115,8 @@ class Papers(Database):
             (uri, position, identity, where.get("start"), where.get("end"), *places, because),
         )
         db.executemany("INSERT OR IGNORE INTO identifiers VALUES (?, ?)", [(key, identity) for key in keys])
+        if "looked_up" in entry.metadata:
+            self.insert_lookup(db, identity, asked, looked_up)
 
     @staticmethod
     def _is_described_only(db: sqlite3.Connection, document: str) -> bool:
@@ -288,7 +292,9 @@ class Papers(Database):
         return found
 
     def descriptions(self, condition: str = "", parameters: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
-        """What bibliographies say of each document; of several, the first by path counts."""
+        """What others say of each document: bibliographies, of which the first by path counts, and, where they
+        say nothing, services (`looked_up` names the values of each).
+        """
         found: dict[str, dict[str, Any]] = {}
         for document, key, metadata, own in self.db.execute(
             "SELECT document, key, descriptions.metadata, documents.metadata FROM descriptions JOIN identifiers USING (key)"
@@ -303,6 +309,11 @@ class Papers(Database):
             if key.startswith("title:") and differ_in_authors(said, json.loads(own)):
                 continue
             found[document] = {**said, **found.get(document, {})}
+        for document, services in self.lookups(condition, parameters).items():
+            said = found.setdefault(document, {})
+            added = {s: {n: v for n, v in values.items() if n not in said} for s, values in services.items()}
+            said |= {name: value for values in added.values() for name, value in values.items()}
+            said["looked_up"] = {service: list(values) for service, values in added.items()}
         return found
 
     def sources(self, identities: Sequence[str]) -> dict[str, list[Source]]:
@@ -434,17 +445,21 @@ def _unpacked(rows: bytes, width: int, span: tuple[int, int] | None) -> list[lis
 
 
 def _metadata(metadata: Mapping[str, Any]) -> str:
-    kept = {k: v for k, v in metadata.items() if k not in ("title", "sources", "lost")}
+    kept = {k: v for k, v in metadata.items() if k not in ("title", "sources", "lost", "looked_up")}
     return json.dumps(kept, ensure_ascii=False, sort_keys=True, default=str)
 
 
 def together(known: Mapping[str, Any], said: Mapping[str, Any], title: str) -> dict[str, Any]:
-    """What a paper says of itself and a bibliography of it; the latter corrects what the reader guessed."""
+    """What a paper says of itself and others of it, which correct what the reader guessed."""
+    services = said.get("looked_up", {})
     corrected = {name for name in known.get("guessed", ()) if said.get(name)}
+    if known.get("title_guessed") and any("title" in names for names in services.values()):
+        corrected |= {"title", "title_guessed"}
     own = {name: value for name, value in {**known, "title": title}.items() if name not in corrected}
     left = [name for name in known.get("guessed", ()) if name not in corrected]
-    merged = {**said, **own, "guessed": left}
-    return merged if left else {name: value for name, value in merged.items() if name != "guessed"}
+    used = {s: those for s, names in services.items() if (those := [n for n in names if n not in own])}
+    merged = {**said, **own, "guessed": left, "looked_up": used}
+    return {name: value for name, value in merged.items() if value or name not in ("guessed", "looked_up")}
 
 
 def _no_glob(text: str) -> str:

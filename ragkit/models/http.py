@@ -61,7 +61,7 @@ class _Client(DefaultHttpxClient):
             raise deadline_passed() from error
         if (
             response.is_error
-            and time_left() < _wait(response.headers.get("retry-after", "0")) <= _LONGEST_WAIT
+            and time_left() < wait_in(response.headers.get("retry-after", "0")) <= _LONGEST_WAIT
         ):
             response.headers["retry-after-ms"] = str(1000 * time_left())
         return _checked(request, response)
@@ -188,7 +188,7 @@ class _WholeAsync(AsyncByteStream):
         await self.stream.aclose()
 
 
-def _wait(retry_after: str) -> float:
+def wait_in(retry_after: str) -> float:
     """The seconds in a `Retry-After` header, which may be a date; 0 if it is neither."""
     with suppress(ValueError):
         return float(retry_after)

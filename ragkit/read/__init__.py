@@ -15,6 +15,7 @@ from ragkit.document import digest
 from ragkit.errors import UsageError
 from ragkit.read.border import clean, foreign
 from ragkit.read.composed import composed
+from ragkit.read.lookup import LookupService
 
 
 class PaperSource(BaseLoader, ABC):
@@ -23,6 +24,9 @@ class PaperSource(BaseLoader, ABC):
     A unit is read again only if its digest has changed, and one that cannot be read (`LoadError`) fails
     alone.
     """
+
+    lookup: Sequence[LookupService] = ()
+    """What is asked about papers that lack something; it decides nothing about how they are read."""
 
     @abstractmethod
     def find(self, paths: Sequence[str | Path] = ()) -> list[str]:

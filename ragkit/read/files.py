@@ -27,7 +27,8 @@ import ragkit.read.formats.plain
 import ragkit.read.formats.records
 import ragkit.read.formats.tagged
 import ragkit.read.formats.tei
-import ragkit.read.formats.xml_records  # noqa: F401
+import ragkit.read.formats.xml_records
+import ragkit.read.lookup.services  # noqa: F401
 from ragkit.config.components import component
 from ragkit.config.spec import describe
 from ragkit.document import digest
@@ -37,6 +38,7 @@ from ragkit.read.border import Border, Parts, encoded
 from ragkit.read.choice import Choice
 from ragkit.read.formats import HEAD, FileFormat, ProjectFormat, registered_formats
 from ragkit.read.formats.encoding import noted
+from ragkit.read.lookup import LookupService
 
 _PROJECTS = (".tex", ".ltx", ".latex")  # endings of files that include others
 _COMPANIONS = 500  # files that one paper includes; theses have some dozens
@@ -64,6 +66,9 @@ class Files(PaperSource):
     allowed); so does one with a paper of more than `characters_a_paper`, or with metadata of more than
     `metadata_a_paper` characters.  Symbolic links that lead out of a folder are followed only with
     `follow_links`.
+
+    The ingest itself, never the process that reads, asks the services in `lookup` about papers that lack authors,
+    year, venue or DOI, or whose file does not state these or the title plainly; what it does state stays.
     """
 
     paths: Sequence[str] = ()
@@ -80,6 +85,7 @@ class Files(PaperSource):
     metadata_a_paper: PositiveInt = 1_000_000
     network: bool = False
     follow_links: bool = False
+    lookup: Sequence[LookupService] = ()
 
     @property
     def ordered_formats(self) -> Sequence[FileFormat]:
@@ -89,7 +95,7 @@ class Files(PaperSource):
     @property
     def settings(self) -> str:
         # These decide what is read, not how.
-        way = replace(self, follow_links=False, include=(), exclude=(), password=())
+        way = replace(self, follow_links=False, include=(), exclude=(), password=(), lookup=())
         return f"{settings_of(way)} {describe(list(self.ordered_formats))}"
 
     @property

@@ -155,7 +155,9 @@ class Reader(PaperSource):
         here = [type(part) for part in (self.files, *formats) if type(part).__module__ == "__main__"]
         try:
             if not here:
-                return pickle.dumps(dataclasses.replace(self.files, formats=formats, more_formats=()))
+                return pickle.dumps(
+                    dataclasses.replace(self.files, formats=formats, more_formats=(), lookup=())
+                )
             reason = f"{here[0].__name__} is defined in __main__; move it to a module"
         except Exception as error:  # whatever an object that cannot be pickled raises
             reason = f"they cannot be pickled ({error})"

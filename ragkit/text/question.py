@@ -251,9 +251,7 @@ _SIZES = re.compile(
     r"|^compare\s+the\s+(?:\w+\s+)?(\w+)\s+of\b",
     re.IGNORECASE,
 )
-_LETTERS = re.compile(
-    r"(?i:\b(?:stands?|short) for\b|\babbreviat|\bacronym\b)|\bdoes [A-Z]{2}[\w-]*+ mean\b"
-)
+_LETTERS = re.compile(r"(?i:\b(?:stands?|short) for\b|\babbreviat|\bacronym\b)|\bdoes [A-Z]{2}[\w-]*+ mean\b")
 _STANDS = re.compile(r"\bdo(?:es)? (.{1,60}?) stand\b", re.IGNORECASE)
 _NAME = re.compile(r"^\s*(?:who|which|where|name|list)\b|\b(?:called|name of)\b", re.IGNORECASE)
 _CHOICE = re.compile(

@@ -39,6 +39,7 @@ def test_ingest_ask_search_and_document_agree_in_json(command: Command) -> None:
         "lost": [],
         "known": [],
         "encodings": {},
+        "looked_up": 0,
         "merged": [],
         "versions": [],
     }
