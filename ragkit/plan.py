@@ -14,11 +14,11 @@ from ragkit.chunk import chunker_of
 from ragkit.document import digest, paper_id, searchable
 from ragkit.errors import LoadError
 from ragkit.index import VectorIndex
+from ragkit.ingest.report import Failure
 from ragkit.keys import Estimate
 from ragkit.models.embeddings import FingerprintedEmbeddings, fingerprint_of, tokens_of
 from ragkit.rag import Rag
 from ragkit.read import PaperSource, source_of
-from ragkit.report import Failure
 
 _SAMPLE = 64  # texts that are embedded to see how fast it goes
 

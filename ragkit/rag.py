@@ -23,7 +23,7 @@ from ragkit import check
 from ragkit.answer import Answer
 from ragkit.ask import AnswerPipeline, Question, label
 from ragkit.check import Text
-from ragkit.checked import Check
+from ragkit.check.result import Check
 from ragkit.config import components
 from ragkit.config.spec import Spec, identify, parts_of, rebound
 from ragkit.corpus import Corpus, CorpusReader
@@ -43,10 +43,10 @@ from ragkit.flow import (
 )
 from ragkit.index import Index, Searcher, Snapshot
 from ragkit.ingest import AnyIndex, IngestPipeline, IngestRequest, embeddings_of, made_with
+from ragkit.ingest.report import IngestReport
 from ragkit.mismatch import mismatches
 from ragkit.models.chat import spent
 from ragkit.read.files import Files
-from ragkit.report import IngestReport
 from ragkit.text.letters import compose
 from ragkit.text.question import Asked, messages
 from ragkit.where import Where, parse

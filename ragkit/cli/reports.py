@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document
 
     from ragkit.doctor import Diagnosis
+    from ragkit.ingest.report import Failure, IngestReport, MergedEntry, Versions
     from ragkit.plan import Plan
-    from ragkit.report import Failure, IngestReport, MergedEntry, Versions
 
 _LISTED = 10  # things of one kind that a report names
 

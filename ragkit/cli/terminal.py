@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ragkit.answer import Answer, Citation, NumberedClaim, Source, Verdict
-from ragkit.checked import Check
+from ragkit.check.result import Check
 from ragkit.citation import whole
 from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
 from ragkit.flow import Called, Event, Progress, StateReached, Token, result_of

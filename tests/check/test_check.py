@@ -12,7 +12,7 @@ import ragkit
 from ragkit import check as flow
 from ragkit.answer import Verdict
 from ragkit.check import bibliography
-from ragkit.checked import Check, CheckedClaim
+from ragkit.check.result import Check, CheckedClaim
 from ragkit.errors import NoCorpus, UsageError
 from ragkit.flow import Called, steps
 

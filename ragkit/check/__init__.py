@@ -17,7 +17,8 @@ from langchain_core.documents import Document
 
 from ragkit.answer import Answer, Cited, Claim, Quote, Verdict
 from ragkit.ask import AnswerPipeline, refined
-from ragkit.checked import Against, Check, CheckedClaim, JudgedQuote
+from ragkit.check.references import Library, Reference, Resolver
+from ragkit.check.result import Against, Check, CheckedClaim, JudgedQuote
 from ragkit.document import Span, searchable, span_of, title_of
 from ragkit.errors import LoadError, NoCorpus, UsageError
 from ragkit.flow import Flow, call
@@ -26,7 +27,6 @@ from ragkit.read.formats.bibliography import BibTex
 from ragkit.read.formats.encoding import decode
 from ragkit.read.formats.latex import Latex
 from ragkit.read.formats.tagged import Ris
-from ragkit.references import Library, Reference, Resolver
 from ragkit.text import references
 from ragkit.text.facts import has_name
 from ragkit.text.language import language_of

@@ -28,11 +28,11 @@ from ragkit.document import digest, lost_of, searchable, sources_of, span_of
 from ragkit.errors import CorpusError, LoadError, RagkitError
 from ragkit.flow import Flow, Pipeline, Progress, call, emit
 from ragkit.index import Builder, Index, LexicalIndex, Place, VectorIndex, external
+from ragkit.ingest.report import Failure, HiddenText, IngestReport, Versions, encodable, hidden_in, merged
 from ragkit.keys import KeptReplies, KeyWriter
 from ragkit.models.embeddings import fingerprint_of
 from ragkit.read import PaperSource, source_of
 from ragkit.read.files import Files
-from ragkit.report import Failure, HiddenText, IngestReport, Versions, encodable, hidden_in, merged
 
 AnyIndex = VectorStore | Index
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from ragkit.answer import Cited, Quote, Source, Verdict
-from ragkit.references import Reference
+from ragkit.check.references import Reference
 from ragkit.text.printable import one_line
 
 
