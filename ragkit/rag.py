@@ -22,7 +22,7 @@ from langchain_core.vectorstores import VectorStore
 from ragkit import check
 from ragkit.answer import Answer
 from ragkit.ask import AnswerPipeline, Question, label
-from ragkit.check import Text
+from ragkit.check import CheckRequest
 from ragkit.check.result import Check
 from ragkit.config import components
 from ragkit.config.spec import Spec, identify, parts_of, rebound
@@ -256,10 +256,10 @@ class Rag:
             found: Check = await aresult_of(account(event) async for event in events)
         return found
 
-    def _text(self, text: str, references: str | Path | None, where: str | Where | None) -> Text:
+    def _text(self, text: str, references: str | Path | None, where: str | Where | None) -> CheckRequest:
         described, listed = check.bibliography(Path(references)) if references else ([], [])
         wanted = parse(where) if isinstance(where, str) else where
-        return Text(self.snapshot(), text, described, listed, wanted)
+        return CheckRequest(self.snapshot(), text, described, listed, wanted)
 
     def as_runnable(self) -> Runnable[str, Answer]:
         """A langchain-core Runnable: question in, `Answer` out."""

@@ -27,7 +27,7 @@ Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Sentence:
+class CandidateSentence:
     """A sentence of a passage that may be part of the answer."""
 
     passage: Document
@@ -36,7 +36,7 @@ class Sentence:
     cells: tuple[tuple[str, str], ...] = ()
     """Of a row of a table, each cell with the name of its column."""
 
-    def about(self, asked: ParsedQuestion) -> Sentence:
+    def about(self, asked: ParsedQuestion) -> CandidateSentence:
         """Of a wide row, its first cell and those in the columns that the question names, if it names any."""
         named = [cell for cell in self.cells[1:] if {*stems(asked.text)} & {*stems(cell[0])}]
         if len(self.cells) <= _WIDE or not named:
@@ -63,14 +63,14 @@ class _View:
         return np.asarray(self.scores + self.overlap.sum(axis=1))
 
 
-class Choice(NamedTuple):
+class Selection(NamedTuple):
     """Sentences that answer together, best first, and what their choice tells of them.
 
     `covered` is the share of the question's words that the best one has, rare ones weighing most, and `lead`
     how much better it is than the next.
     """
 
-    sentences: Sequence[Sentence]
+    sentences: Sequence[CandidateSentence]
     covered: float = 0.0
     lead: float = 0.0
 
@@ -105,7 +105,7 @@ class ExtractiveGenerator(Generator):
             yield from emit(Token(answer.text))
         return answer
 
-    def chosen(self, asked: Asked, passages: Sequence[Document]) -> Flow[Choice]:
+    def chosen(self, asked: Asked, passages: Sequence[Document]) -> Flow[Selection]:
         """The sentences that answer together, best first; those of one paper stand together.
 
         They are held against the question with what a follow-up takes along from the conversation.
@@ -113,15 +113,15 @@ class ExtractiveGenerator(Generator):
         question = asked.understood
         pool = _closest(question.text, _sentences_of(passages))
         if not pool:
-            return Choice([])
+            return Selection([])
         known = _known(question.parts, passages)
         views = yield from self._views([question, *known] if len(known) > 1 else known, pool)
         sentences = [s.about(question) for s in self._chosen(pool, views[0], views[1:] or views)]
         *_, second, best = [0.0, *np.sort(views[0].worth)]
         covered = views[0].overlap.sum(axis=1)[views[0].worth.argmax()]
-        return Choice(sentences, float(covered), float(best - second))
+        return Selection(sentences, float(covered), float(best - second))
 
-    def _views(self, asked: Sequence[ParsedQuestion], pool: Sequence[Sentence]) -> Flow[list[_View]]:
+    def _views(self, asked: Sequence[ParsedQuestion], pool: Sequence[CandidateSentence]) -> Flow[list[_View]]:
         near = np.zeros((len(asked), len(pool)))
         if self.embed is not None:
             texts = [
@@ -140,7 +140,9 @@ class ExtractiveGenerator(Generator):
             for part, own in zip(asked, near, strict=True)
         ]
 
-    def _chosen(self, pool: Sequence[Sentence], whole: _View, of_parts: Sequence[_View]) -> list[Sentence]:
+    def _chosen(
+        self, pool: Sequence[CandidateSentence], whole: _View, of_parts: Sequence[_View]
+    ) -> list[CandidateSentence]:
         taken: list[int] = []
         said = np.zeros(whole.overlap.shape[1])
         best = 0.0
@@ -175,7 +177,7 @@ class ExtractiveGenerator(Generator):
         return [pool[i] for i in sorted(taken, key=lambda i: papers.index(pool[i].span.document_id))]
 
 
-def quoting(chosen: Sequence[Sentence]) -> tuple[Claim, ...]:
+def quoting(chosen: Sequence[CandidateSentence]) -> tuple[Claim, ...]:
     """*chosen* word for word, each under the name of its paper."""
     claims: list[Claim] = []
     named = ""
@@ -188,8 +190,8 @@ def quoting(chosen: Sequence[Sentence]) -> tuple[Claim, ...]:
     return tuple(claims)
 
 
-def _sentences_of(passages: Sequence[Document]) -> list[Sentence]:
-    found: dict[Span, Sentence] = {}
+def _sentences_of(passages: Sequence[Document]) -> list[CandidateSentence]:
+    found: dict[Span, CandidateSentence] = {}
     for passage in passages:
         whole = span_of(passage)
         _, header = table_of(passage)
@@ -201,7 +203,7 @@ def _sentences_of(passages: Sequence[Document]) -> list[Sentence]:
             text = said(row) if row else text
             span = Span(whole.document_id, whole.start + start, whole.start + end)
             if span not in found and len(stems(text)) >= 3 and (row or not _LEADS.search(text)):
-                found[span] = Sentence(passage, span, text, row)
+                found[span] = CandidateSentence(passage, span, text, row)
     return list(found.values())
 
 
@@ -222,7 +224,7 @@ def _with_items(text: str) -> list[Offsets]:
     return [(start, ends.get(n, end)) for n, (start, end) in enumerate(spans)]
 
 
-def _closest(question: str, pool: Sequence[Sentence]) -> list[Sentence]:
+def _closest(question: str, pool: Sequence[CandidateSentence]) -> list[CandidateSentence]:
     """The `_LOOKED_AT` sentences of *pool* with most of the question's words, in their order."""
     if len(pool) <= _LOOKED_AT:
         return list(pool)
@@ -234,7 +236,7 @@ _LOOKED_AT = 50
 """Sentences that are embedded: of 107 questions over full papers, no more have an answer among 60 than among 50."""
 
 
-def _overlap(question: str, pool: Sequence[Sentence]) -> Vector:
+def _overlap(question: str, pool: Sequence[CandidateSentence]) -> Vector:
     """The overlap of each sentence (row) with each content word of the question (column).
 
     It is the word's weight (rare words weigh most; all weigh 1 together) if the sentence has the word, half
@@ -255,7 +257,7 @@ def _overlap(question: str, pool: Sequence[Sentence]) -> Vector:
     return np.asarray(has * (weight / weight.sum()))
 
 
-def _rank(pool: Sequence[Sentence]) -> Vector:
+def _rank(pool: Sequence[CandidateSentence]) -> Vector:
     scores = np.array([score_of(s.passage) for s in pool])
     spread = scores.max() - scores.min()
     return (scores - scores.min()) / spread if spread > 0 else np.ones(len(pool))
@@ -271,7 +273,7 @@ def _known(asked: Sequence[ParsedQuestion], passages: Sequence[Document]) -> lis
     return [part for part in asked if mentioned(part, texts)] or list(asked)
 
 
-def _named(asked: ParsedQuestion, pool: Sequence[Sentence]) -> Vector:
+def _named(asked: ParsedQuestion, pool: Sequence[CandidateSentence]) -> Vector:
     """The share of the names in the question that the passage of each sentence mentions."""
     if not asked.names:
         return np.zeros(len(pool))
@@ -281,14 +283,14 @@ def _named(asked: ParsedQuestion, pool: Sequence[Sentence]) -> Vector:
     )
 
 
-def _kind_bonus(asked: ParsedQuestion, pool: Sequence[Sentence]) -> Vector:
+def _kind_bonus(asked: ParsedQuestion, pool: Sequence[CandidateSentence]) -> Vector:
     """A bonus for each sentence that has the kind of thing the question asks for.
 
     That is a number; a name that the question lacks; what an abbreviation stands for; what a thing is; or the
     thing that `which` or `what` asks for.
     """
 
-    def bonus(sentence: Sentence) -> float:
+    def bonus(sentence: CandidateSentence) -> float:
         text = sentence.text
         if asked.asks_number or asked.compares_numbers:
             return 0.2 * asked.gives_number(text)

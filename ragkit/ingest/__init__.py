@@ -22,7 +22,7 @@ from ragkit.config import components
 from ragkit.config.spec import describe, identify
 from ragkit.corpus import Corpus
 from ragkit.corpus.ledger import Holding, IndexState, Passages
-from ragkit.corpus.papers import Attempt
+from ragkit.corpus.papers import FailedRead
 from ragkit.corpus.vectors import CachedEmbeddings
 from ragkit.document import digest, lost_of, searchable, sources_of, span_of
 from ragkit.errors import CorpusError, LoadError, RagkitError
@@ -151,7 +151,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                 corpus.put_file(uri, content, self.loader, entries)
                 did.note(uri, entries)
             except LoadError as error:
-                tried = Attempt(content, attempt, str(error))
+                tried = FailedRead(content, attempt, str(error))
                 (did.known if tried == before else did.failed).append(
                     Failure(source=encodable(uri), error=str(error))
                 )
