@@ -231,9 +231,10 @@ def _is_spelled_out(code: str, text: str) -> bool:
 
 # --- the kind of thing that is asked for
 
+_AUXILIARIES = frozenset("are can could did do does has have is was were will would".split())
 _HOW = re.compile(
     r"\bhow (?:(many)|much|often|(?:large|big|long|far|fast|old|high|deep|wide|heavy|tall|small)"
-    r"(?=\s+(?:an?|are|can|could|did|do|does|has|have|is|was|were|will|would)\b|\s*[?.,]|\s*$))\b((?:\s+[\w-]+){0,4})",
+    rf"(?=\s+(?:an?|{'|'.join(sorted(_AUXILIARIES))})\b|\s*[?.,]|\s*$))\b((?:\s+[\w-]+){{0,4}})",
     re.I,
 )
 _WHICH = re.compile(
@@ -333,9 +334,8 @@ class ParsedQuestion:
             )
         how, which, thing, sizes = (form.search(question) for form in (_HOW, _WHICH, _THING, _SIZES))
         found = _leading(how[2] if how[1] else "") if how else _leading(which[1]) if which else []
-        if how and how[1] and len(found) > 1:  # how many teams *handed in* projects
-            head = counted_noun(question)
-            found = found[: found.index(head) + 1] if head in found else found
+        if how and how[1] and len(found) > 1:
+            found = _counted(question, found, how[2].casefold().split()[len(found) :])
         things = [s for word in found for s in stems(word)]
         counted = things[-1] if how and how[1] and things else ""
         called = (
@@ -488,6 +488,15 @@ def _core(name: str, question: str) -> str:
         if len(written[i]) == 1 or any(c.isupper() or c.isdigit() for c in written[i][1:])
     ]
     return "".join(written[kept[0] : kept[-1] + 1]).casefold() if kept else ""
+
+
+def _counted(question: str, words: list[str], then: list[str]) -> list[str]:
+    """Those of the *words* after *how many* that name what is counted: *teams* of *teams handed in projects*.
+
+    Before an auxiliary (how many hard negatives *does*) it is all of them; then the parser need not be loaded.
+    """
+    head = "" if then and then[0] in _AUXILIARIES else counted_noun(question)
+    return words[: words.index(head) + 1] if head in words else words
 
 
 def _leading(text: str) -> list[str]:
