@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -202,7 +203,7 @@ def _sentences_of(passages: Sequence[Document]) -> list[CandidateSentence]:
             row = tuple(named_cells(text, header)) if header else ()
             text = said(row) if row else text
             span = Span(whole.document_id, whole.start + start, whole.start + end)
-            if span not in found and len(stems(text)) >= 3 and (row or not _LEADS.search(text)):
+            if span not in found and len(_stems(text)) >= 3 and (row or not _LEADS.search(text)):
                 found[span] = CandidateSentence(passage, span, text, row)
     return list(found.values())
 
@@ -236,6 +237,12 @@ _LOOKED_AT = 50
 """Sentences that are embedded: of 107 questions over full papers, no more have an answer among 60 than among 50."""
 
 
+@functools.lru_cache(maxsize=4096)
+def _stems(text: str) -> tuple[str, ...]:
+    """The stems of a sentence: asked for whenever it is compared with a question."""
+    return tuple(stems(text))
+
+
 def _overlap(question: str, pool: Sequence[CandidateSentence]) -> Vector:
     """The overlap of each sentence (row) with each content word of the question (column).
 
@@ -243,7 +250,7 @@ def _overlap(question: str, pool: Sequence[CandidateSentence]) -> Vector:
     of it if only the title, the headings or the caption above it have.
     """
     wanted = sorted(set(stems(question)))
-    own = [set(stems(s.text)) for s in pool]
+    own = [set(_stems(s.text)) for s in pool]
     over = {id(s.passage): set(stems(above(s.passage))) for s in pool}
     has = np.array(
         [

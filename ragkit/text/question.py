@@ -285,29 +285,29 @@ class ParsedQuestion:
     """What a question names, and what would answer it."""
 
     text: str
-    names: frozenset[str]
-    codes: frozenset[str]
+    names: frozenset[str] = frozenset()
+    codes: frozenset[str] = frozenset()
     """Those of its names that can be nothing else, such as `GPT-4`."""
-    things: frozenset[str]
+    things: frozenset[str] = frozenset()
     """The stems of the words that say what is asked for: which *data set*, how many *stories*."""
-    thing: str
+    thing: str = ""
     """The last of them, if it is one of several: which data *set*."""
-    counted: str
+    counted: str = ""
     """The last of them, if it is counted: how many *stories*."""
-    asks_number: bool
-    compares_numbers: bool
+    asks_number: bool = False
+    compares_numbers: bool = False
     """Would a number tell, though it need not be what is asked for: which is *larger*?"""
-    asks_name: bool
+    asks_name: bool = False
     """In so many words (*who*, *what is it called*)?"""
-    asks_choice: bool
+    asks_choice: bool = False
     """For one of several (*which model*)?"""
-    letters: frozenset[str]
+    letters: frozenset[str] = frozenset()
     """What is to be spelled out."""
-    subject: str
+    subject: str = ""
     """What is to be defined, as the question writes it: what is *a word-pooled tokenizer*."""
-    known: frozenset[str]
+    known: frozenset[str] = frozenset()
     """The numbers that the question says itself."""
-    said: frozenset[str]
+    said: frozenset[str] = frozenset()
     """The stems of its words."""
 
     @classmethod
@@ -316,22 +316,7 @@ class ParsedQuestion:
         if not is_english(question):
             known, said = frozenset(numbers(question)), frozenset(stems(question))
             named = frozenset(filter(None, (_core(code, question) for code in codes(question))))
-            return cls(
-                text=question,
-                names=named,
-                codes=named,
-                things=frozenset(),
-                thing="",
-                counted="",
-                asks_number=False,
-                compares_numbers=False,
-                asks_name=False,
-                asks_choice=False,
-                letters=frozenset(),
-                subject="",
-                known=known,
-                said=said,
-            )
+            return cls(question, names=named, codes=named, known=known, said=said)
         how, which, thing, sizes = (form.search(question) for form in (_HOW, _WHICH, _THING, _SIZES))
         found = _leading(how[2] if how[1] else "") if how else _leading(which[1]) if which else []
         if how and how[1] and len(found) > 1:
@@ -383,7 +368,7 @@ class ParsedQuestion:
             return bool(numbers(text) - self.known)
         every = [word for word in text.split() if word.strip(".,;:()").casefold() not in STOPWORDS]
         given = [at for at, word in enumerate(every) if numbers(word) - self.known]
-        things = [at for at, word in enumerate(every) if self.counted in stems(word)]
+        things = [at for at, word in enumerate(every) if self.counted in stems(word)] if given else []
         before = _BEHIND if _NUMBER_OF.search(text) else _BEFORE
         return any(number - before <= thing <= number + _BEHIND for number in given for thing in things)
 
