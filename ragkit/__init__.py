@@ -24,8 +24,8 @@ _HOME = {
     "Abstention": "answer",
     "Answer": "answer",
     "AnswerPipeline": "ask",
-    "Check": "checked",
-    "CheckedClaim": "checked",
+    "Check": "check.result",
+    "CheckedClaim": "check.result",
     "Citation": "answer",
     "Claim": "answer",
     "ConfigError": "errors",
@@ -35,7 +35,7 @@ _HOME = {
     "FileChatHistory": "conversation",
     "IndexMismatch": "errors",
     "IngestPipeline": "ingest",
-    "IngestReport": "report",
+    "IngestReport": "ingest.report",
     "LoadError": "errors",
     "ModelError": "errors",
     "NoCorpus": "errors",
@@ -82,7 +82,7 @@ __all__ = [
 if TYPE_CHECKING:
     from ragkit.answer import Abstention, Answer, Citation, Claim, Verdict
     from ragkit.ask import AnswerPipeline
-    from ragkit.checked import Check, CheckedClaim
+    from ragkit.check.result import Check, CheckedClaim
     from ragkit.config import use
     from ragkit.config.components import component, interface
     from ragkit.conversation import Conversation, FileChatHistory
@@ -98,9 +98,9 @@ if TYPE_CHECKING:
         UsageError,
     )
     from ragkit.ingest import IngestPipeline
+    from ragkit.ingest.report import IngestReport
     from ragkit.pipeline_file import dump, load
     from ragkit.rag import Rag
-    from ragkit.report import IngestReport
 
 
 def __getattr__(name: str) -> Any:

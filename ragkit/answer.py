@@ -44,11 +44,13 @@ class Verdict(StrEnum):
         return self in (Verdict.QUOTED, Verdict.SUPPORTED)
 
 
-class _Value(BaseModel):
+class FrozenModel(BaseModel):
+    """An immutable record that is written as JSON."""
+
     model_config = ConfigDict(frozen=True)
 
 
-class Source(_Value):
+class Source(FrozenModel):
     """A file that lists the paper, and where in it the quote stands, as far as the format can say.
 
     `start` and `end` are characters of the file, `page` counts from 1, and `box` is left, top, right, bottom
@@ -68,7 +70,7 @@ class Source(_Value):
         return f"{self.uri}{f':{self.start}-{self.end}' if self.start is not None else ''}{page}"
 
 
-class Quote(_Value):
+class Quote(FrozenModel):
     """Exact characters of a paper: `quote` is `text[start:end]` of the document `document_id`.
 
     With `field`, the names of metadata such as `authors`, `quote` is what the paper's metadata say there, and
@@ -117,7 +119,7 @@ class Quote(_Value):
         return Span(str(self.document_id), self.start, self.end)
 
 
-class Finding(_Value):
+class Finding(FrozenModel):
     """A verifier's finding on one claim and one quote: the verdict, the support from 0 to 1, and why."""
 
     verdict: Verdict
@@ -127,7 +129,7 @@ class Finding(_Value):
     """Were their words compared?  Of two languages only numbers and names can be."""
 
 
-class Cited(_Value):
+class Cited(FrozenModel):
     """What a claim rests on: a quote, and what was found of the claim against it.
 
     `quote` is None where the model's `mark` names no sentence of the sources.  `by_model`: the mark is the
@@ -183,7 +185,7 @@ class Citation(Quote):
         return cls(number=number, verdict=least.verdict, score=score, reason=least.reason, **dict(quote))
 
 
-class Claim(_Value):
+class Claim(FrozenModel):
     """One sentence of the answer, without its marks, and what it rests on."""
 
     text: str
@@ -210,7 +212,7 @@ class NumberedClaim(Claim):
     citations: tuple[int, ...] = ()
 
 
-class Abstention(_Value):
+class Abstention(FrozenModel):
     """Why there is no answer, and the titles of the papers that came closest."""
 
     reason: str
@@ -222,7 +224,7 @@ class Abstention(_Value):
         return f"I cannot answer this from the papers: {self.reason}.{nearest}"
 
 
-class Answer(_Value):
+class Answer(FrozenModel):
     """The claims and the context they were written from; text and numbered citations are derived from them.
 
     `confidence`, from 0 to 1, is the gate's: how likely the answer is right, by its passages and its

@@ -26,7 +26,7 @@ class Marked(NamedTuple):
     marks: tuple[int, ...]
 
 
-class Place(NamedTuple):
+class NumberedSentence(NamedTuple):
     """What one number of a context names: a sentence of a passage."""
 
     passage: Document
@@ -42,7 +42,7 @@ class Context(NamedTuple):
     """Passages as a chat model sees them, every sentence numbered; number `n` is `places[n - 1]`."""
 
     passages: tuple[Document, ...]
-    places: tuple[Place, ...]
+    places: tuple[NumberedSentence, ...]
 
     def text(self, only: Collection[int] | None = None) -> str:
         """The numbered sentences (those in *only*, if given), one a line, under their papers' titles."""
@@ -67,12 +67,12 @@ class Context(NamedTuple):
 
 def numbered(passages: Sequence[Document]) -> Context:
     """*passages*, each sentence numbered from 1; a sentence that two of them have is numbered once."""
-    places: dict[Span, Place] = {}
+    places: dict[Span, NumberedSentence] = {}
     for passage in passages:
         whole = span_of(passage)
         for start, end in sentences(passage.page_content):
             span = Span(whole.document_id, whole.start + start, whole.start + end)
-            places.setdefault(span, Place(passage, span))
+            places.setdefault(span, NumberedSentence(passage, span))
     return Context(tuple(passages), tuple(places.values()))
 
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from ragkit.errors import CorpusError
 from ragkit.index import Index
+from ragkit.ingest.report import encodable
 from ragkit.rag import Rag, empty
 from ragkit.read import source_of
-from ragkit.report import encodable
 
 _NAMED = 10  # files that a problem names; `gone` has them all
 

@@ -9,23 +9,13 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import ragkit.generate.backed
-import ragkit.generate.chat
 import ragkit.generate.extractive
 import ragkit.generate.metadata
 import ragkit.index.bm25
-import ragkit.index.chroma
 import ragkit.index.flat
-import ragkit.models.chat
 import ragkit.models.embeddings
 import ragkit.read.files
-import ragkit.refine.chat
 import ragkit.refine.context
-import ragkit.refine.cross_encoder
-import ragkit.refine.late_interaction
-import ragkit.refine.mmr
-import ragkit.verify.chat
-import ragkit.verify.entailment
 import ragkit.verify.evidence  # noqa: F401
 from ragkit import chunk, config, fuse, gate, policy, retrieve, rewrite  # noqa: F401
 from ragkit.config import components
@@ -37,6 +27,12 @@ from ragkit.rag import Rag
 
 DEFAULT = Path(__file__).with_name("default.yaml")
 LOCAL = Path("ragkit.yaml")
+
+components.later(
+    f"ragkit.{module}"
+    for module in "generate.backed generate.chat index.chroma models.chat read.lookup.services refine.chat"
+    " refine.cross_encoder refine.late_interaction refine.mmr verify.chat verify.entailment".split()
+)
 
 log = logging.getLogger("ragkit")
 

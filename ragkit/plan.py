@@ -14,11 +14,11 @@ from ragkit.chunk import chunker_of
 from ragkit.document import digest, paper_id, searchable
 from ragkit.errors import LoadError
 from ragkit.index import VectorIndex
+from ragkit.ingest.report import Failure
 from ragkit.keys import Estimate
 from ragkit.models.embeddings import FingerprintedEmbeddings, fingerprint_of, tokens_of
 from ragkit.rag import Rag
 from ragkit.read import PaperSource, source_of
-from ragkit.report import Failure
 
 _SAMPLE = 64  # texts that are embedded to see how fast it goes
 
@@ -104,7 +104,7 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
     )
 
 
-class Work(NamedTuple):
+class Workload(NamedTuple):
     """The work of an ingest.
 
     `papers` counts distinct papers, `encode` the passages to embed and `tokens` their tokens; `seconds`
@@ -119,7 +119,7 @@ class Work(NamedTuple):
     keys: Estimate
 
 
-def work_of(rag: Rag, batches: Iterable[Sequence[Document]]) -> Work:
+def work_of(rag: Rag, batches: Iterable[Sequence[Document]]) -> Workload:
     """What it would take to ingest the papers of *batches*."""
     papers: set[str] = set()
     passages, keys, calls = 0, 0, 0
@@ -133,7 +133,7 @@ def work_of(rag: Rag, batches: Iterable[Sequence[Document]]) -> Work:
         texts |= {digest(text): text for text in map(searchable, cut)}
         for estimate in (writer.estimate(cut) for writer in rag.ingest_pipeline.keys):
             keys, calls = keys + estimate.keys, calls + estimate.calls
-    return Work(len(papers), passages, *_encoding(rag, texts), Estimate(calls=calls, keys=keys))
+    return Workload(len(papers), passages, *_encoding(rag, texts), Estimate(calls=calls, keys=keys))
 
 
 def _read(source: PaperSource, uris: Sequence[str], failed: list[Failure]) -> Iterator[Sequence[Document]]:

@@ -13,17 +13,15 @@ from dataclasses import replace
 from functools import cache, cached_property
 from itertools import chain, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.vectorstores import VectorStore
 
-from ragkit import check
 from ragkit.answer import Answer
 from ragkit.ask import AnswerPipeline, Question, label
-from ragkit.check import Text
-from ragkit.checked import Check
 from ragkit.config import components
 from ragkit.config.spec import Spec, identify, parts_of, rebound
 from ragkit.corpus import Corpus, CorpusReader
@@ -35,6 +33,7 @@ from ragkit.flow import (
     Event,
     Events,
     Finished,
+    Flow,
     aresult_of,
     asteps,
     result_of,
@@ -43,16 +42,18 @@ from ragkit.flow import (
 )
 from ragkit.index import Index, Searcher, Snapshot
 from ragkit.ingest import AnyIndex, IngestPipeline, IngestRequest, embeddings_of, made_with
+from ragkit.ingest.report import IngestReport
 from ragkit.mismatch import mismatches
 from ragkit.models.chat import spent
 from ragkit.read import source_of
 from ragkit.read.files import Files
 from ragkit.read.lookup.run import Lookup, LookupReport, ToLookUp
-from ragkit.read.lookup.services import EVERY
-from ragkit.report import IngestReport
 from ragkit.text.letters import compose
 from ragkit.text.question import Asked, messages
 from ragkit.where import Where, parse
+
+if TYPE_CHECKING:
+    from ragkit.check.result import Check
 
 log = logging.getLogger("ragkit")
 
@@ -145,6 +146,8 @@ class Rag:
 
     @property
     def _lookup(self) -> Lookup:
+        from ragkit.read.lookup.services import EVERY  # for a cold question, its parsers would be a cost
+
         return Lookup(source_of(self.ingest_pipeline.read).lookup or EVERY, self.corpus)
 
     def repair(self) -> list[str]:
@@ -265,7 +268,7 @@ class Rag:
         passages, as in `search`.
         """
         account = _Account()
-        with closing(steps(check.flow(self.answer_pipeline, self._text(text, references, where)))) as events:
+        with closing(steps(self._checking(text, references, where))) as events:
             found: Check = result_of(map(account, events))
         return found
 
@@ -277,15 +280,17 @@ class Rag:
     ) -> Check:
         """`check`, without blocking."""
         account = _Account()
-        given = self._text(text, references, where)
-        async with aclosing(asteps(check.flow(self.answer_pipeline, given))) as events:
+        async with aclosing(asteps(self._checking(text, references, where))) as events:
             found: Check = await aresult_of(account(event) async for event in events)
         return found
 
-    def _text(self, text: str, references: str | Path | None, where: str | Where | None) -> Text:
+    def _checking(self, text: str, references: str | Path | None, where: str | Where | None) -> Flow[Check]:
+        from ragkit import check
+
         described, listed = check.bibliography(Path(references)) if references else ([], [])
         wanted = parse(where) if isinstance(where, str) else where
-        return Text(self.snapshot(), text, described, listed, wanted)
+        given = check.CheckRequest(self.snapshot(), text, described, listed, wanted)
+        return check.flow(self.answer_pipeline, given)
 
     def as_runnable(self) -> Runnable[str, Answer]:
         """A langchain-core Runnable: question in, `Answer` out."""

@@ -42,7 +42,7 @@ from ragkit.corpus.vectors import CachedEmbeddings
 from ragkit.document import score_of, span_of
 from ragkit.errors import UsageError, needs
 from ragkit.flow import Call, Flow, Watch, watching
-from ragkit.report import IngestReport
+from ragkit.ingest.report import IngestReport
 from ragkit.retrieve import FilteredRetriever
 
 if TYPE_CHECKING:

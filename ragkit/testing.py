@@ -88,23 +88,23 @@ class MemoryIndex(CollectionIndex, VectorIndex):
 
 
 @dataclass
-class _Row:
+class _StoredKey:
     key: Key
     vector: Vectors
     added: int
     removed: float = math.inf
 
 
-_servers: dict[str, dict[str, list[_Row]]] = {}
+_servers: dict[str, dict[str, list[_StoredKey]]] = {}
 
 
 class _MemoryRows(Rows):
-    def __init__(self, embed: Embeddings, rows: list[_Row]) -> None:
+    def __init__(self, embed: Embeddings, rows: list[_StoredKey]) -> None:
         self.embed, self.rows = embed, rows
 
     def add(self, keys: Sequence[Key], vectors: Vectors | None, generation: int) -> None:
         assert vectors is not None
-        self.rows += [_Row(key, vector, generation) for key, vector in zip(keys, vectors, strict=True)]
+        self.rows += [_StoredKey(key, vector, generation) for key, vector in zip(keys, vectors, strict=True)]
 
     def remove(self, passages: Collection[str] | None, generation: int) -> int:
         gone = [
@@ -126,7 +126,7 @@ class _MemoryRows(Rows):
 
     def flush(self) -> None: ...
 
-    def _seen(self, generation: int) -> list[_Row]:
+    def _seen(self, generation: int) -> list[_StoredKey]:
         return [row for row in self.rows if row.added <= generation < row.removed]
 
     def search(self, query: str, k: int, generation: int, among: frozenset[str] | None) -> list[Hit]:

@@ -219,7 +219,7 @@ def show_paper(
     from ragkit.cli import reports
     from ragkit.document import Span, places_of, title_of
     from ragkit.errors import UsageError
-    from ragkit.report import Versions, merged
+    from ragkit.ingest.report import Versions, merged
 
     store = load_rag(config, corpus, allow_import, allow_env).corpus
     found = store.find_documents(identity)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document
 
     from ragkit.doctor import Diagnosis
+    from ragkit.ingest.report import Failure, IngestReport, MergedEntry, Versions
     from ragkit.plan import Plan
     from ragkit.read.lookup.run import LookupReport, ToLookUp
-    from ragkit.report import Failure, IngestReport, MergedEntry, Versions
 
 _LISTED = 10  # things of one kind that a report names
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ragkit.cli.terminal import out
 from ragkit.evaluate.calibrate import Calibration
-from ragkit.evaluate.estimate import Estimate
+from ragkit.evaluate.estimate import RunEstimate
 from ragkit.evaluate.evaluation import SUMMARIES, Comparison, Evaluation, Figure
 from ragkit.evaluate.measure import MEASURES
 from ragkit.evaluate.probe import Row
@@ -219,7 +219,7 @@ def _entry(entry: Entry) -> None:
         out.print(Text(f"{one_line(span.title)}: “{' '.join(span.quote.split())}”", style="dim"))
 
 
-def estimate(planned: Sequence[Estimate]) -> None:
+def estimate(planned: Sequence[RunEstimate]) -> None:
     """What a run would take: a row for each dataset and configuration."""
     header = (
         "dataset, configuration, questions, known, papers to ingest, texts to embed, calls, tokens, seconds"

@@ -17,7 +17,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ragkit.answer import CLOSEST, Answer, Citation, NumberedClaim, Quote, Source, Verdict
-from ragkit.checked import Check
 from ragkit.citation import whole
 from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
 from ragkit.flow import Called, Event, Progress, StateReached, Token, result_of
@@ -28,6 +27,8 @@ from ragkit.verify.streaming import ClaimReady
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
+
+    from ragkit.check.result import Check
 
 
 class _Screen(Console):

@@ -84,12 +84,16 @@ def dump(value: Any, defaults: bool = False) -> str:
     """The YAML that `load` would turn back into *value*; with *defaults*, every argument is written out."""
     return str(
         yaml.dump(
-            describe(value, defaults=defaults), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120
+            describe(value, defaults=defaults),
+            Dumper=_LineBreakDumper,
+            sort_keys=False,
+            allow_unicode=True,
+            width=120,
         )
     )
 
 
-class _Dumper(yaml.SafeDumper):
+class _LineBreakDumper(yaml.SafeDumper):
     """Escapes the line breaks that YAML would fold: all but `\\n`."""
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
@@ -98,4 +102,4 @@ class _Dumper(yaml.SafeDumper):
         )
 
 
-_Dumper.add_representer(str, _Dumper.represent_text)
+_LineBreakDumper.add_representer(str, _LineBreakDumper.represent_text)

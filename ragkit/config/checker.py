@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from ragkit.config import allowed, components, variables
 from ragkit.config.bounded_yaml import DEEPEST, MOST_NODES, size
-from ragkit.config.spec import FromEnvironment, Place, Spec, Unclosed, Unset, joined, validated
+from ragkit.config.spec import FromEnvironment, Position, Spec, Unclosed, Unset, joined, validated
 from ragkit.errors import ConfigError, Problem
 
 DEFINITIONS = "define"
@@ -62,7 +62,7 @@ class Checker:
             before = self.bytes[: error.start]
             column = len(before[before.rfind(b"\n") + 1 :])
             self.at(
-                Place(before.count(b"\n"), column, ""),
+                Position(before.count(b"\n"), column, ""),
                 f"byte 0x{self.bytes[error.start]:02x} is not UTF-8; save the file as UTF-8",
             )
             raise _Stop from None
@@ -75,16 +75,16 @@ class Checker:
             line = text.count("\n", 0, error.position)
             column = error.position - (text.rfind("\n", 0, error.position) + 1)
             self.at(
-                Place(line, column, ""),
+                Position(line, column, ""),
                 f"character U+{_codepoint(error.character):04X} is not allowed in YAML",
             )
             raise _Stop from None
         except RecursionError:
-            self.at(Place(0, 0, ""), "nested too deeply")
+            self.at(Position(0, 0, ""), "nested too deeply")
             raise _Stop from None
         if node is None or (isinstance(node, yaml.ScalarNode) and node.value == "" and node.style is None):
             self.at(
-                Place(0, 0, ""),
+                Position(0, 0, ""),
                 "the file is empty; `ragkit config show` prints a configuration to start from",
             )
             raise _Stop
@@ -324,7 +324,7 @@ class Checker:
     def problem(self, node: yaml.Node, path: str, message: str) -> None:
         self.at(_place(node.start_mark, path), message)
 
-    def at(self, place: Place, message: str) -> None:
+    def at(self, place: Position, message: str) -> None:
         source = self.lines[place.line] if place.line < len(self.lines) else ""
         path = place.path if len(place.path) < 100 else f"{place.path[:40]}..."
         problem = Problem(place.line + 1, place.column + 1, path or "(file)", message, source)
@@ -396,8 +396,8 @@ def _descend(node: yaml.Node, location: Iterable[Any]) -> yaml.Node:
     return node
 
 
-def _place(mark: yaml.Mark | None, path: str) -> Place:
-    return Place(mark.line, mark.column, path) if mark else Place(0, 0, path)
+def _place(mark: yaml.Mark | None, path: str) -> Position:
+    return Position(mark.line, mark.column, path) if mark else Position(0, 0, path)
 
 
 def _word(path: str) -> str:

@@ -20,7 +20,7 @@ import sys
 import textwrap
 import types
 import typing
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from langchain_core.document_loaders import BaseLoader
@@ -51,6 +51,7 @@ _interfaces: list[type] = [
     BaseChatModel,
 ]
 _components: list[tuple[str, Maker]] = []
+_later: list[str] = []
 
 
 def interface(cls: C) -> C:
@@ -63,6 +64,8 @@ def component(name: str) -> Callable[[M], M]:
     """Give a class or function the name YAML uses for it: `@component("rrf")`."""
 
     def register(maker: M) -> M:
+        if not maker.__module__.startswith("ragkit."):
+            _load_ours()  # whose names are taken first
         made = makes(maker)
         taken = [slot for slot in _interfaces if issubclass(made, slot) and name in _named(slot)]
         if taken:
@@ -80,7 +83,7 @@ def interfaces() -> tuple[type, ...]:
 
 def registered() -> list[tuple[str, Maker]]:
     """Every (name, maker), those of other packages included."""
-    load_entry_points()
+    load_all()
     return list(_components)
 
 
@@ -155,7 +158,7 @@ def _owner(maker: Maker) -> type | None:
 
 def names(*slots: type) -> dict[str, Maker]:
     """The short names that *slots* accept."""
-    load_entry_points()
+    load_all()
     return {name: maker for slot in slots for name, maker in _named(slot).items()}
 
 
@@ -257,6 +260,25 @@ def _module(parts: Sequence[str]) -> tuple[Any, int]:
             if length == 1 or not f"{name}.".startswith(f"{missing}.") or missing == parts[0]:
                 raise
     raise ImportError(f"'{parts[0]}' is no module")
+
+
+def later(modules: Iterable[str]) -> None:
+    """Import *modules*, which register components, only where one of these is looked for."""
+    _later.extend(modules)
+
+
+def load_all() -> None:
+    """Import all components: ours, then those of other packages.
+
+    Raises `UsageError` for a plug-in that cannot be imported.
+    """
+    _load_ours()
+    load_entry_points()
+
+
+def _load_ours() -> None:
+    for module in _later:
+        importlib.import_module(module)
 
 
 @functools.cache

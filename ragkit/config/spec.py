@@ -31,7 +31,7 @@ class Spec:
     maker: components.Maker
     arguments: dict[str, Any]
     name: str
-    place: Place | None = dataclasses.field(default=None, compare=False, repr=False)
+    place: Position | None = dataclasses.field(default=None, compare=False, repr=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class FromEnvironment:
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class Position:
     """A place in a pipeline file; `line` and `column` count from 0, `path` is e.g. `answer.retrieve[0].k`."""
 
     line: int
@@ -57,7 +57,7 @@ class Place:
 class Refused(Exception):
     """A constructor refused its arguments, each of which is valid by itself."""
 
-    def __init__(self, place: Place, message: str) -> None:
+    def __init__(self, place: Position, message: str) -> None:
         self.place, self.message = place, message
 
 

@@ -25,7 +25,7 @@ LISTINGS = (  # every entry: the how manieth it is of its text, and of its paper
 )
 
 
-class Attempt(NamedTuple):
+class FailedRead(NamedTuple):
     """A try to read a file that failed: its content (empty if not even that was read), the way of reading, the reason."""
 
     digest: str
@@ -66,14 +66,14 @@ class Papers(Lookups):
                 self._forget(db, uri)
                 db.execute("DELETE FROM failures WHERE uri = ?", (uri,))
 
-    def failures(self) -> dict[str, Attempt]:
+    def failures(self) -> dict[str, FailedRead]:
         """The files that could not be read, by their paths, and how each was tried last."""
         if not self.has_table("failures"):
             return {}
         rows = self.db.execute("SELECT uri, digest, attempt, error FROM failures ORDER BY uri")
-        return {uri: Attempt(*tried) for uri, *tried in rows}
+        return {uri: FailedRead(*tried) for uri, *tried in rows}
 
-    def put_failure(self, uri: str, tried: Attempt) -> None:
+    def put_failure(self, uri: str, tried: FailedRead) -> None:
         """Remember that a file could not be read.  What it listed before stays."""
         with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", (uri, *tried))
@@ -316,21 +316,21 @@ class Papers(Lookups):
             said["looked_up"] = {service: list(values) for service, values in added.items()}
         return found
 
-    def sources(self, identities: Sequence[str]) -> dict[str, list[Source]]:
-        found: dict[str, list[Source]] = {}
+    def sources(self, identities: Sequence[str]) -> dict[str, list[SourceRow]]:
+        found: dict[str, list[SourceRow]] = {}
         for some in batches(identities):
             for document, *source in self.db.execute(
                 'SELECT document, uri, start, "end", map, pages, files FROM sources '
                 f"WHERE document IN ({marks(some)}) ORDER BY uri, position",
                 some,
             ):
-                found.setdefault(document, []).append(Source(*source))
+                found.setdefault(document, []).append(SourceRow(*source))
         for some in batches(i for i in identities if i not in found):
             for document, *source in self.db.execute(
                 f'SELECT document, uri, start, "end", map, pages, files FROM former WHERE document IN ({marks(some)}) ORDER BY uri',
                 some,
             ):
-                found.setdefault(document, []).append(Source(*source))
+                found.setdefault(document, []).append(SourceRow(*source))
         return found
 
     def document_ids(self) -> list[str]:
@@ -399,7 +399,7 @@ _MAP, _PAGES = 5, 6  # numbers in a row of a map and of a list of pages
 _NO_BOX = [-1, -1, -1, -1]
 
 
-class Source(NamedTuple):
+class SourceRow(NamedTuple):
     """A row of the table, as `document` describes sources."""
 
     uri: str

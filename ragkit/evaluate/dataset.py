@@ -91,7 +91,7 @@ def _alternatives(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-class _Row(BaseModel):
+class _QuestionRow(BaseModel):
     question: str
     id: str | None = None
     answer: str = ""
@@ -110,7 +110,7 @@ class _Row(BaseModel):
 
 def _questions(path: Path, split: str | None) -> Dataset:
     cases = []
-    for number, row in enumerate(_rows(path, _Row), 1):
+    for number, row in enumerate(_rows(path, _QuestionRow), 1):
         if split is None or row.split == split:
             cases.append(
                 Case(
@@ -158,7 +158,7 @@ def _dataset(path: Path, name: str, cases: Sequence[Case], folder: Path | None) 
 # --- BEIR folders
 
 
-class _Text(BaseModel):
+class _BeirText(BaseModel):
     """A line of corpus.jsonl or queries.jsonl."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
@@ -186,7 +186,7 @@ def _beir(folder: Path, split: str | None) -> Dataset:
             relevant=relevant[row.id],
             left_out=frozenset(left_out.get(row.id, ())),
         )
-        for row in _rows(folder / "queries.jsonl", _Text)
+        for row in _rows(folder / "queries.jsonl", _BeirText)
         if any(grade > 0 for grade in relevant.get(row.id, {}).values())
     ]
     dataset = _dataset(folder, folder.name, cases, folder)
@@ -244,7 +244,7 @@ class BeirCorpus(BaseLoader):
         self.folder = folder
 
     def lazy_load(self) -> Iterator[Document]:
-        for row in _rows(Path(self.folder) / "corpus.jsonl", _Text):
+        for row in _rows(Path(self.folder) / "corpus.jsonl", _BeirText):
             known = {"source": row.id, "title": row.title, "title_guessed": True, "sources": [{}]}
             yield Document(page_content=row.text or row.title, metadata=known)
 

@@ -19,7 +19,7 @@ from ragkit.plan import plan, work_of
 
 
 @dataclass(frozen=True)
-class Estimate:
+class RunEstimate:
     """What one configuration would do with one dataset, and about what it would cost.
 
     Of the `questions`, `known` have an outcome already.  `papers` are to be ingested first, with `encode`
@@ -40,7 +40,7 @@ class Estimate:
 
 def estimate(
     configurations: Sequence[Configuration], datasets: Sequence[Dataset], settings: Settings = Settings()
-) -> list[Estimate]:
+) -> list[RunEstimate]:
     """What a run would take; asks nothing and changes nothing.
 
     Calls, tokens and time of a question are those of the questions known from earlier runs; without any, a
@@ -57,7 +57,7 @@ def estimate(
 
 def _estimate(
     configuration: Configuration, dataset: Dataset, settings: Settings, results: Results | None
-) -> Estimate:
+) -> RunEstimate:
     rag = placed(configuration.rag, dataset, settings)
     papers = encode = 0
     spent = 0.0
@@ -85,7 +85,7 @@ def _estimate(
     calls = sum(o.calls for o in known) / len(known) if known else models
     tokens = sum(o.tokens for o in known) / len(known) if known else None if models else 0.0
     seconds = sum(o.seconds for o in known) / len(known) if known else None
-    return Estimate(
+    return RunEstimate(
         dataset=dataset.name,
         configuration=configuration.name,
         questions=len(dataset.cases),

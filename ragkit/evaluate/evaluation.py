@@ -21,7 +21,7 @@ import numpy as np
 from ragkit.errors import UsageError
 from ragkit.evaluate.dataset import Case, Dataset, write_qrels, write_run
 from ragkit.evaluate.measure import MEASURES, Fault, Measure, Values, ranking
-from ragkit.evaluate.outcome import Hit, Outcome
+from ragkit.evaluate.outcome import Outcome, RetrievedPassage
 from ragkit.evaluate.statistics import (
     Coverage,
     Difference,
@@ -319,7 +319,7 @@ def _result_json(run: Run, result: Result) -> dict[str, Any]:
     case, outcome = result.case, result.outcome
     dataset = run.dataset
 
-    def shown(hit: Hit, *more: str) -> dict[str, Any]:
+    def shown(hit: RetrievedPassage, *more: str) -> dict[str, Any]:
         gold = any(name in case.relevant for name in dataset.paper(hit.uris, hit.title))
         return {
             **hit.model_dump(include={"document_id", "title", "start", "end", "score", *more}),

@@ -22,7 +22,7 @@ from ragkit.citation import parse
 from ragkit.document import normalised_title
 from ragkit.errors import needs
 from ragkit.evaluate.dataset import Case, Dataset
-from ragkit.evaluate.outcome import Hit, Outcome
+from ragkit.evaluate.outcome import Outcome, RetrievedPassage
 from ragkit.flow import run
 from ragkit.text.question import Asked
 from ragkit.text.words import apart, stems
@@ -105,7 +105,7 @@ MEASURES = {
 }
 
 
-def ranking(dataset: Dataset, case: Case, hits: Sequence[Hit]) -> list[str]:
+def ranking(dataset: Dataset, case: Case, hits: Sequence[RetrievedPassage]) -> list[str]:
     """The papers of *hits*, best first, each once, those left out of the case taken out."""
     names = dict.fromkeys(name for hit in hits for name in dataset.paper(hit.uris, hit.title))
     return [name for name in names if name not in case.left_out]
@@ -225,7 +225,7 @@ def similarities(embed: Embeddings, pairs: Sequence[tuple[str, str]]) -> list[fl
 # --- claims and citations
 
 
-def _of_claims(answer: Answer, context: Sequence[Hit], verifier: Verifier) -> Values:
+def _of_claims(answer: Answer, context: Sequence[RetrievedPassage], verifier: Verifier) -> Values:
     claims = [claim for claim in answer.claims if stems(claim.text)]
     if not claims:
         return {}
@@ -314,5 +314,5 @@ def fault(dataset: Dataset, case: Case, outcome: Outcome) -> Fault:
     return "verifier erred" if is_right(case, outcome.draft) else "generator ignored"
 
 
-def _has_gold(dataset: Dataset, case: Case, hits: Sequence[Hit]) -> bool:
+def _has_gold(dataset: Dataset, case: Case, hits: Sequence[RetrievedPassage]) -> bool:
     return any(name in case.relevant for hit in hits for name in dataset.paper(hit.uris, hit.title))

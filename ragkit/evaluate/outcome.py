@@ -26,7 +26,7 @@ DEEPEST = 100
 """How many passages of a ranking are kept."""
 
 
-class Hit(BaseModel):
+class RetrievedPassage(BaseModel):
     """A passage that was found."""
 
     model_config = ConfigDict(frozen=True)
@@ -51,8 +51,8 @@ class Outcome(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    found: tuple[Hit, ...] = ()
-    context: tuple[Hit, ...] = ()
+    found: tuple[RetrievedPassage, ...] = ()
+    context: tuple[RetrievedPassage, ...] = ()
     draft: str | None = None
     answer: Answer | None = None
     judged: Answer | None = None
@@ -180,9 +180,9 @@ class _Watched:
             self.usage[what] = self.usage.get(what, 0) + amount
 
 
-def _hits(passages: Sequence[Document], texts: bool = False) -> tuple[Hit, ...]:
+def _hits(passages: Sequence[Document], texts: bool = False) -> tuple[RetrievedPassage, ...]:
     return tuple(
-        Hit(
+        RetrievedPassage(
             document_id=span.document_id,
             title=title_of(p),
             uris=tuple(str(source.get("uri", "")) for source in sources_of(p)),

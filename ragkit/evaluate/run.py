@@ -29,7 +29,16 @@ from ragkit.evaluate.dataset import BeirCorpus, Case, Dataset, read_run
 from ragkit.evaluate.evaluation import Evaluation, Result, Run
 from ragkit.evaluate.judge import Judge, ToJudge, Winner
 from ragkit.evaluate.measure import Values, claimed, fault, of_answer, of_rankings, ranking, similarities
-from ragkit.evaluate.outcome import DEEPEST, SEARCHES_BY, Hit, Outcome, Search, answered, ranked, searched
+from ragkit.evaluate.outcome import (
+    DEEPEST,
+    SEARCHES_BY,
+    Outcome,
+    RetrievedPassage,
+    Search,
+    answered,
+    ranked,
+    searched,
+)
 from ragkit.evaluate.results import Results
 from ragkit.evaluate.verdicts import Match, Ranked, bradley_terry
 from ragkit.flow import Event, Finished, Progress, result_of, run
@@ -437,7 +446,7 @@ def _foreign(name: str, dataset: Dataset, rankings: Mapping[str, Sequence[tuple[
     outcomes = {
         c.id: Outcome(
             found=tuple(
-                Hit(document_id=p, title=p, uris=(p,), score=score)
+                RetrievedPassage(document_id=p, title=p, uris=(p,), score=score)
                 for p, score in rankings.get(c.id, ())[:DEEPEST]
             )
         )

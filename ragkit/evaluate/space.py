@@ -93,7 +93,7 @@ class Space:
             if isinstance(data, dict)
             else data
         )
-        return str(yaml.dump(kept, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+        return str(yaml.dump(kept, Dumper=_NoAliasDumper, sort_keys=False, allow_unicode=True, width=120))
 
     def rag(self, chosen: Assignment) -> Rag:
         """Raises `ConfigError`, which names the options, if they do not make a pipeline."""
@@ -135,7 +135,7 @@ class Space:
         return list(distinct.values())
 
 
-class _Dumper(yaml.SafeDumper):
+class _NoAliasDumper(yaml.SafeDumper):
     """Shared parts are written out where they are used; equal specs build one object."""
 
     def ignore_aliases(self, data: object) -> bool:
@@ -217,7 +217,7 @@ def _filled(
 
 def shown(value: Value) -> str:
     return (
-        str(yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=10_000))
+        str(yaml.dump(value, Dumper=_NoAliasDumper, default_flow_style=True, width=10_000))
         .removesuffix("\n...\n")
         .strip()
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Sentence:
+class CandidateSentence:
     """A sentence of a passage that may be part of the answer."""
 
     passage: Document
@@ -36,7 +37,7 @@ class Sentence:
     cells: tuple[tuple[str, str], ...] = ()
     """Of a row of a table, each cell with the name of its column."""
 
-    def about(self, asked: ParsedQuestion) -> Sentence:
+    def about(self, asked: ParsedQuestion) -> CandidateSentence:
         """Of a wide row, its first cell and those in the columns that the question names, if it names any."""
         named = [cell for cell in self.cells[1:] if {*stems(asked.text)} & {*stems(cell[0])}]
         if len(self.cells) <= _WIDE or not named:
@@ -63,14 +64,14 @@ class _View:
         return np.asarray(self.scores + self.overlap.sum(axis=1))
 
 
-class Choice(NamedTuple):
+class Selection(NamedTuple):
     """Sentences that answer together, best first, and what their choice tells of them.
 
     `covered` is the share of the question's words that the best one has, rare ones weighing most, and `lead`
     how much better it is than the next.
     """
 
-    sentences: Sequence[Sentence]
+    sentences: Sequence[CandidateSentence]
     covered: float = 0.0
     lead: float = 0.0
 
@@ -105,7 +106,7 @@ class ExtractiveGenerator(Generator):
             yield from emit(Token(answer.text))
         return answer
 
-    def chosen(self, asked: Asked, passages: Sequence[Document]) -> Flow[Choice]:
+    def chosen(self, asked: Asked, passages: Sequence[Document]) -> Flow[Selection]:
         """The sentences that answer together, best first; those of one paper stand together.
 
         They are held against the question with what a follow-up takes along from the conversation.
@@ -113,15 +114,15 @@ class ExtractiveGenerator(Generator):
         question = asked.understood
         pool = _closest(question, _sentences_of(passages))
         if not pool:
-            return Choice([])
+            return Selection([])
         known = _known(question.parts, passages)
         views = yield from self._views([question, *known] if len(known) > 1 else known, pool)
         sentences = [s.about(question) for s in self._chosen(pool, views[0], views[1:] or views)]
         *_, second, best = [0.0, *np.sort(views[0].worth)]
         covered = views[0].overlap.sum(axis=1)[views[0].worth.argmax()]
-        return Choice(sentences, float(covered), float(best - second))
+        return Selection(sentences, float(covered), float(best - second))
 
-    def _views(self, asked: Sequence[ParsedQuestion], pool: Sequence[Sentence]) -> Flow[list[_View]]:
+    def _views(self, asked: Sequence[ParsedQuestion], pool: Sequence[CandidateSentence]) -> Flow[list[_View]]:
         near = np.zeros((len(asked), len(pool)))
         if self.embed is not None:
             texts = [
@@ -145,7 +146,9 @@ class ExtractiveGenerator(Generator):
             for part, own in zip(asked, near, strict=True)
         ]
 
-    def _chosen(self, pool: Sequence[Sentence], whole: _View, of_parts: Sequence[_View]) -> list[Sentence]:
+    def _chosen(
+        self, pool: Sequence[CandidateSentence], whole: _View, of_parts: Sequence[_View]
+    ) -> list[CandidateSentence]:
         taken: list[int] = []
         said = np.zeros(whole.overlap.shape[1])
         best = 0.0
@@ -180,7 +183,7 @@ class ExtractiveGenerator(Generator):
         return [pool[i] for i in sorted(taken, key=lambda i: papers.index(pool[i].span.document_id))]
 
 
-def quoting(chosen: Sequence[Sentence]) -> tuple[Claim, ...]:
+def quoting(chosen: Sequence[CandidateSentence]) -> tuple[Claim, ...]:
     """*chosen* word for word, each under the name of its paper."""
     claims: list[Claim] = []
     named = ""
@@ -193,8 +196,8 @@ def quoting(chosen: Sequence[Sentence]) -> tuple[Claim, ...]:
     return tuple(claims)
 
 
-def _sentences_of(passages: Sequence[Document]) -> list[Sentence]:
-    found: dict[Span, Sentence] = {}
+def _sentences_of(passages: Sequence[Document]) -> list[CandidateSentence]:
+    found: dict[Span, CandidateSentence] = {}
     for passage in passages:
         whole = span_of(passage)
         _, header = table_of(passage)
@@ -207,8 +210,8 @@ def _sentences_of(passages: Sequence[Document]) -> list[Sentence]:
             text = said(row) if row else text
             span = Span(whole.document_id, whole.start + start, whole.start + end)
             leads = _LEADS.search(text) or (is_caption and _LABEL.match(text))
-            if span not in found and len(stems(text)) >= 3 and (row or not leads):
-                found[span] = Sentence(passage, span, text, row)
+            if span not in found and len(_stems(text)) >= 3 and (row or not leads):
+                found[span] = CandidateSentence(passage, span, text, row)
     return list(found.values())
 
 
@@ -230,7 +233,7 @@ def _with_items(text: str) -> list[Offsets]:
     return [(start, ends.get(n, end)) for n, (start, end) in enumerate(spans)]
 
 
-def _closest(asked: ParsedQuestion, pool: Sequence[Sentence]) -> list[Sentence]:
+def _closest(asked: ParsedQuestion, pool: Sequence[CandidateSentence]) -> list[CandidateSentence]:
     """The `_LOOKED_AT` sentences of *pool* with most of the question's words, in their order."""
     if len(pool) <= _LOOKED_AT:
         return list(pool)
@@ -243,14 +246,20 @@ _LOOKED_AT = 50
 """Sentences that are embedded: of 107 questions over full papers, no more have an answer among 60 than among 50."""
 
 
-def _overlap(question: str, pool: Sequence[Sentence]) -> Vector:
+@functools.lru_cache(maxsize=4096)
+def _stems(text: str) -> tuple[str, ...]:
+    """The stems of a sentence: asked for whenever it is compared with a question."""
+    return tuple(stems(text))
+
+
+def _overlap(question: str, pool: Sequence[CandidateSentence]) -> Vector:
     """The overlap of each sentence (row) with each content word of the question (column).
 
     It is the word's weight (rare words weigh most; all weigh 1 together) if the sentence has the word, half
     of it if only the title, the headings or the caption above it have.
     """
     wanted = sorted(set(stems(question)))
-    own = [set(stems(s.text)) for s in pool]
+    own = [set(_stems(s.text)) for s in pool]
     over = {id(s.passage): set(stems(above(s.passage))) for s in pool}
     has = np.array(
         [
@@ -264,7 +273,7 @@ def _overlap(question: str, pool: Sequence[Sentence]) -> Vector:
     return np.asarray(has * (weight / weight.sum()))
 
 
-def _rank(pool: Sequence[Sentence]) -> Vector:
+def _rank(pool: Sequence[CandidateSentence]) -> Vector:
     scores = np.array([score_of(s.passage) for s in pool])
     spread = scores.max() - scores.min()
     return (scores - scores.min()) / spread if spread > 0 else np.ones(len(pool))
@@ -280,7 +289,7 @@ def _known(asked: Sequence[ParsedQuestion], passages: Sequence[Document]) -> lis
     return [part for part in asked if mentioned(part, texts)] or list(asked)
 
 
-def _named(asked: ParsedQuestion, pool: Sequence[Sentence]) -> Vector:
+def _named(asked: ParsedQuestion, pool: Sequence[CandidateSentence]) -> Vector:
     """The share of the names in the question that the passage of each sentence mentions."""
     if not asked.names:
         return np.zeros(len(pool))
@@ -290,14 +299,14 @@ def _named(asked: ParsedQuestion, pool: Sequence[Sentence]) -> Vector:
     )
 
 
-def _kind_bonus(asked: ParsedQuestion, pool: Sequence[Sentence]) -> Vector:
+def _kind_bonus(asked: ParsedQuestion, pool: Sequence[CandidateSentence]) -> Vector:
     """A bonus for each sentence that has the kind of thing the question asks for.
 
     That is a number; a name that the question lacks; what an abbreviation stands for; what a thing is; or the
     thing that `which` or `what` asks for.
     """
 
-    def bonus(sentence: Sentence) -> float:
+    def bonus(sentence: CandidateSentence) -> float:
         text = sentence.text
         if asked.asks_number or asked.compares_numbers:
             return 0.2 * asked.gives_number(text)
@@ -309,7 +318,7 @@ def _kind_bonus(asked: ParsedQuestion, pool: Sequence[Sentence]) -> Vector:
     return np.array([bonus(sentence) for sentence in pool])
 
 
-def _cell_named(asked: ParsedQuestion, pool: Sequence[Sentence]) -> Vector:
+def _cell_named(asked: ParsedQuestion, pool: Sequence[CandidateSentence]) -> Vector:
     """How far the question names a cell of each row, by its row and its column: from 0 to 1.
 
     A row is named by its first cell or, where rows are grouped, its second.  It counts half without a column.
@@ -317,7 +326,7 @@ def _cell_named(asked: ParsedQuestion, pool: Sequence[Sentence]) -> Vector:
     wanted = set(stems(asked.text))
 
     def share(name: str) -> float:
-        own = set(stems(name))
+        own = set(_stems(name))
         return len(own & wanted) / len(own) if own else 0.0
 
     def named(cells: Sequence[tuple[str, str]]) -> float:

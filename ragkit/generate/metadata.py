@@ -39,7 +39,7 @@ _LISTED = 30
 
 
 @dataclass(frozen=True)
-class Record:
+class KnownPaper:
     """A paper as its metadata have it."""
 
     identity: str
@@ -100,7 +100,7 @@ class Reading(NamedTuple):
     """What a question asks, of which papers, and which of them its names mean."""
 
     wanted: AboutPaper | WhichPapers
-    records: Sequence[Record]
+    records: Sequence[KnownPaper]
     names: StandIns
 
 
@@ -146,7 +146,8 @@ class MetadataGenerator(Generator, CorpusReader):
 def _reading(corpus: Corpus, state: object, question: str, where: Where | None) -> Reading | None:
     """What *question* asks of the papers that pass *where*, while the corpus is in this *state*."""
     records = [
-        Record(identity, facts["title"], facts) for identity, facts in corpus.facts_of_papers(where).items()
+        KnownPaper(identity, facts["title"], facts)
+        for identity, facts in corpus.facts_of_papers(where).items()
     ]
     people = _people(question, records)
     names = _venues(people.text, records).joined(people)
@@ -176,7 +177,7 @@ def _telling(wanted: AboutPaper, reading: Reading, passages: Sequence[Document])
     return {"claims": claims, "confidence": sure / len(found)}
 
 
-def _sentence(record: Record, wanted: AboutPaper) -> str:
+def _sentence(record: KnownPaper, wanted: AboutPaper) -> str:
     """What the metadata say of what is wanted; empty if they say nothing of it."""
     said = []
     if "authors" in wanted.fields and record.authors:
@@ -207,7 +208,7 @@ _ALIKE = 0.9
 
 def _meant(
     wanted: AboutPaper, reading: Reading, passages: Sequence[Document]
-) -> tuple[Sequence[Record], float]:
+) -> tuple[Sequence[KnownPaper], float]:
     """The papers that may be meant, best first, and how sure it is that one of them is."""
     by_id = {record.identity: record for record in reading.records}
     if wanted.topic in reading.names.papers:
@@ -226,8 +227,8 @@ def _meant(
 
 
 def _about(
-    topic: str, records: Sequence[Record], ranked: Sequence[str], texts: Mapping[str, Collection[str]]
-) -> tuple[Sequence[Record], float]:
+    topic: str, records: Sequence[KnownPaper], ranked: Sequence[str], texts: Mapping[str, Collection[str]]
+) -> tuple[Sequence[KnownPaper], float]:
     """The papers about *topic*: title first, then what was found."""
     spread = Counter(word for record in records for word in record.words)
     weights = {word: math.log(1 + len(records) / (1 + spread[word])) for word in stems(topic)}
@@ -239,7 +240,7 @@ def _about(
     by_title = {record.identity: share(record.words) for record in records}
     by_text = {record.identity: share(record.words | {*texts.get(record.identity, ())}) for record in records}
 
-    def worth(record: Record) -> float:
+    def worth(record: KnownPaper) -> float:
         near = 1 / (1 + ranked.index(record.identity)) if record.identity in ranked else 0.0
         return by_title[record.identity] + 0.5 * by_text[record.identity] + 0.25 * near
 
@@ -261,7 +262,7 @@ def _is_called(title: str, topic: str) -> bool:
 # --- which papers
 
 
-def _listing(wanted: WhichPapers, records: Sequence[Record], names: StandIns) -> dict[str, Any]:
+def _listing(wanted: WhichPapers, records: Sequence[KnownPaper], names: StandIns) -> dict[str, Any]:
     """The part of an answer that lists or counts the papers that are wanted."""
     which = any if wanted.any_author else all
     found = [
@@ -359,12 +360,12 @@ class StandIns:
             self, papers={**before.papers, **self.papers}, written={**before.written, **self.written}
         )
 
-    def means(self, word: str, record: Record) -> bool:
+    def means(self, word: str, record: KnownPaper) -> bool:
         """Does *word* stand for this paper?"""
         return record.identity in self.papers[word]
 
 
-def _titled(question: str, records: Sequence[Record]) -> StandIns:
+def _titled(question: str, records: Sequence[KnownPaper]) -> StandIns:
     """*question* with its titles replaced: whole ones, main ones of three words, and what stands in quotation
     marks.
     """
@@ -381,7 +382,7 @@ def _titled(question: str, records: Sequence[Record]) -> StandIns:
     return StandIns.of(question, lambda name: titles.get(normalised_title(name), ()))
 
 
-def _people(question: str, records: Sequence[Record]) -> StandIns:
+def _people(question: str, records: Sequence[KnownPaper]) -> StandIns:
     """*question* with its authors replaced."""
     known: dict[str, list[tuple[list[str], str]]] = {}
     for record in records:
@@ -398,7 +399,7 @@ def _people(question: str, records: Sequence[Record]) -> StandIns:
     return StandIns.of(question, find, longest=6)
 
 
-def _venues(question: str, records: Sequence[Record]) -> StandIns:
+def _venues(question: str, records: Sequence[KnownPaper]) -> StandIns:
     """*question* with its journals replaced."""
     known: dict[str, list[str]] = {}
     for record in records:

@@ -34,16 +34,16 @@ class Bm25Index(FolderIndex, LexicalIndex):
     memory_mb: PositiveInt = 64
 
     def write(self, place: Place) -> Builder:
-        return _Builder(self, place)
+        return _Bm25Builder(self, place)
 
     def open(self, place: Place) -> Searcher:
         try:
-            return _Searcher(self, place)
+            return _Bm25Searcher(self, place)
         except (
             ValueError
         ):  # whatever is wrong; mostly that tantivy's lock cannot be made in a read-only folder
             with self.writable(place) as there:
-                return _Searcher(self, there)  # what it has open stays when the links are gone
+                return _Bm25Searcher(self, there)  # what it has open stays when the links are gone
 
     def opened(self, place: Place) -> Any:
         """The tantivy index in a folder.
@@ -61,7 +61,7 @@ class Bm25Index(FolderIndex, LexicalIndex):
         return _analyzer(self.language)
 
 
-class _Builder(Builder):
+class _Bm25Builder(Builder):
     def __init__(self, index: Bm25Index, place: Place) -> None:
         self.writer = index.opened(place).writer(heap_size=index.memory_mb * 1_000_000, num_threads=1)
 
@@ -82,7 +82,7 @@ class _Builder(Builder):
         self.writer.wait_merging_threads()
 
 
-class _Searcher(Searcher):
+class _Bm25Searcher(Searcher):
     def __init__(self, index: Bm25Index, place: Place) -> None:
         self.schema, self.analyzer = _schema(), index.analyzer()
         self.inner = index.opened(place).searcher()

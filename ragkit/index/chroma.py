@@ -32,17 +32,17 @@ class ChromaIndex(FolderIndex, VectorIndex):
     embed: Embeddings
 
     def write(self, place: Place) -> Builder:
-        return _Builder(place)
+        return _ChromaBuilder(place)
 
     def open(self, place: Place) -> Searcher:
         try:
-            searcher = _Searcher(self, place)
+            searcher = _ChromaSearcher(self, place)
         except (
             Exception
         ):  # whatever is wrong; mostly that Chroma cannot write, which it does where it only reads
             with ExitStack() as copied:
                 there = copied.enter_context(self.writable(place))
-                return _Searcher(self, there, copied.pop_all())
+                return _ChromaSearcher(self, there, copied.pop_all())
         self.reseal(place)  # opening has changed a file
         return searcher
 
@@ -80,7 +80,7 @@ class _Collection:
         self.client.close()
 
 
-class _Builder(Builder):
+class _ChromaBuilder(Builder):
     def __init__(self, place: Place) -> None:
         self.collection = _Collection(place)
 
@@ -104,7 +104,7 @@ class _Builder(Builder):
         self.collection.close()
 
 
-class _Searcher(Searcher):
+class _ChromaSearcher(Searcher):
     def __init__(self, index: ChromaIndex, place: Place, copied: ExitStack | None = None) -> None:
         self.index, self.collection = index, _Collection(place)
         self.copied = copied or ExitStack()

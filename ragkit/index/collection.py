@@ -71,10 +71,10 @@ class CollectionIndex(Index):
         """The collection that the ledger calls *name*, made if it is not there."""
 
     def open(self, place: Place) -> Searcher:
-        return _Searcher(self.rows(place.root.name), place.generation)
+        return _CollectionSearcher(self.rows(place.root.name), place.generation)
 
     def build(self, last: Place | None, place: Place) -> Builder:
-        return _Builder(self.rows(place.root.name), last, place)
+        return _CollectionBuilder(self.rows(place.root.name), last, place)
 
     def is_sound(self, place: Place) -> bool:
         """Always true: the server checks its own files.
@@ -89,7 +89,7 @@ class CollectionIndex(Index):
         rows.close()
 
 
-class _Searcher(Searcher):
+class _CollectionSearcher(Searcher):
     def __init__(self, rows: Rows, generation: int) -> None:
         self.rows, self.generation = rows, generation
 
@@ -106,7 +106,7 @@ class _Searcher(Searcher):
         self.rows.close()
 
 
-class _Builder(Builder):
+class _CollectionBuilder(Builder):
     def __init__(self, rows: Rows, last: Place | None, place: Place) -> None:
         self.rows, self.generation = rows, place.generation
         if last:

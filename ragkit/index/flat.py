@@ -57,10 +57,10 @@ class FlatIndex(FolderIndex, VectorIndex):
     compared: PositiveInt = 200_000
 
     def write(self, place: Place) -> Builder:
-        return _Builder(place)
+        return _FlatBuilder(place)
 
     def open(self, place: Place) -> Searcher:
-        return _Searcher(self, place.folder)
+        return _FlatSearcher(self, place.folder)
 
 
 class _Segment:
@@ -107,7 +107,7 @@ def _segments(folder: Path) -> list[_Segment]:
     return [_Segment(folder, path.stem) for path in sorted(folder.glob("*.keys"))]
 
 
-class _Builder(Builder):
+class _FlatBuilder(Builder):
     def __init__(self, place: Place) -> None:
         self.folder, self.generation = place.folder, place.generation
 
@@ -155,7 +155,7 @@ class _Builder(Builder):
             segment.delete()
 
 
-class _Searcher(Searcher):
+class _FlatSearcher(Searcher):
     """The rows of all segments are counted through, one segment after another."""
 
     def __init__(self, index: FlatIndex, folder: Path) -> None:

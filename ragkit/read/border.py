@@ -47,7 +47,7 @@ class _Section(TypedDict):
     header: NotRequired[_Range]
 
 
-class _Source(TypedDict, total=False):
+class _SourceEntry(TypedDict, total=False):
     """Where the text stands in its file; see `ragkit.document`."""
 
     __pydantic_config__ = _STRICT  # type: ignore[misc]
@@ -66,7 +66,7 @@ class _Known(TypedDict, total=False):
     guessed: list[str]
     lost: list[str]
     sections: list[_Section]
-    sources: Annotated[list[_Source], Field(max_length=1)]
+    sources: Annotated[list[_SourceEntry], Field(max_length=1)]
 
 
 _PAPERS = TypeAdapter(list[tuple[str, _Known]], config=_STRICT)
@@ -214,7 +214,7 @@ class _Plain:
         return clean(text)
 
 
-def _where(source: _Source | None = None) -> dict[str, Any]:
+def _where(source: _SourceEntry | None = None) -> dict[str, Any]:
     """A source in which no place of the text raises."""
     source = source or {}
     where: dict[str, Any] = {name: source[name] for name in ("start", "end") if name in source}

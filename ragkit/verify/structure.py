@@ -27,7 +27,7 @@ KINDS = ("name", "number", "noun", "verb", "modifier")
 
 
 @dataclass(frozen=True)
-class Match:
+class Alignment:
     """Where the content words of *claim* stand in *source*; a word that is not there is left out."""
 
     claim: Graph
@@ -59,7 +59,7 @@ class Match:
         return [(self.claim.nodes[n], self.source.nodes[place]) for n, place in self.places.items()]
 
 
-def match(claim: Graph, source: Graph) -> Match:
+def match(claim: Graph, source: Graph) -> Alignment:
     """Each word of *claim* at the place in *source* that is nearest to the words that it belongs to."""
     chosen = {
         n: source.places[node.key][0] for n, node in enumerate(claim.nodes) if node.key in source.places
@@ -74,13 +74,13 @@ def match(claim: Graph, source: Graph) -> Match:
             )
         if chosen == before:
             break
-    return Match(claim, source, chosen)
+    return Alignment(claim, source, chosen)
 
 
 # --- the checks: each yields the differences of its kind
 
 
-def changed(found: Match) -> Iterator[tuple[Node, Node]]:
+def changed(found: Alignment) -> Iterator[tuple[Node, Node]]:
     """Words that the source lacks, each with the word that stands in its place there."""
     kept = {source.key for _, source in found.pairs}
     for (head, dependent), relation in found.claim.edges.items():
@@ -94,7 +94,7 @@ def changed(found: Match) -> Iterator[tuple[Node, Node]]:
                     yield own, other
 
 
-def added(found: Match) -> Iterator[Node]:
+def added(found: Alignment) -> Iterator[Node]:
     """Items of a list that the source lacks, where it has the other items."""
     for (head, dependent), relation in found.claim.edges.items():
         if dependent not in found.places and any(
@@ -103,7 +103,7 @@ def added(found: Match) -> Iterator[Node]:
             yield found.claim.nodes[dependent]
 
 
-def crossed(found: Match) -> Iterator[tuple[Node, str, Node, Node]]:
+def crossed(found: Alignment) -> Iterator[tuple[Node, str, Node, Node]]:
     """Words that belong together in the claim and apart in the source.
 
     Each is a word, a relation, what the claim puts to the word in it, and what the source puts there instead.
@@ -117,7 +117,7 @@ def crossed(found: Match) -> Iterator[tuple[Node, str, Node, Node]]:
             yield found.claim.nodes[head], relation, own, other
 
 
-def turned(found: Match) -> Iterator[Node]:
+def turned(found: Alignment) -> Iterator[Node]:
     """Words whose subject has another part in the source, or the other way round."""
     for head, dependent in found.known:
         here = found.claim.edges[head, dependent]
@@ -126,7 +126,7 @@ def turned(found: Match) -> Iterator[Node]:
             yield found.claim.nodes[head]
 
 
-def negated(found: Match) -> Iterator[Node]:
+def negated(found: Alignment) -> Iterator[Node]:
     """Words that one of the two negates and the other does not, or leaves out."""
     yield from (claim for claim, source in found.pairs if claim.negated != source.negated)
     shared = set(found.places.values())
@@ -135,12 +135,12 @@ def negated(found: Match) -> Iterator[Node]:
             yield node
 
 
-def surer(found: Match) -> Iterator[Node]:
+def surer(found: Alignment) -> Iterator[Node]:
     """Words that the source hedges and the claim states."""
     yield from (claim for claim, source in found.pairs if source.hedged and not claim.hedged)
 
 
-def quantified(found: Match) -> Iterator[tuple[Node, str]]:
+def quantified(found: Alignment) -> Iterator[tuple[Node, str]]:
     """Words that the claim says of another quantity than the source: *all* for *some*."""
     for claim, source in found.pairs:
         if claim.quantifier != source.quantifier:
@@ -154,7 +154,7 @@ def _kind(node: Node) -> str:
     return "noun" if node.kind == "name" else node.kind
 
 
-def _resolved(found: Match, around: Sequence[Graph]) -> set[int]:
+def _resolved(found: Alignment, around: Sequence[Graph]) -> set[int]:
     """The words that the source lacks and what stands around it has, where it says nothing else instead."""
     others = {id(own) for own, _ in changed(found)}
     nodes = found.claim.nodes

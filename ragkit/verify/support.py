@@ -111,7 +111,7 @@ def fitted() -> str:
     return Path(__file__).with_suffix(".json").read_text(encoding="utf-8")
 
 
-class _Text:
+class _ComparedText:
     """A text as it is compared; each view of it is made once, as most texts are compared with several."""
 
     def __init__(self, text: str) -> None:
@@ -141,7 +141,7 @@ class _Text:
         return tuple(sentences(self.text)) or ((0, len(self.text)),)
 
 
-_read = functools.lru_cache(maxsize=4096)(_Text)
+_read = functools.lru_cache(maxsize=4096)(_ComparedText)
 
 
 def is_verbatim(claim: str, quote: str) -> bool:
@@ -242,7 +242,7 @@ def off_topic(claim: str, quote: str, title: str, setting: Setting) -> str | Non
     return None
 
 
-def _is_of_another(asked: Sequence[_Text], known: Set[str], others: Sequence[str]) -> bool:
+def _is_of_another(asked: Sequence[_ComparedText], known: Set[str], others: Sequence[str]) -> bool:
     """Has one of *others* far more words than *known* of each *asked* part, all long enough to tell?"""
     return all(len(part.known) >= _TELLING for part in asked) and any(
         all(len(part.known & _read(other).known) - len(part.known & known) >= _FAR for part in asked)
@@ -254,7 +254,7 @@ _mentions = functools.lru_cache(maxsize=256)(Mentions.of)
 
 
 @functools.lru_cache(maxsize=256)
-def _parts_of(question: str) -> tuple[list[_Text], list[list[str]]]:
+def _parts_of(question: str) -> tuple[list[_ComparedText], list[list[str]]]:
     """The parts of *question*, and of each the names with a digit or mixed capitals: no `GPU`."""
     every = parsed(question).parts
     spelled = {

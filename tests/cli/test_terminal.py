@@ -17,7 +17,7 @@ from ragkit.cli import reports, terminal
 from ragkit.cli.reports import show_report
 from ragkit.cli.terminal import progress_bar, show_hits
 from ragkit.flow import Progress
-from ragkit.report import Failure, IngestReport
+from ragkit.ingest.report import Failure, IngestReport
 from ragkit.testing import passages
 from ragkit.text.printable import printable
 

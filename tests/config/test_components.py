@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
@@ -133,3 +134,21 @@ def test_a_component_that_loses_documents_is_refused() -> None:
             check_component(First)
     finally:
         components._components.remove(("first_only", First))
+
+
+def test_components_of_later_modules_are_found_and_imported_only_then() -> None:
+    asked = (
+        "import sys; from ragkit import pipeline_file; from ragkit.config import components;"
+        "from ragkit.read.formats import FileFormat; late = 'ragkit.read.formats.tei';"
+        "assert late not in sys.modules; components.find('tei', (FileFormat,)); assert late in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", asked], check=True)
+
+
+def test_a_component_cannot_take_the_name_of_one_that_is_imported_later() -> None:
+    asked = (
+        "import ragkit.read.formats as f; from ragkit.config.components import component;"
+        "component('tei')(type('Mine', (f.FileFormat,), {}))"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=False)
+    assert "two components called 'tei' make a FileFormat" in done.stderr

@@ -13,12 +13,12 @@ import pytest
 import ragkit.pipeline_file  # noqa: F401  (registers every component)
 from ragkit import config
 from ragkit.answer import Answer
+from ragkit.check.references import Library
 from ragkit.corpus.versions import Version, in_order, labels
 from ragkit.doctor import examine, vacuum
 from ragkit.document import contradict, identity_keys, span_of
 from ragkit.errors import CorpusError
 from ragkit.rag import Rag
-from ragkit.references import Library
 
 PIPELINE = """
 define: {{dense: &d {{type: flat, embed: {{type: hashed}}}}, words: &w bm25}}

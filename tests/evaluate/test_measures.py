@@ -23,7 +23,7 @@ from ragkit.evaluate.dataset import (
     write_run,
 )
 from ragkit.evaluate.measure import Values, fault, is_right, of_answer, of_rankings, ranking, token_f1
-from ragkit.evaluate.outcome import Hit, Outcome
+from ragkit.evaluate.outcome import Outcome, RetrievedPassage
 
 # --- rankings
 
@@ -89,8 +89,8 @@ def test_every_measure_of_a_ranking_is_what_the_book_says(
 def test_papers_left_out_are_taken_out_of_the_ranking_and_each_paper_counts_once() -> None:
     case = Case("q", "q", left_out=frozenset({"source"}))
     hits = [
-        Hit(document_id="1", title="", uris=("source",)),
-        *[Hit(document_id="2", title="", uris=("a", "b"))] * 2,
+        RetrievedPassage(document_id="1", title="", uris=("source",)),
+        *[RetrievedPassage(document_id="2", title="", uris=("a", "b"))] * 2,
     ]
     assert ranking(collection(), case, hits) == ["a", "b"]
 
@@ -106,7 +106,7 @@ DENSE = Case(
 )
 NEVER = Case("2", "Who?", answerable=False)
 QUESTIONS = Dataset("questions", (DENSE, NEVER), "")
-PASSAGE = Hit(
+PASSAGE = RetrievedPassage(
     document_id="p1", title="On Bridges", text="Glass bridges carry 40 people. They are tested every year."
 )
 
@@ -226,7 +226,7 @@ def test_token_f1(one: str, other: str, f1: float) -> None:
     assert token_f1(one, other) == pytest.approx(f1)
 
 
-OTHER = Hit(document_id="p2", title="On Tunnels", text="Tunnels are dark.")
+OTHER = RetrievedPassage(document_id="p2", title="On Tunnels", text="Tunnels are dark.")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from ragkit.answer import Answer, Cited, Claim, Finding, Quote, Verdict
 from ragkit.evaluate.dataset import Case, Dataset
 from ragkit.evaluate.evaluation import SUMMARIES, Evaluation, Result, Run
 from ragkit.evaluate.measure import MEASURES, Fault
-from ragkit.evaluate.outcome import Hit, Outcome
+from ragkit.evaluate.outcome import Outcome, RetrievedPassage
 from ragkit.evaluate.report import TEMPLATE, html
 
 SOURCE = TEMPLATE.read_text(encoding="utf-8")
@@ -74,7 +74,7 @@ def evaluation(*names: str, said: str = "BM25 ranks.") -> Evaluation:
         kind="fact",
     )
     dataset = Dataset("questions", (case,), "d1", None)
-    hit = Hit(document_id="a", title=said, end=10, score=0.5, text=said)
+    hit = RetrievedPassage(document_id="a", title=said, end=10, score=0.5, text=said)
     finding = Finding(verdict=Verdict.SUPPORTED, score=1.0, reason="word for word")
     cited = Cited(quote=Quote(document_id="a", title=said, quote=said), finding=finding)
     claim = Claim(text=said, verdict=Verdict.SUPPORTED, cites=(cited,))

@@ -121,6 +121,12 @@ def test_what_is_counted_ends_where_the_question_goes_on() -> None:
     assert ParsedQuestion.of("How many teams handed in projects?").counted == "team"
 
 
+def test_what_is_counted_ends_before_an_auxiliary_without_a_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ragkit.text.question.counted_noun", lambda question: pytest.fail("it was parsed"))
+    assert ParsedQuestion.of("How many in-batch negatives does PEG train with?").counted == "negat"
+    assert ParsedQuestion.of("How many submitted papers were rejected?").counted == "paper"
+
+
 def test_of_a_question_in_another_language_only_what_is_written_alike_is_known() -> None:
     asked = ParsedQuestion.of("Mit wie vielen In-Batch-Negativen wird PEG in Berlin trainiert?")
     assert (asked.names, asked.asks_number, asked.things) == ({"peg"}, False, frozenset())

@@ -31,6 +31,7 @@ from ragkit.verify.attribution import Pair
 from ragkit.verify.chat import CHECKING, ChatVerifier, read_verdict
 from ragkit.verify.entailment import EntailmentVerifier
 from ragkit.verify.evidence import EvidenceVerifier
+from ragkit.verify.support import Setting
 
 QUESTION = "Which bridges are there?"
 GLASS, YEARLY, WOOD = (
@@ -326,6 +327,15 @@ def test_an_entailment_verifier_keeps_the_contract(inference: Path) -> None:
     check_component(
         EntailmentVerifier, model=named(inference, "entailment", "neutral", "contradiction"), threshold=0.0
     )
+
+
+def test_a_quote_in_its_own_words_is_verified_without_a_language_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ragkit.verify.evidence.language_of", lambda *given: pytest.fail("it was asked"))
+    claim = "PEG is trained with 80,000 in-batch negatives."
+    [finding] = EvidenceVerifier().judged([Pair(claim, (Quote(title="PEG", quote=claim),))], [Setting()])
+    assert finding.verdict.holds
 
 
 def test_making_verifiers_imports_nothing_heavy() -> None:

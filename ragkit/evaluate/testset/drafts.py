@@ -15,7 +15,7 @@ from ragkit.document import span_of, title_of
 from ragkit.evaluate.dataset import Case
 from ragkit.evaluate.measure import is_right
 from ragkit.evaluate.testset.entries import Entry, GoldSpan, Kind
-from ragkit.evaluate.testset.papers import DEPTH, Paper, Pool, Sentence
+from ragkit.evaluate.testset.papers import DEPTH, Paper, PaperSentence, Pool
 from ragkit.rag import Rag
 from ragkit.text.words import STOPWORDS, numbers, sentences, stems, words
 
@@ -31,7 +31,7 @@ class Draft:
     question: str
     answer: str
     must_include: tuple[tuple[str, ...], ...]
-    gold: tuple[Sentence, ...]
+    gold: tuple[PaperSentence, ...]
     near: tuple[Paper, ...]
     about: str = ""  # the name that it asks about
 
@@ -109,7 +109,7 @@ class AcceptedDrafts:
         return "" if self.confirms(draft, hits) else "not confirmed"
 
 
-def _span(gold: Sentence) -> GoldSpan:
+def _span(gold: PaperSentence) -> GoldSpan:
     title = title_of(gold.paper.document)
     return GoldSpan(document_id=gold.paper.id, title=title, start=gold.start, end=gold.end, quote=gold.text)
 

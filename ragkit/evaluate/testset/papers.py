@@ -39,7 +39,7 @@ BATCH = 50
 
 
 @dataclass(frozen=True)
-class Sentence:
+class PaperSentence:
     """A sentence of a paper; `before` is the one before it in the same part of the paper."""
 
     paper: Paper
@@ -76,14 +76,14 @@ class Paper:
         return self.document.page_content
 
     @cached_property
-    def sentences(self) -> list[Sentence]:
+    def sentences(self) -> list[PaperSentence]:
         """Those of its own prose: no headings, tables, captions or references."""
-        found: list[Sentence] = []
+        found: list[PaperSentence] = []
         for part in stretches_of(self.document):
             if part.kind in ("", "abstract", "body"):
                 before = ""
                 for start, end in sentences(self.text[part.start : part.end]):
-                    sentence = Sentence(self, part.start + start, part.start + end, before)
+                    sentence = PaperSentence(self, part.start + start, part.start + end, before)
                     before = sentence.plain
                     if not re.match(r"#|\||[-*] ", before) and len(words(before)) >= 4:
                         found.append(sentence)

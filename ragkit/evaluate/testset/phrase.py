@@ -14,7 +14,7 @@ from ragkit.evaluate.testset.verbs import ANY, FORMS, ING, PAST, VERBS, either
 from ragkit.text.words import codes, numbers, stems
 
 if TYPE_CHECKING:
-    from ragkit.evaluate.testset.papers import Sentence
+    from ragkit.evaluate.testset.papers import PaperSentence
 
 _TOKEN = r"(?:[A-Z]\w*+|(?<![a-z])[a-z]++[A-Z0-9]\w*+)(?:[-+/.]\w+)*"
 NAME = rf"{_TOKEN}(?: (?:{_TOKEN}|\d+(?:\.\d+)?)){{0,2}}"
@@ -234,7 +234,7 @@ _STOP = r"(?=[,;:(]|\.(?!\d)|$)"
 _AMOUNT = r"(?P<num>\d[\d,]*(?:\.\d+)?(?:-\d+)? ?(?:%|percent|percentage points|points|BLEU|(?:x|X|×|-fold)\b|times|orders of magnitude)(?: points)?(?![\w-]))"
 
 
-def _predicates(sentence: Sentence) -> Iterator[tuple[str, str, str]]:
+def _predicates(sentence: PaperSentence) -> Iterator[tuple[str, str, str]]:
     """Each name that the sentence says something of, with what stands before it and after it."""
     said, coined = sentence.plain, sentence.paper.coined
     opening = re.match(rf"(?:(?:On|In|For|At) [^,]{{3,60}}, )?({NAME}) ", said)
@@ -255,7 +255,7 @@ def _predicates(sentence: Sentence) -> Iterator[tuple[str, str, str]]:
             yield name, said[: match.start()], said[match.end() :]
 
 
-def number_questions(sentence: Sentence) -> list[tuple[str, str, str]]:
+def number_questions(sentence: PaperSentence) -> list[tuple[str, str, str]]:
     """Questions that a number of the sentence answers, with the answer and the name asked about."""
     found = []
     said, called = sentence.plain, sentence.paper.called
@@ -406,7 +406,7 @@ def ways_to_write(amount: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(ways))
 
 
-def fact_questions(sentence: Sentence) -> list[tuple[str, str, str]]:
+def fact_questions(sentence: PaperSentence) -> list[tuple[str, str, str]]:
     """Questions of how, with what and on what, with the answer and the name asked about."""
     found = []
     for name, _, after in _predicates(sentence):

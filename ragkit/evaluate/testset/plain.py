@@ -11,7 +11,7 @@ from langchain_core.documents import Document
 
 from ragkit.evaluate.testset.drafts import Draft
 from ragkit.evaluate.testset.entries import Kind
-from ragkit.evaluate.testset.papers import Paper, Pool, Sentence
+from ragkit.evaluate.testset.papers import Paper, PaperSentence, Pool
 from ragkit.evaluate.testset.phrase import (
     ATTRIBUTES,
     HEADS,
@@ -71,7 +71,7 @@ class Writer:
         kind: Kind,
         question: str,
         answer: str,
-        sentence: Sentence,
+        sentence: PaperSentence,
         must: Sequence[str] = (),
         about: str = "",
     ) -> Draft:

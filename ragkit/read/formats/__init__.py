@@ -65,6 +65,12 @@ class FileFormat(BaseBlobParser, ABC):
         return self.papers(Path(str(blob.source or "")).name, blob.as_bytes())
 
 
+components.later(
+    f"ragkit.read.formats.{name}"
+    for name in "bibliography docling docx html jats latex markdown ocrmypdf pdf plain records tagged tei xml_records".split()
+)
+
+
 def registered_formats() -> tuple[FileFormat, ...]:
     """Every format that needs no arguments, those of installed plug-ins included, in order of `priority`."""
     return _by_priority(tuple(components.registered()))

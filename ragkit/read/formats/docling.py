@@ -58,7 +58,7 @@ class Docling(Pdf):
             raise LoadError(
                 f"docling cannot convert it with the models in '{self.folder}': {reason}"
             ) from None
-        writer = _Writer(document)
+        writer = _DoclingWriter(document)
         writer.children(document["body"])
         if not writer.builder.length:
             raise LoadError("docling finds no text in it; set `ocr: true` if it consists of images")
@@ -81,7 +81,7 @@ Item = Mapping[str, Any]
 _UNREAD = frozenset("page_header page_footer document_index".split())  # what is no text of the paper
 
 
-class _Writer:
+class _DoclingWriter:
     """Writes a `DoclingDocument`, as its `export_to_dict` gives it, in reading order."""
 
     def __init__(self, document: Item) -> None:

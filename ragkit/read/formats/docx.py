@@ -63,7 +63,7 @@ _BLOCKS = (f"{_W}p", f"{_W}tbl")
 _AROUND = frozenset(f"{_W}{n}" for n in "sdt sdtContent customXml ins moveTo smartTag".split())
 
 
-class Block(NamedTuple):
+class BodyElement(NamedTuple):
     """A paragraph or a table, and the notes that it cites."""
 
     lines: list[str]
@@ -132,7 +132,7 @@ def _check(content: bytes) -> None:
                     raise LoadError(f"it is not a Word document: {part.filename} declares entities")
 
 
-def _read(content: bytes) -> tuple[list[Block], dict[str, Any]]:
+def _read(content: bytes) -> tuple[list[BodyElement], dict[str, Any]]:
     """The blocks of a document in order, and what its properties say."""
     import docx
     from docx.oxml import parse_xml
@@ -230,24 +230,26 @@ def _elements(parent: Any, *tags: str) -> Iterator[Any]:
             yield from _elements(child, *tags)
 
 
-def _block(element: Any, styles: dict[str, tuple[str, int]], notes: dict[tuple[str, str], str]) -> Block:
+def _block(
+    element: Any, styles: dict[str, tuple[str, int]], notes: dict[tuple[str, str], str]
+) -> BodyElement:
     cited = [
         (ref.tag, ref.get(f"{_W}id", ""))
         for ref in element.iter(f"{_W}footnoteReference", f"{_W}endnoteReference")
     ]
     own = [notes[c] for c in cited if notes.get(c)]
     if element.tag == f"{_W}tbl":
-        return Block(list(_rows(element)), "table", notes=own)
+        return BodyElement(list(_rows(element)), "table", notes=own)
     style, level = styles.get(_value(element, "pPr", "pStyle"), ("", 0))
     level = _outline(element, level)
     lines = [words for line in _read_out(element).split("\n") if (words := " ".join(line.split()))]
     if re.match(r"toc\b|table of figures", style):
-        return Block([])
+        return BodyElement([])
     if level and lines:
-        return Block([" ".join(lines)], "heading", style, level, notes=own)
+        return BodyElement([" ".join(lines)], "heading", style, level, notes=own)
     kind: Kind = next((kind for ending, kind in _STYLED.items() if style.endswith(ending)), "body")
     item = style.startswith("list") or element.find(f"{_W}pPr/{_W}numPr") is not None
-    return Block(lines, kind, style, item=item, notes=own)
+    return BodyElement(lines, kind, style, item=item, notes=own)
 
 
 def _rows(table: Any) -> Iterator[str]:
@@ -295,7 +297,7 @@ def _text(element: Any) -> str:
     return text
 
 
-def _title(name: str, blocks: Sequence[Block], given: str) -> tuple[str, bool, Block | None]:
+def _title(name: str, blocks: Sequence[BodyElement], given: str) -> tuple[str, bool, BodyElement | None]:
     """The title, whether it is only guessed, and the block that it stands in."""
     top = [b for b in blocks if b.level == 1]
     only = top[0] if len(top) == 1 and top == blocks[:1] else None
@@ -309,7 +311,7 @@ def _title(name: str, blocks: Sequence[Block], given: str) -> tuple[str, bool, B
     return title_from_name(name), True, None
 
 
-def _paper(name: str, blocks: Sequence[Block], known: dict[str, Any]) -> Document:
+def _paper(name: str, blocks: Sequence[BodyElement], known: dict[str, Any]) -> Document:
     title, guessed, stands_in = _title(name, blocks, known.pop("title"))
     blocks = [b for b in blocks if b is not stands_in]
     opening = "\n".join(line for b in takewhile(lambda b: not b.level, blocks) for line in b.lines)[

@@ -35,14 +35,14 @@ _LISTED = 20
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 
-class Text(str):
+class DecodedText(str):
     """The text of a file, its `encoding` if that is not UTF-8 or UTF-16, and what could not be decoded."""
 
     encoding: str = ""
     lost: Sequence[str] = ()
 
 
-def decode(content: bytes, partial: bool = False) -> Text:
+def decode(content: bytes, partial: bool = False) -> DecodedText:
     """The text of a file, with its line ends, so that offsets in it are offsets in the file.
 
     A byte order mark is not counted.  With *partial*, the last character may be cut.
@@ -58,11 +58,11 @@ def decode(content: bytes, partial: bool = False) -> Text:
     valid = _strict(content, "utf-8-sig", partial)
     # What is valid UTF-8 is in UTF-8, unless each character is ASCII as in ISO-2022-JP.
     if valid is not None and (not declared or not valid.isascii()):
-        return Text(valid)
+        return DecodedText(valid)
     if declared and (found := _strict(content, declared, partial)) is not None:
         return _in(declared, found, is_ascii=content.isascii())
     if valid is not None:
-        return Text(valid)
+        return DecodedText(valid)
     text = content.decode("utf-8-sig", "replace")
     bad = text.count("\ufffd")
     if sum(character > "\x7f" for character in text) > 2 * bad:
@@ -111,9 +111,9 @@ def _strict(content: bytes, encoding: str, partial: bool) -> str | None:
     return None
 
 
-def _replaced(content: bytes, encoding: str, partial: bool) -> Text:
+def _replaced(content: bytes, encoding: str, partial: bool) -> DecodedText:
     """A text with U+FFFD for what cannot be decoded, which is listed by its line."""
-    text = Text(_strict(content, encoding, partial) or content.decode(encoding, "replace"))
+    text = DecodedText(_strict(content, encoding, partial) or content.decode(encoding, "replace"))
     name = encoding.removesuffix("-sig").upper()
     places = [found.start() for found in re.finditer("\ufffd", text)]
     if places and not text.strip("\ufffd \r\n\t"):
@@ -128,8 +128,8 @@ def _replaced(content: bytes, encoding: str, partial: bool) -> Text:
     return text
 
 
-def _in(encoding: str, text: str, is_ascii: bool = False) -> Text:
-    found = text if isinstance(text, Text) else Text(text)
+def _in(encoding: str, text: str, is_ascii: bool = False) -> DecodedText:
+    found = text if isinstance(text, DecodedText) else DecodedText(text)
     found.encoding = "" if is_ascii and found == found.encode("ascii", "replace").decode() else encoding
     return found
 

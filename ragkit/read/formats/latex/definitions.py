@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ragkit.read.formats.latex.source import Source
+from ragkit.read.formats.latex.source import LatexSource
 
 DEFINITIONS = re.compile(
     r"(?:re)?newcommandx?|providecommand|DeclareRobustCommand|DeclareMathOperator|(?:re|provide)?newrobustcmd|[gex]?def|let"
@@ -20,7 +20,7 @@ _KIND = re.compile(r"[+!\s]*+([mosO])")
 _PROGRAM = re.compile(r"\\(?:@[a-zA-Z]|expandafter|csname|futurelet|catcode)")
 
 
-class Parameter(NamedTuple):
+class MacroParameter(NamedTuple):
     """One of what a command takes: an argument, or with a *kind* other than `m` an optional one or a star."""
 
     kind: str = "m"
@@ -31,7 +31,7 @@ class Macro(NamedTuple):
     """What a command of the paper's own stands for: its body, in which `#1` is its first argument."""
 
     body: str
-    parameters: tuple[Parameter, ...] = ()
+    parameters: tuple[MacroParameter, ...] = ()
 
 
 NO_VALUE = "-NoValue-"
@@ -46,7 +46,7 @@ class Definition(NamedTuple):
     end: int
 
 
-def definition(source: Source, command: str, at: int) -> Definition:
+def definition(source: LatexSource, command: str, at: int) -> Definition:
     """The definition that *command*, such as `newcommand`, begins; *at* is the offset behind its name."""
     end = len(source.text)
     if command.endswith("environment"):
@@ -61,13 +61,13 @@ def definition(source: Source, command: str, at: int) -> Definition:
     if command == "let":
         other = _EQUAL.match(source.text, at)
         return Definition(name, Macro(f"\\{other[1]}") if other else None, other.end() if other else at)
-    parameters: tuple[Parameter, ...] | None = ()
+    parameters: tuple[MacroParameter, ...] | None = ()
     if command.endswith("DocumentCommand"):
         (start, stop), at = source.argument(at, end)
-        parameters = _specified(Source(source.text[start:stop]))
+        parameters = _specified(LatexSource(source.text[start:stop]))
     elif command.endswith("def"):
         found = _PARAMETERS.match(source.text, at)
-        parameters = (Parameter(),) * found[1].count("#") if found else None
+        parameters = (MacroParameter(),) * found[1].count("#") if found else None
         at = found.end() if found else max(source.text.find("{", at, at + 200), at)
     elif command not in ("DeclareMathOperator", "DeclareSIUnit"):
         parameters, at = _counted(source, at)
@@ -79,26 +79,26 @@ def definition(source: Source, command: str, at: int) -> Definition:
     return Definition(name, Macro(body, parameters or ()) if readable else None, at)
 
 
-def _counted(source: Source, at: int) -> tuple[tuple[Parameter, ...], int]:
+def _counted(source: LatexSource, at: int) -> tuple[tuple[MacroParameter, ...], int]:
     """The parameters of `[2][default]`, and the offset behind them."""
     found = _COUNT.match(source.text, at)
     if not found or not found[1]:
         return (), at
-    parameters = (Parameter(),) * int(found[1])
+    parameters = (MacroParameter(),) * int(found[1])
     (start, stop), after = source.optional(found.end(), len(source.text))
     if after > found.end():
-        parameters = (Parameter("O", source.text[start:stop]), *parameters[1:])
+        parameters = (MacroParameter("O", source.text[start:stop]), *parameters[1:])
     return parameters, after
 
 
-def _specified(written: Source) -> tuple[Parameter, ...] | None:
+def _specified(written: LatexSource) -> tuple[MacroParameter, ...] | None:
     """The parameters of `s m O{default}`; None if there are others."""
-    parameters: list[Parameter] = []
+    parameters: list[MacroParameter] = []
     at = 0
     while found := _KIND.match(written.text, at):
         at, default = found.end(), NO_VALUE
         if found[1] == "O":
             (start, stop), at = written.argument(at, len(written.text))
             default = written.text[start:stop]
-        parameters.append(Parameter(found[1], default))
+        parameters.append(MacroParameter(found[1], default))
     return None if written.text[at:].strip() else tuple(parameters)

@@ -12,9 +12,9 @@ from functools import cached_property
 from pathlib import Path
 
 from ragkit.read.formats.latex.commands import HIDDEN, VERBATIM, is_known
-from ragkit.read.formats.latex.definitions import DEFINITIONS, Macro, Parameter, definition
-from ragkit.read.formats.latex.places import Place, Placed
-from ragkit.read.formats.latex.source import ADDRESSES, DEPTH, VERB, Source, address_end
+from ragkit.read.formats.latex.definitions import DEFINITIONS, Macro, MacroParameter, definition
+from ragkit.read.formats.latex.places import FileSpan, Placed
+from ragkit.read.formats.latex.source import ADDRESSES, DEPTH, VERB, LatexSource, address_end
 from ragkit.read.formats.latex.switches import CHOICES, Branches, Switches
 
 _TOKEN = re.compile(
@@ -53,8 +53,8 @@ class _Frame:
         self.end = len(self.text)
 
     @cached_property
-    def source(self) -> Source:
-        return Source(self.text)
+    def source(self) -> LatexSource:
+        return LatexSource(self.text)
 
     def cut(self, after: str = "") -> None:
         """Leave out what stands behind the document, and with *after* what stands before it."""
@@ -78,7 +78,7 @@ class _Expander:
         self.taken = 0
         self.known_branches: dict[str, Branches] = {}
         self.out = Placed()
-        self.frames = [_Frame(Placed(text, Place(0, len(text))), "")]
+        self.frames = [_Frame(Placed(text, FileSpan(0, len(text))), "")]
         self.frames[0].cut()
 
     def run(self) -> None:
@@ -236,7 +236,7 @@ class _Expander:
             if taken not in self.files:
                 self.files.append(taken)
             text = self.companions[taken]
-            inner = _Frame(Placed(text, Place(0, len(text), self.files.index(taken) + 1)), taken)
+            inner = _Frame(Placed(text, FileSpan(0, len(text), self.files.index(taken) + 1)), taken)
             inner.cut(after="document")
             self.frames.append(inner)
         return end
@@ -251,7 +251,7 @@ def _space(text: str, at: int) -> int:
 _Argument = tuple[int, int] | str  # a range of the text, or what stands for one that is not given
 
 
-def _arguments(frame: _Frame, parameters: Sequence[Parameter], at: int) -> tuple[list[_Argument], int]:
+def _arguments(frame: _Frame, parameters: Sequence[MacroParameter], at: int) -> tuple[list[_Argument], int]:
     """The arguments of a command, and the offset behind them."""
     found: list[_Argument] = []
     for kind, default in parameters:
@@ -275,11 +275,11 @@ def _arguments(frame: _Frame, parameters: Sequence[Parameter], at: int) -> tuple
     return found, at
 
 
-def _filled(macro: Macro, arguments: Sequence[_Argument], text: Placed, place: Place) -> Placed:
+def _filled(macro: Macro, arguments: Sequence[_Argument], text: Placed, place: FileSpan) -> Placed:
     """The body of a command with its arguments in it; the body's own words stand for *place*."""
     written = Placed()
 
-    def add(piece: str, where: Place) -> None:
+    def add(piece: str, where: FileSpan) -> None:
         written.add(piece, where)
         if _ENDS_IN_COMMAND.search(piece):
             written.add(" ", place)  # else the command would go on in what follows

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ragkit.read.formats.builder import PaperBuilder
 
 
-class Place(NamedTuple):
+class FileSpan(NamedTuple):
     """Characters of a file, which is the paper's own (0) or one that it takes in (from 1)."""
 
     at: int
@@ -21,14 +21,14 @@ class Place(NamedTuple):
 class Placed:
     """A text whose every piece stands for a place; a piece as long as its place is the text there."""
 
-    def __init__(self, text: str = "", place: Place = Place(0, 0)) -> None:
+    def __init__(self, text: str = "", place: FileSpan = FileSpan(0, 0)) -> None:
         self.parts: list[str] = []
         self.starts: list[int] = []
-        self.places: list[Place] = []
+        self.places: list[FileSpan] = []
         self.length = 0
         self.add(text, place)
 
-    def add(self, text: str, place: Place) -> None:
+    def add(self, text: str, place: FileSpan) -> None:
         """Append a piece, before the text is first read."""
         if not text:
             return
@@ -51,7 +51,7 @@ class Placed:
     def text(self) -> str:
         return "".join(self.parts)
 
-    def pieces(self, start: int, end: int) -> Iterator[tuple[str, Place]]:
+    def pieces(self, start: int, end: int) -> Iterator[tuple[str, FileSpan]]:
         """The pieces of `text[start:end]`, each with its place."""
         for n in range(max(bisect_right(self.starts, start) - 1, 0), len(self.starts)):
             begin, stop = self.starts[n], [*self.starts[n + 1 : n + 2], self.length][0]
@@ -64,14 +64,14 @@ class Placed:
             if first < last:
                 yield self.text[first:last], place
 
-    def place(self, start: int, end: int) -> Place:
+    def place(self, start: int, end: int) -> FileSpan:
         """The place that `text[start:end]` stands for, as far as it is in one file."""
         places = [place for _, place in self.pieces(start, end)]
         if not places:
-            return Place(0, 0)
+            return FileSpan(0, 0)
         file = places[0].file
         at = min(place.at for place in places if place.file == file)
-        return Place(at, max(place.at + place.size for place in places if place.file == file) - at, file)
+        return FileSpan(at, max(place.at + place.size for place in places if place.file == file) - at, file)
 
 
 class PlacedBuilder(PaperBuilder):
@@ -100,6 +100,6 @@ class PlacedBuilder(PaperBuilder):
                 self._stand(text[done : done + len(part)], place)
                 done += len(part)
 
-    def _stand(self, text: str, place: Place) -> None:
+    def _stand(self, text: str, place: FileSpan) -> None:
         self._file = place.file
         super().add(text, place.at, None if place.size == len(text) else place.size)

@@ -26,7 +26,7 @@ from ragkit.read.formats.latex.commands import (
     VERBATIM,
     signs,
 )
-from ragkit.read.formats.latex.source import DEPTH, Source
+from ragkit.read.formats.latex.source import DEPTH, LatexSource
 from ragkit.read.formats.latex.units import PRINTERS
 
 _TOKEN = re.compile(
@@ -69,7 +69,7 @@ class SourceReader:
 
     def __init__(self, text: str, builder: PaperBuilder, above: SourceReader | None = None) -> None:
         self.text = text
-        self.source = Source(text)
+        self.source = LatexSource(text)
         self.builder = builder
         self.known: dict[str, Any] = {}
         self.depth: int = above.depth if above else 0

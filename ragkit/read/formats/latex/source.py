@@ -33,7 +33,7 @@ def address_end(text: str, at: int, end: int) -> int:
     return 0
 
 
-class Source:
+class LatexSource:
     """A source text, with its pairs of braces and of `\\begin` and `\\end`.
 
     `closing` maps the offset of a brace or `\\begin` to that of the brace or `\\end` which closes it.

@@ -72,7 +72,7 @@ def front_of(
 
 
 @dataclass
-class _Row:
+class _LineRow:
     """The lines that stand side by side."""
 
     lines: list[Line]
@@ -113,13 +113,13 @@ def _type_size(line: Line) -> float:
     return height / (0.95 if re.search(r"[gjpqy,;()]", line.text) else 0.72)
 
 
-def _rows(page: Page) -> list[_Row]:
-    rows: list[_Row] = []
+def _rows(page: Page) -> list[_LineRow]:
+    rows: list[_LineRow] = []
     for line in sorted(page.lines, key=lambda line: (line.top, line.left)):
         if rows and abs(line.bottom - rows[-1].lines[-1].bottom) < 0.4 * (line.bottom - line.top):
             rows[-1].lines.append(line)
         else:
-            rows.append(_Row([line]))
+            rows.append(_LineRow([line]))
     for row in rows:
         row.lines.sort(key=lambda line: line.left)
     return rows
@@ -143,7 +143,7 @@ _NUMBERED = re.compile(r"\W*\d+(?:\W\d+)*[.)]?\s")
 _PAGE_NUMBER = re.compile(r"(?:(\d++)\s++)?+(.*?)(?:(?<!\s)\s++(\d++))?")
 
 
-def _title(rows: list[_Row], page: Page, properties: dict[str, str]) -> tuple[str, list[_Row], bool]:
+def _title(rows: list[_LineRow], page: Page, properties: dict[str, str]) -> tuple[str, list[_LineRow], bool]:
     """The title, its rows on the page, and whether the typography is all that tells it.
 
     Blocks in larger type than the text are asked: the one that stands over the names of persons, else the
@@ -172,7 +172,7 @@ def _title(rows: list[_Row], page: Page, properties: dict[str, str]) -> tuple[st
     return (given, [], False) if given else (_running(rows, page), [], True)
 
 
-def _rank(block: list[_Row], rows: list[_Row]) -> tuple[bool, bool, bool, float, float]:
+def _rank(block: list[_LineRow], rows: list[_LineRow]) -> tuple[bool, bool, bool, float, float]:
     below = _below(block, rows)
     named = bool(below) and below[0].top - block[-1].bottom < 5 * block[-1].size and bool(_names(below[:1]))
     unlike = not names_in([part for row in block for part in row.parts])
@@ -180,9 +180,9 @@ def _rank(block: list[_Row], rows: list[_Row]) -> tuple[bool, bool, bool, float,
     return named, unlike or named, numbered, round(max(row.size for row in block)), -block[0].top
 
 
-def _blocks(rows: list[_Row]) -> list[list[_Row]]:
+def _blocks(rows: list[_LineRow]) -> list[list[_LineRow]]:
     """Rows in the same type close to one another."""
-    found: list[list[_Row]] = []
+    found: list[list[_LineRow]] = []
     for row in rows:
         last = found[-1][-1] if found else None
         same = last is not None and abs(row.size - last.size) < 0.1 * row.size
@@ -198,15 +198,15 @@ def _blocks(rows: list[_Row]) -> list[list[_Row]]:
     return found
 
 
-def _joined(block: list[_Row]) -> str:
+def _joined(block: list[_LineRow]) -> str:
     return " ".join(" ".join(row.text for row in block).split())
 
 
-def _below(block: list[_Row], rows: list[_Row]) -> list[_Row]:
+def _below(block: list[_LineRow], rows: list[_LineRow]) -> list[_LineRow]:
     return [row for row in rows if row.top > block[-1].top]
 
 
-def _running(rows: list[_Row], page: Page) -> str:
+def _running(rows: list[_LineRow], page: Page) -> str:
     """The running head of a page that was taken out of a paper: one with a number other than 1 beside it."""
     for row in rows[:1]:
         found = _PAGE_NUMBER.fullmatch(row.text)
@@ -222,7 +222,7 @@ def _running(rows: list[_Row], page: Page) -> str:
     return ""
 
 
-def _masthead(rows: list[_Row], block: list[_Row]) -> str:
+def _masthead(rows: list[_LineRow], block: list[_LineRow]) -> str:
     """What stands above the title in larger type: the name of a journal."""
     above = [row for row in rows if row.bottom < block[0].top and row.size > 1.1 * block[0].size]
     return above[0].text if len(above) == 1 and len(above[0].text) < 100 else ""
@@ -231,9 +231,9 @@ def _masthead(rows: list[_Row], block: list[_Row]) -> str:
 # --- the authors
 
 
-def _authors(rows: list[_Row], block: list[_Row], page: Page) -> list[str]:
+def _authors(rows: list[_LineRow], block: list[_LineRow], page: Page) -> list[str]:
     """The names under the title, down to the abstract or the first sentence; on a title page, all names."""
-    waiting: list[_Row] = []
+    waiting: list[_LineRow] = []
     for row in _below(block, rows) if block else []:
         if (
             any(kind_of(part) == "abstract" for part in (row.text, *row.parts))
@@ -252,7 +252,7 @@ def _authors(rows: list[_Row], block: list[_Row], page: Page) -> list[str]:
     return found
 
 
-def _names(rows: Sequence[_Row]) -> list[str]:
+def _names(rows: Sequence[_LineRow]) -> list[str]:
     """The names in rows of names only; a name that a row cuts goes on in the next."""
     found: list[str] = []
     cut = ""

@@ -30,7 +30,7 @@ Matrix = tuple[float, float, float, float, float, float]
 
 
 @dataclass
-class _Text:
+class _TextObject:
     """A text object, and why it may be hidden."""
 
     handle: Any
@@ -99,11 +99,11 @@ def _address(handle: Any) -> int:
     return ctypes.cast(handle, ctypes.c_void_p).value or 0
 
 
-def _parts_of(page: Any) -> tuple[list[_Text], list[_Shape]]:
+def _parts_of(page: Any) -> tuple[list[_TextObject], list[_Shape]]:
     """The text of a page, and what may cover it, in the order in which they are drawn."""
     import pypdfium2.raw as pdfium
 
-    texts: list[_Text] = []
+    texts: list[_TextObject] = []
     shapes: list[_Shape] = []
     channels = [ctypes.c_uint() for _ in range(4)]
     filled, stroked = ctypes.c_int(), ctypes.c_int()
@@ -118,7 +118,7 @@ def _parts_of(page: Any) -> tuple[list[_Text], list[_Shape]]:
                 reason = INVISIBLE
             elif alpha < _FAINT or (red > _PALE and green > _PALE and blue > _PALE):
                 reason = SAME_COLOUR
-            texts.append(_Text(handle, matrix, order, (red, green, blue), reason))
+            texts.append(_TextObject(handle, matrix, order, (red, green, blue), reason))
         elif kind in (pdfium.FPDF_PAGEOBJ_PATH, pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_SHADING):
             box = _box(handle, matrix)
             if box[2] - box[0] < _SHAPE or box[3] - box[1] < _SHAPE:
@@ -179,7 +179,7 @@ def _box(handle: Any, matrix: Matrix | None) -> Box:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def _mark_overlapped(texts: list[_Text], shapes: list[_Shape]) -> None:
+def _mark_overlapped(texts: list[_TextObject], shapes: list[_Shape]) -> None:
     """Suspect text that something was drawn over, or that has the colour of what lies under it."""
     seen = [each for each in texts if not each.reason]
     if not seen or not shapes:
@@ -199,7 +199,7 @@ def _mark_overlapped(texts: list[_Text], shapes: list[_Shape]) -> None:
 class _Eye:
     """Tells of a character of *suspects* whether the page, a pixel a point, looks different without them."""
 
-    def __init__(self, page: Any, boxes: dict[int, Box], suspects: list[_Text]) -> None:
+    def __init__(self, page: Any, boxes: dict[int, Box], suspects: list[_TextObject]) -> None:
         import pypdfium2.raw as pdfium
 
         left, bottom, right, top = page.get_bbox()

@@ -17,7 +17,8 @@ from langchain_core.documents import Document
 
 from ragkit.answer import Against, Answer, Cited, Claim, Quote, Verdict
 from ragkit.ask import AnswerPipeline, refined
-from ragkit.checked import Check, CheckedClaim, JudgedQuote
+from ragkit.check.references import Library, Reference, Resolver
+from ragkit.check.result import Check, CheckedClaim, JudgedQuote
 from ragkit.document import Span, searchable, span_of
 from ragkit.errors import LoadError, NoCorpus, UsageError
 from ragkit.flow import Flow, call
@@ -26,12 +27,11 @@ from ragkit.read.formats.bibliography import BibTex
 from ragkit.read.formats.encoding import decode
 from ragkit.read.formats.latex import Latex
 from ragkit.read.formats.tagged import Ris
-from ragkit.references import Library, Reference, Resolver
 from ragkit.text import references
 from ragkit.text.facts import has_name
 from ragkit.text.language import language_of
 from ragkit.text.question import Asked, Query
-from ragkit.text.references import Entry, Mark, Statement
+from ragkit.text.references import Mark, ReferenceEntry, Statement
 from ragkit.text.syntax import pipeline as parser
 from ragkit.text.words import STOPWORDS, names, stem, stems, words
 from ragkit.verify import Verifier
@@ -45,7 +45,7 @@ from ragkit.where import Where
 
 
 @dataclass(frozen=True)
-class Text:
+class CheckRequest:
     """A text to check against a state of a corpus; *described* are the entries of a bibliography beside it, *listed*
     those of a list of references.
     """
@@ -53,7 +53,7 @@ class Text:
     snapshot: Snapshot
     text: str
     described: Sequence[Document] = ()
-    listed: Sequence[Entry] = ()
+    listed: Sequence[ReferenceEntry] = ()
     where: Where | None = None
 
 
@@ -107,7 +107,7 @@ def text_of(name: Path | str, content: bytes | None = None) -> str:
         raise UsageError(f"'{name}' is not text: {error}; give plain text, Markdown or LaTeX") from None
 
 
-def bibliography(path: Path) -> tuple[list[Document], list[Entry]]:
+def bibliography(path: Path) -> tuple[list[Document], list[ReferenceEntry]]:
     """The entries of a file of references: BibTeX, RIS, or a list of references in plain text.
 
     Raises `UsageError` for a file that cannot be read or has none.
@@ -125,7 +125,7 @@ def bibliography(path: Path) -> tuple[list[Document], list[Entry]]:
     return [], listed
 
 
-def flow(pipeline: AnswerPipeline, given: Text) -> Flow[Check]:
+def flow(pipeline: AnswerPipeline, given: CheckRequest) -> Flow[Check]:
     """split -> retrieve -> fuse -> refine -> verify.  Raises `UsageError` for a text without a claim."""
     if not given.snapshot.corpus.value("SELECT 1 FROM chunks LIMIT 1"):
         raise NoCorpus(
@@ -151,7 +151,7 @@ def flow(pipeline: AnswerPipeline, given: Text) -> Flow[Check]:
 # --- splitting
 
 
-class _Source(NamedTuple):
+class _ReadText(NamedTuple):
     """The text as it is read, and where in the text given a character of it stands."""
 
     text: str
@@ -166,7 +166,7 @@ class _Source(NamedTuple):
         return at
 
 
-def _items(given: Text) -> tuple[_Source, list[_Item]]:
+def _items(given: CheckRequest) -> tuple[_ReadText, list[_Item]]:
     """The claims of a text, and what each cites."""
     if not given.text.strip():
         raise UsageError("there is no text to check; give a file, or a text on standard input")
@@ -189,21 +189,21 @@ def _items(given: Text) -> tuple[_Source, list[_Item]]:
     ]
 
 
-def _read(text: str) -> _Source:
+def _read(text: str) -> _ReadText:
     """LaTeX as it prints; any other text as it is."""
     if not references.is_latex(text):
-        return _Source(text, frozenset())
+        return _ReadText(text, frozenset())
     try:
         [paper] = Latex().papers_in("", text)
     except (LoadError, RecursionError):
-        return _Source(text, frozenset())
+        return _ReadText(text, frozenset())
     parts = paper.metadata.get("sections", ())
     skipped = [(p["start"], p["end"]) for p in parts if p["kind"] in ("heading", "references")]
     [where] = paper.metadata["sources"]
     rows = where.get("map") or [
         [0, where.get("start") or 0, len(paper.page_content), len(paper.page_content)]
     ]
-    return _Source(paper.page_content, references.cited_keys(text), rows, skipped)
+    return _ReadText(paper.page_content, references.cited_keys(text), rows, skipped)
 
 
 def _parts_of(statement: Statement) -> Iterator[_Item]:
@@ -241,7 +241,7 @@ def _is_claim(item: _Item) -> bool:
 
 
 def _passages(
-    pipeline: AnswerPipeline, given: Text, items: Sequence[_Item], papers: frozenset[str] | None
+    pipeline: AnswerPipeline, given: CheckRequest, items: Sequence[_Item], papers: frozenset[str] | None
 ) -> Flow[list[Sequence[Document]]]:
     """The passages for each claim, as the refiners leave them."""
     queries = [Query(item.text) for item in items]
@@ -253,7 +253,7 @@ def _passages(
 
 
 def _cited(
-    pipeline: AnswerPipeline, given: Text, items: Sequence[_Item]
+    pipeline: AnswerPipeline, given: CheckRequest, items: Sequence[_Item]
 ) -> Flow[list[Sequence[Document] | None]]:
     """The passages for each claim from the papers that it cites; None where it cites none."""
     found: list[Sequence[Document] | None] = [None] * len(items)
@@ -354,7 +354,7 @@ def _supporting(claim: Claim) -> list[Span]:
 
 
 def _checked(
-    given: str, source: _Source, judged: _Judged, elsewhere: JudgedQuote | None, opposing: Against | None
+    given: str, source: _ReadText, judged: _Judged, elsewhere: JudgedQuote | None, opposing: Against | None
 ) -> CheckedClaim:
     item, claim = judged.item, judged.claim
     start, end = source.place(item.start), source.place(item.end)

@@ -6,15 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-from ragkit.answer import Against, Cited, Quote, Source, Verdict
-from ragkit.references import Reference
+from ragkit.answer import Against, Cited, FrozenModel, Quote, Source, Verdict
+from ragkit.check.references import Reference
 from ragkit.text.printable import one_line
-
-
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True)
 
 
 class JudgedQuote(Quote):
@@ -35,7 +29,7 @@ class JudgedQuote(Quote):
         )
 
 
-class CheckedClaim(_Value):
+class CheckedClaim(FrozenModel):
     """A claim of a text: `text` is the characters from `start` to `end` of it, which begin in its line `line`, and
     `claim` what was judged, without marks.
 
@@ -68,7 +62,7 @@ class CheckedClaim(_Value):
         return found + ([("elsewhere", self.elsewhere)] if self.elsewhere else [])
 
 
-class Check(_Value):
+class Check(FrozenModel):
     """The claims of a text, each with its verdict, in order.
 
     `usage` and `timings_ms` are as those of an answer.

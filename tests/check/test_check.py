@@ -12,7 +12,7 @@ import ragkit
 from ragkit import check as flow
 from ragkit.answer import Verdict
 from ragkit.check import bibliography
-from ragkit.checked import Check, CheckedClaim
+from ragkit.check.result import Check, CheckedClaim
 from ragkit.errors import NoCorpus, UsageError
 from ragkit.flow import Called, steps
 
@@ -215,7 +215,7 @@ def test_the_async_twin_finds_the_same(rag: ragkit.Rag) -> None:
 
 
 def test_all_claims_are_searched_for_at_once(rag: ragkit.Rag) -> None:
-    given = flow.Text(
+    given = flow.CheckRequest(
         rag.snapshot(), "Glass bridges carry 40 people. Pine boats last. Boats are built of pine."
     )
     called = [e for e in steps(flow.flow(rag.answer_pipeline, given)) if isinstance(e, Called)]

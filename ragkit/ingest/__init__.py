@@ -22,18 +22,18 @@ from ragkit.config import components
 from ragkit.config.spec import describe, identify
 from ragkit.corpus import Corpus
 from ragkit.corpus.ledger import Holding, IndexState, Passages
-from ragkit.corpus.papers import Attempt
+from ragkit.corpus.papers import FailedRead
 from ragkit.corpus.vectors import CachedEmbeddings
 from ragkit.document import digest, lost_of, searchable, sources_of, span_of
 from ragkit.errors import CorpusError, LoadError, RagkitError
 from ragkit.flow import Flow, Pipeline, Progress, call, emit
 from ragkit.index import Builder, Index, LexicalIndex, Place, VectorIndex, external
+from ragkit.ingest.report import Failure, HiddenText, IngestReport, Versions, encodable, hidden_in, merged
 from ragkit.keys import KeptReplies, KeyWriter
 from ragkit.models.embeddings import fingerprint_of
 from ragkit.read import PaperSource, source_of
 from ragkit.read.files import Files
 from ragkit.read.lookup.run import Lookup
-from ragkit.report import Failure, HiddenText, IngestReport, Versions, encodable, hidden_in, merged
 
 AnyIndex = VectorStore | Index
 T = TypeVar("T")
@@ -163,7 +163,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                 corpus.put_file(uri, content, self.loader, entries)
                 did.note(uri, entries)
             except LoadError as error:
-                tried = Attempt(content, attempt, str(error))
+                tried = FailedRead(content, attempt, str(error))
                 (did.known if tried == before else did.failed).append(
                     Failure(source=encodable(uri), error=str(error))
                 )

@@ -8,23 +8,20 @@ from functools import cached_property
 from typing import Any
 
 from langchain_core.documents import Document
-from pydantic import BaseModel, ConfigDict
 
-from ragkit.answer import Verdict
+from ragkit.answer import FrozenModel, Verdict
 from ragkit.corpus import Corpus
 from ragkit.document import identity_keys, normalised_title, title_of
 from ragkit.text.people import name_parts, surname
-from ragkit.text.references import Entry, Mark
+from ragkit.text.references import Mark, ReferenceEntry
 
 
-class Reference(BaseModel):
+class Reference(FrozenModel):
     """What one mark of a text means: the papers of the corpus, or why there are none.
 
     `verdict` is whether these papers say what the text cites them for: `unresolved` where the mark names
     nothing, `unchecked` where the corpus does not hold what it names.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     mark: str
     title: str = ""
@@ -152,7 +149,7 @@ class Resolver:
     """Tells what marks mean, by the list of references in the text, a bibliography beside it, and the corpus."""
 
     def __init__(
-        self, library: Library, listed: Sequence[Entry] = (), described: Sequence[Document] = ()
+        self, library: Library, listed: Sequence[ReferenceEntry] = (), described: Sequence[Document] = ()
     ) -> None:
         self.library, self.listed, self.described = library, listed, described
 
