@@ -5,9 +5,9 @@
 `data/cells.jsonl` was written down from pictures of the pages, without regard to what ragkit reads, by a fixed rule.
 The tables: of each PDF of the shared data, those whose rows and columns have headers in text; if a file has more than
 four, four drawn evenly.  The cells of a table: the first row's middle column, and the last row's last column; of the only
-table of a file also the middle row's first column, and the last row's middle column.  If such a cell is empty, a dash or
-drawn already, it is the next one to the left.  Headings between the rows are no headers of a row.  A value that ends in
-an ellipsis is the beginning of a cell.
+table of a file also the middle row's first column.  If such a cell is empty or a dash, it is the next one to the left.
+Headings between the rows are no headers of a row, and bullets no part of a value.  A value that ends in an ellipsis is the
+beginning of a cell.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def main() -> str:
         for cell, how in zip(known, found, strict=True)
         if how
     )
-    interval = f"{right} of {len(found)} with row and column, {right / len(found):.2f} [{low:.2f}, {high:.2f}]"
+    interval = (
+        f"{right} of {len(found)} with row and column, {right / len(found):.2f} [{low:.2f}, {high:.2f}]"
+    )
     return f"{table}\n\n{interval}; the target is {TARGET}.\n\n{missed}".strip()
 
 
@@ -95,14 +97,18 @@ def how_found(cell: dict[str, Any], rows: Iterable[Row]) -> int:
 
 
 def _is(text: str, known: str) -> bool:
-    if known.endswith("…"):
-        return _letters(text).startswith(_letters(known[:-1]))
-    return _letters(text) == _letters(known)
+    said = _letters(text)
+    said = said.lstrip("○●") or said
+    return said.startswith(_letters(known[:-1])) if known.endswith("…") else said == _letters(known)
 
 
 def _letters(text: str) -> str:
     """Without blanks, bullets, marks of notes and capitals, which are no part of what a cell says."""
-    return "".join(c for c in text.casefold() if c.isalnum() or c in "%@#.,-+○●α|()/")
+    return "".join(c for c in text.casefold().translate(_ALIKE) if c.isalnum() or c in _SIGNS)
+
+
+_SIGNS = "%@#.,-+|()/○●"
+_ALIKE = str.maketrans("◦•", "○●")  # pictures do not tell these signs apart
 
 
 def _listed(headers: str | list[str]) -> list[str]:
