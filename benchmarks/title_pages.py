@@ -21,14 +21,26 @@ PDFS = SHARED / "data" / "pdfs"
 FACTS = ("title", "authors", "year or id")
 
 
-def main() -> None:
-    truth = json.loads(TRUTH.read_text(encoding="utf-8"))
-    rows = []
-    for name, true in truth.items():
-        [found] = Files().each(PDFS / name)
-        rows.append([name, *("yes" if right else "no" for right in judged(found.metadata, true))])
-    total = [f"{[row[column] for row in rows].count('yes')} of {len(rows)}" for column in (1, 2, 3)]
-    print(markdown(["file", *FACTS], [*rows, ["all", *total]]))
+def main() -> str:
+    right = rights()
+    rows = [[name, *("yes" if each else "no" for each in told)] for name, told in right.items()]
+    total = [f"{sum(told)} of {len(right)}" for told in zip(*right.values(), strict=True)]
+    return markdown(["file", *FACTS], [*rows, ["all", *total]])
+
+
+def rights() -> dict[str, tuple[bool, bool, bool]]:
+    """Of each file that can be read: are its title, its authors, and its year or identifier right?"""
+    found = {}
+    for name, true in truth().items():
+        [paper] = Files().each(PDFS / name)
+        found[name] = judged(paper.metadata, true)
+    return found
+
+
+def truth() -> dict[str, dict[str, Any]]:
+    """What is right, by the name of the file."""
+    known: dict[str, dict[str, Any]] = json.loads(TRUTH.read_text(encoding="utf-8"))
+    return known
 
 
 def judged(found: Mapping[str, Any], true: Mapping[str, Any]) -> tuple[bool, bool, bool]:
@@ -57,4 +69,4 @@ def _letters(text: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    print(main())

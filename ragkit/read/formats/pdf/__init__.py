@@ -17,6 +17,7 @@ from ragkit.config.components import component
 from ragkit.errors import LoadError
 from ragkit.read.formats import FileFormat, titled
 from ragkit.read.formats.builder import PaperBuilder, kind_of
+from ragkit.read.formats.pdf.characters import HYPHEN
 from ragkit.read.formats.pdf.front import front_of, is_stamp
 from ragkit.read.formats.pdf.hyphens import Hyphens
 from ragkit.read.formats.pdf.layout import body_size, paragraphs, remove_line_numbers, remove_running_heads
@@ -146,7 +147,7 @@ def _paper(name: str, pages: list[Page], properties: dict[str, str], xmp: dict[s
             with builder.heading(paragraph.text, paragraph.level):
                 _write(builder, paragraph.lines, hyphens)
         elif table := paragraph.lines[0].table:
-            _write_table(builder, table, paragraph.lines[0])
+            _write_table(builder, table, paragraph.lines[0], hyphens)
         elif paragraph.kind == "caption":
             with builder.aside("caption"):
                 _write(builder, paragraph.lines, hyphens)
@@ -180,7 +181,7 @@ def _lost(pages: Iterable[Page], images: Sequence[int]) -> Iterator[str]:
             )
 
 
-def _write_table(builder: PaperBuilder, table: Table, line: Line) -> None:
+def _write_table(builder: PaperBuilder, table: Table, line: Line, hyphens: Hyphens) -> None:
     with builder.aside("table"):
         for number, row in enumerate(table.rows):
             if number == table.header:
@@ -189,9 +190,23 @@ def _write_table(builder: PaperBuilder, table: Table, line: Line) -> None:
                 for column, cells in enumerate(row):
                     if column:
                         builder.add(" | ")
+                    waiting = ""
                     for cell in cells:
-                        builder.add(cell.text, page=line.page, box=line.frame.shown(cell[1:]))
-                        builder.space()
+                        text, waiting = _parted(hyphens.joined(waiting, cell.text) if waiting else cell.text)
+                        builder.add(text, page=line.page, box=line.frame.shown(cell[1:]))
+                        if not waiting:
+                            builder.space()
+                    if waiting:
+                        builder.add("-")
+
+
+def _parted(text: str, ends_in_hyphen: bool = False) -> tuple[str, str]:
+    """A line's text without the hyphen at its end, and the word that goes on behind it, if one does."""
+    if not (ends_in_hyphen or re.search(rf"\w[-{HYPHEN}]$", text)):
+        return text, ""
+    text = text.removesuffix("-").removesuffix(HYPHEN)
+    found = re.search(r"(?<![\w-])[\w-]+$", text)
+    return text, found[0] if found else ""
 
 
 def _write(builder: PaperBuilder, lines: Iterable[Line], hyphens: Hyphens) -> None:
@@ -202,11 +217,7 @@ def _write(builder: PaperBuilder, lines: Iterable[Line], hyphens: Hyphens) -> No
         if waiting:
             builder.unspace()
             text = hyphens.joined(waiting, text)
-        waiting = ""
-        if line.hyphen or re.search(r"\w-$", line.text):
-            text = text.removesuffix("-")
-            found = re.search(r"(?<![\w-])[\w-]+$", text)
-            waiting = found[0] if found else ""
+        text, waiting = _parted(text, line.hyphen)
         builder.add(text, page=line.page, box=line.box)
         if not waiting:
             builder.space()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ctypes
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ragkit.read.formats.pdf.objects import Box, Matrix, box_of, objects_of
 
 INVISIBLE, COVERED, SAME_COLOUR = "invisible", "covered", "in the colour of the page"
 
@@ -24,9 +25,6 @@ _SEEN = 16  # how much a character must change a pixel to be seen
 _SHAPE = 4.0  # points; a path that is lower or narrower is a rule, and covers no text
 _SCAN = 0.5  # of a page that is scanned, images cover at least this share
 _STAMP = 5  # a scanned page's recognised text is at least so many times longer than what is stamped on it
-
-Box = tuple[float, float, float, float]
-Matrix = tuple[float, float, float, float, float, float]
 
 
 @dataclass
@@ -108,7 +106,7 @@ def _parts_of(page: Any) -> tuple[list[_TextObject], list[_Shape]]:
     channels = [ctypes.c_uint() for _ in range(4)]
     filled, stroked = ctypes.c_int(), ctypes.c_int()
     get_mode, get_fill = pdfium.FPDFTextObj_GetTextRenderMode, pdfium.FPDFPageObj_GetFillColor
-    for order, (handle, kind, matrix) in enumerate(_objects(page)):
+    for order, (handle, kind, matrix) in enumerate(objects_of(page)):
         if kind == pdfium.FPDF_PAGEOBJ_TEXT:
             mode, reason = get_mode(handle), None
             outlined = mode == pdfium.FPDF_TEXTRENDERMODE_STROKE
@@ -120,7 +118,7 @@ def _parts_of(page: Any) -> tuple[list[_TextObject], list[_Shape]]:
                 reason = SAME_COLOUR
             texts.append(_TextObject(handle, matrix, order, (red, green, blue), reason))
         elif kind in (pdfium.FPDF_PAGEOBJ_PATH, pdfium.FPDF_PAGEOBJ_IMAGE, pdfium.FPDF_PAGEOBJ_SHADING):
-            box = _box(handle, matrix)
+            box = box_of(handle, matrix)
             if box[2] - box[0] < _SHAPE or box[3] - box[1] < _SHAPE:
                 continue
             colour = None
@@ -135,56 +133,12 @@ def _parts_of(page: Any) -> tuple[list[_TextObject], list[_Shape]]:
     return texts, shapes
 
 
-def _objects(
-    holder: Any, matrix: Matrix | None = None, depth: int = 0
-) -> Iterator[tuple[Any, int, Matrix | None]]:
-    """The objects of a page or form with their kinds, and the matrix of the form that they are in."""
-    import pypdfium2.raw as pdfium
-
-    if depth:
-        count, get = pdfium.FPDFFormObj_CountObjects(holder), pdfium.FPDFFormObj_GetObject
-    else:
-        holder = holder.raw
-        count, get = pdfium.FPDFPage_CountObjects(holder), pdfium.FPDFPage_GetObject
-    for number in range(count):
-        handle = get(holder, number)
-        kind = pdfium.FPDFPageObj_GetType(handle)
-        if kind == pdfium.FPDF_PAGEOBJ_FORM:
-            if depth < 8:
-                own = pdfium.FS_MATRIX()
-                pdfium.FPDFPageObj_GetMatrix(handle, own)
-                inner = (own.a, own.b, own.c, own.d, own.e, own.f)
-                yield from _objects(handle, _times(inner, matrix) if matrix else inner, depth + 1)
-        else:
-            yield handle, kind, matrix
-
-
-def _times(inner: Matrix, outer: Matrix) -> Matrix:
-    a, b, c, d, e, f = inner
-    p, q, r, s, t, u = outer
-    return (a * p + b * r, a * q + b * s, c * p + d * r, c * q + d * s, e * p + f * r + t, e * q + f * s + u)
-
-
-def _box(handle: Any, matrix: Matrix | None) -> Box:
-    """The left, bottom, right and top of an object on the page."""
-    import pypdfium2.raw as pdfium
-
-    left, bottom, right, top = ctypes.c_float(), ctypes.c_float(), ctypes.c_float(), ctypes.c_float()
-    pdfium.FPDFPageObj_GetBounds(handle, left, bottom, right, top)
-    if matrix is None:
-        return left.value, bottom.value, right.value, top.value
-    a, b, c, d, e, f = matrix
-    corners = [(x.value, y.value) for x in (left, right) for y in (bottom, top)]
-    xs, ys = [a * x + c * y + e for x, y in corners], [b * x + d * y + f for x, y in corners]
-    return min(xs), min(ys), max(xs), max(ys)
-
-
 def _mark_overlapped(texts: list[_TextObject], shapes: list[_Shape]) -> None:
     """Suspect text that something was drawn over, or that has the colour of what lies under it."""
     seen = [each for each in texts if not each.reason]
     if not seen or not shapes:
         return
-    boxes = np.array([_box(each.handle, each.matrix) for each in seen])
+    boxes = np.array([box_of(each.handle, each.matrix) for each in seen])
     middle = (boxes[:, 1] + boxes[:, 3]) / 2
     orders = np.array([each.order for each in seen])
     colours = np.array([each.colour for each in seen])

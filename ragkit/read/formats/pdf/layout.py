@@ -31,19 +31,18 @@ def remove_running_heads(pages: Sequence[Page]) -> None:
         seen.update({(text, row + near) for text, row in edges[page.number].values() for near in (-1, 0, 1)})
     often = 2 if len(pages) < 4 else 3
     for page in pages:
-        page.lines = [
-            line
-            for line in page.lines
-            if id(line) not in edges[page.number]
-            or (
-                seen[edges[page.number][id(line)]] < often
-                and not re.fullmatch(
-                    r"[-–—\s]*(?:page\s*)?[\divxlc]{1,5}(?:\s*(?:/|of)\s*\d+)?[-–—\s]*", line.text, re.I
-                )
+        tops = [line.top for line in page.lines]
+
+        def is_head(line: Line, edge: dict[int, tuple[str, int]], tops: Sequence[float] = tops) -> bool:
+            outermost = min(line.top - min(tops), max(tops) - line.top) < line.size
+            return id(line) in edge and (
+                seen[edge[id(line)]] >= often or (outermost and _PAGE_NUMBER.fullmatch(line.text) is not None)
             )
-        ]
+
+        page.lines = [line for line in page.lines if not is_head(line, edges[page.number])]
 
 
+_PAGE_NUMBER = re.compile(r"[-–—\s]*(?:page\s*)?[\divxlc]{1,5}(?:\s*(?:/|of)\s*\d+)?[-–—\s]*", re.IGNORECASE)
 _FEWEST = 5  # line numbers on the first page that has them; fewer may be a list's
 
 

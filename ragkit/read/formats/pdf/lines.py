@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ragkit.errors import LoadError
 from ragkit.read.formats.pdf.characters import BREAK, HYPHEN, Box, Character, characters_of, turned
+from ragkit.read.formats.pdf.objects import rules_of
 
 
 class Cell(NamedTuple):
@@ -107,6 +108,8 @@ class Page:
     """Text that stands another way than most, as arXiv's stamp does."""
     hidden: Counter[str] = field(default_factory=Counter)
     """The characters left out since nobody sees them, by reason."""
+    rules: list[Box] = field(default_factory=list)
+    """The boxes of the straight lines drawn on the page."""
 
 
 _LIGATURES = str.maketrans(
@@ -126,6 +129,7 @@ _LIGATURES = str.maketrans(
 _COLUMN_GAP = 2.5
 _WIDE_GAP = 0.75  # in sizes of the type: wider than between words, even of a justified line
 _WIDE = "\u2003"
+_RULE, _SHADED = 2.5, 40.0  # points: a rule is no thicker, and a shaded row of a table no higher
 _TINY = 1.0  # points; the letters of a font of two points are about that high
 
 
@@ -146,6 +150,9 @@ def page_of(number: int, pdf: Any) -> Page:
             _set_line(found, run, hyphen, turn, text.raw)
         for line in found.lines:
             line.frame = frame
+        x, low, end, y = page.get_bbox()
+        for left, bottom, right, top in rules_of(page, _RULE, _SHADED):
+            found.rules.append(turned((left - x, y - top, right - x, y - bottom), end - x, y - low, turn))
         if frame.back:  # the text engine orders lines as they lie on the page that is shown
             rows = rows_of(found.lines)
             found.lines = [line for row in rows for line in sorted(row, key=lambda line: line.left)]
@@ -208,7 +215,7 @@ def _set_line(page: Page, run: list[Character], hyphen: bool, turn: int, handle:
             round(median(each.size for each in drawn), 1),
             _is_bold(handle, drawn[0].at),
             hyphen,
-            words=_words(run),
+            words=_words(run, hyphen),
             parts=[part for each in divided if (part := " ".join(each.split()))],
         )
     )
@@ -248,20 +255,27 @@ def _is_raised(each: Character, largest: float, base: float) -> bool:
     return 0 < each.size <= _SMALL * largest and each.bottom < base - _RAISED * largest
 
 
-def _words(run: Iterable[Character]) -> tuple[Cell, ...]:
-    """The words of a line."""
+def _words(run: Sequence[Character], hyphen: bool) -> tuple[Cell, ...]:
+    """The words of a line, with the marks of raised numbers, and a soft hyphen if one parts the last."""
     found: list[list[Character]] = [[]]
     for each in run:
         if each.size:
             found[-1].append(each)
         elif found[-1]:
             found.append([])
+    found = [own for own in found if own]
+    texts = "".join(_with_raised(run)).translate(_LIGATURES).split()
+    if len(texts) != len(found):  # a sign that is drawn may be read as a blank
+        texts = ["".join(each.text for each in own).translate(_LIGATURES) for own in found]
+    texts = [" ".join("".join(c for c in text if c.isprintable()).split()) for text in texts]
+    if hyphen and texts:
+        texts[-1] += HYPHEN
     return tuple(
         Cell(
-            " ".join("".join(c for c in "".join(e.text for e in own).translate(_LIGATURES) if c.isprintable()).split()),
+            text,
             min(e.left for e in own), min(e.top for e in own), max(e.right for e in own), max(e.bottom for e in own),
         )
-        for own in found if own
+        for text, own in zip(texts, found, strict=True)
     )  # fmt: skip
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from statistics import mean
 
-from ragkit.read.formats.pdf.layout import columns
+from ragkit.read.formats.pdf.layout import CAPTION, columns
 from ragkit.read.formats.pdf.lines import Cell, Line, Page, Row, Table, middle, rows_of
+from ragkit.read.formats.pdf.ruled import joined, set_ruled_tables, words_of
 
 _CAPTION = re.compile(
     r"(?:Table|Tab\.|Tabelle)\s*(?:[A-Z]?\d+|[IVX]+)(?:\.\d+)*(?:\s*[.:|—-]|$)", re.IGNORECASE
@@ -22,8 +23,11 @@ _MOST_HEADER = 3  # lines
 
 def set_tables(page: Page) -> None:
     """Put each table that has a caption in the place of its lines, as one line that holds its rows."""
+    captions = [line for line in page.lines if _CAPTION.match(line.text)]
+    asides = [line for line in page.lines if CAPTION.match(line.text)]
+    ruled = set_ruled_tables(page, captions, asides)
     gutters = columns(page)
-    for caption in [line for line in page.lines if _CAPTION.match(line.text)]:
+    for caption in [line for line in captions if not any(line is each for each in ruled)]:
         crossed = any(caption.left < x < caption.right for x in gutters)
         low = 0.0 if crossed else max((x for x in gutters if x <= caption.left), default=0.0)
         high = page.width if crossed else min((x for x in gutters if x >= caption.right), default=page.width)
@@ -41,26 +45,12 @@ def set_tables(page: Page) -> None:
 def _cells(row: Row) -> list[Cell]:
     """The words of a row, those together that no wider gap parts."""
     found: list[Cell] = []
-    for word in _words(row):
+    for word in words_of(row):
         if found and word.left - found[-1].right <= _CELL_GAP * row[0].size:
-            found[-1] = _joined(found[-1], word)
+            found[-1] = joined([found[-1], word])
         else:
             found.append(word)
     return found
-
-
-def _words(row: Row) -> list[Cell]:
-    return sorted((word for line in row for word in line.words if word.text), key=lambda word: word.left)
-
-
-def _joined(one: Cell, other: Cell) -> Cell:
-    box = (
-        min(one.left, other.left),
-        min(one.top, other.top),
-        max(one.right, other.right),
-        max(one.bottom, other.bottom),
-    )
-    return Cell(f"{one.text} {other.text}", *box)
 
 
 def _table_in(rows: Sequence[Row], caption: Line) -> list[Row]:
@@ -117,7 +107,7 @@ def _columns(rows: Iterable[Sequence[Cell]]) -> list[tuple[float, float]]:
 def _placed(row: Row, edges: Sequence[tuple[float, float]]) -> tuple[tuple[Cell, ...], ...]:
     """The cells in each column; one over several columns is in each of them, unless it is numbers set close."""
     found: list[list[Cell]] = [[] for _ in edges]
-    words, cells = _words(row), _cells(row)
+    words, cells = words_of(row), _cells(row)
 
     def over_of(cell: Cell) -> list[int]:
         return [n for n, (left, right) in enumerate(edges) if cell.left < right and cell.right > left]
