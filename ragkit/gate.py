@@ -139,11 +139,11 @@ FOUND_BY_WORDS = Logistic(
     bias=-0.37,
 )
 JUDGED = Logistic(
-    weights={"found": 0.15, "said": 0.29, "covered": 0.95, "lead": 2.23, "support": 3.0},
-    bias=-3.88,
-    threshold=0.0,
+    weights={"covered": 1.87, "lead": 1.88, "support": 3.0},
+    bias=-3.32,
+    threshold=0.5,
 )
-_TYPICAL = {"covered": 0.48, "lead": 0.22}
+_TYPICAL = {"covered": 0.48, "lead": 0.23}
 """The means over the answers that `JUDGED` was fitted to: what is known of one whose sentences were not chosen."""
 
 
