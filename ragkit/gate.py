@@ -139,8 +139,8 @@ FOUND_BY_WORDS = Logistic(
     bias=-0.37,
 )
 JUDGED = Logistic(
-    weights={"covered": 1.87, "lead": 1.88, "support": 3.0},
-    bias=-3.32,
+    weights={"covered": 1.87, "lead": 1.88, "support": 1.9},
+    bias=-2.22,
     threshold=0.5,
 )
 _TYPICAL = {"covered": 0.48, "lead": 0.23}
