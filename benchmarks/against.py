@@ -19,7 +19,7 @@ from benchmarks.falsehoods import EACH, HALVES, Pair, Sentence, papers, planted,
 from benchmarks.table import markdown
 from ragkit.document import title_of
 from ragkit.text.words import stems
-from ragkit.verify.against import OPPOSED, opposition
+from ragkit.verify.opposition import OPPOSED, opposition
 from ragkit.verify.support import support_of
 
 KINDS = ("number", "unit", "arm", "roles", "direction", "polarity")

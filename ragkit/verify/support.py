@@ -24,6 +24,7 @@ from ragkit.text.words import (
     words,
 )
 from ragkit.verify import structure
+from ragkit.verify.opposition import opposition
 
 SUPPORTED = 0.5
 """The least score at which a quote supports a claim: it is then more probable than not."""
@@ -79,6 +80,9 @@ def support_of(claim: str, quote: str, title: str = "", setting: Setting = Setti
         return Support(_LOST * score, lost)
     if beside := off_topic(claim, quote, title, setting):
         return Support(_BESIDE * score, beside)
+    opposed = opposition(claim, quote, title, before) if score >= SUPPORTED else None
+    if opposed and opposed.holds:
+        return Support(1 - opposed.score, opposed.reason)
     if score >= SUPPORTED:
         return Support(score, "the source says the same of the same things")
     return Support(score, structure.reason(claim, quote, title, before))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ragkit.verify.against import are_opposite, opposition
+from ragkit.verify.opposition import are_opposite, opposition
 
 OPPOSED = [
     ("number", "The balloon flight lasted 240 minutes and cost 310 euros.", "The balloon flight lasted 240 minutes and cost 930 euros."),
