@@ -123,6 +123,7 @@ def test_sync_async_and_streamed_answers_are_the_same(rag: ragkit.Rag) -> None:
         "gate",
         "embed",
         "embed",
+        "verify",
     ]
     assert {"retrieve", "fuse", "total"} <= set(last.result.timings_ms)
 

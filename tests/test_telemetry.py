@@ -132,6 +132,7 @@ def test_a_question_is_a_span_with_one_inside_for_each_call(tmp_path: Path, coll
         "ragkit.ask > read",
         "ragkit.ask > embed",
         "ragkit.ask > embed",
+        "ragkit.ask > verify",
     ]
     assert attributes(collector.named("ragkit.ask")) == {
         "ragkit.answer.claims": 1,
@@ -182,6 +183,7 @@ def test_an_ingest_is_a_span_that_says_what_was_done(tmp_path: Path, collector: 
         "ragkit.ingest.new": 2,
         "ragkit.ingest.changed": 0,
         "ragkit.ingest.unchanged": 0,
+        "ragkit.ingest.looked_up": 0,
         "ragkit.ingest.entries": 2,
         "ragkit.ingest.documents": 2,
         "ragkit.ingest.duplicates": 0,

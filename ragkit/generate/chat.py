@@ -19,6 +19,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from ragkit.answer import Abstention, Answer
 from ragkit.citation import Context, Marked, numbered, parse, resolved
 from ragkit.config.components import component
+from ragkit.errors import ModelError
 from ragkit.flow import Flow, Token, call, emit, stream
 from ragkit.generate import Generator
 from ragkit.generate.translate import TRANSLATING, translated
@@ -140,17 +141,21 @@ class ChatGenerator(Generator):
         """The sentences of an answer, with their marks; none, if the model declines."""
 
     def _stream(self, prompt: Prompt, context: Context) -> Flow[list[Marked]]:
-        """Ask for free text; once more, if nothing comes."""
+        """Ask for free text; once more, if nothing comes.  Raises `ModelError` if nothing comes then."""
         for _ in range(2):
             if text := said((yield from _streamed(self.llm, prompt))):
                 return accepted(text, context)
-        return []
+        raise ModelError(_SAID_NOTHING)
 
 
 def _text_of(sentences: Sequence[Marked]) -> str:
     return "".join(s.before + s.text + "".join(f" [{mark}]" for mark in s.marks) for s in sentences).strip()
 
 
+_SAID_NOTHING = (
+    "the chat model replied nothing, even when asked again; its server may withhold the reply, or its `max_tokens` may"
+    " leave no room for an answer behind its reasoning"
+)
 _FOUND_NOTHING = "the chat model finds no answer in them"
 
 

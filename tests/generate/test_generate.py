@@ -16,6 +16,7 @@ import ragkit
 from ragkit.answer import Answer
 from ragkit.ask import AnswerPipeline
 from ragkit.document import passage, scored
+from ragkit.errors import ModelError
 from ragkit.flow import Token, run, steps
 from ragkit.generate import Generator
 from ragkit.generate.backed import BackedGenerator
@@ -167,11 +168,16 @@ def test_a_model_that_says_nothing_is_asked_once_more() -> None:
     assert written("", "Glass bridges carry 40 people [1].").text == "Glass bridges carry 40 people. [1]"
 
 
+@pytest.mark.parametrize("reply", ["", "<think>What is a bridge?</think>"])
+def test_a_model_that_says_nothing_twice_has_failed_and_does_not_decline(reply: str) -> None:
+    with pytest.raises(ModelError, match="replied nothing, even when asked again"):
+        written(reply)
+
+
 def test_a_model_that_declines_is_an_abstention_with_the_reason_and_the_nearest_paper() -> None:
     for reply in (
         "NOT IN THE SOURCES.",
         "I am sorry, but this is not in the sources.",
-        "",
         "<think>Hm.</think> NOT IN THE SOURCES",
     ):
         answer = apply(
@@ -456,7 +462,11 @@ def test_a_reply_that_is_no_json_is_asked_for_once_more_and_then_taken_as_text()
 )
 def test_no_reply_breaks_an_answer(reply: str) -> None:
     for make in (CitedGenerator, StructuredGenerator):
-        answer = run(make(scripted_chat([reply])).flow(Asked.of(QUESTION), passages()))
+        try:
+            answer = run(make(scripted_chat([reply])).flow(Asked.of(QUESTION), passages()))
+        except ModelError as error:
+            assert "replied nothing" in str(error)
+            continue
         assert all(
             c.document_id is None or c.quote == PAPER.page_content[c.start : c.end] for c in answer.citations
         )

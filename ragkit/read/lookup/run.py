@@ -103,7 +103,8 @@ class Lookup:
             if values:
                 names = {service: list(each) for service, each in values.items()}
                 found.append(LookedUp(document_id=identity, title=title_of(paper), looked_up=names))
-        yield from emit(Progress("lookup", len(waiting), len(waiting), "", len(found)))
+        if waiting:
+            yield from emit(Progress("lookup", len(waiting), len(waiting), "", len(found)))
         return LookupReport(papers=len(waiting), found=tuple(found), left=left)
 
     def waiting(self) -> Iterator[ToLookUp]:
