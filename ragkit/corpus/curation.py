@@ -70,31 +70,32 @@ class Curation(Lookups):
                 _identify(db, document, values)
                 return
 
-    def remove(self, documents: Iterable[str]) -> None:
-        """Forget these documents; the files that list them stay, and what they list of them is passed over."""
+    def remove(self, document: str) -> None:
+        """Forget a paper with all its versions; the files that list it stay, and what they list of it is passed over."""
+        versions = "SELECT id FROM documents WHERE work = (SELECT work FROM documents WHERE id = ?)"
         with self.transaction() as db:
-            for document in documents:
-                keys = [k for [k] in db.execute("SELECT key FROM identifiers WHERE document = ?", (document,))]
-                [own] = db.execute("SELECT metadata FROM documents WHERE id = ?", (document,)).fetchone()
+            for [version] in db.execute(versions, (document,)).fetchall():
+                keys = [k for [k] in db.execute("SELECT key FROM identifiers WHERE document = ?", (version,))]
+                [own] = db.execute("SELECT metadata FROM documents WHERE id = ?", (version,)).fetchone()
                 authors = json.loads(own).get("authors")
                 listing = db.execute(
                     "SELECT uri, files.digest FROM sources JOIN files USING (uri) WHERE document = :document UNION"
                     " SELECT uri, '' FROM descriptions JOIN identifiers USING (key) WHERE document = :document",
-                    {"document": document},
+                    {"document": version},
                 ).fetchall()
                 for uri, content in listing:
                     [entries] = db.execute("SELECT count(*) FROM sources WHERE uri = ?", (uri,)).fetchone()
                     known = {"keys": keys, "authors": authors, "digest": content if entries == 1 else ""}
                     db.execute(
-                        "INSERT OR REPLACE INTO removed VALUES (?, ?, ?)", (uri, document, json.dumps(known))
+                        "INSERT OR REPLACE INTO removed VALUES (?, ?, ?)", (uri, version, json.dumps(known))
                     )
                 db.execute(
                     'INSERT INTO former SELECT uri, document, start, "end", map, pages, files FROM sources'
                     " WHERE document = ?",
-                    (document,),
+                    (version,),
                 )
-                db.execute("DELETE FROM sources WHERE document = ?", (document,))
-                db.execute("DELETE FROM corrections WHERE document = ?", (document,))
+                db.execute("DELETE FROM sources WHERE document = ?", (version,))
+                db.execute("DELETE FROM corrections WHERE document = ?", (version,))
 
     def readmit(self, uris: Iterable[str]) -> None:
         """Read the papers that were removed from these files again."""

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from langchain_core.documents import Document
 
-from ragkit.corpus.database import batches, marks
 from ragkit.corpus.curation import Curation, is_removed
+from ragkit.corpus.database import batches, marks
 from ragkit.corpus.identity import differ_in_authors, is_same
 from ragkit.corpus.lookups import found_keys
 from ragkit.corpus.versions import Version, in_order, labels
@@ -452,6 +452,10 @@ def _packed(rows: Sequence[Sequence[int]], width: int) -> bytes | None:
     """Rows of numbers, shorter ones filled up: what a row of a map lacks is 0, what one of pages lacks -1."""
     filled = [[*row, *([0 if width == _MAP else -1] * (width - len(row)))] for row in rows]
     return np.asarray(filled, dtype=np.int32).tobytes() if filled else None
+
+
+def last_page(pages: bytes) -> int:
+    return int(np.frombuffer(pages, dtype=np.int32).reshape(-1, _PAGES)[:, 1].max())
 
 
 def _unpacked(rows: bytes, width: int, span: tuple[int, int] | None) -> list[list[int]]:
