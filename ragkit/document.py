@@ -49,6 +49,8 @@ RESERVED = frozenset(
 )
 
 
+VERSION_KEYS = {"version_label": "version", "superseded_by": "superseded_by"}
+"""What says which version a paper is, and what it is called in JSON."""
 _LEAD = 1000  # characters of a caption or header, which every passage of a table repeats
 
 

@@ -168,16 +168,24 @@ def _year(known: Mapping[str, Any]) -> str:
 
 
 def _meant(papers: Mapping[str, Mapping[str, Any]], name: str) -> list[str]:
-    """The papers with this identifier, else with this title, else with all these words in their titles."""
+    """The papers with this identifier, else with this title, or main title, else with all these words in theirs."""
     described = Document("", metadata={"doi": name, "arxiv": name, "title": name})
     keys = [key for key in identity_keys(described) if not key.startswith("text:")] if name else []
     theirs = {i: identity_keys(Document("", metadata=dict(known))) for i, known in papers.items()}
     for key in keys:
         if found := [i for i, own in theirs.items() if key in own]:
             return found
-    words = set(normalised_title(name).split())
+    wanted = normalised_title(name)
+    if found := [i for i, known in papers.items() if wanted and main_title(str(known["title"])) == wanted]:
+        return found
+    words = set(wanted.split())
     titles = {i: set(normalised_title(str(known["title"])).split()) for i, known in papers.items()}
     return [i for i, title in titles.items() if words <= title] if words else []
+
+
+def main_title(title: str) -> str:
+    """What stands before the subtitle, normalised."""
+    return normalised_title(re.split(r"[:?]\s", title)[0])
 
 
 def _closest(papers: Mapping[str, Mapping[str, Any]], name: str) -> str:
