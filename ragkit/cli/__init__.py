@@ -1,6 +1,6 @@
 """The command line.
 
-The commands are `ragkit ingest`, `lookup`, `ask`, `check`, `search`, `chat`, `list`, `show`, `open`, `edit`, `rm`, `doctor`, `eval`, `probe`,
+The commands are `ragkit ingest`, `lookup`, `ask`, `check`, `search`, `chat`, `list`, `show`, `open`, `edit`, `rm`, `export`, `cite`, `doctor`, `eval`, `probe`,
 `tune`, `testset`, `calibrate`, `train`, `config` and `components`.
 
 Exit status: 0 done; 1 failed while running; 2 wrong usage or configuration; 3 ingest finished but some files
@@ -210,6 +210,8 @@ app.command("document", hidden=True)(papers.show)  # its earlier name
 app.command("open")(papers.open_paper)
 app.command()(papers.edit)
 app.command("rm")(papers.remove)
+app.command()(papers.export)
+app.command()(papers.cite)
 
 
 @app.command()

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,9 @@ from ragkit.cli.options import (
     print_json,
     say,
 )
+
+if TYPE_CHECKING:
+    from ragkit.answer import Answer
 
 Name = Annotated[
     str,
@@ -244,3 +247,89 @@ def _line(message: str) -> str:
 
 def _say_line(message: str) -> None:
     say(f"{message[: len(message) - len(message.lstrip())]}{_line(message)}")
+
+
+ANSWER_HELP = "An answer that `ragkit ask --json` printed: a file, or - for standard input."
+
+
+def export(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID|TITLE|DOI]...", help="Papers; without any, all.", show_default=False),
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="bibtex, csl-json, ris or markdown.")
+    ] = "bibtex",
+    where: OfPapers = None,
+    cited_in: Annotated[
+        Path | None,
+        typer.Option("--cited-in", metavar="ANSWER", help=f"Only papers it cites.  {ANSWER_HELP}"),
+    ] = None,
+    config: Config = None,
+    corpus: CorpusDirectory = None,
+    as_json: AsJson = False,
+    allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
+) -> None:
+    """Print references to papers, for a bibliography or another program."""
+    from ragkit import export as references
+    from ragkit.errors import UsageError
+
+    if form not in references.FORMATS:
+        raise UsageError(f"there is no format '{form}': choose {', '.join(references.FORMATS)}")
+    rag = load_rag(config, corpus, allow_import, allow_env)
+    found = [paper.id for paper in rag.papers(where, "author")]
+    if names:
+        named = [rag.paper(name).id for name in names]
+        found = [each for each in named if each in found or not where]
+    if cited_in:
+        cites = references.cited(rag.corpus, _answer(cited_in))
+        found = [each for each in cites if each in found or not (names or where)]
+    papers = references.items(rag.corpus, found)
+    text = references.FORMATS[form](papers)
+    if as_json:
+        print_json({"format": form, "papers": [paper["id"] for paper in papers], "text": text})
+    elif form == "csl-json":
+        print_json(papers)
+    else:
+        say(text.removesuffix("\n"))
+
+
+def cite(
+    answer: Annotated[Path, typer.Argument(metavar="ANSWER|-", help=ANSWER_HELP, show_default=False)],
+    style: Annotated[
+        str, typer.Option(metavar="STYLE", help="A CSL style such as apa, ieee or nature, or a file of one.")
+    ] = "apa",
+    config: Config = None,
+    corpus: CorpusDirectory = None,
+    as_json: AsJson = False,
+    allow_import: AllowImport = [],
+    allow_env: AllowEnv = [],
+) -> None:
+    """Print an answer with its citations and references in a citation style."""
+    from ragkit.export import in_style
+
+    given = _answer(answer)
+    found = in_style(load_rag(config, corpus, allow_import, allow_env).corpus, given, style)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    say(found.text)
+    if found.references:
+        say("")
+    for each in found.references:
+        say(each)
+
+
+def _answer(file: Path) -> Answer:
+    from ragkit.errors import UsageError
+    from ragkit.export import answer_of
+
+    if str(file) == "-":
+        return answer_of(sys.stdin.buffer.read(), "standard input")
+    try:
+        return answer_of(file.read_bytes(), f"'{file}'")
+    except OSError as error:
+        raise UsageError(
+            f"'{file}' cannot be read: {error.strerror}; name an answer of `ragkit ask --json`"
+        ) from None
