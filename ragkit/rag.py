@@ -132,6 +132,8 @@ class Rag:
         One with the same `source` in its metadata, or the same text, takes the place of the earlier one.
         """
         given = Given([papers] if isinstance(papers, str | Document) else papers, known)
+        with self.corpus.writing():
+            self.corpus.readmit(given.find())  # what was removed is wanted again
         return run(replace(self.ingest_pipeline, read=given).flow(IngestRequest(self.corpus)))
 
     # --- papers, one by one

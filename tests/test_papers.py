@@ -259,3 +259,11 @@ def test_texts_and_documents_of_a_program_are_papers(rag: Rag, tmp_path: Path) -
     assert examine(rag).problems == ()
     with pytest.raises(UsageError, match="needs text"):
         rag.add(" ")
+
+
+def test_what_was_removed_can_be_added_again(rag: Rag) -> None:
+    for _ in range(2):
+        rag.add("Owls hunt voles on the moor at night.", title="Owls of the moor")
+        assert found(rag, "voles") == ["Owls of the moor"]
+        rag.remove("owls")
+        assert "Owls of the moor" not in titles(rag)
