@@ -11,6 +11,7 @@ import ragkit.pipeline_file  # noqa: F401  (registers every component)
 from ragkit import config
 from ragkit.doctor import examine
 from ragkit.errors import NoCorpus, UsageError
+from ragkit.plan import plan
 from ragkit.rag import Rag
 
 PIPELINE = """
@@ -206,6 +207,7 @@ def test_a_removed_paper_is_gone_and_stays_so_until_its_file_is_named(rag: Rag, 
     write(tmp_path, "terns.md", f"{TERNS} They left in August.", title="Terns of the island", year=2019)
     rag.ingest(tmp_path / "papers")
     assert titles(rag) == ["Boats of the island", "Gulls and rats"]
+    assert (plan(rag, tmp_path / "papers").changed, plan(rag, file).changed) == (0, 1)
     assert rag.ingest(file).changed == 1
     assert titles(rag) == ["Boats of the island", "Gulls and rats", "Terns of the island"]
     assert found(rag, "pairs of terns") == ["Terns of the island"]

@@ -104,6 +104,10 @@ class Curation(Lookups):
                 if db.execute("DELETE FROM removed WHERE uri = ?", (uri,)).rowcount:
                     db.execute("UPDATE files SET digest = '' WHERE uri = ?", (uri,))
 
+    def has_removed(self, uri: str) -> bool:
+        """Was a paper removed from this file?"""
+        return self.has_table("removed") and bool(self.value("SELECT 1 FROM removed WHERE uri = ?", (uri,)))
+
     @staticmethod
     def removed_from(db: sqlite3.Connection, uri: str) -> list[dict[str, Any]]:
         """What is known of each paper that was removed from a file; see `is_removed`."""
