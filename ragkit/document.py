@@ -18,6 +18,7 @@ A paper and a passage are both LangChain `Document`s.  A paper's `page_content` 
                   each line of a format that has pages
     guessed       the names of what the file does not state plainly, which a bibliography may correct
     looked_up     of a paper about which services were asked: {service: names of the values that it added}
+    corrected     the names of the values that the user corrected
     lost          sentences on the entries or values of its file that cannot be read; no corpus keeps them
     hidden        {reason: characters} of the text that the paper's readers do not see, which is left out of it
     version_label what tells it from other versions of the work, if the corpus has several, such as `v2, 2019`
@@ -44,10 +45,12 @@ IDENTIFIERS = ("doi", "arxiv")
 # What only ragkit says of a paper or passage, so that no paper may say it of itself.
 RESERVED = frozenset(
     "document_id start end section sections kind caption header lists score scores relevance_score via sources uri"
-    " title_guessed guessed looked_up lost bibliography version_label superseded_by".split()
+    " title_guessed guessed looked_up corrected lost bibliography version_label superseded_by".split()
 )
 
 
+VERSION_KEYS = {"version_label": "version", "superseded_by": "superseded_by"}
+"""What says which version a paper is, and what it is called in JSON."""
 _LEAD = 1000  # characters of a caption or header, which every passage of a table repeats
 
 

@@ -73,7 +73,8 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
         for uri in found:
             try:
                 content = reader.digest(uri)
-                if uri in known and corpus.has_file(uri, content, pipeline.loader):
+                is_back = uri in again and uri in known and corpus.has_removed(uri)
+                if uri in known and corpus.has_file(uri, content, pipeline.loader) and not is_back:
                     continue
                 before = None if uri in again else failures.get(uri)
                 if before and before[:2] == (content, pipeline.attempt):

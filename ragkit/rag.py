@@ -6,14 +6,14 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from dataclasses import replace
 from functools import cache, cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
@@ -45,12 +45,13 @@ from ragkit.ingest import AnyIndex, IngestPipeline, IngestRequest, embeddings_of
 from ragkit.ingest.report import IngestReport
 from ragkit.mismatch import mismatches
 from ragkit.models.chat import spent
-from ragkit.read import source_of
+from ragkit.papers import PaperRecord, corrections, filter_of, find, record_of, records
+from ragkit.read import Given, source_of
 from ragkit.read.files import Files
 from ragkit.read.lookup.run import Lookup, LookupReport, ToLookUp
 from ragkit.text.letters import compose
 from ragkit.text.question import Asked, messages
-from ragkit.where import Where, parse
+from ragkit.where import Where
 
 if TYPE_CHECKING:
     from ragkit.check.result import Check
@@ -124,6 +125,54 @@ class Rag:
     def ingest_events(self, *paths: str | Path, prune: bool = False) -> Iterator[Event]:
         """The same, as a stream of events that ends with `Finished(report)`."""
         return steps(self.ingest_pipeline.flow(IngestRequest(self.corpus, paths, prune)))
+
+    def add(self, papers: str | Document | Iterable[str | Document], **known: Any) -> IngestReport:
+        """Add texts and documents of a program as papers; *known* is their metadata, such as `title` and `year`.
+
+        One with the same `source` in its metadata, or the same text, takes the place of the earlier one.
+        """
+        given = Given([papers] if isinstance(papers, str | Document) else papers, known)
+        with self.corpus.writing():
+            self.corpus.readmit(given.find())  # what was removed is wanted again
+        return run(replace(self.ingest_pipeline, read=given).flow(IngestRequest(self.corpus)))
+
+    # --- papers, one by one
+
+    def papers(self, where: str | Where | None = None, sort: str = "title") -> list[PaperRecord]:
+        """The papers that pass the filter, each by its newest version; *sort*: see `ragkit.papers.records`."""
+        return records(self.corpus, self.ingest_pipeline.chunker, where, sort)
+
+    def paper(self, name: str) -> PaperRecord:
+        """The paper that an id or its beginning, a DOI, an arXiv id, a title or words of it mean.
+
+        Raises `UsageError` with the candidates if several are meant, and the closest titles if none is.
+        """
+        return record_of(self.corpus, self.ingest_pipeline.chunker, find(self.corpus, name))
+
+    def edit(self, name: str, **values: Any) -> PaperRecord:
+        """Correct `title`, `authors`, `year`, `venue`, `doi` or `arxiv`; None takes a correction back.
+
+        Corrections survive a new ingest.  After one of the title, the paper is indexed under it.
+        """
+        found, correct = self.paper(name), corrections(values)
+        with self.corpus.writing():
+            self.corpus.correct(found.id, correct)
+            corrected = self.paper(found.id)
+            if corrected.title != found.title:
+                run(self.ingest_pipeline.fill(self.corpus, renewed=[found.id]))
+        return corrected
+
+    def remove(self, name: str) -> PaperRecord:
+        """Delete a paper, all its versions, their passages and index entries.
+
+        Its files stay where they are; an ingest passes over the paper in them until it is given such a file by name.
+        """
+        found = self.paper(name)
+        with self.corpus.writing():
+            self.corpus.remove(found.id)
+            run(self.ingest_pipeline.fill(self.corpus))
+            self.corpus.drop_orphans()
+        return found
 
     def lookup(self) -> LookupReport:
         """Ask services what is known of the papers in the corpus that lack something; see `lookup` of `Files`.
@@ -288,7 +337,7 @@ class Rag:
         from ragkit import check
 
         described, listed = check.bibliography(Path(references)) if references else ([], [])
-        wanted = parse(where) if isinstance(where, str) else where
+        wanted = filter_of(where, self.corpus)
         given = check.CheckRequest(self.snapshot(), text, described, listed, wanted)
         return check.flow(self.answer_pipeline, given)
 
@@ -320,7 +369,7 @@ class Rag:
         versions: bool = False,
     ) -> Question:
         """The input of the answer pipeline, with every index open; the arguments are those of `ask`."""
-        wanted = parse(where) if isinstance(where, str) else where
+        wanted = filter_of(where, self.corpus)
         asked = Asked.of(_asked(question), messages(history))
         return Question(self.snapshot(), asked, wanted, versions)
 

@@ -1,6 +1,6 @@
 """The command line.
 
-The commands are `ragkit ingest`, `lookup`, `ask`, `check`, `search`, `chat`, `show`, `doctor`, `eval`, `probe`,
+The commands are `ragkit ingest`, `lookup`, `ask`, `check`, `search`, `chat`, `list`, `show`, `open`, `edit`, `rm`, `export`, `cite`, `doctor`, `eval`, `probe`,
 `tune`, `testset`, `calibrate`, `train`, `config` and `components`.
 
 Exit status: 0 done; 1 failed while running; 2 wrong usage or configuration; 3 ingest finished but some files
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 import typer
 
 import ragkit
-from ragkit.cli import ask, calibrate, check, evaluate, train
+from ragkit.cli import ask, calibrate, check, evaluate, papers, train
 from ragkit.cli.options import (
     AllowEnv,
     AllowImport,
@@ -204,54 +204,14 @@ def search(
 app.command()(_traced(ask.chat))
 
 
-@app.command("show")
-def show_paper(
-    identity: Annotated[
-        str, typer.Argument(metavar="ID", help="A document's id, or as much of its beginning as is unique.")
-    ],
-    config: Config = None,
-    corpus: CorpusDirectory = None,
-    as_json: AsJson = False,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
-) -> None:
-    """Show one paper: title, text, metadata, the files that list it and why, and its other versions."""
-    from ragkit.cli import reports
-    from ragkit.document import Span, places_of, title_of
-    from ragkit.errors import UsageError
-    from ragkit.ingest.report import Versions, merged
-
-    store = load_rag(config, corpus, allow_import, allow_env).corpus
-    found = store.find_documents(identity)
-    if len(found) != 1:
-        raise UsageError(
-            f"{len(found) or 'no'} documents have an id that begins with '{identity}'; `ragkit search` shows ids"
-        )
-    paper = store.document(found[0])
-    assert paper is not None
-    works = store.works(documents=found)
-    sources = places_of(paper, Span(found[0], 0, len(paper.page_content)))
-    several = [Versions.of(work) for work in works if len(work.documents) > 1]
-    again = [each for work in works for each in merged(work) if each.document_id == paper.id]
-    if not as_json:
-        reports.show_paper(paper, sources, several, again)
-        return
-    metadata = {k: v for k, v in paper.metadata.items() if k not in ("title", "sources", *_VERSION)}
-    print_json(
-        {
-            "id": paper.id,
-            "title": title_of(paper),
-            "text": paper.page_content,
-            "metadata": metadata,
-            "sources": sources,
-            **{key: paper.metadata[name] for name, key in _VERSION.items() if name in paper.metadata},
-            **({"merged": [each.model_dump(mode="json") for each in again]} if again else {}),
-            **({"versions": several[0].model_dump(mode="json")} if several else {}),
-        }
-    )
-
-
-app.command("document", hidden=True)(show_paper)  # its earlier name
+app.command("list")(papers.list_papers)
+app.command()(papers.show)
+app.command("document", hidden=True)(papers.show)  # its earlier name
+app.command("open")(papers.open_paper)
+app.command()(papers.edit)
+app.command("rm")(papers.remove)
+app.command()(papers.export)
+app.command()(papers.cite)
 
 
 @app.command()
@@ -398,17 +358,14 @@ def main(arguments: list[str] | None = None) -> None:
         started()
 
 
-_VERSION = {"version_label": "version", "superseded_by": "superseded_by"}
-
-
 def _hit_json(hit: Document) -> dict[str, Any]:
-    from ragkit.document import places_of, score_of, scores_of, span_of, title_of
+    from ragkit.document import VERSION_KEYS, places_of, score_of, scores_of, span_of, title_of
 
     span = span_of(hit)
     return {
         "document_id": span.document_id,
         "title": title_of(hit),
-        **{key: hit.metadata[name] for name, key in _VERSION.items() if name in hit.metadata},
+        **{key: hit.metadata[name] for name, key in VERSION_KEYS.items() if name in hit.metadata},
         "chunk_id": hit.id,
         "start": span.start,
         "end": span.end,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from ragkit.cli.options import say
 from ragkit.cli.terminal import err, many, nearby, out, version_of
-from ragkit.document import title_of
+from ragkit.document import stretches_of, title_of
 from ragkit.text.printable import one_line
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from ragkit.doctor import Diagnosis
     from ragkit.ingest.report import Failure, IngestReport, MergedEntry, Versions
+    from ragkit.papers import PaperRecord
     from ragkit.plan import Plan
     from ragkit.read.lookup.run import LookupReport, ToLookUp
 
@@ -84,8 +86,11 @@ def show_paper(
     sources: Sequence[Mapping[str, Any]],
     versions: Sequence[Versions],
     merged: Sequence[MergedEntry],
+    whole: bool = False,
 ) -> None:
-    """A paper with the files that list it, why they were taken for the same paper, its versions and its text."""
+    """A paper with the files that list it, why they were taken for the same paper, its versions, metadata, abstract
+    and sections; with *whole*, its text.
+    """
     label = version_of(str(paper.metadata.get("version_label", "")), "superseded_by" in paper.metadata)
     out.print(Text(one_line(title_of(paper)), style="bold").append(label))
     for source in sources:
@@ -99,13 +104,86 @@ def show_paper(
             line = f"{mark} version: {version.version}, {version.document_id}, {files}"
             out.print(Text(one_line(line), style="dim"), soft_wrap=True)
         out.print(Text(one_line(f"versions of one paper: {', '.join(work.because)}"), style="dim"))
-    for name, value in paper.metadata.items():
-        if name not in ("title", "sources", "version_label", "superseded_by"):
-            written = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            if name == "looked_up":
-                written = _added(value)
-            out.print(one_line(f"{name}: {written}"), style="dim")
-    out.print(f"\n{paper.page_content}")
+    known = {name: value for name, value in paper.metadata.items() if name not in _SHOWN_APART}
+    for name, value in known.items():
+        written = _added(value) if name == "looked_up" else _readable(value)
+        out.print(Text(f"{one_line(name)}: ", style="cyan").append(one_line(written)))
+    if abstract := _abstract(paper):
+        out.print(f"\n{abstract}")
+    if headings := list(dict.fromkeys(each.section for each in stretches_of(paper) if each.section)):
+        out.print()
+        for n, path in enumerate(headings):
+            _show_heading(path, headings[n - 1] if n else ())
+    if whole:
+        out.print(f"\n{paper.page_content}")
+
+
+_SHOWN_APART = ("title", "sources", "sections", "abstract", "version_label", "superseded_by")
+
+
+def _readable(value: object) -> str:
+    """A value of the metadata as people write it."""
+    match value:
+        case Mapping():
+            return "; ".join(f"{name}: {_readable(each)}" for name, each in value.items())
+        case list() | tuple():
+            return ", ".join(map(_readable, value))
+        case bool():
+            return "yes" if value else "no"
+    return str(value)
+
+
+def _abstract(paper: Document) -> str:
+    """The abstract, from the text or beside it."""
+    parts = [paper.page_content[s.start : s.end] for s in stretches_of(paper) if s.kind == "abstract"]
+    return "\n\n".join(text for part in parts if (text := part.strip())) or str(
+        paper.metadata.get("abstract", "")
+    )
+
+
+def _show_heading(path: Sequence[str], before: Sequence[str]) -> None:
+    """Those headings of *path* that are not in the one before, each indented by how deep it is."""
+    same = next((n for n, pair in enumerate(zip(path, before, strict=False)) if pair[0] != pair[1]), None)
+    first = min(len(path), len(before)) if same is None else same
+    for depth in range(first, len(path)):
+        out.print(Text(f"{'  ' * depth}{one_line(path[depth])}"))
+
+
+def show_papers(papers: Sequence[PaperRecord]) -> None:
+    """A table that fits the terminal; in a pipe a line for each paper, its fields parted by tabs."""
+    rows = [[one_line(str(_cell(paper, name))) for name in _COLUMNS] for paper in papers]
+    if not out.is_terminal:
+        for row in rows:
+            say("\t".join(row))
+        return
+    table = Table(box=None, pad_edge=False, expand=True)
+    for name in _COLUMNS:
+        number = name in ("pages", "passages")
+        table.add_column(
+            name,
+            style="cyan" if name == "id" else None,
+            no_wrap=True,
+            overflow="ellipsis",
+            width=_WIDTHS.get(name),
+            ratio=_SHARES.get(name),
+            justify="right" if number else "left",
+        )
+    for row in rows:
+        table.add_row(*map(Text, row))
+    out.print(table)
+    out.print(Text(many(len(papers), "paper"), style="dim"))
+
+
+_COLUMNS = ("id", "year", "author", "title", "venue", "pages", "passages")
+_WIDTHS = {"id": 8, "year": 4, "pages": 5, "passages": 8}
+"""Columns of a table of papers in which nothing is cut off; of an id, thousands of papers need no more."""
+_SHARES = {"author": 2, "title": 5, "venue": 2}
+"""What shares the others have of the room that is left."""
+
+
+def _cell(paper: PaperRecord, name: str) -> object:
+    value = getattr(paper, name)
+    return value[: _WIDTHS[name]] if name == "id" else "" if value is None else value
 
 
 def _added(looked_up: Mapping[str, Sequence[str]]) -> str:

@@ -13,6 +13,8 @@ is read off the ledger, so work that was cut short is resumed by the next `inges
     versions   document, label, place, newest        the texts of each work that has several, the newest at place 0
     descriptions  uri, position, key, metadata       what a bibliography says of the paper that a key names
     lookups    document, asked, found                what services say of a document, and how they were asked
+    corrections document, keys, corrected            what the user says of a document, and what takes its place
+    removed    uri, document, known                  papers that the user removed, as a file lists them
     chunks     id, document, chunker, start, end     passages, by the fingerprint of the chunker that cut them
     chunked    document, chunker                     which documents each chunker has cut
     keys       passage, n, writer, kind, text        what a passage is found by, beside its own title, headings and text
@@ -33,7 +35,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from ragkit.corpus.ledger import Ledger
-from ragkit.corpus.papers import LISTINGS
+from ragkit.corpus.papers import LISTINGS, last_page
 from ragkit.corpus.vectors import VectorCache
 from ragkit.document import digest, searchable
 from ragkit.errors import UsageError
@@ -81,6 +83,22 @@ class Corpus(Ledger, VectorCache):
         chunks = self.value("SELECT count(*) FROM chunks WHERE document IN (SELECT id FROM documents)")
         vectors = self.value("SELECT count(*) FROM vectors")
         return Counts(files, entries, documents, duplicates, variants, described, chunks, vectors)
+
+    def sizes(self, chunker: str) -> dict[str, tuple[int | None, int]]:
+        """How many pages each document has, None where its files have none, and how many passages of *chunker*."""
+        pages: dict[str, int] = {}
+        for document, rows in self.db.execute("SELECT document, pages FROM sources WHERE pages IS NOT NULL"):
+            pages[document] = max(pages.get(document, 0), last_page(rows))
+        cut = self.db.execute(
+            "SELECT document, count(*) FROM chunks WHERE chunker = ? GROUP BY document", (chunker,)
+        )
+        passages = dict(cut.fetchall())
+        return {each: (pages.get(each), passages.get(each, 0)) for each in self.document_ids()}
+
+    def fields(self) -> set[str]:
+        """The names of all that is known of papers and passages, which filters may ask for."""
+        cut = "SELECT DISTINCT json_each.key FROM chunks, json_each(chunks.metadata)"
+        return {name for known in self.facts().values() for name in known} | set(self.column(cut))
 
     def orphaned_vectors(self) -> set[str]:
         """The digests of the texts that have vectors and by which no passage is found any more."""

@@ -253,6 +253,12 @@ class Ledger(Papers):
         chunker = self.value("SELECT chunker FROM indexes WHERE name = ?", (index,))
         return self._paged(f"SELECT document {_SURPLUS}", {"index": index}, chunker)
 
+    def held_of(self, index: str, documents: Iterable[str]) -> Iterator[Passages]:
+        """The passages of these documents that *index* holds."""
+        query = 'SELECT document FROM ledger d WHERE "index" = :index AND document IN (SELECT value FROM json_each(:some))'
+        chunker = self.value("SELECT chunker FROM indexes WHERE name = ?", (index,))
+        return self._paged(query, {"index": index, "some": json.dumps(list(documents))}, chunker)
+
     def held(self, index: str) -> Iterator[str]:
         """The passages that *index* holds, by the ledger."""
         query = 'SELECT document FROM ledger d WHERE "index" = :index'

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from langchain_core.documents import Document
 
+from ragkit.corpus.curation import Curation, is_removed
 from ragkit.corpus.database import batches, marks
 from ragkit.corpus.identity import differ_in_authors, is_same
-from ragkit.corpus.lookups import Lookups, found_keys
+from ragkit.corpus.lookups import found_keys
 from ragkit.corpus.versions import Version, in_order, labels
 from ragkit.document import contradict, identity_keys, paper_id, recognised, sources_of, title_of
 
@@ -33,9 +34,9 @@ class FailedRead(NamedTuple):
     error: str
 
 
-class Papers(Lookups):
+class Papers(Curation):
     """The tables `files`, `failures`, `documents`, `identifiers`, `sources`, `former`, `versions` and
-    `descriptions`; that of what was looked up is in `Lookups`.
+    `descriptions`; those of what was looked up, corrected and removed are in `Curation`.
     """
 
     def has_file(self, uri: str, digest: str, loader: str) -> bool:
@@ -56,8 +57,10 @@ class Papers(Lookups):
             self._forget(db, uri)
             db.execute("DELETE FROM failures WHERE uri = ?", (uri,))
             db.execute("INSERT INTO files VALUES (?, ?, ?)", (uri, digest, loader))
+            removed = self.removed_from(db, uri)
             for position, entry in enumerate(entries):
-                self._put_entry(db, uri, position, entry)
+                if (document := self._put_entry(db, uri, position, entry, digest, removed)) is not None:
+                    self.carry_corrections(db, uri, identity_keys(entry), len(entries) == 1, document)
 
     def forget_files(self, uris: Iterable[str]) -> None:
         """Forget that these files were read; their papers go unless another file lists them."""
@@ -65,6 +68,7 @@ class Papers(Lookups):
             for uri in uris:
                 self._forget(db, uri)
                 db.execute("DELETE FROM failures WHERE uri = ?", (uri,))
+                db.execute("DELETE FROM removed WHERE uri = ?", (uri,))
 
     def failures(self) -> dict[str, FailedRead]:
         """The files that could not be read, by their paths, and how each was tried last."""
@@ -86,7 +90,16 @@ class Papers(Lookups):
         )
         db.execute("DELETE FROM files WHERE uri = ?", (uri,))
 
-    def _put_entry(self, db: sqlite3.Connection, uri: str, position: int, entry: Document) -> None:
+    def _put_entry(
+        self,
+        db: sqlite3.Connection,
+        uri: str,
+        position: int,
+        entry: Document,
+        content: str,
+        removed: Sequence[Mapping[str, Any]],
+    ) -> str | None:
+        """Record an entry, and return its document; None for one that only describes a paper or that was removed."""
         asked, looked_up = entry.metadata.get("looked_up", ("", {}))
         text, keys = entry.page_content, [*identity_keys(entry), *found_keys(looked_up)]
         described = bool(entry.metadata.get("bibliography"))
@@ -95,9 +108,11 @@ class Papers(Lookups):
                 (uri, position, key, _metadata(entry.metadata)) for key in keys if not key.startswith("text:")
             ]
             db.executemany("INSERT INTO descriptions VALUES (?, ?, ?, ?)", rows)
+        if is_removed(entry, keys, content, removed):
+            return None
         known = self._known_as(db, keys, entry)
         if described and (known or not text):
-            return  # it says something of a paper, and is none
+            return None  # it says something of a paper, and is none
         if known and self._is_described_only(db, known.document):
             db.execute(
                 "DELETE FROM sources WHERE document = ?", (known.document,)
@@ -117,6 +132,7 @@ class Papers(Lookups):
         db.executemany("INSERT OR IGNORE INTO identifiers VALUES (?, ?)", [(key, identity) for key in keys])
         if "looked_up" in entry.metadata:
             self.insert_lookup(db, identity, asked, looked_up)
+        return identity
 
     @staticmethod
     def _is_described_only(db: sqlite3.Connection, document: str) -> bool:
@@ -293,7 +309,7 @@ class Papers(Lookups):
 
     def descriptions(self, condition: str = "", parameters: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
         """What others say of each document: bibliographies, of which the first by path counts, and, where they
-        say nothing, services (`looked_up` names the values of each).
+        say nothing, services (`looked_up` names the values of each); `corrected` is what the user says.
         """
         found: dict[str, dict[str, Any]] = {}
         for document, key, metadata, own in self.db.execute(
@@ -314,6 +330,8 @@ class Papers(Lookups):
             added = {s: {n: v for n, v in values.items() if n not in said} for s, values in services.items()}
             said |= {name: value for values in added.values() for name, value in values.items()}
             said["looked_up"] = {service: list(values) for service, values in added.items()}
+        for document, values in self.corrections(condition, parameters).items():
+            found.setdefault(document, {})["corrected"] = values
         return found
 
     def sources(self, identities: Sequence[str]) -> dict[str, list[SourceRow]]:
@@ -436,6 +454,10 @@ def _packed(rows: Sequence[Sequence[int]], width: int) -> bytes | None:
     return np.asarray(filled, dtype=np.int32).tobytes() if filled else None
 
 
+def last_page(pages: bytes) -> int:
+    return int(np.frombuffer(pages, dtype=np.int32).reshape(-1, _PAGES)[:, 1].max())
+
+
 def _unpacked(rows: bytes, width: int, span: tuple[int, int] | None) -> list[list[int]]:
     table = np.frombuffer(rows, dtype=np.int32).reshape(-1, width)
     if span:
@@ -450,16 +472,25 @@ def _metadata(metadata: Mapping[str, Any]) -> str:
 
 
 def together(known: Mapping[str, Any], said: Mapping[str, Any], title: str) -> dict[str, Any]:
-    """What a paper says of itself and others of it, which correct what the reader guessed."""
-    services = said.get("looked_up", {})
+    """What a paper says of itself and others of it, which correct what the reader guessed; before both comes what
+    the user corrected, which `corrected` names.
+    """
+    services, by_user = said.get("looked_up", {}), said.get("corrected", {})
     corrected = {name for name in known.get("guessed", ()) if said.get(name)}
     if known.get("title_guessed") and any("title" in names for names in services.values()):
         corrected |= {"title", "title_guessed"}
     own = {name: value for name, value in {**known, "title": title}.items() if name not in corrected}
-    left = [name for name in known.get("guessed", ()) if name not in corrected]
+    left = [name for name in known.get("guessed", ()) if name not in corrected | by_user.keys()]
+    own |= by_user
     used = {s: those for s, names in services.items() if (those := [n for n in names if n not in own])}
-    merged = {**said, **own, "guessed": left, "looked_up": used}
-    return {name: value for name, value in merged.items() if value or name not in ("guessed", "looked_up")}
+    if "title" in by_user:
+        own.pop("title_guessed", None)
+    merged = {**said, **own, "guessed": left, "looked_up": used, "corrected": list(by_user)}
+    return {
+        name: value
+        for name, value in merged.items()
+        if value or name not in ("guessed", "looked_up", "corrected")
+    }
 
 
 def _no_glob(text: str) -> str:

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,8 +90,9 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                 pruned = source.gone(corpus.uris(), given.paths) if given.prune else []
                 gone = source.gone(corpus.failures(), given.paths) if given.prune else []
                 corpus.forget_files([*pruned, *gone])
-                known = set(corpus.uris())
                 again = {str(Path(path).resolve()) for path in given.paths}
+                corpus.readmit(again)
+                known = set(corpus.uris())
                 lookup = Lookup(source.lookup, corpus)
                 did = yield from self._read(corpus, reader, found, again, lookup)
             did.looked_up += len((yield from lookup.stored()).found)
@@ -175,7 +177,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         """Cut what this chunker has not cut; a paper that it cannot cut fails alone, and is tried again next
         time.
         """
-        waiting, failed = corpus.unchunked(self._chunker), list[Failure]()
+        waiting, failed = corpus.unchunked(self.chunker), list[Failure]()
         for at in range(0, len(waiting), _AT_ONCE):
             yield from emit(Progress("chunk", at, len(waiting)))
             papers = list(corpus.documents(waiting[at : at + _AT_ONCE]).values())
@@ -184,7 +186,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                 some = together.pop()
                 try:
                     chunks = yield from call("chunk", chunker_of(self.chunk).transform_documents, some)
-                    corpus.put_chunks(self._chunker, some, chunks)
+                    corpus.put_chunks(self.chunker, some, chunks)
                 except LoadError as error:
                     if len(some) > 1:
                         together = [[paper] for paper in some]
@@ -196,19 +198,20 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
 
     def _write_keys(self, corpus: Corpus) -> Flow[None]:
         for writer, name in zip(self.keys, self._writers, strict=True):
-            total, done = corpus.count_unkeyed(self._chunker, name), 0
-            for some in _at_once(corpus.unkeyed(self._chunker, name)):
+            total, done = corpus.count_unkeyed(self.chunker, name), 0
+            for some in _at_once(corpus.unkeyed(self.chunker, name)):
                 yield from emit(Progress("keys", done, total, writer.kind))
                 passages = list(corpus.passages(i for each in some for i in each.ids).values())
                 written = yield from writer.flow(passages, KeptReplies(corpus))
                 keys = zip((str(p.id) for p in passages), written, strict=True)
-                corpus.put_keys(self._chunker, name, writer.kind, [each.document for each in some], keys)
+                corpus.put_keys(self.chunker, name, writer.kind, [each.document for each in some], keys)
                 done += len(some)
             yield from emit(Progress("keys", total, total, writer.kind))
 
-    def fill(self, corpus: Corpus, damaged: Collection[str] = ()) -> Flow[int]:
+    def fill(self, corpus: Corpus, damaged: Collection[str] = (), renewed: Collection[str] = ()) -> Flow[int]:
         """Update the indexes, rebuild those *damaged*, and return how many texts were embedded.
 
+        The documents *renewed*, whose titles have changed, are indexed again.
         Readers see all of them change at the same moment.
         """
         encoded, states = 0, []
@@ -217,10 +220,10 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         for index in self.index:
             anew = self.name_of(index) in damaged
             if isinstance(index, Index):
-                state, more = yield from self._next_state(corpus, index, number, anew)
+                state, more = yield from self._next_state(corpus, index, number, anew, renewed)
                 states += [state] if state else []
             else:
-                more = yield from self._fill_external(corpus, index, anew)
+                more = yield from self._fill_external(corpus, index, anew, renewed)
             encoded += more
         corpus.publish(states)
         for index in self.index:
@@ -230,7 +233,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         return encoded
 
     def _next_state(
-        self, corpus: Corpus, index: Index, number: int, anew: bool
+        self, corpus: Corpus, index: Index, number: int, anew: bool, renewed: Collection[str]
     ) -> Flow[tuple[IndexState | None, int]]:
         """Make the next generation of an index, if it needs one.
 
@@ -240,7 +243,10 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         fingerprint, generation = corpus.published().get(name, ("", 0))
         anew = anew or fingerprint != made_with(index)
         last = self.place(corpus, index, generation)
-        if not anew and not any(corpus.missing(holding)) and not any(corpus.surplus(name)):
+        waiting = any(
+            map(any, (corpus.missing(holding), corpus.surplus(name), corpus.held_of(name, renewed)))
+        )
+        if not anew and not waiting:
             return None, 0
         if not anew and not index.is_sound(last):
             log.warning("index %s is damaged and is built anew from the corpus", name)
@@ -248,7 +254,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         place = self.place(corpus, index, number)
         try:
             try:
-                encoded = yield from self._built(corpus, index, None if anew else last, place)
+                encoded = yield from self._built(corpus, index, None if anew else last, place, renewed)
             except _BrokenIndex as broken:
                 if anew or _is_out_of_space(broken.__cause__):
                     raise
@@ -258,7 +264,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                     broken.__cause__,
                 )
                 anew = True
-                encoded = yield from self._built(corpus, index, None, place)
+                encoded = yield from self._built(corpus, index, None, place, ())
         except _BrokenIndex as broken:
             index.sweep(place.root, keep=[generation])
             full = _is_out_of_space(broken.__cause__)
@@ -267,7 +273,9 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             ) from None
         return IndexState(holding, made_with(index), number, anew), encoded
 
-    def _built(self, corpus: Corpus, index: Index, last: Place | None, place: Place) -> Flow[int]:
+    def _built(
+        self, corpus: Corpus, index: Index, last: Place | None, place: Place, renewed: Collection[str]
+    ) -> Flow[int]:
         """Build the generation at *place* from the *last* one, or from nothing.
 
         Returns how many texts were embedded.
@@ -277,10 +285,10 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         holding = self.holding(index) if last else replace(self.holding(index), name="")
         builder: Builder = yield from _written(index.build, last, place)
         if last:
-            for some in _at_once(corpus.surplus(name)):
+            for some in _at_once(chain(corpus.surplus(name), corpus.held_of(name, renewed))):
                 yield from _written(builder.remove, [i for each in some for i in each.ids])
         total, done, encoded = corpus.count_missing(holding), 0, 0
-        for some in _at_once(corpus.missing(holding)):
+        for some in _at_once(chain(corpus.missing(holding), corpus.held_of(holding.name, renewed))):
             yield from emit(Progress("index", done, total, name))
             passages = corpus.passages(i for each in some for i in each.ids)
             keys = corpus.keys(passages.values(), self._writers)
@@ -295,7 +303,9 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         yield from emit(Progress("index", total, total, name))
         return encoded
 
-    def _fill_external(self, corpus: Corpus, store: VectorStore, anew: bool) -> Flow[int]:
+    def _fill_external(
+        self, corpus: Corpus, store: VectorStore, anew: bool, renewed: Collection[str]
+    ) -> Flow[int]:
         """A LangChain vector store, which embeds by itself: what it holds is noted as it is added."""
         name, holding = self.name_of(store), self.holding(store)
         if corpus.index_fingerprint(name) == made_with(store) and not anew and not self.holds(corpus, store):
@@ -303,6 +313,9 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             anew = True
         if anew or corpus.index_fingerprint(name) != made_with(store):
             corpus.begin_index(holding, made_with(store))
+        for each in list(corpus.held_of(name, renewed)):
+            yield from call("index", external.remove, store, corpus.numbers(each.ids))
+            corpus.unmark(name, [each.document])
         total, done = corpus.count_missing(holding), 0
         for some in _at_once(corpus.missing(holding)):
             yield from emit(Progress("index", done, total, name))
@@ -327,7 +340,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
 
     def holding(self, index: AnyIndex) -> Holding:
         """What *index* is to hold."""
-        return Holding(self.name_of(index), self._chunker, self._writers)
+        return Holding(self.name_of(index), self.chunker, self._writers)
 
     def name_of(self, index: AnyIndex) -> str:
         """The ledger's name for *index*.
@@ -335,7 +348,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         It depends on the settings of index, chunker and key writers, so that configurations do not collide.
         """
         short = components.name_of(type(index)).rpartition(".")[2]
-        return f"{short}-{digest(str(_described(index)), self._chunker, *self._writers)[:8]}"
+        return f"{short}-{digest(str(_described(index)), self.chunker, *self._writers)[:8]}"
 
     def place(self, corpus: Corpus, index: Index, generation: int) -> Place:
         return Place(corpus.directory / "indexes" / self.name_of(index), generation)
@@ -355,7 +368,8 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         return digest(__version__, source_of(self.read).attempt)
 
     @property
-    def _chunker(self) -> str:
+    def chunker(self) -> str:
+        """What the corpus calls the chunker."""
         return digest(str(_described(self.chunk)))
 
     @property

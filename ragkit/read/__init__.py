@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
@@ -16,6 +17,9 @@ from ragkit.errors import UsageError
 from ragkit.read.border import clean, foreign
 from ragkit.read.composed import composed
 from ragkit.read.lookup import LookupService
+
+ADDED = "added:"
+"""What the URI of a paper begins with that is in no file, since a program gave its text."""
 
 
 class PaperSource(BaseLoader, ABC):
@@ -123,11 +127,42 @@ class LoadedSource(PaperSource):
 
         Files that exist were read by another configuration.
         """
-        return [uri for uri in uris if uri not in self._documents and not Path(uri).exists()]
+        return [
+            uri
+            for uri in uris
+            if uri not in self._documents and not uri.startswith(ADDED) and not Path(uri).exists()
+        ]
 
     @property
     def _name(self) -> str:
         return type(self.loader).__name__
+
+
+class Given(LoadedSource):
+    """Papers that a program gives, as documents or as texts, of which all *known* is true.
+
+    Each is called by the `source` in its metadata, else by its text.
+    """
+
+    def __init__(self, papers: Iterable[Document | str], known: Mapping[str, Any]) -> None:
+        super().__init__(self)
+        for paper in papers:
+            given = paper if isinstance(paper, Document) else Document(paper)
+            if not given.page_content.strip():
+                raise UsageError("a paper that is added needs text, and this one has none")
+            whole = Document(given.page_content, id=given.id, metadata={**given.metadata, **known})
+            uri = str(whole.metadata.pop("source", f"{ADDED}{digest(whole.page_content)}"))
+            self._documents.setdefault(uri, []).append(whole)
+
+    @property
+    def settings(self) -> str:
+        return type(self).__name__
+
+    def find(self, paths: Sequence[str | Path] = ()) -> list[str]:
+        return list(self._documents)
+
+    def digest(self, uri: str) -> str:
+        return digest(*(f"{each.page_content}\x1f{each.metadata}" for each in self._documents[uri]))
 
 
 def settings_of(loader: BaseLoader) -> str:

@@ -182,7 +182,8 @@ class Files(PaperSource):
         return [
             uri
             for uri in uris
-            if not Path(uri).exists()
+            if Path(uri).is_absolute()  # else it is no file that was read here
+            and not Path(uri).exists()
             and (not folders or any(Path(uri).is_relative_to(each) for each in folders))
         ]
 
