@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ragkit.text.language import is_english
 from ragkit.text.question import ParsedQuestion
 from ragkit.text.syntax import LONGEST, pipeline
-from ragkit.text.words import names, stems, words
+from ragkit.text.words import codes, names, stems, words
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Span, Token
@@ -26,8 +26,6 @@ _SINGULAR = frozenset("it its itself this that".split())
 _PLURAL = frozenset("they their them theirs themselves these those".split())
 _PERSON = frozenset("he she him his her hers".split())
 _DEMONSTRATIVE = frozenset("this that these those".split())
-_ARGUMENTS = frozenset("nsubj nsubjpass dobj attr dative".split())
-_NARROWS = frozenset("amod compound nummod prep relcl acl poss appos".split())
 
 
 def opened(question: str) -> tuple[str, str]:
@@ -57,13 +55,10 @@ def leans(question: str, last: str, short: int = SHORT) -> bool:
 
 
 def points_back(question: str) -> bool:
-    """Has it a pronoun, *the one* or a bare definite (*the authors*) that nothing in it explains?"""
-    doc = _parsed(question)
+    """Has it a pronoun, or *the one*, that nothing in it explains?"""
     return any(
-        (_points(token) and not _is_expletive(token) and not _has_antecedent(token))
-        or _is_pro_noun(token)
-        or _is_bare_definite(token)
-        for token in doc
+        (_points(token) and not _is_expletive(token) and not _has_antecedent(token)) or _is_pro_noun(token)
+        for token in _parsed(question)
     )
 
 
@@ -180,9 +175,9 @@ def _points(token: Token) -> bool:
 
 def _has_antecedent(pronoun: Token) -> bool:
     """Is there a noun before it that agrees in number, is not asked for, and is no argument of its verb?"""
-    plural = pronoun.lower_ in _PLURAL
+    plural, named = pronoun.lower_ in _PLURAL, codes(pronoun.doc.text)
     return any(
-        token.pos_ in ("NOUN", "PROPN")
+        (token.pos_ in ("NOUN", "PROPN") or token.lower_ in named)
         and (token.tag_ in ("NNS", "NNPS")) == plural
         and not _is_asked_for(token)
         and (pronoun.tag_ == "PRP$" or token.head != pronoun.head or _is_set_apart(token, pronoun))
@@ -212,15 +207,13 @@ def _is_asked_for(noun: Token) -> bool:
 
 
 def _is_pro_noun(token: Token) -> bool:
-    """*the largest one*, *which ones*; not *one of them*."""
+    """*the largest one*, *which ones*; not *one of them*, nor one of what the question itself names before."""
     told = [child.dep_ for child in token.children]
-    return token.lower_ in ("one", "ones") and "prep" not in told and bool({"det", "amod"}.intersection(told))
-
-
-def _is_bare_definite(noun: Token) -> bool:
-    """*the annotators*, as an argument of the verb, without a word that says which."""
-    is_argument = noun.pos_ == "NOUN" and noun.dep_ in _ARGUMENTS
-    return is_argument and _has_the(noun) and not any(child.dep_ in _NARROWS for child in noun.children)
+    if token.lower_ not in ("one", "ones") or "prep" in told or not {"det", "amod"}.intersection(told):
+        return False
+    return not any(
+        t.pos_ in ("NOUN", "PROPN") and not _is_asked_for(t) for t in token.doc[: token.left_edge.i]
+    )
 
 
 def _is_definite(question: str) -> bool:

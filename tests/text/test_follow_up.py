@@ -37,6 +37,8 @@ def test_a_question_leans_that_points_back_or_is_a_fragment(question: str) -> No
     "question",
     [
         "Why does BERT mask its inputs?",
+        "How does SPLADE regularise its sparse term weights?",
+        "Several papers train critics in reinforcement learning. Which one uses human labels?",
         "Is it true that BERT has twelve layers?",
         "What is late interaction?",
         "What about REALM, how many parameters has it?",
