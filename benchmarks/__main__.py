@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from benchmarks import (
     abstention,
     answers,
+    conversations,
     encode,
     falsehoods,
     formats,
@@ -48,6 +49,7 @@ SECTIONS = {
         retrieval,
         lexical,
         answers,
+        conversations,
         full_papers,
         strategies,
         abstention,

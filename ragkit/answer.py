@@ -239,6 +239,8 @@ class Answer(FrozenModel):
     confidence: float = 1.0
     unmentioned: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
     claims: tuple[Claim, ...] = ()
+    small_talk: bool = Field(default=False, exclude_if=lambda is_so: not is_so)
+    """Is it a reply to thanks or a greeting, which says nothing of the papers?"""
     context: tuple[Document, ...] = Field(default=(), exclude=True)
     choice: dict[str, float] = Field(default={}, exclude=True)
     usage: dict[str, int | float] = {}
@@ -307,7 +309,9 @@ class Answer(FrozenModel):
 
 CLOSEST = "The closest passages:"
 _PARAGRAPH = "\n\n"
-_ORDER = "question answer abstained confidence unmentioned claims citations usage timings_ms".split()
+_ORDER = (
+    "question answer abstained confidence unmentioned small_talk claims citations usage timings_ms".split()
+)
 
 
 def _cited(citation: dict[str, Any]) -> Cited:

@@ -90,7 +90,7 @@ def messages_of(answer: Answer) -> list[BaseMessage]:
 
     Citations and verdicts are in the answer's `response_metadata`.
     """
-    kept = ("abstained", "confidence", "unmentioned", "claims", "citations")
+    kept = ("abstained", "confidence", "unmentioned", "small_talk", "claims", "citations")
     checked = {name: value for name, value in answer.as_json().items() if name in kept}
     return [HumanMessage(answer.question), AIMessage(answer.text, response_metadata={"ragkit": checked})]
 

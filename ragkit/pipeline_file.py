@@ -11,6 +11,7 @@ from typing import Any
 
 import ragkit.generate.extractive
 import ragkit.generate.metadata
+import ragkit.generate.small_talk
 import ragkit.index.bm25
 import ragkit.index.flat
 import ragkit.models.embeddings

@@ -12,15 +12,17 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, TypeVar
+from itertools import dropwhile
+from typing import ClassVar, NamedTuple, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from pydantic import PositiveInt
 
 from ragkit.config.components import component, interface
-from ragkit.flow import Flow, call, done, gather
+from ragkit.flow import Flow, call, gather
 from ragkit.models.prompt import Prompt, check, fenced, said
+from ragkit.text.follow_up import SHORT, begins_with_name, exchanged, leans, other
 from ragkit.text.question import Asked
 from ragkit.text.words import STOPWORDS, names, stems
 
@@ -39,61 +41,92 @@ class QueryRewriter(ABC):
 
 # --- without a model
 
-_OPENS = re.compile(r"^\s*(and|but|also|what about|how about|so)\b", re.IGNORECASE)
+
+class Topic(NamedTuple):
+    """A question of a conversation, and the words that it takes from the questions before it."""
+
+    question: str
+    words: tuple[str, ...] = ()
+    stands_alone: bool = True
+
+    @property
+    def query(self) -> str:
+        """What is searched for; without a leading *And* if words stand before."""
+        return " ".join([*self.words, _JOINS.sub("", self.question)]) if self.words else self.question
+
+
 _JOINS = re.compile(r"^\s*(and|but|also|so)\b[\s,]*(?=\w)", re.IGNORECASE)
-_ASKS = re.compile(
-    r"(what|which|who|whose|when|where|why|how|is|are|was|were|do|does|did|can|could|has|have)\b",
-    re.IGNORECASE,
-)
-_POINTS_BACK = re.compile(
-    r"\b(it|its|they|their|them|this|that|these|those|he|she|his|her|the (paper|method|model|authors))\b",
-    re.IGNORECASE,
-)
 
 
 @component("follow_up")
 @dataclass(frozen=True)
 class FollowUpRewriter(QueryRewriter):
-    """Carries what earlier questions were about into one that points back ("and how many does it use?").
+    """Makes a question that leans on earlier ones ("and how many does it use?") one that can be searched for.
 
-    Needs no model: a question that is short, or points back, takes along the names and content words of the
-    last `turns` questions; where the earliest of these points back itself, also of those that it leans on.
+    Needs no chat model.  A question that names something else ("What about DPR?") becomes the last question
+    with its subject exchanged.  One that leans otherwise takes along the names and content words of the last
+    `turns` questions; where the earliest of these leans itself, also of those that it leans on.  A question
+    of at most `short` content words leans if it names nothing new.
     """
 
     turns: PositiveInt = 1
-    short: PositiveInt = 3
+    short: PositiveInt = SHORT
 
     def flow(self, asked: Asked) -> Flow[Asked]:
-        searches = tuple(query.reworded(self.carried(query, asked.earlier)) for query in asked.searches)
-        return done(replace(asked, searches=searches))
+        earlier = asked.earlier
+        if not earlier:
+            return asked
+        topics = yield from call("rewrite", self.topics, asked.searches, earlier)
+        searches = tuple(
+            query.reworded(topic.query) for query, topic in zip(asked.searches, topics, strict=True)
+        )
+        if topics[0].stands_alone and asked.standalone == asked.searches[0]:
+            return replace(asked, standalone=searches[0], searches=searches)
+        return replace(asked, searches=searches)
 
-    def carried(self, query: str, asked: Sequence[str]) -> str:
-        """*query* with the words it needs from the earlier questions *asked* (oldest first) before it.
+    def topics(self, queries: Sequence[str], asked: Sequence[str]) -> list[Topic]:
+        """Each of *queries* after the earlier questions *asked*, oldest first."""
+        return [self.topic(query, asked) for query in queries]
 
-        A leading `and` is removed if words are added.
-        """
-        subject = self._subject(query, asked)
-        return " ".join([*subject, _JOINS.sub("", query)]) if subject else query
-
-    def _subject(self, query: str, asked: Sequence[str]) -> list[str]:
-        first = len(asked) - self.turns
-        if not asked or not self._leans(query, asked[max(first, 0) :]):
-            return []
-        while first > 0 and self._leans(asked[first], asked[first - 1 : first]):
+    def topic(self, query: str, asked: Sequence[str]) -> Topic:
+        """*query* after the earlier questions *asked*, oldest first."""
+        said = [*asked, query]
+        first = len(asked)
+        while first > 0 and leans(said[first], said[first - 1], self.short):
             first -= 1
-        own = set(stems(query))
-        words = [word for question in asked[max(first, 0) :] for word in _content(question)]
-        return list(dict.fromkeys(word for word in words if not own.intersection(stems(word))))
+        topics = [Topic(question) for question in said[max(first - self.turns + 1, 0) : first + 1]]
+        for question in said[first + 1 :]:
+            topics.append(_after(topics[-self.turns :], question))
+        return topics[-1]
 
-    def _leans(self, query: str, asked: Sequence[str]) -> bool:
-        """Does *query* depend on the questions before it?
 
-        A query with a new name depends on them only if it is not a complete question.
-        """
-        opens = _OPENS.match(query)
-        if names(query) - set().union(*map(names, asked)):
-            return opens is not None and not _ASKS.match(query[opens.end() :].lstrip(" ,"))
-        return len(stems(query)) <= self.short or bool(opens or _POINTS_BACK.search(query))
+def _after(last: Sequence[Topic], question: str) -> Topic:
+    """*question*, which leans on the questions *last*."""
+    topic = last[-1]
+    if new := other(question):
+        if exchange := exchanged(new, topic.question):
+            kept = () if exchange.pronoun else topic.words
+            return Topic(exchange.question, kept, stands_alone=not kept)
+        if new.whole and any(map(_is_named, topic.words)):
+            return Topic(topic.question, _renamed(topic.words, new.name), stands_alone=False)
+    words = [word for topic in last for word in (*topic.words, *_content(topic.question))]
+    if begins_with_name(question):
+        words = [word for word in words if not _is_named(word)]
+    own = set(stems(question))
+    taken = tuple(dict.fromkeys(word for word in words if not own.intersection(stems(word))))
+    return Topic(question, taken, stands_alone=not taken)
+
+
+def _renamed(words: Sequence[str], name: str) -> tuple[str, ...]:
+    """*words* with *name* in place of the first name in them, which may have several words."""
+    first = next(at for at, word in enumerate(words) if _is_named(word))
+    behind = list(dropwhile(_is_named, words[first:]))
+    return (*words[:first], name, *behind)
+
+
+def _is_named(word: str) -> bool:
+    """Is it a name, or the number behind one?"""
+    return word.isdigit() or bool(names(f"of {word}"))
 
 
 def _content(question: str) -> list[str]:

@@ -139,7 +139,7 @@ def test_a_question_that_points_back_takes_along_what_the_last_was_about() -> No
         ("And on BEIR?", "in-batch negatives PEG on BEIR?"),
         (
             "What about GPT-4 with longer prompts and more examples?",
-            "in-batch negatives PEG What about GPT-4 with longer prompts and more examples?",
+            "How many in-batch negatives does GPT-4 with longer prompts and more examples use?",
         ),
         ("And what is SPLADE trained with?", "And what is SPLADE trained with?"),
         ("Does ColBERT need more memory than BM25 does?", "Does ColBERT need more memory than BM25 does?"),

@@ -1,4 +1,4 @@
-"""Writes answers: verbatim (`extractive`), by a chat model (`cited`, `structured`), from `metadata`."""
+"""Writes answers: verbatim (`extractive`), by a chat model (`cited`, `structured`), from `metadata`, to `small_talk`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ class Generator(ABC):
     """Does it write from the passages?  If not, the gate does not ask whether they are relevant, and the
     verdicts and the confidence are its own.
     """
+
+    needs_search: ClassVar[bool] = True
+    """Does it need what is found?  If not, nothing is searched for when it `suits` the question."""
 
     def suits(self, asked: Asked) -> bool:
         """Is it made for such a question?  By default, for any."""

@@ -81,8 +81,19 @@ class Asked:
 
     @property
     def earlier(self) -> list[str]:
-        """The user's questions before this one, oldest first."""
-        return [str(message.text) for message in self.history if isinstance(message, HumanMessage)]
+        """The user's questions before this one, oldest first; thanks and other small talk are none."""
+        replies = [*self.history[1:], None]
+        return [
+            str(message.text)
+            for message, reply in zip(self.history, replies, strict=False)
+            if isinstance(message, HumanMessage) and not _is_small_talk(reply)
+        ]
+
+
+def _is_small_talk(reply: BaseMessage | None) -> bool:
+    """Does a message, as a conversation keeps it, reply to small talk?"""
+    kept = reply.response_metadata.get("ragkit") if isinstance(reply, AIMessage) else None
+    return isinstance(kept, Mapping) and bool(kept.get("small_talk"))
 
 
 def messages(history: Sequence[BaseMessage | Mapping[str, str]]) -> tuple[BaseMessage, ...]:

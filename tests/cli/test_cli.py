@@ -114,6 +114,7 @@ def test_the_trace_names_each_stage_with_its_time_on_standard_error(command: Com
     assert json.loads(done.stdout)["abstained"] is None
     stages = [line.split()[0] for line in done.stderr.splitlines()]
     assert stages == [
+        "generate",
         "filter",
         "retrieve",
         "retrieve",
