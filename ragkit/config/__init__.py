@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 
 import yaml
 
-from ragkit.config import components
+from ragkit.config import components, layers
 from ragkit.config.checker import Checker
+from ragkit.config.layers import Document
 from ragkit.config.spec import Refused, Spec, build, describe, remember
 from ragkit.errors import ConfigError, UsageError
 
@@ -32,7 +33,7 @@ def load(cls: type[T], path: str | Path, allow: Collection[str] = (), allow_env:
 
     Raises `ConfigError` with every problem of the file, `UsageError` if there is no such file.
     """
-    return loads(cls, _read(path), str(path), allow, allow_env)
+    return make(cls, read(path), allow, allow_env)
 
 
 def loads(
@@ -41,25 +42,41 @@ def loads(
     name: str = "(text)",
     allow: Collection[str] = (),
     allow_env: Collection[str] = (),
+    folder: Path | None = None,
 ) -> T:
-    """Like `load`, for a text; messages show *name* as the file."""
-    checker = Checker(name, text, allow, allow_env)
+    """Like `load`, for a text; messages show *name* as the file.
+
+    It extends presets and, as a file in *folder* would, the files there.
+    """
+    given = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    return make(cls, layers.read(name, given, folder), allow, allow_env)
+
+
+def make(cls: type[T], document: Document, allow: Collection[str] = (), allow_env: Collection[str] = ()) -> T:
+    """Like `load`, for a file that was read and may have been overridden in part."""
+    checker = Checker(document, allow, allow_env)
     spec = checker.root(cls)
     try:
         return build(spec)  # type: ignore[no-any-return]
     except Refused as refused:
-        checker.at(refused.place, refused.message)
-        raise ConfigError(name, checker.problems) from refused.__cause__
+        document.problems.at(refused.place, refused.message)
+        raise ConfigError(document.name, document.problems.found) from refused.__cause__
 
 
 def check(cls: type, path: str | Path, allow: Collection[str] = (), allow_env: Collection[str] = ()) -> Spec:
     """Validate a file without building anything; raise one `ConfigError` that lists every problem."""
-    return Checker(str(path), _read(path), allow, allow_env).root(cls)
+    return Checker(read(path), allow, allow_env).root(cls)
 
 
-def _read(path: str | Path) -> bytes:
+def read(path: str | Path) -> Document:
+    """A file and what it extends as one tree.  Raises `ConfigError`, or `UsageError` if there is no such file."""
+    path = Path(path)
+    return layers.read(str(path), _bytes_of(path), path.parent, path)
+
+
+def _bytes_of(path: Path) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise UsageError(
             f"there is no file '{path}'; `ragkit config show` prints a configuration to start from"

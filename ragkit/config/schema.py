@@ -10,7 +10,8 @@ from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUserErro
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from ragkit.config import components
-from ragkit.config.checker import DEFINITIONS, item_of
+from ragkit.config.checker import item_of
+from ragkit.config.layers import DEFINITIONS
 
 
 def json_schema(root: components.Maker) -> dict[str, Any]:

@@ -44,11 +44,15 @@ class FromEnvironment:
 
 @dataclasses.dataclass(frozen=True)
 class Position:
-    """A place in a pipeline file; `line` and `column` count from 0, `path` is e.g. `answer.retrieve[0].k`."""
+    """A place in a pipeline file; `line` and `column` count from 0, `path` is e.g. `answer.retrieve[0].k`.
+
+    In an option, which `file` names then, both are -1.
+    """
 
     line: int
     column: int
     path: str
+    file: str = ""
 
 
 # --- from specs to objects
