@@ -75,8 +75,12 @@ def read(
     overrides: Mapping[str, Any] | Sequence[Override] = (),
     allow_import: Collection[str] = (),
     allow_env: Collection[str] = (),
+    need_model: bool = True,
 ) -> Document:
-    """The file that `load` builds, with all that it extends and that is set on top of it, not yet checked."""
+    """The file that `load` builds, with all that it extends and that is set on top of it, not yet checked.
+
+    With *need_model*, a preset that needs a chat model is refused without one.
+    """
     if isinstance(path, Mapping):
         if preset is not None:
             raise UsageError(
@@ -88,7 +92,7 @@ def read(
         if path is None and preset is None and file == LOCAL:
             _demand_plain(config.check(Rag, file, allow_import, allow_env))
         document = config.read(file)
-    chat_model.put(document, model)
+    chat_model.put(document, model, need_model)
     if isinstance(overrides, Mapping):
         overrides = [Override.of(key, value) for key, value in overrides.items()]
     for override in overrides:
@@ -132,6 +136,11 @@ def dump(rag: Rag, defaults: bool = False) -> str:
     constructor.
     """
     return config.dump(rag, defaults)
+
+
+def shown(document: Document, allow_import: Collection[str] = (), allow_env: Collection[str] = ()) -> str:
+    """A file as YAML with every argument written out, and an anchor for each component under `define`."""
+    return config.show(Rag, document, allow_import, allow_env)
 
 
 def find(path: str | Path | None, preset: str | None = None, model: str | None = None) -> Path:

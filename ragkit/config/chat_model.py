@@ -39,10 +39,11 @@ def arguments(model: str) -> dict[str, Any]:
     return {"model": model}
 
 
-def put(document: Document, model: str | None) -> None:
+def put(document: Document, model: str | None, need_model: bool = True) -> None:
     """Let *model*, or RAGKIT_MODEL where the file takes its chat model from there, be the chat model.
 
-    Raises `UsageError` if the file has no place for *model*, or needs a chat model and none is named.
+    Raises `UsageError` if the file has no place for *model*, or, with *need_model*, if it needs a chat model
+    and none is named.
     """
     written = document.at(f"{PLACE}.model")
     from_environment = written is not None and written.value == f"${{{VARIABLE}}}"
@@ -62,7 +63,7 @@ def put(document: Document, model: str | None) -> None:
         preset = (
             written is not None and written.start_mark and written.start_mark.name == str(path_of("chat"))
         )
-        if from_environment and preset:
+        if need_model and from_environment and preset:
             raise UsageError(f"no chat model is named; pass --model or set {VARIABLE}, such as {_SHAPES}")
         return
     document.put(Override.of(PLACE, {"type": "openai", **given}, label))

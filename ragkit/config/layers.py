@@ -79,6 +79,11 @@ class Document:
             node = _get(node, word)
         return node
 
+    def definitions(self) -> list[tuple[str, yaml.Node]]:
+        """What stands under `define`, by name."""
+        node = self.at(DEFINITIONS)
+        return [(key.value, value) for key, value in node.value] if isinstance(node, yaml.MappingNode) else []
+
     def put(self, override: Override) -> None:
         """Set a value.  Raises `ConfigError` if there is no such place or the value is no YAML."""
         try:

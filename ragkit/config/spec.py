@@ -230,6 +230,16 @@ def joined(path: str, word: str) -> str:
     return f"{path}.{word}" if path else word
 
 
+def specs_in(value: Any) -> Iterator[Spec]:
+    """*value* and every spec inside it."""
+    if isinstance(value, Spec):
+        yield value
+        value = list(value.arguments.values())
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from specs_in(each)
+
+
 def parts_of(value: Any) -> Iterator[Any]:
     """*value* and every component inside it, outermost first, each once."""
     waiting, seen = [value], set()
