@@ -23,7 +23,7 @@ import ragkit
 from ragkit.cli import ask, calibrate, check, evaluate, train
 from ragkit.cli.options import (
     AsJson,
-    Pipeline,
+    ChosenPipeline,
     ShownPipeline,
     Versions,
     Where,
@@ -87,7 +87,7 @@ def _options(
 @_traced
 @with_pipeline
 def ingest(
-    pipeline: Pipeline,
+    pipeline: ChosenPipeline,
     paths: Annotated[
         list[Path] | None,
         typer.Argument(help="Files and folders; without any, the indexes are brought up to date."),
@@ -135,7 +135,7 @@ def ingest(
 @_traced
 @with_pipeline
 def lookup(
-    pipeline: Pipeline,
+    pipeline: ChosenPipeline,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print which papers would be asked about; ask nobody.")
     ] = False,
@@ -176,7 +176,7 @@ app.command()(_traced(with_pipeline(check.check)))
 @_traced
 @with_pipeline
 def search(
-    pipeline: Pipeline,
+    pipeline: ChosenPipeline,
     query: Annotated[str, typer.Argument(help="What to look for.")],
     k: Annotated[int, typer.Option("-k", min=1, help="How many passages.")] = 10,
     where: Where = None,
@@ -199,7 +199,7 @@ app.command()(_traced(with_pipeline(ask.chat)))
 @app.command("show")
 @with_pipeline
 def show_paper(
-    pipeline: Pipeline,
+    pipeline: ChosenPipeline,
     identity: Annotated[
         str, typer.Argument(metavar="ID", help="A document's id, or as much of its beginning as is unique.")
     ],
@@ -247,7 +247,7 @@ app.command("document", hidden=True)(show_paper)  # its earlier name
 @app.command()
 @with_pipeline
 def doctor(
-    pipeline: Pipeline,
+    pipeline: ChosenPipeline,
     as_json: AsJson = False,
     mend: Annotated[
         bool, typer.Option("--repair", help="Rebuild inconsistent indexes from the corpus.")

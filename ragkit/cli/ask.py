@@ -11,7 +11,7 @@ import typer
 
 from ragkit.cli.options import (
     AsJson,
-    Pipeline,
+    ChosenPipeline,
     Versions,
     Where,
     print_json,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def ask(
-    pipeline: Pipeline,
+    pipeline: ChosenPipeline,
     question: Annotated[str, typer.Argument(help="The question, in quotation marks.")],
     as_json: AsJson = False,
     stream: Annotated[
@@ -74,7 +74,7 @@ HELP = """\
 
 
 def chat(
-    pipeline: Pipeline,
+    pipeline: ChosenPipeline,
     session: Annotated[
         Path | None,
         typer.Option(

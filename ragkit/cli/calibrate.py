@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragkit.cli.evaluate import Jobs, Papers, Questions, Split, Workspace, configurations, watched, write
-from ragkit.cli.options import AsJson, Pipeline, print_json
+from ragkit.cli.options import AsJson, ChosenPipeline, print_json
 
 if TYPE_CHECKING:
     from ragkit.evaluate.calibrate import Calibration
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    pipeline: Pipeline,
+    pipeline: ChosenPipeline,
     questions: Questions,
     papers: Papers = None,
     split: Split = None,
@@ -65,7 +65,7 @@ def calibrate(
         )
 
 
-def _file(pipeline: Pipeline, gate: CalibratedGate) -> str:
+def _file(pipeline: ChosenPipeline, gate: CalibratedGate) -> str:
     """The pipeline file with *gate*: as it was written where that can be, else every setting anew."""
     from dataclasses import replace
 

@@ -10,7 +10,7 @@ import typer
 
 from ragkit.cli.options import (
     AsJson,
-    Pipeline,
+    ChosenPipeline,
     Where,
     print_json,
     say,
@@ -21,7 +21,7 @@ NOT_SUPPORTED = 4
 
 
 def check(
-    pipeline: Pipeline,
+    pipeline: ChosenPipeline,
     file: Annotated[
         Path, typer.Argument(help="Plain text, Markdown or LaTeX; - reads standard input.", metavar="FILE|-")
     ],

@@ -13,9 +13,9 @@ from ragkit.cli.options import (
     AllowEnv,
     AllowImport,
     AsJson,
+    ChosenPipeline,
+    ComparedPipelines,
     CorpusDirectory,
-    Pipeline,
-    Pipelines,
     print_json,
     started,
 )
@@ -68,7 +68,7 @@ Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same 
 
 
 def eval_(
-    pipeline: Pipelines,
+    pipeline: ComparedPipelines,
     datasets: Annotated[
         list[Path],
         typer.Argument(metavar="DATASET...", help="Folders in BEIR's layout, or files of questions."),
@@ -168,7 +168,7 @@ def eval_(
 
 
 def probe(
-    pipeline: Pipelines,
+    pipeline: ComparedPipelines,
     questions: Questions,
     papers: Papers = None,
     split: Split = None,
@@ -266,7 +266,7 @@ def tune(
 
 
 def write_testset(
-    pipeline: Pipeline,
+    pipeline: ChosenPipeline,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="The file of questions to write.")
     ] = Path("testset.jsonl"),
@@ -341,7 +341,7 @@ def watched(events: Iterator[Event]) -> Any:
     return result
 
 
-def configurations(pipelines: list[Pipeline]) -> list[Configuration]:
+def configurations(pipelines: list[ChosenPipeline]) -> list[Configuration]:
     """What the files describe, each under its name; where names are the same, under its path."""
     from ragkit.evaluate.run import Configuration
 

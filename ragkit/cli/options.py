@@ -121,7 +121,7 @@ def started() -> None:
     gc.set_threshold(*_USUAL)
 
 
-class Pipeline(NamedTuple):
+class ChosenPipeline(NamedTuple):
     """The options that choose and change a pipeline: an argument of this class takes them all."""
 
     config: Config = None
@@ -155,7 +155,7 @@ class Pipeline(NamedTuple):
         return find(self.config, self.preset, self.model)
 
 
-class Pipelines(NamedTuple):
+class ComparedPipelines(NamedTuple):
     """The same for several pipelines."""
 
     config: Configs = []
@@ -166,12 +166,12 @@ class Pipelines(NamedTuple):
     allow_import: AllowImport = []
     allow_env: AllowEnv = []
 
-    def each(self) -> list[Pipeline]:
+    def each(self) -> list[ChosenPipeline]:
         """One for each file and preset; without any, the one that every command takes then."""
         shared = (self.model, self.overrides, self.corpus, self.allow_import, self.allow_env)
-        files = [Pipeline(file, None, *shared) for file in self.config]
-        chosen = [Pipeline(None, preset, *shared) for preset in self.preset]
-        return files + chosen or [Pipeline(None, None, *shared)]
+        files = [ChosenPipeline(file, None, *shared) for file in self.config]
+        chosen = [ChosenPipeline(None, preset, *shared) for preset in self.preset]
+        return files + chosen or [ChosenPipeline(None, None, *shared)]
 
 
 class ShownPipeline(NamedTuple):
@@ -184,8 +184,8 @@ class ShownPipeline(NamedTuple):
     allow_import: AllowImport = []
     allow_env: AllowEnv = []
 
-    def used(self) -> Pipeline:
-        return Pipeline(
+    def used(self) -> ChosenPipeline:
+        return ChosenPipeline(
             self.file, self.preset, self.model, self.overrides, None, self.allow_import, self.allow_env
         )
 

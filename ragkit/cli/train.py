@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ragkit.cli.evaluate import Seed, watched
-from ragkit.cli.options import AsJson, Pipeline, print_json, with_pipeline
+from ragkit.cli.options import AsJson, ChosenPipeline, print_json, with_pipeline
 
 app = typer.Typer(no_args_is_help=True, help="Train models on questions about the papers of the corpus.")
 
@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="Train models on questions about th
 @app.command("reranker")
 @with_pipeline
 def reranker(
-    pipeline: Pipeline,
+    pipeline: ChosenPipeline,
     output: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write the model; a new folder.")],
     questions: Annotated[
         Path | None,
