@@ -75,7 +75,7 @@ class Corpora:
         return self._read[name]
 
     def _ingested(self, name: str) -> Rag:
-        rag = ragkit.load(None, corpus=self.folder / name)
+        rag = ragkit.load(preset="default", corpus=self.folder / name)
         if name in ("papers", "notes"):
             rag.ingest(SHARED / "papers" if name == "papers" else NOTES / "papers")
             return rag

@@ -77,13 +77,14 @@ def _ahead(found: Evaluation) -> str:
     )
 
 
+DEFAULT = ROOT / "configs" / "default.yaml"
 SMALL = ROOT / "configs" / "small_model.yaml"
 
 
-def main(configurations: Sequence[str | Path | None] = (), split: str = "test", every: int = 1) -> str:
-    configurations = configurations or [None, *([SMALL] if os.environ.get("RAGKIT_MODEL") else [])]
+def main(configurations: Sequence[str | Path] = (), split: str = "test", every: int = 1) -> str:
+    configurations = configurations or [DEFAULT, *([SMALL] if os.environ.get("RAGKIT_MODEL") else [])]
     found = measured(
-        [Configuration(Path(path).stem if path else "default", ragkit.load(path)) for path in configurations],
+        [Configuration(Path(path).stem, ragkit.load(path)) for path in configurations],
         split,
         every,
     )

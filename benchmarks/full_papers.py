@@ -145,7 +145,9 @@ def _share(values: Sequence[bool]) -> str:
 def measure(folder: Path | None = None, config: str | None = None) -> list[Outcome]:
     """The questions asked of the corpus in *folder*, which is made of the papers if it is not there."""
     with tempfile.TemporaryDirectory() as scratch:
-        rag = ragkit.load(config, corpus=folder or Path(scratch) / "corpus")
+        rag = ragkit.load(
+            config, preset=None if config else "default", corpus=folder or Path(scratch) / "corpus"
+        )
         if folder is None or not folder.exists():
             rag.ingest(*PAPERS)
         return asked(rag)

@@ -52,7 +52,7 @@ RAGKIT = """
 import ragkit
 
 def load():
-    rag = ragkit.load(corpus=folder)
+    rag = ragkit.load(preset="default", corpus=folder)
     rag.ingest_pipeline.index[0].embed.embed_query("loads the model")
     return rag
 

@@ -84,7 +84,7 @@ def ingest(papers: int, folder: Path) -> list[object]:
         for number, text in enumerate(abstracts(papers)):
             title, _, body = text.partition("\n")
             file.write(json.dumps({"title": f"{title[:200]} ({number})", "text": body}) + "\n")
-    rag = ragkit.load(corpus=folder / "abstracts")
+    rag = ragkit.load(preset="default", corpus=folder / "abstracts")
     store = rag.ingest_pipeline.index[0]
     assert isinstance(store, VectorIndex)
     store.embed.embed_query("loads the model")
@@ -161,7 +161,7 @@ def main(papers: int = 5000) -> str:
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         rows = [ingest(papers, folder)]
-        rag = ragkit.load(corpus=folder / "corpus")
+        rag = ragkit.load(preset="default", corpus=folder / "corpus")
         rag.ingest(SHARED / "papers")
         over_chroma = ragkit.load(ROOT / "configs" / "chroma.yaml", corpus=folder / "corpus")
         over_chroma.ingest()

@@ -10,28 +10,20 @@ from __future__ import annotations
 
 import argparse
 import os
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
-
-import yaml
 
 import ragkit
 from benchmarks.answers import SMALL, measured, report
+from ragkit.config.layers import Override
 from ragkit.evaluate.run import Configuration
 
 WAYS = ("cited", "structured")
 
 
 def configurations() -> Iterator[Configuration]:
-    pipeline = yaml.safe_load(SMALL.read_text(encoding="utf-8"))
-    llm = pipeline["answer"]["generate"]["generate"]["write"]["llm"]
-    with tempfile.TemporaryDirectory() as folder:
-        for way in WAYS:
-            pipeline["answer"]["generate"]["generate"] = {"type": way, "llm": llm}
-            path = Path(folder, f"{way}.yaml")
-            path.write_text(yaml.safe_dump(pipeline), encoding="utf-8")
-            yield Configuration(way, ragkit.load(path))
+    for way in WAYS:
+        asked = Override.parse(f"answer.generate.1.generate={{type: {way}, llm: *llm}}")
+        yield Configuration(way, ragkit.load(SMALL, overrides=[asked]))
 
 
 def main(split: str = "all", every: int = 5) -> str:

@@ -63,17 +63,22 @@ class ModelError(RagkitError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in a pipeline file; `line` and `column` count from 1."""
+    """One mistake in a pipeline file; `line` and `column` count from 1, and are 0 in an option.
+
+    `file` is the extended file or the option that it is in; empty for the file that was asked for.
+    """
 
     line: int
     column: int
     path: str
     message: str
     source: str = ""
+    file: str = ""
 
     def render(self, file: str) -> str:
         message = " ".join(f"{self.path}: {self.message}".splitlines())  # a value may have several lines
-        head = f"{file}:{self.line}:{self.column}: {message}"
+        place = f":{self.line}:{self.column}" if self.line else ""
+        head = f"{self.file or file}{place}: {message}"
         if not self.source.strip():
             return head
         indent = "".join("\t" if c == "\t" else " " for c in self.source[: self.column - 1])
@@ -87,7 +92,7 @@ class ConfigError(RagkitError):
 
     def __init__(self, file: str, problems: Iterable[Problem]) -> None:
         self.file = file
-        self.problems = sorted(problems, key=lambda p: (p.line, p.column))
+        self.problems = sorted(problems, key=lambda p: (p.file, p.line, p.column))
         super().__init__("\n".join(problem.render(file) for problem in self.problems))
 
 

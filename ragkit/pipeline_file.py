@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,16 @@ import ragkit.read.files
 import ragkit.refine.context
 import ragkit.verify.evidence  # noqa: F401
 from ragkit import chunk, config, fuse, gate, policy, retrieve, rewrite  # noqa: F401
-from ragkit.config import components
+from ragkit.config import chat_model, components, layers, presets
+from ragkit.config.layers import Document, Override
+from ragkit.config.problems import did_you_mean
 from ragkit.config.schema import json_schema
 from ragkit.config.spec import FromEnvironment, Spec, describe
 from ragkit.config.variables import ADDRESSES
 from ragkit.errors import UsageError
 from ragkit.rag import Rag
 
-DEFAULT = Path(__file__).with_name("default.yaml")
+DEFAULT = presets.path_of("default")
 LOCAL = Path("ragkit.yaml")
 
 components.later(
@@ -39,26 +41,64 @@ log = logging.getLogger("ragkit")
 
 
 def load(
-    path: str | Path | None = None,
+    path: str | Path | Mapping[str, Any] | None = None,
     *,
+    preset: str | None = None,
+    model: str | None = None,
+    overrides: Mapping[str, Any] | Sequence[Override] = (),
     corpus: str | Path | None = None,
     allow_import: Collection[str] = (),
     allow_env: Collection[str] = (),
 ) -> Rag:
-    """Load the pipelines that a YAML file describes.
+    """Load the pipelines that a YAML file, or a dictionary of the same shape, describes.
 
-    Without a *path*, that is `./ragkit.yaml` if it exists, else the default.  *corpus* is used instead of the
-    directory that the file names.  *allow_import* names classes (or modules, or packages) that the file may
-    import, *allow_env* environment variables that it may read beside those that begin with `RAGKIT_`.  Raises
-    `ConfigError`, which lists every problem of the file, or `UsageError` if there is none, or if
-    `./ragkit.yaml` was not named and asks for more than this machine's own parts.
+    Without a *path* or a *preset* (see `ragkit.config.presets`), that is `./ragkit.yaml` if it exists, else the
+    default; with a *model*, or RAGKIT_MODEL in the environment, the preset `chat` instead of the default.
+    *model* is a chat model in a word, such as `gpt-4o-mini`, `ollama/qwen3` or `http://HOST:PORT/v1#NAME`, and
+    replaces `llm` under `define`.  *overrides* are values by their dotted paths, such as
+    `{"answer.refine.k": 3}`.  *corpus* is used instead of the directory that the file names.  *allow_import*
+    names classes (or modules, or packages) that the file may import, *allow_env* environment variables that it
+    may read beside those that begin with `RAGKIT_`.  Raises `ConfigError`, which lists every problem of the
+    file, or `UsageError` if there is none, or if `./ragkit.yaml` was not named and asks for more than this
+    machine's own parts.
     """
-    file = find(path)
-    if path is None and file == LOCAL:
-        _demand_plain(config.check(Rag, file, allow_import, allow_env))
+    document = read(path, preset, model, overrides, allow_import, allow_env)
+    if path is None and preset is None and document.name == str(LOCAL):
         log.warning("using the pipeline file ./%s of this folder; --config names another", LOCAL)
-    rag = config.load(Rag, file, allow_import, allow_env)
+    rag = config.make(Rag, document, allow_import, allow_env)
     return rag if corpus is None else rag.moved(Path(corpus))
+
+
+def read(
+    path: str | Path | Mapping[str, Any] | None = None,
+    preset: str | None = None,
+    model: str | None = None,
+    overrides: Mapping[str, Any] | Sequence[Override] = (),
+    allow_import: Collection[str] = (),
+    allow_env: Collection[str] = (),
+    need_model: bool = True,
+) -> Document:
+    """The file that `load` builds, with all that it extends and that is set on top of it, not yet checked.
+
+    With *need_model*, a preset that needs a chat model is refused without one.
+    """
+    if isinstance(path, Mapping):
+        if preset is not None:
+            raise UsageError(
+                "a dictionary and a preset exclude each other; write `extends` into the dictionary"
+            )
+        document = layers.of_data(path, "the dictionary")
+    else:
+        file = find(path, preset, model)
+        if path is None and preset is None and file == LOCAL:
+            _demand_plain(config.check(Rag, file, allow_import, allow_env))
+        document = config.read(file)
+    chat_model.put(document, model, need_model)
+    if isinstance(overrides, Mapping):
+        overrides = [Override.of(key, value) for key, value in overrides.items()]
+    for override in overrides:
+        document.put(override)
+    return document
 
 
 def check(
@@ -99,11 +139,30 @@ def dump(rag: Rag, defaults: bool = False) -> str:
     return config.dump(rag, defaults)
 
 
-def find(path: str | Path | None) -> Path:
-    """The pipeline file: *path*, `./ragkit.yaml`, or the packaged default."""
+def shown(document: Document, allow_import: Collection[str] = (), allow_env: Collection[str] = ()) -> str:
+    """A file as YAML with every argument written out, and an anchor for each component under `define`."""
+    return config.show(Rag, document, allow_import, allow_env)
+
+
+def find(path: str | Path | None, preset: str | None = None, model: str | None = None) -> Path:
+    """The pipeline file: *path*, the one of *preset*, `./ragkit.yaml`, or the packaged default, which is the
+    preset `chat` if there is a *model* or RAGKIT_MODEL names one.  Raises `UsageError`.
+    """
+    if path is not None and preset is not None:
+        raise UsageError(
+            f"--config {path} and --preset {preset} exclude each other; write `extends` into the file"
+        )
+    if preset is not None:
+        if preset not in presets.names():
+            raise UsageError(
+                f"no preset is called '{preset}'{did_you_mean(preset, presets.names())}; `ragkit presets` lists them"
+            )
+        return presets.path_of(preset)
     if path is not None:
         return Path(path)
-    return LOCAL if LOCAL.exists() else DEFAULT
+    if LOCAL.exists():
+        return LOCAL
+    return presets.path_of("chat") if chat_model.word(model) else DEFAULT
 
 
 def schema() -> dict[str, Any]:

@@ -201,10 +201,6 @@ def test_importing_ragkit_imports_nothing_heavy() -> None:
     assert imports_heavy("import ragkit; import ragkit.cli") == []
 
 
-def test_the_packaged_default_is_the_one_in_configs() -> None:
-    assert (PACKAGE.parent / "configs" / "default.yaml").read_text() == (PACKAGE / "default.yaml").read_text()
-
-
 def test_only_the_document_module_spells_its_metadata_keys() -> None:
     """Others may pass whole metadata on; `corpus` stores it and `read` makes it."""
     spelled = re.compile(r"metadata(?:\.get\(|\[)\"(?:document_id|start|end|score|scores)\"")

@@ -54,11 +54,26 @@ def test_the_readmes_python_runs(newcomers_folder: Path) -> None:
     assert "nDCG@10" in done.stdout
 
 
-def test_the_readme_shows_the_default_configuration_as_it_is(tmp_path: Path) -> None:
-    (tmp_path / "shown.yaml").write_text(blocks("yaml")[0])
-    assert ragkit.dump(ragkit.load(tmp_path / "shown.yaml")) == ragkit.dump(
+def test_the_readme_shows_the_default_configuration_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    [whole] = [block for block in blocks("yaml") if "extends" not in block]
+    Path("shown.yaml").write_text(whole)
+    assert ragkit.dump(ragkit.load("shown.yaml")) == ragkit.dump(
         ragkit.load(ROOT / "configs" / "default.yaml")
     )
+
+
+@pytest.mark.parametrize("text", [block for block in blocks("yaml") if "extends" in block])
+def test_the_readmes_changes_are_files_of_up_to_four_lines_that_load(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAGKIT_MODEL", raising=False)
+    (tmp_path / "mine.yaml").write_text(text)
+    assert 1 <= text.count("\n") <= 4
+    changed = ragkit.dump(ragkit.load(tmp_path / "mine.yaml"))
+    assert changed != ragkit.dump(ragkit.load(preset="default"))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
@@ -66,10 +81,12 @@ def test_every_configuration_loads_and_survives_dumping(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAGKIT_MODEL", "some-model")
+    monkeypatch.setenv("OPENAI_API_KEY", "some-key")
     text = ragkit.dump(ragkit.load(path))
     (tmp_path / "again.yaml").write_text(text)
     assert ragkit.dump(ragkit.load(tmp_path / "again.yaml")) == text
     assert "some-model" not in text
+    assert "some-key" not in text
 
 
 def test_the_readme_names_every_command() -> None:

@@ -304,7 +304,7 @@ def test_support_is_the_mean_of_the_claims_best_citations_and_whole_where_none_w
 
 
 def default_with(gate: str) -> ragkit.Rag:
-    text = (ROOT / "configs" / "default.yaml").read_text()
+    text = (ROOT / "ragkit" / "presets" / "default.yaml").read_text()
     return config.loads(pipeline_file.Rag, text.replace("gate: calibrated", f"gate: {gate}"))
 
 

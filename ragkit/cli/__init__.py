@@ -1,7 +1,7 @@
 """The command line.
 
 The commands are `ragkit ingest`, `lookup`, `ask`, `check`, `search`, `chat`, `list`, `show`, `open`, `edit`, `rm`, `export`, `cite`, `doctor`, `eval`, `probe`,
-`tune`, `testset`, `calibrate`, `train`, `config` and `components`.
+`tune`, `testset`, `calibrate`, `train`, `config`, `presets` and `components`.
 
 Exit status: 0 done; 1 failed while running; 2 wrong usage or configuration; 3 ingest finished but some files
 failed that had not failed before, or lookup finished but a service failed; 4 `check` found a claim that is not supported.
@@ -22,18 +22,16 @@ import typer
 import ragkit
 from ragkit.cli import ask, calibrate, check, evaluate, papers, train
 from ragkit.cli.options import (
-    AllowEnv,
-    AllowImport,
     AsJson,
-    Config,
-    CorpusDirectory,
+    ChosenPipeline,
+    ShownPipeline,
     Versions,
     Where,
-    load_rag,
     print_json,
     say,
     start_up,
     started,
+    with_pipeline,
 )
 
 if TYPE_CHECKING:
@@ -87,13 +85,13 @@ def _options(
 
 @app.command()
 @_traced
+@with_pipeline
 def ingest(
+    pipeline: ChosenPipeline,
     paths: Annotated[
         list[Path] | None,
         typer.Argument(help="Files and folders; without any, the indexes are brought up to date."),
     ] = None,
-    config: Config = None,
-    corpus: CorpusDirectory = None,
     prune: Annotated[bool, typer.Option("--prune", help="Forget the papers of files that are gone.")] = False,
     dry_run: Annotated[
         bool,
@@ -105,14 +103,12 @@ def ingest(
         bool, typer.Option("--follow-links", help="Read also where links lead out of the folders.")
     ] = False,
     as_json: AsJson = False,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
 ) -> None:
     """Read papers into the corpus and index them.  Unchanged files are not read again."""
     from ragkit.cli import reports, terminal
     from ragkit.flow import Finished, Progress
 
-    rag = load_rag(config, corpus, allow_import, allow_env)
+    rag = pipeline.load()
     if follow_links:
         rag = rag.following_links()
     if dry_run:
@@ -137,15 +133,13 @@ def ingest(
 
 @app.command()
 @_traced
+@with_pipeline
 def lookup(
-    config: Config = None,
-    corpus: CorpusDirectory = None,
+    pipeline: ChosenPipeline,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print which papers would be asked about; ask nobody.")
     ] = False,
     as_json: AsJson = False,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
 ) -> None:
     """Ask Crossref, OpenAlex and arXiv (or the services that the file names) about papers in the corpus that lack
     authors, year, venue or DOI.  What a file or a bibliography states stays; texts and indexes do not change.
@@ -155,7 +149,7 @@ def lookup(
     from ragkit.cli import reports, terminal
     from ragkit.flow import Finished, Progress
 
-    rag = load_rag(config, corpus, allow_import, allow_env)
+    rag = pipeline.load()
     if dry_run:
         papers = rag.to_look_up()
         if as_json:
@@ -174,50 +168,48 @@ def lookup(
         raise typer.Exit(3)
 
 
-app.command()(_traced(ask.ask))
-app.command()(_traced(check.check))
+app.command()(_traced(with_pipeline(ask.ask)))
+app.command()(_traced(with_pipeline(check.check)))
 
 
 @app.command()
 @_traced
+@with_pipeline
 def search(
+    pipeline: ChosenPipeline,
     query: Annotated[str, typer.Argument(help="What to look for.")],
     k: Annotated[int, typer.Option("-k", min=1, help="How many passages.")] = 10,
     where: Where = None,
     versions: Versions = False,
-    config: Config = None,
-    corpus: CorpusDirectory = None,
     as_json: AsJson = False,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
 ) -> None:
     """Find passages, best first."""
     from ragkit.cli import terminal
 
-    hits = load_rag(config, corpus, allow_import, allow_env).search(query, k, where, versions)
+    hits = pipeline.load().search(query, k, where, versions)
     if as_json:
         print_json({"results": [_hit_json(hit) for hit in hits]})
     else:
         terminal.show_hits(hits, query)
 
 
-app.command()(_traced(ask.chat))
+app.command()(_traced(with_pipeline(ask.chat)))
 
 
-app.command("list")(papers.list_papers)
-app.command()(papers.show)
-app.command("document", hidden=True)(papers.show)  # its earlier name
-app.command("open")(papers.open_paper)
-app.command()(papers.edit)
-app.command("rm")(papers.remove)
-app.command()(papers.export)
-app.command()(papers.cite)
+app.command("list")(with_pipeline(papers.list_papers))
+app.command()(with_pipeline(papers.show))
+app.command("document", hidden=True)(with_pipeline(papers.show))  # its earlier name
+app.command("open")(with_pipeline(papers.open_paper))
+app.command()(with_pipeline(papers.edit))
+app.command("rm")(with_pipeline(papers.remove))
+app.command()(with_pipeline(papers.export))
+app.command()(with_pipeline(papers.cite))
 
 
 @app.command()
+@with_pipeline
 def doctor(
-    config: Config = None,
-    corpus: CorpusDirectory = None,
+    pipeline: ChosenPipeline,
     as_json: AsJson = False,
     mend: Annotated[
         bool, typer.Option("--repair", help="Rebuild inconsistent indexes from the corpus.")
@@ -225,8 +217,6 @@ def doctor(
     clean: Annotated[
         bool, typer.Option("--vacuum", help="Delete the vectors that no passage needs any more.")
     ] = False,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
 ) -> None:
     """Print corpus statistics and check that every index is consistent and every file is still there.
 
@@ -235,7 +225,7 @@ def doctor(
     from ragkit.cli import reports
     from ragkit.doctor import examine, repair, vacuum
 
-    rag = load_rag(config, corpus, allow_import, allow_env)
+    rag = pipeline.load()
     repaired = repair(rag).repaired if mend else ()
     diagnosis = vacuum(rag) if clean else examine(rag)
     diagnosis = diagnosis.model_copy(update={"repaired": repaired})
@@ -247,44 +237,40 @@ def doctor(
         raise typer.Exit(1)
 
 
-app.command("eval")(_traced(evaluate.eval_))
-app.command()(_traced(evaluate.probe))
+app.command("eval")(_traced(with_pipeline(evaluate.eval_)))
+app.command()(_traced(with_pipeline(evaluate.probe)))
 app.command()(_traced(evaluate.tune))
-app.command("testset")(_traced(evaluate.write_testset))
-app.command()(_traced(calibrate.calibrate))
+app.command("testset")(_traced(with_pipeline(evaluate.write_testset)))
+app.command()(_traced(with_pipeline(calibrate.calibrate)))
 
 
 @config_app.command("check")
+@with_pipeline
 def config_check(
-    file: Annotated[Path | None, typer.Argument()] = None,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
+    pipeline: ShownPipeline,
 ) -> None:
     """Report every mistake in a pipeline file, with its place, and settings that do not fit together."""
     import logging
 
     from ragkit.mismatch import mismatches
-    from ragkit.pipeline_file import find, load
 
     logging.getLogger("ragkit").setLevel(logging.ERROR)  # the warnings are printed below
-    rag = load(file, allow_import=allow_import, allow_env=allow_env)
+    used = pipeline.used()
+    rag = used.load()
     warnings = mismatches(rag.ingest_pipeline, rag.answer_pipeline)
     for message in warnings:
-        say(f"{find(file)}: warning: {message}")
+        say(f"{used.file()}: warning: {message}")
     if not warnings:
-        say(f"{find(file)}: no problems")
+        say(f"{used.file()}: no problems")
 
 
 @config_app.command("show")
-def config_show(
-    file: Annotated[Path | None, typer.Argument()] = None,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
-) -> None:
-    """Print a pipeline file with every default written out, to start from."""
-    from ragkit.pipeline_file import dump, load
+@with_pipeline
+def config_show(pipeline: ShownPipeline) -> None:
+    """Print a pipeline file, all that it extends included, with every default written out, to start from."""
+    from ragkit.pipeline_file import shown
 
-    say(dump(load(file, allow_import=allow_import, allow_env=allow_env), defaults=True).removesuffix("\n"))
+    say(shown(pipeline.read(), pipeline.allow_import, pipeline.allow_env).removesuffix("\n"))
 
 
 @config_app.command("schema")
@@ -293,6 +279,19 @@ def config_schema() -> None:
     from ragkit.pipeline_file import schema
 
     print_json(schema())
+
+
+@app.command("presets")
+def list_presets(as_json: AsJson = False) -> None:
+    """List the pipelines that come with the package, for --preset and `extends`."""
+    from ragkit.cli import terminal
+    from ragkit.config import presets
+
+    found = {name: presets.summary(name) for name in presets.names()}
+    if as_json:
+        print_json({"presets": [{"name": name, "summary": summary} for name, summary in found.items()]})
+    else:
+        terminal.show_table("presets", list(found.items()))
 
 
 @app.command()

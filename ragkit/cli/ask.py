@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragkit.cli.options import (
-    AllowEnv,
-    AllowImport,
     AsJson,
-    Config,
-    CorpusDirectory,
+    ChosenPipeline,
     Versions,
     Where,
-    load_rag,
     print_json,
 )
 
@@ -27,9 +23,8 @@ if TYPE_CHECKING:
 
 
 def ask(
+    pipeline: ChosenPipeline,
     question: Annotated[str, typer.Argument(help="The question, in quotation marks.")],
-    config: Config = None,
-    corpus: CorpusDirectory = None,
     as_json: AsJson = False,
     stream: Annotated[
         bool,
@@ -42,8 +37,6 @@ def ask(
     trace: Annotated[
         bool, typer.Option("--trace", help="Show each stage, its time and what it returned.")
     ] = False,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
 ) -> None:
     """Answer a question from the corpus, with citations that have been checked."""
     from ragkit import events
@@ -51,7 +44,7 @@ def ask(
     from ragkit.flow import result_of
 
     def happening() -> Iterator[Event]:
-        rag = load_rag(config, corpus, allow_import, allow_env)
+        rag = pipeline.load()
         for event in rag.stream(question, where=where, versions=versions):
             if trace:
                 terminal.show_trace(event)
@@ -81,8 +74,7 @@ HELP = """\
 
 
 def chat(
-    config: Config = None,
-    corpus: CorpusDirectory = None,
+    pipeline: ChosenPipeline,
     session: Annotated[
         Path | None,
         typer.Option(
@@ -92,17 +84,13 @@ def chat(
         ),
     ] = None,
     where: Where = None,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
 ) -> None:
     """Ask one question after another; later ones may lean on earlier ones."""
     from ragkit.cli import terminal
     from ragkit.conversation import Conversation, FileChatHistory
     from ragkit.errors import RagkitError
 
-    conversation = Conversation(
-        load_rag(config, corpus, allow_import, allow_env), FileChatHistory(session) if session else None
-    )
+    conversation = Conversation(pipeline.load(), FileChatHistory(session) if session else None)
     interactive = sys.stdin.isatty()
     if session:
         terminal.err.print(_welcome(conversation, session), style="dim", soft_wrap=True)

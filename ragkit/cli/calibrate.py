@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragkit.cli.evaluate import Jobs, Papers, Questions, Split, Workspace, configurations, watched, write
-from ragkit.cli.options import AllowEnv, AllowImport, AsJson, Config, CorpusDirectory, print_json
+from ragkit.cli.options import AsJson, ChosenPipeline, print_json
 
 if TYPE_CHECKING:
     from ragkit.evaluate.calibrate import Calibration
@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
 
 def calibrate(
+    pipeline: ChosenPipeline,
     questions: Questions,
-    config: Config = None,
-    corpus: CorpusDirectory = None,
     papers: Papers = None,
     split: Split = None,
     precision: Annotated[
@@ -41,8 +40,6 @@ def calibrate(
     jobs: Jobs = 1,
     workspace: Workspace = None,
     as_json: AsJson = False,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
 ) -> None:
     """Calibrate on your questions when to answer and when to abstain, for a target precision.
 
@@ -53,10 +50,10 @@ def calibrate(
     from ragkit.evaluate.dataset import read
     from ragkit.evaluate.run import Settings
 
-    [configuration] = configurations([config] if config else None, corpus, allow_import, allow_env)
+    [configuration] = configurations([pipeline])
     settings = Settings(papers=papers or (), workspace=workspace, jobs=jobs)
     found: Calibration = watched(calibrate_events(configuration, read(questions, split), settings, precision))
-    write(out, lambda: _file(config, found.gate, allow_import, allow_env))
+    write(out, lambda: _file(pipeline, found.gate))
     write(plot, lambda: svg(found))
     if as_json:
         print_json(found.as_json())
@@ -68,17 +65,17 @@ def calibrate(
         )
 
 
-def _file(config: Path | None, gate: CalibratedGate, allow_import: list[str], allow_env: list[str]) -> str:
+def _file(pipeline: ChosenPipeline, gate: CalibratedGate) -> str:
     """The pipeline file with *gate*: as it was written where that can be, else every setting anew."""
     from dataclasses import replace
 
     from ragkit.config import loads
     from ragkit.evaluate.calibrate import written
-    from ragkit.pipeline_file import dump, find, load
+    from ragkit.pipeline_file import dump
     from ragkit.rag import Rag
 
-    file = find(config)
-    rag = load(config, allow_import=allow_import, allow_env=allow_env)
+    file = pipeline.file()
+    rag = pipeline._replace(corpus=None).load()
     wanted = dump(
         Rag(
             corpus=rag.corpus.directory,
@@ -87,4 +84,7 @@ def _file(config: Path | None, gate: CalibratedGate, allow_import: list[str], al
         )
     )
     text = written(file.read_text(encoding="utf-8-sig"), gate)
-    return text if text and dump(loads(Rag, text, str(file), allow_import, allow_env)) == wanted else wanted
+    allowed = (pipeline.allow_import, pipeline.allow_env)
+    if text and dump(loads(Rag, text, str(file), *allowed, folder=file.parent)) == wanted:
+        return text
+    return wanted

@@ -9,13 +9,9 @@ from typing import Annotated
 import typer
 
 from ragkit.cli.options import (
-    AllowEnv,
-    AllowImport,
     AsJson,
-    Config,
-    CorpusDirectory,
+    ChosenPipeline,
     Where,
-    load_rag,
     print_json,
     say,
 )
@@ -25,11 +21,10 @@ NOT_SUPPORTED = 4
 
 
 def check(
+    pipeline: ChosenPipeline,
     file: Annotated[
         Path, typer.Argument(help="Plain text, Markdown or LaTeX; - reads standard input.", metavar="FILE|-")
     ],
-    config: Config = None,
-    corpus: CorpusDirectory = None,
     references: Annotated[
         Path | None,
         typer.Option(
@@ -42,8 +37,6 @@ def check(
     where: Where = None,
     as_json: AsJson = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a report in Markdown.")] = False,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
 ) -> None:
     """Hold a text of your own against the corpus, claim by claim, with the best quotes for and against.
 
@@ -56,7 +49,7 @@ def check(
     if as_json and markdown:
         raise UsageError("--json and --markdown exclude each other; choose one")
     text = text_of(file) if str(file) != "-" else text_of("standard input", sys.stdin.buffer.read())
-    found = load_rag(config, corpus, allow_import, allow_env).check(text, references, where)
+    found = pipeline.load().check(text, references, where)
     if as_json:
         print_json(found.as_json())
     elif markdown:

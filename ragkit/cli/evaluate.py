@@ -13,9 +13,9 @@ from ragkit.cli.options import (
     AllowEnv,
     AllowImport,
     AsJson,
-    Config,
+    ChosenPipeline,
+    ComparedPipelines,
     CorpusDirectory,
-    load_rag,
     print_json,
     started,
 )
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from ragkit.evaluate.run import Assessors, Configuration
     from ragkit.flow import Event
 
-Configurations = Annotated[
-    list[Path] | None,
-    typer.Option("--config", "-c", help="Pipeline file; repeat it to compare several.", show_default=False),
-]
 Papers = Annotated[
     list[Path] | None,
     typer.Option(
@@ -72,12 +68,11 @@ Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same 
 
 
 def eval_(
+    pipeline: ComparedPipelines,
     datasets: Annotated[
         list[Path],
         typer.Argument(metavar="DATASET...", help="Folders in BEIR's layout, or files of questions."),
     ],
-    config: Configurations = None,
-    corpus: CorpusDirectory = None,
     papers: Papers = None,
     split: Split = None,
     limit: Limit = None,
@@ -127,8 +122,6 @@ def eval_(
         Path | None,
         typer.Option("--samples", metavar="FILE", help="Write the answers for ragas and deepeval."),
     ] = None,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
 ) -> None:
     """Measure retrieval and answers, and report which differences between configurations are significant.
 
@@ -145,13 +138,13 @@ def eval_(
         papers=papers or (),
         workspace=workspace,
         budget=Budget(max_calls, max_tokens, max_seconds),
-        assessors=assessors(judge, allow_import, allow_env),
+        assessors=assessors(judge, pipeline.allow_import, pipeline.allow_env),
         pairwise=pairwise,
         jobs=jobs,
         prices=dict(map(_price, price or ())),
     )
     given = [read(path, split).first(limit) for path in datasets]
-    compared = configurations(config, corpus, allow_import, allow_env)
+    compared = configurations(pipeline.each())
     if dry_run:
         planned = estimate(compared, given, settings)
         print_json({"runs": [vars(each) for each in planned]}) if as_json else show.estimate(planned)
@@ -175,17 +168,14 @@ def eval_(
 
 
 def probe(
+    pipeline: ComparedPipelines,
     questions: Questions,
-    config: Configurations = None,
-    corpus: CorpusDirectory = None,
     papers: Papers = None,
     split: Split = None,
     limit: Limit = None,
     as_json: AsJson = False,
     workspace: Workspace = None,
     seed: Seed = 0,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
 ) -> None:
     """Stress-test answers: ask the same questions again with altered passages or small talk before them.
 
@@ -198,9 +188,7 @@ def probe(
 
     dataset = read(questions, split).first(limit)
     settings = Settings(papers=papers or (), workspace=workspace)
-    rows = watched(
-        probe_events(configurations(config, corpus, allow_import, allow_env), dataset, settings, seed)
-    )
+    rows = watched(probe_events(configurations(pipeline.each()), dataset, settings, seed))
     print_json({"probes": [row.as_json() for row in rows]}) if as_json else show.probes(rows)
 
 
@@ -278,8 +266,7 @@ def tune(
 
 
 def write_testset(
-    config: Config = None,
-    corpus: CorpusDirectory = None,
+    pipeline: ChosenPipeline,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="The file of questions to write.")
     ] = Path("testset.jsonl"),
@@ -309,8 +296,6 @@ def write_testset(
     ] = None,
     as_json: AsJson = False,
     seed: Seed = 0,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
 ) -> None:
     """Write test questions about the papers of the corpus, with answers, gold papers and spans.
 
@@ -324,8 +309,8 @@ def write_testset(
     if unknown := [kind for kind in kinds or () if kind not in KINDS]:
         raise UsageError(f"there is no kind '{unknown[0]}' (known: {', '.join(KINDS)})")
     wanted = [kind for kind in KINDS if kind in (kinds or KINDS)]
-    rag = load_rag(config, corpus, allow_import, allow_env)
-    model = load_part(ChatModel, llm, allow_import, allow_env).llm if llm else None
+    rag = pipeline.load()
+    model = load_part(ChatModel, llm, pipeline.allow_import, pipeline.allow_env).llm if llm else None
     found: Testset = watched(write_events(rag, size, wanted, model, unanswerable, seed))
     if review:
         found = found.model_copy(update={"entries": tuple(show.reviewed(found.entries))})
@@ -356,24 +341,17 @@ def watched(events: Iterator[Event]) -> Any:
     return result
 
 
-def configurations(
-    paths: list[Path] | None, corpus: Path | None, allow_import: list[str], allow_env: list[str]
-) -> list[Configuration]:
+def configurations(pipelines: list[ChosenPipeline]) -> list[Configuration]:
     """What the files describe, each under its name; where names are the same, under its path."""
     from ragkit.evaluate.run import Configuration
-    from ragkit.pipeline_file import find
 
-    named: list[Path | None] = [*paths] if paths else [None]
-    files = list(map(find, named))
+    files = [each.file() for each in pipelines]
     stems = [file.stem for file in files]
     names = [
         stem if stems.count(stem) == 1 else str(file.with_suffix(""))
         for stem, file in zip(stems, files, strict=True)
     ]
-    return [
-        Configuration(name, load_rag(path, corpus, allow_import, allow_env))
-        for name, path in zip(names, named, strict=True)
-    ]
+    return [Configuration(name, each.load()) for name, each in zip(names, pipelines, strict=True)]
 
 
 def assessors(path: Path | None, allow_import: list[str], allow_env: list[str]) -> Assessors:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gc
+import inspect
+import typing
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from ragkit.text.printable import exact_json, printable
 
 if TYPE_CHECKING:
+    from ragkit.config.layers import Document
     from ragkit.rag import Rag
 
 Config = Annotated[
@@ -18,7 +22,48 @@ Config = Annotated[
     typer.Option(
         "--config",
         "-c",
-        help="Pipeline file; without it, ./ragkit.yaml if there is one, else the default.",
+        help="Pipeline file; without it, ./ragkit.yaml if there is one, else the preset default (with --model, chat).",
+        show_default=False,
+    ),
+]
+Configs = Annotated[
+    list[Path],
+    typer.Option("--config", "-c", help="Pipeline file; repeat it to compare several.", show_default=False),
+]
+PipelineFile = Annotated[Path | None, typer.Argument(metavar="FILE", show_default=False)]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="Pipeline of the package, instead of a file; `ragkit presets` lists them.",
+        show_default=False,
+    ),
+]
+Presets = Annotated[
+    list[str],
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="Pipeline of the package; repeat it to compare several.",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="Chat model: gpt-4o-mini, ollama/qwen3 or http://HOST:PORT/v1#NAME; RAGKIT_MODEL does the same.",
+        show_default=False,
+    ),
+]
+Overrides = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set a value of the pipeline, such as answer.refine.k=3; repeatable.",
         show_default=False,
     ),
 ]
@@ -76,13 +121,114 @@ def started() -> None:
     gc.set_threshold(*_USUAL)
 
 
-def load_rag(config: Path | None, corpus: Path | None, allow_import: list[str], allow_env: list[str]) -> Rag:
-    """The pipelines that a command works with, which ends its start-up."""
-    from ragkit import pipeline_file
+class ChosenPipeline(NamedTuple):
+    """The options that choose and change a pipeline: an argument of this class takes them all."""
 
-    rag = pipeline_file.load(config, corpus=corpus, allow_import=allow_import, allow_env=allow_env)
-    started()
-    return rag
+    config: Config = None
+    preset: Preset = None
+    model: Model = None
+    overrides: Overrides = []
+    corpus: CorpusDirectory = None
+    allow_import: AllowImport = []
+    allow_env: AllowEnv = []
+
+    def load(self) -> Rag:
+        """The pipelines that a command works with, which ends its start-up."""
+        from ragkit import pipeline_file
+
+        rag = pipeline_file.load(
+            self.config,
+            preset=self.preset,
+            model=self.model,
+            overrides=_overrides(self.overrides),
+            corpus=self.corpus,
+            allow_import=self.allow_import,
+            allow_env=self.allow_env,
+        )
+        started()
+        return rag
+
+    def file(self) -> Path:
+        """The pipeline file that is chosen."""
+        from ragkit.pipeline_file import find
+
+        return find(self.config, self.preset, self.model)
+
+
+class ComparedPipelines(NamedTuple):
+    """The same for several pipelines."""
+
+    config: Configs = []
+    preset: Presets = []
+    model: Model = None
+    overrides: Overrides = []
+    corpus: CorpusDirectory = None
+    allow_import: AllowImport = []
+    allow_env: AllowEnv = []
+
+    def each(self) -> list[ChosenPipeline]:
+        """One for each file and preset; without any, the one that every command takes then."""
+        shared = (self.model, self.overrides, self.corpus, self.allow_import, self.allow_env)
+        files = [ChosenPipeline(file, None, *shared) for file in self.config]
+        chosen = [ChosenPipeline(None, preset, *shared) for preset in self.preset]
+        return files + chosen or [ChosenPipeline(None, None, *shared)]
+
+
+class ShownPipeline(NamedTuple):
+    """The same where the file is an argument, and is checked or shown instead of used."""
+
+    file: PipelineFile = None
+    preset: Preset = None
+    model: Model = None
+    overrides: Overrides = []
+    allow_import: AllowImport = []
+    allow_env: AllowEnv = []
+
+    def used(self) -> ChosenPipeline:
+        return ChosenPipeline(
+            self.file, self.preset, self.model, self.overrides, None, self.allow_import, self.allow_env
+        )
+
+    def read(self) -> Document:
+        """The file with all that it extends and that is set on top of it."""
+        from ragkit import pipeline_file
+
+        return pipeline_file.read(
+            self.file,
+            self.preset,
+            self.model,
+            _overrides(self.overrides),
+            self.allow_import,
+            self.allow_env,
+            need_model=False,
+        )
+
+
+def _overrides(given: list[str]) -> list[Any]:
+    from ragkit.config.layers import Override
+
+    return list(map(Override.parse, given))
+
+
+def with_pipeline(command: Callable[..., None]) -> Callable[..., None]:
+    """*command* with the options of its argument `pipeline` in the place of that argument."""
+    own = dict(inspect.signature(command, eval_str=True).parameters)
+    kind = own.pop("pipeline").annotation
+    hints = typing.get_type_hints(kind, include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    options = [
+        inspect.Parameter(name, keyword, default=kind._field_defaults[name], annotation=hint)
+        for name, hint in hints.items()
+    ]
+
+    def run(**given: Any) -> None:
+        command(pipeline=kind(**{name: given.pop(name) for name in hints}), **given)
+
+    parameters = [*(each.replace(kind=keyword) for each in own.values()), *options]
+    run.__name__, run.__doc__, run.__module__ = command.__name__, command.__doc__, command.__module__
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    return run
 
 
 def print_json(value: Any, indent: int | None = 2) -> None:

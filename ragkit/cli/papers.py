@@ -10,16 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragkit.cli.options import (
-    AllowEnv,
-    AllowImport,
-    AsJson,
-    Config,
-    CorpusDirectory,
-    load_rag,
-    print_json,
-    say,
-)
+from ragkit.cli.options import AsJson, ChosenPipeline, print_json, say
 
 if TYPE_CHECKING:
     from ragkit.answer import Answer
@@ -39,6 +30,7 @@ OfPapers = Annotated[
 
 
 def list_papers(
+    pipeline: ChosenPipeline,
     where: OfPapers = None,
     sort: Annotated[
         str,
@@ -47,11 +39,7 @@ def list_papers(
             help="id, year, author, title, venue, pages or passages; -year begins with the last.",
         ),
     ] = "title",
-    config: Config = None,
-    corpus: CorpusDirectory = None,
     as_json: AsJson = False,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
 ) -> None:
     """List the papers: id, year, first author, title, venue, pages and passages.
 
@@ -59,7 +47,7 @@ def list_papers(
     """
     from ragkit.cli import reports
 
-    found = load_rag(config, corpus, allow_import, allow_env).papers(where, sort)
+    found = pipeline.load().papers(where, sort)
     if as_json:
         print_json({"papers": [paper.model_dump(mode="json") for paper in found]})
     else:
@@ -67,13 +55,10 @@ def list_papers(
 
 
 def show(
+    pipeline: ChosenPipeline,
     name: Name,
     text: Annotated[bool, typer.Option("--text", help="Print the whole text, too.")] = False,
-    config: Config = None,
-    corpus: CorpusDirectory = None,
     as_json: AsJson = False,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
 ) -> None:
     """Show one paper: metadata, abstract, sections, the files that list it and why, and its other versions."""
     from ragkit.cli import reports
@@ -81,7 +66,7 @@ def show(
     from ragkit.ingest.report import Versions, merged
     from ragkit.papers import find
 
-    store = load_rag(config, corpus, allow_import, allow_env).corpus
+    store = pipeline.load().corpus
     identity = find(store, name)
     paper = store.documents([identity])[identity]
     works = store.works(documents=[identity])
@@ -107,6 +92,7 @@ def show(
 
 
 def edit(
+    pipeline: ChosenPipeline,
     name: Name,
     values: Annotated[
         list[str],
@@ -116,11 +102,7 @@ def edit(
             show_default=False,
         ),
     ],
-    config: Config = None,
-    corpus: CorpusDirectory = None,
     as_json: AsJson = False,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
 ) -> None:
     """Correct what is known of a paper.  Corrections survive a new ingest; files stay as they are."""
     from ragkit.errors import UsageError
@@ -133,7 +115,7 @@ def edit(
         if field.strip() in given:
             raise UsageError(f"'{field.strip()}' is given twice: give it once")
         given[field.strip()] = value
-    paper = load_rag(config, corpus, allow_import, allow_env).edit(name, **given)
+    paper = pipeline.load().edit(name, **given)
     if as_json:
         print_json(paper.model_dump(mode="json"))
         return
@@ -142,13 +124,10 @@ def edit(
 
 
 def remove(
+    pipeline: ChosenPipeline,
     name: Name,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    config: Config = None,
-    corpus: CorpusDirectory = None,
     as_json: AsJson = False,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
 ) -> None:
     """Delete a paper with all its versions, passages and index entries.  Its files stay.
 
@@ -156,7 +135,7 @@ def remove(
     """
     from ragkit.cli.terminal import many
 
-    rag = load_rag(config, corpus, allow_import, allow_env)
+    rag = pipeline.load()
     paper = rag.paper(name)
     if not yes and sys.stdin.isatty():
         question = f"Remove “{paper.title}” ({paper.id}, {many(paper.passages, 'passage')})?"
@@ -175,6 +154,7 @@ def remove(
 
 
 def open_paper(
+    pipeline: ChosenPipeline,
     name: Name,
     page: Annotated[
         int | None, typer.Option(min=1, help="Of a PDF: the page to begin with.", show_default=False)
@@ -182,16 +162,12 @@ def open_paper(
     only_print: Annotated[
         bool, typer.Option("--print", help="Print the path of the file and open nothing.")
     ] = False,
-    config: Config = None,
-    corpus: CorpusDirectory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and open nothing.")] = False,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
 ) -> None:
     """Open a paper's file in the system's viewer."""
     from ragkit.errors import UsageError
 
-    paper = load_rag(config, corpus, allow_import, allow_env).paper(name)
+    paper = pipeline.load().paper(name)
     file = next((file for file in paper.files if Path(file).is_file()), None)
     if file is None:
         raise UsageError(
@@ -253,6 +229,7 @@ ANSWER_HELP = "An answer that `ragkit ask --json` printed: a file, or - for stan
 
 
 def export(
+    pipeline: ChosenPipeline,
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="[ID|TITLE|DOI]...", help="Papers; without any, all.", show_default=False),
@@ -265,11 +242,7 @@ def export(
         Path | None,
         typer.Option("--cited-in", metavar="ANSWER", help=f"Only papers it cites.  {ANSWER_HELP}"),
     ] = None,
-    config: Config = None,
-    corpus: CorpusDirectory = None,
     as_json: AsJson = False,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
 ) -> None:
     """Print references to papers, for a bibliography or another program."""
     from ragkit import export as references
@@ -277,7 +250,7 @@ def export(
 
     if form not in references.FORMATS:
         raise UsageError(f"there is no format '{form}': choose {', '.join(references.FORMATS)}")
-    rag = load_rag(config, corpus, allow_import, allow_env)
+    rag = pipeline.load()
     found = [paper.id for paper in rag.papers(where, "author")]
     if names:
         named = [rag.paper(name).id for name in names]
@@ -296,21 +269,18 @@ def export(
 
 
 def cite(
+    pipeline: ChosenPipeline,
     answer: Annotated[Path, typer.Argument(metavar="ANSWER|-", help=ANSWER_HELP, show_default=False)],
     style: Annotated[
         str, typer.Option(metavar="STYLE", help="A CSL style such as apa, ieee or nature, or a file of one.")
     ] = "apa",
-    config: Config = None,
-    corpus: CorpusDirectory = None,
     as_json: AsJson = False,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
 ) -> None:
     """Print an answer with its citations and references in a citation style."""
     from ragkit.export import in_style
 
     given = _answer(answer)
-    found = in_style(load_rag(config, corpus, allow_import, allow_env).corpus, given, style)
+    found = in_style(pipeline.load().corpus, given, style)
     if as_json:
         print_json(found.model_dump(mode="json"))
         return

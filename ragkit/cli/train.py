@@ -8,13 +8,15 @@ from typing import Annotated
 import typer
 
 from ragkit.cli.evaluate import Seed, watched
-from ragkit.cli.options import AllowEnv, AllowImport, AsJson, Config, CorpusDirectory, load_rag, print_json
+from ragkit.cli.options import AsJson, ChosenPipeline, print_json, with_pipeline
 
 app = typer.Typer(no_args_is_help=True, help="Train models on questions about the papers of the corpus.")
 
 
 @app.command("reranker")
+@with_pipeline
 def reranker(
+    pipeline: ChosenPipeline,
     output: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write the model; a new folder.")],
     questions: Annotated[
         Path | None,
@@ -34,19 +36,15 @@ def reranker(
         ),
     ] = None,
     steps: Annotated[int, typer.Option("--steps", min=1, help="How many steps of training.")] = 200,
-    config: Config = None,
-    corpus: CorpusDirectory = None,
     seed: Seed = 0,
     as_json: AsJson = False,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
 ) -> None:
     """Fine-tune a cross-encoder and say, on questions it was not trained on, whether it is worth using."""
     from ragkit.cli import terminal
     from ragkit.evaluate.examples import Recipe
     from ragkit.evaluate.train import TrainingReport, train_events
 
-    rag = load_rag(config, corpus, allow_import, allow_env)
+    rag = pipeline.load()
     report: TrainingReport = watched(
         train_events(rag, questions, output, base, Recipe(steps=steps, seed=seed))
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import contextlib
 import inspect
 import re
 import typing
@@ -14,126 +14,39 @@ from pydantic import ValidationError
 
 from ragkit.config import allowed, components, variables
 from ragkit.config.bounded_yaml import DEEPEST, MOST_NODES, size
-from ragkit.config.spec import FromEnvironment, Position, Spec, Unclosed, Unset, joined, validated
-from ragkit.errors import ConfigError, Problem
-
-DEFINITIONS = "define"
-"""The top-level key whose value is ignored: a place for anchors."""
+from ragkit.config.layers import DEFINITIONS, Document, Removed
+from ragkit.config.problems import Stop, close, did_you_mean, place_of
+from ragkit.config.spec import FromEnvironment, Spec, Unclosed, Unset, joined, validated
+from ragkit.errors import ConfigError
 
 _CONTAINS_ITSELF = "the anchor stands for something that contains itself"
 
 
-class _Stop(Exception):
-    """The file cannot be checked any further."""
-
-
 class Checker:
-    """One descent over the type hints and the YAML nodes together."""
+    """One descent over the type hints and the YAML nodes together.
+
+    With *need_variables*, an environment variable that has no value is a problem.
+    """
 
     def __init__(
-        self, name: str, text: str | bytes, allow: Collection[str], allow_env: Collection[str] = ()
+        self,
+        document: Document,
+        allow: Collection[str],
+        allow_env: Collection[str] = (),
+        need_variables: bool = True,
     ) -> None:
-        self.name = name
-        self.allow, self.allow_env = allow, allow_env
-        self.bytes = text.encode() if isinstance(text, str) else text
-        self.lines = self.bytes.decode("utf-8-sig", "replace").splitlines()
-        self.problems: list[Problem] = []
+        self.document, self.problems = document, document.problems
+        self.allow, self.allow_env, self.need_variables = allow, allow_env, need_variables
         self.visited = 0
         self.above: list[int] = []  # the nodes that the one at hand is inside of
 
     def root(self, cls: type) -> Spec:
         spec = None
-        try:
-            node = self.parse()
-            self.duplicates(node)
-            spec = self.call(cls, node, "", ignore={DEFINITIONS})
-        except _Stop:
-            pass
-        if self.problems or spec is None:
-            raise ConfigError(self.name, self.problems)
+        with contextlib.suppress(Stop):
+            spec = self.call(cls, self.document.root, "", ignore={DEFINITIONS})
+        if self.problems.found or spec is None:
+            raise ConfigError(self.document.name, self.problems.found)
         return spec
-
-    # --- from bytes to nodes
-
-    def parse(self) -> yaml.Node:
-        try:
-            text = self.bytes.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            before = self.bytes[: error.start]
-            column = len(before[before.rfind(b"\n") + 1 :])
-            self.at(
-                Position(before.count(b"\n"), column, ""),
-                f"byte 0x{self.bytes[error.start]:02x} is not UTF-8; save the file as UTF-8",
-            )
-            raise _Stop from None
-        try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
-        except yaml.MarkedYAMLError as error:
-            self.at(_place(error.problem_mark or error.context_mark, ""), self.syntax(error, text))
-            raise _Stop from None
-        except yaml.reader.ReaderError as error:
-            line = text.count("\n", 0, error.position)
-            column = error.position - (text.rfind("\n", 0, error.position) + 1)
-            self.at(
-                Position(line, column, ""),
-                f"character U+{_codepoint(error.character):04X} is not allowed in YAML",
-            )
-            raise _Stop from None
-        except RecursionError:
-            self.at(Position(0, 0, ""), "nested too deeply")
-            raise _Stop from None
-        if node is None or (isinstance(node, yaml.ScalarNode) and node.value == "" and node.style is None):
-            self.at(
-                Position(0, 0, ""),
-                "the file is empty; `ragkit config show` prints a configuration to start from",
-            )
-            raise _Stop
-        return node
-
-    def syntax(self, error: yaml.MarkedYAMLError, text: str) -> str:
-        problem = error.problem or "cannot be read as YAML"
-        mark = error.problem_mark
-        if (
-            mark is not None
-            and mark.line < len(self.lines)
-            and "\t" in self.lines[mark.line][: mark.column + 1]
-        ):
-            return "a tab cannot indent YAML; use spaces"
-        if undefined := re.match(r"found undefined alias '?([^' ]+)'?", problem):
-            anchors = re.findall(r"&([\w-]+)", text)
-            return f"no anchor '&{undefined[1]}' is defined before this{_did_you_mean(undefined[1], anchors, prefix='*')}"
-        if duplicate := re.search(r"found duplicate anchor '([^']+)'", f"{problem} {error.context}"):
-            return f"the anchor '&{duplicate[1]}' is defined above already; give this one another name"
-        if "expected a single document" in (error.context or ""):
-            return "a second document begins here; a pipeline is one document"
-        return f"not YAML: {problem}" + (f" {error.context}" if error.context else "")
-
-    def duplicates(self, root: yaml.Node) -> None:
-        """Report keys written twice, wherever they are: YAML would keep the last one and say nothing."""
-        waiting, seen = [(root, "", 0)], set()
-        while waiting:
-            node, path, depth = waiting.pop()
-            if id(node) in seen or not isinstance(node.value, list):
-                continue
-            seen.add(id(node))
-            if depth > DEEPEST:
-                self.problem(node, path, "nested too deeply")
-                raise _Stop
-            if isinstance(node, yaml.SequenceNode):
-                waiting += [(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(node.value)]
-                continue
-            first: dict[str, yaml.Node] = {}
-            for key, value in node.value:
-                if not isinstance(key, yaml.ScalarNode):
-                    continue
-                if key.value in first and key.value != "<<":
-                    self.problem(
-                        key,
-                        joined(path, key.value),
-                        f"written twice; first in line {first[key.value].start_mark.line + 1}",
-                    )
-                first.setdefault(key.value, key)
-                waiting.append((value, joined(path, key.value), depth + 1))
 
     # --- from nodes to specs
 
@@ -149,12 +62,18 @@ class Checker:
             word = key.value
             if word in ignore:
                 continue
-            if word in parameters:
+            if word in parameters and isinstance(value, Removed) and not _takes_none(parameters[word].hint):
+                if parameters[word].required:
+                    self.problem(
+                        value, joined(path, word), f"'{word}' has no default, so null cannot remove it"
+                    )
+                    meant.add(word)
+            elif word in parameters:
                 arguments[word] = self.value(parameters[word].hint, value, joined(path, word))
                 self.demand_settable(name, key, value, joined(path, word))
             else:
-                meant |= set(_close(word, parameters))
-                hint = _did_you_mean(word, parameters) or (
+                meant |= set(close(word, parameters))
+                hint = did_you_mean(word, parameters) or (
                     f" (known: {', '.join(parameters)})" if parameters else ""
                 )
                 self.problem(
@@ -166,7 +85,7 @@ class Checker:
             if parameter.required and word not in {*arguments, *meant} and isinstance(node, yaml.MappingNode):
                 self.problem(node, path, f"{name} needs '{word}'" if name else f"the key '{word}' is missing")
         self.above.pop()
-        return Spec(maker, arguments, name, _place(node.start_mark, path))
+        return Spec(maker, arguments, name, place_of(node.start_mark, path))
 
     def demand_settable(self, name: str, key: yaml.ScalarNode, value: yaml.Node, path: str) -> None:
         """Report an argument of an imported class that a file may not set, and options in it."""
@@ -244,7 +163,7 @@ class Checker:
     def nearest(self, name: str, slots: tuple[type, ...]) -> str:
         if "." in name:
             return ""
-        if close := _did_you_mean(name, components.names(*slots)):
+        if close := did_you_mean(name, components.names(*slots)):
             return close
         others = [slot.__name__ for slot in components.interfaces() if name in components.names(slot)]
         return (f"; '{name}' is a {others[0]}" if others else "") + _known(slots)
@@ -252,6 +171,7 @@ class Checker:
     def plain(self, hint: Any, node: yaml.Node, path: str) -> Any:
         """Check an ordinary value with pydantic."""
         self.count(node, path, size(node))
+        node = _without_removed(node)
         try:
             written = yaml.SafeLoader("").construct_object(node, deep=True)
         except yaml.YAMLError as error:
@@ -265,6 +185,8 @@ class Checker:
         try:
             value = validated(hint, written)
         except Unset as error:
+            if not self.need_variables:
+                return FromEnvironment(written, hint)
             return self.problem(
                 node,
                 path,
@@ -303,7 +225,7 @@ class Checker:
             )
         except RecursionError:
             self.problem(node, path, "contains itself")
-            raise _Stop from None
+            raise Stop from None
         found: dict[str, tuple[yaml.ScalarNode, yaml.Node]] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
@@ -319,20 +241,10 @@ class Checker:
         self.visited += nodes
         if self.visited > MOST_NODES or path.count(".") + path.count("[") > DEEPEST:
             self.problem(node, path, "describes more than can be built: does an anchor contain itself?")
-            raise _Stop
+            raise Stop
 
     def problem(self, node: yaml.Node, path: str, message: str) -> None:
-        self.at(_place(node.start_mark, path), message)
-
-    def at(self, place: Position, message: str) -> None:
-        source = self.lines[place.line] if place.line < len(self.lines) else ""
-        path = place.path if len(place.path) < 100 else f"{place.path[:40]}..."
-        problem = Problem(place.line + 1, place.column + 1, path or "(file)", message, source)
-        if not any(
-            (p.line, p.column, p.message) == (problem.line, problem.column, problem.message)
-            for p in self.problems
-        ):
-            self.problems.append(problem)  # once, however many aliases lead to it
+        self.problems.node(node, path, message)
 
 
 def item_of(hint: Any) -> Any:
@@ -376,7 +288,7 @@ def _worded(error: Any) -> str:
     )
     shown = repr(value) if len(repr(value)) < 80 else f"{repr(value)[:80]}..."
     expected = re.findall(r"'([^']+)'", str(error.get("ctx", {}).get("expected", "")))
-    return f"{message}, got {shown}{_did_you_mean(str(value), expected)}"
+    return f"{message}, got {shown}{did_you_mean(str(value), expected)}"
 
 
 def _is_branch(part: Any) -> bool:
@@ -396,13 +308,25 @@ def _descend(node: yaml.Node, location: Iterable[Any]) -> yaml.Node:
     return node
 
 
-def _place(mark: yaml.Mark | None, path: str) -> Position:
-    return Position(mark.line, mark.column, path) if mark else Position(0, 0, path)
-
-
 def _word(path: str) -> str:
     """The argument that a place such as `answer.retrieve[0].k` is the value of."""
     return path.rpartition(".")[2].partition("[")[0]
+
+
+def _takes_none(hint: Any) -> bool:
+    if components.slots_in(hint) or item_of(hint):
+        return type(None) in typing.get_args(hint)
+    with contextlib.suppress(ValidationError):
+        return validated(hint, None) is None
+    return False
+
+
+def _without_removed(node: yaml.Node) -> yaml.Node:
+    """A plain mapping without the keys that a `null` took away."""
+    if not isinstance(node, yaml.MappingNode):
+        return node
+    kept = [(key, _without_removed(value)) for key, value in node.value if not isinstance(value, Removed)]
+    return yaml.MappingNode(node.tag, kept, node.start_mark, node.end_mark)
 
 
 def _is_null(node: yaml.Node) -> bool:
@@ -413,19 +337,6 @@ def _shown(node: yaml.Node) -> str:
     if isinstance(node, yaml.ScalarNode):
         return "nothing" if _is_null(node) else repr(node.value)
     return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"
-
-
-def _did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
-    return "".join(f"; did you mean '{prefix}{close}'?" for close in _close(word, known))
-
-
-def _close(word: str, known: Iterable[str]) -> list[str]:
-    """The known word nearest to *word*, if one is near."""
-    return difflib.get_close_matches(word, list(known), n=1)
-
-
-def _codepoint(character: str | int) -> int:
-    return character if isinstance(character, int) else ord(character)
 
 
 def _known(slots: tuple[type, ...]) -> str:

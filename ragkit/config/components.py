@@ -16,6 +16,7 @@ import functools
 import importlib
 import importlib.metadata
 import inspect
+import re
 import sys
 import textwrap
 import types
@@ -434,6 +435,12 @@ def summary(maker: Maker) -> str:
     """The first sentence of a component's docstring."""
     text = inspect.getdoc(maker) or ""
     return " ".join(text.split("\n\n")[0].split())
+
+
+def about(maker: Maker, argument: str) -> str:
+    """The sentences of a component's docstring that name one of its arguments."""
+    sentences = re.split(r"(?<=[.;])\s+", " ".join((inspect.getdoc(maker) or "").split()))
+    return " ".join(each for each in sentences if f"`{argument}`" in each or f"*{argument}*" in each)
 
 
 def _or(slots: tuple[type, ...]) -> str:

@@ -44,11 +44,15 @@ class FromEnvironment:
 
 @dataclasses.dataclass(frozen=True)
 class Position:
-    """A place in a pipeline file; `line` and `column` count from 0, `path` is e.g. `answer.retrieve[0].k`."""
+    """A place in a pipeline file; `line` and `column` count from 0, `path` is e.g. `answer.retrieve[0].k`.
+
+    In an option, which `file` names then, both are -1.
+    """
 
     line: int
     column: int
     path: str
+    file: str = ""
 
 
 # --- from specs to objects
@@ -224,6 +228,16 @@ def _variable(match: re.Match[str]) -> str:
 
 def joined(path: str, word: str) -> str:
     return f"{path}.{word}" if path else word
+
+
+def specs_in(value: Any) -> Iterator[Spec]:
+    """*value* and every spec inside it."""
+    if isinstance(value, Spec):
+        yield value
+        value = list(value.arguments.values())
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from specs_in(each)
 
 
 def parts_of(value: Any) -> Iterator[Any]:

@@ -15,7 +15,7 @@ import yaml
 
 from ragkit import config, pipeline_file  # noqa: F401
 from ragkit.config.bounded_yaml import load as load_yaml
-from ragkit.config.checker import DEFINITIONS
+from ragkit.config.layers import DEFINITIONS, EXTENDS
 from ragkit.errors import UsageError, needs
 from ragkit.rag import Rag
 
@@ -44,9 +44,15 @@ class Space:
     """
 
     def __init__(
-        self, text: str, name: str, allow_import: Collection[str] = (), allow_env: Collection[str] = ()
+        self,
+        text: str,
+        name: str,
+        allow_import: Collection[str] = (),
+        allow_env: Collection[str] = (),
+        folder: Path | None = None,
     ) -> None:
         self.name, self.allow_import, self.allow_env = name, allow_import, allow_env
+        self.folder = folder
         try:
             self._data = load_yaml(text)
         except yaml.YAMLError as error:
@@ -64,7 +70,7 @@ class Space:
     def read(cls, path: Path, allow_import: Collection[str] = (), allow_env: Collection[str] = ()) -> Space:
         """Raises `UsageError` if there is no such file."""
         try:
-            return cls(path.read_text(encoding="utf-8-sig"), str(path), allow_import, allow_env)
+            return cls(path.read_text(encoding="utf-8-sig"), str(path), allow_import, allow_env, path.parent)
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(
                 f"cannot read '{path}': {getattr(error, 'strerror', None) or 'it is not UTF-8'}"
@@ -86,11 +92,11 @@ class Space:
         }
 
     def text(self, chosen: Assignment) -> str:
-        """The same as YAML, without the place for anchors."""
+        """The same as YAML, without the place for anchors, unless it changes those of an extended file."""
         data = self.filled(chosen)
         kept = (
             {key: value for key, value in data.items() if key != DEFINITIONS}
-            if isinstance(data, dict)
+            if isinstance(data, dict) and EXTENDS not in data
             else data
         )
         return str(yaml.dump(kept, Dumper=_NoAliasDumper, sort_keys=False, allow_unicode=True, width=120))
@@ -103,6 +109,7 @@ class Space:
             f"{self.name} with {self.describe(chosen)}",
             self.allow_import,
             self.allow_env,
+            self.folder,
         )
 
     def describe(self, chosen: Assignment) -> str:
@@ -153,7 +160,9 @@ def _collect(value: Value, path: str, found: dict[int, Open], name: str, inside:
         for key, inner in value.items():
             _collect(
                 inner,
-                "" if path == "" and key == DEFINITIONS else f"{path}.{key}".lstrip("."),
+                ""
+                if path == "" and key == DEFINITIONS and EXTENDS not in value
+                else f"{path}.{key}".lstrip("."),
                 found,
                 name,
                 inside,

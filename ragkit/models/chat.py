@@ -52,7 +52,7 @@ def openai_chat(
     `timeout` is in seconds, for each wait on the server; a request that is refused for the moment (429),
     fails on the server (5xx) or loses its connection is made again, up to `max_retries` times, after as long
     as the server says, else after waits that double.  Prices are for a million tokens.  Without `api_key`,
-    OPENAI_API_KEY is used; a server named by `base_url` may need none.  Raises `ValueError` if there is no
+    OPENAI_API_KEY is used; a server named by `base_url` may need none; an empty one is OpenAI's.  Raises `ValueError` if there is no
     key where one is needed.
     """
     from httpx2 import Limits
@@ -61,6 +61,7 @@ def openai_chat(
 
     from ragkit.models import http
 
+    base_url = base_url or None
     given: dict[str, Any] = http.key(api_key, base_url)
     if input_price or output_price:
         given["metadata"] = {"input_price": input_price, "output_price": output_price}
@@ -80,7 +81,7 @@ def openai_chat(
         )
     except OpenAIError:
         raise ValueError(
-            f"there is no key for '{model}'; set OPENAI_API_KEY, or name a server of your own with 'base_url'"
+            f"there is no key for '{model}'; set OPENAI_API_KEY, or name a server of your own with 'base_url' or --model http://HOST:PORT/v1#NAME"
         ) from None
 
 

@@ -30,7 +30,7 @@ from ragkit.retrieve import DenseRetriever, LexicalRetriever
 from ragkit.testing import HashedEmbeddings, scripted_chat
 
 GOLDEN = sorted((ROOT / "tests" / "config" / "errors").glob("*.yaml"))
-DEFAULT = (ROOT / "configs" / "default.yaml").read_text()
+DEFAULT = (ROOT / "ragkit" / "presets" / "default.yaml").read_text()
 SMALL = "ingest: {chunk: whole, index: bm25}\nanswer: {retrieve: {type: lexical, index: bm25}, generate: extractive}\n"
 
 

@@ -9,6 +9,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from support import ROOT
 
+from ragkit.config import presets
 from ragkit.pipeline_file import schema
 
 VALIDATOR = Draft202012Validator(schema())
@@ -39,4 +40,22 @@ def test_every_component_is_described() -> None:
     chunkers = schema()["$defs"]["BaseDocumentTransformer"]["anyOf"]
     [sentence] = [c for c in chunkers if c.get("properties", {}).get("type") == {"const": "sentence"}]
     assert sentence["description"].startswith("As many whole sentences as fit into `max_tokens` of `model`")
-    assert sentence["properties"]["max_tokens"] == {"exclusiveMinimum": 0, "type": "integer", "default": 200}
+    size = dict(sentence["properties"]["max_tokens"])
+    assert "`max_tokens` of `model`" in size.pop("description")
+    assert size == {"exclusiveMinimum": 0, "type": "integer", "default": 200}
+    assert schema()["$defs"]["BaseDocumentTransformer"]["discriminator"] == {"propertyName": "type"}
+
+
+def test_a_file_that_extends_another_may_leave_out_and_remove_what_that_one_has() -> None:
+    right = "extends: default\nanswer: {refine: {k: 3}, gate: null, retrieve: [{type: dense, k: 3}]}\n"
+    assert problems(right) == []
+    assert problems(right.replace("extends: default\n", "")) != []
+    assert problems(right.replace("refine", "refien")) == ["$.answer"]
+    assert problems("extends: default\nanswer: {retrieve: [{type: dense, kk: 3}]}\n") == ["$.answer.retrieve"]
+    assert problems("extends: 3\n") == ["$.extends"]
+    assert schema()["then"]["properties"]["extends"]["anyOf"][0]["enum"] == presets.names()
+
+
+@pytest.mark.parametrize("name", ["default", "chat"])
+def test_it_accepts_every_preset(name: str) -> None:
+    assert problems(presets.path_of(name).read_text()) == []

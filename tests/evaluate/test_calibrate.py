@@ -20,7 +20,7 @@ from ragkit.errors import UsageError
 from ragkit.evaluate.calibrate import Calibration, Example, fit, svg, written
 from ragkit.gate import FOUND, FOUND_BY_WORDS, JUDGED, CalibratedGate, Logistic
 
-DEFAULT = (ROOT / "configs" / "default.yaml").read_text()
+DEFAULT = (ROOT / "ragkit" / "presets" / "default.yaml").read_text()
 GATE = CalibratedGate(
     found=Logistic({"nearest": 6.0}, -3.0, 0.4), judged=Logistic({"support": 1.5}, -1.0, 0.7)
 )

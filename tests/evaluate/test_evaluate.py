@@ -435,7 +435,7 @@ def test_rankings_and_answers_are_written_for_other_tools(evaluation: Evaluation
 def test_the_command_compares_reports_and_requires(
     ingested: Path, tmp_path: Path, command: Callable[..., CompletedProcess[str]]
 ) -> None:
-    text = (ROOT / "configs" / "default.yaml").read_text()
+    text = (ROOT / "ragkit" / "presets" / "default.yaml").read_text()
     (tmp_path / "three.yaml").write_text(text.replace("k: 6", "k: 3"))
     questions = "\n".join((ROOT / "examples" / "questions.jsonl").read_text().splitlines()[:6])
     (tmp_path / "q.jsonl").write_text(questions)

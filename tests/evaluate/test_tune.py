@@ -20,7 +20,7 @@ from ragkit.evaluate.tune import Tuned, tune_events
 from ragkit.flow import result_of
 from ragkit.testing import HashedEmbeddings
 
-DEFAULT = (ROOT / "configs" / "default.yaml").read_text()
+DEFAULT = (ROOT / "ragkit" / "presets" / "default.yaml").read_text()
 LIGHT = Assessors(embed=HashedEmbeddings())
 
 

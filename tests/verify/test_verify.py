@@ -231,7 +231,7 @@ def test_an_answer_without_claims_stays_as_it_is() -> None:
 
 def test_what_the_document_shows_is_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAGKIT_MODEL", "some-model")
-    default = yaml.safe_load((ROOT / "configs" / "default.yaml").read_text())
+    default = yaml.safe_load((ROOT / "ragkit" / "presets" / "default.yaml").read_text())
     blocks = re.findall(
         r"^```yaml\n(.*?)^```$", (ROOT / "docs" / "verification.md").read_text(), re.DOTALL | re.MULTILINE
     )
