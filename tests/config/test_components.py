@@ -52,6 +52,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "late_interaction": {"embed": SentenceTransformersEmbeddings()},
     "mmr": {"embed": HashedEmbeddings()},
+    "small_talk": {"embed": HashedEmbeddings()},
     "docling": {"artifacts_path": "."},
     "ocrmypdf": {"language": "eng"},
     "scripted": {"responses": ["yes"]},
