@@ -177,7 +177,9 @@ app.command()(_traced(with_pipeline(check.check)))
 @with_pipeline
 def search(
     pipeline: ChosenPipeline,
-    query: Annotated[str, typer.Argument(help="What to look for.")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="QUERY", help="What to look for.", show_default=False)
+    ],
     k: Annotated[int, typer.Option("-k", min=1, help="How many passages.")] = 10,
     where: Where = None,
     versions: Versions = False,
@@ -186,6 +188,7 @@ def search(
     """Find passages, best first."""
     from ragkit.cli import terminal
 
+    query = " ".join(words)
     hits = pipeline.load().search(query, k, where, versions)
     if as_json:
         print_json({"results": [_hit_json(hit) for hit in hits]})

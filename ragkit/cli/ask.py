@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 def ask(
     pipeline: ChosenPipeline,
-    question: Annotated[str, typer.Argument(help="The question, in quotation marks.")],
+    question: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="QUESTION", help="The question, with or without quotation marks.", show_default=False
+        ),
+    ],
     as_json: AsJson = False,
     stream: Annotated[
         bool,
@@ -45,7 +50,7 @@ def ask(
 
     def happening() -> Iterator[Event]:
         rag = pipeline.load()
-        for event in rag.stream(question, where=where, versions=versions):
+        for event in rag.stream(" ".join(question), where=where, versions=versions):
             if trace:
                 terminal.show_trace(event)
             yield event

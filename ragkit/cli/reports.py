@@ -93,6 +93,7 @@ def show_paper(
     """
     label = version_of(str(paper.metadata.get("version_label", "")), "superseded_by" in paper.metadata)
     out.print(Text(one_line(title_of(paper)), style="bold").append(label))
+    out.print(Text(f"id: {paper.id}", style="dim"))
     for source in sources:
         out.print(nearby(str(source["uri"])), style="dim")
     for each in merged:

@@ -101,6 +101,15 @@ def test_answers_are_shown_with_numbered_sources_file_and_quote(command: Command
     assert "“BERT-base has 12 layers" in shown
 
 
+def test_a_question_needs_no_quotation_marks(command: Command, ingested: Path) -> None:
+    for name in ("ask", "search"):
+        bare, quoted = (
+            command(name, *said, "--corpus", ingested) for said in (["what", "is", "BERT"], ["what is BERT"])
+        )
+        assert (bare.returncode, bare.stdout) == (0, quoted.stdout)
+        assert "BERT" in bare.stdout
+
+
 def test_an_off_topic_question_is_declined_with_nearest_titles(command: Command, ingested: Path) -> None:
     done = command("ask", "What is the capital of France?", "--corpus", ingested)
     assert done.returncode == 0
