@@ -86,8 +86,10 @@ def test_a_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_paper_is_shown_with_metadata_sections_and_on_request_its_text(shelf: Path, run: Command) -> None:
     shown = run("show", "terns").stdout
+    identity = json.loads(run("show", "terns", "--json").stdout)["id"]
     assert shown.splitlines() == [
         "Terns of the island",
+        f"id: {identity}",
         "papers/terns.md",
         "authors: Ada Reed",
         "venue: Ibis",
@@ -116,9 +118,10 @@ def test_no_python_is_printed_and_the_abstract_is_shown(monkeypatch: pytest.Monk
             {"start": 9, "end": 14, "path": ["Results"], "kind": "body"},
         ],
     }
-    reports.show_paper(Document("We count.Many.", metadata=metadata), [], [], [])
+    reports.show_paper(Document("We count.Many.", id="ab12", metadata=metadata), [], [], [])
     assert written.getvalue().splitlines() == [
         "Terns",
+        "id: ab12",
         "hidden: not displayed: 5",
         "open: yes",
         "groups: a, b, c: 1",
