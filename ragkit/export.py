@@ -142,7 +142,7 @@ def bibtex(papers: Sequence[Item]) -> str:
         venue = paper.get("container-title", "")
         is_article = paper["type"] == "article-journal" and venue
         fields = {
-            "title": re.sub(r"\S*[^\W\d_]\S*", _protected, _latex(paper.get("title", ""))),
+            "title": re.sub(r"\S++", _protected, _latex(paper.get("title", ""))),
             "author": " and ".join(_bibtex_name(name) for name in paper.get("author", ())),
             "year": str(_date(paper)[0]) if _date(paper) else "",
             "journal" if is_article else "howpublished": _latex(venue),
@@ -177,7 +177,8 @@ def _verbatim(text: str) -> str:
 
 def _protected(word: re.Match[str]) -> str:
     """A word of a title whose capitals are its own, such as BERT, keeps them in styles that write titles in lower case."""
-    return f"{{{word[0]}}}" if re.search(r"\w.*[A-Z]", re.sub(r"\\text\w+\{\}", "", word[0])) else word[0]
+    letters = [c for c in re.sub(r"\\text[a-z]++\{\}", "", word[0]) if c.isalnum()]
+    return f"{{{word[0]}}}" if any(map(str.isupper, letters[1:])) else word[0]
 
 
 def _bibtex_name(name: Mapping[str, str]) -> str:

@@ -85,5 +85,6 @@ def test_config_check_prints_the_warnings_and_succeeds(
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
 def test_the_configurations_that_come_with_ragkit_fit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAGKIT_MODEL", "some-model")
+    monkeypatch.setenv("RAGKIT_BASE_URL", "http://127.0.0.1:1/v1")
     rag = ragkit.load(path)
     assert mismatches(rag.ingest_pipeline, rag.answer_pipeline) == []

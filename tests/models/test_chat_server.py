@@ -178,9 +178,9 @@ def test_the_configuration_with_a_model_answers_or_declines(
 ) -> None:
     monkeypatch.setenv("RAGKIT_MODEL", "gemma")
     monkeypatch.setenv("RAGKIT_BASE_URL", server.url)
-    text = (ROOT / "configs" / "llm.yaml").read_text()
-    (tmp_path / "llm.yaml").write_text(text.replace("type: openai", "type: openai\n        max_tokens: 24"))
-    rag = ragkit.load(tmp_path / "llm.yaml", corpus=tmp_path / "corpus")
+    rag = ragkit.load(
+        ROOT / "configs" / "llm.yaml", corpus=tmp_path / "corpus", overrides={"define.llm.max_tokens": 24}
+    )
     rag.ingest(NOTES / "bert.md")
     answer = rag.ask("How many parameters do BERT-base and BERT-large have?")
     assert 0 < answer.usage["output_tokens"] <= 24
