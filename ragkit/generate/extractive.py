@@ -344,8 +344,8 @@ def _cell_named(asked: ParsedQuestion, pool: Sequence[CandidateSentence]) -> Vec
 
 
 _CELL = 0.4
-"""What a row gains whose cell the question names.  It is what `_cell_named` is worth over questions of full
-papers (`docs/benchmarks.md`); from 0.2 to 0.8 it makes little difference.
+"""What a row gains whose cell the question names; from 0.2 to 0.8 it makes little difference.  Of 57 questions made
+from cells of PDFs (`benchmarks/data/cells.jsonl`), for which it was not chosen, 43 are right with it and 38 without.
 """
 _DEFINES = 0.6
 """What a sentence gains that defines what is to be defined."""
