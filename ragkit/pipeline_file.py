@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import re
+import typing
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union
 
 import ragkit.generate.extractive
 import ragkit.generate.metadata
@@ -203,11 +205,18 @@ def _arguments(maker: components.Maker) -> list[dict[str, str]]:
 
 
 def _type_name(hint: Any) -> str:
-    if isinstance(hint, type):
-        return hint.__name__
-    return (
-        re.sub(r"(?<![\w.])[\w.]+\.(\w+)", r"\1", str(hint))
-        .replace("Annotated[", "")
-        .split(", Gt(")[0]
-        .split(", Ge(")[0]
-    )
+    """*hint* as it is written, without limits on its values."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return _type_name(inner[0])
+    if origin is Literal:
+        return " | ".join(map(json.dumps, inner))
+    if origin in (Union, UnionType):
+        return " | ".join(map(_type_name, inner))
+    if origin is None or isinstance(hint, list):
+        return (
+            "None"
+            if hint is type(None)
+            else re.sub(r"(?<![\w.])[\w.]+\.(\w+)", r"\1", getattr(hint, "__name__", str(hint)))
+        )
+    return f"{_type_name(origin)}[{', '.join(map(_type_name, inner))}]"

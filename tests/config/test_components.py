@@ -24,6 +24,7 @@ from ragkit.generate.chat import CitedGenerator
 from ragkit.index.bm25 import Bm25Index
 from ragkit.index.chroma import ChromaIndex
 from ragkit.models.embeddings import SentenceTransformersEmbeddings
+from ragkit.pipeline_file import catalogue
 from ragkit.testing import HashedEmbeddings, check_component, check_signature, imports_heavy, scripted_chat
 
 # What the components that cannot be made without arguments are made with.
@@ -153,3 +154,9 @@ def test_a_component_cannot_take_the_name_of_one_that_is_imported_later() -> Non
     )
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=False)
     assert "two components called 'tei' make a FileFormat" in done.stderr
+
+
+def test_the_types_of_arguments_are_shown_as_one_writes_them() -> None:
+    shown = {argument["type"] for entry in catalogue() for argument in entry["arguments"]}
+    assert {"str", "float | None", "Sequence[str]"} <= shown
+    assert not [each for each in shown if "Field" in each or each.count("[") != each.count("]")]
