@@ -15,6 +15,7 @@ from pydantic import Field
 from ragkit.answer import Answer, Finding, Verdict
 from ragkit.config.components import component, interface
 from ragkit.document import named, scores_of, table_of
+from ragkit.models.reader import READ
 from ragkit.text.language import is_english
 from ragkit.text.question import Asked, Mentions, ParsedQuestion
 from ragkit.text.words import numbers, sentences, stems
@@ -90,6 +91,7 @@ JUDGED_SIGNALS = {
     "number_unsaid": "1 if a number is asked for and no supported claim gives one",
     "covered": "share of the question's words, the rarest weighing most, that the best sentence has, if one was chosen",
     "lead": "how much better the best sentence is than the next, if one was chosen",
+    "answers": "by the reader, the log odds that the likeliest of the chosen sentences, or else of all, answers",
     "written": "1 if a supported claim is in a chat model's words, not quoted from a paper",
 }
 """What the judged answer tells."""
@@ -139,11 +141,11 @@ FOUND_BY_WORDS = Logistic(
     bias=-0.37,
 )
 JUDGED = Logistic(
-    weights={"covered": 1.87, "lead": 1.88, "support": 1.9},
-    bias=-2.22,
-    threshold=0.5,
+    weights={"lead": 1.73, "answers": 0.26, "support": 1.9},
+    bias=-1.46,
+    threshold=0.55,
 )
-_TYPICAL = {"covered": 0.48, "lead": 0.23}
+_TYPICAL = {"covered": 0.48, "lead": 0.37, "answers": 0.77}
 """The means over the answers that `JUDGED` was fitted to: what is known of one whose sentences were not chosen."""
 
 
@@ -299,7 +301,13 @@ def judged_signals(asked: ParsedQuestion, relevance: Relevance, answer: Answer) 
         "support": support(answer),
         "supported": len(good) / len(answer.claims) if answer.claims else 0.0,
         "said": _share(set(stems(text)), asked.said),
-        **_TYPICAL | answer.choice,
+        **_TYPICAL | _read(answer) | answer.choice,
         "number_unsaid": float(asked.asks_number and not asked.gives_number(text)),
         "written": float(any(c.verdict is Verdict.SUPPORTED and not c.quoted for c in good)),
     }
+
+
+def _read(answer: Answer) -> Signals:
+    """What a reader says of the passages that the answer was written from, if one read them."""
+    odds = [scores_of(passage)[READ] for passage in answer.context if READ in scores_of(passage)]
+    return {"answers": max(odds)} if odds else {}

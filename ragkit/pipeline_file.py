@@ -17,8 +17,10 @@ import ragkit.generate.small_talk
 import ragkit.index.bm25
 import ragkit.index.flat
 import ragkit.models.embeddings
+import ragkit.models.reader
 import ragkit.read.files
 import ragkit.refine.context
+import ragkit.refine.reader
 import ragkit.verify.evidence  # noqa: F401
 from ragkit import chunk, config, fuse, gate, policy, retrieve, rewrite  # noqa: F401
 from ragkit.config import chat_model, components, layers, presets

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -16,36 +15,15 @@ from pydantic import PositiveFloat, PositiveInt
 
 from ragkit.answer import Answer, Cited, Claim, Quote
 from ragkit.config.components import component
-from ragkit.document import Span, above, named, score_of, span_of, table_of, title_of
+from ragkit.document import Span, above, named, score_of, table_of, title_of
 from ragkit.flow import Flow, Token, call, emit
 from ragkit.generate import Generator
-from ragkit.text.lists import lists
+from ragkit.models.reader import Reader, read_passages
 from ragkit.text.question import Asked, Mentions, ParsedQuestion, mentioned
-from ragkit.text.tables import named_cells, said
-from ragkit.text.words import Offsets, sentences, stems
+from ragkit.text.statements import Statement, statements_of
+from ragkit.text.words import stems
 
 Vector = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class CandidateSentence:
-    """A sentence of a passage that may be part of the answer."""
-
-    passage: Document
-    span: Span
-    text: str
-    cells: tuple[tuple[str, str], ...] = ()
-    """Of a row of a table, each cell with the name of its column."""
-
-    def about(self, asked: ParsedQuestion) -> CandidateSentence:
-        """Of a wide row, its first cell and those in the columns that the question names, if it names any."""
-        named = [cell for cell in self.cells[1:] if {*stems(asked.text)} & {*stems(cell[0])}]
-        if len(self.cells) <= _WIDE or not named:
-            return self
-        return replace(self, text=said([self.cells[0], *named]))
-
-
-_WIDE = 6  # cells; a reader finds the one that was asked for among so many
 
 
 @dataclass(frozen=True)
@@ -65,15 +43,14 @@ class _View:
 
 
 class Selection(NamedTuple):
-    """Sentences that answer together, best first, and what their choice tells of them.
+    """Sentences that answer together, best first, and what their choice tells of them, for the gate.
 
-    `covered` is the share of the question's words that the best one has, rare ones weighing most, and `lead`
-    how much better it is than the next.
+    `covered` is the share of the question's words that the best one has, rare ones weighing most, `lead` how
+    much better it is than the next, and `answers` the reader's log odds for the likeliest, if there is one.
     """
 
-    sentences: Sequence[CandidateSentence]
-    covered: float = 0.0
-    lead: float = 0.0
+    sentences: Sequence[Statement]
+    signals: Mapping[str, float] = {}
 
 
 @component("extractive")
@@ -84,13 +61,14 @@ class ExtractiveGenerator(Generator):
     A row of a table is a sentence, each cell with the name of its column.  A sentence is scored by its
     nearness to the question (by `embed`, if given); by the question's words that it has, the rare ones most,
     half as much where only the title, headings or caption above it have them; by how well its passage was
-    ranked; and by whether it has the kind of thing
+    ranked; by how likely the `reader`, if given, says that it answers; and by whether it has the kind of thing
     asked for.  A question that asks for several things gets the best sentence for each; one that asks for
     one, the best of all.  Then, up to `most`, comes whichever adds most of what the question asks and is not
     said yet, while it scores at least `share` of the best.
     """
 
     embed: Embeddings | None = None
+    reader: Reader | None = None
     most: PositiveInt = 3
     share: PositiveFloat = 0.6
 
@@ -100,7 +78,7 @@ class ExtractiveGenerator(Generator):
             question=str(asked.text),
             claims=quoting(choice.sentences),
             context=tuple(passages),
-            choice={"covered": choice.covered, "lead": choice.lead},
+            choice=dict(choice.signals),
         )
         if answer.text:
             yield from emit(Token(answer.text))
@@ -112,17 +90,35 @@ class ExtractiveGenerator(Generator):
         They are held against the question with what a follow-up takes along from the conversation.
         """
         question = asked.understood
-        pool = _closest(question, _sentences_of(passages))
-        if not pool:
+        every = statements_of(passages)
+        if not every:
             return Selection([])
+        read = yield from self._read(question, passages)
+        pool = _closest(question, every, read)
         known = _known(question.parts, passages)
-        views = yield from self._views([question, *known] if len(known) > 1 else known, pool)
+        views = yield from self._views([question, *known] if len(known) > 1 else known, pool, read)
         sentences = [s.about(question) for s in self._chosen(pool, views[0], views[1:] or views)]
         *_, second, best = [0.0, *np.sort(views[0].worth)]
         covered = views[0].overlap.sum(axis=1)[views[0].worth.argmax()]
-        return Selection(sentences, float(covered), float(best - second))
+        signals = {"covered": float(covered), "lead": float(best - second)}
+        if read:
+            signals["answers"] = max(read.get(s.span, _UNREAD) for s in sentences)
+        return Selection(sentences, signals)
 
-    def _views(self, asked: Sequence[ParsedQuestion], pool: Sequence[CandidateSentence]) -> Flow[list[_View]]:
+    def _read(self, asked: ParsedQuestion, passages: Sequence[Document]) -> Flow[Mapping[Span, float]]:
+        """By the reader, the log odds of each statement that it answers; empty without a reader."""
+        if self.reader is None:
+            return {}
+        read = yield from call("read", read_passages, self.reader, asked.text, passages)
+        return {
+            statement.span: odds
+            for each in reversed(read)
+            for statement, odds in zip(each.statements, each.reading.answers.tolist(), strict=True)
+        }
+
+    def _views(
+        self, asked: Sequence[ParsedQuestion], pool: Sequence[Statement], read: Mapping[Span, float]
+    ) -> Flow[list[_View]]:
         near = np.zeros((len(asked), len(pool)))
         if self.embed is not None:
             texts = [
@@ -133,7 +129,7 @@ class ExtractiveGenerator(Generator):
                 near[row] = vectors @ np.asarray(
                     (yield from call("embed", self.embed.embed_query, part.text))
                 )
-        rank = _RANKED * _rank(pool)
+        rank = _RANKED * _rank(pool) + _READ * _likely(pool, read)
         return [
             _View(
                 own
@@ -147,8 +143,8 @@ class ExtractiveGenerator(Generator):
         ]
 
     def _chosen(
-        self, pool: Sequence[CandidateSentence], whole: _View, of_parts: Sequence[_View]
-    ) -> list[CandidateSentence]:
+        self, pool: Sequence[Statement], whole: _View, of_parts: Sequence[_View]
+    ) -> list[Statement]:
         taken: list[int] = []
         said = np.zeros(whole.overlap.shape[1])
         best = 0.0
@@ -183,7 +179,7 @@ class ExtractiveGenerator(Generator):
         return [pool[i] for i in sorted(taken, key=lambda i: papers.index(pool[i].span.document_id))]
 
 
-def quoting(chosen: Sequence[CandidateSentence]) -> tuple[Claim, ...]:
+def quoting(chosen: Sequence[Statement]) -> tuple[Claim, ...]:
     """*chosen* word for word, each under the name of its paper."""
     claims: list[Claim] = []
     named = ""
@@ -196,49 +192,14 @@ def quoting(chosen: Sequence[CandidateSentence]) -> tuple[Claim, ...]:
     return tuple(claims)
 
 
-def _sentences_of(passages: Sequence[Document]) -> list[CandidateSentence]:
-    found: dict[Span, CandidateSentence] = {}
-    for passage in passages:
-        whole = span_of(passage)
-        _, header = table_of(passage)
-        is_caption = passage.metadata.get("kind") == "caption"
-        for start, end in _with_items(passage.page_content):
-            text = passage.page_content[start:end]
-            if header and text in header:
-                continue
-            row = tuple(named_cells(text, header)) if header else ()
-            text = said(row) if row else text
-            span = Span(whole.document_id, whole.start + start, whole.start + end)
-            leads = _LEADS.search(text) or (is_caption and _LABEL.match(text))
-            if span not in found and len(_stems(text)) >= 3 and (row or not leads):
-                found[span] = CandidateSentence(passage, span, text, row)
-    return list(found.values())
-
-
-_LABEL = re.compile(
-    r"(?:table|tab\.?|figure|fig\.?|box|scheme|chart|plate|panel|algorithm|appendix)\s+\w{1,4}\b",
-    re.IGNORECASE,
-)
-_LEADS = re.compile(rf"^#|[:?]$|^{_LABEL.pattern}\s?[.:|]", re.IGNORECASE)
-"""A heading, a question, what leads in something else, or a caption: no answer without what it stands over.
-
-Leaving these out costs none of 107 questions over full papers their answer.
-"""
-
-
-def _with_items(text: str) -> list[Offsets]:
-    """The sentences of *text*; one that leads in a list has the items, which are also sentences of their own."""
-    spans = sentences(text)
-    ends = {items[0]: spans[items[-1]][1] for items in lists(text, spans)}
-    return [(start, ends.get(n, end)) for n, (start, end) in enumerate(spans)]
-
-
-def _closest(asked: ParsedQuestion, pool: Sequence[CandidateSentence]) -> list[CandidateSentence]:
+def _closest(
+    asked: ParsedQuestion, pool: Sequence[Statement], read: Mapping[Span, float]
+) -> list[Statement]:
     """The `_LOOKED_AT` sentences of *pool* with most of the question's words, in their order."""
     if len(pool) <= _LOOKED_AT:
         return list(pool)
     words = _overlap(asked.text, pool).sum(axis=1)
-    worth = words + _RANKED * _rank(pool) + _CELL * _cell_named(asked, pool)
+    worth = words + _RANKED * _rank(pool) + _CELL * _cell_named(asked, pool) + _READ * _likely(pool, read)
     return [pool[i] for i in sorted(np.argsort(-worth, kind="stable")[:_LOOKED_AT])]
 
 
@@ -252,7 +213,7 @@ def _stems(text: str) -> tuple[str, ...]:
     return tuple(stems(text))
 
 
-def _overlap(question: str, pool: Sequence[CandidateSentence]) -> Vector:
+def _overlap(question: str, pool: Sequence[Statement]) -> Vector:
     """The overlap of each sentence (row) with each content word of the question (column).
 
     It is the word's weight (rare words weigh most; all weigh 1 together) if the sentence has the word, half
@@ -273,14 +234,26 @@ def _overlap(question: str, pool: Sequence[CandidateSentence]) -> Vector:
     return np.asarray(has * (weight / weight.sum()))
 
 
-def _rank(pool: Sequence[CandidateSentence]) -> Vector:
+def _rank(pool: Sequence[Statement]) -> Vector:
     scores = np.array([score_of(s.passage) for s in pool])
     spread = scores.max() - scores.min()
     return (scores - scores.min()) / spread if spread > 0 else np.ones(len(pool))
 
 
-_NAMED, _RANKED = 0.3, 0.3
+_NAMED, _RANKED = 0.3, 0.15
 """The most that a sentence gains if its passage mentions all names of the question, and if it ranks first."""
+
+
+def _likely(pool: Sequence[Statement], read: Mapping[Span, float]) -> Vector:
+    """How likely each answers, by the reader; 0 without one."""
+    odds = np.array([read.get(statement.span, -np.inf) for statement in pool])
+    return np.asarray(1 / (1 + np.exp(-odds)))
+
+
+_READ = 0.5
+"""What a sentence gains that answers for certain, by the reader."""
+_UNREAD = -4.0
+"""The log odds of a sentence that the reader did not see."""
 
 
 def _known(asked: Sequence[ParsedQuestion], passages: Sequence[Document]) -> list[ParsedQuestion]:
@@ -289,7 +262,7 @@ def _known(asked: Sequence[ParsedQuestion], passages: Sequence[Document]) -> lis
     return [part for part in asked if mentioned(part, texts)] or list(asked)
 
 
-def _named(asked: ParsedQuestion, pool: Sequence[CandidateSentence]) -> Vector:
+def _named(asked: ParsedQuestion, pool: Sequence[Statement]) -> Vector:
     """The share of the names in the question that the passage of each sentence mentions."""
     if not asked.names:
         return np.zeros(len(pool))
@@ -299,14 +272,14 @@ def _named(asked: ParsedQuestion, pool: Sequence[CandidateSentence]) -> Vector:
     )
 
 
-def _kind_bonus(asked: ParsedQuestion, pool: Sequence[CandidateSentence]) -> Vector:
+def _kind_bonus(asked: ParsedQuestion, pool: Sequence[Statement]) -> Vector:
     """A bonus for each sentence that has the kind of thing the question asks for.
 
     That is a number; a name that the question lacks; what an abbreviation stands for; what a thing is; or the
     thing that `which` or `what` asks for.
     """
 
-    def bonus(sentence: CandidateSentence) -> float:
+    def bonus(sentence: Statement) -> float:
         text = sentence.text
         if asked.asks_number or asked.compares_numbers:
             return 0.2 * asked.gives_number(text)
@@ -318,7 +291,7 @@ def _kind_bonus(asked: ParsedQuestion, pool: Sequence[CandidateSentence]) -> Vec
     return np.array([bonus(sentence) for sentence in pool])
 
 
-def _cell_named(asked: ParsedQuestion, pool: Sequence[CandidateSentence]) -> Vector:
+def _cell_named(asked: ParsedQuestion, pool: Sequence[Statement]) -> Vector:
     """How far the question names a cell of each row, by its row and its column: from 0 to 1.
 
     A row is named by its first cell or, where rows are grouped, its second.  It counts half without a column.
