@@ -141,9 +141,9 @@ FOUND_BY_WORDS = Logistic(
     bias=-0.37,
 )
 JUDGED = Logistic(
-    weights={"lead": 1.73, "answers": 0.26, "support": 1.9},
-    bias=-1.46,
-    threshold=0.55,
+    weights={"lead": 1.65, "answers": 0.27, "support": 1.9},
+    bias=-1.42,
+    threshold=0.5,
 )
 _TYPICAL = {"covered": 0.48, "lead": 0.37, "answers": 0.77}
 """The means over the answers that `JUDGED` was fitted to: what is known of one whose sentences were not chosen."""

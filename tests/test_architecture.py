@@ -25,6 +25,7 @@ from ragkit.gate import Gate
 from ragkit.generate import Generator
 from ragkit.index import LexicalIndex, VectorIndex
 from ragkit.keys import KeyWriter
+from ragkit.models.reader import PassageReader
 from ragkit.read.formats import FileFormat
 from ragkit.read.lookup import LookupService
 from ragkit.rewrite import QueryRewriter
@@ -72,6 +73,7 @@ ROOMS = {
     Verifier: "verify",
     Embeddings: "models",
     BaseChatModel: "models",
+    PassageReader: "models",
     ragkit.evaluate.judge.Judge: "evaluate",
 }
 

@@ -229,7 +229,8 @@ def test_the_signals_of_a_judged_answer() -> None:
     )
     assert judged_signals(ASKED.parsed, Relevance(0.5), answer) == {
         "covered": 0.48,
-        "lead": 0.23,
+        "lead": 0.37,
+        "answers": 0.77,
         "found": 0.0,
         "support": 0.75,
         "supported": 0.5,

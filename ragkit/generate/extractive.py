@@ -18,7 +18,7 @@ from ragkit.config.components import component
 from ragkit.document import Span, above, named, score_of, table_of, title_of
 from ragkit.flow import Flow, Token, call, emit
 from ragkit.generate import Generator
-from ragkit.models.reader import Reader, read_passages
+from ragkit.models.reader import PassageReader, read_passages
 from ragkit.text.question import Asked, Mentions, ParsedQuestion, mentioned
 from ragkit.text.statements import Statement, statements_of
 from ragkit.text.words import stems
@@ -68,7 +68,7 @@ class ExtractiveGenerator(Generator):
     """
 
     embed: Embeddings | None = None
-    reader: Reader | None = None
+    reader: PassageReader | None = None
     most: PositiveInt = 3
     share: PositiveFloat = 0.6
 
@@ -142,9 +142,7 @@ class ExtractiveGenerator(Generator):
             for part, own in zip(asked, near, strict=True)
         ]
 
-    def _chosen(
-        self, pool: Sequence[Statement], whole: _View, of_parts: Sequence[_View]
-    ) -> list[Statement]:
+    def _chosen(self, pool: Sequence[Statement], whole: _View, of_parts: Sequence[_View]) -> list[Statement]:
         taken: list[int] = []
         said = np.zeros(whole.overlap.shape[1])
         best = 0.0
@@ -192,9 +190,7 @@ def quoting(chosen: Sequence[Statement]) -> tuple[Claim, ...]:
     return tuple(claims)
 
 
-def _closest(
-    asked: ParsedQuestion, pool: Sequence[Statement], read: Mapping[Span, float]
-) -> list[Statement]:
+def _closest(asked: ParsedQuestion, pool: Sequence[Statement], read: Mapping[Span, float]) -> list[Statement]:
     """The `_LOOKED_AT` sentences of *pool* with most of the question's words, in their order."""
     if len(pool) <= _LOOKED_AT:
         return list(pool)

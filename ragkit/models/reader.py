@@ -54,7 +54,7 @@ class Reading(NamedTuple):
 
 
 @interface
-class Reader(ABC):
+class PassageReader(ABC):
     """Reads sources together with a question or a claim."""
 
     @abstractmethod
@@ -74,7 +74,7 @@ class ReadPassage(NamedTuple):
     reading: Reading
 
 
-def read_passages(reader: Reader, first: str, passages: Sequence[Document]) -> list[ReadPassage]:
+def read_passages(reader: PassageReader, first: str, passages: Sequence[Document]) -> list[ReadPassage]:
     """*passages*, each read by *reader* with *first*."""
     every = [statements_of([passage]) for passage in passages]
     sources = [
@@ -86,7 +86,7 @@ def read_passages(reader: Reader, first: str, passages: Sequence[Document]) -> l
 
 @component("joint")
 @dataclass(frozen=True)
-class JointReader(Reader):
+class JointReader(PassageReader):
     """A transformer that reads both texts at once, sentence by sentence in their context.
 
     `model`: a folder that `ragkit train verifier` wrote; by default the model that ships.  A source that is
@@ -152,7 +152,9 @@ class _Joint:
                     weights = np.exp(np.clip(own[:, 2:4], -8, 8))
                     found[n][sentence] = (own[:, :2] * weights).sum(axis=0) / weights.sum(axis=0)
         return [
-            Reading(answers=each[:, 1], supports=each[:, 0], answered=float(all_[1]), supported=float(all_[0]))
+            Reading(
+                answers=each[:, 1], supports=each[:, 0], answered=float(all_[1]), supported=float(all_[0])
+            )
             for each, all_ in zip(found, whole, strict=True)
         ]
 

@@ -29,7 +29,9 @@ from ragkit.document import (
     stretches_of,
     title_of,
 )
+from ragkit.models.reader import PassageReader
 from ragkit.models.tokens import Counter, counter
+from ragkit.refine.reader import ReaderRanking
 from ragkit.text.letters import compose
 from ragkit.text.question import Mentions, ParsedQuestion, parsed
 from ragkit.text.words import Offsets, sentences, stems
@@ -44,16 +46,20 @@ class Top(BaseDocumentCompressor):
 
     If none of these mentions something that the question names, such as `GPT-4`, a passage further down that
     does takes the place of the last one that is not needed for a name itself.  So does one that says what the
-    question wants to be defined.
+    question wants to be defined.  A `reader`, if given, first puts in front what is likely to answer, as in
+    the component `reader`.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     k: PositiveInt = 6
+    reader: PassageReader | None = None
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Any = None
     ) -> Sequence[Document]:
+        if self.reader is not None:
+            documents = ReaderRanking(reader=self.reader).compress_documents(documents, query)
         best, others = list(documents)[: self.k], list(documents)[self.k :]
         asked = parsed(query)
         if others and asked.asks_definition and not any(_defines(asked, each) for each in best):

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, PositiveInt
 
 from ragkit.config.components import component
 from ragkit.document import score_of, scored, scores_of
-from ragkit.models.reader import READ, JointReader, Reader, read_passages
+from ragkit.models.reader import READ, JointReader, PassageReader, read_passages
 from ragkit.refine import Share, blended
 
 
@@ -25,8 +25,8 @@ class ReaderRanking(BaseDocumentCompressor):
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
-    reader: Reader = JointReader()
-    depth: PositiveInt = 25
+    reader: PassageReader = JointReader()
+    depth: PositiveInt = 20
     blend: Share = 0.5
 
     def compress_documents(
@@ -35,9 +35,7 @@ class ReaderRanking(BaseDocumentCompressor):
         near, far = list(documents)[: self.depth], list(documents)[self.depth :]
         read = read_passages(self.reader, query, near)
         odds = [max(each.reading.answers.tolist(), default=_UNREAD) for each in read]
-        scores = blended(
-            [1 / (1 + math.exp(-own)) for own in odds], [score_of(d) for d in near], self.blend
-        )
+        scores = blended([1 / (1 + math.exp(-own)) for own in odds], [score_of(d) for d in near], self.blend)
         known = [
             scored(passage, score, {**scores_of(passage), READ: own})
             for passage, score, own in zip(near, scores, odds, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -11,12 +12,13 @@ from pydantic import Field
 from ragkit.answer import Finding, Verdict
 from ragkit.config.components import component
 from ragkit.flow import Flow, call
+from ragkit.models.reader import PassageReader, Source
 from ragkit.text.facts import lacking
 from ragkit.text.language import language_of, likelier
 from ragkit.text.words import codes, numbers, stems
 from ragkit.verify import ClaimVerifier
 from ragkit.verify.attribution import Pair
-from ragkit.verify.support import SUPPORTED, Setting, is_verbatim, off_topic, support_of
+from ragkit.verify.support import BEFORE, SUPPORTED, Setting, Support, is_verbatim, off_topic, support_of
 
 
 @component("evidence")
@@ -26,9 +28,11 @@ class EvidenceVerifier(ClaimVerifier):
 
     A quote supports a claim if its score, a probability, is at least `threshold`; see
     `ragkit.verify.support`.  The parser knows English.  A claim or quote in another language is `unchecked`,
-    unless it is verbatim, or a number or a name is missing.
+    unless it is verbatim, or a number or a name is missing.  A `reader`, if given, reads the claim with the
+    quote, and what it finds improbable is not supported.
     """
 
+    reader: PassageReader | None = None
     threshold: Annotated[float, Field(ge=0, le=1)] = SUPPORTED
 
     quick: ClassVar[bool] = True
@@ -54,8 +58,39 @@ class EvidenceVerifier(ClaimVerifier):
             return Finding(verdict=Verdict.SUPPORTED, score=1.0, reason="the table has it in this row")
         rows = "\n".join(f"{q.header}\n{q.quote}" if q.header else q.quote for q in pair.quotes)
         found = support_of(pair.claim, rows, pair.title, setting)
+        if self.reader and found.score >= self.threshold and not is_verbatim(pair.claim, rows):
+            found = min(found, _as_read(self.reader, pair, setting), key=lambda each: each.score)
         verdict = Verdict.SUPPORTED if found.score >= self.threshold else Verdict.UNSUPPORTED
         return Finding(verdict=verdict, score=found.score, reason=found.reason)
+
+
+_IMPROBABLE = 0.05
+"""A claim that follows from its quote with a lower probability, by the reader, is not supported.
+
+Of the held-out claims of `benchmarks.falsehoods` that a script made false, .95 are refused with this and .92
+without; of the true ones, .95 and .98 are kept.
+"""
+
+
+def _as_read(reader: PassageReader, pair: Pair, setting: Setting) -> Support:
+    """How the quote supports the claim when both are read together, by itself or behind what stands before it.
+
+    A cell of a table is not read: no reader was trained on tables.
+    """
+    if any(quote.header for quote in pair.quotes):
+        return Support(1.0, "the table has it")
+    before = setting.passage[: max(setting.passage.find(pair.quote), 0)][-BEFORE:].strip()
+    alone, behind = reader.read(
+        pair.claim,
+        [
+            Source(pair.title, (pair.quote,)),
+            Source(pair.title, (before, pair.quote) if before else (pair.quote,)),
+        ],
+    )
+    likely = 1 / (1 + math.exp(-max(alone.supported, behind.supports[-1])))
+    if likely >= _IMPROBABLE:
+        return Support(1.0, "the reader does not doubt it")
+    return Support(likely, "read together, the source does not say it")
 
 
 _SURELY = 0.6
