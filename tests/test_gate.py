@@ -272,7 +272,7 @@ def test_an_answer_is_surer_the_better_its_citations_support_it() -> None:
     )
     assert good.score > bad.score
     assert good.refusal is None
-    assert bad.refusal == "what was found is too uncertain; of such answers, about 38% are right"
+    assert bad.refusal == "what was found is too uncertain; of such answers, about 44% are right"
 
 
 def test_an_answer_below_the_threshold_is_refused() -> None:

@@ -39,6 +39,8 @@ def untimed(answer: ragkit.Answer) -> dict[str, object]:
 def test_a_verbatim_answer_is_as_it_was(rag: ragkit.Rag, name: str) -> None:
     wanted = golden(name)
     found = untimed(rag.ask(str(wanted["question"])))
+    # The last digits of what a model computes depend on what it computes at the same time.
+    wanted["confidence"] = pytest.approx(wanted["confidence"], abs=0.01)
     assert (list(found), found) == (list(wanted), wanted)
 
 

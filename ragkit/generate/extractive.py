@@ -20,7 +20,7 @@ from ragkit.flow import Flow, Token, call, emit
 from ragkit.generate import Generator
 from ragkit.models.reader import PassageReader, read_passages
 from ragkit.text.question import Asked, Mentions, ParsedQuestion, mentioned
-from ragkit.text.statements import Statement, statements_of
+from ragkit.text.statements import PassageSentence, statements_of
 from ragkit.text.words import stems
 
 Vector = NDArray[np.float64]
@@ -49,7 +49,7 @@ class Selection(NamedTuple):
     much better it is than the next, and `answers` the reader's log odds for the likeliest, if there is one.
     """
 
-    sentences: Sequence[Statement]
+    sentences: Sequence[PassageSentence]
     signals: Mapping[str, float] = {}
 
 
@@ -117,7 +117,7 @@ class ExtractiveGenerator(Generator):
         }
 
     def _views(
-        self, asked: Sequence[ParsedQuestion], pool: Sequence[Statement], read: Mapping[Span, float]
+        self, asked: Sequence[ParsedQuestion], pool: Sequence[PassageSentence], read: Mapping[Span, float]
     ) -> Flow[list[_View]]:
         near = np.zeros((len(asked), len(pool)))
         if self.embed is not None:
@@ -142,7 +142,9 @@ class ExtractiveGenerator(Generator):
             for part, own in zip(asked, near, strict=True)
         ]
 
-    def _chosen(self, pool: Sequence[Statement], whole: _View, of_parts: Sequence[_View]) -> list[Statement]:
+    def _chosen(
+        self, pool: Sequence[PassageSentence], whole: _View, of_parts: Sequence[_View]
+    ) -> list[PassageSentence]:
         taken: list[int] = []
         said = np.zeros(whole.overlap.shape[1])
         best = 0.0
@@ -177,7 +179,7 @@ class ExtractiveGenerator(Generator):
         return [pool[i] for i in sorted(taken, key=lambda i: papers.index(pool[i].span.document_id))]
 
 
-def quoting(chosen: Sequence[Statement]) -> tuple[Claim, ...]:
+def quoting(chosen: Sequence[PassageSentence]) -> tuple[Claim, ...]:
     """*chosen* word for word, each under the name of its paper."""
     claims: list[Claim] = []
     named = ""
@@ -190,7 +192,9 @@ def quoting(chosen: Sequence[Statement]) -> tuple[Claim, ...]:
     return tuple(claims)
 
 
-def _closest(asked: ParsedQuestion, pool: Sequence[Statement], read: Mapping[Span, float]) -> list[Statement]:
+def _closest(
+    asked: ParsedQuestion, pool: Sequence[PassageSentence], read: Mapping[Span, float]
+) -> list[PassageSentence]:
     """The `_LOOKED_AT` sentences of *pool* with most of the question's words, in their order."""
     if len(pool) <= _LOOKED_AT:
         return list(pool)
@@ -209,7 +213,7 @@ def _stems(text: str) -> tuple[str, ...]:
     return tuple(stems(text))
 
 
-def _overlap(question: str, pool: Sequence[Statement]) -> Vector:
+def _overlap(question: str, pool: Sequence[PassageSentence]) -> Vector:
     """The overlap of each sentence (row) with each content word of the question (column).
 
     It is the word's weight (rare words weigh most; all weigh 1 together) if the sentence has the word, half
@@ -230,7 +234,7 @@ def _overlap(question: str, pool: Sequence[Statement]) -> Vector:
     return np.asarray(has * (weight / weight.sum()))
 
 
-def _rank(pool: Sequence[Statement]) -> Vector:
+def _rank(pool: Sequence[PassageSentence]) -> Vector:
     scores = np.array([score_of(s.passage) for s in pool])
     spread = scores.max() - scores.min()
     return (scores - scores.min()) / spread if spread > 0 else np.ones(len(pool))
@@ -240,7 +244,7 @@ _NAMED, _RANKED = 0.3, 0.15
 """The most that a sentence gains if its passage mentions all names of the question, and if it ranks first."""
 
 
-def _likely(pool: Sequence[Statement], read: Mapping[Span, float]) -> Vector:
+def _likely(pool: Sequence[PassageSentence], read: Mapping[Span, float]) -> Vector:
     """How likely each answers, by the reader; 0 without one."""
     odds = np.array([read.get(statement.span, -np.inf) for statement in pool])
     return np.asarray(1 / (1 + np.exp(-odds)))
@@ -258,7 +262,7 @@ def _known(asked: Sequence[ParsedQuestion], passages: Sequence[Document]) -> lis
     return [part for part in asked if mentioned(part, texts)] or list(asked)
 
 
-def _named(asked: ParsedQuestion, pool: Sequence[Statement]) -> Vector:
+def _named(asked: ParsedQuestion, pool: Sequence[PassageSentence]) -> Vector:
     """The share of the names in the question that the passage of each sentence mentions."""
     if not asked.names:
         return np.zeros(len(pool))
@@ -268,14 +272,14 @@ def _named(asked: ParsedQuestion, pool: Sequence[Statement]) -> Vector:
     )
 
 
-def _kind_bonus(asked: ParsedQuestion, pool: Sequence[Statement]) -> Vector:
+def _kind_bonus(asked: ParsedQuestion, pool: Sequence[PassageSentence]) -> Vector:
     """A bonus for each sentence that has the kind of thing the question asks for.
 
     That is a number; a name that the question lacks; what an abbreviation stands for; what a thing is; or the
     thing that `which` or `what` asks for.
     """
 
-    def bonus(sentence: Statement) -> float:
+    def bonus(sentence: PassageSentence) -> float:
         text = sentence.text
         if asked.asks_number or asked.compares_numbers:
             return 0.2 * asked.gives_number(text)
@@ -287,7 +291,7 @@ def _kind_bonus(asked: ParsedQuestion, pool: Sequence[Statement]) -> Vector:
     return np.array([bonus(sentence) for sentence in pool])
 
 
-def _cell_named(asked: ParsedQuestion, pool: Sequence[Statement]) -> Vector:
+def _cell_named(asked: ParsedQuestion, pool: Sequence[PassageSentence]) -> Vector:
     """How far the question names a cell of each row, by its row and its column: from 0 to 1.
 
     A row is named by its first cell or, where rows are grouped, its second.  It counts half without a column.

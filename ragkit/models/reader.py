@@ -29,19 +29,19 @@ from ragkit.document import digest, title_of
 from ragkit.errors import ModelError
 from ragkit.models import hub
 from ragkit.models.openvino import Precision, Run, compiled, converted, quietly, save
-from ragkit.text.statements import Statement, statements_of
+from ragkit.text.statements import PassageSentence, statements_of
 
 Vector = NDArray[np.float64]
 
 
-class Source(NamedTuple):
+class SourceText(NamedTuple):
     """What is read: sentences that stand together, and the title above them."""
 
     title: str
     sentences: tuple[str, ...]
 
 
-class Reading(NamedTuple):
+class SentenceOdds(NamedTuple):
     """Log odds, by the model, for each sentence of a source and for the source as a whole.
 
     `answers`: that it answers the question that was read with it; `supports`: that the claim follows from it.
@@ -58,7 +58,7 @@ class PassageReader(ABC):
     """Reads sources together with a question or a claim."""
 
     @abstractmethod
-    def read(self, first: str, sources: Sequence[Source]) -> list[Reading]:
+    def read(self, first: str, sources: Sequence[SourceText]) -> list[SentenceOdds]:
         """How each of *sources* answers or supports *first*, a question or a claim."""
 
 
@@ -70,15 +70,15 @@ class ReadPassage(NamedTuple):
     """A passage, what it says, and how that answers or supports what it was read with."""
 
     passage: Document
-    statements: Sequence[Statement]
-    reading: Reading
+    statements: Sequence[PassageSentence]
+    reading: SentenceOdds
 
 
 def read_passages(reader: PassageReader, first: str, passages: Sequence[Document]) -> list[ReadPassage]:
     """*passages*, each read by *reader* with *first*."""
     every = [statements_of([passage]) for passage in passages]
     sources = [
-        Source(title_of(passage), tuple(statement.text for statement in statements))
+        SourceText(title_of(passage), tuple(statement.text for statement in statements))
         for passage, statements in zip(passages, every, strict=True)
     ]
     return [ReadPassage(*each) for each in zip(passages, every, reader.read(first, sources), strict=True)]
@@ -97,7 +97,7 @@ class JointReader(PassageReader):
     precision: Precision = "auto"
     batch_tokens: PositiveInt = 4096
 
-    def read(self, first: str, sources: Sequence[Source]) -> list[Reading]:
+    def read(self, first: str, sources: Sequence[SourceText]) -> list[SentenceOdds]:
         keys = [digest(self.model, self.precision, first, title, *texts) for title, texts in sources]
         with _lock:
             known = {key: _lately[key] for key in keys if key in _lately}
@@ -110,8 +110,8 @@ class JointReader(PassageReader):
         return [known.get(key, _NOTHING) for key in keys]
 
 
-_NOTHING = Reading(np.zeros(0), np.zeros(0), -np.inf, -np.inf)
-_lately: LRUCache[str, Reading] = LRUCache(4096)
+_NOTHING = SentenceOdds(np.zeros(0), np.zeros(0), -np.inf, -np.inf)
+_lately: LRUCache[str, SentenceOdds] = LRUCache(4096)
 _lock = threading.Lock()
 
 SHIPPED = Path(__file__).with_name("joint")
@@ -136,7 +136,7 @@ class _Joint:
     tokenizer: Any
     longest: int
 
-    def read(self, first: str, sources: Sequence[Source], most: int) -> list[Reading]:
+    def read(self, first: str, sources: Sequence[SourceText], most: int) -> list[SentenceOdds]:
         head = self.tokenizer.encode(first, add_special_tokens=False).ids[:_FIRST]
         parts = [(n, part) for n, source in enumerate(sources) for part in self._parts(head, source)]
         found = [np.full((len(source.sentences), 2), -np.inf) for source in sources]
@@ -152,13 +152,13 @@ class _Joint:
                     weights = np.exp(np.clip(own[:, 2:4], -8, 8))
                     found[n][sentence] = (own[:, :2] * weights).sum(axis=0) / weights.sum(axis=0)
         return [
-            Reading(
+            SentenceOdds(
                 answers=each[:, 1], supports=each[:, 0], answered=float(all_[1]), supported=float(all_[0])
             )
             for each, all_ in zip(found, whole, strict=True)
         ]
 
-    def _parts(self, head: Sequence[int], source: Source) -> Iterator[_Part]:
+    def _parts(self, head: Sequence[int], source: SourceText) -> Iterator[_Part]:
         """The source in as many parts as the model's window asks for, whole sentences each."""
         start, end = self.tokenizer.token_to_id("[CLS]"), self.tokenizer.token_to_id("[SEP]")
         title = source.title[:_TITLE]

@@ -16,7 +16,7 @@ from ragkit.text.words import Offsets, sentences, stems
 
 
 @dataclass(frozen=True)
-class Statement:
+class PassageSentence:
     """A sentence of a passage, or a row of its table, that may be part of an answer."""
 
     passage: Document
@@ -25,7 +25,7 @@ class Statement:
     cells: tuple[tuple[str, str], ...] = ()
     """Of a row of a table, each cell with the name of its column."""
 
-    def about(self, asked: ParsedQuestion) -> Statement:
+    def about(self, asked: ParsedQuestion) -> PassageSentence:
         """Of a wide row, its first cell and those in the columns that the question names, if it names any."""
         named = [cell for cell in self.cells[1:] if {*stems(asked.text)} & {*stems(cell[0])}]
         if len(self.cells) <= _WIDE or not named:
@@ -36,9 +36,9 @@ class Statement:
 _WIDE = 6  # cells; a reader finds the one that was asked for among so many
 
 
-def statements_of(passages: Sequence[Document]) -> list[Statement]:
+def statements_of(passages: Sequence[Document]) -> list[PassageSentence]:
     """Those of *passages*, in their order, each span once."""
-    found: dict[Span, Statement] = {}
+    found: dict[Span, PassageSentence] = {}
     for passage in passages:
         whole = span_of(passage)
         _, header = table_of(passage)
@@ -52,7 +52,7 @@ def statements_of(passages: Sequence[Document]) -> list[Statement]:
             span = Span(whole.document_id, whole.start + start, whole.start + end)
             leads = _LEADS.search(text) or (is_caption and _LABEL.match(text))
             if span not in found and len(stems(text)) >= 3 and (row or not leads):
-                found[span] = Statement(passage, span, text, row)
+                found[span] = PassageSentence(passage, span, text, row)
     return list(found.values())
 
 

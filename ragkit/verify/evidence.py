@@ -12,7 +12,7 @@ from pydantic import Field
 from ragkit.answer import Finding, Verdict
 from ragkit.config.components import component
 from ragkit.flow import Flow, call
-from ragkit.models.reader import PassageReader, Source
+from ragkit.models.reader import PassageReader, SourceText
 from ragkit.text.facts import lacking
 from ragkit.text.language import language_of, likelier
 from ragkit.text.words import codes, numbers, stems
@@ -83,8 +83,8 @@ def _as_read(reader: PassageReader, pair: Pair, setting: Setting) -> Support:
     alone, behind = reader.read(
         pair.claim,
         [
-            Source(pair.title, (pair.quote,)),
-            Source(pair.title, (before, pair.quote) if before else (pair.quote,)),
+            SourceText(pair.title, (pair.quote,)),
+            SourceText(pair.title, (before, pair.quote) if before else (pair.quote,)),
         ],
     )
     likely = 1 / (1 + math.exp(-max(alone.supported, behind.supports[-1])))
