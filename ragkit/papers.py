@@ -11,7 +11,7 @@ from langchain_core.documents import Document
 
 from ragkit.answer import FrozenModel
 from ragkit.corpus import Corpus
-from ragkit.document import RESERVED, facts_of, identity_keys, normalised_title
+from ragkit.document import RESERVED, authors_of, facts_of, identity_keys, normalised_title
 from ragkit.errors import UsageError
 from ragkit.where import Where, parse
 
@@ -90,12 +90,6 @@ def record_of(corpus: Corpus, chunker: str, identity: str) -> PaperRecord:
     """The paper with this id."""
     known = corpus.documents([identity])[identity].metadata
     return record(identity, facts_of(known), *corpus.sizes(chunker).get(identity, (None, 0)))
-
-
-def authors_of(known: Mapping[str, Any]) -> tuple[str, ...]:
-    """The authors, of which some files state only one text."""
-    given = known.get("authors") or ()
-    return (given,) if isinstance(given, str) else tuple(map(str, given))
 
 
 def _order(sort: str) -> Callable[[Iterable[PaperRecord]], list[PaperRecord]]:

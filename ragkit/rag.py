@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from dataclasses import replace
 from functools import cache, cached_property
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,19 +19,18 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.vectorstores import VectorStore
 
+from ragkit import notebook
 from ragkit.answer import Answer
-from ragkit.ask import AnswerPipeline, Question, label
+from ragkit.ask import Account, AnswerPipeline, Question, label
 from ragkit.config import components
-from ragkit.config.spec import Spec, identify, parts_of, rebound
+from ragkit.config.spec import Spec, identify, parts_of, rebound, stages_of
 from ragkit.corpus import Corpus, CorpusReader
 from ragkit.document import digest
-from ragkit.errors import CorpusError, IndexMismatch, UsageError
+from ragkit.errors import CorpusError, IndexMismatch, NoCorpus, UsageError
 from ragkit.flow import (
     AsyncEvents,
-    Called,
     Event,
     Events,
-    Finished,
     Flow,
     aresult_of,
     asteps,
@@ -44,7 +42,6 @@ from ragkit.index import Index, Searcher, Snapshot
 from ragkit.ingest import AnyIndex, IngestPipeline, IngestRequest, embeddings_of, made_with
 from ragkit.ingest.report import IngestReport
 from ragkit.mismatch import mismatches
-from ragkit.models.chat import spent
 from ragkit.papers import PaperRecord, corrections, filter_of, find, record_of, records
 from ragkit.read import Given, source_of
 from ragkit.read.files import Files
@@ -107,6 +104,18 @@ class Rag:
             raise UsageError("links can be followed only where the configuration reads with 'files'")
         ingest = replace(self.ingest_pipeline, read=replace(read, follow_links=True))
         return Rag(corpus=self.corpus.directory, ingest=ingest, answer=self.answer_pipeline)
+
+    def _repr_html_(self) -> str:
+        try:
+            held = self.corpus.counts()
+            there = f"{held.documents} papers, {held.chunks} passages"
+        except NoCorpus:
+            there = "nothing is ingested yet: rag.ingest('papers/')"
+        except CorpusError as error:
+            there = str(error)
+        stages = {**stages_of(self.ingest_pipeline), **stages_of(self.answer_pipeline)}
+        rows = {"corpus": str(self.corpus.directory), "holds": there, **stages}
+        return notebook.page(notebook.table(list(rows.items())))
 
     # --- papers in
 
@@ -285,7 +294,7 @@ class Rag:
         stream.  `ragkit.events` converts the events to JSON.
         """
         asked = self.question(question, history, where, versions)
-        account = _Account()
+        account = Account()
         with closing(steps(self.answer_pipeline.flow(asked))) as events:
             for event in events:
                 yield account(event)
@@ -299,7 +308,7 @@ class Rag:
     ) -> AsyncEvents:
         """`stream`, without blocking."""
         asked = self.question(question, history, where, versions)
-        account = _Account()
+        account = Account()
         async with aclosing(asteps(self.answer_pipeline.flow(asked))) as events:
             async for event in events:
                 yield account(event)
@@ -316,7 +325,7 @@ class Rag:
         *references*: a BibTeX or RIS file, or a list of references, beside that in the text.  *where* filters the
         passages, as in `search`.
         """
-        account = _Account()
+        account = Account()
         with closing(steps(self._checking(text, references, where))) as events:
             found: Check = result_of(map(account, events))
         return found
@@ -328,7 +337,7 @@ class Rag:
         where: str | Where | None = None,
     ) -> Check:
         """`check`, without blocking."""
-        account = _Account()
+        account = Account()
         async with aclosing(asteps(self._checking(text, references, where))) as events:
             found: Check = await aresult_of(account(event) async for event in events)
         return found
@@ -460,28 +469,6 @@ def empty(held: int) -> str:
 def _close(searchers: Sequence[Searcher]) -> None:
     for searcher in searchers:
         searcher.close()
-
-
-class _Account:
-    """Adds up stage times and chat model usage, and writes both into the final answer."""
-
-    def __init__(self) -> None:
-        self.started = time.perf_counter()
-        self.seconds: dict[str, float] = {}
-        self.usage: dict[str, int | float] = {}
-
-    def __call__(self, event: Event) -> Event:
-        if isinstance(event, Called):
-            self.seconds[event.stage] = self.seconds.get(event.stage, 0.0) + event.seconds
-            for what, amount in chain.from_iterable(
-                spent(called.owner, called.result).items() for called in event.whole()
-            ):
-                self.usage[what] = self.usage.get(what, 0) + amount
-        if not isinstance(event, Finished):
-            return event
-        whole = {**self.seconds, "total": time.perf_counter() - self.started}
-        timings = {stage: round(1000 * s, 2) for stage, s in whole.items()}
-        return Finished(event.result.model_copy(update={"usage": self.usage, "timings_ms": timings}))
 
 
 def _asked(question: str) -> str:
