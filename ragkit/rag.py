@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
-from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.vectorstores import VectorStore
 
 from ragkit import notebook
@@ -27,17 +26,7 @@ from ragkit.config.spec import Spec, identify, parts_of, rebound, stages_of
 from ragkit.corpus import Corpus, CorpusReader
 from ragkit.document import digest
 from ragkit.errors import CorpusError, IndexMismatch, NoCorpus, UsageError
-from ragkit.flow import (
-    AsyncEvents,
-    Event,
-    Events,
-    Flow,
-    aresult_of,
-    asteps,
-    result_of,
-    run,
-    steps,
-)
+from ragkit.flow import AsyncEvents, Event, Events, Flow, aresult_of, arun, asteps, result_of, run, steps
 from ragkit.index import Index, Searcher, Snapshot
 from ragkit.ingest import AnyIndex, IngestPipeline, IngestRequest, embeddings_of, made_with
 from ragkit.ingest.report import IngestReport
@@ -46,9 +35,10 @@ from ragkit.papers import PaperRecord, corrections, filter_of, find, record_of, 
 from ragkit.read import Given, source_of
 from ragkit.read.files import Files
 from ragkit.read.lookup.run import Lookup, LookupReport, ToLookUp
+from ragkit.runnables import AnswerRunnable, PassageRetriever, passages_wanted
 from ragkit.text.letters import compose
 from ragkit.text.question import Asked, messages
-from ragkit.where import Where
+from ragkit.where import Where, parse
 
 if TYPE_CHECKING:
     from ragkit.check.result import Check
@@ -251,7 +241,15 @@ class Rag:
         *where* filters them by their metadata: `year >= 2023 and section != references`; see `ragkit.where`.
         Older versions of a paper are found only with *versions*.
         """
-        return run(self.answer_pipeline.ranking(self.question(query, where=where, versions=versions)))[:k]
+        first = passages_wanted(k)
+        return run(self.answer_pipeline.ranking(self.question(query, where=where, versions=versions)))[:first]
+
+    async def asearch(
+        self, query: str, k: int = 10, where: str | Where | None = None, versions: bool = False
+    ) -> list[Document]:
+        """`search`, without blocking."""
+        first, asked = passages_wanted(k), self.question(query, where=where, versions=versions)
+        return (await arun(self.answer_pipeline.ranking(asked)))[:first]
 
     def ask(
         self,
@@ -350,11 +348,14 @@ class Rag:
         given = check.CheckRequest(self.snapshot(), text, described, listed, wanted)
         return check.flow(self.answer_pipeline, given)
 
-    def as_runnable(self) -> Runnable[str, Answer]:
-        """A langchain-core Runnable: question in, `Answer` out."""
-        return RunnableLambda(
-            lambda question: self.ask(question), afunc=lambda question: self.aask(question), name="ragkit"
-        )
+    def as_retriever(self, k: int = 10, where: str | Where | None = None) -> PassageRetriever:
+        """`search` as a LangChain retriever; raises `UsageError` for a number or a filter that is none."""
+        wanted = parse(where) if isinstance(where, str) else where
+        return PassageRetriever(rag=self, k=passages_wanted(k), where=wanted)
+
+    def as_runnable(self) -> AnswerRunnable:
+        """A LangChain Runnable: a text or `{"question", "history", "where"}` in, `Answer` out; it streams and is a tool."""
+        return AnswerRunnable(self)
 
     def state(self, *parts: str) -> str:
         """A digest of all that answers depend on: settings, model weights and indexed passages.

@@ -44,7 +44,7 @@ ROWS = [
     {"read", "chunk", "corpus", "index", "keys", "policy"},
     {"rewrite", "retrieve", "fuse", "refine", "gate", "generate", "verify"},
     {"ingest", "ask"},
-    {"mismatch", "check", "papers", "export"},
+    {"mismatch", "check", "papers", "export", "runnables"},
     {"rag"},
     {"pipeline_file", "conversation", "events", "doctor", "plan"},
     {"evaluate", "telemetry", "testing"},
