@@ -32,7 +32,7 @@ from ragkit.ingest import AnyIndex, IngestPipeline, IngestRequest, embeddings_of
 from ragkit.ingest.report import IngestReport
 from ragkit.mismatch import mismatches
 from ragkit.papers import PaperRecord, corrections, filter_of, find, record_of, records
-from ragkit.read import Given, source_of
+from ragkit.read import Given, papers_or_paths, source_of
 from ragkit.read.files import Files
 from ragkit.read.lookup.run import Lookup, LookupReport, ToLookUp
 from ragkit.runnables import AnswerRunnable, PassageRetriever, passages_wanted
@@ -125,12 +125,17 @@ class Rag:
         """The same, as a stream of events that ends with `Finished(report)`."""
         return steps(self.ingest_pipeline.flow(IngestRequest(self.corpus, paths, prune)))
 
-    def add(self, papers: str | Document | Iterable[str | Document], **known: Any) -> IngestReport:
+    def add(
+        self, papers: str | Document | Path | Iterable[str | Document | Path], **known: Any
+    ) -> IngestReport:
         """Add texts and documents of a program as papers; *known* is their metadata, such as `title` and `year`.
 
-        One with the same `source` in its metadata, or the same text, takes the place of the earlier one.
+        One with the same `source` in its metadata, or the same text, takes the place of the earlier one.  Paths are
+        read as by `ingest`.  Raises `UsageError` for what is no paper.
         """
-        given = Given([papers] if isinstance(papers, str | Document) else papers, known)
+        given = papers_or_paths(papers, known)
+        if not isinstance(given, Given):
+            return self.ingest(*given)
         with self.corpus.writing():
             self.corpus.readmit(given.find())  # what was removed is wanted again
         return run(replace(self.ingest_pipeline, read=given).flow(IngestRequest(self.corpus)))
@@ -141,14 +146,14 @@ class Rag:
         """The papers that pass the filter, each by its newest version; *sort*: see `ragkit.papers.records`."""
         return records(self.corpus, self.ingest_pipeline.chunker, where, sort)
 
-    def paper(self, name: str) -> PaperRecord:
+    def paper(self, name: str | PaperRecord) -> PaperRecord:
         """The paper that an id or its beginning, a DOI, an arXiv id, a title or words of it mean.
 
         Raises `UsageError` with the candidates if several are meant, and the closest titles if none is.
         """
         return record_of(self.corpus, self.ingest_pipeline.chunker, find(self.corpus, name))
 
-    def edit(self, name: str, **values: Any) -> PaperRecord:
+    def edit(self, name: str | PaperRecord, **values: Any) -> PaperRecord:
         """Correct `title`, `authors`, `year`, `venue`, `doi` or `arxiv`; None takes a correction back.
 
         Corrections survive a new ingest.  After one of the title, the paper is indexed under it.
@@ -161,7 +166,7 @@ class Rag:
                 run(self.ingest_pipeline.fill(self.corpus, renewed=[found.id]))
         return corrected
 
-    def remove(self, name: str) -> PaperRecord:
+    def remove(self, name: str | PaperRecord) -> PaperRecord:
         """Delete a paper, all its versions, their passages and index entries.
 
         Its files stay where they are; an ingest passes over the paper in them until it is given such a file by name.
@@ -473,6 +478,8 @@ def _close(searchers: Sequence[Searcher]) -> None:
 
 
 def _asked(question: str) -> str:
+    if not isinstance(question, str):
+        raise UsageError(f"a question is a text, not {type(question).__name__}")
     if not question.strip():
         raise UsageError(
             "the question is empty; ask something, such as `ragkit ask 'What is dense retrieval?'`"
