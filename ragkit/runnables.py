@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.tools import BaseTool
+from langchain_core.tools import BaseTool, convert_runnable_to_tool
 from pydantic import BaseModel, Field
 
 from ragkit.answer import Answer, Claim
@@ -115,7 +115,8 @@ class AnswerRunnable(Runnable[str | ConversationInput, Answer]):
         arg_types: dict[str, type] | None = None,
     ) -> BaseTool:
         """A tool whose arguments are `question` and `where`; its reply to a model is the printed answer."""
-        return super().as_tool(
+        return convert_runnable_to_tool(  # `as_tool` of LangChain warns that it is a beta
+            self,
             args_schema or (None if arg_types else ToolInput),
             name=name or "ask_papers",
             description=description

@@ -335,4 +335,4 @@ def test_a_filter_and_a_question_of_another_type_are_one_sentence(rag: Rag) -> N
             use(2020)  # type: ignore[arg-type]
     for ask in (rag.ask, rag.search):
         with pytest.raises(UsageError, match="a question is a text, not int"):
-            ask(3)  # type: ignore[operator]
+            ask(3)  # type: ignore[arg-type]

@@ -105,7 +105,6 @@ def test_a_chain_goes_on_from_the_whole_answer(rag: ragkit.Rag) -> None:
     assert "".join(chain.stream(BERT)) == rag.ask(BERT).text
 
 
-@pytest.mark.filterwarnings("ignore:This API is in beta")
 def test_the_runnable_is_a_tool_whose_reply_a_model_can_read(rag: ragkit.Rag) -> None:
     tool = rag.as_runnable().as_tool()
     assert (tool.name, set(tool.args)) == ("ask_papers", {"question", "where"})
