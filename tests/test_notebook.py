@@ -11,7 +11,7 @@ from langchain_core.documents import Document
 from support import NOTES, ROOT
 
 import ragkit
-from ragkit.answer import Abstention, Answer, Cited, Claim, Finding, Quote, Source, Verdict
+from ragkit.answer import Abstention, Against, Answer, Cited, Claim, Finding, Quote, Source, Verdict
 from ragkit.evaluate.dataset import Case, Dataset
 from ragkit.evaluate.evaluation import Evaluation, Result, Run
 from ragkit.evaluate.outcome import Outcome
@@ -177,6 +177,22 @@ def test_an_answer_read_from_json_is_shown_too(answer: Answer) -> None:
     again = Answer.model_validate(answer.as_json())
     assert "terns.pdf, page 3" in _Page(again._repr_html_()).text
     assert "[1] Terns, terns.pdf, page 3: word for word" in str(again)
+
+
+def test_what_another_paper_says_otherwise_is_shown(answer: Answer) -> None:
+    told = Against(
+        title="Gulls", quote="There were 12 pairs.", kind="number", score=0.9, reason="12, not 340"
+    )
+    claim = answer.claims[0].model_copy(update={"against": told})
+    contested = answer.model_copy(update={"claims": (claim,)})
+    for said in (str(contested), _Page(contested._repr_html_()).text):
+        assert "12, not 340. Gulls: “There were 12 pairs.”" in said
+
+
+def test_a_damaged_corpus_is_said(tmp_path: Path) -> None:
+    rag = ragkit.load(corpus=tmp_path)
+    (tmp_path / "corpus.sqlite").write_bytes(b"no database" * 1000)
+    assert "rag.ingest" not in _Page(rag._repr_html_()).text
 
 
 def test_small_talk_has_no_verdict() -> None:
