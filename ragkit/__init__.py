@@ -3,7 +3,7 @@
     import ragkit
     rag = ragkit.load()                     # or ragkit.load("my.yaml"), or ragkit.Rag(...) built in Python
     rag.ingest("papers/")
-    print(rag.ask("How many in-batch negatives does PEG train with?").text)
+    print(rag.ask("How many in-batch negatives does PEG train with?"))
 
 Importing ragkit imports no heavy library: each name below is looked up when it is first used.
 """

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from ragkit import notebook
 from ragkit.document import Span, places_of, span_of, table_of, title_of
 from ragkit.text.marks import unmarked
 from ragkit.text.tables import read_out
@@ -211,6 +212,11 @@ class NumberedClaim(Claim):
 
     citations: tuple[int, ...] = ()
 
+    @property
+    def marked(self) -> str:
+        """What stands before it, its text, and its marks; any other number in square brackets is put in round ones."""
+        return f"{unmarked(self.before + self.text)}{''.join(f' [{n}]' for n in self.citations)}"
+
 
 class Abstention(FrozenModel):
     """Why there is no answer, and the titles of the papers that came closest."""
@@ -250,10 +256,14 @@ class Answer(FrozenModel):
     @property
     def text(self) -> str:
         """The claims with the numbers of their citations, or why there is no answer, before what comes closest."""
-        said = rendered(self.numbered)
+        return f"{self.refusal}{rendered(self.numbered)}"
+
+    @property
+    def refusal(self) -> str:
+        """What stands before the claims of an answer that abstains; empty for any other."""
         if not self.abstained:
-            return said
-        return f"{self.abstained.text}{f' {CLOSEST}{_PARAGRAPH}{said}' if said else ''}"
+            return ""
+        return f"{self.abstained.text}{f' {CLOSEST}{_PARAGRAPH}' if rendered(self.numbered) else ''}"
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -282,6 +292,12 @@ class Answer(FrozenModel):
 
     def citation(self, number: int) -> Citation:
         return self.citations[number - 1]
+
+    def __str__(self) -> str:
+        return notebook.answer_as_text(self)
+
+    def _repr_html_(self) -> str:
+        return notebook.answer_as_html(self)
 
     # --- as JSON
 
@@ -347,7 +363,4 @@ def rendered(claims: Iterable[NumberedClaim]) -> str:
 
     Any other number in square brackets is put in round ones.
     """
-    return "".join(
-        f"{unmarked(claim.before + claim.text)}{''.join(f' [{n}]' for n in claim.citations)}"
-        for claim in claims
-    ).strip()
+    return "".join(claim.marked for claim in claims).strip()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Literal, NamedTuple, TypeVar
 
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -33,11 +33,12 @@ from ragkit.document import (
     span_of,
 )
 from ragkit.errors import DeadlinePassed
-from ragkit.flow import Flow, Pipeline, StateReached, before, call, emit, gather
+from ragkit.flow import Called, Event, Finished, Flow, Pipeline, StateReached, before, call, emit, gather
 from ragkit.fuse import Fusion, MinMaxFusion, Ranking
 from ragkit.gate import Gate, Relevance, support
 from ragkit.generate import Generator
 from ragkit.index import Snapshot
+from ragkit.models.chat import spent
 from ragkit.policy import Policy
 from ragkit.retrieve import FilteredRetriever
 from ragkit.rewrite import QueryRewriter
@@ -430,3 +431,25 @@ def read(corpus: Corpus, hits: Sequence[Document]) -> list[Document]:
         elif found.page_content and "document_id" not in found.metadata:
             read.append(found)
     return read
+
+
+class Account:
+    """Adds up stage times and chat model usage, and writes both into the final answer."""
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+        self.usage: dict[str, int | float] = {}
+
+    def __call__(self, event: Event) -> Event:
+        if isinstance(event, Called):
+            self.seconds[event.stage] = self.seconds.get(event.stage, 0.0) + event.seconds
+            for what, amount in chain.from_iterable(
+                spent(called.owner, called.result).items() for called in event.whole()
+            ):
+                self.usage[what] = self.usage.get(what, 0) + amount
+        if not isinstance(event, Finished):
+            return event
+        whole = {**self.seconds, "total": time.perf_counter() - self.started}
+        timings = {stage: round(1000 * s, 2) for stage, s in whole.items()}
+        return Finished(event.result.model_copy(update={"usage": self.usage, "timings_ms": timings}))

@@ -122,6 +122,12 @@ def title_of(document: Document) -> str:
     return str(document.metadata.get("title", ""))
 
 
+def authors_of(known: Mapping[str, Any]) -> tuple[str, ...]:
+    """The authors, of which some files state only one text."""
+    given = known.get("authors") or ()
+    return (given,) if isinstance(given, str) else tuple(map(str, given))
+
+
 def lost_of(papers: Iterable[Document]) -> list[str]:
     """What could not be read beside these papers of a file, a sentence each."""
     return [str(said) for paper in papers for said in paper.metadata.get("lost", ())]

@@ -15,9 +15,10 @@ from typing import Any
 
 from ragkit.answer import Answer, FrozenModel
 from ragkit.corpus import Corpus
-from ragkit.document import is_preprint
+from ragkit.document import authors_of, is_preprint
 from ragkit.errors import UsageError, needs
-from ragkit.papers import authors_of, find
+from ragkit.papers import find
+from ragkit.text.people import csl_name
 from ragkit.text.words import STOPWORDS
 
 log = logging.getLogger("ragkit")
@@ -59,7 +60,7 @@ def _item(key: str, known: Mapping[str, Any]) -> Item:
         "id": key,
         "type": "article-journal" if is_article else "article",
         "title": known.get("title"),
-        "author": [_name(author) for author in authors_of(known)],
+        "author": [csl_name(author) for author in authors_of(known)],
         "issued": {"date-parts": [date]} if date else None,
         "container-title": venue,
         "publisher": known.get("publisher"),
@@ -76,23 +77,6 @@ def _item(key: str, known: Mapping[str, Any]) -> Item:
         for name, value in found.items()
         if value
     }
-
-
-def _name(author: str) -> dict[str, str]:
-    """The parts of a name, told as BibTeX tells them; one of a single word is taken as it is."""
-    from bibtexparser.middlewares.names import parse_single_name_into_parts
-
-    plain = author.translate(str.maketrans("{}\\", "   "))
-    parts = parse_single_name_into_parts(plain, strict=False)
-    named = {
-        "family": " ".join(parts.last),
-        "given": " ".join(parts.first),
-        "non-dropping-particle": " ".join(parts.von),
-        "suffix": " ".join(parts.jr),
-    }
-    if not parts.first:
-        return {"literal": " ".join(plain.split())}
-    return {name: value for name, value in named.items() if value}
 
 
 def _keys(corpus: Corpus, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -114,7 +98,7 @@ def _keys(corpus: Corpus, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, s
 
 def _key(known: Mapping[str, Any]) -> str:
     authors = authors_of(known)
-    named = _name(authors[0]) if authors else {}
+    named = csl_name(authors[0]) if authors else {}
     family = named.get("family") or named.get("literal") or ""
     year = re.match(r"\d{4}", str(known.get("year") or ""))
     words = [w for w in map(_ascii, str(known.get("title", "")).split()) if w]

@@ -11,7 +11,7 @@ from langchain_core.documents import Document
 
 from ragkit.answer import FrozenModel
 from ragkit.corpus import Corpus
-from ragkit.document import RESERVED, facts_of, identity_keys, normalised_title
+from ragkit.document import RESERVED, authors_of, facts_of, identity_keys, normalised_title
 from ragkit.errors import UsageError
 from ragkit.where import Where, parse
 
@@ -92,12 +92,6 @@ def record_of(corpus: Corpus, chunker: str, identity: str) -> PaperRecord:
     return record(identity, facts_of(known), *corpus.sizes(chunker).get(identity, (None, 0)))
 
 
-def authors_of(known: Mapping[str, Any]) -> tuple[str, ...]:
-    """The authors, of which some files state only one text."""
-    given = known.get("authors") or ()
-    return (given,) if isinstance(given, str) else tuple(map(str, given))
-
-
 def _order(sort: str) -> Callable[[Iterable[PaperRecord]], list[PaperRecord]]:
     name, descending = sort.removeprefix("-"), sort.startswith("-")
     if name not in SORTABLE:
@@ -125,6 +119,8 @@ def _order(sort: str) -> Callable[[Iterable[PaperRecord]], list[PaperRecord]]:
 def filter_of(where: str | Where | None, corpus: Corpus) -> Where | None:
     """The filter; raises `UsageError` for a field that neither papers nor passages of the corpus have."""
     wanted = parse(where) if isinstance(where, str) else where
+    if not isinstance(wanted, Where | None):
+        raise UsageError(f"a filter is a text such as 'year >= 2020', not {type(where).__name__}")
     if wanted and (unusual := wanted.fields() - _USUAL) and (unknown := unusual - (known := corpus.fields())):
         name = min(unknown)
         every = sorted(known | {*CORRECTABLE})
@@ -138,11 +134,18 @@ def filter_of(where: str | Where | None, corpus: Corpus) -> Where | None:
 # --- names
 
 
-def find(corpus: Corpus, name: str) -> str:
-    """The id of the paper that *name* means: an id or its beginning, a DOI, an arXiv id, a title or words of it.
+def find(corpus: Corpus, name: str | PaperRecord) -> str:
+    """The id of the paper that *name* means: an id or its beginning, a DOI, an arXiv id, a title or words of it,
+    or its record.
 
     An id means that very version, all else the newest.  Raises `UsageError` if no paper or several are meant.
     """
+    if isinstance(name, PaperRecord):
+        name = name.id
+    if not isinstance(name, str):
+        raise UsageError(
+            f"a paper is called by a text, such as its id or title, not {type(name).__name__}; `ragkit list` shows all"
+        )
     wanted = name.strip()
     listed = set(corpus.document_ids())
     by_id = [i for i in corpus.find_documents(wanted) if i in listed] if wanted else []

@@ -4,54 +4,41 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from dataclasses import replace
 from functools import cache, cached_property
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
-from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.vectorstores import VectorStore
 
+from ragkit import notebook
 from ragkit.answer import Answer
-from ragkit.ask import AnswerPipeline, Question, label
+from ragkit.ask import Account, AnswerPipeline, Question, label
 from ragkit.config import components
-from ragkit.config.spec import Spec, identify, parts_of, rebound
+from ragkit.config.spec import Spec, identify, parts_of, rebound, stages_of
 from ragkit.corpus import Corpus, CorpusReader
 from ragkit.document import digest
-from ragkit.errors import CorpusError, IndexMismatch, UsageError
-from ragkit.flow import (
-    AsyncEvents,
-    Called,
-    Event,
-    Events,
-    Finished,
-    Flow,
-    aresult_of,
-    asteps,
-    result_of,
-    run,
-    steps,
-)
+from ragkit.errors import CorpusError, IndexMismatch, NoCorpus, UsageError
+from ragkit.flow import AsyncEvents, Event, Events, Flow, aresult_of, arun, asteps, result_of, run, steps
 from ragkit.index import Index, Searcher, Snapshot
 from ragkit.ingest import AnyIndex, IngestPipeline, IngestRequest, embeddings_of, made_with
 from ragkit.ingest.report import IngestReport
 from ragkit.mismatch import mismatches
-from ragkit.models.chat import spent
 from ragkit.papers import PaperRecord, corrections, filter_of, find, record_of, records
-from ragkit.read import Given, source_of
+from ragkit.read import Given, papers_or_paths, source_of
 from ragkit.read.files import Files
 from ragkit.read.lookup.run import Lookup, LookupReport, ToLookUp
+from ragkit.runnables import AnswerRunnable, PassageRetriever, passages_wanted
 from ragkit.text.letters import compose
 from ragkit.text.question import Asked, messages
-from ragkit.where import Where
+from ragkit.where import Where, parse
 
 if TYPE_CHECKING:
     from ragkit.check.result import Check
@@ -108,6 +95,18 @@ class Rag:
         ingest = replace(self.ingest_pipeline, read=replace(read, follow_links=True))
         return Rag(corpus=self.corpus.directory, ingest=ingest, answer=self.answer_pipeline)
 
+    def _repr_html_(self) -> str:
+        try:
+            held = self.corpus.counts()
+            there = f"{held.documents} papers, {held.chunks} passages"
+        except NoCorpus:
+            there = "nothing is ingested yet: rag.ingest('papers/')"
+        except CorpusError as error:
+            there = str(error)
+        stages = {**stages_of(self.ingest_pipeline), **stages_of(self.answer_pipeline)}
+        rows = {"corpus": str(self.corpus.directory), "holds": there, **stages}
+        return notebook.page(notebook.table(list(rows.items())))
+
     # --- papers in
 
     def ingest(self, *paths: str | Path, prune: bool = False) -> IngestReport:
@@ -126,12 +125,17 @@ class Rag:
         """The same, as a stream of events that ends with `Finished(report)`."""
         return steps(self.ingest_pipeline.flow(IngestRequest(self.corpus, paths, prune)))
 
-    def add(self, papers: str | Document | Iterable[str | Document], **known: Any) -> IngestReport:
+    def add(
+        self, papers: str | Document | Path | Iterable[str | Document | Path], **known: Any
+    ) -> IngestReport:
         """Add texts and documents of a program as papers; *known* is their metadata, such as `title` and `year`.
 
-        One with the same `source` in its metadata, or the same text, takes the place of the earlier one.
+        One with the same `source` in its metadata, or the same text, takes the place of the earlier one.  Paths are
+        read as by `ingest`.  Raises `UsageError` for what is no paper.
         """
-        given = Given([papers] if isinstance(papers, str | Document) else papers, known)
+        given = papers_or_paths(papers, known)
+        if not isinstance(given, Given):
+            return self.ingest(*given)
         with self.corpus.writing():
             self.corpus.readmit(given.find())  # what was removed is wanted again
         return run(replace(self.ingest_pipeline, read=given).flow(IngestRequest(self.corpus)))
@@ -142,14 +146,14 @@ class Rag:
         """The papers that pass the filter, each by its newest version; *sort*: see `ragkit.papers.records`."""
         return records(self.corpus, self.ingest_pipeline.chunker, where, sort)
 
-    def paper(self, name: str) -> PaperRecord:
+    def paper(self, name: str | PaperRecord) -> PaperRecord:
         """The paper that an id or its beginning, a DOI, an arXiv id, a title or words of it mean.
 
         Raises `UsageError` with the candidates if several are meant, and the closest titles if none is.
         """
         return record_of(self.corpus, self.ingest_pipeline.chunker, find(self.corpus, name))
 
-    def edit(self, name: str, **values: Any) -> PaperRecord:
+    def edit(self, name: str | PaperRecord, **values: Any) -> PaperRecord:
         """Correct `title`, `authors`, `year`, `venue`, `doi` or `arxiv`; None takes a correction back.
 
         Corrections survive a new ingest.  After one of the title, the paper is indexed under it.
@@ -162,7 +166,7 @@ class Rag:
                 run(self.ingest_pipeline.fill(self.corpus, renewed=[found.id]))
         return corrected
 
-    def remove(self, name: str) -> PaperRecord:
+    def remove(self, name: str | PaperRecord) -> PaperRecord:
         """Delete a paper, all its versions, their passages and index entries.
 
         Its files stay where they are; an ingest passes over the paper in them until it is given such a file by name.
@@ -242,7 +246,15 @@ class Rag:
         *where* filters them by their metadata: `year >= 2023 and section != references`; see `ragkit.where`.
         Older versions of a paper are found only with *versions*.
         """
-        return run(self.answer_pipeline.ranking(self.question(query, where=where, versions=versions)))[:k]
+        first = passages_wanted(k)
+        return run(self.answer_pipeline.ranking(self.question(query, where=where, versions=versions)))[:first]
+
+    async def asearch(
+        self, query: str, k: int = 10, where: str | Where | None = None, versions: bool = False
+    ) -> list[Document]:
+        """`search`, without blocking."""
+        first, asked = passages_wanted(k), self.question(query, where=where, versions=versions)
+        return (await arun(self.answer_pipeline.ranking(asked)))[:first]
 
     def ask(
         self,
@@ -285,7 +297,7 @@ class Rag:
         stream.  `ragkit.events` converts the events to JSON.
         """
         asked = self.question(question, history, where, versions)
-        account = _Account()
+        account = Account()
         with closing(steps(self.answer_pipeline.flow(asked))) as events:
             for event in events:
                 yield account(event)
@@ -299,7 +311,7 @@ class Rag:
     ) -> AsyncEvents:
         """`stream`, without blocking."""
         asked = self.question(question, history, where, versions)
-        account = _Account()
+        account = Account()
         async with aclosing(asteps(self.answer_pipeline.flow(asked))) as events:
             async for event in events:
                 yield account(event)
@@ -316,7 +328,7 @@ class Rag:
         *references*: a BibTeX or RIS file, or a list of references, beside that in the text.  *where* filters the
         passages, as in `search`.
         """
-        account = _Account()
+        account = Account()
         with closing(steps(self._checking(text, references, where))) as events:
             found: Check = result_of(map(account, events))
         return found
@@ -328,7 +340,7 @@ class Rag:
         where: str | Where | None = None,
     ) -> Check:
         """`check`, without blocking."""
-        account = _Account()
+        account = Account()
         async with aclosing(asteps(self._checking(text, references, where))) as events:
             found: Check = await aresult_of(account(event) async for event in events)
         return found
@@ -341,11 +353,14 @@ class Rag:
         given = check.CheckRequest(self.snapshot(), text, described, listed, wanted)
         return check.flow(self.answer_pipeline, given)
 
-    def as_runnable(self) -> Runnable[str, Answer]:
-        """A langchain-core Runnable: question in, `Answer` out."""
-        return RunnableLambda(
-            lambda question: self.ask(question), afunc=lambda question: self.aask(question), name="ragkit"
-        )
+    def as_retriever(self, k: int = 10, where: str | Where | None = None) -> PassageRetriever:
+        """`search` as a LangChain retriever; raises `UsageError` for a number or a filter that is none."""
+        wanted = parse(where) if isinstance(where, str) else where
+        return PassageRetriever(rag=self, k=passages_wanted(k), where=wanted)
+
+    def as_runnable(self) -> AnswerRunnable:
+        """A LangChain Runnable: a text or `{"question", "history", "where"}` in, `Answer` out; it streams and is a tool."""
+        return AnswerRunnable(self)
 
     def state(self, *parts: str) -> str:
         """A digest of all that answers depend on: settings, model weights and indexed passages.
@@ -462,29 +477,9 @@ def _close(searchers: Sequence[Searcher]) -> None:
         searcher.close()
 
 
-class _Account:
-    """Adds up stage times and chat model usage, and writes both into the final answer."""
-
-    def __init__(self) -> None:
-        self.started = time.perf_counter()
-        self.seconds: dict[str, float] = {}
-        self.usage: dict[str, int | float] = {}
-
-    def __call__(self, event: Event) -> Event:
-        if isinstance(event, Called):
-            self.seconds[event.stage] = self.seconds.get(event.stage, 0.0) + event.seconds
-            for what, amount in chain.from_iterable(
-                spent(called.owner, called.result).items() for called in event.whole()
-            ):
-                self.usage[what] = self.usage.get(what, 0) + amount
-        if not isinstance(event, Finished):
-            return event
-        whole = {**self.seconds, "total": time.perf_counter() - self.started}
-        timings = {stage: round(1000 * s, 2) for stage, s in whole.items()}
-        return Finished(event.result.model_copy(update={"usage": self.usage, "timings_ms": timings}))
-
-
 def _asked(question: str) -> str:
+    if not isinstance(question, str):
+        raise UsageError(f"a question is a text, not {type(question).__name__}")
     if not question.strip():
         raise UsageError(
             "the question is empty; ask something, such as `ragkit ask 'What is dense retrieval?'`"

@@ -38,14 +38,14 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up: a room imports rooms above it, and in its own row only where no circle comes of it.
 ROWS = [
     {"errors"},
-    {"document", "answer", "where", "text", "private"},
+    {"document", "answer", "where", "text", "private", "notebook"},
     {"flow", "citation"},
     {"config"},
     {"models"},
     {"read", "chunk", "corpus", "index", "keys", "policy"},
     {"rewrite", "retrieve", "fuse", "refine", "gate", "generate", "verify"},
     {"ingest", "ask"},
-    {"mismatch", "check", "papers", "export"},
+    {"mismatch", "check", "papers", "export", "runnables"},
     {"rag"},
     {"pipeline_file", "conversation", "events", "doctor", "plan"},
     {"evaluate", "telemetry", "testing"},

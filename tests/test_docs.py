@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 import shlex
 import subprocess
@@ -13,12 +15,13 @@ import pytest
 from support import ROOT
 
 import ragkit
+from ragkit.notebook import IN_WORDS, SHAPES
 
 README = (ROOT / "README.md").read_text()
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
@@ -52,6 +55,54 @@ def test_the_readmes_python_runs(newcomers_folder: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "48 papers" in done.stdout
     assert "nDCG@10" in done.stdout
+
+
+def test_the_python_of_the_page_on_python_runs(newcomers_folder: Path) -> None:
+    page = "\n".join(blocks("python", (ROOT / "docs" / "python.md").read_text()))
+    done = subprocess.run(
+        [sys.executable, "-c", page],
+        cwd=newcomers_folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "word for word in its source" in done.stdout
+
+
+def test_the_page_on_python_names_verdicts_as_a_notebook_shows_them() -> None:
+    rows = [f"| {SHAPES[name]} | `{name}` | {words} |" for name, words in IN_WORDS.items()]
+    assert "\n".join(rows) in (ROOT / "docs" / "python.md").read_text()
+
+
+FIRST_STEPS = json.loads((ROOT / "examples" / "first_steps.ipynb").read_text())
+
+
+def test_the_notebook_of_first_steps_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each cell is run, and what its last line is worth is shown, as a notebook does."""
+    (tmp_path / "papers").symlink_to(ROOT / "examples" / "papers")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    shown = []
+    for cell in FIRST_STEPS["cells"]:
+        if cell["cell_type"] == "code":
+            *before, last = ast.parse("".join(cell["source"])).body
+            assert isinstance(last, ast.Expr)
+            exec(compile(ast.Module(before, []), "cell", "exec"), names)
+            value = eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+            shown.append(value._repr_html_() if hasattr(value, "_repr_html_") else repr(value))
+    for part in ("nothing is ingested yet", "340 million.", "I cannot answer this", "Owls hunt voles"):
+        assert part in " ".join(shown), part
+    assert "▲ not supported by its source" in shown[-2]
+
+
+def test_the_notebook_of_first_steps_holds_no_outputs() -> None:
+    kept = {"cell_type", "id", "metadata", "source", "execution_count", "outputs"}
+    assert (FIRST_STEPS["nbformat"], FIRST_STEPS["nbformat_minor"]) == (4, 5)
+    for cell in FIRST_STEPS["cells"]:
+        assert set(cell) <= kept
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
 
 
 def test_the_readme_shows_the_default_configuration_as_it_is(

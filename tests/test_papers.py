@@ -269,3 +269,70 @@ def test_what_was_removed_can_be_added_again(rag: Rag) -> None:
         assert found(rag, "voles") == ["Owls of the moor"]
         rag.remove("owls")
         assert "Owls of the moor" not in titles(rag)
+
+
+def test_paths_are_read_like_files_of_an_ingest(rag: Rag, tmp_path: Path) -> None:
+    owls = write(tmp_path, "owls.md", "Owls hunt voles on the moor at night.", title="Owls of the moor")
+    report = rag.add(owls)
+    assert (report.new, report.documents, found(rag, "voles")) == (1, 4, ["Owls of the moor"])
+    assert rag.paper("owls").files == (str(owls.resolve()),)
+    rag.remove("owls")
+    assert rag.add([owls, tmp_path / "papers" / "terns.md"]).documents == 4  # what is named is wanted again
+    (tmp_path / "papers" / "broken.pdf").write_bytes(b"%PDF-1.7 and no more")
+    assert [Path(each.source).name for each in rag.add(tmp_path / "papers").failed] == ["broken.pdf"]
+
+
+@pytest.mark.parametrize("text", ["{folder}/papers/terns.md", "{folder}/papers"])
+def test_a_text_is_never_taken_for_a_path_and_one_that_looks_like_it_is_refused(
+    rag: Rag, tmp_path: Path, text: str
+) -> None:
+    with pytest.raises(
+        UsageError, match=r"is there as a file or folder: give Path\('.*'\) to read it, or Docum"
+    ):
+        rag.add(text.format(folder=tmp_path))
+    rag.add(Document(text.format(folder=tmp_path)), title="A path")
+    assert "A path" in titles(rag)
+
+
+def test_what_cannot_be_added_is_one_sentence_and_nothing_is_added(rag: Rag, tmp_path: Path) -> None:
+    terns = tmp_path / "papers" / "terns.md"
+    before = rag.papers()
+    for given, known, sentence in (
+        (3, {}, "a paper is a text, a LangChain Document or a Path, not int"),
+        (None, {}, "a paper is a text, a LangChain Document or a Path, not NoneType"),
+        (b"bytes", {}, "a paper is a text, a LangChain Document or a Path, not bytes"),
+        ({"title": "x"}, {}, "a paper is a text, a LangChain Document or a Path, not dict"),
+        (["A text of a paper.", 3], {}, "a paper is a text, a LangChain Document or a Path, not int"),
+        ([terns, "A text."], {}, "give paths and texts in calls of their own"),
+        (
+            terns,
+            {"title": "Terns"},
+            "a file says itself what is known of it: leave out title=, and use `edit`",
+        ),
+        (tmp_path / "none.md", {}, "none.md"),
+        (["A text of a paper.", Document("\n")], {}, "needs text"),
+        ("", {}, "needs text"),
+    ):
+        with pytest.raises(UsageError, match=sentence):
+            rag.add(given, **known)  # type: ignore[arg-type]
+    assert rag.papers() == before
+
+
+def test_a_record_names_its_paper_and_what_is_no_name_is_one_sentence(rag: Rag) -> None:
+    [terns] = rag.papers("title contains terns")
+    assert rag.paper(terns) == terns
+    assert rag.edit(terns, year=2001).year == 2001
+    assert rag.remove(terns).title == terns.title
+    assert terns.title not in titles(rag)
+    for use in (rag.paper, rag.remove, rag.edit):
+        with pytest.raises(UsageError, match="a paper is called by a text, such as its id or title, not int"):
+            use(3)  # type: ignore[arg-type]
+
+
+def test_a_filter_and_a_question_of_another_type_are_one_sentence(rag: Rag) -> None:
+    for use in (rag.papers, lambda where: rag.search("terns", where=where)):
+        with pytest.raises(UsageError, match="a filter is a text such as 'year >= 2020', not int"):
+            use(2020)  # type: ignore[arg-type]
+    for ask in (rag.ask, rag.search):
+        with pytest.raises(UsageError, match="a question is a text, not int"):
+            ask(3)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from ragkit import notebook
 from ragkit.answer import Against, Cited, FrozenModel, Quote, Source, Verdict
 from ragkit.check.references import Reference
 from ragkit.text.printable import one_line
@@ -87,6 +88,22 @@ class Check(FrozenModel):
         """Plain data, with the keys of `ragkit check --json`."""
         own = self.model_dump(mode="json")
         return {"supported": self.is_supported, "counts": self.counts, **own}
+
+    def _repr_html_(self) -> str:
+        claims = [
+            notebook.unfolding(
+                [one_line(claim.text), notebook.verdict(claim.verdict)],
+                *([] if claim.verdict.holds else [notebook.element("p", one_line(claim.reason))]),
+                *(
+                    notebook.element(
+                        "div", f"{label}: {one_line(quote.title)}", notebook.quotation(quote.quote)
+                    )
+                    for label, quote in claim.evidence
+                ),
+            )
+            for claim in self.claims
+        ]
+        return notebook.page(*claims)
 
     def as_markdown(self) -> str:
         """A report for people: what is wrong first, then every claim with its quotes."""

@@ -16,6 +16,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from ragkit import notebook
 from ragkit.answer import CLOSEST, Answer, Citation, NumberedClaim, Quote, Source, Verdict
 from ragkit.citation import whole
 from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
@@ -70,9 +71,7 @@ def show_answer(answer: Answer) -> None:
 def show_sources(answer: Answer) -> None:
     """The numbered sources of an answer, below what it says nothing of."""
     if answer.unmentioned:
-        out.print(
-            Text(f"\nNone of the passages found mentions {' or '.join(answer.unmentioned)}.", style="yellow")
-        )
+        out.print(Text(f"\n{notebook.unmentioned(answer)}", style="yellow"))
     out.print()
     for citation in answer.citations:
         _show_citation(citation, answer.question)
@@ -81,11 +80,8 @@ def show_sources(answer: Answer) -> None:
             marks = "".join(f"[{n}]" for n in claim.citations)
             out.print(Text(f"\nAgainst {marks}: {claim.against.reason}", style="yellow"))
             _show_quote("against", claim.against, claim.text)
-    if answer.confidence < 1 and not answer.abstained:
-        sure = f"{answer.confidence:.0%}"
-        out.print(
-            Text(f"\nConfidence {sure}: of answers like this one, about {sure} are right.", style="dim")
-        )
+    if sure := notebook.confidence(answer):
+        out.print(Text(f"\n{sure}", style="dim"))
 
 
 def show_as_written(events: Iterable[Event]) -> None:

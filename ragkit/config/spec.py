@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -253,6 +254,21 @@ def parts_of(value: Any) -> Iterator[Any]:
             seen.add(id(each))
             yield each
             waiting = [*(getattr(each, name, None) for name in components.parameters(maker)), *waiting]
+
+
+def stages_of(pipeline: Any) -> dict[str, str]:
+    """The names of the components in each place of a pipeline, in order; a place without any is left out."""
+    found: dict[str, str] = {}
+    made_by: components.Maker = type(pipeline)
+    for place in components.parameters(made_by):
+        value = getattr(pipeline, place)
+        names = []
+        for each in value if isinstance(value, list | tuple) else [value]:
+            makers: Iterator[components.Maker] = (type(part) for part in parts_of(each))
+            names += [components.name_of(maker) for maker in islice(filter(components.is_slot, makers), 1)]
+        if names:
+            found[place] = ", ".join(names)
+    return found
 
 
 def rebound(value: T, bind: Callable[[Any], Any]) -> T:

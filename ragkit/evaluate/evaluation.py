@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from ragkit import notebook
 from ragkit.errors import UsageError
 from ragkit.evaluate.dataset import Case, Dataset, write_qrels, write_run
 from ragkit.evaluate.measure import MEASURES, Fault, Measure, Values, ranking
@@ -171,6 +172,18 @@ class Evaluation:
             "questions": [_result_json(run, result) for run in self.runs for result in run.results],
         }
 
+    def _repr_html_(self) -> str:
+        figures = [figure for figure in self.figures() if figure.kind is None]
+        names = list(dict.fromkeys(figure.configuration for figure in figures))
+        parts: list[notebook.Inside] = []
+        for dataset in dict.fromkeys(figure.dataset for figure in figures):
+            cells = {(f.measure, f.configuration): _shown(f) for f in figures if f.dataset == dataset}
+            measures = dict.fromkeys(measure for measure, _ in cells)
+            rows = [[measure, *(cells.get((measure, name), "") for name in names)] for measure in measures]
+            parts += [notebook.element("p", dataset), notebook.table(rows, ["", *names])]
+        said = [f"{c.measure}: {c.verdict}" for c in self.comparisons() if not c.difference.is_chance]
+        return notebook.page(*parts, *notebook.listed("significant differences", said), *self.notes)
+
     def junit(self, failed: Sequence[str] = ()) -> str:
         """JUnit XML: a suite for each run with a case for each question, and one for the requirements.
 
@@ -282,6 +295,11 @@ def _figures(run: Run) -> Iterator[Figure]:
     judged = run.judged()
     if any(r.outcome.answer and not r.outcome.answer.abstained for r in judged):
         yield figure("aurc", resampled(judged, lambda some: area(_coverage(some))))
+
+
+def _shown(figure: Figure) -> str:
+    value, low, high, _ = figure.interval
+    return f"{value:.3g} [{low:.3g}, {high:.3g}]"
 
 
 def _figure_json(figure: Figure) -> dict[str, Any]:

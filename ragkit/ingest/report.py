@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
+from pathlib import PurePath
 from typing import Any
 
 from langchain_core.documents import Document
 from pydantic import BaseModel, ConfigDict
 
+from ragkit import notebook
 from ragkit.corpus.papers import Listing, Work
 from ragkit.document import hidden_of, recognised, title_of
 
@@ -111,6 +114,22 @@ class IngestReport(BaseModel):
 
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("papers in the corpus", str(self.documents)),
+            ("passages", str(self.chunks)),
+            ("files", f"{self.new} new, {self.changed} changed, {self.unchanged} unchanged"),
+            ("merged, further versions", f"{self.duplicates}, {self.variants}"),
+            ("texts embedded", f"{self.encoded} in {self.seconds:.1f} s"),
+        ]
+        named = (("failed", self.failed), ("failed before", self.known), ("read in part", self.lost))
+        failures = [
+            notebook.listed(what, [f"{PurePath(each.source).name}: {each.error}" for each in found])
+            for what, found in named
+        ]
+        skipped = notebook.listed("skipped", [PurePath(path).name for path in self.skipped])
+        return notebook.page(notebook.table(rows), *chain(*failures, skipped))
 
 
 def encodable(path: str) -> str:

@@ -165,6 +165,42 @@ class Given(LoadedSource):
         return digest(*(f"{each.page_content}\x1f{each.metadata}" for each in self._documents[uri]))
 
 
+def papers_or_paths(papers: Any, known: Mapping[str, Any]) -> Given | list[Path]:
+    """What a program adds: texts and documents, of which all *known* is true, or paths to read.
+
+    A text is never taken for a path, since it may be anybody's.  Raises `UsageError` for what is neither.
+    """
+    is_one = isinstance(papers, str | Document | Path | bytes | Mapping) or not isinstance(papers, Iterable)
+    each = [papers] if is_one else list(papers)
+    for paper in each:
+        if not isinstance(paper, str | Document | Path):
+            raise UsageError(
+                f"a paper is a text, a LangChain Document or a Path, not {type(paper).__name__}: see `Rag.add`"
+            )
+        if isinstance(paper, str) and _is_there(paper):
+            raise UsageError(
+                f"'{paper}' is there as a file or folder: give Path({paper!r}) to read it, or Document({paper!r})"
+                " for a paper with this text"
+            )
+    paths = [paper for paper in each if isinstance(paper, Path)]
+    if not paths:
+        return Given(each, known)
+    if len(paths) < len(each):
+        raise UsageError("give paths and texts in calls of their own: paths are read as `ingest` reads them")
+    if known:
+        raise UsageError(
+            f"a file says itself what is known of it: leave out {next(iter(known))}=, and use `edit` for corrections"
+        )
+    return paths
+
+
+def _is_there(text: str) -> bool:
+    try:
+        return bool(text) and Path(text).exists()
+    except (OSError, ValueError):  # too long for a path, or with a NUL in it
+        return False
+
+
 def settings_of(loader: BaseLoader) -> str:
     """A loader as a pipeline file describes it; the name of its class if no file can."""
     try:

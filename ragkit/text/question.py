@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
+from ragkit.errors import UsageError
 from ragkit.text.definitions import begin_with, spells_out, tells_what
 from ragkit.text.language import is_english
 from ragkit.text.syntax import counted as counted_noun
@@ -97,7 +98,18 @@ def _is_small_talk(reply: BaseMessage | None) -> bool:
 
 
 def messages(history: Sequence[BaseMessage | Mapping[str, str]]) -> tuple[BaseMessage, ...]:
-    """*history* as LangChain's messages; each may be `{"role": "user" | "assistant", "content": ...}`."""
+    """*history* as LangChain's messages; each may be `{"role": "user" | "assistant", "content": ...}`.
+
+    Raises `UsageError` for one that is neither.
+    """
+    for each in history:
+        if not isinstance(each, BaseMessage) and not (
+            isinstance(each, Mapping) and isinstance(each.get("content"), str)
+        ):
+            raise UsageError(
+                "a message of the history has no text: give LangChain's messages, or"
+                ' {"role": "user", "content": "..."}'
+            )
     return tuple(
         each
         if isinstance(each, BaseMessage)
