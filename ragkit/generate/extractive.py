@@ -142,9 +142,7 @@ class ExtractiveGenerator(Generator):
             for part, own in zip(asked, near, strict=True)
         ]
 
-    def _chosen(
-        self, pool: Sequence[Statement], whole: _View, of_parts: Sequence[_View]
-    ) -> list[Statement]:
+    def _chosen(self, pool: Sequence[Statement], whole: _View, of_parts: Sequence[_View]) -> list[Statement]:
         taken: list[int] = []
         said = np.zeros(whole.overlap.shape[1])
         best = 0.0
@@ -192,9 +190,7 @@ def quoting(chosen: Sequence[Statement]) -> tuple[Claim, ...]:
     return tuple(claims)
 
 
-def _closest(
-    asked: ParsedQuestion, pool: Sequence[Statement], read: Mapping[Span, float]
-) -> list[Statement]:
+def _closest(asked: ParsedQuestion, pool: Sequence[Statement], read: Mapping[Span, float]) -> list[Statement]:
     """The `_LOOKED_AT` sentences of *pool* with most of the question's words, in their order."""
     if len(pool) <= _LOOKED_AT:
         return list(pool)

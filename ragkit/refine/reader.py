@@ -35,9 +35,7 @@ class ReaderRanking(BaseDocumentCompressor):
         near, far = list(documents)[: self.depth], list(documents)[self.depth :]
         read = read_passages(self.reader, query, near)
         odds = [max(each.reading.answers.tolist(), default=_UNREAD) for each in read]
-        scores = blended(
-            [1 / (1 + math.exp(-own)) for own in odds], [score_of(d) for d in near], self.blend
-        )
+        scores = blended([1 / (1 + math.exp(-own)) for own in odds], [score_of(d) for d in near], self.blend)
         known = [
             scored(passage, score, {**scores_of(passage), READ: own})
             for passage, score, own in zip(near, scores, odds, strict=True)
