@@ -1,4 +1,4 @@
-"""`ragkit train reranker`: a cross-encoder for the user's own papers."""
+"""`ragkit train`: a reranker for the user's own papers, and the reader that verifies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import typer
 from ragkit.cli.evaluate import Seed, watched
 from ragkit.cli.options import AsJson, ChosenPipeline, print_json, with_pipeline
 
-app = typer.Typer(no_args_is_help=True, help="Train models on questions about the papers of the corpus.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Train models: a reranker on questions about your papers, a reader on labelled rows.",
+)
 
 
 @app.command("reranker")
@@ -64,3 +67,61 @@ def reranker(
         terminal.out.print(
             "it is not ahead of the search by more than chance: train on more questions, or from a base that reranks already"
         )
+
+
+@app.command("verifier")
+def verifier(
+    output: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write the model; a new folder.")],
+    data: Annotated[
+        Path,
+        typer.Option("--data", metavar="DIR", help="A folder with files of labelled rows, *.jsonl[.gz]."),
+    ],
+    base: Annotated[
+        str, typer.Option("--base", metavar="MODEL", help="The sentence-transformers model to start from.")
+    ] = "all-MiniLM-L6-v2",
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            "--teacher",
+            metavar="MODEL",
+            help="Train this larger model first, and let the reader learn from it.",
+            show_default=False,
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", min=1, help="How many steps of training.", show_default=False),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            "--minutes",
+            min=0.1,
+            help="How long to train, and the teacher as long (default: 30).",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train the reader, which tells what answers a question and what supports a claim, on labelled rows."""
+    from ragkit.cli import terminal
+    from ragkit.errors import UsageError
+    from ragkit.evaluate.reader_data import ReaderRecipe
+    from ragkit.evaluate.train_reader import ReaderReport, train_reader_events
+
+    if steps and minutes:
+        raise UsageError("--steps and --minutes both say how long to train; give one of them")
+    recipe = ReaderRecipe(steps=steps, minutes=minutes or ReaderRecipe.minutes, seed=seed)
+    report: ReaderReport = watched(train_reader_events(data, output, base, teacher, recipe))
+    if as_json:
+        print_json(report.as_json())
+        return
+    if report.teacher:
+        terminal.out.print(f"the teacher: {report.teacher.figures}", soft_wrap=True)
+    terminal.out.print(
+        f"trained for {report.steps} steps ({report.tokens:,} tokens) in {report.seconds:.0f} s; on {report.held_out} examples"
+        f" of other texts: {report.figures}",
+        soft_wrap=True,
+    )
+    terminal.out.print(f"to use it: reader: {report.component}", soft_wrap=True)

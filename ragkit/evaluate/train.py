@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -128,8 +129,7 @@ def train_events(
     with needs("train", "training"):
         import accelerate  # noqa: F401
         import datasets  # noqa: F401
-    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
-        raise UsageError(f"'{output_dir}' holds something already; name a new directory, or remove it first")
+    check_new(output_dir)
     embed = _embeddings(rag)
     base = base_model or (embed.model if isinstance(embed, SentenceTransformersEmbeddings) else "")
     if not base:
@@ -198,18 +198,30 @@ def _loaded(directory: Path, recipe: Recipe) -> CrossEncoder:
     return model
 
 
-def _save(model: CrossEncoder, directory: Path, report: TrainingReport) -> None:
-    """Write all of it or nothing."""
+def check_new(directory: Path) -> None:
+    """Raise `UsageError` if *directory* is there and is not an empty directory."""
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise UsageError(f"'{directory}' holds something already; name a new directory, or remove it first")
+
+
+@contextmanager
+def made_whole(directory: Path) -> Iterator[Path]:
+    """A folder that becomes *directory* when the context ends, or vanishes if it fails."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
-        with quietly():
-            model.save_pretrained(str(made), create_model_card=False)
-        (made / "training.json").write_text(json.dumps(report.as_json(), indent=2), encoding="utf-8")
+        yield made
         made.chmod(0o755)
         made.replace(directory)
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _save(model: CrossEncoder, directory: Path, report: TrainingReport) -> None:
+    with made_whole(directory) as made:
+        with quietly():
+            model.save_pretrained(str(made), create_model_card=False)
+        (made / "training.json").write_text(json.dumps(report.as_json(), indent=2), encoding="utf-8")
 
 
 def _trained(

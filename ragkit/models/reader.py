@@ -62,6 +62,9 @@ class PassageReader(ABC):
         """How each of *sources* answers or supports *first*, a question or a claim."""
 
 
+COLUMNS = ("supports", "answers")
+"""What the model says of each token, and weighs it for, in this order."""
+
 READ = "reader"
 """The name under which a passage keeps the log odds, by a reader, that its likeliest sentence answers."""
 
@@ -120,7 +123,7 @@ _FIRST, _TITLE = 120, 150  # tokens of a question or claim, and characters of a 
 _STEP = 8  # lengths are rounded up to a multiple of it: a shape that the model has seen before runs at once
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """Token ids as the model takes them; where its source begins; and the sentence of each token there."""
 
     ids: list[int]
@@ -137,14 +140,17 @@ class _Joint:
     longest: int
 
     def read(self, first: str, sources: Sequence[SourceText], most: int) -> list[SentenceOdds]:
-        head = self.tokenizer.encode(first, add_special_tokens=False).ids[:_FIRST]
-        parts = [(n, part) for n, source in enumerate(sources) for part in self._parts(head, source)]
+        parts = [
+            (n, part)
+            for n, source in enumerate(sources)
+            for part in parts_of(self.tokenizer, self.longest, first, source)
+        ]
         found = [np.full((len(source.sentences), 2), -np.inf) for source in sources]
         whole = np.full((len(sources), 2), -np.inf)
         order = sorted(range(len(parts)), key=lambda i: len(parts[i][1].ids))
-        for batch in _batches([len(parts[i][1].ids) for i in order], most):
+        for batch in batches([len(parts[i][1].ids) for i in order], most):
             some = [parts[order[i]] for i in batch]
-            for (n, part), rows in zip(some, self.run(_padded([part for _, part in some])), strict=True):
+            for (n, part), rows in zip(some, self.run(padded([part for _, part in some])), strict=True):
                 whole[n] = np.maximum(whole[n], rows[0, 4:])
                 tokens = rows[part.at : part.at + len(part.owners)].astype(np.float64)
                 for sentence in np.unique(part.owners[part.owners >= 0]):
@@ -158,34 +164,34 @@ class _Joint:
             for each, all_ in zip(found, whole, strict=True)
         ]
 
-    def _parts(self, head: Sequence[int], source: SourceText) -> Iterator[_Part]:
-        """The source in as many parts as the model's window asks for, whole sentences each."""
-        start, end = self.tokenizer.token_to_id("[CLS]"), self.tokenizer.token_to_id("[SEP]")
-        title = source.title[:_TITLE]
-        every = self.tokenizer.encode_batch([title, *source.sentences], add_special_tokens=False)
-        above, *pieces = [encoding.ids for encoding in every]
-        room = self.longest - 3 - len(head) - len(above)
-        before = [start, *head, end, *above]
 
-        def part(sentences: Sequence[int]) -> _Part:
-            ids = [token for n in sentences for token in pieces[n]][:room]
-            owners = [n for n in sentences for _ in pieces[n]][:room]
-            return _Part(
-                [*before, *ids, end], len(head) + 2, np.array([-1] * len(above) + owners, dtype=np.int64)
-            )
+def parts_of(tokenizer: Any, longest: int, first: str, source: SourceText) -> Iterator[Part]:
+    """*first* and *source* in as many parts as a window of *longest* tokens asks for, whole sentences each."""
+    start, end = tokenizer.encode("").ids
+    head = tokenizer.encode(first, add_special_tokens=False).ids[:_FIRST]
+    title = source.title[:_TITLE]
+    every = tokenizer.encode_batch([title, *source.sentences], add_special_tokens=False)
+    above, *pieces = [encoding.ids for encoding in every]
+    room = longest - 3 - len(head) - len(above)
+    before = [start, *head, end, *above]
 
-        held: list[int] = []
-        length = 0
-        for n, piece in enumerate(pieces):
-            if held and length + len(piece) > room:
-                yield part(held)
-                held, length = [], 0
-            held.append(n)
-            length += len(piece)
-        yield part(held)
+    def part(sentences: Sequence[int]) -> Part:
+        ids = [token for n in sentences for token in pieces[n]][:room]
+        owners = [n for n in sentences for _ in pieces[n]][:room]
+        return Part([*before, *ids, end], len(head) + 2, np.array([-1] * len(above) + owners, dtype=np.int64))
+
+    held: list[int] = []
+    length = 0
+    for n, piece in enumerate(pieces):
+        if held and length + len(piece) > room:
+            yield part(held)
+            held, length = [], 0
+        held.append(n)
+        length += len(piece)
+    yield part(held)
 
 
-def _batches(lengths: Sequence[int], most: int) -> Iterator[range]:
+def batches(lengths: Sequence[int], most: int) -> Iterator[range]:
     """Ranges of *lengths*, which ascend, of at most *most* tokens when all are as long as the last."""
     start = 0
     for n, length in enumerate(lengths):
@@ -196,7 +202,8 @@ def _batches(lengths: Sequence[int], most: int) -> Iterator[range]:
         yield range(start, len(lengths))
 
 
-def _padded(parts: Sequence[_Part]) -> Mapping[str, NDArray[np.int64]]:
+def padded(parts: Sequence[Part]) -> Mapping[str, NDArray[np.int64]]:
+    """What `network` takes: ids, mask and types, each of shape (parts, tokens)."""
     width = -(-max(len(part.ids) for part in parts) // _STEP) * _STEP
     ids, mask, types = (np.zeros((len(parts), width), dtype=np.int64) for _ in range(3))
     for row, part in enumerate(parts):

@@ -209,7 +209,7 @@ def _instead(here: Node, there: Node) -> str:
 
 # --- opposites
 
-_OPPOSITES = (
+OPPOSITES = (
     "increase/decrease increase/reduce rise/fall grow/shrink gain/lose gain/loss raise/lower improve/degrade improve/worsen improve/impair "
     "improve/hurt improve/harm enhance/reduce help/hurt help/harm benefit/harm promote/inhibit promote/prevent activate/inhibit "
     "activate/suppress stimulate/inhibit induce/suppress accelerate/slow strengthen/weaken outperform/underperform exceed/trail "
@@ -223,12 +223,13 @@ _OPPOSITES = (
     "dense/sparse wide/narrow wider/narrower deep/shallow deeper/shallower hot/cold warm/cool "
     "above/below before/after over/under with/without until/since upregulate/downregulate overestimate/underestimate"
 )
+"""Pairs of words, as a dictionary has them."""
 _NEGATING = ("un", "in", "im", "ir", "non", "dis")
 
 
 @functools.cache
 def _pairs() -> frozenset[frozenset[str]]:
-    return frozenset(frozenset(map(stem, pair.split("/"))) for pair in _OPPOSITES.split())
+    return frozenset(frozenset(map(stem, pair.split("/"))) for pair in OPPOSITES.split())
 
 
 def are_opposite(one: str, other: str) -> bool:
