@@ -4,7 +4,8 @@ The commands are `ragkit ingest`, `lookup`, `ask`, `check`, `search`, `chat`, `l
 `tune`, `testset`, `calibrate`, `train`, `config`, `presets` and `components`.
 
 Exit status: 0 done; 1 failed while running; 2 wrong usage or configuration; 3 ingest finished but some files
-failed that had not failed before, or lookup finished but a service failed; 4 `check` found a claim that is not supported.
+failed that had not failed before, or lookup finished but a service failed; 4 `check` found a claim
+that is not supported, or `ask --fail-on-abstain` no answer.
 
 Nothing heavy is imported before a command runs, so that `ragkit --help` answers at once.
 """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragkit.cli.options import (
+    NOT_SUPPORTED,
     AsJson,
     ChosenPipeline,
     Versions,
@@ -18,6 +19,7 @@ from ragkit.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from ragkit.answer import Answer
     from ragkit.conversation import Conversation
     from ragkit.flow import Event
 
@@ -40,34 +42,52 @@ def ask(
     where: Where = None,
     versions: Versions = False,
     trace: Annotated[
-        bool, typer.Option("--trace", help="Show each stage, its time and what it returned.")
+        bool,
+        typer.Option(
+            "--trace", help="Show what each stage found, kept and dropped, its time, and what the gate saw."
+        ),
+    ] = False,
+    fail_on_abstain: Annotated[
+        bool, typer.Option("--fail-on-abstain", help="Exit with 4 if the papers do not answer.")
     ] = False,
 ) -> None:
     """Answer a question from the corpus, with citations that have been checked."""
-    from ragkit import events
     from ragkit.cli import terminal
+    from ragkit.cli.trace import Trace
     from ragkit.flow import result_of
 
     def happening() -> Iterator[Event]:
         rag = pipeline.load()
+        show = Trace() if trace else None
         for event in rag.stream(" ".join(question), where=where, versions=versions):
-            if trace:
-                terminal.show_trace(event)
+            if show:
+                show(event)
             yield event
 
     if not stream:
-        answer = result_of(happening())
+        with terminal.waiting():
+            answer: Answer = result_of(happening())
         print_json(answer.as_json()) if as_json else terminal.show_answer(answer)
     elif not as_json:
-        terminal.show_as_written(happening())
+        answer = terminal.show_as_written(happening())
     else:
-        try:
-            for event in happening():
-                if told := events.of(event):
-                    print_json(told.as_json(), indent=None)
-        except Exception as error:
-            print_json(events.failed(error).as_json(), indent=None)
-            raise
+        answer = result_of(_as_json(happening()))
+    if answer.abstained and fail_on_abstain:
+        raise typer.Exit(NOT_SUPPORTED)
+
+
+def _as_json(happening: Iterator[Event]) -> Iterator[Event]:
+    """The events, each of which is printed as a line of JSON if it has one."""
+    from ragkit import events
+
+    try:
+        for event in happening:
+            if told := events.of(event):
+                print_json(told.as_json(), indent=None)
+            yield event
+    except Exception as error:
+        print_json(events.failed(error).as_json(), indent=None)
+        raise
 
 
 HELP = """\

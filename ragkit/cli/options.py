@@ -103,6 +103,8 @@ Versions = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
+NOT_SUPPORTED = 4
+"""The exit status if the papers do not support a claim, or do not answer a question."""
 
 _USUAL = gc.get_threshold()
 

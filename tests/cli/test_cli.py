@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -121,7 +122,7 @@ def test_an_off_topic_question_is_declined_with_nearest_titles(command: Command,
 def test_the_trace_names_each_stage_with_its_time_on_standard_error(command: Command, ingested: Path) -> None:
     done = command("ask", BERT, "--corpus", ingested, "--trace", "--json")
     assert json.loads(done.stdout)["abstained"] is None
-    stages = [line.split()[0] for line in done.stderr.splitlines()]
+    stages = [line.split()[0] for line in done.stderr.splitlines() if not line.startswith(" ")]
     assert stages == [
         "generate",
         "filter",
@@ -130,12 +131,26 @@ def test_the_trace_names_each_stage_with_its_time_on_standard_error(command: Com
         "fuse",
         "read",
         "refine",
+        "refine",
         "gate",
+        "read",
         "embed",
         "embed",
         "verify",
     ]
     assert " ms  100 passages" in done.stderr
+    below = [line.strip() for line in done.stderr.splitlines() if line.startswith(" ")]
+    assert re.fullmatch(r"found \d+ passages", below[0])
+    assert re.fullmatch(r"kept \d+ passages, dropped \d+", below[1])
+    assert any(line.startswith("dropped: 0.") for line in below)
+    assert any(line.startswith("passage 1: ") and "BERT: Pre-training" in line for line in below)
+    assert any(
+        re.match(r"relevance [01]\.\d\d, needs 0\.50: the passages may answer", line) for line in below
+    )
+    assert any(
+        re.match(r"nearest 0\.\d\d \(weight 4\.75\): the nearest passage's cosine", line) for line in below
+    )
+    assert any(re.match(r"confidence 0\.\d\d, needs 0\.55: the answer is shown", line) for line in below)
 
 
 def test_doctor_finds_no_problems_in_a_fresh_corpus(command: Command, ingested: Path) -> None:
