@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 import typer
 
 import ragkit
-from ragkit.cli import ask, calibrate, check, evaluate, papers, train
+from ragkit.cli import ask, calibrate, chat, check, evaluate, papers, train
 from ragkit.cli.options import (
     AsJson,
     ChosenPipeline,
@@ -197,7 +197,7 @@ def search(
         terminal.show_hits(hits, query)
 
 
-app.command()(_traced(with_pipeline(ask.chat)))
+app.command()(_traced(with_pipeline(chat.chat)))
 
 
 app.command("list")(with_pipeline(papers.list_papers))
