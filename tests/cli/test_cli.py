@@ -15,6 +15,8 @@ import pytest
 from support import NOTES, ROOT
 
 import ragkit
+import ragkit.cli
+import ragkit.doctor
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 BERT = "How many parameters do BERT-base and BERT-large have?"
@@ -343,3 +345,44 @@ def test_every_command_works_with_the_garbage_collector_as_python_sets_it_and_en
     for seal in (tmp_path / ".ragkit" / "indexes").rglob("*.seal"):
         seal.unlink()
     assert told("doctor", "--repair")[0] == f"writes {usual}"
+
+
+def test_a_shell_completes_options_presets_and_the_ids_of_papers(command: Command, ingested: Path) -> None:
+    def completed(*words: str) -> list[str]:
+        return command(
+            COMP_WORDS=" ".join(("ragkit", *words)),
+            COMP_CWORD=str(len(words)),
+            _RAGKIT_COMPLETE="complete_bash",
+        ).stdout.split()
+
+    assert completed("ask", "--fai") == ["--fail-on-abstain"]
+    assert completed("ask", "--preset", "ch") == ["chat", "chroma"]
+    [paper] = ragkit.load(ROOT / "configs" / "default.yaml", corpus=ingested).papers(
+        "title contains DistilBERT"
+    )
+    assert completed("show", "--corpus", str(ingested), paper.id[:6]) == [paper.id]
+    assert completed("show", "--corpus", "nowhere", "a") == []
+
+
+def test_an_ingest_that_is_stopped_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ragkit.Rag, "ingest_events", stopped)
+    with pytest.raises(SystemExit) as ended:
+        ragkit.cli.main(["ingest", str(NOTES)])
+    assert ended.value.code == 130
+    assert (
+        capsys.readouterr().err == "stopped; what is done is kept, and the same command goes on from there\n"
+    )
+
+
+def test_doctor_says_that_a_corpus_is_empty(tmp_path: Path) -> None:
+    rag = ragkit.load(ROOT / "configs" / "default.yaml", corpus=tmp_path / "corpus")
+    rag.add("Glass bridges carry 40 people.", title="Glass bridges")
+    assert ragkit.doctor.examine(rag).problems == ()
+    rag.remove("Glass bridges")
+    assert ragkit.doctor.examine(rag).problems == ("the corpus holds no paper; run `ragkit ingest PATH`",)
