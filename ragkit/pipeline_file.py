@@ -60,7 +60,7 @@ def load(
     default; with a *model*, or RAGKIT_MODEL in the environment, the preset `chat` instead of the default.
     *model* is a chat model in a word, such as `gpt-4o-mini`, `ollama/qwen3` or `http://HOST:PORT/v1#NAME`, and
     replaces `llm` under `define`.  *overrides* are values by their dotted paths, such as
-    `{"answer.refine.k": 3}`.  *corpus* is used instead of the directory that the file names.  *allow_import*
+    `{"answer.refine.1.k": 3}`.  *corpus* is used instead of the directory that the file names.  *allow_import*
     names classes (or modules, or packages) that the file may import, *allow_env* environment variables that it
     may read beside those that begin with `RAGKIT_`.  Raises `ConfigError`, which lists every problem of the
     file, or `UsageError` if there is none, or if `./ragkit.yaml` was not named and asks for more than this

@@ -112,7 +112,7 @@ def test_the_first_hour(first: Command, installed: Path, tmp_path: Path, model_s
 
 
 def test_the_first_hour_with_pdfs(first: Command) -> None:
-    files = sorted((SHARED / "papers").rglob("*.pdf"))[:3] if SHARED.is_dir() else []
+    files = sorted((SHARED / "cases").rglob("*.pdf"))[:3] if SHARED.is_dir() else []
     if not files:
         pytest.skip("the shared PDFs are not beside this checkout")
     report = json.loads(first("ingest", *files, "--json").stdout)

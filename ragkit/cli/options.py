@@ -73,7 +73,7 @@ Overrides = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Set a value of the pipeline, such as answer.refine.k=3; repeatable.",
+        help="Set a value of the pipeline, such as answer.refine.1.k=3; repeatable.",
         show_default=False,
     ),
 ]
