@@ -60,7 +60,7 @@ def test_values_are_set_and_wrong_ones_are_one_sentence(command: Command, ingest
     hits = json.loads(command("search", "BERT", *one, "--corpus", ingested, "--json").stdout)["results"]
     assert 1 <= len(hits) <= 2
     for options, sentence in {
-        ("--set", "answer.refine.k=none"): "--set answer.refine.k=none: answer.refine.k: input should be a valid integer, got 'none'\n",
+        ("--set", "answer.refine.1.k=none"): "--set answer.refine.1.k=none: answer.refine[1].k: input should be a valid integer, got 'none'\n",
         ("--set", "answer.refine"): "--set answer.refine: write KEY=VALUE, such as --set answer.refine.k=3\n",
         ("--preset", "chat"): "no chat model is named; pass --model or set RAGKIT_MODEL, such as gpt-4o-mini, ollama/qwen3 or http://HOST:PORT/v1#NAME\n",
         ("--preset", "caht"): "no preset is called 'caht'; did you mean 'chat'?; `ragkit presets` lists them\n",
@@ -73,7 +73,7 @@ def test_presets_can_be_compared(command: Command, ingested: Path, tmp_path: Pat
     question = {"question": BERT, "answer": "340 million", "gold_titles": ["BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding"]}  # fmt: skip
     (tmp_path / "q.jsonl").write_text(json.dumps(question))
     (tmp_path / "flag.yaml").write_text("extends: default\nanswer: {policy: flag}\n")
-    options = ("--corpus", ingested, "--workspace", "kept", "--set", "answer.refine.k=3", "--json")
+    options = ("--corpus", ingested, "--workspace", "kept", "--set", "answer.refine.1.k=3", "--json")
     done = command("eval", "q.jsonl", "--preset", "default", "-c", "flag.yaml", *options)
     assert done.returncode == 0, done.stderr
     assert {f["configuration"] for f in json.loads(done.stdout)["figures"]} == {"default", "flag"}
@@ -97,7 +97,7 @@ def test_a_shown_preset_is_whole_needs_no_model_and_keeps_its_anchors(command: C
         "model: ${RAGKIT_MODEL}",
     ):
         assert written in done.stdout
-    assert yaml.safe_load(done.stdout)["answer"]["refine"] == [{"type": "top", "k": 6}]
+    assert yaml.safe_load(done.stdout)["answer"]["refine"][1] == {"type": "top", "k": 6}
 
 
 @pytest.mark.parametrize("name", presets.names())
@@ -107,9 +107,9 @@ def test_what_is_shown_is_the_same_pipeline(
     monkeypatch.setenv("RAGKIT_MODEL", "m")
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     monkeypatch.chdir(tmp_path)
-    document = read(preset=name, overrides={"answer.refine.k": 2})
+    document = read(preset=name, overrides={"answer.refine.1.k": 2})
     Path("shown.yaml").write_text(shown(document))
-    again = ragkit.load(preset=name, overrides=[layers.Override.parse("answer.refine.0.k=2")])
+    again = ragkit.load(preset=name, overrides=[layers.Override.parse("answer.refine.1.k=2")])
     assert yaml.safe_load(ragkit.dump(ragkit.load("shown.yaml"))) == yaml.safe_load(ragkit.dump(again))
 
 
