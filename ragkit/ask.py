@@ -158,6 +158,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
 
     def respond(self, asked: Asked, context: Sequence[Document]) -> Flow[Answer]:
         """The answer from *context* and, by generators that do not read passages, from what else they know."""
+        yield from emit(StateReached("asked", asked))
         yield from emit(StateReached("context", context))
         relevance = (yield from call("gate", self.gate.weigh, asked, context)) if self.gate else Relevance()
         stream = ClaimStream(asked, self.verify, self.policy)

@@ -61,7 +61,7 @@ class Conversation:
                 yield event
 
     def reset(self) -> None:
-        """Forget everything that was said."""
+        """Forget everything that was said; what `FileChatHistory` saved stays in its file."""
         self.history.clear()
 
     def save(self, path: str | Path) -> None:
@@ -131,6 +131,7 @@ class MemoryChatHistory(InMemoryChatMessageHistory):
 class FileChatHistory(BaseChatMessageHistory):
     """Messages in a file: one line of JSON for messages added together, such as a question and its answer.
 
+    An empty list is where the conversation was begun anew; only what follows the last one counts.
     A line is on disk before `add_messages` returns.  A line that a crash cut short is ignored, and removed
     when the next one is written.  Raises `UsageError` for a file that cannot be read or written, or that
     holds anything else; such a file is not changed.
@@ -144,10 +145,17 @@ class FileChatHistory(BaseChatMessageHistory):
         return self._read()[0]
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
+        if messages:
+            self._add([_brief(message_to_dict(m)) for m in messages])
+
+    def clear(self) -> None:
+        """Begin anew: `messages` are those added from now on.  The earlier ones stay in the file."""
+        if self.messages:
+            self._add([])
+
+    def _add(self, messages: list[dict[str, Any]]) -> None:
         kept = self._read()[1]
-        line = json.dumps([_brief(message_to_dict(m)) for m in messages], ensure_ascii=False).encode(
-            errors="replace"
-        )
+        line = json.dumps(messages, ensure_ascii=False).encode(errors="replace")
         try:
             with open(self.path, "ab", opener=private.opener) as file:
                 file.truncate(len(kept))
@@ -157,12 +165,8 @@ class FileChatHistory(BaseChatMessageHistory):
         except OSError as error:
             raise UsageError(f"the conversation cannot be saved in '{self.path}': {error.strerror}") from None
 
-    def clear(self) -> None:
-        if self._read()[1]:
-            os.truncate(self.path, 0)
-
     def _read(self) -> tuple[list[BaseMessage], bytes]:
-        """The messages, and as much of the file as holds them."""
+        """The messages since the last reset, and as much of the file as is whole."""
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
@@ -172,7 +176,8 @@ class FileChatHistory(BaseChatMessageHistory):
         messages: list[BaseMessage] = []
         for number, line in enumerate(content.splitlines(keepends=True), 1):
             try:
-                messages += messages_from_dict(json.loads(line))
+                found = messages_from_dict(json.loads(line))
+                messages = messages + found if found else []
             except (ValueError, KeyError, TypeError):
                 if not line.endswith(b"\n") and line.startswith(_OPENING[: len(line)]):
                     return messages, content[: -len(line)]

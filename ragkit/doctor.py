@@ -63,6 +63,12 @@ def examine(rag: Rag) -> Diagnosis:
     counts = asdict(rag.corpus.counts())
     indexes = tuple(_examine_index(rag, index) for index in rag.ingest_pipeline.index)
     problems = [*rag.corpus.problems(), *(f"{i.name}: {i.problem}" for i in indexes if i.problem)]
+    if not counts["documents"]:
+        problems.append("the corpus holds no paper; run `ragkit ingest PATH`")
+    elif not counts["chunks"]:
+        problems.append(
+            "no paper of the corpus has a passage; run `ragkit ingest`, which says what was left out"
+        )
     gone = source_of(rag.ingest_pipeline.read).gone(rag.corpus.uris())
     if gone:
         problems.append(

@@ -199,8 +199,13 @@ def test_a_file_has_a_line_for_a_question_and_its_answer(tmp_path: Path) -> None
     assert (tmp_path / "talk.jsonl").read_text() == (
         '[{"type": "human", "data": {"content": "Wie groß?", "type": "human"}}, {"type": "ai", "data": {"content": "40 people.", "type": "ai"}}]\n'
     )
+    written = (tmp_path / "talk.jsonl").read_text()
+    history.clear()
     history.clear()
     assert history.messages == []
+    assert (tmp_path / "talk.jsonl").read_text() == f"{written}[]\n"
+    history.add_messages(turn("again"))
+    assert next(message.content for message in FileChatHistory(tmp_path / "talk.jsonl").messages) == "again"
 
 
 def test_a_conversation_that_is_saved_goes_on_in_the_file(tmp_path: Path, rag: ragkit.Rag) -> None:

@@ -4,7 +4,8 @@ The commands are `ragkit ingest`, `lookup`, `ask`, `check`, `search`, `chat`, `l
 `tune`, `testset`, `calibrate`, `train`, `config`, `presets` and `components`.
 
 Exit status: 0 done; 1 failed while running; 2 wrong usage or configuration; 3 ingest finished but some files
-failed that had not failed before, or lookup finished but a service failed; 4 `check` found a claim that is not supported.
+failed that had not failed before, or lookup finished but a service failed; 4 `check` found a claim
+that is not supported, or `ask --fail-on-abstain` no answer.
 
 Nothing heavy is imported before a command runs, so that `ragkit --help` answers at once.
 """
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 import typer
 
 import ragkit
-from ragkit.cli import ask, calibrate, check, evaluate, papers, train
+from ragkit.cli import ask, calibrate, chat, check, evaluate, papers, train
 from ragkit.cli.options import (
     AsJson,
     ChosenPipeline,
@@ -44,7 +45,6 @@ app = typer.Typer(
     name="ragkit",
     help="Answers over a corpus of papers, with checked citations.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="With --debug anywhere, an error shows its traceback.",
@@ -117,12 +117,16 @@ def ingest(
         planned = plan(rag, *(paths or []), prune=prune)
         print_json(planned.as_json()) if as_json else reports.show_plan(planned)
         raise typer.Exit(3 if planned.failed else 0)
-    with terminal.progress_bar() as bar:
-        for event in rag.ingest_events(*(paths or []), prune=prune):
-            if bar and isinstance(event, Progress):
-                bar(event)
-            if isinstance(event, Finished):
-                report = event.result
+    try:
+        with terminal.progress_bar() as bar:
+            for event in rag.ingest_events(*(paths or []), prune=prune):
+                if bar and isinstance(event, Progress):
+                    bar(event)
+                if isinstance(event, Finished):
+                    report = event.result
+    except KeyboardInterrupt:
+        say("stopped; what is done is kept, and the same command goes on from there", err=True)
+        raise
     if as_json:
         print_json(report.as_json())
     else:
@@ -196,7 +200,7 @@ def search(
         terminal.show_hits(hits, query)
 
 
-app.command()(_traced(with_pipeline(ask.chat)))
+app.command()(_traced(with_pipeline(chat.chat)))
 
 
 app.command("list")(with_pipeline(papers.list_papers))
@@ -330,7 +334,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     try:
-        app([a for a in arguments if a != "--debug"])
+        app([a for a in arguments if a != "--debug"], prog_name="ragkit")
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

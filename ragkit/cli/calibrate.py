@@ -46,6 +46,7 @@ def calibrate(
     The calibrated gate answers as many questions as that precision allows.
     """
     from ragkit.cli import show, terminal
+    from ragkit.errors import UsageError
     from ragkit.evaluate.calibrate import calibrate_events, lines, svg
     from ragkit.evaluate.dataset import read
     from ragkit.evaluate.run import Settings
@@ -53,38 +54,49 @@ def calibrate(
     [configuration] = configurations([pipeline])
     settings = Settings(papers=papers or (), workspace=workspace, jobs=jobs)
     found: Calibration = watched(calibrate_events(configuration, read(questions, split), settings, precision))
-    write(out, lambda: _file(pipeline, found.gate))
+    refused = found.refusal if out else ""
+    if out and not refused:
+        write(out, lambda: fitted_file(pipeline, found.gate, out))
     write(plot, lambda: svg(found))
-    if as_json:
-        print_json(found.as_json())
-        return
-    show.calibration(found)
-    if out is None:
+    print_json(found.as_json()) if as_json else show.calibration(found)
+    if refused:
+        raise UsageError(f"'{out}' was not written: {refused}")
+    if out is None and not as_json:
         terminal.out.print(
             f"\nto use it, in the pipeline file under `answer`:\n\n{lines(found.gate)}",
         )
 
 
-def _file(pipeline: ChosenPipeline, gate: CalibratedGate) -> str:
-    """The pipeline file with *gate*: as it was written where that can be, else every setting anew."""
+def fitted_file(pipeline: ChosenPipeline, gate: CalibratedGate, out: Path) -> str:
+    """The pipeline file with *gate*: as it was written where that can be, else every setting anew.
+
+    Its corpus is the same one, seen from the place of *out*.
+    """
+    import json
+    import re
     from dataclasses import replace
 
     from ragkit.config import loads
+    from ragkit.errors import ConfigError
     from ragkit.evaluate.calibrate import written
     from ragkit.pipeline_file import dump
     from ragkit.rag import Rag
 
     file = pipeline.file()
     rag = pipeline._replace(corpus=None).load()
+    corpus = rag.corpus.directory.resolve()
     wanted = dump(
-        Rag(
-            corpus=rag.corpus.directory,
-            ingest=rag.ingest_pipeline,
-            answer=replace(rag.answer_pipeline, gate=gate),
-        )
+        Rag(corpus=corpus, ingest=rag.ingest_pipeline, answer=replace(rag.answer_pipeline, gate=gate))
     )
-    text = written(file.read_text(encoding="utf-8-sig"), gate)
-    allowed = (pipeline.allow_import, pipeline.allow_env)
-    if text and dump(loads(Rag, text, str(file), *allowed, folder=file.parent)) == wanted:
-        return text
+    text = written(file.read_text(encoding="utf-8-sig"), gate) or ""
+    moved = re.sub(r"(?m)^corpus:.*$", lambda _: f"corpus: {json.dumps(str(corpus))}", text, count=1)
+    for each in filter(None, (text, moved)):
+        try:
+            read = loads(
+                Rag, each, str(file), pipeline.allow_import, pipeline.allow_env, folder=out.resolve().parent
+            )
+        except ConfigError:  # what it extends is not beside *out*
+            continue
+        if dump(read.moved(read.corpus.directory.resolve())) == wanted:
+            return each
     return wanted

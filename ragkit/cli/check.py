@@ -9,15 +9,13 @@ from typing import Annotated
 import typer
 
 from ragkit.cli.options import (
+    NOT_SUPPORTED,
     AsJson,
     ChosenPipeline,
     Where,
     print_json,
     say,
 )
-
-NOT_SUPPORTED = 4
-"""The exit status if a claim is not supported."""
 
 
 def check(

@@ -238,6 +238,7 @@ def tune(
     Many candidates are tried on few questions, the best of them on more.
     """
     from ragkit.cli import terminal
+    from ragkit.errors import UsageError
     from ragkit.evaluate.dataset import read
     from ragkit.evaluate.run import Budget, Settings
     from ragkit.evaluate.space import Space
@@ -261,8 +262,10 @@ def tune(
     }
     found: Tuned = watched(tune_events(space, read(dataset, split), settings, **options))
     terminal.out.print(found.markdown(), soft_wrap=True)
-    write(output, lambda: found.yaml)
     write(report, found.markdown)
+    if output and (refused := found.refusal):
+        raise UsageError(f"'{output}' was not written: {refused}")
+    write(output, lambda: found.yaml)
 
 
 def write_testset(

@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from ragkit.config.layers import Document
     from ragkit.rag import Rag
 
+
+def _presets(incomplete: str) -> list[tuple[str, str]]:
+    """The presets that begin so, for a shell that completes a command."""
+    from ragkit.config import presets
+
+    return [(name, presets.summary(name)) for name in presets.names() if name.startswith(incomplete)]
+
+
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -36,6 +44,7 @@ Preset = Annotated[
     typer.Option(
         "--preset",
         metavar="NAME",
+        autocompletion=_presets,
         help="Pipeline of the package, instead of a file; `ragkit presets` lists them.",
         show_default=False,
     ),
@@ -45,6 +54,7 @@ Presets = Annotated[
     typer.Option(
         "--preset",
         metavar="NAME",
+        autocompletion=_presets,
         help="Pipeline of the package; repeat it to compare several.",
         show_default=False,
     ),
@@ -103,6 +113,8 @@ Versions = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
+NOT_SUPPORTED = 4
+"""The exit status if the papers do not support a claim, or do not answer a question."""
 
 _USUAL = gc.get_threshold()
 

@@ -15,10 +15,22 @@ from ragkit.cli.options import AsJson, ChosenPipeline, print_json, say
 if TYPE_CHECKING:
     from ragkit.answer import Answer
 
+
+def _ids(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """The ids of papers that begin so, with their titles, for a shell that completes a command."""
+    given = {name: value for name in ChosenPipeline._fields if (value := context.params.get(name))}
+    try:
+        papers = ChosenPipeline(**given).load().papers()
+    except Exception:  # a shell can show no error here
+        return []
+    return [(paper.id, _line(paper.title)) for paper in papers if paper.id.startswith(incomplete)]
+
+
 Name = Annotated[
     str,
     typer.Argument(
         metavar="ID|TITLE|DOI",
+        autocompletion=_ids,
         help="A paper's id or its beginning, its DOI or arXiv id, its title or words of it.",
         show_default=False,
     ),
@@ -232,7 +244,12 @@ def export(
     pipeline: ChosenPipeline,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID|TITLE|DOI]...", help="Papers; without any, all.", show_default=False),
+        typer.Argument(
+            metavar="[ID|TITLE|DOI]...",
+            autocompletion=_ids,
+            help="Papers; without any, all.",
+            show_default=False,
+        ),
     ] = None,
     form: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="bibtex, csl-json, ris or markdown.")

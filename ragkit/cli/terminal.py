@@ -1,10 +1,10 @@
-"""Prints answers, search results, traces, progress and tables; in a pipe without colour."""
+"""Prints answers, search results, progress and tables; in a pipe without colour, links and line breaks."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +13,16 @@ from langchain_core.documents import Document
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.padding import Padding
 from rich.segment import Segment
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from ragkit import notebook
 from ragkit.answer import CLOSEST, Answer, Citation, NumberedClaim, Quote, Source, Verdict
 from ragkit.citation import whole
+from ragkit.cli.links import link_of, link_to, link_to_doi
 from ragkit.document import score_of, scores_of, sources_of, span_of, title_of
-from ragkit.flow import Called, Event, Progress, StateReached, Token, result_of
+from ragkit.flow import Event, Progress, StateReached, Token, result_of
 from ragkit.text.marks import unmarked
 from ragkit.text.printable import one_line, printable
 from ragkit.text.words import STOPWORDS, stem, words
@@ -32,11 +34,22 @@ if TYPE_CHECKING:
     from ragkit.check.result import Check
 
 
+_UNWRAPPED = 1_000_000
+"""The width of a pipe, in which no line is broken."""
+
+
 class _Screen(Console):
     """A console on which no text is markup and no character of a text controls the terminal."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **options)
+        if not self.file.isatty() and "width" not in options:
+            self.width = _UNWRAPPED
+
+    @property
+    def shows_links(self) -> bool:
+        """Is it a terminal that may be told where a text leads to?"""
+        return self.file.isatty() and not self.no_color and not self.is_dumb_terminal
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         for segment in super().render(renderable, options):
@@ -64,7 +77,8 @@ def show_answer(answer: Answer) -> None:
                 out.print(Text(f"  nearest: {one_line(title)}", style="dim"))
             return
         out.print(f"\n{CLOSEST}\n")
-    out.print(_answer_text(answer.numbered))
+    links = {each.number: link_of(each) for each in answer.citations} if out.shows_links else {}
+    out.print(_answer_text(answer.numbered, links))
     show_sources(answer)
 
 
@@ -73,8 +87,13 @@ def show_sources(answer: Answer) -> None:
     if answer.unmentioned:
         out.print(Text(f"\n{notebook.unmentioned(answer)}", style="yellow"))
     out.print()
+    dois = {
+        span_of(passage).document_id: str(doi)
+        for passage in answer.context
+        if (doi := passage.metadata.get("doi"))
+    }
     for citation in answer.citations:
-        _show_citation(citation, answer.question)
+        _show_citation(citation, answer.question, dois.get(str(citation.document_id), ""))
     for claim in answer.numbered:
         if claim.against:
             marks = "".join(f"[{n}]" for n in claim.citations)
@@ -84,7 +103,7 @@ def show_sources(answer: Answer) -> None:
         out.print(Text(f"\n{sure}", style="dim"))
 
 
-def show_as_written(events: Iterable[Event]) -> None:
+def show_as_written(events: Iterable[Event]) -> Answer:
     """Show an answer while it is written: each sentence once it is checked, then the final answer.
 
     On a terminal the sentence that is being written is there too, dimmed, until it is checked.  The final
@@ -93,13 +112,18 @@ def show_as_written(events: Iterable[Event]) -> None:
     page = _Page()
     if out.is_terminal:
         from rich.live import Live
+        from rich.spinner import Spinner
 
-        with Live(console=out, transient=True, refresh_per_second=12) as live:
-            answer: Answer = result_of(
-                page.noting(events, lambda: live.update(page.text().append(page.unchecked, style="dim")))
-            )
+        waits = Spinner(_SPINNER, Text(_ANSWERING, style="dim"))
+
+        def refresh() -> None:
+            written = page.text().append(page.unchecked, style="dim")
+            live.update(written if written else waits)
+
+        with Live(waits, console=out, transient=True, refresh_per_second=12) as live:
+            answer: Answer = result_of(page.noting(events, refresh))
         show_answer(answer)
-        return
+        return answer
     answer = result_of(page.noting(events, page.print_more))
     if page.printed and page.printed == _answer_text(answer.numbered).plain:
         out.print()
@@ -107,6 +131,20 @@ def show_as_written(events: Iterable[Event]) -> None:
     else:
         out.print("\n\nAfter checking the whole answer:\n" if page.printed else "", end="")
         show_answer(answer)
+    return answer
+
+
+_SPINNER, _ANSWERING = "dots", "looking for an answer"
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """A spinner on standard error while a question is answered, if that is a terminal."""
+    if not sys.stderr.isatty() or err.is_dumb_terminal:
+        yield
+        return
+    with err.status(Text(_ANSWERING, style="dim"), spinner=_SPINNER):
+        yield
 
 
 class _Page:
@@ -148,7 +186,7 @@ def show_history(answers: Sequence[Answer]) -> None:
         out.print(Text(f"{answer.text}\n"))
 
 
-def _answer_text(claims: Sequence[NumberedClaim]) -> Text:
+def _answer_text(claims: Sequence[NumberedClaim], links: Mapping[int, str] = {}) -> Text:
     text = Text()
     for claim in claims:
         before = unmarked(claim.before if text else claim.before.lstrip())
@@ -157,23 +195,33 @@ def _answer_text(claims: Sequence[NumberedClaim]) -> Text:
             unmarked(claim.text),
             style="red" if claim.is_fault else "",
         )
-        text.append("".join(f" [{n}]" for n in claim.citations), style="cyan")
+        for n in claim.citations:
+            text.append(" ").append(f"[{n}]", style=Style(color="cyan", link=links.get(n)))
         if claim.is_fault:
             text.append(f" ({claim.verdict})", style="red")
     return text
 
 
-def _show_citation(citation: Citation, question: str) -> None:
+def _linked(text: Text, link: str) -> Text:
+    """*text*, which leads to *link* if the terminal may be told so."""
+    if link and out.shows_links:
+        text.stylize(Style(link=link))
+    return text
+
+
+def _show_citation(citation: Citation, question: str, doi: str) -> None:
+    """A numbered source: its title leads to its DOI, if it has one, and each file's place to the file."""
     head = Text().append(f"[{citation.number}] ", style="cyan")
-    head.append(one_line(citation.title or citation.reason), style="bold")
+    title = Text(one_line(citation.title or citation.reason), style="bold")
+    head.append_text(_linked(title, link_to_doi(doi) if doi else link_of(citation)))
     head.append(version_of(citation.version, bool(citation.superseded_by)))
     head.append(f"  {citation.verdict}", style=_STYLE[citation.verdict])
     out.print(head)
     for source in citation.sources:
         field = f", metadata: {citation.field}" if citation.field else ""
-        out.print(Padding(Text(f"{_where(source)}{field}", style="dim"), (0, 0, 0, 4)))
+        _show_below(_linked(Text(f"{_where(source)}{field}", style="dim"), link_to(source)))
     if citation.quote:
-        out.print(Padding(_highlighted(f"“{citation.quote}”", question), (0, 0, 0, 4)))
+        _show_below(_highlighted(f"“{citation.quote}”", question))
 
 
 def show_check(found: Check) -> None:
@@ -211,7 +259,7 @@ def _show_quote(label: str, quote: Quote, claim: str) -> None:
 
 
 def _show_below(text: Text, by: int = 4) -> None:
-    out.print(Padding(text, (0, 0, 0, by)))
+    out.print(Padding.indent(text, by))
 
 
 def version_of(label: str, superseded: bool) -> str:
@@ -254,39 +302,13 @@ def show_hits(hits: Sequence[Document], query: str) -> None:
         )
         out.print(head)
         files = ", ".join(nearby(str(s["uri"])) for s in sources_of(hit))
-        out.print(
-            Padding(Text(f"{span.document_id}:{span.start}-{span.end}  {files}", style="dim"), (0, 0, 0, 3))
-        )
-        out.print(Padding(_highlighted(_shortened(hit.page_content), query), (0, 0, 1, 3)))
+        _show_below(Text(f"{span.document_id}:{span.start}-{span.end}  {files}", style="dim"), 3)
+        _show_below(_highlighted(_shortened(hit.page_content), query), 3)
+        out.print()
 
 
 def _shortened(text: str, most: int = 400) -> str:
     return text if len(text) <= most else text[:most].rsplit(" ", 1)[0] + " …"
-
-
-def show_trace(event: Event) -> None:
-    """One line on standard error for each call: the stage, its component, its time, what it returned."""
-    if isinstance(event, Called):
-        err.print(
-            Text(
-                f"{event.stage:<9}{event.component:<26}{1000 * event.seconds:9.1f} ms  {_outcome(event.result)}",
-                style="dim",
-            ),
-            soft_wrap=True,
-        )
-
-
-def _outcome(result: Any) -> str:
-    if result is None:
-        return "nothing"
-    if isinstance(result, Sequence) and not isinstance(result, str):
-        first = next(iter(result), None)
-        if isinstance(first, Document):
-            best = one_line(title_of(first)) or f"score {score_of(first):.3f}"
-            return f"{len(result)} passages, first: {best}"
-        return f"{len(result)} numbers" if isinstance(first, float) else f"{len(result)} items"
-    text = one_line(str(getattr(result, "content", result)))
-    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def many(number: int, thing: str) -> str:
@@ -304,7 +326,7 @@ def show_table(title: str, rows: Iterable[Sequence[str]]) -> None:
         pad_edge=False,
     )
     for row in rows:
-        table.add_row(Text(row[0], style="cyan"), *row[1:])
+        table.add_row(Text(row[0], style="cyan"), *map(Text, row[1:]))
     out.print(table)
     out.print()
 

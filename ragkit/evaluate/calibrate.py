@@ -50,6 +50,8 @@ _PENALTIES = (3.0, 10.0, 30.0, 100.0)
 _LEAST = 5
 """A model is fitted only if each value of its label has at least so many questions."""
 _FEW = 50
+_MOST = 0.5
+"""A gate that declines a larger share of the answerable questions is of no use."""
 _LOST = 0.02
 """The share of the right answers that may be lost by abstaining before the answer is written.
 
@@ -91,6 +93,16 @@ class Calibration:
     declined_wrongly: Interval | None
     curve: tuple[Coverage, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def refusal(self) -> str:
+        """Why the gate should not be used: it declines most of the questions that have an answer; else empty."""
+        if not (lost := self.declined_wrongly) or lost.value <= _MOST:
+            return ""
+        return (
+            f"the gate would decline {lost.value:.0%} of the questions that the papers answer; ask for less"
+            f" than --precision {self.target:g}, or calibrate with more questions"
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, with the keys of `ragkit calibrate --json`."""

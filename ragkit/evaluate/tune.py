@@ -79,6 +79,16 @@ class Tuned:
     def yaml(self) -> str:
         return self.space.text(self.candidates[0].chosen)
 
+    @property
+    def refusal(self) -> str:
+        """Why the winner should not be used: it is worse on the questions held out; else empty."""
+        if not self.ahead or self.ahead.value >= 0:
+            return ""
+        return (
+            f"on {self.ahead.cases} questions held out of the search the winner is {-self.ahead.value:.3f} worse"
+            " than the first choices of the file; keep these, or tune on more questions"
+        )
+
     def markdown(self) -> str:
         """The report: the winner, what mattered, and every candidate."""
         best = self.candidates[0]

@@ -160,6 +160,39 @@ def test_a_conversation_can_be_saved_later(ingested: Path, tmp_path: Path) -> No
     ]
 
 
+def test_a_chat_filters_and_exports_and_a_reset_keeps_what_was_saved(ingested: Path, tmp_path: Path) -> None:
+    talk, notes, papers = (tmp_path / name for name in ("talk.jsonl", "notes.md", "papers.bib"))
+    lines = (DPR, f"/export {notes}", f"/export {papers}", "/reset", "/where title contains DistilBERT", DPR)
+    done = said(*lines, corpus=ingested, options=("--session", str(talk)))
+    assert (done.returncode, done.stderr.splitlines()[1:]) == (
+        0,
+        [
+            f"written to '{notes}'",
+            f"written to '{papers}'",
+            "forgotten",
+            "from now on only of passages with title contains DistilBERT",
+        ],
+    )
+    assert notes.read_text().startswith(f"## {DPR}\n\n")
+    assert "- [1] Dense Passage Retrieval" in notes.read_text()
+    assert "Dense Passage Retrieval" in papers.read_text()
+    first, reset, last = talk.read_text().splitlines()
+    assert (DPR in first, reset, "Dense Passage" in last) == (True, "[]", False)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("/open 1", "nothing has been asked yet; ask a question first"),
+        ("/open", "'/open' needs a word more; /help lists what there is"),
+        ("/export notes.xyz", "'notes.xyz' says no format; end its name in .md, .bib, .ris, .json"),
+    ],
+)
+def test_what_chat_cannot_do_is_one_sentence(ingested: Path, line: str, sentence: str) -> None:
+    done = said(line, corpus=ingested)
+    assert (done.returncode, done.stderr) == (2, f"{sentence}\n")
+
+
 def test_a_damaged_session_is_one_sentence_and_stays_as_it_is(ingested: Path, tmp_path: Path) -> None:
     (tmp_path / "diary.txt").write_text("Dear diary")
     done = said(DPR, corpus=ingested, options=("--session", str(tmp_path / "diary.txt")))

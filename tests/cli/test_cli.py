@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,8 @@ import pytest
 from support import NOTES, ROOT
 
 import ragkit
+import ragkit.cli
+import ragkit.doctor
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 BERT = "How many parameters do BERT-base and BERT-large have?"
@@ -121,7 +124,7 @@ def test_an_off_topic_question_is_declined_with_nearest_titles(command: Command,
 def test_the_trace_names_each_stage_with_its_time_on_standard_error(command: Command, ingested: Path) -> None:
     done = command("ask", BERT, "--corpus", ingested, "--trace", "--json")
     assert json.loads(done.stdout)["abstained"] is None
-    stages = [line.split()[0] for line in done.stderr.splitlines()]
+    stages = [line.split()[0] for line in done.stderr.splitlines() if not line.startswith(" ")]
     assert stages == [
         "generate",
         "filter",
@@ -131,11 +134,24 @@ def test_the_trace_names_each_stage_with_its_time_on_standard_error(command: Com
         "read",
         "refine",
         "gate",
+        "read",
         "embed",
         "embed",
         "verify",
     ]
     assert " ms  100 passages" in done.stderr
+    below = [line.strip() for line in done.stderr.splitlines() if line.startswith(" ")]
+    assert re.fullmatch(r"found \d+ passages", below[0])
+    assert re.fullmatch(r"kept \d+ passages, dropped \d+", below[1])
+    assert any(line.startswith("dropped: 0.") for line in below)
+    assert any(line.startswith("passage 1: ") and "BERT: Pre-training" in line for line in below)
+    assert any(
+        re.match(r"relevance [01]\.\d\d, needs 0\.50: the passages may answer", line) for line in below
+    )
+    assert any(
+        re.match(r"nearest 0\.\d\d \(weight 4\.75\): the nearest passage's cosine", line) for line in below
+    )
+    assert any(re.match(r"confidence 0\.\d\d, needs 0\.50: the answer is shown", line) for line in below)
 
 
 def test_doctor_finds_no_problems_in_a_fresh_corpus(command: Command, ingested: Path) -> None:
@@ -328,3 +344,44 @@ def test_every_command_works_with_the_garbage_collector_as_python_sets_it_and_en
     for seal in (tmp_path / ".ragkit" / "indexes").rglob("*.seal"):
         seal.unlink()
     assert told("doctor", "--repair")[0] == f"writes {usual}"
+
+
+def test_a_shell_completes_options_presets_and_the_ids_of_papers(command: Command, ingested: Path) -> None:
+    def completed(*words: str) -> list[str]:
+        return command(
+            COMP_WORDS=" ".join(("ragkit", *words)),
+            COMP_CWORD=str(len(words)),
+            _RAGKIT_COMPLETE="complete_bash",
+        ).stdout.split()
+
+    assert completed("ask", "--fai") == ["--fail-on-abstain"]
+    assert completed("ask", "--preset", "ch") == ["chat", "chroma"]
+    [paper] = ragkit.load(ROOT / "configs" / "default.yaml", corpus=ingested).papers(
+        "title contains DistilBERT"
+    )
+    assert completed("show", "--corpus", str(ingested), paper.id[:6]) == [paper.id]
+    assert completed("show", "--corpus", "nowhere", "a") == []
+
+
+def test_an_ingest_that_is_stopped_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ragkit.Rag, "ingest_events", stopped)
+    with pytest.raises(SystemExit) as ended:
+        ragkit.cli.main(["ingest", str(NOTES)])
+    assert ended.value.code == 130
+    assert (
+        capsys.readouterr().err == "stopped; what is done is kept, and the same command goes on from there\n"
+    )
+
+
+def test_doctor_says_that_a_corpus_is_empty(tmp_path: Path) -> None:
+    rag = ragkit.load(ROOT / "configs" / "default.yaml", corpus=tmp_path / "corpus")
+    rag.add("Glass bridges carry 40 people.", title="Glass bridges")
+    assert ragkit.doctor.examine(rag).problems == ()
+    rag.remove("Glass bridges")
+    assert ragkit.doctor.examine(rag).problems == ("the corpus holds no paper; run `ragkit ingest PATH`",)

@@ -15,9 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import ROOT
 
+import ragkit
 from ragkit import config, pipeline_file
+from ragkit.cli.calibrate import fitted_file
+from ragkit.cli.options import ChosenPipeline
 from ragkit.errors import UsageError
 from ragkit.evaluate.calibrate import Calibration, Example, fit, svg, written
+from ragkit.evaluate.statistics import interval
 from ragkit.gate import FOUND, FOUND_BY_WORDS, JUDGED, CalibratedGate, Logistic
 
 DEFAULT = (ROOT / "ragkit" / "presets" / "default.yaml").read_text()
@@ -249,3 +253,26 @@ def test_a_collection_without_answers_is_an_error(
         done.stderr
         == "'c' has rankings only; a gate is fitted to a file of questions (JSON lines) with their answers\n"
     )
+
+
+def test_a_gate_that_declines_most_answerable_questions_is_refused() -> None:
+    found = fit(questions(60), 0.9)
+    assert found.refusal == ""
+    lost = interval([1.0] * 6 + [0.0] * 4, binary=True)
+    assert replace(found, declined_wrongly=lost).refusal == (
+        "the gate would decline 60% of the questions that the papers answer; ask for less than --precision 0.9,"
+        " or calibrate with more questions"
+    )
+
+
+def test_the_fitted_file_elsewhere_has_the_same_corpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(DEFAULT)
+    (tmp_path / "sub").mkdir()
+    for out in ("fitted.yaml", "sub/fitted.yaml"):
+        file = tmp_path / out
+        file.write_text(fitted_file(ChosenPipeline(Path("mine.yaml")), CalibratedGate(), Path(out)))
+        assert ragkit.load(file).corpus.directory.resolve() == (tmp_path / ".ragkit").resolve()
+    assert "corpus: .ragkit" in (tmp_path / "fitted.yaml").read_text()

@@ -16,6 +16,7 @@ from ragkit.errors import ConfigError, UsageError
 from ragkit.evaluate.dataset import Dataset, read
 from ragkit.evaluate.run import Assessors, Budget, Settings
 from ragkit.evaluate.space import Space
+from ragkit.evaluate.statistics import Difference
 from ragkit.evaluate.tune import Tuned, tune_events
 from ragkit.flow import result_of
 from ragkit.testing import HashedEmbeddings
@@ -189,4 +190,16 @@ def test_the_command_writes_the_winner_and_the_report(
             ).stdout
         )["stopped"]
         is None
+    )
+
+
+def test_a_winner_that_is_worse_on_held_out_questions_is_refused() -> None:
+    def tuned(value: float) -> Tuned:
+        ahead = Difference(value, -0.2, 0.1, 12, 0.4, "randomisation")
+        return Tuned("good", cast(Space, None), (), (), ahead, 12)
+
+    assert tuned(0.0).refusal == ""
+    assert tuned(-0.05).refusal == (
+        "on 12 questions held out of the search the winner is 0.050 worse than the first choices of the file;"
+        " keep these, or tune on more questions"
     )
