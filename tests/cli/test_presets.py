@@ -97,7 +97,8 @@ def test_a_shown_preset_is_whole_needs_no_model_and_keeps_its_anchors(command: C
         "model: ${RAGKIT_MODEL}",
     ):
         assert written in done.stdout
-    assert yaml.safe_load(done.stdout)["answer"]["refine"] == [{"type": "top", "k": 6}]
+    [top] = yaml.safe_load(done.stdout)["answer"]["refine"]
+    assert (top["type"], top["k"], top["reader"]["type"]) == ("top", 6, "joint")
 
 
 @pytest.mark.parametrize("name", presets.names())
