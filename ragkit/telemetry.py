@@ -21,7 +21,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -111,7 +111,8 @@ def from_environment() -> Iterator[None]:
     provider = TracerProvider(resource=named, shutdown_on_exit=False)
     for processor in processors:
         provider.add_span_processor(processor)
-    with _complaints() as heard:
+    with ExitStack() as muted:
+        heard = muted.enter_context(_complaints())
         try:
             with tracing(provider):
                 yield
@@ -125,6 +126,7 @@ def from_environment() -> Iterator[None]:
                     _setting(*_ENDPOINTS) or "http://localhost:4318",
                     heard[-1] if heard else "no answer in time",
                 )
+                muted.pop_all()  # what is sent in vain complains again later
 
 
 def _setting(*names: str) -> str:

@@ -161,7 +161,8 @@ def test_each_configuration_has_the_keys_of_its_own_writers(tmp_path: Path) -> N
     plain.ingest(papers, prune=True)  # drops the paper, which the other still holds
     assert [health.tracked for health in examine(shouting).indexes] == [1]
     shouting.ingest()
-    assert (examine(shouting).problems, shouting.search("characters")) == ((), [])
+    empty = ("the corpus holds no paper; run `ragkit ingest PATH`",)
+    assert (examine(shouting).problems, shouting.search("characters")) == (empty, [])
 
 
 def test_calls_for_keys_are_counted_estimated_in_a_dry_run_and_never_made_in_it(tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ def test_sync_async_and_streamed_answers_are_the_same(rag: ragkit.Rag) -> None:
         "read",
         "refine",
         "gate",
+        "read",
         "embed",
         "embed",
         "verify",

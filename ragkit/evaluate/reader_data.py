@@ -285,6 +285,9 @@ _JOINT = re.compile(r",? (?:while|whereas|but|and) (?=(?:the|it|they|this|we|the
 _SPEAKERS = {"We": "The authors", "we": "they", "Our": "Their", "our": "their"}
 
 
+_ASIDE = re.compile(r" ?\([^()]*+\)")
+
+
 def reworded(sentence: str, chance: random.Random) -> str:
     """What *sentence* says, told as an answer would: one of its clauses, by others, without asides.
 
@@ -294,7 +297,7 @@ def reworded(sentence: str, chance: random.Random) -> str:
     if chance.random() < 0.6:
         text = re.sub(r"\b(?:We|we|Our|our)\b", lambda m: _SPEAKERS[m[0]], text)
     if chance.random() < 0.7:
-        text = re.sub(r"\s*\([^()]*\)", "", text)
+        text = _ASIDE.sub("", text)
     clauses = _JOINT.split(text)
     if len(clauses) > 1 and min(map(len, clauses)) > 30:
         text = chance.choice(clauses)
@@ -318,7 +321,7 @@ _NUMBER = re.compile(r"(?<![\w.,])\d+(?:,\d{3})*(?:\.\d+)?(?!\w|[.,]\d)")
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z][\w-]+(?: [A-Z][\w-]+)*")
 _AUXILIARY = r"\b(is|are|was|were|has|have|had|can|could|will|would|may|might|does|did|do)\b"
 _COMPARED = re.compile(
-    r"\b([A-Za-z][\w-]*(?: [a-z][\w-]+)?) (than|compared with|compared to|versus|over|from) "
+    r"(?<![\w-])([A-Za-z][\w-]*+(?: [a-z][\w-]++)?) (than|compared with|compared to|versus|over|from) "
     r"((?:the )?[A-Za-z][\w-]*(?: [a-z][\w-]+)?)\b"
 )
 _SUBJECT = re.compile(

@@ -113,7 +113,7 @@ class ExtractiveGenerator(Generator):
         return {
             statement.span: odds
             for each in reversed(read)
-            for statement, odds in zip(each.statements, each.reading.answers.tolist(), strict=True)
+            for statement, odds in zip(each.statements, each.reading.answers.tolist(), strict=False)
         }
 
     def _views(

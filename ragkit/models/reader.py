@@ -70,7 +70,10 @@ READ = "reader"
 
 
 class ReadPassage(NamedTuple):
-    """A passage, what it says, and how that answers or supports what it was read with."""
+    """A passage, what it says, and how that answers or supports what it was read with.
+
+    One that says nothing by itself was read as a whole, as one sentence.
+    """
 
     passage: Document
     statements: Sequence[PassageSentence]
@@ -81,7 +84,9 @@ def read_passages(reader: PassageReader, first: str, passages: Sequence[Document
     """*passages*, each read by *reader* with *first*."""
     every = [statements_of([passage]) for passage in passages]
     sources = [
-        SourceText(title_of(passage), tuple(statement.text for statement in statements))
+        SourceText(
+            title_of(passage), tuple(statement.text for statement in statements) or (passage.page_content,)
+        )
         for passage, statements in zip(passages, every, strict=True)
     ]
     return [ReadPassage(*each) for each in zip(passages, every, reader.read(first, sources), strict=True)]

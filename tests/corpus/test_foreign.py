@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from langchain_core.messages import HumanMessage
 
 import ragkit.pipeline_file  # noqa: F401  (registers every component)
 from ragkit import config
@@ -117,7 +118,7 @@ def test_files_of_an_index_that_do_not_fit_together_are_one_sentence(suffix: str
 
 def test_corpora_and_chats_are_the_users_alone(tmp_path: Path) -> None:
     filled(tmp_path)
-    FileChatHistory(tmp_path / "chat.jsonl").add_messages([])
+    FileChatHistory(tmp_path / "chat.jsonl").add_messages([HumanMessage("How wide is it?")])
     every = [tmp_path / "chat.jsonl", tmp_path / "corpus", *(tmp_path / "corpus").rglob("*")]
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in every}
     assert {p: oct(m) for p, m in modes.items() if m != (0o700 if p.is_dir() else 0o600)} == {}
