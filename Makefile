@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format docs bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -33,11 +33,14 @@ format: .venv/dev ## Put the code into the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: .venv/dev ## Build the documents as a site, in site/
+	$(BIN)/zensical build --strict
+
 bench: .venv/dev ## Measure, and write docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
 clean: ## Remove the environment and everything derived
-	rm -rf .venv .ragkit .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv site .ragkit .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # torch first, and at the pinned version: a later resolution could bring the CUDA build, which is gigabytes.
 .venv/torch: constraints.txt
