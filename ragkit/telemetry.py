@@ -21,7 +21,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -111,8 +111,7 @@ def from_environment() -> Iterator[None]:
     provider = TracerProvider(resource=named, shutdown_on_exit=False)
     for processor in processors:
         provider.add_span_processor(processor)
-    with ExitStack() as muted:
-        heard = muted.enter_context(_complaints())
+    with _complaints() as heard:
         try:
             with tracing(provider):
                 yield
@@ -120,13 +119,11 @@ def from_environment() -> Iterator[None]:
             sent = threading.Thread(target=provider.shutdown, daemon=True)
             sent.start()
             sent.join(_PATIENCE)
-            if sent.is_alive() or heard:
-                log.warning(
-                    "not all traces could be sent to %s: %s",
-                    _setting(*_ENDPOINTS) or "http://localhost:4318",
-                    heard[-1] if heard else "no answer in time",
-                )
-                muted.pop_all()  # what is sent in vain complains again later
+            if sent.is_alive() and not heard:
+                heard.append("no answer in time")
+            if heard:
+                where = _setting(*_ENDPOINTS) or "http://localhost:4318"
+                log.warning("not all traces could be sent to %s: %s", where, heard[-1])
 
 
 def _setting(*names: str) -> str:
@@ -178,7 +175,10 @@ _PROCESSORS: dict[str, Callable[[], SpanProcessor]] = {"otlp": _otlp, "console":
 
 @contextmanager
 def _complaints() -> Iterator[list[str]]:
-    """What OpenTelemetry logs meanwhile, kept instead of shown: it says the same thing of every batch."""
+    """What OpenTelemetry logs meanwhile, kept instead of shown: it says the same thing of every batch.
+
+    Once there is something, what it logs later, while the process ends, is not shown either.
+    """
     heard: list[str] = []
 
     class Hearing(logging.Handler):
@@ -193,7 +193,7 @@ def _complaints() -> Iterator[list[str]]:
     try:
         yield heard
     finally:
-        for logger in loggers:
+        for logger in loggers if not heard else ():
             logger.propagate = True
             logger.removeHandler(hearing)
 
