@@ -100,8 +100,8 @@ class Progress(Event):
 class StateReached(Event):
     """A pipeline reached a state that others may want to see: its name, and its value.
 
-    An answer goes through `found` (passages, best first), `asked` (the question as rewritten), `context` (the passages it is written from),
-    `draft` (as generated) and `judged` (as verified, before the policy).
+    An answer goes through `found` (passages, best first), `asked` (the question as rewritten), `context` (the
+    passages it is written from), `draft` (as generated) and `judged` (as verified, before the policy).
     """
 
     state: str

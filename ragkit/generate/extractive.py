@@ -102,7 +102,7 @@ class ExtractiveGenerator(Generator):
         covered = views[0].overlap.sum(axis=1)[views[0].worth.argmax()]
         signals = {"covered": float(covered), "lead": float(best - second)}
         if read:
-            signals["answers"] = max(read.get(s.span, _UNREAD) for s in sentences)
+            signals["answers"] = max(read[s.span] for s in sentences)
         return Selection(sentences, signals)
 
     def _read(self, asked: ParsedQuestion, passages: Sequence[Document]) -> Flow[Mapping[Span, float]]:
@@ -110,6 +110,8 @@ class ExtractiveGenerator(Generator):
         if self.reader is None:
             return {}
         read = yield from call("read", read_passages, self.reader, asked.text, passages)
+        # Passages overlap: a sentence counts as it was read in the best of them.  One of a few words has no
+        # statements, though it was read.
         return {
             statement.span: odds
             for each in reversed(read)
@@ -252,8 +254,6 @@ def _likely(pool: Sequence[PassageSentence], read: Mapping[Span, float]) -> Vect
 
 _READ = 0.5
 """What a sentence gains that answers for certain, by the reader."""
-_UNREAD = -4.0
-"""The log odds of a sentence that the reader did not see."""
 
 
 def _known(asked: Sequence[ParsedQuestion], passages: Sequence[Document]) -> list[ParsedQuestion]:
