@@ -17,7 +17,7 @@ from langchain_core.documents import Document
 from ragkit.answer import Abstention, Answer, Cited, Claim, Finding, Quote, Source, Verdict
 from ragkit.config.components import component
 from ragkit.corpus import Corpus, CorpusReader
-from ragkit.document import normalised_title, searchable, span_of
+from ragkit.document import authors_of, normalised_title, searchable, span_of
 from ragkit.flow import Flow, Token, emit
 from ragkit.generate import Generator
 from ragkit.text.bibliographic import (
@@ -48,8 +48,7 @@ class KnownPaper:
 
     @property
     def authors(self) -> list[str]:
-        given = self.facts.get("authors") or []
-        return [given] if isinstance(given, str) else [str(name) for name in given]
+        return list(authors_of(self.facts))
 
     @property
     def year(self) -> str:
