@@ -97,9 +97,16 @@ def read(
         if path is None and preset is None and file == LOCAL:
             _demand_plain(config.check(Rag, file, allow_import, allow_env))
         document = config.read(file)
-    chat_model.put(document, model, need_model)
     if isinstance(overrides, Mapping):
         overrides = [Override.of(key, value) for key, value in overrides.items()]
+    return changed(document, model, overrides, need_model)
+
+
+def changed(
+    document: Document, model: str | None, overrides: Sequence[Override], need_model: bool = True
+) -> Document:
+    """*document* with the chat model *model* (or RAGKIT_MODEL) and then *overrides* set in it."""
+    chat_model.put(document, model, need_model)
     for override in overrides:
         document.put(override)
     return document

@@ -246,7 +246,7 @@ def doctor(
 
 app.command("eval")(_traced(with_pipeline(evaluate.eval_)))
 app.command()(_traced(with_pipeline(evaluate.probe)))
-app.command()(_traced(evaluate.tune))
+app.command()(_traced(with_pipeline(evaluate.tune)))
 app.command("testset")(_traced(with_pipeline(evaluate.write_testset)))
 app.command()(_traced(with_pipeline(calibrate.calibrate)))
 

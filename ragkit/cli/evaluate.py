@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ragkit.cli.options import (
-    AllowEnv,
-    AllowImport,
     AsJson,
     ChosenPipeline,
     ComparedPipelines,
-    CorpusDirectory,
     print_json,
     started,
 )
@@ -193,16 +190,15 @@ def probe(
 
 
 def tune(
-    file: Annotated[
-        Path,
+    pipeline: ChosenPipeline,
+    arguments: Annotated[
+        list[Path],
         typer.Argument(
-            metavar="FILE", help="Pipeline file with {choice: [...]} and {range: [low, high]} in it."
+            metavar="[FILE] DATASET",
+            help="A pipeline file (else --config or --preset), and a file of questions or a folder in BEIR's layout.",
+            show_default=False,
         ),
     ],
-    dataset: Annotated[
-        Path, typer.Argument(metavar="DATASET", help="A file of questions, or a folder in BEIR's layout.")
-    ],
-    corpus: CorpusDirectory = None,
     papers: Papers = None,
     split: Split = None,
     measure: Annotated[
@@ -230,12 +226,11 @@ def tune(
     jobs: Jobs = 1,
     workspace: Workspace = None,
     seed: Seed = 0,
-    allow_import: AllowImport = [],
-    allow_env: AllowEnv = [],
 ) -> None:
-    """Choose the best values for the open settings of a pipeline file, measured on your questions.
+    """Choose the best values for the open settings of a pipeline, measured on your questions.
 
-    Many candidates are tried on few questions, the best of them on more.
+    Settings are left open by {choice: [a, b]} or {range: [low, high]} in the file, or with --set.  Many
+    candidates are tried on few questions, the best of them on more.
     """
     from ragkit.cli import terminal
     from ragkit.errors import UsageError
@@ -243,18 +238,28 @@ def tune(
     from ragkit.evaluate.run import Budget, Settings
     from ragkit.evaluate.space import Space
     from ragkit.evaluate.tune import Tuned, tune_events
+    from ragkit.pipeline_file import LOCAL
 
+    *file, dataset = arguments
+    if len(file) > 1 or (file and (pipeline.config or pipeline.preset)):
+        raise UsageError("give one pipeline (FILE, --config or --preset) and one DATASET")
+    pipeline = pipeline._replace(config=file[0]) if file else pipeline
+    chosen = pipeline.file()
+    if chosen == LOCAL and not (file or pipeline.config):
+        raise UsageError(
+            f"./{LOCAL} is in this folder: name the pipeline to tune, with --config {LOCAL} or --preset NAME"
+        )
     settings = Settings(
         papers=papers or (),
         workspace=workspace,
         budget=Budget(max_calls, max_tokens, max_seconds),
-        assessors=assessors(judge, allow_import, allow_env),
+        assessors=assessors(judge, pipeline.allow_import, pipeline.allow_env),
         jobs=jobs,
     )
-    space = Space.read(file, allow_import, allow_env)
+    space = Space.read(chosen, pipeline.allow_import, pipeline.allow_env, pipeline.model, pipeline.changes())
     started()
     options: dict[str, Any] = {
-        "corpus": corpus,
+        "corpus": pipeline.corpus,
         "measure": measure,
         "most": candidates,
         "held_out": held_out,

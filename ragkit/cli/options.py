@@ -14,7 +14,7 @@ import typer
 from ragkit.text.printable import exact_json, printable
 
 if TYPE_CHECKING:
-    from ragkit.config.layers import Document
+    from ragkit.config.layers import Document, Override
     from ragkit.rag import Rag
 
 
@@ -152,7 +152,7 @@ class ChosenPipeline(NamedTuple):
             self.config,
             preset=self.preset,
             model=self.model,
-            overrides=_overrides(self.overrides),
+            overrides=self.changes(),
             corpus=self.corpus,
             allow_import=self.allow_import,
             allow_env=self.allow_env,
@@ -165,6 +165,10 @@ class ChosenPipeline(NamedTuple):
         from ragkit.pipeline_file import find
 
         return find(self.config, self.preset, self.model)
+
+    def changes(self) -> list[Override]:
+        """What `--set` sets.  Raises `UsageError`."""
+        return _overrides(self.overrides)
 
 
 class ComparedPipelines(NamedTuple):
@@ -216,7 +220,7 @@ class ShownPipeline(NamedTuple):
         )
 
 
-def _overrides(given: list[str]) -> list[Any]:
+def _overrides(given: list[str]) -> list[Override]:
     from ragkit.config.layers import Override
 
     return list(map(Override.parse, given))

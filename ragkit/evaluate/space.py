@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ragkit import config, pipeline_file  # noqa: F401
+from ragkit import config, pipeline_file
+from ragkit.config import layers, presets
 from ragkit.config.bounded_yaml import load as load_yaml
-from ragkit.config.layers import DEFINITIONS, EXTENDS
+from ragkit.config.layers import DEFINITIONS, EXTENDS, Override
 from ragkit.errors import UsageError, needs
 from ragkit.rag import Rag
 
@@ -38,9 +39,11 @@ class Open:
 
 
 class Space:
-    """A pipeline file with open places.  An anchor's open place is one, however often it is used.
+    """A pipeline file with open places, in the file or in *overrides* (`--set answer.refine.k={range: [3, 9]}`).
 
-    Raises `UsageError` if nothing is open or a `choice` or `range` is none.
+    An anchor's open place is one, however often it is used.  *model* is the chat model of every candidate.
+    Raises `UsageError` if nothing is open, if a `choice` or `range` is none, or if an override sets what the
+    file leaves open.
     """
 
     def __init__(
@@ -50,31 +53,51 @@ class Space:
         allow_import: Collection[str] = (),
         allow_env: Collection[str] = (),
         folder: Path | None = None,
+        model: str | None = None,
+        overrides: Sequence[Override] = (),
     ) -> None:
         self.name, self.allow_import, self.allow_env = name, allow_import, allow_env
-        self.folder = folder
+        self.folder, self.model, self.overrides = folder, model, overrides
         try:
             self._data = load_yaml(text)
         except yaml.YAMLError as error:
             raise UsageError(f"'{name}' is not YAML: {error}") from None
         found: dict[int, Open] = {}
         _collect(self._data, "", found, name)
+        for override in overrides:
+            _demand_apart(override, found.values(), name)
+        self._set = [_plain(override) for override in overrides]
+        for override, value in zip(overrides, self._set, strict=True):
+            _collect(value, override.path, found, override.label)
         if not found:
             raise UsageError(
-                f"'{name}' leaves nothing open; write {{choice: [a, b]}} or {{range: [low, high]}} where values are to be tried"
+                f"'{name}' leaves nothing open; write {{choice: [a, b]}} or {{range: [low, high]}} where values are to be tried,"
+                " in the file or with --set"
             )
         self._places = list(found)
         self.open = tuple(found.values())
 
     @classmethod
-    def read(cls, path: Path, allow_import: Collection[str] = (), allow_env: Collection[str] = ()) -> Space:
+    def read(
+        cls,
+        path: Path,
+        allow_import: Collection[str] = (),
+        allow_env: Collection[str] = (),
+        model: str | None = None,
+        overrides: Sequence[Override] = (),
+    ) -> Space:
         """Raises `UsageError` if there is no such file."""
         try:
-            return cls(path.read_text(encoding="utf-8-sig"), str(path), allow_import, allow_env, path.parent)
+            text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(
                 f"cannot read '{path}': {getattr(error, 'strerror', None) or 'it is not UTF-8'}"
             ) from None
+        if path.parent == presets.PRESETS:  # which is written as if it lay in the working directory
+            text, name, folder = f"extends: {path.stem}\n", f"preset {path.stem}", Path()
+        else:
+            name, folder = str(path), path.parent
+        return cls(text, name, allow_import, allow_env, folder, model, overrides)
 
     @cached_property
     def size(self) -> int:
@@ -101,16 +124,32 @@ class Space:
         )
         return str(yaml.dump(kept, Dumper=_NoAliasDumper, sort_keys=False, allow_unicode=True, width=120))
 
+    def yaml(self, chosen: Assignment) -> str:
+        """The pipeline file with these options: as it was written, or in full if something is set on top of it."""
+        return pipeline_file.dump(self.rag(chosen)) if self._is_changed else self.text(chosen)
+
+    @property
+    def _is_changed(self) -> bool:
+        return self.model is not None or bool(self.overrides)
+
     def rag(self, chosen: Assignment) -> Rag:
         """Raises `ConfigError`, which names the options, if they do not make a pipeline."""
-        return config.loads(
-            Rag,
-            self.text(chosen),
-            f"{self.name} with {self.describe(chosen)}",
-            self.allow_import,
-            self.allow_env,
-            self.folder,
+        name = f"{self.name} with {self.describe(chosen)}"
+        text = (  # anchors are kept, so that what is set under `define` is changed wherever it is used
+            str(yaml.safe_dump(self.filled(chosen), sort_keys=False, allow_unicode=True))
+            if self._is_changed
+            else self.text(chosen)
         )
+        document = layers.read(name, text.encode(), self.folder)
+        pipeline_file.changed(document, self.model, self._overrides(chosen))
+        return config.make(Rag, document, self.allow_import, self.allow_env)
+
+    def _overrides(self, chosen: Assignment) -> list[Override]:
+        values, made = self._values(chosen), dict[int, Value]()
+        return [
+            each if value is _OPAQUE else Override.of(each.path, _filled(value, values, made), each.label)
+            for each, value in zip(self.overrides, self._set, strict=True)
+        ]
 
     def describe(self, chosen: Assignment) -> str:
         """The options taken, by place, with what stands in them."""
@@ -126,7 +165,8 @@ class Space:
         """Does *place* stand in what *chosen* makes?"""
         used: dict[int, Value] = {}
         values = self._values(chosen)
-        _filled(self._data, values, {}, used)
+        for data in (self._data, *self._set):
+            _filled(data, values, {}, used)
         return self._places[self.open.index(place)] in used
 
     def candidates(self, most: int, seed: int) -> list[Assignment]:
@@ -136,7 +176,7 @@ class Space:
         wanted = every if self.size <= most else itertools.chain([first], _spread(self.open, most, seed))
         distinct: dict[str, Assignment] = {}  # a place inside an option that is not taken changes nothing
         for chosen in wanted:
-            distinct.setdefault(self.text(chosen), chosen)
+            distinct.setdefault(f"{self.text(chosen)}{self._overrides(chosen)}", chosen)
             if len(distinct) == most:
                 break
         return list(distinct.values())
@@ -147,6 +187,29 @@ class _NoAliasDumper(yaml.SafeDumper):
 
     def ignore_aliases(self, data: object) -> bool:
         return True
+
+
+_OPAQUE = "*"
+"""Stands for an override that refers to an anchor of the file: it is set as it is written."""
+
+
+def _plain(override: Override) -> Value:
+    try:
+        return load_yaml(override.text)
+    except yaml.composer.ComposerError:
+        return _OPAQUE
+    except yaml.YAMLError as error:
+        raise UsageError(f"{override.label}: the value is not YAML: {error}") from None
+
+
+def _demand_apart(override: Override, places: Iterable[Open], name: str) -> None:
+    """Refuse an override of what the file leaves open: its candidates would all be the same."""
+    path = override.path.removeprefix(f"{DEFINITIONS}.")
+    for place in places:
+        if f"{place.path}.".startswith(f"{path}.") or path.startswith(f"{place.path}."):
+            raise UsageError(
+                f"{override.label}: '{name}' leaves {place.path} open; leave out the option, or fill in the place in the file"
+            )
 
 
 def _collect(value: Value, path: str, found: dict[int, Open], name: str, inside: bool = False) -> None:

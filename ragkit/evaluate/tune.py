@@ -77,7 +77,7 @@ class Tuned:
 
     @property
     def yaml(self) -> str:
-        return self.space.text(self.candidates[0].chosen)
+        return self.space.yaml(self.candidates[0].chosen)
 
     @property
     def refusal(self) -> str:

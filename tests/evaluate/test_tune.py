@@ -12,6 +12,7 @@ import pytest
 from support import ROOT
 
 import ragkit
+from ragkit.config.layers import Override
 from ragkit.errors import ConfigError, UsageError
 from ragkit.evaluate.dataset import Dataset, read
 from ragkit.evaluate.run import Assessors, Budget, Settings
@@ -19,6 +20,8 @@ from ragkit.evaluate.space import Space
 from ragkit.evaluate.statistics import Difference
 from ragkit.evaluate.tune import Tuned, tune_events
 from ragkit.flow import result_of
+from ragkit.pipeline_file import read as read_pipeline
+from ragkit.pipeline_file import shown
 from ragkit.testing import HashedEmbeddings
 
 DEFAULT = (ROOT / "ragkit" / "presets" / "default.yaml").read_text()
@@ -191,6 +194,69 @@ def test_the_command_writes_the_winner_and_the_report(
         )["stopped"]
         is None
     )
+
+
+def test_what_is_set_on_top_of_the_file_holds_for_every_candidate_and_may_be_open_itself(
+    tmp_path: Path,
+) -> None:
+    given = ("answer.gate=null", "answer.refine.k={choice: [4, 9]}", "answer.retrieve.0.store=*words")
+    overrides = [Override.parse(each) for each in given[:2]]
+    space = Space(opened(policy="{choice: [flag, drop]}"), "t.yaml", overrides=overrides)
+    assert options(opened(policy="{choice: [flag, drop]}")) == [("answer.policy", ("flag", "drop"))]
+    assert [place.path for place in space.open] == ["answer.policy", "answer.refine.k"]
+    rags = [space.rag(chosen) for chosen in space.candidates(10, 0)]
+    assert [
+        (rag.answer_pipeline.gate, rag.answer_pipeline.refine[0].k)  # type: ignore[attr-defined]
+        for rag in rags
+    ] == [(None, k) for k in (4, 9, 4, 9)]
+    assert space.describe((1, 0)) == "answer.policy: drop, answer.refine.k: 4"
+    assert space.matters(space.open[1], (0, 0))
+    (tmp_path / "won.yaml").write_text(space.yaml((1, 1)))
+    written = ragkit.load(tmp_path / "won.yaml").answer_pipeline
+    assert (written.gate, written.policy) == (None, "drop")
+    opaque = Space(opened(policy="{choice: [flag, drop]}"), "t.yaml", overrides=[Override.parse(given[2])])
+    with pytest.raises(ConfigError, match="--set answer.retrieve.0.store=\\*words"):
+        opaque.rag((0,))
+
+
+def test_the_chat_model_of_every_candidate_is_named_in_a_word() -> None:
+    text = shown(read_pipeline(preset="chat", need_model=False)).replace(
+        "policy: drop", "policy: {choice: [flag, drop]}"
+    )
+    assert "choice" in text
+    set_ = [Override.parse("define.llm.temperature=0.5")]
+    for each in (text, "extends: chat\nanswer: {policy: {choice: [flag, drop]}}\n"):
+        space = Space(each, "t.yaml", model="ollama/qwen3", overrides=set_)
+        assert "model: qwen3" in space.yaml((1,))
+        assert space.yaml((1,)).count("temperature: 0.5") >= 1
+
+
+def test_what_is_set_and_left_open_at_once_is_refused() -> None:
+    message = "--set answer.policy=drop: 't.yaml' leaves answer.policy open"
+    with pytest.raises(UsageError, match=message):
+        Space(
+            opened(policy="{choice: [flag, drop]}"),
+            "t.yaml",
+            overrides=[Override.parse("answer.policy=drop")],
+        )
+
+
+def test_a_preset_is_tuned_without_a_file(
+    ingested: Path, tmp_path: Path, command: Callable[..., CompletedProcess[str]]
+) -> None:
+    questions(tmp_path, 12)
+    run = ("tune", "q.jsonl", "--preset", "default", "--corpus", ingested, "--workspace", "ws")
+    gate = f"answer.gate={{choice: [{MUTE}, calibrated]}}"
+    done = command(*run, "--set", gate, "--set", "answer.policy=flag", "-o", "best.yaml", "--held-out", "0.2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "# Tuning of preset default for good" in done.stdout
+    best = ragkit.load(tmp_path / "best.yaml").answer_pipeline
+    assert (best.policy, type(best.gate).__name__) == ("flag", "CalibratedGate")
+    assert "leaves nothing open" in command(*run).stderr
+    assert "give one pipeline" in command("tune", "t.yaml", *run[1:]).stderr
+    (tmp_path / "ragkit.yaml").write_text("extends: default\n")
+    done = command("tune", "q.jsonl", "--set", gate)
+    assert (done.returncode, "name the pipeline to tune" in done.stderr) == (2, True)
 
 
 def test_a_winner_that_is_worse_on_held_out_questions_is_refused() -> None:
