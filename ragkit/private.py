@@ -1,11 +1,14 @@
 """Files that are the user's alone: corpora, chats and caches.  Folders have permissions 0700, files 0600; what
-lies in a folder of ragkit's own is never reached through a symbolic link.
+lies in a folder of ragkit's own is never reached through a symbolic link.  Windows has no such permissions: there,
+files have those of the folder that they are in.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+from ragkit import platform
 
 
 def make_folder(path: Path) -> None:
@@ -23,7 +26,7 @@ def opener(path: str, flags: int) -> int:
 
 def unlinked(path: str, flags: int) -> int:
     """The same, for a file in a folder of ragkit's own: a symbolic link is an `OSError`."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+    return platform.HERE.open_unlinked(path, flags, 0o600)
 
 
 def close_to_others(path: Path) -> None:

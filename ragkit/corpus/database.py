@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import os
 import sqlite3
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from ragkit import private
+from ragkit import platform, private
 from ragkit.errors import CorpusError, NoCorpus
 
 T = TypeVar("T")
@@ -164,7 +163,7 @@ class Database:
             raise self._unwritable(error.strerror) from None
         with closing(lock):
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                platform.HERE.lock(lock)
             except BlockingIOError:
                 lock.seek(0)
                 raise CorpusError(

@@ -7,7 +7,6 @@ was touched since is noticed before it is opened.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -22,14 +21,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
-from ragkit import private
+from ragkit import platform, private
 from ragkit.document import Key
 from ragkit.errors import CorpusError
 from ragkit.index import Builder, Index, Place
 from ragkit.models.embeddings import Vectors
-
-_NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
-"""How a file system says that it makes no hard links, or no more of this file."""
 
 _OURS = re.compile(r"\d{8,}(\.seal|\.\d+\.new)?")
 """What is in the folder of an index: generations, their seals, and seals that are being written."""
@@ -59,7 +55,7 @@ class FolderIndex(Index):
         for path in self.files(last) if last else ():
             new = place.folder / path.relative_to(last.folder) if last else path
             new.parent.mkdir(parents=True, exist_ok=True)
-            _copied(path, new) if self.changing else _linked(path, new)
+            _copied(path, new) if self.changing else platform.HERE.link(path, new)
         return _Sealing(self, last, place)
 
     @contextmanager
@@ -175,22 +171,13 @@ class _Sealing(Builder):
         self.index.seal(self.last, self.place)
 
 
-def _linked(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        shutil.copy2(source, target)  # which is as right, only slower
-
-
 def _copied(source: Path, target: Path) -> None:
     """Copy a file; a database as one that may be open elsewhere."""
     if source.suffix != ".sqlite3":
         shutil.copy2(source, target)
         return
     with (
-        closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as old,
+        closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as old,
         closing(sqlite3.connect(target)) as new,
     ):
         old.backup(new)
@@ -221,7 +208,7 @@ def _write_seal(place: Place, held: Mapping[str, object]) -> None:
 def _digest_of_database(path: Path, but: Sequence[str]) -> str:
     """What a database holds, whatever its pages look like, but for some tables."""
     whole = hashlib.blake2b()
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
         if database.execute("PRAGMA quick_check").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("its pages are damaged")
         tables = database.execute(

@@ -11,16 +11,12 @@ how text is written, and may write no file (but see `FileFormat.scratch`), start
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import gc
 import json
 import logging
-import math
 import os
 import pickle
-import resource
-import select
 import signal
 import struct
 import subprocess
@@ -34,6 +30,7 @@ from typing import IO, TYPE_CHECKING
 
 from langchain_core.documents import Document
 
+from ragkit import platform
 from ragkit.errors import LoadError
 from ragkit.read import PaperSource
 from ragkit.read.border import Border, Parts, encoded, message, parts
@@ -49,9 +46,9 @@ _START = 120.0  # seconds that a process may take to start: some, on a machine t
 _MANY = 100  # papers, or
 _MUCH = 1_000_000  # characters, that are sent together
 _WIDE = 8  # bytes that a character of a paper may take, its places counted in
-_OPEN_FILES, _PROCESSES = 256, 64  # that the process may have
 _KEPT = (
     "PATH",
+    "SYSTEMROOT",
     "LANG",
     "LC_ALL",
     "LC_CTYPE",
@@ -62,18 +59,21 @@ _KEPT = (
 )
 
 # `site` is told of the folders first, so that what it finds is added behind them.  What is imported is no garbage.
-_BEGIN = "import gc, sys, site; gc.disable(); sys.path += sys.argv[1:]; site.main(); from ragkit.read.process import serve; serve({network})"
+_BEGIN = "import gc, sys, site; gc.disable(); sys.path += sys.argv[1:]; site.main(); from ragkit.read.process import serve; serve({network}, {system!r})"
 
 
 class Reader(PaperSource):
     """The files of a `Files` loader, read one after another; a context manager, which ends its process.
 
-    *files* sets the limits.  The process starts with the first file that has to be recognised or read.
+    *files* sets the limits, *system* how they are kept.  The process starts with the first file that has to be
+    recognised or read.
     """
 
-    def __init__(self, files: Files) -> None:
-        self.files = files
+    def __init__(self, files: Files, system: platform.System = platform.HERE) -> None:
+        self.files, self.system = files, system
         self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: platform.Pipe | None = None
+        self._guard: platform.Guard | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._included: dict[Path, Parts | LoadError] = {}
 
@@ -170,12 +170,12 @@ class Reader(PaperSource):
 
     def _begin(self) -> subprocess.Popen[bytes]:
         assert self._pickled
-        begin = _BEGIN.format(network=self.files.network)
+        begin = _BEGIN.format(network=self.files.network, system=self.system.name)
         folders = _search_path([self.files, *self.files.ordered_formats])
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
         if any(form.scratch for form in self.files.ordered_formats):
             self._scratch = tempfile.TemporaryDirectory(prefix="ragkit-", ignore_cleanup_errors=True)
-            environment["TMPDIR"] = self._scratch.name
+            environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), self._scratch.name)
         self._process = process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-X", "utf8", "-c", begin, *folders],
             stdin=subprocess.PIPE,
@@ -183,8 +183,10 @@ class Reader(PaperSource):
             stderr=subprocess.DEVNULL,
             cwd=os.sep,
             env=environment,
-            start_new_session=True,  # so that Ctrl-C stops the run, which then stops its reader
+            **self.system.session(),  # so that Ctrl-C stops the run, which then stops its reader
         )
+        assert process.stdout
+        self._pipe = self.system.pipe(process.stdout)
         self._send(process, self._pickled)
         try:
             told, content = self._receive(process, _START)
@@ -192,6 +194,7 @@ class Reader(PaperSource):
             raise LoadError(f"the process that reads did not start within {_START:g} s") from None
         if told != _DONE:
             raise LoadError(message(content))
+        self._guard = self.system.guard(process.pid, self.files.megabytes_a_file)
         return process
 
     def _send(self, process: subprocess.Popen[bytes], request: bytes) -> None:
@@ -212,13 +215,17 @@ class Reader(PaperSource):
         return kind, self._bytes(process, length, deadline)
 
     def _bytes(self, process: subprocess.Popen[bytes], count: int, deadline: float) -> bytes:
-        assert process.stdout
+        assert self._pipe
         parts: list[bytes] = []
         while count:
-            ready, _, _ = select.select([process.stdout], [], [], max(deadline - time.monotonic(), 0))
-            if not ready:
-                raise TimeoutError
-            part = os.read(process.stdout.fileno(), min(count, 1 << 20))
+            left = max(deadline - time.monotonic(), 0)
+            part = self._pipe.read(min(count, 1 << 20), min(left, platform.PATROL) if self._guard else left)
+            if self._guard and self._guard.is_exceeded():
+                raise LoadError(_too_much_memory(self.files))
+            if part is None:
+                if time.monotonic() >= deadline:
+                    raise TimeoutError
+                continue
             if not part:
                 raise self._died(process)
             parts.append(part)
@@ -232,12 +239,10 @@ class Reader(PaperSource):
         return LoadError(f"it crashed the process that read it ({how}); it is damaged, or made to do so")
 
     def _end(self) -> None:
-        process, self._process = self._process, None
+        process, self._process, self._guard = self._process, None, None
         if process is None:
             return
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)  # and whatever it started
-        process.kill()
+        self.system.end(process)
         process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe:
@@ -280,13 +285,14 @@ def _read(pipe: IO[bytes]) -> bytes | None:
 # --- the other side
 
 
-def serve(network: bool) -> None:
-    """Reply to each request that arrives, until the input ends."""
+def serve(network: bool, system: str) -> None:
+    """Reply to each request that arrives, until the input ends; *system* names one of `ragkit.platform`."""
+    here = platform.of(system)
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing that a library prints may come between
     if not network:
-        _leave_network()
+        here.leave_network()
     given = _read(requests)
     if given is None:
         return
@@ -298,11 +304,12 @@ def serve(network: bool) -> None:
         return
     gc.freeze()
     gc.enable()
-    _limit(files)
+    sys.dont_write_bytecode = True
+    here.limit(files.megabytes_a_file, max((form.scratch for form in files.ordered_formats), default=0))
     _write(answers, _DONE, b"")
     while (request := _read(requests)) is not None:
         kind, path = request[:1], Path(os.fsdecode(request[1:]))
-        _limit_time(files)
+        here.limit_time(files.seconds_in_all)
         try:
             if kind == _PARTS:
                 _write(answers, kind, json.dumps(files.included(path)).encode())
@@ -311,8 +318,7 @@ def serve(network: bool) -> None:
                     _write(answers, kind, encoded(papers))
             _write(answers, _DONE, b"")
         except MemoryError:
-            reason = f"reading it takes more than {files.megabytes_a_file} MB of memory (`megabytes_a_file` of the loader)"
-            _write(answers, _ERROR, reason.encode())
+            _write(answers, _ERROR, _too_much_memory(files).encode())
         except Exception as error:
             reason = (
                 str(error)
@@ -336,40 +342,7 @@ def _batches(papers: Iterable[Document]) -> Iterator[list[Document]]:
         yield some
 
 
-_NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000  # of <linux/sched.h>
-
-
-def _leave_network() -> None:
-    """Go where there is no network, if the system allows it: Linux does, mostly."""
-    unshare = getattr(ctypes.CDLL(None), "unshare", None)
-    if (
-        unshare and unshare(_NEW_NETWORK) and os.geteuid()
-    ):  # without rights, as the root of a world of its own
-        unshare(_NEW_USER | _NEW_NETWORK)
-
-
-def _limit(files: Files) -> None:
-    """Limit what this process may take in addition to what it has."""
-    sys.dont_write_bytecode = True
-    pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
-    _at_most(resource.RLIMIT_AS, pages * resource.getpagesize() + files.megabytes_a_file * 1_000_000)
-    with contextlib.suppress(ValueError, OSError):  # what it starts may write more
-        most = max((form.scratch for form in files.ordered_formats), default=0)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, most))
-    _at_most(resource.RLIMIT_CORE, 0)
-    _at_most(resource.RLIMIT_NOFILE, _OPEN_FILES)
-    with contextlib.suppress(OSError):  # the limit is on all processes and threads of the user
-        running = int(Path("/proc/loadavg").read_text().split()[3].partition("/")[2])
-        _at_most(resource.RLIMIT_NPROC, running + _PROCESSES)
-
-
-def _limit_time(files: Files) -> None:
-    """Limit the processor time for the next file, in case that nobody is left to end this process."""
-    used = math.ceil(time.process_time() + files.seconds_in_all * (os.cpu_count() or 1))
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_CPU, (used, resource.RLIM_INFINITY))
-
-
-def _at_most(what: int, limit: int) -> None:
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(what, (limit, limit))
+def _too_much_memory(files: Files) -> str:
+    return (
+        f"reading it takes more than {files.megabytes_a_file} MB of memory (`megabytes_a_file` of the loader)"
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import Annotated, ClassVar
 from langchain_core.documents import Document
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from ragkit import platform
 from ragkit.config.components import component
 from ragkit.errors import LoadError
 from ragkit.read.formats.pdf import Pdf, paper_of, scanned_pages
@@ -66,7 +66,11 @@ class OcrMyPdf(Pdf):
         command = [_PROGRAM, *map(str, options), "-", "-"]
         try:
             done = subprocess.run(
-                command, input=content, capture_output=True, preexec_fn=_write_files, check=False
+                command,
+                input=content,
+                capture_output=True,
+                preexec_fn=platform.HERE.before_writing(),
+                check=False,
             )
         except OSError as error:
             raise LoadError(f"`{_PROGRAM}` cannot be started: {error.strerror}") from None
@@ -76,9 +80,3 @@ class OcrMyPdf(Pdf):
                 f"its text cannot be recognised: `{_PROGRAM}` ended with status {done.returncode} ({told})"
             )
         return done.stdout
-
-
-def _write_files() -> None:
-    """Let the process write temporary files, which a reading process itself may not."""
-    most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
