@@ -28,7 +28,11 @@ from ragkit.text.tables import read_out
 
 
 class Verdict(StrEnum):
-    """What a verifier found: is the claim in the paper?"""
+    """What a verifier found: is the claim in the paper?
+
+    >>> [verdict.value for verdict in ragkit.Verdict if verdict.holds]
+    ['quoted', 'supported']
+    """
 
     QUOTED = "quoted"
     """The source has it word for word."""
@@ -164,6 +168,11 @@ class Citation(Quote):
     """One numbered source of an answer: the paper, the exact characters, and the least of its verdicts.
 
     `score` is the verifier's, from 0 (no support) to 1 (verbatim), `reason` why.
+
+    >>> citation = rag.ask("What is the main metric of BEIR?").citations[0]
+    >>> paper = rag.corpus.document(citation.document_id)
+    >>> paper.page_content[citation.start : citation.end] == citation.quote
+    True
     """
 
     number: int
@@ -237,7 +246,15 @@ class Answer(FrozenModel):
     verdicts.  An answer that abstains since it is too uncertain has as claims the closest passages, word for word.
     `unmentioned` are the names in the question that no passage mentions, if they mention others of
     its names.  `choice` is how sure its sentences were chosen, for the gate.  `usage` adds up what all calls to chat models took: `input_tokens`, `output_tokens`, and
-    `cost` where prices are known; `timings_ms` has a figure for each stage and `total`.
+    `cost` where prices are known; `timings_ms` has a figure in milliseconds for each stage and `total`.
+
+    >>> answer = rag.ask("How many parameters do BERT-base and BERT-large have?")
+    >>> "340 million. [1]" in answer.text
+    True
+    >>> [claim.verdict.value for claim in answer.numbered if 1 in claim.citations]
+    ['quoted']
+    >>> answer.citations[0].title
+    'BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding'
     """
 
     question: str

@@ -28,6 +28,11 @@ class Conversation:
     answer are kept together once the answer is finished: one that failed, or whose stream was closed early,
     was never asked.  An answer that declines is kept like any other, since "and how many?" means the last
     question, answered or not.
+
+    >>> conversation = ragkit.Conversation(rag)
+    >>> _ = conversation.ask("How many parameters does BERT-large have?")
+    >>> "24 layers" in conversation.ask("and how many layers?").text
+    True
     """
 
     def __init__(self, rag: Rag, history: BaseChatMessageHistory | None = None) -> None:

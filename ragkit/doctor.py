@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ragkit.errors import CorpusError
 from ragkit.index import Index
+from ragkit.ingest.consistency import differing
 from ragkit.ingest.report import encodable
 from ragkit.rag import Rag, empty
 from ragkit.read import source_of
@@ -119,7 +120,7 @@ def _examine_index(rag: Rag, index: VectorStore | Index) -> IndexHealth:
         problem = None if pipeline.holds(corpus, index) else empty(tracked)
         return health.having(problem, present=0 if problem else None)
     try:
-        lost, unknown = rag.differing(index)
+        lost, unknown = differing(pipeline, corpus, index)
     except CorpusError as damaged:
         return health.having(str(damaged))
     except Exception as error:  # whatever a damaged index raises is a finding

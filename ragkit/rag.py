@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from dataclasses import replace
 from functools import cache, cached_property
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ from ragkit.errors import CorpusError, IndexMismatch, NoCorpus, UsageError
 from ragkit.flow import AsyncEvents, Event, Events, Flow, aresult_of, arun, asteps, result_of, run, steps
 from ragkit.index import Index, Searcher, Snapshot
 from ragkit.ingest import AnyIndex, IngestPipeline, IngestRequest, embeddings_of, made_with
+from ragkit.ingest.consistency import is_whole
 from ragkit.ingest.report import IngestReport
 from ragkit.mismatch import mismatches
 from ragkit.papers import PaperRecord, corrections, filter_of, find, record_of, records
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from ragkit.check.result import Check
 
 log = logging.getLogger("ragkit")
-
-_COMPARED = 10_000  # keys of an index that are looked up in the ledger at once
 
 
 class Rag:
@@ -63,8 +61,9 @@ class Rag:
         self.answer_pipeline = rebound(answer, self._with_corpus)
         self._snapshot: Snapshot | None = None
         self._opening = threading.RLock()
-        # The LangChain vector stores that were asked whether they hold what they should.
-        self._asked: set[str] = set()
+        self._asked: set[str] = (
+            set()
+        )  # LangChain vector stores that were asked whether they hold what they should
         self._ragkit_spec = Spec(Rag, {"corpus": corpus, "ingest": ingest, "answer": answer}, "")
         filled = {ingest.name_of(index) for index in ingest.index}
         for index in _indexes_in(answer):
@@ -113,11 +112,12 @@ class Rag:
         """Read files and folders into the corpus, and bring the indexes up to date.
 
         With *prune*, the papers of files that are gone (from under *paths*, if there are any) are forgotten,
-        unless another file lists them.
-
-        Without paths, only the indexes (and what the configuration's loader names) are.  Raises `UsageError`
+        unless another file lists them.  Without paths, only the indexes (and what the configuration's loader names) are.  Raises `UsageError`
         for a path that is not there and `CorpusError` if the corpus cannot be written; a file that cannot be
         read is named in the report.
+
+        >>> rag.ingest("examples/papers").failed
+        ()
         """
         return run(self.ingest_pipeline.flow(IngestRequest(self.corpus, paths, prune)))
 
@@ -132,6 +132,11 @@ class Rag:
 
         One with the same `source` in its metadata, or the same text, takes the place of the earlier one.  Paths are
         read as by `ingest`.  Raises `UsageError` for what is no paper.
+
+        >>> _ = rag.add("Owls hunt voles on the moor at night.", title="Owls of the moor", year=2024)
+        >>> rag.ask("What do owls hunt?").citations[0].title
+        'Owls of the moor'
+        >>> _ = rag.remove("owls of the moor")
         """
         given = papers_or_paths(papers, known)
         if not isinstance(given, Given):
@@ -143,20 +148,33 @@ class Rag:
     # --- papers, one by one
 
     def papers(self, where: str | Where | None = None, sort: str = "title") -> list[PaperRecord]:
-        """The papers that pass the filter, each by its newest version; *sort*: see `ragkit.papers.records`."""
+        """The papers that pass the filter, each by its newest version; *sort*: see `ragkit.papers.records`.
+
+        Raises `UsageError` for a filter or a field that is unknown.
+
+        >>> [paper.title for paper in rag.papers("title contains ColBERT", sort="-year")][0][:9]
+        'ColBERTv2'
+        """
         return records(self.corpus, self.ingest_pipeline.chunker, where, sort)
 
     def paper(self, name: str | PaperRecord) -> PaperRecord:
         """The paper that an id or its beginning, a DOI, an arXiv id, a title or words of it mean.
 
         Raises `UsageError` with the candidates if several are meant, and the closest titles if none is.
+
+        >>> rag.paper("BEIR").year
+        2021
         """
         return record_of(self.corpus, self.ingest_pipeline.chunker, find(self.corpus, name))
 
     def edit(self, name: str | PaperRecord, **values: Any) -> PaperRecord:
         """Correct `title`, `authors`, `year`, `venue`, `doi` or `arxiv`; None takes a correction back.
 
-        Corrections survive a new ingest.  After one of the title, the paper is indexed under it.
+        Corrections survive a new ingest.  After one of the title, the paper is indexed under it.  Raises `UsageError`
+        for a field or value that is wrong, and as `paper` does.
+
+        >>> rag.edit("BEIR", venue="NeurIPS 2021").venue
+        'NeurIPS 2021'
         """
         found, correct = self.paper(name), corrections(values)
         with self.corpus.writing():
@@ -170,6 +188,7 @@ class Rag:
         """Delete a paper, all its versions, their passages and index entries.
 
         Its files stay where they are; an ingest passes over the paper in them until it is given such a file by name.
+        Raises `UsageError` as `paper` does.
         """
         found = self.paper(name)
         with self.corpus.writing():
@@ -206,35 +225,13 @@ class Rag:
     def repair(self) -> list[str]:
         """Rebuild every index that is not what the ledger says, from the corpus; say what was done."""
         with self.corpus.writing():
-            damaged = [name for name, index in self._named.items() if not self._holds(index)]
+            damaged = [
+                name
+                for name, index in self._named.items()
+                if not is_whole(self.ingest_pipeline, self.corpus, index)
+            ]
             run(self.ingest_pipeline.fill(self.corpus, damaged))
         return [f"rebuilt {name}" for name in damaged]
-
-    def _holds(self, index: AnyIndex) -> bool:
-        """Does *index* hold what the ledger says, in files that are sound?"""
-        pipeline, name = self.ingest_pipeline, self.ingest_pipeline.name_of(index)
-        if not isinstance(index, Index):
-            return self.corpus.index_fingerprint(name) is None or pipeline.holds(self.corpus, index)
-        try:
-            return not any(self.differing(index))
-        except Exception:  # whatever a damaged index raises
-            return False
-
-    def differing(self, index: Index) -> tuple[int, int]:
-        """How many keys the published generation of *index* has lost, and how many are not in the ledger.
-
-        Raises `CorpusError` if its files are damaged, and whatever opening it may raise.
-        """
-        name = self.ingest_pipeline.name_of(index)
-        place = self.ingest_pipeline.place(self.corpus, index, self.corpus.published().get(name, ("", 0))[1])
-        if not index.is_sound(place):
-            raise CorpusError("its files are damaged; run `ragkit doctor --repair`")
-        with closing(index.open(place)) as searcher:
-            entries, there, known = searcher.entries(), 0, 0
-            while some := list(islice(entries, _COMPARED)):
-                there += len(some)
-                known += self.corpus.count_known(name, some)
-        return self.corpus.count_keys(name) - known, there - known
 
     # --- questions
 
@@ -244,7 +241,11 @@ class Rag:
         """The best *k* passages after the refiners, with spans, sources and scores in their metadata.
 
         *where* filters them by their metadata: `year >= 2023 and section != references`; see `ragkit.where`.
-        Older versions of a paper are found only with *versions*.
+        Older versions of a paper are found only with *versions*.  Raises `UsageError` for an empty query, a *k* below 1 or a
+        wrong filter, and `NoCorpus` if nothing is ingested yet.
+
+        >>> rag.search("late interaction", k=3, where="year >= 2020")[0].metadata["title"][:7]
+        'ColBERT'
         """
         first = passages_wanted(k)
         return run(self.answer_pipeline.ranking(self.question(query, where=where, versions=versions)))[:first]
@@ -267,7 +268,11 @@ class Rag:
 
         *history*: earlier messages, oldest first, LangChain's or
         `{"role": "user" | "assistant", "content": ...}`.  *where* filters the passages to answer from, and *versions*
-        adds those of older versions, as in `search`.
+        adds those of older versions, as in `search`.  Raises `UsageError` for an empty question, a wrong message or filter,
+        `NoCorpus` if nothing is ingested yet, and `ModelError` if a chat model cannot be reached.
+
+        >>> "340 million" in rag.ask("How many parameters does BERT-large have?").text
+        True
         """
         answer: Answer = result_of(self.stream(question, history, where, versions))
         return answer
@@ -326,7 +331,11 @@ class Rag:
 
         A claim that cites (`[3]`, `\\cite{key}`, `[@key]`, `(Smith et al., 2020)`) is held against what it cites.
         *references*: a BibTeX or RIS file, or a list of references, beside that in the text.  *where* filters the
-        passages, as in `search`.
+        passages, as in `search`.  Raises `UsageError` for a text without a claim.
+
+        >>> found = rag.check("BERT-base has 12 layers and 110 million parameters. BERT-large has 99 layers.")
+        >>> [str(claim.verdict) for claim in found.claims]
+        ['quoted', 'unsupported']
         """
         account = Account()
         with closing(steps(self._checking(text, references, where))) as events:

@@ -1,0 +1,40 @@
+"""Does an index hold what the ledger of the corpus lists?"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from itertools import islice
+
+from ragkit.corpus import Corpus
+from ragkit.errors import CorpusError
+from ragkit.index import Index
+from ragkit.ingest import AnyIndex, IngestPipeline
+
+_COMPARED = 10_000  # keys of an index that are looked up in the ledger at once
+
+
+def is_whole(pipeline: IngestPipeline, corpus: Corpus, index: AnyIndex) -> bool:
+    """Does *index* hold what the ledger lists, in files that are undamaged?"""
+    if not isinstance(index, Index):
+        return corpus.index_fingerprint(pipeline.name_of(index)) is None or pipeline.holds(corpus, index)
+    try:
+        return not any(differing(pipeline, corpus, index))
+    except Exception:  # whatever a damaged index raises
+        return False
+
+
+def differing(pipeline: IngestPipeline, corpus: Corpus, index: Index) -> tuple[int, int]:
+    """How many keys the published generation of *index* has lost, and how many are not in the ledger.
+
+    Raises `CorpusError` if its files are damaged, and whatever opening it may raise.
+    """
+    name = pipeline.name_of(index)
+    place = pipeline.place(corpus, index, corpus.published().get(name, ("", 0))[1])
+    if not index.is_sound(place):
+        raise CorpusError("its files are damaged; run `ragkit doctor --repair`")
+    with closing(index.open(place)) as searcher:
+        entries, there, known = searcher.entries(), 0, 0
+        while some := list(islice(entries, _COMPARED)):
+            there += len(some)
+            known += corpus.count_known(name, some)
+    return corpus.count_keys(name) - known, there - known
