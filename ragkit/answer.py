@@ -30,8 +30,9 @@ from ragkit.text.tables import read_out
 class Verdict(StrEnum):
     """What a verifier found: is the claim in the paper?
 
-    >>> [verdict.value for verdict in ragkit.Verdict if verdict.holds]
-    ['quoted', 'supported']
+    Examples:
+        >>> [verdict.value for verdict in ragkit.Verdict if verdict.holds]
+        ['quoted', 'supported']
     """
 
     QUOTED = "quoted"
@@ -169,10 +170,11 @@ class Citation(Quote):
 
     `score` is the verifier's, from 0 (no support) to 1 (verbatim), `reason` why.
 
-    >>> citation = rag.ask("What is the main metric of BEIR?").citations[0]
-    >>> paper = rag.corpus.document(citation.document_id)
-    >>> paper.page_content[citation.start : citation.end] == citation.quote
-    True
+    Examples:
+        >>> citation = rag.ask("What is the main metric of BEIR?").citations[0]
+        >>> paper = rag.corpus.document(citation.document_id)
+        >>> paper.page_content[citation.start : citation.end] == citation.quote
+        True
     """
 
     number: int
@@ -248,13 +250,14 @@ class Answer(FrozenModel):
     its names.  `choice` is how sure its sentences were chosen, for the gate.  `usage` adds up what all calls to chat models took: `input_tokens`, `output_tokens`, and
     `cost` where prices are known; `timings_ms` has a figure in milliseconds for each stage and `total`.
 
-    >>> answer = rag.ask("How many parameters do BERT-base and BERT-large have?")
-    >>> "340 million. [1]" in answer.text
-    True
-    >>> [claim.verdict.value for claim in answer.numbered if 1 in claim.citations]
-    ['quoted']
-    >>> answer.citations[0].title
-    'BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding'
+    Examples:
+        >>> answer = rag.ask("How many parameters do BERT-base and BERT-large have?")
+        >>> "340 million. [1]" in answer.text
+        True
+        >>> [claim.verdict.value for claim in answer.numbered if 1 in claim.citations]
+        ['quoted']
+        >>> answer.citations[0].title
+        'BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding'
     """
 
     question: str

@@ -117,21 +117,22 @@ class AnswerPipeline(Pipeline[Question, Answer]):
     see all that `refine` leaves.  `generate` is one generator or several attempts, made in order until one
     answers.  A question that takes longer than `deadline` seconds ends in an abstention.
 
-    >>> from ragkit.chunk import SentenceChunker
-    >>> from ragkit.generate.extractive import ExtractiveGenerator
-    >>> from ragkit.index.bm25 import Bm25Index
-    >>> from ragkit.models.embeddings import SentenceTransformersEmbeddings
-    >>> from ragkit.retrieve import LexicalRetriever
-    >>> words, minilm = Bm25Index(), SentenceTransformersEmbeddings("all-MiniLM-L6-v2")
-    >>> built = ragkit.Rag(
-    ...     corpus=Path("built"),
-    ...     ingest=ragkit.IngestPipeline(chunk=SentenceChunker(max_tokens=100), index=[words]),
-    ...     answer=ragkit.AnswerPipeline(
-    ...         retrieve=[LexicalRetriever(index=words, k=20)], generate=[ExtractiveGenerator(minilm)]
-    ...     ),
-    ... )
-    >>> built.ingest("examples/papers/bert.md").documents
-    1
+    Examples:
+        >>> from ragkit.chunk import SentenceChunker
+        >>> from ragkit.generate.extractive import ExtractiveGenerator
+        >>> from ragkit.index.bm25 import Bm25Index
+        >>> from ragkit.models.embeddings import SentenceTransformersEmbeddings
+        >>> from ragkit.retrieve import LexicalRetriever
+        >>> words, minilm = Bm25Index(), SentenceTransformersEmbeddings("all-MiniLM-L6-v2")
+        >>> built = ragkit.Rag(
+        ...     corpus=Path("built"),
+        ...     ingest=ragkit.IngestPipeline(chunk=SentenceChunker(max_tokens=100), index=[words]),
+        ...     answer=ragkit.AnswerPipeline(
+        ...         retrieve=[LexicalRetriever(index=words, k=20)], generate=[ExtractiveGenerator(minilm)]
+        ...     ),
+        ... )
+        >>> built.ingest("examples/papers/bert.md").documents
+        1
     """
 
     deadline: PositiveFloat | None = None

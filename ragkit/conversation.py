@@ -29,10 +29,11 @@ class Conversation:
     was never asked.  An answer that declines is kept like any other, since "and how many?" means the last
     question, answered or not.
 
-    >>> conversation = ragkit.Conversation(rag)
-    >>> _ = conversation.ask("How many parameters does BERT-large have?")
-    >>> "24 layers" in conversation.ask("and how many layers?").text
-    True
+    Examples:
+        >>> conversation = ragkit.Conversation(rag)
+        >>> _ = conversation.ask("How many parameters does BERT-large have?")
+        >>> "24 layers" in conversation.ask("and how many layers?").text
+        True
     """
 
     def __init__(self, rag: Rag, history: BaseChatMessageHistory | None = None) -> None:

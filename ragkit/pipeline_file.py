@@ -66,9 +66,10 @@ def load(
     file, or `UsageError` if there is none, or if `./ragkit.yaml` was not named and asks for more than this
     machine's own parts.
 
-    >>> rag = ragkit.load({"extends": "default", "answer": {"policy": "flag"}}, overrides={"answer.refine.k": 3})
-    >>> rag.answer_pipeline.policy
-    'flag'
+    Examples:
+        >>> rag = ragkit.load({"extends": "default", "answer": {"policy": "flag"}}, overrides={"answer.refine.k": 3})
+        >>> rag.answer_pipeline.policy
+        'flag'
     """
     document = read(path, preset, model, overrides, allow_import, allow_env)
     if path is None and preset is None and document.name == str(LOCAL):
@@ -151,8 +152,9 @@ def dump(rag: Rag, defaults: bool = False) -> str:
     Raises `TypeError` for an object that no YAML describes; make it with `ragkit.use` instead of its
     constructor.
 
-    >>> "policy: flag" in ragkit.dump(ragkit.load(overrides={"answer.policy": "flag"}))
-    True
+    Examples:
+        >>> "policy: flag" in ragkit.dump(ragkit.load(overrides={"answer.policy": "flag"}))
+        True
     """
     return config.dump(rag, defaults)
 

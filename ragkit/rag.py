@@ -116,8 +116,9 @@ class Rag:
         for a path that is not there and `CorpusError` if the corpus cannot be written; a file that cannot be
         read is named in the report.
 
-        >>> rag.ingest("examples/papers").failed
-        ()
+        Examples:
+            >>> rag.ingest("examples/papers").failed
+            ()
         """
         return run(self.ingest_pipeline.flow(IngestRequest(self.corpus, paths, prune)))
 
@@ -133,10 +134,11 @@ class Rag:
         One with the same `source` in its metadata, or the same text, takes the place of the earlier one.  Paths are
         read as by `ingest`.  Raises `UsageError` for what is no paper.
 
-        >>> _ = rag.add("Owls hunt voles on the moor at night.", title="Owls of the moor", year=2024)
-        >>> rag.ask("What do owls hunt?").citations[0].title
-        'Owls of the moor'
-        >>> _ = rag.remove("owls of the moor")
+        Examples:
+            >>> _ = rag.add("Owls hunt voles on the moor at night.", title="Owls of the moor", year=2024)
+            >>> rag.ask("What do owls hunt?").citations[0].title
+            'Owls of the moor'
+            >>> _ = rag.remove("owls of the moor")
         """
         given = papers_or_paths(papers, known)
         if not isinstance(given, Given):
@@ -152,8 +154,9 @@ class Rag:
 
         Raises `UsageError` for a filter or a field that is unknown.
 
-        >>> [paper.title for paper in rag.papers("title contains ColBERT", sort="-year")][0][:9]
-        'ColBERTv2'
+        Examples:
+            >>> [paper.title for paper in rag.papers("title contains ColBERT", sort="-year")][0][:9]
+            'ColBERTv2'
         """
         return records(self.corpus, self.ingest_pipeline.chunker, where, sort)
 
@@ -161,9 +164,6 @@ class Rag:
         """The paper that an id or its beginning, a DOI, an arXiv id, a title or words of it mean.
 
         Raises `UsageError` with the candidates if several are meant, and the closest titles if none is.
-
-        >>> rag.paper("BEIR").year
-        2021
         """
         return record_of(self.corpus, self.ingest_pipeline.chunker, find(self.corpus, name))
 
@@ -172,9 +172,6 @@ class Rag:
 
         Corrections survive a new ingest.  After one of the title, the paper is indexed under it.  Raises `UsageError`
         for a field or value that is wrong, and as `paper` does.
-
-        >>> rag.edit("BEIR", venue="NeurIPS 2021").venue
-        'NeurIPS 2021'
         """
         found, correct = self.paper(name), corrections(values)
         with self.corpus.writing():
@@ -244,8 +241,9 @@ class Rag:
         Older versions of a paper are found only with *versions*.  Raises `UsageError` for an empty query, a *k* below 1 or a
         wrong filter, and `NoCorpus` if nothing is ingested yet.
 
-        >>> rag.search("late interaction", k=3, where="year >= 2020")[0].metadata["title"][:7]
-        'ColBERT'
+        Examples:
+            >>> rag.search("late interaction", k=3, where="year >= 2020")[0].metadata["title"][:7]
+            'ColBERT'
         """
         first = passages_wanted(k)
         return run(self.answer_pipeline.ranking(self.question(query, where=where, versions=versions)))[:first]
@@ -271,8 +269,9 @@ class Rag:
         adds those of older versions, as in `search`.  Raises `UsageError` for an empty question, a wrong message or filter,
         `NoCorpus` if nothing is ingested yet, and `ModelError` if a chat model cannot be reached.
 
-        >>> "340 million" in rag.ask("How many parameters does BERT-large have?").text
-        True
+        Examples:
+            >>> "340 million" in rag.ask("How many parameters does BERT-large have?").text
+            True
         """
         answer: Answer = result_of(self.stream(question, history, where, versions))
         return answer
@@ -333,9 +332,10 @@ class Rag:
         *references*: a BibTeX or RIS file, or a list of references, beside that in the text.  *where* filters the
         passages, as in `search`.  Raises `UsageError` for a text without a claim.
 
-        >>> found = rag.check("BERT-base has 12 layers and 110 million parameters. BERT-large has 99 layers.")
-        >>> [str(claim.verdict) for claim in found.claims]
-        ['quoted', 'unsupported']
+        Examples:
+            >>> found = rag.check("BERT-base has 12 layers and 110 million parameters. BERT-large has 99 layers.")
+            >>> [str(claim.verdict) for claim in found.claims]
+            ['quoted', 'unsupported']
         """
         account = Account()
         with closing(steps(self._checking(text, references, where))) as events:

@@ -57,17 +57,49 @@ def test_the_readmes_python_runs(newcomers_folder: Path) -> None:
     assert "nDCG@10" in done.stdout
 
 
-def test_the_python_of_the_page_on_python_runs(newcomers_folder: Path) -> None:
-    page = "\n".join(blocks("python", (ROOT / "docs" / "python.md").read_text()))
+@pytest.mark.parametrize(
+    ("page", "printed"),
+    [("python.md", "word for word in its source"), ("coming-from.md", "BERT-large has 24 layers")],
+)
+def test_the_python_of_a_page_runs(page: str, printed: str, newcomers_folder: Path) -> None:
+    code = "\n".join(blocks("python", (ROOT / "docs" / page).read_text()))
     done = subprocess.run(
-        [sys.executable, "-c", page],
+        [sys.executable, "-c", code],
         cwd=newcomers_folder,
         capture_output=True,
         text=True,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "word for word in its source" in done.stdout
+    assert printed in done.stdout
+
+
+MEASURED = re.compile(r"0?\.\d+ \[0?\.\d+, 0?\.\d+\]|\d+ of \d+ (?=cells)|[\d,.]+ (?:ms|s|MB)\b")
+
+
+def figures(text: str) -> set[str]:
+    """Measured figures, without the zero before a point, which prose leaves out."""
+    return {re.sub(r"\b0\.", ".", found) for found in MEASURED.findall(text)}
+
+
+def figures_known(*pages: str) -> str:
+    """The text of pages in the same form, without the borders of tables."""
+    text = " ".join((ROOT / "docs" / page).read_text() for page in pages)
+    return " ".join(re.sub(r"\b0\.", ".", text).replace("|", " ").split())
+
+
+def test_the_figures_of_the_readme_and_of_the_limits_are_measured_ones() -> None:
+    """Each stands in the benchmarks, in the page of the verifier, or in the page that its row names."""
+    [table] = re.findall(r"^\| \| measured.*?\n\n", README, re.DOTALL | re.MULTILINE)
+    assert len(figures(table)) >= 5
+    for row in table.splitlines():
+        named = re.findall(r"\(docs/(\w+\.md)\)", row)
+        known = figures_known("benchmarks.md", "verification.md", *named)
+        assert {each for each in figures(row) if each not in known} == set(), row
+    limits = figures((ROOT / "docs" / "limits.md").read_text())
+    assert len(limits) >= 8
+    known = figures_known("benchmarks.md", "verification.md")
+    assert {each for each in limits if each.removesuffix(" MB").removesuffix(" ms") not in known} == set()
 
 
 def test_the_page_on_python_names_verdicts_as_a_notebook_shows_them() -> None:
