@@ -73,7 +73,7 @@ def examine(rag: Rag) -> Diagnosis:
     gone = source_of(rag.ingest_pipeline.read).gone(rag.corpus.uris())
     if gone:
         problems.append(
-            f"{_missing(gone)}; put them back, or run `ragkit ingest --prune` to forget their papers"
+            f"{_missing(gone)}; restore what is missing, or run `ragkit ingest --prune` to forget its papers"
         )
     return Diagnosis(
         corpus=str(rag.corpus.directory),
@@ -129,5 +129,5 @@ def _examine_index(rag: Rag, index: VectorStore | Index) -> IndexHealth:
     if lost or unknown:
         problem = f"{lost} passages lost, {unknown} unknown; run `ragkit doctor --repair`"
     elif waiting or surplus:
-        problem = f"an ingest was cut short: {waiting} passages to add, {surplus} to drop; run `ragkit ingest` (no path is needed)"
+        problem = f"an ingest was interrupted: {waiting} passages to add, {surplus} to drop; run `ragkit ingest` (no path is needed)"
     return health.having(problem, present=tracked - lost + unknown)

@@ -210,7 +210,7 @@ def test_a_file_that_cannot_be_read_costs_only_itself(tmp_path: Path) -> None:
     assert report.documents == 1
     [failure] = report.failed
     assert Path(failure.source).name == "bad.txt"
-    assert failure.error == "it is not a PDF that can be read: it is damaged or cut short"
+    assert failure.error == "it is not a readable PDF: it is damaged or truncated"
 
 
 def test_a_failure_is_remembered_until_the_file_or_the_loader_changes(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def ingest(
                 if isinstance(event, Finished):
                     report = event.result
     except KeyboardInterrupt:
-        say("stopped; what is done is kept, and the same command goes on from there", err=True)
+        say("stopped; finished work is kept, and the same command resumes from there", err=True)
         raise
     if as_json:
         print_json(report.as_json())

@@ -35,7 +35,7 @@ def chat(
         Path | None,
         typer.Option(
             "--session",
-            help="File that keeps the conversation; if there is one, it goes on.",
+            help="File that keeps the conversation; an existing one is resumed.",
             show_default=False,
         ),
     ] = None,

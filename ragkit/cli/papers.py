@@ -198,13 +198,13 @@ def open_paper(
 
 
 _AT_PAGE = {"evince": "--page-index", "okular": "--page", "zathura": "--page", "xreader": "--page-index"}
-"""Viewers of PDFs that begin at a page, and how each is told."""
+"""Viewers of PDFs that begin at a page, and the argument that each takes for it."""
 
 
 def open_file(file: str, page: int | None = None) -> subprocess.Popen[bytes] | None:
     """Open a file in the viewer that the system has for it; one for PDFs that is known begins at the page.
 
-    Returns the process of such a viewer, which goes on when ragkit ends.
+    Returns the process of such a viewer, which keeps running when ragkit ends.
     """
     from ragkit.errors import UsageError
 

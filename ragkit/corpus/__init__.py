@@ -2,7 +2,7 @@
 
 Everything else on disk is derived from it and can be deleted.  A change is one transaction, so a process that
 is killed leaves either the old state or the new one; what each index still lacks, or should no longer hold,
-is read off the ledger, so work that was cut short is resumed by the next `ingest`.
+is read off the ledger, so the next `ingest` resumes work that was interrupted.
 
     files      uri, digest, loader                   what was read, so that an unchanged file is not read again
     documents  id, title, text, metadata, work       a text of a paper, the id a hash of title and text; a paper is a work

@@ -169,7 +169,7 @@ class Database:
                 raise CorpusError(
                     f"the corpus in '{self.directory}' is being written by {lock.read().decode().strip() or 'another process'}; wait for it to finish"
                 ) from None
-            with suppress(OSError):  # a full disk has no place for who writes; the lock holds all the same
+            with suppress(OSError):  # on a full disk the holder cannot be recorded; the lock still holds
                 lock.truncate(0)
                 lock.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}".encode())
             if not self.exists():

@@ -150,7 +150,7 @@ class VectorIndex(Index):
 class Snapshot:
     """What one question holds: a searcher for each index, all of the same published state, and the corpus.
 
-    It is closed when nobody refers to it any more, so a question goes on with the state that it began with.
+    It is closed when nothing refers to it any more, so a question keeps the state that it started with.
     """
 
     corpus: Corpus

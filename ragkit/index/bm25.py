@@ -18,7 +18,7 @@ from ragkit.models.embeddings import Vectors
 from ragkit.text.words import segmented
 
 _ANALYZER = "ragkit"
-_NAMED = 20_000  # passages that a filter leaves and that the search is told one by one
+_NAMED = 20_000  # passages that pass a filter and are listed one by one in the search
 
 
 @component("bm25")

@@ -66,7 +66,7 @@ class IngestRequest:
 class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
     """read -> deduplicate -> corpus -> chunk -> keys -> embed -> index.
 
-    Every step asks the corpus what is still to be done, so an ingest that was cut short goes on where it
+    Every step asks the corpus what is still to be done, so an interrupted ingest resumes where it
     stopped.
     """
 

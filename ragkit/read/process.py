@@ -58,7 +58,7 @@ _KEPT = (
     "TESSDATA_PREFIX",
 )
 
-# `site` is told of the folders first, so that what it finds is added behind them.  What is imported is no garbage.
+# The folders come before what `site` adds.  The garbage collector is off during imports.
 _BEGIN = "import gc, sys, site; gc.disable(); sys.path += sys.argv[1:]; site.main(); from ragkit.read.process import serve; serve({network}, {system!r})"
 
 

@@ -375,7 +375,7 @@ def test_an_ingest_that_is_stopped_says_how_to_go_on(
         ragkit.cli.main(["ingest", str(NOTES)])
     assert ended.value.code == 130
     assert (
-        capsys.readouterr().err == "stopped; what is done is kept, and the same command goes on from there\n"
+        capsys.readouterr().err == "stopped; finished work is kept, and the same command resumes from there\n"
     )
 
 

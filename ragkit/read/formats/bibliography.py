@@ -21,7 +21,7 @@ from ragkit.read.formats.latex import Latex
 
 _ARXIV_ID = r"((?:\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v\d+)?)(?!\d)"
 _ARXIV = re.compile(_ARXIV_ID, re.IGNORECASE)
-# What a field says of its own paper stands at the field's beginning; an address is told by its site.
+# What a field says of its own paper stands at the field's beginning; an address is recognised by its site.
 _ON_ARXIV = re.compile(
     r"(?:arxiv|corr|abs)\b(?:[\s,:/]|arxiv|abs|e-?prints?|preprint)*" + _ARXIV_ID, re.IGNORECASE
 )

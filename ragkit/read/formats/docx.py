@@ -101,7 +101,7 @@ class Docx(FileFormat):
             raise
         except zipfile.BadZipFile:
             raise LoadError(
-                "it is not a Word document: it is no zip file, or is damaged or cut short"
+                "it is not a Word document: it is not a zip file, or it is damaged or truncated"
             ) from None
         # What is broken inside shows as whatever zipfile, zlib, lxml and python-docx come to raise: KeyError,
         # ValueError, AttributeError, XMLSyntaxError, zlib.error, NotImplementedError, RuntimeError, EOFError,

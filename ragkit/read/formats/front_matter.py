@@ -1,4 +1,4 @@
-"""The front matter of a Markdown file: YAML of which one bad line costs only itself."""
+"""The front matter of a Markdown file: YAML in which a bad line fails on its own."""
 
 from __future__ import annotations
 

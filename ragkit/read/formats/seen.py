@@ -93,7 +93,7 @@ class _Scan:
             at = self._read(mark)
 
     def _read(self, mark: re.Match[str]) -> int:
-        """Note what a mark says; return where reading goes on."""
+        """Record what a mark means; return the position where reading continues."""
         start, end = mark.span()
         match mark.lastgroup:
             case "fence" | "bar":
@@ -146,7 +146,7 @@ class _Scan:
             self.opened[by] = start
 
     def _leave_out(self, start: int, end: int, reason: str) -> int:
-        """Note text that is not seen, with white space that would be left; return where reading goes on."""
+        """Record hidden text, with the white space that would be left; return the position where reading continues."""
         while self.replaced and self.replaced[-1][0] >= start:
             self.replaced.pop()
         first = max(self.replaced[-1][1] if self.replaced else 0, self.begin)

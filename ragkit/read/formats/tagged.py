@@ -79,7 +79,7 @@ class _Tagged(TextFormat):
         for line in _LINE.finditer(text):
             found = self.tag.match(line[0])
             if not found and tag:
-                tags[tag][-1] = tags[tag][-1][0], line.end()  # it goes on from the line before
+                tags[tag][-1] = tags[tag][-1][0], line.end()  # a continuation of the line before
             if not found:
                 continue
             number += len(re.findall(r"\r\n?|\n", text[counted : line.start()]))

@@ -404,7 +404,8 @@ def test_entity_declarations_are_refused(encoding: str) -> None:
 def test_a_broken_file_is_refused() -> None:
     content = saved(written("They hold."))
     assert (
-        refusal(content[:-100]) == "it is not a Word document: it is no zip file, or is damaged or cut short"
+        refusal(content[:-100])
+        == "it is not a Word document: it is not a zip file, or it is damaged or truncated"
     )
     assert (
         refusal(repacked(content, document=None)) == "it is not a Word document: it has no word/document.xml"

@@ -105,7 +105,7 @@ class _Expander:
         return end
 
     def _command(self, frame: _Frame, name: str, at: int, after: int) -> int:
-        """Do what a command says; return where reading goes on in its frame."""
+        """Execute a command; return the position in its frame where reading continues."""
         if name in self.macros:
             return self._call(frame, name, at, after)
         if name in self.aliases:

@@ -145,7 +145,7 @@ class SourceReader:
     # --- commands
 
     def _command(self, command: Command) -> int:
-        """Write what a command prints, and return where reading goes on."""
+        """Write what a command prints, and return the position where reading continues."""
         name, builder = command.name, self.builder
         if told := 0 if self.math else self._metadata(name, command.name_end):
             return min(told, command.limit)

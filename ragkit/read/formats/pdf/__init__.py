@@ -108,7 +108,7 @@ def _opened(content: bytes, password: str | None = None) -> Any:
     except pypdfium2.PdfiumError as error:
         if getattr(error, "err_code", None) == FPDF_ERR_PASSWORD or "password" in str(error):
             return None
-        raise LoadError("it is not a PDF that can be read: it is damaged or cut short") from None
+        raise LoadError("it is not a readable PDF: it is damaged or truncated") from None
 
 
 def _unlocked(content: bytes) -> Any:
@@ -201,7 +201,7 @@ def _write_table(builder: PaperBuilder, table: Table, line: Line, hyphens: Hyphe
 
 
 def _parted(text: str, ends_in_hyphen: bool = False) -> tuple[str, str]:
-    """A line's text without the hyphen at its end, and the word that goes on behind it, if one does."""
+    """A line's text without the hyphen at its end, and the word that continues after it, if one does."""
     if not (ends_in_hyphen or re.search(rf"\w[-{HYPHEN}]$", text)):
         return text, ""
     text = text.removesuffix("-").removesuffix(HYPHEN)

@@ -83,7 +83,7 @@ class _LineRow:
 
     @property
     def parts(self) -> list[str]:
-        """The text between the wide gaps; a comma goes on with what stands before it."""
+        """The text between the wide gaps; a comma continues the text before it."""
         found: list[str] = []
         for part in (part for line in self.lines for part in line.parts or [line.text]):
             if found and part.startswith((",", ";", "and ")):
@@ -253,7 +253,7 @@ def _authors(rows: list[_LineRow], block: list[_LineRow], page: Page) -> list[st
 
 
 def _names(rows: Sequence[_LineRow]) -> list[str]:
-    """The names in rows of names only; a name that a row cuts goes on in the next."""
+    """The names in rows of names only; a name that a row cuts continues in the next."""
     found: list[str] = []
     cut = ""
     for row in rows:

@@ -385,7 +385,7 @@ _NEAR = 7  # paragraphs; what is further back does not go on
 
 
 def _begun(each: Paragraph, found: Sequence[Paragraph], body: float) -> Paragraph | None:
-    """The paragraph among those *found* that goes on in *each*, if there is one."""
+    """The paragraph among those *found* that continues in *each*, if there is one."""
     if each.kind != "body" or each.level or each.is_note:
         return None
     first = each.lines[0]

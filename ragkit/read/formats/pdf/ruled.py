@@ -54,7 +54,7 @@ class Ruled(NamedTuple):
 def set_ruled_tables(page: Page, captions: Sequence[Line], asides: Sequence[Line]) -> list[Line]:
     """Put each table between rules in the place of its lines; the captions that have a frame of rules.
 
-    The captions of a page stand either above their tables or below them, and no table goes on beyond one of the
+    The captions of a page stand either above their tables or below them, and no table continues beyond one of the
     *asides*, which are the captions of figures and tables.  A table without a caption is one if upright rules part
     its columns, and level ones its rows.
     """
@@ -378,7 +378,7 @@ def _upright_at(height: float, at: Ruled) -> list[float]:
 
 
 def _is_number(cell: Cell) -> bool:
-    """Is a cell a number, or one sign?  Neither goes on in the next line."""
+    """Is a cell a number, or one sign?  Neither continues in the next line."""
     signs = [c for c in cell.text if c.isalnum()]
     return len(cell.text) == 1 or 2 * sum(map(str.isdigit, signs)) >= len(signs) > 0
 
