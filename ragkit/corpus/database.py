@@ -98,6 +98,7 @@ _LATER = {
     "failures": "uri TEXT PRIMARY KEY, digest TEXT NOT NULL, attempt TEXT NOT NULL, error TEXT NOT NULL",
     "lookups": "document TEXT PRIMARY KEY REFERENCES documents ON DELETE CASCADE, asked TEXT NOT NULL, found TEXT NOT NULL",
     "corrections": "document TEXT PRIMARY KEY, keys TEXT NOT NULL, corrected TEXT NOT NULL",
+    "origins": "uri TEXT PRIMARY KEY, known TEXT NOT NULL",
     "removed": "uri TEXT NOT NULL, document TEXT NOT NULL, known TEXT NOT NULL, PRIMARY KEY (uri, document)",
 }
 """Tables that the first corpora of this layout lack, and their columns."""
