@@ -22,8 +22,10 @@ import typer
 import ragkit
 from ragkit.cli import ask, calibrate, chat, check, evaluate, ingest, papers, train
 from ragkit.cli.options import (
+    BEFORE_COMMAND,
     AsJson,
     ChosenPipeline,
+    CorpusName,
     ShownPipeline,
     Versions,
     Where,
@@ -78,8 +80,9 @@ def _options(
         bool,
         typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version."),
     ] = False,
+    corpus_name: CorpusName = None,
 ) -> None:
-    pass
+    BEFORE_COMMAND.set(corpus_name)
 
 
 app.command()(_traced(with_pipeline(ingest.ingest)))

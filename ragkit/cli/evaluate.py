@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ragkit.cli.options import (
+    BEFORE_COMMAND,
     AllowEnv,
     AllowImport,
     AsJson,
     ChosenPipeline,
     ComparedPipelines,
     CorpusDirectory,
+    CorpusName,
     print_json,
     started,
 )
@@ -203,6 +205,7 @@ def tune(
         Path, typer.Argument(metavar="DATASET", help="A file of questions, or a folder in BEIR's layout.")
     ],
     corpus: CorpusDirectory = None,
+    corpus_name: CorpusName = None,
     papers: Papers = None,
     split: Split = None,
     measure: Annotated[
@@ -238,6 +241,7 @@ def tune(
     Many candidates are tried on few questions, the best of them on more.
     """
     from ragkit.cli import terminal
+    from ragkit.corpus import places
     from ragkit.errors import UsageError
     from ragkit.evaluate.dataset import read
     from ragkit.evaluate.run import Budget, Settings
@@ -251,6 +255,8 @@ def tune(
         assessors=assessors(judge, allow_import, allow_env),
         jobs=jobs,
     )
+    if corpus is None and (name := corpus_name or BEFORE_COMMAND.get()):
+        corpus = places.named(name)
     space = Space.read(file, allow_import, allow_env)
     started()
     options: dict[str, Any] = {

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from ragkit import private
+from ragkit.corpus import places
 from ragkit.errors import CorpusError, NoCorpus
 
 T = TypeVar("T")
@@ -112,7 +113,7 @@ class Database:
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
-        self.path = self.directory / "corpus.sqlite"
+        self.path = self.directory / places.DATABASE
         self.local = threading.local()
 
     def exists(self) -> bool:
@@ -125,7 +126,7 @@ class Database:
             self.close()  # somebody has begun to write: SQLite does not tell a connection to files at rest
         if not hasattr(self.local, "connection"):
             if not self.exists():
-                raise NoCorpus(f"there is no corpus in '{self.directory}'; `ragkit ingest PATH` makes one")
+                raise NoCorpus(places.absent(self.directory))
             self.local.connection, self.local.at_rest = _connected(self.path)
         return self.local.connection  # type: ignore[no-any-return]
 
