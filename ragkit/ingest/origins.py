@@ -109,7 +109,8 @@ def gather(corpus: Corpus, given: Sequence[str | Path], fetcher: Fetcher) -> Flo
             named.failed.append(Failure(source=address.url, error=str(error)))
     if addresses:
         yield from emit(Progress("fetch", len(addresses), len(addresses)))
-    corpus.put_origins(named.known)
+    if named.known:
+        corpus.put_origins(named.known)
     return named
 
 

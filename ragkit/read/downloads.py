@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 from ragkit import private
@@ -63,7 +64,8 @@ class Downloads:
     def drop(self, path: Path) -> None:
         """Delete a fetched file that is no paper."""
         path.unlink(missing_ok=True)
-        path.parent.rmdir()
+        with suppress(OSError):  # there may be something else in it
+            path.parent.rmdir()
 
     def _of(self, address: Address) -> Path:
         return self.folder / digest(address.url)
