@@ -29,6 +29,7 @@ from ragkit.config.problems import did_you_mean
 from ragkit.config.schema import json_schema
 from ragkit.config.spec import FromEnvironment, Spec, describe
 from ragkit.config.variables import ADDRESSES
+from ragkit.corpus import places
 from ragkit.errors import UsageError
 from ragkit.rag import Rag
 
@@ -51,6 +52,7 @@ def load(
     model: str | None = None,
     overrides: Mapping[str, Any] | Sequence[Override] = (),
     corpus: str | Path | None = None,
+    corpus_name: str | None = None,
     allow_import: Collection[str] = (),
     allow_env: Collection[str] = (),
 ) -> Rag:
@@ -60,7 +62,9 @@ def load(
     default; with a *model*, or RAGKIT_MODEL in the environment, the preset `chat` instead of the default.
     *model* is a chat model in a word, such as `gpt-4o-mini`, `ollama/qwen3` or `http://HOST:PORT/v1#NAME`, and
     replaces `llm` under `define`.  *overrides* are values by their dotted paths, such as
-    `{"answer.refine.k": 3}`.  *corpus* is used instead of the directory that the file names.  *allow_import*
+    `{"answer.refine.k": 3}`.  *corpus* is used instead of the directory that the file names, and *corpus_name* a
+    corpus in the user's data folder.  Where nobody names one, it is `.ragkit` in the working directory, else the
+    user's own one in the nearest folder above it, if there is one; see `ragkit.corpus.places`.  *allow_import*
     names classes (or modules, or packages) that the file may import, *allow_env* environment variables that it
     may read beside those that begin with `RAGKIT_`.  Raises `ConfigError`, which lists every problem of the
     file, or `UsageError` if there is none, or if `./ragkit.yaml` was not named and asks for more than this
@@ -75,7 +79,22 @@ def load(
     if path is None and preset is None and document.name == str(LOCAL):
         log.warning("using the pipeline file ./%s of this folder; --config names another", LOCAL)
     rag = config.make(Rag, document, allow_import, allow_env)
-    return rag if corpus is None else rag.moved(Path(corpus))
+    place = places.named(corpus_name) if corpus_name is not None else corpus
+    if corpus is not None and corpus_name is not None:
+        raise UsageError(f"--corpus {corpus} and --corpus-name {corpus_name} exclude each other")
+    if place is None and not _names_corpus(document, path, overrides):
+        place = places.upwards()
+    return rag if place in (None, rag.corpus.directory) else rag.moved(Path(place))
+
+
+def _names_corpus(
+    document: Document, path: object, overrides: Mapping[str, Any] | Sequence[Override]
+) -> bool:
+    """Does the user name a corpus?  Presets name the usual one."""
+    node = document.at("corpus")
+    keys = overrides if isinstance(overrides, Mapping) else [override.path for override in overrides]
+    given = [*keys, *(path if isinstance(path, Mapping) else ())]
+    return "corpus" in given or (node is not None and node.value != str(places.DEFAULT))
 
 
 def read(

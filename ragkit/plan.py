@@ -14,6 +14,7 @@ from ragkit.chunk import chunker_of
 from ragkit.document import digest, paper_id, searchable
 from ragkit.errors import LoadError
 from ragkit.index import VectorIndex
+from ragkit.ingest.origins import Origins, gathered_offline
 from ragkit.ingest.report import Failure
 from ragkit.keys import Estimate
 from ragkit.models.embeddings import FingerprintedEmbeddings, fingerprint_of, tokens_of
@@ -31,7 +32,8 @@ class Plan(BaseModel):
     are `tokens` long and take about `seconds` (reading alone, where the model is a server's); `keys`: what
     key writers would add to them, which none of these figures count, by so many `calls` of chat models.
     Papers that the corpus lists under another file are counted as if they were new.  `known`: files that failed
-    before and have not changed since, which would not be tried again.
+    before and have not changed since, which would not be tried again; `fetch`: addresses that would be fetched,
+    of which the other figures count the files that are kept from before.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,6 +51,7 @@ class Plan(BaseModel):
     calls: int = 0
     seconds: float
     known: tuple[Failure, ...] = ()
+    fetch: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
@@ -64,19 +67,20 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
     source = source_of(pipeline.read)
     known = set(corpus.uris()) if corpus.exists() else set()
     failures = corpus.failures() if corpus.exists() else {}
-    again = {str(Path(path).resolve()) for path in paths}
+    named, to_fetch = gathered_offline(corpus.directory, paths)
+    origins = Origins({**(corpus.origins() if corpus.exists() else {}), **named.known})
     failed: list[Failure] = []
     failed_before: list[Failure] = []
     to_read: list[str] = []
     with source.reading() as reader:
-        found = reader.find(paths)
+        found = named.own(corpus.directory, reader.find(named.paths))
         for uri in found:
             try:
-                content = reader.digest(uri)
-                is_back = uri in again and uri in known and corpus.has_removed(uri)
+                content = origins.digest(uri, reader.digest(uri))
+                is_back = uri in named.again and uri in known and corpus.has_removed(uri)
                 if uri in known and corpus.has_file(uri, content, pipeline.loader) and not is_back:
                     continue
-                before = None if uri in again else failures.get(uri)
+                before = None if uri in named.again else failures.get(uri)
                 if before and before[:2] == (content, pipeline.attempt):
                     failed_before.append(Failure(source=uri, error=before.error))
                 else:
@@ -92,7 +96,7 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
         - len(to_read)
         - len(failed_before)
         - sum(f.source not in to_read for f in failed),
-        gone=len(source.gone(sorted(known), paths)) if prune else 0,
+        gone=len(source.gone(sorted(known), named.scopes)) if prune else 0,
         failed=tuple(failed),
         papers=work.papers,
         passages=work.passages,
@@ -102,6 +106,7 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
         calls=work.keys.calls,
         seconds=round(time.perf_counter() - started + work.seconds, 1),
         known=tuple(failed_before),
+        fetch=tuple(to_fetch),
     )
 
 

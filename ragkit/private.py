@@ -6,6 +6,7 @@ files have those of the folder that they are in.
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from ragkit import platform
@@ -32,3 +33,12 @@ def unlinked(path: str, flags: int) -> int:
 def close_to_others(path: Path) -> None:
     """Take from others what a library gave them of a file or folder that it made."""
     path.chmod(0o700 if path.is_dir() else 0o600)
+
+
+def is_own(path: Path) -> bool:
+    """Is there a file or folder of the user's, which is no symbolic link?"""
+    try:
+        known = path.lstat()
+    except OSError:
+        return False
+    return known.st_uid == os.getuid() and not stat.S_ISLNK(known.st_mode)

@@ -33,6 +33,7 @@ from ragkit.ingest.report import IngestReport
 from ragkit.mismatch import mismatches
 from ragkit.papers import PaperRecord, corrections, filter_of, find, record_of, records
 from ragkit.read import Given, papers_or_paths, source_of
+from ragkit.read.fetch import Fetcher
 from ragkit.read.files import Files
 from ragkit.read.lookup.run import Lookup, LookupReport, ToLookUp
 from ragkit.runnables import AnswerRunnable, PassageRetriever, passages_wanted
@@ -108,8 +109,8 @@ class Rag:
 
     # --- papers in
 
-    def ingest(self, *paths: str | Path, prune: bool = False) -> IngestReport:
-        """Read files and folders into the corpus, and bring the indexes up to date.
+    def ingest(self, *paths: str | Path, prune: bool = False, fetcher: Fetcher = Fetcher()) -> IngestReport:
+        """Read files, folders and what is at addresses (URLs, DOIs, `arxiv:ID`), and update the indexes.
 
         With *prune*, the papers of files that are gone (from under *paths*, if there are any) are forgotten,
         unless another file lists them.  Without paths, only the indexes (and what the configuration's loader names) are.  Raises `UsageError`
@@ -120,7 +121,7 @@ class Rag:
             >>> rag.ingest("examples/papers").failed
             ()
         """
-        return run(self.ingest_pipeline.flow(IngestRequest(self.corpus, paths, prune)))
+        return run(self.ingest_pipeline.flow(IngestRequest(self.corpus, paths, prune, fetcher)))
 
     def ingest_events(self, *paths: str | Path, prune: bool = False) -> Iterator[Event]:
         """The same, as a stream of events that ends with `Finished(report)`."""

@@ -110,3 +110,18 @@ def static_model(folder: Path, table: Any) -> str:
     save_file({"embeddings": np.asarray(table, dtype=np.float16)}, folder / "model.safetensors")
     (folder / "config.json").write_text("{}")
     return str(folder)
+
+
+def small_pdf(*lines: str) -> bytes:
+    """A PDF of one page with these lines; it leaves out the table of objects, which readers make themselves."""
+    shown = " ".join(f"({line}) Tj T*" for line in lines)
+    stream = f"BT /F1 12 Tf 14 TL 72 720 Td {shown} ET"
+    objects = (
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R"
+        " /Resources << /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >> >>",
+        f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream",
+    )
+    body = "\n".join(f"{n} 0 obj\n{each}\nendobj" for n, each in enumerate(objects, 1))
+    return f"%PDF-1.4\n{body}\ntrailer << /Root 1 0 R /Size 5 >>\n%%EOF\n".encode()

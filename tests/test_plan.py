@@ -75,6 +75,7 @@ def test_the_command_line_says_what_it_would_do(tmp_path: Path, command: Callabl
         "keys": 0,
         "calls": 0,
         "known": [],
+        "fetch": [],
     }
     command("ingest", "papers")
     (tmp_path / "papers" / "glass.md").unlink()

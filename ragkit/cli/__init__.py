@@ -15,16 +15,17 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
 import ragkit
-from ragkit.cli import ask, calibrate, chat, check, evaluate, papers, train
+from ragkit.cli import ask, calibrate, chat, check, evaluate, ingest, papers, train
 from ragkit.cli.options import (
+    BEFORE_COMMAND,
     AsJson,
     ChosenPipeline,
+    CorpusName,
     ShownPipeline,
     Versions,
     Where,
@@ -79,60 +80,12 @@ def _options(
         bool,
         typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version."),
     ] = False,
+    corpus_name: CorpusName = None,
 ) -> None:
-    pass
+    BEFORE_COMMAND.set(corpus_name)
 
 
-@app.command()
-@_traced
-@with_pipeline
-def ingest(
-    pipeline: ChosenPipeline,
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Files and folders; without any, the indexes are brought up to date."),
-    ] = None,
-    prune: Annotated[bool, typer.Option("--prune", help="Forget the papers of files that are gone.")] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Print what would be done and how long it would take; change nothing."
-        ),
-    ] = False,
-    follow_links: Annotated[
-        bool, typer.Option("--follow-links", help="Read also where links lead out of the folders.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Read papers into the corpus and index them.  Unchanged files are not read again."""
-    from ragkit.cli import reports, terminal
-    from ragkit.flow import Finished, Progress
-
-    rag = pipeline.load()
-    if follow_links:
-        rag = rag.following_links()
-    if dry_run:
-        from ragkit.plan import plan
-
-        planned = plan(rag, *(paths or []), prune=prune)
-        print_json(planned.as_json()) if as_json else reports.show_plan(planned)
-        raise typer.Exit(3 if planned.failed else 0)
-    try:
-        with terminal.progress_bar() as bar:
-            for event in rag.ingest_events(*(paths or []), prune=prune):
-                if bar and isinstance(event, Progress):
-                    bar(event)
-                if isinstance(event, Finished):
-                    report = event.result
-    except KeyboardInterrupt:
-        say("stopped; finished work is kept, and the same command resumes from there", err=True)
-        raise
-    if as_json:
-        print_json(report.as_json())
-    else:
-        reports.show_report(report)
-    if report.failed:
-        raise typer.Exit(3)
+app.command()(_traced(with_pipeline(ingest.ingest)))
 
 
 @app.command()

@@ -259,7 +259,7 @@ def tune(
     space = Space.read(chosen, pipeline.allow_import, pipeline.allow_env, pipeline.model, pipeline.changes())
     started()
     options: dict[str, Any] = {
-        "corpus": pipeline.corpus,
+        "corpus": pipeline.directory(),
         "measure": measure,
         "most": candidates,
         "held_out": held_out,

@@ -6,6 +6,7 @@ import gc
 import inspect
 import typing
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -81,6 +82,15 @@ CorpusDirectory = Annotated[
     Path | None,
     typer.Option("--corpus", help="Directory of the corpus, instead of the file's.", show_default=False),
 ]
+CorpusName = Annotated[
+    str | None,
+    typer.Option(
+        "--corpus-name",
+        metavar="NAME",
+        help="Corpus of this name in your data folder, which every folder sees.",
+        show_default=False,
+    ),
+]
 AllowImport = Annotated[
     list[str],
     typer.Option(
@@ -113,6 +123,9 @@ Versions = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
+BEFORE_COMMAND: ContextVar[str | None] = ContextVar("corpus_name", default=None)
+"""The `--corpus-name` that stands before the command, where all commands have it."""
+
 NOT_SUPPORTED = 4
 """The exit status if the papers do not support a claim, or do not answer a question."""
 
@@ -143,6 +156,7 @@ class ChosenPipeline(NamedTuple):
     corpus: CorpusDirectory = None
     allow_import: AllowImport = []
     allow_env: AllowEnv = []
+    corpus_name: CorpusName = None
 
     def load(self) -> Rag:
         """The pipelines that a command works with, which ends its start-up."""
@@ -154,11 +168,19 @@ class ChosenPipeline(NamedTuple):
             model=self.model,
             overrides=self.changes(),
             corpus=self.corpus,
+            corpus_name=self.corpus_name or BEFORE_COMMAND.get(),
             allow_import=self.allow_import,
             allow_env=self.allow_env,
         )
         started()
         return rag
+
+    def directory(self) -> Path | None:
+        """The corpus that `--corpus` or `--corpus-name` names; None for the pipeline file's.  Raises `UsageError`."""
+        from ragkit.corpus import places
+
+        name = self.corpus_name or BEFORE_COMMAND.get()
+        return places.named(name) if self.corpus is None and name else self.corpus
 
     def file(self) -> Path:
         """The pipeline file that is chosen."""
@@ -181,10 +203,18 @@ class ComparedPipelines(NamedTuple):
     corpus: CorpusDirectory = None
     allow_import: AllowImport = []
     allow_env: AllowEnv = []
+    corpus_name: CorpusName = None
 
     def each(self) -> list[ChosenPipeline]:
         """One for each file and preset; without any, the one that every command takes then."""
-        shared = (self.model, self.overrides, self.corpus, self.allow_import, self.allow_env)
+        shared = (
+            self.model,
+            self.overrides,
+            self.corpus,
+            self.allow_import,
+            self.allow_env,
+            self.corpus_name,
+        )
         files = [ChosenPipeline(file, None, *shared) for file in self.config]
         chosen = [ChosenPipeline(None, preset, *shared) for preset in self.preset]
         return files + chosen or [ChosenPipeline(None, None, *shared)]

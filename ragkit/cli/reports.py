@@ -249,6 +249,8 @@ def show_plan(plan: Plan) -> None:
         f" {many(plan.papers, 'paper')}, {many(plan.passages, 'passage')};"
         f" embed {many(plan.encode, 'text')} of {plan.tokens:,} tokens; about {plan.seconds:,.0f} s"
     )
+    if plan.fetch:
+        out.print(Text(f"would fetch, beside that: {', '.join(map(one_line, plan.fetch))}"), soft_wrap=True)
     _show_failures(plan.failed, plan.known)
 
 

@@ -229,7 +229,8 @@ def _locate_corpus(root: yaml.Node, folder: Path | None) -> None:
     if found and folder is not None and folder != presets.PRESETS and isinstance(found[1], yaml.ScalarNode):
         key, value = found
         if value.tag == _TEXT and value.value:
-            path = str(folder / value.value)
+            # `./.ragkit`, which is told from the `.ragkit` of a preset
+            path = value.value if Path(value.value).is_absolute() else f"{folder}/{value.value}"
             located = yaml.ScalarNode(_TEXT, path, value.start_mark, value.end_mark)
             root.value[root.value.index(found)] = (key, located)
 

@@ -14,6 +14,7 @@ is read off the ledger, so the next `ingest` resumes work that was interrupted.
     descriptions  uri, position, key, metadata       what a bibliography says of the paper that a key names
     lookups    document, asked, found                what services say of a document, and how they were asked
     corrections document, keys, corrected            what the user says of a document, and what takes its place
+    origins    uri, known                            what is known of a file beside itself: where it was fetched
     removed    uri, document, known                  papers that the user removed, as a file lists them
     chunks     id, document, chunker, start, end     passages, by the fingerprint of the chunker that cut them
     chunked    document, chunker                     which documents each chunker has cut

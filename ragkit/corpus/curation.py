@@ -1,4 +1,6 @@
-"""What the user says of papers: corrections, which come before what files say, and papers that stay removed."""
+"""What the user says of papers: corrections, which come before what files say, papers that stay removed, and where
+files are from.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ _STRONG = tuple(f"{name}:" for name in IDENTIFIERS)
 
 
 class Curation(Lookups):
-    """The tables `corrections` and `removed`.
+    """The tables `corrections`, `removed` and `origins`.
 
     A correction belongs to a document, and passes to the text that takes its place: the paper of the same file,
     or one with the same DOI or arXiv id (`keys`).  A removal belongs to a paper as a file lists it: the file stays
@@ -103,6 +105,17 @@ class Curation(Lookups):
             for uri in uris:
                 if db.execute("DELETE FROM removed WHERE uri = ?", (uri,)).rowcount:
                     db.execute("UPDATE files SET digest = '' WHERE uri = ?", (uri,))
+
+    def origins(self) -> dict[str, dict[str, Any]]:
+        """What is known of each file beside itself, such as the `url` that it was fetched from."""
+        if not self.has_table("origins"):
+            return {}
+        return {uri: json.loads(known) for uri, known in self.db.execute("SELECT uri, known FROM origins")}
+
+    def put_origins(self, known: Mapping[str, Mapping[str, Any]]) -> None:
+        rows = [(uri, json.dumps(each, ensure_ascii=False, sort_keys=True)) for uri, each in known.items()]
+        with self.transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO origins VALUES (?, ?)", rows)
 
     def has_removed(self, uri: str) -> bool:
         """Was a paper removed from this file?"""

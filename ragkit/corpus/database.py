@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from ragkit import platform, private
+from ragkit.corpus import places
 from ragkit.errors import CorpusError, NoCorpus
 
 T = TypeVar("T")
@@ -97,6 +98,7 @@ _LATER = {
     "failures": "uri TEXT PRIMARY KEY, digest TEXT NOT NULL, attempt TEXT NOT NULL, error TEXT NOT NULL",
     "lookups": "document TEXT PRIMARY KEY REFERENCES documents ON DELETE CASCADE, asked TEXT NOT NULL, found TEXT NOT NULL",
     "corrections": "document TEXT PRIMARY KEY, keys TEXT NOT NULL, corrected TEXT NOT NULL",
+    "origins": "uri TEXT PRIMARY KEY, known TEXT NOT NULL",
     "removed": "uri TEXT NOT NULL, document TEXT NOT NULL, known TEXT NOT NULL, PRIMARY KEY (uri, document)",
 }
 """Tables that the first corpora of this layout lack, and their columns."""
@@ -110,7 +112,7 @@ class Database:
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
-        self.path = self.directory / "corpus.sqlite"
+        self.path = self.directory / places.DATABASE
         self.local = threading.local()
 
     def exists(self) -> bool:
@@ -123,7 +125,7 @@ class Database:
             self.close()  # somebody has begun to write: SQLite does not tell a connection to files at rest
         if not hasattr(self.local, "connection"):
             if not self.exists():
-                raise NoCorpus(f"there is no corpus in '{self.directory}'; `ragkit ingest PATH` makes one")
+                raise NoCorpus(places.absent(self.directory))
             self.local.connection, self.local.at_rest = _connected(self.path)
         return self.local.connection  # type: ignore[no-any-return]
 

@@ -69,6 +69,7 @@ class Papers(Curation):
                 self._forget(db, uri)
                 db.execute("DELETE FROM failures WHERE uri = ?", (uri,))
                 db.execute("DELETE FROM removed WHERE uri = ?", (uri,))
+                db.execute("DELETE FROM origins WHERE uri = ?", (uri,))
 
     def failures(self) -> dict[str, FailedRead]:
         """The files that could not be read, by their paths, and how each was tried last."""

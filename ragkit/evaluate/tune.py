@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ragkit.corpus import places
 from ragkit.document import digest
 from ragkit.errors import UsageError
 from ragkit.evaluate.dataset import Dataset
@@ -232,6 +233,8 @@ class _Search:
 
     def _built(self, chosen: Assignment) -> Rag:
         rag = self.space.rag(chosen)
+        if self.corpus is None and rag.corpus.directory == places.DEFAULT:
+            return rag.moved(places.upwards())
         return rag.moved(self.corpus) if self.corpus else rag
 
     def _values(self, run: Run) -> dict[str, float]:

@@ -29,10 +29,12 @@ from ragkit.document import digest, lost_of, searchable, sources_of, span_of
 from ragkit.errors import CorpusError, LoadError, RagkitError
 from ragkit.flow import Flow, Pipeline, Progress, call, emit
 from ragkit.index import Builder, Index, LexicalIndex, Place, VectorIndex, external
+from ragkit.ingest.origins import Gathered, Origins, gather
 from ragkit.ingest.report import Failure, HiddenText, IngestReport, Versions, encodable, hidden_in, merged
 from ragkit.keys import KeptReplies, KeyWriter
 from ragkit.models.embeddings import fingerprint_of
 from ragkit.read import PaperSource, source_of
+from ragkit.read.fetch import Fetcher
 from ragkit.read.files import Files
 from ragkit.read.lookup.run import Lookup
 
@@ -54,12 +56,13 @@ _FULL = (*map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)), "database
 class IngestRequest:
     """What is ingested: *paths*, into *corpus*.  Without paths, only the indexes are brought up to date.
 
-    With `prune`, files that are gone are forgotten.
+    Paths may be addresses, whose files are fetched.  With `prune`, files that are gone are forgotten.
     """
 
     corpus: Corpus
     paths: Sequence[str | Path] = ()
     prune: bool = False
+    fetcher: Fetcher = Fetcher()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,18 +86,19 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         corpus = given.corpus
         with corpus.writing():
             source = source_of(self.read)
+            named: Gathered = yield from gather(corpus, given.paths, given.fetcher)
             with source.reading() as reader:
-                found = _outside(corpus.directory, (yield from call("read", reader.find, given.paths)))
-                skipped = yield from call("read", source.skipped, given.paths)
-                unused = _outside(corpus.directory, (yield from call("read", reader.unused, given.paths)))
-                pruned = source.gone(corpus.uris(), given.paths) if given.prune else []
-                gone = source.gone(corpus.failures(), given.paths) if given.prune else []
+                found = named.own(corpus.directory, (yield from call("read", reader.find, named.paths)))
+                skipped = yield from call("read", source.skipped, named.paths)
+                unused = named.own(corpus.directory, (yield from call("read", reader.unused, named.paths)))
+                pruned = source.gone(corpus.uris(), named.scopes) if given.prune else []
+                gone = source.gone(corpus.failures(), named.scopes) if given.prune else []
                 corpus.forget_files([*pruned, *gone])
-                again = {str(Path(path).resolve()) for path in given.paths}
-                corpus.readmit(again)
+                corpus.readmit(named.again)
                 known = set(corpus.uris())
                 lookup = Lookup(source.lookup, corpus)
-                did = yield from self._read(corpus, reader, found, again, lookup)
+                did = yield from self._read(corpus, reader, found, named.again, lookup)
+            did.failed = [*named.failed, *named.settled(corpus, did.failed)]
             did.looked_up += len((yield from lookup.stored()).found)
             failed = [*did.failed, *(yield from self._chunk(corpus))]
             yield from self._write_keys(corpus)
@@ -141,14 +145,14 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         One that failed before is tried again only if it changed or is in *again*.
         """
         did, papers = _Did(), 0
-        failures, attempt = corpus.failures(), self.attempt
+        failures, attempt, origins = corpus.failures(), self.attempt, Origins(corpus.origins())
         for number, uri in enumerate(found):
             name = encodable(Path(uri).name)
             yield from emit(Progress("read", number, len(found), name, papers))
             before = None if uri in again else failures.get(encodable(uri))
             content = ""
             try:
-                content = yield from call("read", source.digest, uri)
+                content = origins.digest(uri, (yield from call("read", source.digest, uri)))
                 if corpus.has_file(uri, content, self.loader):
                     did.uris.append(uri)
                     continue
@@ -161,7 +165,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                     entries += some
                     papers += len(some)
                     yield from emit(Progress("read", number, len(found), name, papers))
-                entries = yield from lookup.entries(entries)
+                entries = yield from lookup.entries(origins.applied(uri, entries))
                 corpus.put_file(uri, content, self.loader, entries)
                 did.note(uri, entries)
             except LoadError as error:
@@ -400,12 +404,6 @@ def _described(value: Any) -> Any:
 def _is_out_of_space(error: BaseException | None) -> bool:
     """Libraries that are not written in Python pass on what the system says as text."""
     return any(said in str(error) for said in _FULL)
-
-
-def _outside(folder: Path, uris: Sequence[str]) -> list[str]:
-    """*uris* without the files in the corpus's own *folder*."""
-    inside = folder.resolve()
-    return [uri for uri in uris if not Path(uri).is_relative_to(inside)]
 
 
 def _next(batches: Iterator[list[Document]]) -> list[Document]:

@@ -96,7 +96,10 @@ def test_what_the_answer_says_nothing_of_is_told(command: Command, ingested: Pat
 
 def test_a_stream_that_fails_ends_with_an_error(command: Command, tmp_path: Path) -> None:
     done = command("ask", BERT, "--stream", "--json")
-    sentence = "there is no corpus in '.ragkit'; `ragkit ingest PATH` makes one"
+    sentence = (
+        f"there is no corpus in '.ragkit' of '{tmp_path}' or of a folder above it;"
+        " `ragkit ingest PATH` makes one here, and --corpus or --corpus-name uses one elsewhere"
+    )
     assert done.returncode == 2
     assert json.loads(done.stdout) == {"type": "error", "message": sentence}
     assert done.stderr == f"{sentence}\n"

@@ -179,7 +179,10 @@ def test_wrong_usage_is_one_sentence_and_status_2(command: Command, tmp_path: Pa
         "ingest: {chunk: sentense, index: bm25}\nanswer: {retrieve: [], generate: extractive}\n"
     )
     expected = {
-        ("ask", "Anything?"): "there is no corpus in '.ragkit'; `ragkit ingest PATH` makes one\n",
+        ("ask", "Anything?"): (
+            f"there is no corpus in '.ragkit' of '{tmp_path}' or of a folder above it;"
+            " `ragkit ingest PATH` makes one here, and --corpus or --corpus-name uses one elsewhere\n"
+        ),
         (
             "ask",
             "",

@@ -1,0 +1,154 @@
+"""`ragkit ingest`: papers into the corpus, once or whenever they change."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ragkit.cli.options import AsJson, ChosenPipeline, print_json, say
+
+if TYPE_CHECKING:
+    from ragkit.ingest.report import IngestReport
+    from ragkit.rag import Rag
+
+_QUIET = 2.0  # seconds without a change, after which a file is taken to be written
+_LONGEST = 60.0  # seconds; a folder in which something is always written is read all the same
+
+
+def ingest(
+    pipeline: ChosenPipeline,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PATH|ADDRESS]...",
+            help="Files, folders, URLs, DOIs, arxiv:ID and zotero:[FOLDER]; without any, the indexes are updated.",
+            show_default=False,
+        ),
+    ] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Forget the papers of files that are gone.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on and ingest what changes in the folders, until Ctrl-C.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Print what would be done and how long it would take; change nothing."
+        ),
+    ] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Read also where links lead out of the folders.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read papers into the corpus and index them.  Unchanged files are not read again.
+
+    A URL, a DOI (its open-access PDF) or an arXiv id such as arxiv:2005.11401 is fetched and kept beside the corpus.
+    zotero: reads the library in ~/Zotero, zotero:FOLDER one elsewhere: its files, with what its items say of them.
+    """
+    from ragkit.cli import reports
+    from ragkit.errors import UsageError
+
+    given = paths or []
+    if watch and dry_run:
+        raise UsageError("--watch and --dry-run exclude each other: a dry run changes nothing and ends")
+    folders = _folders(given) if watch else []
+    rag = pipeline.load()
+    if follow_links:
+        rag = rag.following_links()
+    if dry_run:
+        from ragkit.plan import plan
+
+        planned = plan(rag, *given, prune=prune)
+        print_json(planned.as_json()) if as_json else reports.show_plan(planned)
+        raise typer.Exit(3 if planned.failed else 0)
+
+    def show(report: IngestReport) -> None:
+        print_json(report.as_json()) if as_json else reports.show_report(report)
+
+    if watch:
+        _watch(rag, given, folders, prune, show)
+        return
+    try:
+        report = _ingested(rag, given, prune)
+    except KeyboardInterrupt:
+        say("stopped; finished work is kept, and the same command resumes from there", err=True)
+        raise
+    show(report)
+    if report.failed:
+        raise typer.Exit(3)
+
+
+def _ingested(rag: Rag, paths: Sequence[str], prune: bool) -> IngestReport:
+    from ragkit.cli import terminal
+    from ragkit.flow import Finished, Progress
+
+    with terminal.progress_bar() as bar:
+        for event in rag.ingest_events(*paths, prune=prune):
+            if bar and isinstance(event, Progress):
+                bar(event)
+            if isinstance(event, Finished):
+                report: IngestReport = event.result
+    return report
+
+
+def _watch(
+    rag: Rag, paths: Sequence[str], folders: Sequence[Path], prune: bool, show: Callable[[IngestReport], None]
+) -> None:
+    """Ingest, and again whenever something in *folders* has changed; an error is said, and the next change awaited."""
+    from ragkit.errors import RagkitError
+    from ragkit.read.addresses import address_of
+
+    try:
+        show(_ingested(rag, paths, prune))
+        local = [path for path in paths if not address_of(path)]
+        say(f"watching {', '.join(map(str, folders))}; Ctrl-C ends it", err=True)
+        for _ in _changes(folders, rag.corpus.directory):
+            try:
+                report = _ingested(rag, local, prune)
+            except RagkitError as error:
+                say(str(error), err=True)
+                continue
+            if report.new or report.changed or report.pruned or report.failed:
+                show(report)
+    except KeyboardInterrupt:
+        say("stopped watching; finished work is kept", err=True)
+
+
+def _folders(paths: Sequence[str]) -> list[Path]:
+    """The folders to watch.  Raises `UsageError` without any."""
+    from ragkit.errors import UsageError
+    from ragkit.read import zotero
+
+    libraries = [folder for path in paths if (folder := zotero.folder_of(path))]
+    folders = [*libraries, *(Path(path).resolve() for path in paths if Path(path).is_dir())]
+    if not folders:
+        raise UsageError("--watch needs a folder that is there: `ragkit ingest papers/ --watch`")
+    return folders
+
+
+def _changes(folders: Sequence[Path], corpus: Path) -> Iterator[None]:
+    """Yields when files in *folders* have changed and nothing was written for a while; at first in any case, for
+    something may have changed before.  Hidden files and those of the corpus do not count.
+    """
+    from watchfiles import Change, watch
+
+    own = corpus.resolve()
+
+    def counts(_: Change, name: str) -> bool:
+        path = Path(name)
+        below = next((path.relative_to(each) for each in folders if path.is_relative_to(each)), path)
+        return not path.is_relative_to(own) and not any(part.startswith(".") for part in below.parts)
+
+    since: float | None = time.monotonic()
+    for changed in watch(
+        *folders, watch_filter=counts, rust_timeout=int(_QUIET * 1000), yield_on_timeout=True
+    ):
+        if changed and since is None:
+            since = time.monotonic()
+        if since is not None and (not changed or time.monotonic() - since > _LONGEST):
+            since = None
+            yield
