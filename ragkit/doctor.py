@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from ragkit.errors import CorpusError
 from ragkit.index import Index
-from ragkit.ingest.consistency import differing
+from ragkit.ingest.consistency import differing, emptied
 from ragkit.ingest.report import encodable
-from ragkit.rag import Rag, empty
+from ragkit.rag import Rag
 from ragkit.read import source_of
 
 _NAMED = 10  # files that a problem names; `gone` has them all
@@ -117,7 +117,7 @@ def _examine_index(rag: Rag, index: VectorStore | Index) -> IndexHealth:
     if corpus.index_fingerprint(name) is None:
         return health.having("not built for this configuration; run `ragkit ingest`")
     if not isinstance(index, Index):
-        problem = None if pipeline.holds(corpus, index) else empty(tracked)
+        problem = None if pipeline.holds(corpus, index) else emptied(tracked)
         return health.having(problem, present=0 if problem else None)
     try:
         lost, unknown = differing(pipeline, corpus, index)

@@ -28,7 +28,7 @@ from ragkit.errors import CorpusError, IndexMismatch, NoCorpus, UsageError
 from ragkit.flow import AsyncEvents, Event, Events, Flow, aresult_of, arun, asteps, result_of, run, steps
 from ragkit.index import Index, Searcher, Snapshot
 from ragkit.ingest import AnyIndex, IngestPipeline, IngestRequest, embeddings_of, made_with
-from ragkit.ingest.consistency import is_whole
+from ragkit.ingest.consistency import emptied, is_whole
 from ragkit.ingest.report import IngestReport
 from ragkit.mismatch import mismatches
 from ragkit.papers import PaperRecord, corrections, filter_of, find, record_of, records
@@ -439,7 +439,7 @@ class Rag:
                 )
             if not isinstance(index, Index) and name not in self._asked:
                 if not self.ingest_pipeline.holds(self.corpus, index):
-                    raise IndexMismatch(f"index {name}: {empty(self.corpus.count_held(name))}")
+                    raise IndexMismatch(f"index {name}: {emptied(self.corpus.count_held(name))}")
                 self._asked.add(name)
         return {name: published[name][1] for name in self._named}
 
@@ -472,14 +472,6 @@ class Rag:
 @cache
 def _warn_once(message: str) -> None:
     log.warning(message)
-
-
-def empty(held: int) -> str:
-    """What to say of a LangChain vector store without the passages that were put into it."""
-    return (
-        f"the vector store is empty, although {held} passages were put into it: give it a place where it keeps them,"
-        " then run `ragkit ingest` (no path is needed); one that is in memory lasts as long as its process"
-    )
 
 
 def _close(searchers: Sequence[Searcher]) -> None:

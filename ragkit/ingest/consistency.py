@@ -38,3 +38,11 @@ def differing(pipeline: IngestPipeline, corpus: Corpus, index: Index) -> tuple[i
             there += len(some)
             known += corpus.count_known(name, some)
     return corpus.count_keys(name) - known, there - known
+
+
+def emptied(held: int) -> str:
+    """What to say of a LangChain vector store without the passages that were put into it."""
+    return (
+        f"the vector store is empty, although {held} passages were put into it: give it a place where it keeps them,"
+        " then run `ragkit ingest` (no path is needed); one that is in memory lasts as long as its process"
+    )

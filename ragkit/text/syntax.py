@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ragkit.errors import ModelError
-from ragkit.text.words import numbers, stem
+from ragkit.text.words import in_full, numbers, stem
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -140,7 +140,7 @@ def graphs(texts: Iterable[str]) -> list[Graph]:
 
 @functools.lru_cache(maxsize=4096)
 def _graph(text: str) -> Graph:
-    return _graph_of(pipeline()(_RANGE.sub(" to ", text)))
+    return _graph_of(pipeline()(_RANGE.sub(" to ", in_full(text))))
 
 
 @functools.cache

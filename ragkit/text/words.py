@@ -250,6 +250,21 @@ def quantities(text: str) -> list[tuple[str, str]]:
     return found
 
 
+def in_full(text: str) -> str:
+    """*text* with its large numbers in digits: `340 million` and `340M` become `340,000,000`."""
+
+    def written(match: re.Match[str]) -> str:
+        whole, fraction, scale_word, scale_letter = match.groups()
+        scale = scale_word or scale_letter
+        if not scale:
+            return match[0]
+        value = _canonical(whole.replace(",", ""), (fraction or ".")[1:], _SCALES[scale.lower()])
+        integer, point, rest = value.partition(".")
+        return f"{int(integer):,}{point}{rest}"
+
+    return _NUMBER.sub(written, text)
+
+
 def _canonical(whole: str, fraction: str, power: int) -> str:
     fraction = fraction.ljust(power, "0")
     whole, fraction = whole + fraction[:power], fraction[power:].rstrip("0")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ragkit.text.words import codes, names, numbers, segmented, sentences, stems, trimmed, words
+from ragkit.text.words import codes, in_full, names, numbers, segmented, sentences, stems, trimmed, words
 
 
 def cut(text: str) -> list[str]:
@@ -278,3 +278,16 @@ def test_what_is_written_without_spaces_is_compared_by_pairs_of_characters() -> 
         "数量",
     }
     assert segmented("plain words") == "plain words"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("340 million parameters", "340,000,000 parameters"),
+        ("a 1.5B model", "a 1,500,000,000 model"),
+        ("2.5 thousand and 80k", "2,500 and 80,000"),
+        ("12 layers, 5 mm, v3", "12 layers, 5 mm, v3"),
+    ],
+)
+def test_large_numbers_are_written_in_full(text: str, wanted: str) -> None:
+    assert in_full(text) == wanted

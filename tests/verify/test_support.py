@@ -131,6 +131,7 @@ def test_a_number_that_counts_something_else_does_not_hold(claim: str, quote: st
     [
         ("It was trained for 80 hours on glass.", "Training on glass took 80 long hours."),
         ("Of them, 80 are of glass.", "There are 80 bridges of glass."),
+        ("The small bridge has 110M rivets.", "The small bridge has 12 arches and 110 million rivets."),
     ],
 )
 def test_a_number_of_what_may_be_the_same_is_no_mistake(claim: str, quote: str) -> None:
