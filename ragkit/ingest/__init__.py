@@ -84,9 +84,9 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         with corpus.writing():
             source = source_of(self.read)
             with source.reading() as reader:
-                found = _outside(corpus.directory, (yield from call("read", reader.find, given.paths)))
+                found = _outside(corpus, (yield from call("read", reader.find, given.paths)))
                 skipped = yield from call("read", source.skipped, given.paths)
-                unused = _outside(corpus.directory, (yield from call("read", reader.unused, given.paths)))
+                unused = _outside(corpus, (yield from call("read", reader.unused, given.paths)))
                 pruned = source.gone(corpus.uris(), given.paths) if given.prune else []
                 gone = source.gone(corpus.failures(), given.paths) if given.prune else []
                 corpus.forget_files([*pruned, *gone])
@@ -402,10 +402,10 @@ def _is_out_of_space(error: BaseException | None) -> bool:
     return any(said in str(error) for said in _FULL)
 
 
-def _outside(folder: Path, uris: Sequence[str]) -> list[str]:
-    """*uris* without the files in the corpus's own *folder*."""
-    inside = folder.resolve()
-    return [uri for uri in uris if not Path(uri).is_relative_to(inside)]
+def _outside(corpus: Corpus, uris: Iterable[str]) -> list[str]:
+    """What does not lie in the corpus directory, whose files are no papers but for the uploaded ones."""
+    inside, uploads = corpus.directory.resolve(), corpus.uploads
+    return [uri for uri in uris if not Path(uri).is_relative_to(inside) or Path(uri).is_relative_to(uploads)]
 
 
 def _next(batches: Iterator[list[Document]]) -> list[Document]:

@@ -1,0 +1,46 @@
+"""Runs the server until it is told to stop: it then takes no new requests, and answers those it has."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from ragkit.errors import UsageError
+from ragkit.serve.app import application
+from ragkit.serve.service import Service
+
+GRACE = 30  # seconds that requests have to end once the server is told to stop
+
+
+def serve(service: Service, host: str, port: int, say: Callable[[str], None]) -> None:
+    """Serve at that address; *say* is told where.  Raises `UsageError` if the address is taken."""
+    listening = _socket(host, port)
+    bound = listening.getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    say(f"ragkit serves at http://{shown}:{bound}")
+    config = uvicorn.Config(
+        application(service),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE,
+    )
+    try:
+        uvicorn.Server(config).run([listening])
+    finally:
+        listening.close()
+
+
+def _socket(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+    except OSError as error:
+        made.close()
+        raise UsageError(f"cannot listen at {host}:{port}: {error.strerror}; choose another --port") from None
+    return made
