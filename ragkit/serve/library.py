@@ -14,6 +14,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 
 from ragkit import private
 from ragkit.corpus import Corpus
+from ragkit.errors import NoCorpus
 from ragkit.flow import Finished, Progress
 from ragkit.ingest.report import IngestReport
 from ragkit.serve import evidence
@@ -47,7 +48,10 @@ def routes(service: Service) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = 50,
     ) -> dict[str, Any]:
         """The papers that pass the filter `where`; `sort` by title, -year and so on; one page of them."""
-        found = await asyncio.to_thread(service.rag.papers, where or None, sort)
+        try:
+            found = await asyncio.to_thread(service.rag.papers, where or None, sort)
+        except NoCorpus:  # nothing was ingested yet
+            found = []
         papers = [each.model_dump(mode="json") for each in found[offset : offset + limit]]
         return {
             "total": len(found),

@@ -131,11 +131,12 @@ export class Turn {
   claim(claim) {
     const cited = (claim.citations ?? []).map((number) => this.citations.get(number)).filter(Boolean);
     const doubted = !holds(claim.verdict);
+    const cut = claim.text.lastIndexOf(" ") + 1; // the last word stays with its numbers
     return h(
       "span",
       { class: "claim", tabindex: "0", data: { verdict: claim.verdict }, onkeydown: (event) => event.key === "Enter" && cited.length && this.cite(cited[0].number) },
-      h("span", { class: "claim-text" }, claim.text),
-      cited.map((each) => chip(each, (event) => this.cite(each.number, event.currentTarget))),
+      h("span", { class: "claim-text" }, claim.text.slice(0, cut)),
+      h("span", { class: "tail" }, h("span", { class: "claim-text" }, claim.text.slice(cut)), cited.map((each) => chip(each, (event) => this.cite(each.number, event.currentTarget)))),
       doubted ? h("span", { class: "doubt", title: claim.reason || VERDICTS[claim.verdict]?.[1] }, badge(claim.verdict)) : null,
       claim.against ? h("span", { class: "doubt" }, "another paper says otherwise") : null,
     );
@@ -151,6 +152,7 @@ export class Turn {
     this.element.querySelectorAll(".chip").forEach((each) => each.removeAttribute("aria-current"));
     const now = from ?? this.element.querySelector(`.chip[data-number="${number}"]`);
     now?.setAttribute("aria-current", "true");
+    setTimeout(() => now?.closest(".claim").scrollIntoView({ block: "nearest", behavior: "smooth" }), 60);
     this.oncite(this, said, list.findIndex((cited) => cited.number === number), this.question);
   }
 
@@ -230,7 +232,7 @@ export class Turn {
 function leadOf(before) {
   const last = before.slice(before.lastIndexOf("\n") + 1);
   const isItem = /^[-*•] ?$/.test(last.trim() ? last : "");
-  return [isItem ? "" : before.trim().replace(/:$/, ""), isItem];
+  return [isItem ? "" : before.trim().replace(/:$/, "").replace(/^“(.*)”$/su, "$1"), isItem];
 }
 
 function leftOut(claims) {

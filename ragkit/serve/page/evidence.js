@@ -83,6 +83,7 @@ export class Evidence {
         many && iconButton("next", "Next citation", () => this.step(1)),
         paper && iconButton("copy", "Copy the quote with its reference", (event) => copy(quoted(cited, paper), event.currentTarget)),
         paper?.file && h("a", { class: "icon-button", href: paper.file.url, target: "_blank", rel: "noopener", "aria-label": `Open ${paper.file.name}`, title: `Open ${paper.file.name}` }, icon("open")),
+        !this.alone && iconButton("up", "Taller or lower", () => this.root.classList.toggle("full"), { class: "icon-button taller" }),
         !this.alone && iconButton("close", "Close the evidence", () => this.onclose?.()),
       ),
     );

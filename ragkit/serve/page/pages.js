@@ -81,20 +81,10 @@ export async function pageView(paper, marks, { signal } = {}) {
   return { view, scroll };
 }
 
-/** The box of a line as the page shows it: [left, top, right, bottom] in the viewport's units.
-
-Boxes are in the page's own space, from its top left corner and before any rotation; pdf.js turns them. */
-function turned(page, viewport, [x0, y0, x1, y1]) {
-  const [left, , , top] = page.view;
-  const [a, b, c, d] = viewport.convertToViewportRectangle([left + x0, top - y1, left + x1, top - y0]);
-  return [Math.min(a, c), Math.min(b, d), Math.max(a, c), Math.max(b, d)];
-}
-
 /** The share of the page that is above a line. */
 async function shareAbove(document, line) {
   const page = await document.getPage(line.page);
-  const viewport = page.getViewport({ scale: 1 });
-  return turned(page, viewport, line.box)[1] / viewport.height;
+  return line.box[1] / page.getViewport({ scale: 1 }).height;
 }
 
 async function draw(document, sheet, boxes) {
@@ -108,13 +98,12 @@ async function draw(document, sheet, boxes) {
   canvas.width = Math.floor(viewport.width * dense);
   canvas.height = Math.floor(viewport.height * dense);
   sheet.append(canvas);
-  for (const [place, mark] of boxes) {
-    const [left, top, right, bottom] = turned(page, viewport, place);
+  for (const [[left, top, right, bottom], mark] of boxes) { // in points of the page as it is shown
     const box = h("button", { class: `box ${mark.class ?? ""}`, type: "button", "aria-label": mark.label ?? "Marked text", onclick: mark.onclick });
-    box.style.left = `${(100 * left) / viewport.width}%`;
-    box.style.top = `${(100 * top) / viewport.height}%`;
-    box.style.width = `${(100 * (right - left)) / viewport.width}%`;
-    box.style.height = `${(100 * (bottom - top)) / viewport.height}%`;
+    box.style.left = `${(100 * left) / unscaled.width}%`;
+    box.style.top = `${(100 * top) / unscaled.height}%`;
+    box.style.width = `${(100 * (right - left)) / unscaled.width}%`;
+    box.style.height = `${(100 * (bottom - top)) / unscaled.height}%`;
     sheet.append(box);
   }
   await page.render({ canvas, viewport, transform: [dense, 0, 0, dense, 0, 0] }).promise;
