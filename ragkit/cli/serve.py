@@ -22,6 +22,12 @@ def serve(
         str,
         typer.Option(metavar="URL", help="What addresses in citations begin with, behind a proxy."),
     ] = "",
+    open_webui: Annotated[
+        bool,
+        typer.Option(
+            "--open-webui", help="Send Open WebUI's events below /v1, too; /open-webui/v1 always has them."
+        ),
+    ] = False,
 ) -> None:
     """Serve answers, papers and a page over HTTP.
 
@@ -33,7 +39,7 @@ def serve(
         from ragkit.serve import listening
         from ragkit.serve.service import Service
 
-    service = Service(rags(pipeline), base=base_url.rstrip("/"))
+    service = Service(rags(pipeline), base=base_url.rstrip("/"), open_webui=open_webui)
     listening.serve(service, host, port, say)
 
 

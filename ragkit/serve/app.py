@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 import ragkit
 from ragkit.errors import RagkitError
-from ragkit.serve import asking, library
+from ragkit.serve import asking, compatible, library
 from ragkit.serve.failures import Refusal, error, told
 from ragkit.serve.service import PAGE, Service
 
@@ -39,6 +39,8 @@ def application(service: Service) -> FastAPI:
     )
     app.include_router(asking.routes(service))
     app.include_router(library.routes(service))
+    app.include_router(compatible.routes(service, "/v1", service.open_webui))
+    app.include_router(compatible.routes(service, "/open-webui/v1", open_webui=True))
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
