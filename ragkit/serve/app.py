@@ -15,13 +15,14 @@ import ragkit
 from ragkit.errors import RagkitError
 from ragkit.serve import asking, compatible, library
 from ragkit.serve.failures import Refusal, error, told
+from ragkit.serve.guard import Guard, Rules
 from ragkit.serve.service import PAGE, Service
 
 _NAMED = 3  # mistakes of a request that its error names
 
 
-def application(service: Service) -> FastAPI:
-    """The server of *service*, which it closes when it ends."""
+def application(service: Service, rules: Rules | None = None) -> FastAPI:
+    """The server of *service*, which it closes when it ends; *rules* say who is let in."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
@@ -47,9 +48,9 @@ def application(service: Service) -> FastAPI:
         return FileResponse(PAGE / "index.html")
 
     app.mount("/static", StaticFiles(directory=PAGE), name="static")
+    app.add_middleware(Guard, rules=rules or Rules(), limits=service.limits)
     app.add_exception_handler(Refusal, _failed)
     app.add_exception_handler(RagkitError, _failed)
-    app.add_exception_handler(Exception, _failed)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(HTTPException, _not_served)
     return app

@@ -21,7 +21,7 @@ from ragkit.serve import pieces
 from ragkit.serve.failures import Refusal, told
 from ragkit.serve.library import UNBUFFERED
 from ragkit.serve.openwebui import source_event
-from ragkit.serve.pieces import Piece
+from ragkit.serve.pieces import AnswerPiece
 from ragkit.serve.running import kept_alive
 from ragkit.serve.service import Service, unless_gone
 from ragkit.serve.shapes import LONGEST_QUESTION, LONGEST_TEXT, MOST_TURNS, Ask, Turn
@@ -193,12 +193,12 @@ def _nested(annotation: dict[str, Any]) -> dict[str, Any]:
     return {"type": "url_citation", "url_citation": inner}
 
 
-def _usage(piece: Piece) -> dict[str, int]:
+def _usage(piece: AnswerPiece) -> dict[str, int]:
     read, written = pieces.tokens(piece.answer) if piece.answer else (0, 0)
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
 
-def _completion(piece: Piece, model: str, base: str) -> dict[str, Any]:
+def _completion(piece: AnswerPiece, model: str, base: str) -> dict[str, Any]:
     message = {
         "role": "assistant",
         "content": piece.text,
@@ -270,7 +270,7 @@ def _item(identity: str, text: str, annotations: list[dict[str, Any]], status: s
 
 
 def _response(
-    identity: str, model: str, output: list[dict[str, Any]], piece: Piece | None, base: str
+    identity: str, model: str, output: list[dict[str, Any]], piece: AnswerPiece | None, base: str
 ) -> dict[str, Any]:
     found: dict[str, Any] = {
         "id": identity,

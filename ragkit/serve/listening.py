@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import uvicorn
 
 from ragkit.errors import UsageError
 from ragkit.serve.app import application
+from ragkit.serve.guard import Rules
 from ragkit.serve.service import Service
 
 GRACE = 30  # seconds that requests have to end once the server is told to stop
 
 
-def serve(service: Service, host: str, port: int, say: Callable[[str], None]) -> None:
+def serve(service: Service, rules: Rules, host: str, port: int, say: Callable[[str], None]) -> None:
     """Serve at that address; *say* is told where.  Raises `UsageError` if the address is taken."""
     listening = _socket(host, port)
     bound = listening.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     say(f"ragkit serves at http://{shown}:{bound}")
     config = uvicorn.Config(
-        application(service),
+        application(service, rules),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -32,6 +35,20 @@ def serve(service: Service, host: str, port: int, say: Callable[[str], None]) ->
         uvicorn.Server(config).run([listening])
     finally:
         listening.close()
+
+
+def is_loopback(host: str) -> bool:
+    """Can only this machine reach that address?"""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def names_in(url: str) -> set[str]:
+    """The host of an address."""
+    host = urlsplit(url).hostname
+    return {host} if host else set()
 
 
 def _socket(host: str, port: int) -> socket.socket:

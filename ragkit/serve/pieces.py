@@ -18,7 +18,7 @@ CORRECTED = "\n\nCorrected after checking the whole answer:\n\n"
 
 
 @dataclass(frozen=True)
-class Piece:
+class AnswerPiece:
     """Text to be sent, and the citations in it: each with where its `[n]` begins and ends in the whole text.
 
     The last piece has the answer.
@@ -29,7 +29,7 @@ class Piece:
     answer: Answer | None = None
 
 
-async def pieces(happening: AsyncIterator[events.AnyEvent]) -> AsyncGenerator[Piece, None]:
+async def pieces(happening: AsyncIterator[events.AnyEvent]) -> AsyncGenerator[AnswerPiece, None]:
     """The checked claims of an answer as they come, and what is left of it when it is finished."""
     citations: dict[int, Citation] = {}
     sent, last = "", -1
@@ -39,21 +39,21 @@ async def pieces(happening: AsyncIterator[events.AnyEvent]) -> AsyncGenerator[Pi
         elif isinstance(event, events.ClaimEvent) and event.shown and event.index > last:
             last = event.index
             text = event.marked if sent else event.marked.lstrip()
-            yield Piece(text, tuple(_cited(text, event, citations, len(sent))))
+            yield AnswerPiece(text, tuple(_cited(text, event, citations, len(sent))))
             sent += text
         elif isinstance(event, events.AnswerEvent):
             yield _rest(event, sent)
 
 
-def whole(answer: Answer) -> Piece:
+def whole(answer: Answer) -> AnswerPiece:
     """All of an answer as one piece."""
     return _rest(answer, "")
 
 
-def _rest(answer: Answer, sent: str) -> Piece:
+def _rest(answer: Answer, sent: str) -> AnswerPiece:
     text, citations = answer.text, {each.number: each for each in answer.citations}
     if sent and sent.strip() == text.strip():
-        return Piece("", answer=answer)
+        return AnswerPiece("", answer=answer)
     if sent and not text.startswith(sent):
         before, sent = sent + CORRECTED, ""
         added = CORRECTED
@@ -65,7 +65,7 @@ def _rest(answer: Answer, sent: str) -> Piece:
         found += [each for each in _cited(marked, claim, citations, at) if each[1] >= len(sent)]
         at += len(marked)
     moved = tuple((citation, start + len(before), end + len(before)) for citation, start, end in found)
-    return Piece(added + text[len(sent) :], moved, answer)
+    return AnswerPiece(added + text[len(sent) :], moved, answer)
 
 
 def _cited(
@@ -94,7 +94,7 @@ def page_of(citation: Citation) -> int | None:
     return next((source.page for source in citation.sources if source.page is not None), None)
 
 
-def url_citations(piece: Piece, base: str) -> list[dict[str, Any]]:
+def url_citations(piece: AnswerPiece, base: str) -> list[dict[str, Any]]:
     """The citations of a piece as `url_citation`s, flat, as Responses has them; a mark without a source has none."""
     return [
         {

@@ -39,6 +39,8 @@ class Limits:
     bytes_an_upload: int = 500_000_000
     bytes_a_body: int = 2_000_000
     files_an_upload: int = 100
+    seconds_a_body: float = 30.0
+    seconds_an_upload: float = 900.0
 
 
 @dataclass
