@@ -9,11 +9,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
+from mcp.server.transport_security import TransportSecuritySettings
 from starlette.exceptions import HTTPException
 
 import ragkit
 from ragkit.errors import RagkitError
-from ragkit.serve import asking, compatible, library
+from ragkit.serve import asking, compatible, library, tools
 from ragkit.serve.failures import Refusal, error, told
 from ragkit.serve.guard import Guard, Rules
 from ragkit.serve.service import PAGE, Service
@@ -27,9 +28,14 @@ def application(service: Service, rules: Rules | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         service.warm_up()
-        yield
+        async with agents.session_manager.run():
+            yield
         await service.close()
 
+    agents = tools.server(service)
+    # the guard checks hosts and origins, of all requests
+    unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    mounted = agents.streamable_http_app(transport_security=unchecked)
     app = FastAPI(
         title="ragkit",
         version=ragkit.__version__,
@@ -47,6 +53,7 @@ def application(service: Service, rules: Rules | None = None) -> FastAPI:
     async def page() -> Response:
         return FileResponse(PAGE / "index.html")
 
+    app.router.routes.extend(mounted.routes)
     app.mount("/static", StaticFiles(directory=PAGE), name="static")
     app.add_middleware(Guard, rules=rules or Rules(), limits=service.limits)
     app.add_exception_handler(Refusal, _failed)

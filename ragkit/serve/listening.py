@@ -22,7 +22,8 @@ def serve(service: Service, rules: Rules, host: str, port: int, say: Callable[[s
     listening = _socket(host, port)
     bound = listening.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
-    say(f"ragkit serves at http://{shown}:{bound}")
+    service.listens = f"http://{shown}:{bound}"
+    say(f"ragkit serves at {service.listens}")
     config = uvicorn.Config(
         application(service, rules),
         log_config=None,

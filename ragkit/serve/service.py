@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -14,12 +15,13 @@ from langchain_core.language_models import BaseChatModel
 
 from ragkit import events
 from ragkit.answer import Answer
+from ragkit.check.result import Check
 from ragkit.config.spec import parts_of
 from ragkit.rag import Rag
 from ragkit.serve.engine import Engine
 from ragkit.serve.failures import Refusal, told
 from ragkit.serve.running import Questions
-from ragkit.serve.shapes import Ask
+from ragkit.serve.shapes import Ask, CheckText
 
 log = logging.getLogger("ragkit.serve")
 
@@ -47,12 +49,14 @@ class Limits:
 class Service:
     """The configurations by name, the first of which is the default, over one corpus.
 
-    `base`: the address in citations, where it is not that of the request.
+    `base`: the address in citations, where it is not that of the request; `listens`: where
+    the server listens, if it does.
     """
 
     rags: Mapping[str, Rag]
     limits: Limits = Limits()
     base: str = ""
+    listens: str = ""
     open_webui: bool = False
     engine: Engine = field(default_factory=Engine)
 
@@ -125,12 +129,26 @@ class Service:
         assert isinstance(last, events.AnswerEvent)
         return last
 
+    async def check(self, asked: CheckText) -> Check:
+        """The claims of a text, held against the papers."""
+        await self.warm()
+        return await self.engine.run(_checked(self.named(asked.model), asked))
+
     async def close(self) -> None:
         if self._warming:
             self._warming.cancel()
             await asyncio.gather(self._warming, return_exceptions=True)
         await self.questions.close()
         await asyncio.to_thread(self.engine.close)
+
+
+async def _checked(rag: Rag, asked: CheckText) -> Check:
+    if not asked.references:
+        return await rag.acheck(asked.text, where=asked.where)
+    with tempfile.NamedTemporaryFile(prefix="references", suffix=".txt") as file:
+        file.write(asked.references.encode())
+        file.flush()
+        return await rag.acheck(asked.text, file.name, asked.where)
 
 
 def uses_chat_model(rag: Rag) -> bool:

@@ -26,6 +26,7 @@ Serving = Callable[..., httpx2.Client]
 @contextmanager
 def running(service: Service, rules: Rules | None = None) -> Iterator[httpx2.Client]:
     listening = socket.create_server(("127.0.0.1", 0))
+    service.listens = f"http://127.0.0.1:{listening.getsockname()[1]}"
     config = uvicorn.Config(
         application(service, rules), log_config=None, server_header=False, timeout_graceful_shutdown=5
     )
@@ -35,8 +36,7 @@ def running(service: Service, rules: Rules | None = None) -> Iterator[httpx2.Cli
     while not server.started:
         assert thread.is_alive()
         time.sleep(0.01)
-    address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    with httpx2.Client(base_url=address, timeout=60) as client:
+    with httpx2.Client(base_url=service.listens, timeout=60) as client:
         yield client
     server.should_exit = True
     thread.join(20)
