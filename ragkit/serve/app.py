@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 import ragkit
 from ragkit.errors import RagkitError
-from ragkit.serve import asking, compatible, library, tools
+from ragkit.serve import asking, compatible, library, operate, tools
 from ragkit.serve.failures import Refusal, error, told
 from ragkit.serve.guard import Guard, Rules
 from ragkit.serve.service import PAGE, Service
@@ -46,6 +46,7 @@ def application(service: Service, rules: Rules | None = None) -> FastAPI:
     )
     app.include_router(asking.routes(service))
     app.include_router(library.routes(service))
+    app.include_router(operate.routes(service))
     app.include_router(compatible.routes(service, "/v1", service.open_webui))
     app.include_router(compatible.routes(service, "/open-webui/v1", open_webui=True))
 

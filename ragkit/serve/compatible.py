@@ -233,9 +233,10 @@ async def _chat_chunks(
         return _data({**head, "choices": [choice], **more})
 
     number, told_of = 0, 0
+    made = pieces.pieces(service.ask(asked))
     try:
         yield chunk({"role": "assistant", "content": ""})
-        async for piece in pieces.pieces(service.ask(asked)):
+        async for piece in made:
             if open_webui:
                 for citation, _, _ in piece.cited:
                     if citation.number > told_of:
@@ -253,6 +254,8 @@ async def _chat_chunks(
                     yield _data({**head, "choices": [], "usage": _usage(piece)})
     except Exception as failure:
         yield _data(told(failure).as_json())
+    finally:
+        await made.aclose()
     yield b"data: [DONE]\n\n"
 
 
@@ -322,12 +325,13 @@ async def _response_events(
     text, known = "", list[dict[str, Any]]()
     empty = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
     started = _response(identity, model, [], None, base)
+    made = pieces.pieces(service.ask(asked))
     try:
         yield event("created", response=started)
         yield event("in_progress", response=started)
         yield event("output_item.added", output_index=0, item=_item(item, "", [], "in_progress"))
         yield event("content_part.added", **place, part=empty)
-        async for piece in pieces.pieces(service.ask(asked)):
+        async for piece in made:
             if piece.text:
                 text += piece.text
                 yield event("output_text.delta", **place, delta=piece.text, logprobs=[])
@@ -345,6 +349,8 @@ async def _response_events(
         said = told(failure)
         error = {"code": "server_error", "message": said.message}
         yield event("failed", response={**started, "status": "failed", "error": error})
+    finally:
+        await made.aclose()
 
 
 # --- embeddings

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -219,6 +220,7 @@ class _Visit:
     def log(self) -> None:
         """A line of JSON without the question, which may be private."""
         entry: dict[str, Any] = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "request": self.identity,
             "method": self.scope["method"],
             "path": self.scope["path"][:200],

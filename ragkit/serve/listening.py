@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import socket
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from ragkit.serve.app import application
 from ragkit.serve.guard import Rules
 from ragkit.serve.service import Service
 
+_WAITING = 2048  # connections that wait to be accepted, as uvicorn has it
 GRACE = 30  # seconds that requests have to end once the server is told to stop
 
 
@@ -24,6 +26,7 @@ def serve(service: Service, rules: Rules, host: str, port: int, say: Callable[[s
     shown = f"[{host}]" if ":" in host else host
     service.listens = f"http://{shown}:{bound}"
     say(f"ragkit serves at {service.listens}")
+    _log_requests()
     config = uvicorn.Config(
         application(service, rules),
         log_config=None,
@@ -36,6 +39,15 @@ def serve(service: Service, rules: Rules, host: str, port: int, say: Callable[[s
         uvicorn.Server(config).run([listening])
     finally:
         listening.close()
+
+
+def _log_requests() -> None:
+    """A line of JSON on standard error for each request."""
+    access, shown = logging.getLogger("ragkit.access"), logging.StreamHandler()
+    shown.setFormatter(logging.Formatter("%(message)s"))
+    access.addHandler(shown)
+    access.setLevel(logging.INFO)
+    access.propagate = False
 
 
 def is_loopback(host: str) -> bool:
@@ -58,6 +70,7 @@ def _socket(host: str, port: int) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))
+        made.listen(_WAITING)  # who is told the address may connect at once
     except OSError as error:
         made.close()
         raise UsageError(f"cannot listen at {host}:{port}: {error.strerror}; choose another --port") from None

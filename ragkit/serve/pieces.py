@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -29,20 +30,21 @@ class AnswerPiece:
     answer: Answer | None = None
 
 
-async def pieces(happening: AsyncIterator[events.AnyEvent]) -> AsyncGenerator[AnswerPiece, None]:
+async def pieces(happening: AsyncGenerator[events.AnyEvent, None]) -> AsyncGenerator[AnswerPiece, None]:
     """The checked claims of an answer as they come, and what is left of it when it is finished."""
     citations: dict[int, Citation] = {}
     sent, last = "", -1
-    async for event in happening:
-        if isinstance(event, events.CitationEvent):
-            citations[event.number] = event
-        elif isinstance(event, events.ClaimEvent) and event.shown and event.index > last:
-            last = event.index
-            text = event.marked if sent else event.marked.lstrip()
-            yield AnswerPiece(text, tuple(_cited(text, event, citations, len(sent))))
-            sent += text
-        elif isinstance(event, events.AnswerEvent):
-            yield _rest(event, sent)
+    async with aclosing(happening):
+        async for event in happening:
+            if isinstance(event, events.CitationEvent):
+                citations[event.number] = event
+            elif isinstance(event, events.ClaimEvent) and event.shown and event.index > last:
+                last = event.index
+                text = event.marked if sent else event.marked.lstrip()
+                yield AnswerPiece(text, tuple(_cited(text, event, citations, len(sent))))
+                sent += text
+            elif isinstance(event, events.AnswerEvent):
+                yield _rest(event, sent)
 
 
 def whole(answer: Answer) -> AnswerPiece:

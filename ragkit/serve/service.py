@@ -6,6 +6,7 @@ import asyncio
 import logging
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -20,6 +21,7 @@ from ragkit.config.spec import parts_of
 from ragkit.rag import Rag
 from ragkit.serve.engine import Engine
 from ragkit.serve.failures import Refusal, told
+from ragkit.serve.metrics import Metrics
 from ragkit.serve.running import Questions
 from ragkit.serve.shapes import Ask, CheckText
 
@@ -62,6 +64,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.questions = Questions(self.limits.resumed_for)
+        self.metrics = Metrics()
         self._warming: asyncio.Task[None] | None = None
 
     @property
@@ -99,33 +102,43 @@ class Service:
             except Exception as failure:
                 log.warning("configuration '%s' does not answer yet: %s", name, failure)
 
+    @property
+    def is_warm(self) -> bool:
+        return self._warming is not None and self._warming.done()
+
     async def warm(self) -> None:
         """Wait until the models are loaded."""
         if self._warming:
             await asyncio.shield(self._warming)
 
-    async def ask(self, asked: Ask) -> AsyncGenerator[events.AnyEvent, None]:
-        """The events while a question is answered, an `ErrorEvent` in place of the answer if it fails."""
+    def ask(self, asked: Ask) -> AsyncGenerator[events.AnyEvent, None]:
+        """The events while a question is answered; they are counted."""
+        return self.metrics.counted(self._ask(asked))
+
+    async def _ask(self, asked: Ask) -> AsyncGenerator[events.AnyEvent, None]:
         await self.warm()
         rag, history = self.named(asked.model), [turn.model_dump() for turn in asked.history]
         working = self.engine.stream(
             lambda: rag.astream(asked.question, history, asked.where, asked.versions)
         )
-        async for event in working:
-            if known := events.of(event):
-                yield known
+        async with aclosing(working):
+            async for event in working:
+                if known := events.of(event):
+                    yield known
 
     async def events(self, asked: Ask) -> AsyncGenerator[dict[str, Any], None]:
         """`ask` as plain data that a client may see."""
         try:
-            async for event in self.ask(asked):
-                yield without_folders(event.as_json())
+            async with aclosing(self.ask(asked)) as happening:
+                async for event in happening:
+                    yield without_folders(event.as_json())
         except Exception as failure:
             yield events.ErrorEvent(message=told(failure).message).as_json()
 
     async def answer(self, asked: Ask) -> Answer:
-        async for event in self.ask(asked):
-            last = event
+        async with aclosing(self.ask(asked)) as happening:
+            async for event in happening:
+                last = event
         assert isinstance(last, events.AnswerEvent)
         return last
 
