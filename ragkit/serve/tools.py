@@ -59,6 +59,7 @@ def server(service: Service) -> MCPServer:
     mcp = MCPServer(
         "ragkit",
         version=ragkit.__version__,
+        log_level="WARNING",
         instructions="Answers over a corpus of papers.  Every citation was checked: its verdict says whether the paper supports the claim.",
     )
 
