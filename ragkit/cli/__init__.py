@@ -1,6 +1,6 @@
 """The command line.
 
-The commands are `ragkit ingest`, `lookup`, `ask`, `check`, `search`, `chat`, `serve`, `list`, `show`, `open`, `edit`, `rm`, `export`, `cite`, `doctor`, `eval`, `probe`,
+The commands are `ragkit ingest`, `lookup`, `ask`, `check`, `search`, `chat`, `serve`, `mcp`, `list`, `show`, `open`, `edit`, `rm`, `export`, `cite`, `doctor`, `eval`, `probe`,
 `tune`, `testset`, `calibrate`, `train`, `config`, `presets` and `components`.
 
 Exit status: 0 done; 1 failed while running; 2 wrong usage or configuration; 3 ingest finished but some files
@@ -21,7 +21,7 @@ from typing import Annotated, ParamSpec
 import typer
 
 import ragkit
-from ragkit.cli import ask, calibrate, chat, check, evaluate, papers, serve, train
+from ragkit.cli import ask, calibrate, chat, check, evaluate, mcp, papers, serve, train
 from ragkit.cli.options import (
     AsJson,
     ChosenPipeline,
@@ -202,6 +202,7 @@ app.command()(_traced(with_pipeline(chat.chat)))
 
 
 app.command()(_traced(with_pipeline(serve.serve)))
+app.command()(_traced(with_pipeline(mcp.mcp)))
 
 
 app.command("list")(with_pipeline(papers.list_papers))

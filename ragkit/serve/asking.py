@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 import ragkit
-from ragkit.check.result import Check
 from ragkit.document import as_json
 from ragkit.errors import NoCorpus
 from ragkit.serve.failures import Refusal
@@ -63,9 +61,7 @@ def routes(service: Service) -> APIRouter:
     @router.post("/api/check")
     async def check(asked: CheckText, request: Request) -> dict[str, Any]:
         """Check a text, claim by claim."""
-        await service.warm()
-        checking = service.engine.run(_checked(service, asked))
-        found = await unless_gone(request, checking)
+        found = await unless_gone(request, service.check(asked))
         return dict(without_folders(found.as_json()))
 
     @router.get("/api/config")
@@ -105,13 +101,3 @@ def _followed(running: Running, after: int = 0) -> Response:
     headers = {**UNBUFFERED, "content-location": f"/api/ask/{running.name}"}
     pieces = kept_alive(running.read(after))
     return StreamingResponse(pieces, media_type="text/event-stream", headers=headers)
-
-
-async def _checked(service: Service, asked: CheckText) -> Check:
-    rag = service.named(asked.model)
-    if not asked.references:
-        return await rag.acheck(asked.text, where=asked.where)
-    with tempfile.NamedTemporaryFile(prefix="references", suffix=".txt") as file:
-        file.write(asked.references.encode())
-        file.flush()
-        return await rag.acheck(asked.text, file.name, asked.where)

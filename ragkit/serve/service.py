@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tempfile
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -14,12 +16,14 @@ from langchain_core.language_models import BaseChatModel
 
 from ragkit import events
 from ragkit.answer import Answer
+from ragkit.check.result import Check
 from ragkit.config.spec import parts_of
 from ragkit.rag import Rag
 from ragkit.serve.engine import Engine
 from ragkit.serve.failures import Refusal, told
+from ragkit.serve.metrics import Metrics
 from ragkit.serve.running import Questions
-from ragkit.serve.shapes import Ask
+from ragkit.serve.shapes import Ask, CheckText
 
 log = logging.getLogger("ragkit.serve")
 
@@ -39,23 +43,28 @@ class Limits:
     bytes_an_upload: int = 500_000_000
     bytes_a_body: int = 2_000_000
     files_an_upload: int = 100
+    seconds_a_body: float = 30.0
+    seconds_an_upload: float = 900.0
 
 
 @dataclass
 class Service:
     """The configurations by name, the first of which is the default, over one corpus.
 
-    `base`: the address in citations, where it is not that of the request.
+    `base`: the address in citations, where it is not that of the request; `listens`: where
+    the server listens, if it does.
     """
 
     rags: Mapping[str, Rag]
     limits: Limits = Limits()
     base: str = ""
+    listens: str = ""
     open_webui: bool = False
     engine: Engine = field(default_factory=Engine)
 
     def __post_init__(self) -> None:
         self.questions = Questions(self.limits.resumed_for)
+        self.metrics = Metrics()
         self._warming: asyncio.Task[None] | None = None
 
     @property
@@ -93,35 +102,50 @@ class Service:
             except Exception as failure:
                 log.warning("configuration '%s' does not answer yet: %s", name, failure)
 
+    @property
+    def is_warm(self) -> bool:
+        return self._warming is not None and self._warming.done()
+
     async def warm(self) -> None:
         """Wait until the models are loaded."""
         if self._warming:
             await asyncio.shield(self._warming)
 
-    async def ask(self, asked: Ask) -> AsyncGenerator[events.AnyEvent, None]:
-        """The events while a question is answered, an `ErrorEvent` in place of the answer if it fails."""
+    def ask(self, asked: Ask) -> AsyncGenerator[events.AnyEvent, None]:
+        """The events while a question is answered; they are counted."""
+        return self.metrics.counted(self._ask(asked))
+
+    async def _ask(self, asked: Ask) -> AsyncGenerator[events.AnyEvent, None]:
         await self.warm()
         rag, history = self.named(asked.model), [turn.model_dump() for turn in asked.history]
         working = self.engine.stream(
             lambda: rag.astream(asked.question, history, asked.where, asked.versions)
         )
-        async for event in working:
-            if known := events.of(event):
-                yield known
+        async with aclosing(working):
+            async for event in working:
+                if known := events.of(event):
+                    yield known
 
     async def events(self, asked: Ask) -> AsyncGenerator[dict[str, Any], None]:
         """`ask` as plain data that a client may see."""
         try:
-            async for event in self.ask(asked):
-                yield without_folders(event.as_json())
+            async with aclosing(self.ask(asked)) as happening:
+                async for event in happening:
+                    yield without_folders(event.as_json())
         except Exception as failure:
             yield events.ErrorEvent(message=told(failure).message).as_json()
 
     async def answer(self, asked: Ask) -> Answer:
-        async for event in self.ask(asked):
-            last = event
+        async with aclosing(self.ask(asked)) as happening:
+            async for event in happening:
+                last = event
         assert isinstance(last, events.AnswerEvent)
         return last
+
+    async def check(self, asked: CheckText) -> Check:
+        """The claims of a text, held against the papers."""
+        await self.warm()
+        return await self.engine.run(_checked(self.named(asked.model), asked))
 
     async def close(self) -> None:
         if self._warming:
@@ -129,6 +153,15 @@ class Service:
             await asyncio.gather(self._warming, return_exceptions=True)
         await self.questions.close()
         await asyncio.to_thread(self.engine.close)
+
+
+async def _checked(rag: Rag, asked: CheckText) -> Check:
+    if not asked.references:
+        return await rag.acheck(asked.text, where=asked.where)
+    with tempfile.NamedTemporaryFile(prefix="references", suffix=".txt") as file:
+        file.write(asked.references.encode())
+        file.flush()
+        return await rag.acheck(asked.text, file.name, asked.where)
 
 
 def uses_chat_model(rag: Rag) -> bool:

@@ -17,23 +17,26 @@ from support import ROOT
 
 import ragkit
 from ragkit.serve.app import application
+from ragkit.serve.guard import Rules
 from ragkit.serve.service import Limits, Service
 
 Serving = Callable[..., httpx2.Client]
 
 
 @contextmanager
-def running(service: Service) -> Iterator[httpx2.Client]:
+def running(service: Service, rules: Rules | None = None) -> Iterator[httpx2.Client]:
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(application(service), log_config=None, timeout_graceful_shutdown=5)
+    service.listens = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    config = uvicorn.Config(
+        application(service, rules), log_config=None, server_header=False, timeout_graceful_shutdown=5
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     while not server.started:
         assert thread.is_alive()
         time.sleep(0.01)
-    address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    with httpx2.Client(base_url=address, timeout=60) as client:
+    with httpx2.Client(base_url=service.listens, timeout=60) as client:
         yield client
     server.should_exit = True
     thread.join(20)
@@ -48,9 +51,11 @@ def serving() -> Iterator[Serving]:
 
     with ExitStack() as started:
 
-        def start(*rags: ragkit.Rag, limits: Limits = Limits(), **settings: Any) -> httpx2.Client:
+        def start(
+            *rags: ragkit.Rag, limits: Limits = Limits(), rules: Rules | None = None, **settings: Any
+        ) -> httpx2.Client:
             named = {f"config{n}" if n else "default": rag for n, rag in enumerate(rags)}
-            return started.enter_context(running(Service(named, limits, **settings)))
+            return started.enter_context(running(Service(named, limits, **settings), rules))
 
         yield start
 
