@@ -337,6 +337,26 @@ def scored(document: Document, score: float, scores: Mapping[str, float] | None 
     return document.model_copy(update={"metadata": {**document.metadata, **added}})
 
 
+def as_json(hit: Document) -> dict[str, Any]:
+    """A passage that a search found as plain data, with the keys of `ragkit search --json`."""
+    span = span_of(hit)
+    return {
+        "document_id": span.document_id,
+        "title": title_of(hit),
+        **{key: hit.metadata[name] for name, key in VERSION_KEYS.items() if name in hit.metadata},
+        "chunk_id": hit.id,
+        "start": span.start,
+        "end": span.end,
+        "section": hit.metadata.get("section", []),
+        "kind": hit.metadata.get("kind"),
+        "text": hit.page_content,
+        "score": score_of(hit),
+        "scores": scores_of(hit),
+        **({"via": hit.metadata["via"]} if "via" in hit.metadata else {}),
+        "sources": places_of(hit, span),
+    }
+
+
 def facts_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """What a filter sees of a paper or passage: its metadata, with the paths of its files as `uri`."""
     return {**metadata, "uri": [source["uri"] for source in metadata.get("sources", ())]}

@@ -11,8 +11,19 @@ from langchain_core.documents import Document
 
 from ragkit.answer import FrozenModel
 from ragkit.corpus import Corpus
-from ragkit.document import RESERVED, authors_of, facts_of, identity_keys, normalised_title
+from ragkit.document import (
+    RESERVED,
+    VERSION_KEYS,
+    Span,
+    authors_of,
+    facts_of,
+    identity_keys,
+    normalised_title,
+    places_of,
+    title_of,
+)
 from ragkit.errors import UsageError
+from ragkit.ingest.report import Versions, merged
 from ragkit.where import Where, parse
 
 CORRECTABLE = ("title", "authors", "year", "venue", "doi", "arxiv")
@@ -90,6 +101,28 @@ def record_of(corpus: Corpus, chunker: str, identity: str) -> PaperRecord:
     """The paper with this id."""
     known = corpus.documents([identity])[identity].metadata
     return record(identity, facts_of(known), *corpus.sizes(chunker).get(identity, (None, 0)))
+
+
+def as_plain_data(corpus: Corpus, identity: str) -> dict[str, Any]:
+    """The paper with this id, its text included, with the keys of `ragkit show --json`.
+
+    Raises `KeyError` if there is none.
+    """
+    paper = corpus.documents([identity])[identity]
+    works = corpus.works(documents=[identity])
+    again = [each for work in works for each in merged(work) if each.document_id == identity]
+    several = [Versions.of(work) for work in works if len(work.documents) > 1]
+    hidden = ("title", "sources", *VERSION_KEYS)
+    return {
+        "id": paper.id,
+        "title": title_of(paper),
+        "text": paper.page_content,
+        "metadata": {k: v for k, v in paper.metadata.items() if k not in hidden},
+        "sources": places_of(paper, Span(identity, 0, len(paper.page_content))),
+        **{key: paper.metadata[name] for name, key in VERSION_KEYS.items() if name in paper.metadata},
+        **({"merged": [each.model_dump(mode="json") for each in again]} if again else {}),
+        **({"versions": several[0].model_dump(mode="json")} if several else {}),
+    }
 
 
 def _order(sort: str) -> Callable[[Iterable[PaperRecord]], list[PaperRecord]]:

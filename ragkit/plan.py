@@ -73,7 +73,7 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
     failed_before: list[Failure] = []
     to_read: list[str] = []
     with source.reading() as reader:
-        found = named.own(corpus.directory, reader.find(named.paths))
+        found = named.own(corpus, reader.find(named.paths))
         for uri in found:
             try:
                 content = origins.digest(uri, reader.digest(uri))

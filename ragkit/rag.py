@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import weakref
@@ -253,7 +254,8 @@ class Rag:
         self, query: str, k: int = 10, where: str | Where | None = None, versions: bool = False
     ) -> list[Document]:
         """`search`, without blocking."""
-        first, asked = passages_wanted(k), self.question(query, where=where, versions=versions)
+        first = passages_wanted(k)
+        asked = await asyncio.to_thread(self.question, query, where=where, versions=versions)
         return (await arun(self.answer_pipeline.ranking(asked)))[:first]
 
     def ask(
@@ -315,7 +317,7 @@ class Rag:
         versions: bool = False,
     ) -> AsyncEvents:
         """`stream`, without blocking."""
-        asked = self.question(question, history, where, versions)
+        asked = await asyncio.to_thread(self.question, question, history, where, versions)
         account = Account()
         async with aclosing(asteps(self.answer_pipeline.flow(asked))) as events:
             async for event in events:
@@ -351,7 +353,8 @@ class Rag:
     ) -> Check:
         """`check`, without blocking."""
         account = Account()
-        async with aclosing(asteps(self._checking(text, references, where))) as events:
+        checking = await asyncio.to_thread(self._checking, text, references, where)
+        async with aclosing(asteps(checking)) as events:
             found: Check = await aresult_of(account(event) async for event in events)
         return found
 

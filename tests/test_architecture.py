@@ -48,7 +48,7 @@ ROWS = [
     {"mismatch", "check", "papers", "export", "runnables"},
     {"rag"},
     {"pipeline_file", "conversation", "events", "doctor", "plan"},
-    {"evaluate", "telemetry", "testing"},
+    {"evaluate", "telemetry", "testing", "serve"},
     {"cli"},
     {"__init__", "__main__"},
 ]

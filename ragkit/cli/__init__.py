@@ -1,6 +1,6 @@
 """The command line.
 
-The commands are `ragkit ingest`, `lookup`, `ask`, `check`, `search`, `chat`, `list`, `show`, `open`, `edit`, `rm`, `export`, `cite`, `doctor`, `eval`, `probe`,
+The commands are `ragkit ingest`, `lookup`, `ask`, `check`, `search`, `chat`, `serve`, `mcp`, `list`, `show`, `open`, `edit`, `rm`, `export`, `cite`, `doctor`, `eval`, `probe`,
 `tune`, `testset`, `calibrate`, `train`, `config`, `presets` and `components`.
 
 Exit status: 0 done; 1 failed while running; 2 wrong usage or configuration; 3 ingest finished but some files
@@ -15,12 +15,12 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from typing import Annotated, ParamSpec
 
 import typer
 
 import ragkit
-from ragkit.cli import ask, calibrate, chat, check, evaluate, ingest, papers, train
+from ragkit.cli import ask, calibrate, chat, check, evaluate, ingest, mcp, papers, serve, train
 from ragkit.cli.options import (
     BEFORE_COMMAND,
     AsJson,
@@ -35,10 +35,6 @@ from ragkit.cli.options import (
     started,
     with_pipeline,
 )
-
-if TYPE_CHECKING:
-    from langchain_core.documents import Document
-
 
 P = ParamSpec("P")
 
@@ -148,12 +144,18 @@ def search(
     query = " ".join(words)
     hits = pipeline.load().search(query, k, where, versions)
     if as_json:
-        print_json({"results": [_hit_json(hit) for hit in hits]})
+        from ragkit.document import as_json as plain
+
+        print_json({"results": [plain(hit) for hit in hits]})
     else:
         terminal.show_hits(hits, query)
 
 
 app.command()(_traced(with_pipeline(chat.chat)))
+
+
+app.command()(_traced(with_pipeline(serve.serve)))
+app.command()(_traced(with_pipeline(mcp.mcp)))
 
 
 app.command("list")(with_pipeline(papers.list_papers))
@@ -315,24 +317,3 @@ def main(arguments: list[str] | None = None) -> None:
         # Once more, so that the last collection of the process passes over all that is imported, which is
         # a tenth of a short command.
         started()
-
-
-def _hit_json(hit: Document) -> dict[str, Any]:
-    from ragkit.document import VERSION_KEYS, places_of, score_of, scores_of, span_of, title_of
-
-    span = span_of(hit)
-    return {
-        "document_id": span.document_id,
-        "title": title_of(hit),
-        **{key: hit.metadata[name] for name, key in VERSION_KEYS.items() if name in hit.metadata},
-        "chunk_id": hit.id,
-        "start": span.start,
-        "end": span.end,
-        "section": hit.metadata.get("section", []),
-        "kind": hit.metadata.get("kind"),
-        "text": hit.page_content,
-        "score": score_of(hit),
-        "scores": scores_of(hit),
-        **({"via": hit.metadata["via"]} if "via" in hit.metadata else {}),
-        "sources": places_of(hit, span),
-    }

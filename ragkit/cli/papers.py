@@ -74,9 +74,9 @@ def show(
 ) -> None:
     """Show one paper: metadata, abstract, sections, the files that list it and why, and its other versions."""
     from ragkit.cli import reports
-    from ragkit.document import VERSION_KEYS, Span, places_of, title_of
+    from ragkit.document import Span, places_of
     from ragkit.ingest.report import Versions, merged
-    from ragkit.papers import find
+    from ragkit.papers import as_plain_data, find
 
     store = pipeline.load().corpus
     identity = find(store, name)
@@ -88,19 +88,7 @@ def show(
     if not as_json:
         reports.show_paper(paper, sources, several, again, text)
         return
-    metadata = {k: v for k, v in paper.metadata.items() if k not in ("title", "sources", *VERSION_KEYS)}
-    print_json(
-        {
-            "id": paper.id,
-            "title": title_of(paper),
-            "text": paper.page_content,
-            "metadata": metadata,
-            "sources": sources,
-            **{key: paper.metadata[name] for name, key in VERSION_KEYS.items() if name in paper.metadata},
-            **({"merged": [each.model_dump(mode="json") for each in again]} if again else {}),
-            **({"versions": several[0].model_dump(mode="json")} if several else {}),
-        }
-    )
+    print_json(as_plain_data(store, identity))
 
 
 def edit(

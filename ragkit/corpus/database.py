@@ -119,6 +119,11 @@ class Database:
         return self.path.exists()
 
     @property
+    def uploads(self) -> Path:
+        """Where files that were uploaded to a server are kept: the only papers in the directory of the corpus."""
+        return self.directory.resolve() / "uploads"
+
+    @property
     def db(self) -> sqlite3.Connection:
         """This thread's connection."""
         if self._at_rest and self._at_rest != _stamps(self.path):

@@ -88,9 +88,9 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             source = source_of(self.read)
             named: Gathered = yield from gather(corpus, given.paths, given.fetcher)
             with source.reading() as reader:
-                found = named.own(corpus.directory, (yield from call("read", reader.find, named.paths)))
+                found = named.own(corpus, (yield from call("read", reader.find, named.paths)))
                 skipped = yield from call("read", source.skipped, named.paths)
-                unused = named.own(corpus.directory, (yield from call("read", reader.unused, named.paths)))
+                unused = named.own(corpus, (yield from call("read", reader.unused, named.paths)))
                 pruned = source.gone(corpus.uris(), named.scopes) if given.prune else []
                 gone = source.gone(corpus.failures(), named.scopes) if given.prune else []
                 corpus.forget_files([*pruned, *gone])

@@ -77,10 +77,16 @@ class Gathered:
                 library.missing[0],
             )
 
-    def own(self, folder: Path, uris: Sequence[str]) -> list[str]:
-        """*uris* without those in the *folder* of the corpus that were not fetched now."""
-        inside = folder.resolve()
-        return [uri for uri in uris if uri in self.fetched or not Path(uri).is_relative_to(inside)]
+    def own(self, corpus: Corpus, uris: Sequence[str]) -> list[str]:
+        """*uris* without those in the folder of the corpus that were neither uploaded nor fetched now."""
+        inside, uploads = corpus.directory.resolve(), corpus.uploads
+        return [
+            uri
+            for uri in uris
+            if uri in self.fetched
+            or not Path(uri).is_relative_to(inside)
+            or Path(uri).is_relative_to(uploads)
+        ]
 
     def settled(self, corpus: Corpus, failed: Sequence[Failure]) -> list[Failure]:
         """*failed* with addresses in place of fetched files; those of which the corpus has no paper are deleted."""

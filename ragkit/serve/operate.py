@@ -1,0 +1,49 @@
+"""What those who run the server look at: is it alive, is it ready, and what does it do."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from ragkit.serve.failures import told
+from ragkit.serve.service import Service
+
+
+def routes(service: Service) -> APIRouter:
+    router = APIRouter(tags=["operation"])
+
+    @router.get("/livez")
+    async def alive() -> dict[str, bool]:
+        """The process answers."""
+        return {"alive": True}
+
+    @router.get("/readyz", response_model=None, responses={503: {"description": "It is not ready; reasons"}})
+    @router.get("/health", response_model=None, include_in_schema=False)
+    async def ready() -> Response:
+        """Are the models loaded and the indexes open?  503 with the reasons if not."""
+        reasons = [] if service.is_warm else ["the models are being loaded"]
+        for name, rag in service.rags.items():
+            try:
+                await asyncio.to_thread(rag.snapshot)
+            except Exception as failure:
+                reasons.append(f"{name}: {told(failure).message}")
+        found: dict[str, Any] = {"ready": not reasons, "reasons": reasons}
+        return JSONResponse(found, 503 if reasons else 200)
+
+    @router.get("/metrics", response_model=None)
+    async def metrics() -> Response:
+        """Counts and times, as Prometheus reads them."""
+        await asyncio.to_thread(_look, service)
+        return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def _look(service: Service) -> None:
+    if service.rag.corpus.exists():
+        for name, (_, generation) in service.rag.corpus.published().items():
+            service.metrics.generation.labels(name).set(generation)

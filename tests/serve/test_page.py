@@ -1,0 +1,297 @@
+"""The page in a real browser: Chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from support import ROOT, ModelServer
+
+import ragkit
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    " --disable-component-update --disable-sync"
+).split()
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no browser is found: install Chromium (Debian: apt-get install chromium)"
+)
+
+expect.set_options(timeout=60_000)
+
+Serving = Callable[..., httpx2.Client]
+QUESTION = "How many parameters do BERT-base and BERT-large have?"
+RED = "The harbour seal dives 287 metres deep."
+HOSTILE = """---
+title: <img src=x onerror="window.harmed=1"> & <b>co</b>
+---
+# Quagga mussels
+
+<script>window.harmed = 1</script> The quagga mussel filters $x_1 < 7$ litres <b onclick="window.harmed=1">a day</b> & more.
+
+| mussel | litres |
+| --- | --- |
+| <i>quagga</i> | 7 |
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    opened = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
+    opened.set_default_timeout(60_000)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A page on which nothing may be said in the console, and nothing may be asked of another server."""
+    said: list[str] = []
+    opened = context.new_page()
+    opened.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+    opened.on("pageerror", lambda error: said.append(f"error: {error}"))
+    opened.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith(("http://127.0.0.1:", "blob:")) else said.append(request.url)
+        ),
+    )
+    yield opened
+    assert said == []
+
+
+@pytest.fixture
+def own(serving: Serving, tmp_path: Path) -> httpx2.Client:
+    """A server over a corpus of its own, which is empty."""
+    return serving(ragkit.load(ROOT / "configs" / "default.yaml", corpus=tmp_path / "corpus"))
+
+
+def address(server: httpx2.Client, path: str = "/") -> str:
+    return str(server.base_url.join(path))
+
+
+def ask(page: Page, question: str) -> None:
+    page.fill("#question", question)
+    page.keyboard.press("Enter")
+    expect(page.locator(".turn").last.locator(".took")).to_be_visible()
+
+
+def pdf(rotation: int = 0) -> bytes:
+    """A page whose second sentence is red."""
+    text = f"BT /F1 12 Tf 72 700 Td (Notes on seals) Tj 0 -40 Td (We followed twelve animals for a year.) Tj 0 -18 Td 1 0 0 rg ({RED}) Tj 0 g 0 -18 Td (All of them came back to the same sandbank.) Tj ET"
+    objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Rotate {rotation} /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>",
+        f"<< /Length {len(text)} >>\nstream\n{text}\nendstream",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    out, places = "%PDF-1.4\n", []
+    for number, each in enumerate(objects, 1):
+        places.append(len(out))
+        out += f"{number} 0 obj\n{each}\nendobj\n"
+    table = "".join(f"{place:010} 00000 n \n" for place in places)
+    return f"{out}xref\n0 6\n0000000000 65535 f \n{table}trailer << /Size 6 /Root 1 0 R >>\nstartxref\n{len(out)}\n%%EOF\n".encode()
+
+
+def test_a_question_is_answered_and_its_evidence_opens_at_the_words(
+    page: Page, server: httpx2.Client
+) -> None:
+    page.goto(address(server))
+    expect(page.locator(".welcome")).to_be_visible()
+    ask(page, QUESTION)
+    claim = page.locator(".claim").first
+    expect(claim).to_contain_text("110")
+    page.locator(".chip").first.click()
+    mark = page.locator("mark.now").first
+    expect(mark).to_be_in_viewport()
+    quoted = page.locator(".cited blockquote").inner_text()
+    assert (
+        page.evaluate("[...document.querySelectorAll('mark.now')].map(m => m.textContent).join('')") == quoted
+    )
+    assert claim.locator(".claim-text").all_inner_texts()[0].split()[0] in quoted
+    mark.click()
+    expect(page.locator(".chip[aria-current]").first).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#evidence")).to_be_hidden()
+
+
+def test_a_follow_up_takes_the_conversation_along_and_both_are_kept(
+    page: Page, server: httpx2.Client
+) -> None:
+    page.goto(address(server))
+    ask(page, QUESTION)
+    with page.expect_request("**/api/ask") as asked:
+        ask(page, "What was it trained on?")
+    history = asked.value.post_data_json["history"]
+    assert [turn["role"] for turn in history] == ["user", "assistant"]
+    assert history[0]["content"] == QUESTION
+    before = page.locator(".prose").all_inner_texts()
+    page.reload()
+    expect(page.locator(".turn")).to_have_count(2)
+    assert page.locator(".prose").all_inner_texts() == before
+    page.click("#open-drawer")
+    with page.expect_download() as saved:
+        page.get_by_label("Save as Markdown").click()
+    text = Path(saved.value.path()).read_text()
+    assert QUESTION in text
+    assert "[1] " in text
+
+
+def test_what_the_papers_do_not_answer_looks_like_no_answer(page: Page, server: httpx2.Client) -> None:
+    page.goto(address(server))
+    ask(page, "What is the capital of France?")
+    expect(page.locator(".abstained")).to_be_visible()
+    expect(page.locator(".confidence")).to_have_count(0)
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180])
+def test_the_mark_lies_on_the_printed_words(page: Page, own: httpx2.Client, rotation: int) -> None:
+    page.goto(address(own, "/#/papers"))
+    page.set_input_files(
+        "#upload", {"name": "seals.pdf", "mimeType": "application/pdf", "buffer": pdf(rotation)}
+    )
+    expect(page.locator(".upload")).to_contain_text("Added")
+    page.get_by_role("link", name="Ask").click()
+    ask(page, "How deep does the harbour seal dive?")
+    page.locator(".chip").first.click()
+    page.wait_for_selector(".sheet[data-ready] .box.now")
+    ink, box = page.evaluate(
+        """() => {
+          const canvas = document.querySelector(".sheet canvas");
+          const {width, height} = canvas;
+          const {data} = canvas.getContext("2d").getImageData(0, 0, width, height);
+          const red = [1, 1, 0, 0];
+          for (let y = 0; y < height; y += 1) for (let x = 0; x < width; x += 1) {
+            const at = 4 * (y * width + x);
+            if (data[at] < 150 || data[at + 1] > 120 || data[at + 2] > 120) continue;
+            red[0] = Math.min(red[0], x / width); red[1] = Math.min(red[1], y / height);
+            red[2] = Math.max(red[2], x / width); red[3] = Math.max(red[3], y / height);
+          }
+          const sheet = canvas.getBoundingClientRect();
+          const mark = document.querySelector(".box.now").getBoundingClientRect();
+          return [red, [(mark.left - sheet.left) / sheet.width, (mark.top - sheet.top) / sheet.height,
+                        (mark.right - sheet.left) / sheet.width, (mark.bottom - sheet.top) / sheet.height]];
+        }"""
+    )
+    assert ink == pytest.approx(box, abs=0.012)
+
+
+def test_a_paper_of_markup_script_and_formulas_shows_as_text(page: Page, own: httpx2.Client) -> None:
+    page.goto(address(own, "/#/papers"))
+    page.set_input_files(
+        "#upload", {"name": "mussels.md", "mimeType": "text/markdown", "buffer": HOSTILE.encode()}
+    )
+    expect(page.locator(".upload")).to_contain_text("Added")
+    expect(page.locator(".paper-title")).to_have_text('<img src=x onerror="window.harmed=1"> & <b>co</b>')
+    page.get_by_role("link", name="Ask").click()
+    ask(page, "How many litres does the quagga mussel filter?")
+    page.locator(".chip").first.click()
+    expect(page.locator(".paper-text")).to_contain_text("$x_1 < 7$")
+    for name in ("Text", "Also found"):
+        page.get_by_role("tab", name=name).click()
+        page.wait_for_timeout(300)
+        assert (
+            page.evaluate("document.querySelectorAll('#evidence :is(script, img, i, b[onclick])').length")
+            == 0
+        )
+    assert page.evaluate("window.harmed") is None
+
+
+def test_a_paper_that_cannot_be_read_is_said_so(page: Page, own: httpx2.Client) -> None:
+    page.goto(address(own, "/#/papers"))
+    page.set_input_files(
+        "#upload",
+        {"name": "seals.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.4 and nothing else"},
+    )
+    expect(page.locator(".upload .problem")).to_contain_text("seals.pdf")
+    expect(page.locator(".papers")).to_contain_text("There are no papers yet")
+
+
+def test_a_paper_is_filtered_opened_and_removed(page: Page, own: httpx2.Client) -> None:
+    files = [
+        ("files", (f"{name}.md", f"---\nyear: {year}\n---\n# {name}\n\nIt is {year}.\n".encode()))
+        for name, year in (("Old", 1999), ("New", 2024))
+    ]
+    assert own.post("/api/papers", files=files).status_code == 200
+    page.goto(address(own, "/#/papers"))
+    expect(page.locator(".paper")).to_have_count(2)
+    page.get_by_role("button", name="Add a filter").last.click()
+    page.get_by_label("Value").fill("2020")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator(".paper-title")).to_have_text(["New"])
+    page.locator(".paper-open").click()
+    expect(page.locator("#evidence")).to_contain_text("It is 2024.")
+    page.get_by_role("button", name="Remove New").click()
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(page.locator(".papers")).to_contain_text("No paper passes the filter")
+
+
+def test_a_pasted_text_is_checked(page: Page, server: httpx2.Client) -> None:
+    page.goto(address(server, "/#/check"))
+    page.fill("#check-text", "BERT-base has 110 million parameters. BERT-base has 900 million parameters.")
+    page.get_by_role("button", name="Check", exact=True).click()
+    expect(page.locator(".verdict-row")).to_have_count(2)
+    verdicts = page.locator(".verdict-row").evaluate_all("rows => rows.map(row => row.dataset.verdict)")
+    assert verdicts == ["supported", "unsupported"]
+
+
+def test_checked_sentences_arrive_one_by_one_and_nothing_jumps(
+    page: Page, serving: Serving, ingested: Path, model_server: ModelServer
+) -> None:
+    server = serving(ragkit.load(preset="chat", model=f"{model_server.url}#m", corpus=ingested))
+    server.post("/api/ask", json={"question": QUESTION})
+    found = re.search(
+        r"\[(\d+)\] ([^\n\[]*110 million[^\n\[]*)", str(model_server.asked[-1]["messages"][-1]["content"])
+    )
+    assert found
+    model_server.says = f"{found[2].strip()} [{found[1]}]. BERT was made by nobody at all [{found[1]}]."
+    page.goto(address(server))
+    page.evaluate(
+        """() => {
+          window.shift = 0;
+          new PerformanceObserver(list => list.getEntries().forEach(e => window.shift += e.value)).observe({type: "layout-shift"});
+        }"""
+    )
+    ask(page, QUESTION)
+    assert page.locator(".claim").count() >= 1
+    assert page.evaluate("window.shift") < 0.01
+
+
+def test_the_keyboard_reaches_everything(page: Page, server: httpx2.Client) -> None:
+    page.goto(address(server))
+    ask(page, QUESTION)
+    page.locator("#main").focus()
+    page.keyboard.press("j")
+    expect(page.locator(".claim").first).to_be_focused()
+    page.keyboard.press("o")
+    expect(page.locator("#evidence")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("t")
+    expect(page.locator(".trace")).to_be_visible()
+    page.keyboard.press("?")
+    expect(page.locator("#dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    expect(page.locator("#question")).to_be_focused()
+
+
+def test_an_address_with_characters_opens_the_paper_there(page: Page, server: httpx2.Client) -> None:
+    found = server.post("/api/search", json={"query": "BERT-large parameters", "k": 1}).json()["results"][0]
+    page.goto(address(server, f"/papers/{found['document_id']}?from={found['start']}&to={found['end']}"))
+    expect(page.locator("mark.now").first).to_be_in_viewport()
+    expect(page.locator("h1")).to_have_text(found["title"])
