@@ -16,7 +16,7 @@ import ragkit
 from ragkit.errors import RagkitError
 from ragkit.serve import asking, compatible, library, operate, tools
 from ragkit.serve.failures import Refusal, error, told
-from ragkit.serve.guard import Guard, Rules
+from ragkit.serve.guard import RequestGuard, Rules
 from ragkit.serve.service import PAGE, Service
 
 _NAMED = 3  # mistakes of a request that its error names
@@ -56,7 +56,7 @@ def application(service: Service, rules: Rules | None = None) -> FastAPI:
 
     app.router.routes.extend(mounted.routes)
     app.mount("/static", StaticFiles(directory=PAGE), name="static")
-    app.add_middleware(Guard, rules=rules or Rules(), limits=service.limits)
+    app.add_middleware(RequestGuard, rules=rules or Rules(), limits=service.limits)
     app.add_exception_handler(Refusal, _failed)
     app.add_exception_handler(RagkitError, _failed)
     app.add_exception_handler(RequestValidationError, _not_understood)

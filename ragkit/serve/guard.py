@@ -57,7 +57,7 @@ class Rules:
     allowance: Allowance = field(default_factory=Allowance)
 
 
-class Guard:
+class RequestGuard:
     """Refuses what the rules do not allow, and adds to every response what keeps a browser safe."""
 
     def __init__(self, app: ASGIApp, rules: Rules, limits: Limits) -> None:
@@ -85,7 +85,7 @@ class Guard:
 class _Visit:
     """One request on its way."""
 
-    def __init__(self, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, guard: RequestGuard, scope: Scope, receive: Receive, send: Send) -> None:
         self.rules, self.limits, self.app = guard.rules, guard.limits, guard.app
         self.scope, self.receive, self._send = scope, receive, send
         self.headers = Headers(scope=scope)
