@@ -35,6 +35,13 @@ class StageEvent(_Told):
     ms: float
 
 
+class TraceEvent(_Told):
+    """A line that tells people what a stage did, for a question that asks for its trace."""
+
+    type: Literal["trace"] = "trace"
+    text: str
+
+
 class TokenEvent(_Told):
     """A piece of what a chat model writes, unchecked."""
 
@@ -80,7 +87,7 @@ class ErrorEvent(_Told):
 
 
 AnyEvent = Annotated[
-    StageEvent | TokenEvent | CitationEvent | ClaimEvent | AnswerEvent | ErrorEvent,
+    StageEvent | TraceEvent | TokenEvent | CitationEvent | ClaimEvent | AnswerEvent | ErrorEvent,
     Field(discriminator="type"),
 ]
 

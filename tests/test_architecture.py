@@ -47,7 +47,7 @@ ROWS = [
     {"ingest", "ask"},
     {"mismatch", "check", "papers", "export", "runnables"},
     {"rag"},
-    {"pipeline_file", "conversation", "events", "doctor", "plan"},
+    {"pipeline_file", "conversation", "events", "trace", "doctor", "plan"},
     {"evaluate", "telemetry", "testing", "serve"},
     {"cli"},
     {"__init__", "__main__"},

@@ -104,6 +104,7 @@ def test_a_line_that_is_no_event_is_a_value_error() -> None:
 def test_the_schema_names_every_type() -> None:
     assert set(events.schema()["discriminator"]["mapping"]) == {
         "stage",
+        "trace",
         "token",
         "citation",
         "claim",

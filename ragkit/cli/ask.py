@@ -50,15 +50,15 @@ def ask(
 ) -> None:
     """Answer a question from the corpus, with citations that have been checked."""
     from ragkit.cli import terminal
-    from ragkit.cli.trace import Trace
     from ragkit.flow import result_of
+    from ragkit.trace import Trace
 
     def happening() -> Iterator[Event]:
         rag = pipeline.load()
-        show = Trace() if trace else None
+        told = Trace() if trace else None
         for event in rag.stream(" ".join(question), where=where, versions=versions):
-            if show:
-                show(event)
+            if told:
+                terminal.show_trace(told.lines(event))
             yield event
 
     if not stream:

@@ -68,6 +68,12 @@ _STYLE = {
 }
 
 
+def show_trace(lines: Iterable[str]) -> None:
+    """The lines of a trace, on standard error."""
+    for line in lines:
+        err.print(Text(line, style="dim"), soft_wrap=True)
+
+
 def show_answer(answer: Answer) -> None:
     """The answer, then its numbered sources with title, file and quote, the question's words highlighted."""
     if answer.abstained:

@@ -24,6 +24,7 @@ from ragkit.serve.failures import Refusal, told
 from ragkit.serve.metrics import Metrics
 from ragkit.serve.running import Questions
 from ragkit.serve.shapes import Ask, CheckText
+from ragkit.trace import Trace
 
 log = logging.getLogger("ragkit.serve")
 
@@ -121,8 +122,11 @@ class Service:
         working = self.engine.stream(
             lambda: rag.astream(asked.question, history, asked.where, asked.versions)
         )
+        trace = Trace() if asked.trace else None
         async with aclosing(working):
             async for event in working:
+                for line in trace.lines(event) if trace else ():
+                    yield events.TraceEvent(text=line)
                 if known := events.of(event):
                     yield known
 

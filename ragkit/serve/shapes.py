@@ -24,7 +24,9 @@ class Turn(_Strict):
 
 
 class Ask(_Strict):
-    """A question.  `model`: one of the configurations; `where`: a filter; `stream`: events instead of JSON."""
+    """A question.  `model`: one of the configurations; `where`: a filter; `stream`: events instead of JSON, those of
+    the `trace` among them if it is asked for.
+    """
 
     question: str = Field(max_length=LONGEST_QUESTION)
     history: list[Turn] = Field(default=[], max_length=MOST_TURNS)
@@ -32,6 +34,7 @@ class Ask(_Strict):
     versions: bool = False
     model: str | None = None
     stream: bool = False
+    trace: bool = False
 
 
 class SearchFor(_Strict):

@@ -258,3 +258,12 @@ def test_a_text_cannot_break_out_of_its_event(server: httpx2.Client) -> None:
     happened = asked(server, question=evil)
     assert [name for _, name, _ in happened].count("answer") == 1
     assert not re.search("[\u2028\r]", json.dumps(happened, ensure_ascii=False).replace(r"\r", ""))
+
+
+def test_the_trace_of_a_question_comes_where_it_is_asked_for(server: httpx2.Client) -> None:
+    asked = {"question": "How many parameters does BERT-large have?", "stream": True}
+    plain = server.post("/api/ask", json=asked).text
+    traced = server.post("/api/ask", json={**asked, "trace": True}).text
+    assert "event: trace" not in plain
+    assert "event: trace" in traced
+    assert "passages, dropped" in traced

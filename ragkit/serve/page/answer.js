@@ -22,7 +22,7 @@ export class Turn {
     this.onsearch = onsearch;
     this.citations = new Map();
     this.claims = new Map();
-    this.stages = [];
+    this.lines = []; // of the trace
     this.draft = "";
     this.prose = h("div", { class: "prose", aria: { live: "polite", busy: "true" } });
     this.writing = h("span", { class: "writing", aria: { hidden: "true" } });
@@ -42,8 +42,10 @@ export class Turn {
   take(event) {
     switch (event.type) {
       case "stage":
-        this.stages.push(event);
         this.stage.lastChild.textContent = `${STAGES[event.stage] ?? "Working"}…`;
+        break;
+      case "trace":
+        this.lines.push(event.text);
         break;
       case "token":
         this.draft += event.text;
@@ -220,6 +222,7 @@ export class Turn {
           return h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: "bar-cell", aria: { hidden: "true" } }, bar), h("td", { class: "figure" }, ms < 1 ? "< 1 ms" : `${Math.round(ms)} ms`));
         })),
       ),
+      this.lines.length ? h("details", {}, h("summary", {}, "What each stage found, kept and dropped"), h("pre", { tabindex: "0" }, this.lines.join("\n"))) : null,
       used.length ? h("p", { class: "note" }, used.map(([name, value]) => `${name.replaceAll("_", " ")}: ${value}`).join(", ")) : null,
       h("button", { class: "plain", type: "button", onclick: () => this.onsearch(this.question) }, icon("search"), "Show the passages that were found"),
     );

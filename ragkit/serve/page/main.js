@@ -95,7 +95,7 @@ async function ask(text) {
   ]);
   asking = new AbortController();
   drawSend();
-  const body = { question: text, history: history.slice(-20), stream: true, ...(where ? { where } : {}), ...($("model").value ? { model: $("model").value } : {}) };
+  const body = { question: text, history: history.slice(-20), stream: true, trace: true, ...(where ? { where } : {}), ...($("model").value ? { model: $("model").value } : {}) };
   try {
     for await (const event of api.events("/api/ask", body, { signal: asking.signal })) {
       if (event.type === "error") turn.fail(event.message);

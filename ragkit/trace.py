@@ -1,15 +1,13 @@
-"""`ragkit ask --trace`: what each stage did with the passages, and what the gate saw, on standard error."""
+"""What each stage of a question did with the passages, and what the gate saw, in lines for people to read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.documents import Document
-from rich.text import Text
 
 from ragkit.answer import Answer
-from ragkit.cli.terminal import err
 from ragkit.document import score_of, scores_of, span_of, title_of
 from ragkit.flow import Called, Event, StateReached
 from ragkit.gate import (
@@ -27,7 +25,7 @@ _NAMED = 5  # passages that a stage dropped which are named
 
 
 class Trace:
-    """Shows the events of a question: a line for each call, and below it what became of the passages."""
+    """Tells of the events of a question: a line for each call, and below it, indented, what became of the passages."""
 
     def __init__(self) -> None:
         self.passages: Sequence[Document] = ()
@@ -35,30 +33,31 @@ class Trace:
         self.gate: CalibratedGate | None = None
         self.relevance = Relevance()
 
-    def __call__(self, event: Event) -> None:
+    def lines(self, event: Event) -> Iterator[str]:
+        """What *event* tells; nothing for most."""
         match event:
             case Called(stage="refine", result=result):
-                _show_call(event)
-                self._kept(result)
+                yield _call(event)
+                yield from self._kept(result)
             case Called(stage="gate", owner=CalibratedGate() as gate, result=Relevance() as relevance):
-                _show_call(event)
+                yield _call(event)
                 self.gate, self.relevance = gate, relevance
-                self._weighed(gate, relevance)
+                yield from self._weighed(gate, relevance)
             case Called():
-                _show_call(event)
+                yield _call(event)
             case StateReached(state="asked", value=asked):
                 self.asked = asked
             case StateReached(state="found", value=found):
                 self.passages = found
-                _say(f"found {len(found)} passages")
+                yield _below(f"found {len(found)} passages")
             case StateReached(state="context", value=context):
                 self.passages = context
                 for number, passage in enumerate(context, 1):
-                    _say(f"passage {number}: {_named(passage)}")
+                    yield _below(f"passage {number}: {_named(passage)}")
             case StateReached(state="judged", value=Answer() as judged):
-                self._judged(judged)
+                yield from self._judged(judged)
 
-    def _kept(self, kept: Sequence[Document]) -> None:
+    def _kept(self, kept: Sequence[Document]) -> Iterator[str]:
         """What a refiner dropped; a passage of which it keeps a part, or to which it adds, is kept."""
         spans = [span_of(passage) for passage in kept]
         dropped = [
@@ -67,36 +66,36 @@ class Trace:
             if not any(span.holds(span_of(passage)) or span_of(passage).holds(span) for span in spans)
         ]
         self.passages = kept
-        _say(f"kept {len(kept)} passages, dropped {len(dropped)}")
+        yield _below(f"kept {len(kept)} passages, dropped {len(dropped)}")
         for passage in dropped[:_NAMED]:
-            _say(f"dropped: {_named(passage)}")
+            yield _below(f"dropped: {_named(passage)}")
         if len(dropped) > _NAMED:
-            _say(f"dropped: and {len(dropped) - _NAMED} more")
+            yield _below(f"dropped: and {len(dropped) - _NAMED} more")
 
-    def _weighed(self, gate: CalibratedGate, relevance: Relevance) -> None:
+    def _weighed(self, gate: CalibratedGate, relevance: Relevance) -> Iterator[str]:
         told = relevance.refusal or "the passages may answer the question"
-        _say(f"relevance {relevance.score:.2f}, needs {gate.found.threshold:.2f}: {told}")
+        yield _below(f"relevance {relevance.score:.2f}, needs {gate.found.threshold:.2f}: {told}")
         if self.asked and self.passages:
             signals = found_signals(self.asked.understood, self.passages, gate.retriever)
-            _show_signals(signals, gate.found.weights, FOUND_SIGNALS)
+            yield from _signals(signals, gate.found.weights, FOUND_SIGNALS)
 
-    def _judged(self, judged: Answer) -> None:
+    def _judged(self, judged: Answer) -> Iterator[str]:
         if self.gate is None or self.asked is None or not judged.claims:
             return
         sure = self.gate.confirm(self.asked, self.relevance, judged)
         told = sure.refusal or "the answer is shown"
-        _say(f"confidence {sure.score:.2f}, needs {self.gate.judged.threshold:.2f}: {told}")
+        yield _below(f"confidence {sure.score:.2f}, needs {self.gate.judged.threshold:.2f}: {told}")
         signals = judged_signals(self.asked.parsed, self.relevance, judged)
-        _show_signals(signals, self.gate.judged.weights, JUDGED_SIGNALS)
+        yield from _signals(signals, self.gate.judged.weights, JUDGED_SIGNALS)
 
 
-def _show_signals(
+def _signals(
     signals: Mapping[str, float], weights: Mapping[str, float], meanings: Mapping[str, str]
-) -> None:
+) -> Iterator[str]:
     """Each signal that the gate weighs: its value, its weight and its meaning."""
     for name, weight in weights.items():
         if name in signals:
-            _say(f"  {name} {signals[name]:.2f} (weight {weight:g}): {meanings[name]}")
+            yield _below(f"  {name} {signals[name]:.2f} (weight {weight:g}): {meanings[name]}")
 
 
 def _named(passage: Document) -> str:
@@ -106,15 +105,14 @@ def _named(passage: Document) -> str:
     return f"{score_of(passage):.3f} {title_of(passage)} {span.document_id}:{span.start}-{span.end} ({own})"
 
 
-def _say(line: str) -> None:
+def _below(line: str) -> str:
     indent = len(line) - len(line.lstrip())
-    err.print(Text(f"{' ' * (indent + 9)}{one_line(line)}", style="dim"), soft_wrap=True)
+    return f"{' ' * (indent + 9)}{one_line(line)}"
 
 
-def _show_call(event: Called) -> None:
+def _call(event: Called) -> str:
     """One line: the stage, its component, its time, what it returned."""
-    told = f"{event.stage:<9}{event.component:<26}{1000 * event.seconds:9.1f} ms  {_outcome(event.result)}"
-    err.print(Text(told, style="dim"), soft_wrap=True)
+    return f"{event.stage:<9}{event.component:<26}{1000 * event.seconds:9.1f} ms  {_outcome(event.result)}"
 
 
 def _outcome(result: Any) -> str:
