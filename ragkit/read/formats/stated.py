@@ -1,0 +1,47 @@
+"""What documents state of themselves, in the form that all readers give it: affiliations and funders each once, and
+the date of the last update.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+
+_LONGEST = 400  # characters; a longer line is no affiliation and no name of a funder
+
+
+def listed(texts: Iterable[str]) -> list[str]:
+    """*texts* in order, each once, without spaces and separators at their ends."""
+    tidy = (" ".join(text.split()).strip(" ,;") for text in texts)
+    return list(dict.fromkeys(text for text in tidy if 1 < len(text) <= _LONGEST))
+
+
+_UPDATED = re.compile(
+    r"^\W*(?:(?:last\s+)?(?:updated|revised|modified)(?:\s+on)?|(?:date\s+of\s+)?last\s+(?:update|revision)|"
+    r"this version)\b\s*:?\s*(\S.{3,30}?)\W*$",
+    re.IGNORECASE,
+)
+_FORMATS = {
+    **dict.fromkeys(("%B %d %Y", "%b %d %Y", "%d %B %Y", "%d %b %Y", "%Y-%m-%d", "%Y/%m/%d"), "%Y-%m-%d"),
+    **dict.fromkeys(("%B %Y", "%b %Y", "%Y-%m"), "%Y-%m"),
+    "%Y": "%Y",
+}
+"""How dates are written, and which part of ISO 8601 says the same; 3/4/2020 may be two dates and is none."""
+
+
+def updated_in(lines: Iterable[str]) -> str:
+    """The date in the first line that says when a document was last updated, and nothing else; empty if none does."""
+    found = (line[1] for text in lines if (line := _UPDATED.match(text.strip())))
+    return next((date for each in found if (date := iso_date(each))), "")
+
+
+def iso_date(written: str) -> str:
+    """A date as ISO 8601 writes it, as exact as it is *written*; empty for what is no date."""
+    plain = re.sub(r"(?<=\d)(?:st|nd|rd|th)\b|[.,]", " ", re.sub(r"(?<=\d)T\d\d:.*", "", written.strip()))
+    for known, exact in _FORMATS.items():
+        try:
+            return datetime.strptime(" ".join(plain.split()), known).strftime(exact)
+        except ValueError:
+            continue
+    return ""
