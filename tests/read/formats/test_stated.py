@@ -8,6 +8,7 @@ import pytest
 from read.formats.test_documents import JATS, read
 
 from ragkit.read.formats.jats import Jats
+from ragkit.read.formats.latex import Latex
 from ragkit.read.formats.stated import iso_date, listed, updated_in
 
 
@@ -112,3 +113,57 @@ def test_jats_gives_the_last_update_but_no_other_date_of_its_history() -> None:
     assert "updated" not in jats(f"<contrib-group/>{received}")
     updates = "".join(f"<event>{date % ('updated', year)}</event>" for year in (20, 22, 21))
     assert jats(f"<contrib-group/><pub-history>{updates}</pub-history>")["updated"] == "2022-05-03"
+
+
+# --- LaTeX
+
+
+def latex(preamble: str) -> dict[str, Any]:
+    text = f"\\documentclass{{a}}\\title{{T}}{preamble}\\begin{{document}}Glass holds.\\end{{document}}"
+    paper = read(Latex(), text, "main.tex")
+    assert paper.page_content == "Glass holds."
+    return paper.metadata
+
+
+@pytest.mark.parametrize(
+    ("preamble", "affiliations"),
+    [
+        (r"\author{Ann Roe}\affiliation{Lund University, Sweden}\email{a@b.se}", ["Lund University, Sweden"]),
+        (r"\author{Ann Roe}\affil[1]{Dept. of Glass, Universit\"at Ulm}", ["Dept. of Glass, Universität Ulm"]),
+        (
+            r"\author{A. Roe\inst{1} \and B. Ek\inst{2}}\institute{Lund University \email{a@b.se} \and MIT\\ Boston}",
+            ["Lund University", "MIT, Boston"],
+        ),
+        (r"\author{Ann Roe}\address{CWI, Amsterdam}\address{CWI, Amsterdam}", ["CWI, Amsterdam"]),
+        (r"\icmlaffiliation{lund}{Lund University, Sweden}", ["Lund University, Sweden"]),
+        (
+            r"\affiliation[1]{organization={Fakult\"at f\"ur Glas, Ulm},addressline={Weg 1},postcode={D-1},country={Germany}}",
+            ["Fakultät für Glas, Ulm, Germany"],
+        ),
+        (
+            r"\affiliation{%\n  \institution{Lund University}\n  \city{Lund}\n  \country{Sweden}}",
+            ["Lund University, Lund, Sweden"],
+        ),
+        (r"\affil[1]{\orgdiv{Glass}, \orgname{MIT}, \orgaddress{\city{Boston}}}", ["Glass, MIT, Boston"]),
+        (r"\affiliations{$^1$Lund University\\ $^2$MIT\\ a@b.se}", ["Lund University", "MIT"]),
+        (
+            r"\author{Ann Roe\thanks{Paid.\\By us}\\ Google Brain\\ \texttt{a@b.se} \And Bo Ek\footnotemark[1]\\MIT\\ b@b.se}",
+            ["Google Brain", "MIT"],
+        ),
+        (r"\author{Ann Roe, Bo Ek,\\ \textbf{Cy de las Low, Di Orr,}\\ \textbf{Ed Poe}\\ Lund University}", ["Lund University"]),
+        (
+            r"\author{\IEEEauthorblockN{Ann Roe}\IEEEauthorblockA{\textit{Dept. of Glass} \\ Lund University \\ a@b.se}}",
+            ["Dept. of Glass, Lund University"],
+        ),
+    ],
+)  # fmt: skip
+def test_latex_gives_affiliations_however_its_class_has_them_written(
+    preamble: str, affiliations: list[str]
+) -> None:
+    assert latex(preamble.replace(r"%\n", "%\n").replace(r"\n ", "\n "))["affiliations"] == affiliations
+
+
+def test_latex_gives_no_thanks_as_affiliation_and_only_an_update_as_one() -> None:
+    known = latex(r"\author{Ann Roe\thanks{New College, Oxford}}\date{May 3, 2019}")
+    assert not {"affiliations", "updated"} & known.keys()
+    assert latex(r"\date{Last updated: May 3, 2019}")["updated"] == "2019-05-03"
