@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from read.formats.test_documents import JATS, read
+from read.formats.test_front import Row, front
 
 from ragkit.read.formats.jats import Jats
 from ragkit.read.formats.latex import Latex
@@ -167,3 +168,44 @@ def test_latex_gives_no_thanks_as_affiliation_and_only_an_update_as_one() -> Non
     known = latex(r"\author{Ann Roe\thanks{New College, Oxford}}\date{May 3, 2019}")
     assert not {"affiliations", "updated"} & known.keys()
     assert latex(r"\date{Last updated: May 3, 2019}")["updated"] == "2019-05-03"
+
+
+# --- PDF
+
+TITLE: Row = (72.0, 740.0, 16.0, "Moss growth on slate roofs")
+NAMES: Row = (72.0, 710.0, 11.0, "Ann Lee1 and Bo Chen2")
+
+
+@pytest.mark.parametrize(
+    ("lines", "affiliations"),
+    [
+        (["University of Lund"], ["University of Lund"]),
+        (["1Institute of Roofs, Lund", "2OpenMoss"], ["Institute of Roofs, Lund", "OpenMoss"]),
+        (["1Institute of Roofs, Lund 2University of Ulm"], ["Institute of Roofs, Lund", "University of Ulm"]),
+        (["Department of Roofs, Faculty of Moss,", "Lund, Sweden"], ["Department of Roofs, Faculty of Moss, Lund, Sweden"]),
+        (["{lee,chen}@inst-of-roofs.org", "https://group.org"], None),
+        (["Equal contribution", "May 3, 2019"], None),
+        (["Lund University", "Lund University"], ["Lund University"]),
+    ],
+)  # fmt: skip
+def test_a_title_page_gives_the_affiliations_below_the_names(
+    lines: list[str], affiliations: list[str] | None
+) -> None:
+    known = front(TITLE, NAMES, *((72.0, 695.0 - 14 * n, 11.0, line) for n, line in enumerate(lines)))
+    assert known["authors"] == ["Ann Lee", "Bo Chen"]
+    assert known.get("affiliations") == affiliations
+    assert ("affiliations" in known["guessed"]) == bool(affiliations)
+
+
+def test_an_institution_in_the_text_or_in_larger_type_is_no_affiliation() -> None:
+    known = front(
+        TITLE, NAMES, (72.0, 690.0, 14.0, "Research of the Institute"), (72.0, 670.0, 10.0, "Abstract")
+    )
+    assert "affiliations" not in known
+
+
+def test_a_title_page_says_when_its_document_was_updated() -> None:
+    known = front(
+        TITLE, NAMES, (72.0, 690.0, 9.0, "May 3, 2019"), (72.0, 675.0, 9.0, "Updated: June 4, 2020")
+    )
+    assert known["updated"] == "2020-06-04"
