@@ -17,6 +17,14 @@ def listed(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(text for text in tidy if 1 < len(text) <= _LONGEST))
 
 
+_MAIL = re.compile(r"\.(?:\s*electronic address:)?\s*[^\s@]{1,99}@[^\s@]{1,99}$|\.$", re.IGNORECASE)
+
+
+def without_mail(affiliation: str) -> str:
+    """An affiliation without the address of mail and the full stop behind it that PubMed's records have."""
+    return _MAIL.sub("", affiliation.strip())
+
+
 _UPDATED = re.compile(
     r"^\W*(?:(?:last\s+)?(?:updated|revised|modified)(?:\s+on)?|(?:date\s+of\s+)?last\s+(?:update|revision)|"
     r"this version)\b\s*:?\s*(\S.{3,30}?)\W*$",

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from read.formats.test_documents import JATS, read
+from read.formats.test_documents import HTML, JATS, read
 from read.formats.test_front import Row, front
+from read.formats.test_xml_records import PUBMED
 
+from ragkit.errors import LoadError
+from ragkit.read.border import Border, encoded
+from ragkit.read.files import Files
+from ragkit.read.formats.bibliography import BibTex
+from ragkit.read.formats.front_matter import front_matter
+from ragkit.read.formats.html import Html
 from ragkit.read.formats.jats import Jats
 from ragkit.read.formats.latex import Latex
 from ragkit.read.formats.stated import iso_date, listed, updated_in
+from ragkit.read.formats.tagged import Nbib
+from ragkit.read.formats.xml_records import PubMed
 
 
 def test_each_is_listed_once_and_a_paragraph_is_none() -> None:
@@ -209,3 +219,66 @@ def test_a_title_page_says_when_its_document_was_updated() -> None:
         TITLE, NAMES, (72.0, 690.0, 9.0, "May 3, 2019"), (72.0, 675.0, 9.0, "Updated: June 4, 2020")
     )
     assert known["updated"] == "2020-06-04"
+
+
+# --- pages, bibliographies and records
+
+
+def test_a_page_gives_what_its_metadata_say() -> None:
+    html = HTML.replace(
+        "<head>",
+        '<head><meta name="citation_author_institution" content="Lund University"><meta name="citation_author_institution"'
+        ' content="Lund University"><meta name="citation_funding_source" content="citation_funder=Glass Fund;citation_grant_number=7">'
+        '<meta property="article:modified_time" content="2021-05-03T10:00:00Z">',
+    )
+    known = read(Html(), html).metadata
+    assert (known["affiliations"], known["funding"]) == (["Lund University"], ["Glass Fund"])
+    assert known["updated"] == "2021-05-03"
+
+
+def test_an_entry_of_a_bibliography_gives_its_fields() -> None:
+    file = "@article{a, title={Glass}, affiliation={Lund University; {MIT}}, funding={Glass Fund}}\n@techreport{b, title={Moss}, institution={Roof Lab}}"
+    first, second = (paper.metadata for paper in BibTex().papers("refs.bib", file.encode()))
+    assert (first["affiliations"], first["funding"]) == (["Lund University", "MIT"], ["Glass Fund"])
+    assert second["affiliations"] == ["Roof Lab"]
+
+
+def test_records_of_pubmed_give_affiliations_and_funders() -> None:
+    nbib = "PMID- 1\nTI  - Glass\nFAU - Roe, Ann\nAD  - Lund University, Lund, Sweden. a@b.se\nGR  - R01/HL/NHLBI NIH HHS/United States\nAB  - It holds.\n"
+    [paper] = Nbib().papers("x.nbib", nbib.encode())
+    assert paper.metadata["affiliations"] == ["Lund University, Lund, Sweden"]
+    told = "<AffiliationInfo><Affiliation>Lund University, Sweden. a@b.se</Affiliation></AffiliationInfo></Author>"
+    grants = (
+        "</AuthorList><GrantList><Grant><GrantID>7</GrantID><Agency>Glass Fund</Agency></Grant></GrantList>"
+    )
+    text = PUBMED.replace("</Author>", told, 1).replace("</AuthorList>", grants, 1)
+    first, _ = PubMed().papers("x.xml", text.encode())
+    assert (first.metadata["affiliations"], first.metadata["funding"]) == (
+        ["Lund University, Sweden"],
+        ["Glass Fund"],
+    )
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "affiliation: Lund University; MIT",
+        "affiliations: [Lund University, MIT]",
+        "institution:\n- name: Lund University\n- MIT",
+        "authors:\n- name: Ann\n  affiliation: Lund University\n- name: Bo\n  affiliations: [{name: MIT}]",
+    ],
+)
+def test_front_matter_gives_affiliations_under_any_name(written: str) -> None:
+    known, lost = front_matter(f"title: Glass\n{written}\nfunding: Glass Fund\nlast_updated: 2021-05-03\n")
+    assert not lost
+    assert (known["affiliations"], known["funding"]) == (["Lund University", "MIT"], ["Glass Fund"])
+    assert known["updated"] == "2021-05-03"
+
+
+def test_what_papers_state_passes_the_border_within_its_limit(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    path.write_text(f"---\naffiliation: {'x' * 300}\n---\nGlass holds.\n")
+    [paper] = Files().each(path)
+    assert paper.metadata["affiliations"] == ["x" * 300]
+    with pytest.raises(LoadError, match="metadata of more than 200 characters"):
+        Border(Files(metadata_a_paper=200), path).admitted(encoded([paper]))

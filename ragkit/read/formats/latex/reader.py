@@ -74,6 +74,7 @@ class SourceReader:
         self.source = LatexSource(text)
         self.builder = builder
         self.known: dict[str, Any] = {}
+        self.is_piece = above is not None
         self.depth: int = above.depth if above else 0
         self.in_heading: bool = above.in_heading if above else False
         self.math = False
@@ -216,6 +217,10 @@ class SourceReader:
         for _ in range(AFFILIATIONS.get(name, 1)):
             (start, stop), after = self.source.argument(after, len(self.text))
         written = self.text[start:stop]
+        if self.is_piece:
+            return (
+                after  # nobody asks what a piece says of the paper, and each in another would be read twice
+            )
         if name in ("title", "icmltitle"):
             self.known.setdefault("title", " ".join(self.plain(written).split()))
         elif name in ("author", "icmlauthor"):
