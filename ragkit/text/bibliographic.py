@@ -195,16 +195,23 @@ def _asked_of(doc: Doc, begin: int, end: int, titles: Collection[str]) -> AboutP
         return about(title, is_paper=True)
     if len(phrase) == 1 and phrase[0].lower_ in _POINTING:
         return about("", is_paper=True, points=True)
-    named = head.lemma_.casefold() in _PAPERS | _WORKS
-    if (
-        named
-        and head.tag_ == "NNS"
-        and not (head.lemma_.casefold() in _SEVERAL and phrase[0].lower_ == "the")
-    ):
+    called = _whole_word(head)
+    named = called in _PAPERS | _WORKS
+    if named and head.tag_ == "NNS" and not (called in _SEVERAL and phrase[0].lower_ == "the"):
         return None  # several, and which is not asked
-    topic = [t for t in phrase if not (named and t is head)]
+    topic = [
+        t for t in phrase if not (named and head.i - 2 * (called != head.lemma_.casefold()) <= t.i <= head.i)
+    ]
     points = named and len(topic) == 1 and topic[0].lower_ in _POINTING
     return about("" if points else _text(topic), is_paper=named, points=points)
+
+
+def _whole_word(token: Token) -> str:
+    """The lemma, with what a hyphen joins to it: the parser parts *meta-analysis*."""
+    joined = (
+        token.i > 1 and not token.is_punct and token.nbor(-1).text == "-" and not token.nbor(-1).whitespace_
+    )
+    return (f"{token.nbor(-2).lower_}-" if joined else "") + token.lemma_.casefold()
 
 
 def _fields(frame: Sequence[Token]) -> tuple[tuple[Field, ...], bool]:

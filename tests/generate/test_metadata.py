@@ -121,6 +121,10 @@ def plain(answer: Answer) -> str:
             "What are the affiliations of the authors of the paper on moss?",
             "“Moss growth on roofs: A field study” gives the affiliation Roof Lab.",
         ),
+        (
+            "Who funded the meta-analysis of oxarin?",
+            "“Oxarin in mild asthma” was funded by Lung Fund and Air Council.",
+        ),
         ("Who funded the oxarin paper?", "“Oxarin in mild asthma” was funded by Lung Fund and Air Council."),
         (
             "Which organisations financed the study of oxarin?",
