@@ -211,7 +211,7 @@ def _whole_word(token: Token) -> str:
     joined = (
         token.i > 1 and not token.is_punct and token.nbor(-1).text == "-" and not token.nbor(-1).whitespace_
     )
-    return (f"{token.nbor(-2).lower_}-" if joined else "") + token.lemma_.casefold()
+    return str((f"{token.nbor(-2).lower_}-" if joined else "") + token.lemma_.casefold())
 
 
 def _fields(frame: Sequence[Token]) -> tuple[tuple[Field, ...], bool]:
@@ -231,7 +231,10 @@ def _fields(frame: Sequence[Token]) -> tuple[tuple[Field, ...], bool]:
             continue  # *which institutes are the authors of it from*
         if field == "year" or token.lower_ == "when":
             updated = bool(verbs & _UPDATE) or "update" in lemmas or "revision" in lemmas
-            found += ["updated"] * updated + ["year"] * (not updated or bool(verbs & {*_WRITE, "appear"}))
+            if not updated or verbs & {*_WRITE, "appear"}:
+                found.append("year")
+            if updated:
+                found.append("updated")
         elif field:
             found.append(field)
         elif token.lower_ in _WHO and verbs & _FUND:

@@ -89,7 +89,7 @@ def _named(found: dict[str, Any]) -> dict[str, Any]:
             [*_texts(_named_in(found, others)), *(beside if name == "affiliations" else ())]
         ):
             found[name] = several
-    if updated := next((d for name in _UPDATED if (d := iso_date(str(found.get(name, ""))))), ""):
+    if updated := next(filter(None, (iso_date(str(found.get(name, ""))) for name in _UPDATED)), ""):
         found["updated"] = updated
     given = next((name for name in reversed(_AUTHORS) if _authors(found.get(name))), None)
     if given:

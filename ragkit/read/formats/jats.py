@@ -15,7 +15,7 @@ from ragkit.read.formats import TextFormat, title_from_name
 from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.markup import Element, Piece, raised, write, write_table, xml_tree
 from ragkit.read.formats.mathml import write_formula
-from ragkit.read.formats.stated import iso_date, listed
+from ragkit.read.formats.stated import iso_date, listed, parts_of
 from ragkit.text.words import Offsets
 
 _ARTICLE = re.compile(r"<article[\s>]")
@@ -143,7 +143,6 @@ def _affiliations(meta: Element) -> list[str]:
 
 
 _NO_PART = frozenset("label sup institution-id email ext-link uri phone fax award-id fn xref".split())
-_PARTED = re.compile(r"\s*,(?:\s*,)*\s*")
 
 
 def _institution(element: Element) -> str:
@@ -152,7 +151,7 @@ def _institution(element: Element) -> str:
     mixed = any(isinstance(c, Piece) and c.text.strip() for c in kept)
     parts = [c.text if isinstance(c, Piece) else _institution(c) for c in kept]
     text = "".join(parts) if mixed else ", ".join(part for part in parts if part.strip())
-    return _PARTED.sub(", ", " ".join(text.split())).strip(" ,;")
+    return ", ".join(parts_of(text)).strip(" ,;")
 
 
 _OF_FUNDING = frozenset(

@@ -17,6 +17,11 @@ def listed(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(text for text in tidy if 1 < len(text) <= _LONGEST))
 
 
+def parts_of(text: str) -> list[str]:
+    """What commas divide, without spaces around it and what is empty."""
+    return [part for each in text.split(",") if (part := " ".join(each.split()))]
+
+
 _MAIL = re.compile(r"\.(?:\s*electronic address:)?\s*[^\s@]{1,99}@[^\s@]{1,99}$|\.$", re.IGNORECASE)
 
 
@@ -26,8 +31,7 @@ def without_mail(affiliation: str) -> str:
 
 
 _UPDATED = re.compile(
-    r"^\W*(?:(?:last\s+)?(?:updated|revised|modified)(?:\s+on)?|(?:date\s+of\s+)?last\s+(?:update|revision)|"
-    r"this version)\b\s*:?\s*(\S.{3,30}?)\W*$",
+    r"^\W{0,3}(?:(?:last )?(?:updated|revised|modified)(?: on)?|(?:date of )?last (?:update|revision))(?: ?:)? (\w.{3,30})$",
     re.IGNORECASE,
 )
 _FORMATS = {
@@ -40,7 +44,7 @@ _FORMATS = {
 
 def updated_in(lines: Iterable[str]) -> str:
     """The date in the first line that says when a document was last updated, and nothing else; empty if none does."""
-    found = (line[1] for text in lines if (line := _UPDATED.match(text.strip())))
+    found = (line[1].rstrip(" .)]") for text in lines if (line := _UPDATED.match(" ".join(text.split()))))
     return next((date for each in found if (date := iso_date(each))), "")
 
 

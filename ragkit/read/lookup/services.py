@@ -206,6 +206,7 @@ def _record(
     venue: Any = None,
     doi: Any = None,
     arxiv: Any = None,
+    *,
     affiliations: Sequence[str] = (),
     funding: Sequence[str] = (),
 ) -> Record:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from read.formats.test_documents import HTML, JATS, read
 from read.formats.test_front import Row, front
-from read.formats.test_xml_records import PUBMED
+from read.formats.test_xml_records import PUBMED, TEI
 
 from ragkit.errors import LoadError
 from ragkit.read.border import Border, encoded
@@ -20,6 +20,7 @@ from ragkit.read.formats.jats import Jats
 from ragkit.read.formats.latex import Latex
 from ragkit.read.formats.stated import iso_date, listed, updated_in
 from ragkit.read.formats.tagged import Nbib
+from ragkit.read.formats.tei import Tei
 from ragkit.read.formats.xml_records import PubMed
 
 
@@ -257,6 +258,14 @@ def test_records_of_pubmed_give_affiliations_and_funders() -> None:
         ["Lund University, Sweden"],
         ["Glass Fund"],
     )
+
+
+def test_tei_gives_the_affiliations_of_the_authors_and_the_funders() -> None:
+    lab = '<affiliation><orgName type="department">Lab</orgName><orgName>MIT</orgName><country>US</country></affiliation>'
+    text = TEI.replace("</persName></author>", f"</persName>{lab}</author>", 1)
+    text = text.replace("</titleStmt>", "<funder><orgName>Glass Fund</orgName></funder></titleStmt>", 1)
+    [paper] = Tei().papers("x.xml", text.encode())
+    assert (paper.metadata["affiliations"], paper.metadata["funding"]) == (["Lab, MIT"], ["Glass Fund"])
 
 
 @pytest.mark.parametrize(

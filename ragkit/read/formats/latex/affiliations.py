@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from ragkit.read.formats.latex.source import LatexSource
 from ragkit.read.formats.pdf.names import names_in
-from ragkit.read.formats.stated import listed
+from ragkit.read.formats.stated import listed, parts_of
 
 AFFILIATIONS = {
     **dict.fromkeys(("affiliation", "affil", "institute", "address", "affiliations"), 1),
@@ -19,17 +19,16 @@ _AND = re.compile(r"\\(?:and|And|AND)(?![a-zA-Z])")
 _BREAK = re.compile(r"\\\\(?:\s*\[[^\]]{0,20}\])?|\\newline(?![a-zA-Z])|\\par(?![a-zA-Z])")
 _GROUP = r"\{(?:[^{}]++|\{(?:[^{}]++|\{[^{}]*+\})*+\})*+\}"
 _ASIDE = re.compile(
-    rf"\\(?:thanks|footnote|email|ead|texttt|url|href|orcidID|inst|footnotemark|institutetext)\s*(?:\[[^\]]{{0,20}}\])?\s*{_GROUP}"
+    rf"\\(?:thanks|footnote|email|ead|texttt|url|href|orcidID|inst|footnotemark|institutetext)\s*+(?:\[[^\]]{{0,20}}\]\s*+)?{_GROUP}"
     r"|\\(?:thanksref|footnotemark)\s*(?:\[[^\]]{0,20}\])?"
 )
-_KEY = re.compile(rf"([a-z]+)\s*=\s*({_GROUP})")
+_KEY = re.compile(rf"\b([a-z]++)\s*+=\s*+({_GROUP})")
 _NO_PART = frozenset("addressline postcode".split())
 _PART = re.compile(
     r"\\(?:institution|department|position|city|state|country|org(?:name|div|address)|streetaddress|postcode|street)\s*(?=\{)"
 )
-_MARK = re.compile(r"(?:\^[\d,]+|\d(?=\s|[A-Z][a-z])|[\^*†‡§¶∗,.()\[\]\s])*(?=[^\W\d_])")
+_MARK = re.compile(r"\A(?:\^[\d,]++|\d(?=\s|[A-Z][a-z])|[\^*†‡§¶∗,.()\[\]\s])*+(?=[^\W\d_])")
 """What leads from a name to its affiliation; the digit in 3M is none."""
-_SEPARATORS = re.compile(r"\s*,(?:[\s,]*,)?\s*")
 
 
 def affiliations_in(name: str, written: str, plain: Callable[[str], str]) -> list[str]:
@@ -75,5 +74,5 @@ def _printed(written: str, plain: Callable[[str], str]) -> str:
 
 
 def _tidy(text: str) -> str:
-    parts = [part for part in _SEPARATORS.split(" ".join(text.split())) if "@" not in part]
-    return _MARK.sub("", ", ".join(part for part in parts if part), count=1).strip(" ,.")
+    parts = [part for part in parts_of(text) if "@" not in part]
+    return _MARK.sub("", ", ".join(parts)).strip(" ,.")

@@ -30,8 +30,8 @@ _ADDRESS = re.compile(
 )
 _AFFILIATION = re.compile(rf"{_INSTITUTION}|^\d{{1,2}}[^\W\d_]", re.IGNORECASE)
 _ELSEWHERE = re.compile(r"@|https?:|\bwww\.|\be-?mail\b", re.IGNORECASE)
-_NEXT = re.compile(rf"(?<!\d)\s+(?=(?:\d{{1,2}}|[{_MARK}])[^\W\d_])")
-_LEADING = re.compile(rf"(?:[\s,{_MARK}]|\d)*(?=[^\W\d_])")
+_NEXT = re.compile(rf"(?<![\d\s])\s++(?=(?:\d{{1,2}}|[{_MARK}])[^\W\d_])")
+_LEADING = re.compile(rf"\A[\s\d,{_MARK}]*+(?=[^\W\d_])")
 _GOES_ON = re.compile(r"(?:,|\b(?:of|for|and|the|at|in))$")
 
 
