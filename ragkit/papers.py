@@ -29,7 +29,20 @@ from ragkit.where import Where, parse
 CORRECTABLE = ("title", "authors", "year", "venue", "doi", "arxiv")
 """The fields that `edit` sets."""
 SORTABLE = ("id", "year", "author", "title", "venue", "pages", "passages")
-_USUAL = RESERVED | {*CORRECTABLE, "date", "volume", "number", "publisher", "url", "keywords", "language"}
+_USUAL = RESERVED | {
+    *CORRECTABLE,
+    "affiliations",
+    "funding",
+    "funding_statement",
+    "updated",
+    "date",
+    "volume",
+    "number",
+    "publisher",
+    "url",
+    "keywords",
+    "language",
+}
 """Fields that a filter may ask for although no paper of the corpus has them."""
 _NAMED = 8  # papers that an error names
 _CLOSE = 3  # titles that are suggested for one that no paper has

@@ -1,5 +1,5 @@
-"""Answers about papers themselves, from their metadata: who wrote one, when and where it appeared, which and
-how many there are.
+"""Answers about papers themselves, from their metadata: who wrote one, where they work, who paid, when and where it
+appeared, which and how many there are.
 """
 
 from __future__ import annotations
@@ -73,9 +73,17 @@ class KnownPaper:
         value = self.facts.get(name)
         return "; ".join(map(str, value)) if isinstance(value, list) else str(value or "")
 
+    def knows(self, field: str) -> str:
+        """The name under which the metadata give a field; empty if they do not.
+
+        Many say of their funding only what a statement says.
+        """
+        names = ("funding", "funding_statement") if field == "funding" else (field,)
+        return next((name for name in names if self.text(name)), "")
+
     def cited(self, *fields: str) -> Cited:
         """Its metadata as what a claim rests on: the claim says what they say."""
-        known = [name for name in fields if self.text(name)]
+        known = [name for field in fields if (name := self.knows(field))]
         quote = Quote(
             document_id=self.identity,
             title=self.title,
@@ -106,8 +114,8 @@ class Reading(NamedTuple):
 @component("metadata")
 @dataclass(frozen=True)
 class MetadataGenerator(Generator, CorpusReader):
-    """Says who wrote a paper, when and where it appeared, and which and how many papers there are, from the
-    metadata of the corpus.
+    """Says who wrote a paper, at which institutions, who paid, when and where it appeared, when it was updated, and
+    which and how many papers there are, from the metadata of the corpus.
 
     It is for such questions only, in English, and its claims cite the metadata, which they repeat.  Where the
     metadata do not tell, it abstains.
@@ -190,7 +198,36 @@ def _sentence(record: KnownPaper, wanted: AboutPaper) -> str:
         said.append(f"was published{where}{when}")
     if "doi" in wanted.fields and record.text("doi"):
         said.append(f"has the DOI {record.text('doi')}")
-    return f"{record.name} {' and '.join(said)}." if said else ""
+    if "updated" in wanted.fields and (date := record.text("updated")):
+        said.append(f"was last updated {'on' if date.count('-') == 2 else 'in'} {date}")
+    said += [
+        told
+        for field in ("affiliations", "funding")
+        if field in wanted.fields and (told := _listed(record, field))
+    ]
+    if not said:
+        return ""
+    lacking = [field for field in wanted.fields if not record.knows(field)]
+    lacks = f"; its metadata do not give its {' or '.join(lacking)}" if lacking else ""
+    return f"{record.name} {' and '.join(said)}{lacks}."
+
+
+def _listed(record: KnownPaper, field: str) -> str:
+    """What the metadata list of affiliations or funders, or state of the funding."""
+    names = (
+        [str(each) for each in value]
+        if isinstance(value := record.facts.get(field), list)
+        else [record.text(field)]
+    )
+    several = len(names) > 1
+    match record.knows(field):
+        case "affiliations":
+            return f"gives the affiliation{'s' * several} {'; '.join(names)}"
+        case "funding":
+            return f"was funded by {_joined(names)}"
+        case "funding_statement":
+            return f"says of its funding: “{record.text('funding_statement').rstrip('.')}”"
+    return ""
 
 
 def _joined(names: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from ragkit.text.syntax import pipeline
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token
 
-Field = Literal["authors", "year", "venue", "doi"]
+Field = Literal["authors", "year", "venue", "doi", "affiliations", "funding", "updated"]
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,16 @@ class WhichPapers:
 
 _PAPERS = frozenset("paper article publication preprint manuscript".split())
 _WORKS = frozenset(
-    "study work report review survey meta-analysis editorial essay commentary trial letter".split()
+    "study work report review survey meta-analysis editorial essay commentary trial letter guideline".split()
 )
 """What a paper may be called; to ask for several, `_WORKS` need an author or a journal: papers speak of studies."""
 
+_SEVERAL = frozenset({"guideline"})
+"""Works that are one in the plural, too, if they are *the* guidelines."""
+
 _CUES = re.compile(
-    r"\A(?>.*?\b(?:who|whom|when|where|year|date)\b).*\b(?:wr[io]t|author|publish|publication|appear|paper|article)"
+    r"\A(?>.*?\b(?:who|whom|when|where|year|date)\b).*\b(?:wr[io]t|author|publish|publication|appear|paper|article|support|updat|revis)"
+    r"|\b(?:affiliat\w+|institut\w+|universit\w+|fund(?:ed|ing|ers?|s)?|financed|sponsor\w*|grants?|(?:last|latest) (?:update|revision))\b"
     r"|\b(?:authors?|writers?|publication (?:year|date)|doi|journal|venue|conference|magazine)\b"
     r"|\b(?:which|what|how many|list|name|show|give)\b(?:\s++\w++){0,3}?\s++(?:papers?|articles?|publications?|preprints?|manuscripts?|stud(?:y|ies)|works?|reviews?|reports?)\b"
     r"|\A(?>.*?\bwhat (?:did|has|have)\b).*\b(?:written|write|publish)",
@@ -78,23 +82,37 @@ def may_be_bibliographic(question: str) -> bool:
 
 _LONGEST = 600  # characters; a title of 300 and what is asked of it
 
-_VERBS = frozenset("write author co-author coauthor publish appear".split())
+_WRITE = frozenset("write author co-author coauthor publish".split())
+_FUND = frozenset("fund finance support sponsor".split())
+_UPDATE = frozenset("update revise".split())
+_WORK = frozenset("work affiliate belong come employ base".split())
+_VERBS = frozenset({*_WRITE, "appear", "receive", *_FUND, *_UPDATE, *_WORK})
 _WHO = frozenset({"who", "whom"})
 _NOUNS: dict[str, Field] = {
     **dict.fromkeys(("author", "writer", "coauthor", "co-author"), "authors"),
     **dict.fromkeys(("year", "date"), "year"),
     **dict.fromkeys(("journal", "venue", "conference", "magazine", "proceeding", "proceedings"), "venue"),
     "doi": "doi",
+    **dict.fromkeys(
+        "institute institution university affiliation department lab laboratory company organization organisation".split(),
+        "affiliations",
+    ),
+    **dict.fromkeys("funder funding grant sponsor financing".split(), "funding"),
+    **dict.fromkeys(("update", "revision"), "updated"),
 }
-_BESIDE = frozenset(
-    "institute institution university affiliation department country lab laboratory company".split()
-)
+_BESIDE = frozenset({"country", "city"})
 _FRAME = frozenset(
     "who whom when where which what be do have the a an of in by at for from and or to , . ? ! ' 's all name list give show tell "
-    "me us i you we please can could know first originally publication there it they its their any exactly".split()
+    "me us i you we please can could know first originally publication there it they its their any exactly with source last latest recently most".split()
 )
 _POINTING = frozenset({"it", "they", "this", "that", "these", "them", "its", "their"})
 _FIRST = frozenset({"first", "lead"})
+
+
+_TAIL = frozenset({*_WORK, *"from for at with to in".split()})
+"""What may stand behind *the authors of the paper*: *come from*, *work for*, *affiliated with*."""
+_HOW_LATE = frozenset("first last originally recently most".split())
+"""What may stand between a paper and *published* or *updated*."""
 
 
 def about_paper(question: str, titles: Collection[str] = ()) -> AboutPaper | None:
@@ -124,8 +142,11 @@ def _phrases(doc: Doc) -> Iterable[tuple[int, int]]:
             yield token.i + 1, end
         if lemma in _NOUNS:
             of = next((t.i for t in doc[token.i + 1 :] if t.lower_ in ("of", "for", "behind")), None)
-            if of is not None:
-                yield of + 1, _clause_end(doc, of + 1)
+            if of is not None and not any(t.lemma_.casefold() in _NOUNS for t in doc[of + 1 : of + 3]):
+                end = _clause_end(doc, of + 1)
+                if (before := _before_tail(doc, of + 1, end)) < end:
+                    yield of + 1, before
+                yield of + 1, end
             be = next((t.i for t in doc[token.i + 1 :] if t.lemma_ == "be"), None)
             last = next((t.i for t in reversed(doc) if not t.is_punct), 0)
             if be is not None and doc[last].lower_ in ("in", "from"):
@@ -134,6 +155,14 @@ def _phrases(doc: Doc) -> Iterable[tuple[int, int]]:
             if possessive is not None:
                 begin = next((t.i + 1 for t in reversed(doc[:possessive]) if t.lemma_ == "be"), 0)
                 yield begin, possessive
+
+
+def _before_tail(doc: Doc, begin: int, end: int) -> int:
+    """Where *come from* and the like begin that end the clause; *end* if none does."""
+    at = end
+    while at > begin and (doc[at - 1].is_punct or doc[at - 1].lemma_.casefold() in _TAIL):
+        at -= 1
+    return at if any(not t.is_punct for t in doc[at:end]) else end
 
 
 def _clause_end(doc: Doc, begin: int) -> int:
@@ -150,7 +179,7 @@ def _clause_end(doc: Doc, begin: int) -> int:
 
 def _asked_of(doc: Doc, begin: int, end: int, titles: Collection[str]) -> AboutPaper | None:
     phrase = [t for t in doc[begin:end] if not t.is_space]
-    while phrase and (phrase[-1].is_punct or phrase[-1].pos_ == "CCONJ"):
+    while phrase and (phrase[-1].is_punct or phrase[-1].pos_ == "CCONJ" or phrase[-1].lower_ in _HOW_LATE):
         phrase.pop()
     if not phrase or any(t.tag_ in ("WP", "WRB") for t in phrase):
         return None
@@ -166,32 +195,70 @@ def _asked_of(doc: Doc, begin: int, end: int, titles: Collection[str]) -> AboutP
         return about(title, is_paper=True)
     if len(phrase) == 1 and phrase[0].lower_ in _POINTING:
         return about("", is_paper=True, points=True)
-    named = head.lemma_.casefold() in _PAPERS | _WORKS
-    if named and head.tag_ == "NNS":
+    called = _whole_word(head)
+    named = called in _PAPERS | _WORKS
+    if named and head.tag_ == "NNS" and not (called in _SEVERAL and phrase[0].lower_ == "the"):
         return None  # several, and which is not asked
-    topic = [t for t in phrase if not (named and t is head)]
+    topic = [
+        t for t in phrase if not (named and head.i - 2 * (called != head.lemma_.casefold()) <= t.i <= head.i)
+    ]
     points = named and len(topic) == 1 and topic[0].lower_ in _POINTING
     return about("" if points else _text(topic), is_paper=named, points=points)
+
+
+def _whole_word(token: Token) -> str:
+    """The lemma, with what a hyphen joins to it: the parser parts *meta-analysis*."""
+    joined = (
+        token.i > 1 and not token.is_punct and token.nbor(-1).text == "-" and not token.nbor(-1).whitespace_
+    )
+    return str((f"{token.nbor(-2).lower_}-" if joined else "") + token.lemma_.casefold())
 
 
 def _fields(frame: Sequence[Token]) -> tuple[tuple[Field, ...], bool]:
     """The fields that the words around the phrase ask for, and whether they ask for others, too."""
     lemmas = [t.lemma_.casefold() for t in frame]
+    who = any(t.lower_ in _WHO for t in frame)
+    if {*lemmas} & _BESIDE and not who:
+        return (), True  # *which country are the authors from*
     found: list[Field] = []
-    beside = False
-    if {*lemmas} & _BESIDE and not {t.lower_ for t in frame} & _WHO:
-        return (), True  # *which institutes are the authors from*
-    for token, lemma in zip(frame, lemmas, strict=True):
-        if lemma in _NOUNS:
-            found.append(_NOUNS[lemma])
-        elif token.lower_ in _WHO and {"write", "author", "coauthor", "co-author", "publish"} & {*lemmas}:
+    beside = bool({*lemmas} & _BESIDE)
+    for n, (token, lemma) in enumerate(zip(frame, lemmas, strict=True)):
+        verbs = _verbs_of(frame, n)
+        field = None if token.pos_ == "VERB" else _NOUNS.get(lemma)
+        if field == "affiliations" and _FUND & {*lemmas}:
+            field = "funding"  # *which organisations funded it*
+        if field == "authors" and "affiliations" in found:
+            continue  # *which institutes are the authors of it from*
+        if field == "year" or token.lower_ == "when":
+            updated = bool(verbs & _UPDATE) or "update" in lemmas or "revision" in lemmas
+            if not updated or verbs & {*_WRITE, "appear"}:
+                found.append("year")
+            if updated:
+                found.append("updated")
+        elif field:
+            found.append(field)
+        elif token.lower_ in _WHO and verbs & _FUND:
+            found.append("funding")
+        elif token.lower_ in _WHO and verbs & _WRITE:
             found.append("authors")
-        elif token.lower_ == "when":
-            found.append("year")
-        elif token.lower_ == "where" and {"publish", "appear"} & {*lemmas}:
+        elif token.lower_ == "where" and verbs & {"publish", "appear"}:
             found.append("venue")
-        beside = beside or lemma in _BESIDE or (token.lower_ == "where" and "venue" not in found)
+        elif token.lower_ == "where" and verbs & _WORK:
+            found.append("affiliations")
+        else:
+            beside = beside or token.lower_ == "where"
     return tuple(dict.fromkeys(found)), beside
+
+
+def _verbs_of(frame: Sequence[Token], n: int) -> set[str]:
+    """The verbs that the question word at *n* goes with: those up to the next clause with one, else those before."""
+    behind = frame[n + 1 :]
+    joined = {m for m, t in enumerate(behind) if t.lower_ in (*_WHO, "when", "where") and m}
+    end = next(
+        (m for m in sorted(joined) if any(t.lemma_.casefold() in _VERBS for t in behind[:m])), len(behind)
+    )
+    verbs = {t.lemma_.casefold() for t in behind[:end]} & _VERBS
+    return verbs or {t.lemma_.casefold() for t in frame[:n]} & _VERBS
 
 
 def _is_frame(frame: Sequence[Token]) -> bool:

@@ -33,6 +33,12 @@ PAPERS = {
     "bare": ("Notes on ponds", [], None, "", "Ponds were cold, as 3 surveys found."),
 }
 
+STATED = {
+    "oxarin": "affiliations: [Lund University, 'Lung Institute, Ulm']\nfunding: [Lung Fund, Air Council]\nupdated: 2021-09-25\n",
+    "budoxal": "funding_statement: Air Council paid.\n",
+    "moss": "affiliations: [Roof Lab]\n",
+}
+
 CONFIG = """
 corpus: {corpus}
 define:
@@ -56,9 +62,10 @@ def rag(tmp_path_factory: pytest.TempPathFactory) -> ragkit.Rag:
     folder = tmp_path_factory.mktemp("metadata")
     (folder / "papers").mkdir()
     for name, (title, authors, year, venue, text) in PAPERS.items():
+        stated = STATED.get(name, "")
         known = f"title: '{title}'\nauthors: {authors}\n" if authors else f"title: '{title}'\n"
         known += f"year: {year}\nvenue: {venue}\n" if year else ""
-        (folder / "papers" / f"{name}.md").write_text(f"---\n{known}---\n{text}\n")
+        (folder / "papers" / f"{name}.md").write_text(f"---\n{known}{stated}---\n{text}\n")
     (folder / "ragkit.yaml").write_text(CONFIG.format(corpus=folder / "corpus"))
     rag = ragkit.load(folder / "ragkit.yaml")
     rag.ingest(folder / "papers")
@@ -93,6 +100,51 @@ def plain(answer: Answer) -> str:
         (
             "What are the authors of Moss growth on roofs?",
             "“Moss growth on roofs: A field study” was written by Eva Roos.",
+        ),
+        (
+            "Which institutions are the authors of the oxarin paper from?",
+            "“Oxarin in mild asthma” gives the affiliations Lund University; Lung Institute, Ulm.",
+        ),
+        (
+            "Where do the authors of “Moss growth on roofs” work?",
+            "“Moss growth on roofs: A field study” gives the affiliation Roof Lab.",
+        ),
+        (
+            "Who wrote the paper on oxarin, and at which institute?",
+            "“Oxarin in mild asthma” was written by R. Adeyemi and gives the affiliations Lund University; Lung Institute, Ulm.",
+        ),
+        (
+            "Which companies do the authors of Moss growth on roofs work for?",
+            "“Moss growth on roofs: A field study” gives the affiliation Roof Lab.",
+        ),
+        (
+            "What are the affiliations of the authors of the paper on moss?",
+            "“Moss growth on roofs: A field study” gives the affiliation Roof Lab.",
+        ),
+        (
+            "Who funded the meta-analysis of oxarin?",
+            "“Oxarin in mild asthma” was funded by Lung Fund and Air Council.",
+        ),
+        ("Who funded the oxarin paper?", "“Oxarin in mild asthma” was funded by Lung Fund and Air Council."),
+        (
+            "Which organisations financed the study of oxarin?",
+            "“Oxarin in mild asthma” was funded by Lung Fund and Air Council.",
+        ),
+        (
+            "What is the funding source of the paper on budoxal?",
+            "“Budoxal in severe asthma” says of its funding: “Air Council paid”.",
+        ),
+        (
+            "In which year was the oxarin paper published and who funded it?",
+            "“Oxarin in mild asthma” was published in 2020 and was funded by Lung Fund and Air Council.",
+        ),
+        (
+            "When was the oxarin paper last updated, and by whom was it written?",
+            "“Oxarin in mild asthma” was written by R. Adeyemi and was last updated on 2021-09-25.",
+        ),
+        (
+            "Who wrote the paper on budoxal, and at which university?",
+            "“Budoxal in severe asthma” was written by S. Lindh and Eva B. Roos; its metadata do not give its affiliations.",
         ),
         (
             "Which papers are by Lindh and Roos?",
@@ -187,7 +239,15 @@ def test_what_the_metadata_do_not_tell_is_left_to_the_next_attempt(rag: ragkit.R
         "When are papers published after review?",
         "Who are the authors funded by?",
         "Which author had the most papers?",
-        "Which institutes are the authors of the oxarin paper from?",
+        "Which institutes are the authors of the budoxal paper from?",
+        "Which institutions took part in the trial of oxarin?",
+        "At which university was the trial run?",
+        "Who funded the hospital?",
+        "Who supports the patients of the study?",
+        "What funding do hospitals receive?",
+        "Which grants does the paper on oxarin analyse?",
+        "When was the register last updated?",
+        "Where do the nurses of the study work?",
         "Who publishes guidelines on asthma?",
         "When was the questionnaire published?",
         "What is a paper?",

@@ -251,6 +251,30 @@ def test_a_paper_is_found_by_its_doi(ingested: Ingested, services: Services) -> 
     assert "mailto:me@example.org" in services.agents[0]
 
 
+def test_crossref_adds_affiliations_and_funders(ingested: Ingested, services: Services) -> None:
+    named = {"given": "Anna", "family": "Smith", "affiliation": [{"name": "Lund University"}]}
+    services.says(
+        "crossref", work(author=[named, named], funder=[{"name": "Glass &amp; Co", "award": ["7"]}])
+    )
+    known = facts(ingested(sheet(doi=DOI), lookup=[services.crossref()]))
+    assert (known["affiliations"], known["funding"]) == (["Lund University"], ["Glass & Co"])
+    assert known["looked_up"] == {"crossref": ["authors", "year", "venue", "affiliations", "funding"]}
+
+
+def test_openalex_adds_institutions_and_funders(ingested: Ingested, services: Services) -> None:
+    found = of_openalex() | {"grants": [{"funder_display_name": "Glass Fund"}], "funders": None}
+    found["authorships"][0]["institutions"] = [{"display_name": "Lund University"}]
+    services.says("openalex", found)
+    known = facts(ingested(sheet(doi=DOI), lookup=[services.openalex()]))
+    assert (known["affiliations"], known["funding"]) == (["Lund University"], ["Glass Fund"])
+
+
+def test_for_affiliations_alone_nobody_is_asked(ingested: Ingested, services: Services) -> None:
+    whole = sheet(doi=DOI, authors=["Anna Smith"], year=2020, venue="Bridge Letters")
+    ingested(whole, lookup=[services.crossref()])
+    assert services.asked == []
+
+
 def test_a_doi_is_one_part_of_the_address(ingested: Ingested, services: Services) -> None:
     doi = "10.1002/(sici)1097?a#b<1::aid-1>3.0.co;2-x"
     services.says("crossref", work(doi=doi))

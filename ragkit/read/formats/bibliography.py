@@ -18,6 +18,7 @@ from ragkit.config.components import component
 from ragkit.errors import LoadError
 from ragkit.read.formats import TextFormat, title_from_name, with_losses
 from ragkit.read.formats.latex import Latex
+from ragkit.read.formats.stated import listed
 
 _ARXIV_ID = r"((?:\d{4}\.\d{4,5}|[a-z-]+(?:\.[a-z]{2})?/\d{7})(?:v\d+)?)(?!\d)"
 _ARXIV = re.compile(_ARXIV_ID, re.IGNORECASE)
@@ -33,7 +34,7 @@ _AS_WRITTEN = ("publisher", "volume", "number", "url")
 _READ = (
     *_VENUE,
     *_AS_WRITTEN,
-    *"title year date doi archiveprefix eprinttype eprint note howpublished pages keywords".split(),
+    *"title year date doi archiveprefix eprinttype eprint note howpublished pages keywords affiliation affiliations institution funding".split(),
 )
 
 
@@ -52,6 +53,8 @@ def described(entry: Mapping[str, str], key: str, name: str) -> dict[str, Any]:
         "keywords": [
             word for part in re.split(r"[,;\n]", entry.get("keywords", "")) if (word := part.strip())
         ],
+        "affiliations": _several(entry, "affiliation", "affiliations", "institution"),
+        "funding": _several(entry, "funding"),
         "key": key,
     }
     title = (
@@ -64,6 +67,11 @@ def described(entry: Mapping[str, str], key: str, name: str) -> dict[str, Any]:
         **title,
         "bibliography": True,
     }
+
+
+def _several(entry: Mapping[str, str], *names: str) -> list[str]:
+    """What the first of these fields that is filled lists, divided by semicolons."""
+    return listed(next((entry[name] for name in names if entry.get(name)), "").split(";"))
 
 
 def _arxiv(entry: Mapping[str, str], venue: str) -> str:

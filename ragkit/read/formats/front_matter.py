@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -13,9 +14,26 @@ from ragkit.config.bounded_yaml import load as load_yaml
 from ragkit.document import IDENTIFIERS
 from ragkit.errors import LoadError
 from ragkit.read.border import foreign
+from ragkit.read.formats.stated import iso_date, listed
 
 _AUTHORS = ("author", "authors")
-_OURS = frozenset((*_AUTHORS, *IDENTIFIERS, "title", "date", "year"))
+_NAMES = {
+    "affiliations": ("affiliation", "affiliations", "institution", "institutions", "institute"),
+    "funding": ("funding", "funders", "funder"),
+}
+_UPDATED = ("updated", "last_updated", "last-updated", "lastmod", "revised")
+"""What writers and site generators call these."""
+_OURS = frozenset(
+    (
+        *_AUTHORS,
+        *_UPDATED,
+        *(name for names in _NAMES.values() for name in names),
+        *IDENTIFIERS,
+        "title",
+        "date",
+        "year",
+    )
+)
 _ENTRY = re.compile(r"^(?=[^\s#-])", re.MULTILINE)  # where one begins
 _PLAIN = re.compile(r"([\w-]+):[ \t]+([^\s&*!|>%@`\[{\"'#][^\r\n]*)\s*")
 _YEAR = re.compile(r"(?<!\d)((?:1[5-9]|20)\d\d)(?!\d)")
@@ -65,6 +83,14 @@ def _named(found: dict[str, Any]) -> dict[str, Any]:
     for name in [name for name in found if name.lower() in _OURS]:
         if (lower := name.lower()) != name and lower not in found:
             found[lower] = found.pop(name)
+    beside = _texts(_named_in(found, _AUTHORS), _NAMES["affiliations"])
+    for name, others in _NAMES.items():
+        if several := listed(
+            [*_texts(_named_in(found, others)), *(beside if name == "affiliations" else ())]
+        ):
+            found[name] = several
+    if updated := next(filter(None, (iso_date(str(found.get(name, ""))) for name in _UPDATED)), ""):
+        found["updated"] = updated
     given = next((name for name in reversed(_AUTHORS) if _authors(found.get(name))), None)
     if given:
         found["authors"] = _authors(found.pop(given))
@@ -72,6 +98,24 @@ def _named(found: dict[str, Any]) -> dict[str, Any]:
         dated = next((d for name in ("year", "date") if (d := _YEAR.search(str(found.get(name, ""))))), None)
         found |= {"year": int(dated[1])} if dated else {}
     return found
+
+
+def _named_in(found: dict[str, Any], names: Sequence[str]) -> list[Any]:
+    return [found[name] for name in names if name in found]
+
+
+def _texts(said: Any, inside: Sequence[str] = ()) -> list[str]:
+    """Texts, divided by semicolons, lists of them, and mappings with a name; or what stands *inside* mappings."""
+    match said:
+        case str() if not inside:
+            return said.split(";")
+        case list():
+            return [text for each in said for text in _texts(each, inside)]
+        case dict() if inside:
+            return [text for name in inside for text in _texts(said.get(name))]
+        case dict():
+            return _texts(said.get("name"))
+    return []
 
 
 def _authors(said: Any) -> list[str]:

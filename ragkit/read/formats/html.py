@@ -16,6 +16,7 @@ from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.css import remove_hidden
 from ragkit.read.formats.markup import Element, Piece, html_tree, raised, write, write_table
 from ragkit.read.formats.mathml import write_formula
+from ragkit.read.formats.stated import iso_date, listed
 
 _PAGE = re.compile(
     r"\s*+(?:<\?xml[^>]*+>\s*+)?(?><!--.*?-->\s*+)*+<(?:!doctype\s++html|html|head|body)\b",
@@ -94,6 +95,13 @@ def _known(page: Element) -> dict[str, Any]:
         "venue": first("citation_journal_title", "citation_conference_title", "prism.publicationname"),
         "doi": doi[0] if doi else None,
         "arxiv": first("citation_arxiv_id"),
+        "affiliations": listed(values.get("citation_author_institution", [])),
+        "funding": listed(
+            written if funder is None else funder[1]
+            for written in values.get("citation_funding_source", [])
+            for funder in [re.search(r"citation_funder=([^;]+)", written)]
+        ),
+        "updated": iso_date(first("dc.modified", "article:modified_time", "last-modified", "revised") or ""),
         "keywords": [
             k.strip() for written in values.get("citation_keywords", []) for k in re.split("[;,]", written)
         ],

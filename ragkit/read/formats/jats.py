@@ -15,6 +15,7 @@ from ragkit.read.formats import TextFormat, title_from_name
 from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.markup import Element, Piece, raised, write, write_table, xml_tree
 from ragkit.read.formats.mathml import write_formula
+from ragkit.read.formats.stated import iso_date, listed, parts_of
 from ragkit.text.words import Offsets
 
 _ARTICLE = re.compile(r"<article[\s>]")
@@ -90,6 +91,10 @@ def _known(article: Element, meta: Element) -> dict[str, Any]:
         "pmid": ids.get("pmid"),
         "pmcid": ids.get("pmc") or ids.get("pmcid"),
         "keywords": [k.text() for group in meta.elements("kwd-group") for k in group.every("kwd")],
+        "affiliations": _affiliations(meta),
+        "funding": listed(_institution(source) for source in meta.every("funding-source")),
+        "funding_statement": _funding_statement(article, meta),
+        "updated": _updated(meta),
     }
 
 
@@ -100,7 +105,7 @@ def _heading(element: Element) -> str:
 
 
 def _author(contributor: Element) -> str:
-    if contributor.attributes.get("contrib-type", "author") != "author":
+    if not _is_author(contributor):
         return ""
     for written in contributor.every("name", "string-name", "collab"):
         parts = [
@@ -108,6 +113,85 @@ def _author(contributor: Element) -> str:
         ]
         return " ".join(parts) if parts else written.text()
     return ""
+
+
+def _is_author(contributor: Element) -> bool:
+    return contributor.attributes.get("contrib-type", "author") == "author"
+
+
+def _affiliations(meta: Element) -> list[str]:
+    """The affiliations that the authors refer to or that stand with them; where none does, all that no other refers to."""
+    everyone = [c for group in meta.elements("contrib-group") for c in group.every("contrib")]
+    authors = [c for c in everyone if _is_author(c)]
+    others = [c for c in everyone if not _is_author(c)]
+
+    def of(people: list[Element]) -> tuple[set[str], set[int]]:
+        named = {
+            rid
+            for person in people
+            for xref in person.every("xref")
+            if xref.attributes.get("ref-type") == "aff"
+            for rid in xref.attributes.get("rid", "").split()
+        }
+        return named, {id(aff) for person in people for aff in person.every("aff")}
+
+    (ours, inside), (theirs, beside) = of(authors), of(others)
+    every = [aff for aff in meta.every("aff") if id(aff) not in beside]
+    marked = [aff for aff in every if id(aff) in inside or aff.attributes.get("id") in ours]
+    rest = (aff for aff in every if aff.attributes.get("id") not in theirs)
+    return listed(map(_institution, marked or rest))
+
+
+_NO_PART = frozenset("label sup institution-id email ext-link uri phone fax award-id fn xref".split())
+
+
+def _institution(element: Element) -> str:
+    """An affiliation or a funder without marks and addresses; parts that nothing divides are divided by commas."""
+    kept = [c for c in element.children if isinstance(c, Piece) or c.tag not in _NO_PART]
+    mixed = any(isinstance(c, Piece) and c.text.strip() for c in kept)
+    parts = [c.text if isinstance(c, Piece) else _institution(c) for c in kept]
+    text = "".join(parts) if mixed else ", ".join(part for part in parts if part.strip())
+    return ", ".join(parts_of(text)).strip(" ,;")
+
+
+_OF_FUNDING = frozenset(
+    "financial-disclosure funding funding-statement funding-information supported-by".split()
+)
+"""What notes, sections and acknowledgments are marked with that say who paid."""
+
+
+def _funding_statement(article: Element, meta: Element) -> str:
+    """What is stated of the funding: in its place, else in a note or section that is marked as such."""
+    stated = next(meta.every("funding-statement"), None)
+    marks = ("fn-type", "notes-type", "sec-type", "content-type")
+    marked = stated or next(
+        (
+            each
+            for part in (meta, article.find("back") or meta)
+            for each in part.below()
+            if each.tag in ("fn", "notes", "sec", "ack")
+            and not _OF_FUNDING.isdisjoint(each.attributes.get(mark, "") for mark in marks)
+        ),
+        None,
+    )
+    if marked is None:
+        return ""
+    kept = [c for c in marked.children if isinstance(c, Piece) or c.tag not in ("title", "label")]
+    return Element(marked.tag, children=kept).text()
+
+
+_UPDATES = frozenset("updated update last-updated revised".split())
+
+
+def _updated(meta: Element) -> str:
+    """The date of the last update that the history of the publication has."""
+    dates = [
+        "-".join(part.text().zfill(2) for tag in ("year", "month", "day") for part in date.elements(tag))
+        for history in meta.elements("history", "pub-history")
+        for date in history.every("date")
+        if date.attributes.get("date-type") in _UPDATES
+    ]
+    return max(map(iso_date, dates), default="")
 
 
 # --- its text

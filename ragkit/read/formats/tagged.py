@@ -16,6 +16,7 @@ from ragkit.config.components import component
 from ragkit.read.formats import TextFormat, with_losses
 from ragkit.read.formats.bibliography import described, entry_of
 from ragkit.read.formats.builder import PaperBuilder
+from ragkit.read.formats.stated import without_mail
 
 _LINE = re.compile(r"[^\r\n]+")
 _GAP = re.compile(r"(?:\r\n?|\n)[ \t]*(?:\r\n?|\n)\s*")
@@ -67,6 +68,11 @@ class _Tagged(TextFormat):
         """What the fields of an entry say, as `described` takes it."""
         plain = {field: found[0] for field, found in values.items() if found}
         plain["keywords"] = ";".join(values["keywords"])
+        plain |= {
+            field: ";".join(map(without_mail, values[field]))
+            for field in ("affiliation",)
+            if values.get(field)
+        }
         if plain.get("journal") == plain.get("title"):
             plain.pop("journal", None)  # the book itself
         return plain
@@ -150,7 +156,7 @@ class Nbib(_Tagged):
     fields = {
         "title": "TI BTI TT", "author": "FAU AU CN", "year": "DP DEP", "located": "LID", "also": "AID", "journal": "JT TA",
         "publisher": "PB", "volume": "VI", "number": "IP", "pages": "PG", "keywords": "OT", "abstract": "AB OAB", "pmid": "PMID",
-        "pmcid": "PMC",
+        "pmcid": "PMC", "affiliation": "AD",
     }  # fmt: skip
 
     def recognises_text(self, name: str, text: str) -> bool:

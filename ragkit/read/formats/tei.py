@@ -11,6 +11,7 @@ from langchain_core.documents import Document
 from ragkit.config.components import component
 from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.markup import Element, Piece, write_table
+from ragkit.read.formats.stated import listed
 from ragkit.read.formats.xml_records import (
     XmlRecords,
     arxiv_in,
@@ -50,12 +51,19 @@ class Tei(XmlRecords):
         writers = analytic.elements("author") if analytic.find("author") else described.every("author")
         if not described.find("analytic") and not analytic.find("author"):
             writers = file.every("author")
+        people = list(writers)
         return finished(
             builder,
             name,
             next((title for each in named if (title := text_of(each))), ""),
             record.at,
-            authors=[written for author in writers if (written := _tei_person(author))],
+            authors=[written for author in people if (written := _tei_person(author))],
+            affiliations=listed(
+                ", ".join(part.text() for part in each.every("orgName")) or each.text()
+                for author in people
+                for each in author.every("affiliation")
+            ),
+            funding=listed(text_of(next(each.every("orgName"), each)) for each in header.every("funder")),
             year=year_in(
                 *(
                     date.attributes.get("when", "") or date.text()

@@ -23,6 +23,7 @@ from ragkit.read.formats.markup import (
     write,
     xml_tree,
 )
+from ragkit.read.formats.stated import listed, without_mail
 
 _ROOT = re.compile(
     r"\s*+(?:<\?[^>]*+>\s*+|<!--(?:[^-]++|-(?!->))*+-->\s*+|<!DOCTYPE[^>\[]*+(?:\[[^\]]*+\]\s*+)?>\s*+)*+"
@@ -226,6 +227,13 @@ class PubMed(XmlRecords):
             year=year_in(*(date.text() for date in dates)),
             venue=text_of(journal.find("Title") or journal.find("ISOAbbreviation") or book.find("BookTitle")),
             doi=doi_in(located.get("doi", ""), ids.get("doi", "")),
+            affiliations=listed(
+                without_mail(each.text())
+                for group in article.elements("AuthorList")
+                if group.attributes.get("Type") != "editors"
+                for each in group.every("Affiliation")
+            ),
+            funding=listed(each.text() for each in article.every("Agency")),
             pmid=text_of(citation.find("PMID")),
             pmcid=ids.get("pmc"),
             keywords=[

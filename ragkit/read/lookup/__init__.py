@@ -35,6 +35,8 @@ class Record(TypedDict, total=False):
     venue: str
     doi: str
     arxiv: str
+    affiliations: list[str]
+    funding: list[str]
 
 
 class NoReply(Exception):
@@ -50,7 +52,7 @@ class NoReply(Exception):
 
 @interface
 class LookupService(ABC):
-    """Knows titles, authors, years, venues and identifiers of papers."""
+    """Knows titles, authors, years, venues and identifiers of papers; some know affiliations and funders, too."""
 
     asked_by: ClassVar[Sequence[By]] = ("doi", "arxiv", "title")
     """What it can be asked by."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.documents import Document
@@ -13,6 +13,8 @@ from ragkit.read.lookup import Record, Request
 from ragkit.text.people import surname
 
 VALUES = ("title", "authors", "year", "venue", "doi", "arxiv")
+BESIDE = ("affiliations", "funding")
+"""What a record may add, and for which alone no paper is looked up: few services have it of few papers."""
 _WANTED = ("authors", "year", "venue", "doi")
 """What every published paper has: it is looked up if it lacks one.  Few have an arXiv id."""
 
@@ -28,10 +30,10 @@ _FRONT = (
 )
 
 
-def lacking(known: Mapping[str, Any]) -> set[str]:
-    """The names of the values that are missing, or that the file does not state plainly."""
+def lacking(known: Mapping[str, Any], names: Sequence[str] = VALUES) -> set[str]:
+    """The *names* of the values that are missing, or that the file does not state plainly."""
     guessed = {*known.get("guessed", ()), *(["title"] if known.get("title_guessed") else [])}
-    return {name for name in VALUES if name in guessed or not known.get(name)}
+    return {name for name in names if name in guessed or not known.get(name)}
 
 
 def is_wanting(known: Mapping[str, Any]) -> bool:

@@ -21,7 +21,7 @@ from ragkit.flow import Flow, Progress, call, emit
 from ragkit.read.border import foreign
 from ragkit.read.composed import composed
 from ragkit.read.lookup import LookupService, NoReply, Record, Request
-from ragkit.read.lookup.agreement import agrees, is_wanting, lacking, requests
+from ragkit.read.lookup.agreement import BESIDE, VALUES, agrees, is_wanting, lacking, requests
 
 log = logging.getLogger("ragkit")
 
@@ -145,7 +145,7 @@ class Lookup:
 
 def _added(record: Mapping[str, Any], known: Mapping[str, Any]) -> Record:
     """The values of a record that the paper lacks."""
-    without = lacking(known)
+    without = lacking(known, (*VALUES, *BESIDE))
     return cast(Record, {name: value for name, value in record.items() if name in without})
 
 

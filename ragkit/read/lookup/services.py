@@ -18,6 +18,7 @@ from ragkit import __version__
 from ragkit.config.components import component
 from ragkit.document import normalised_title
 from ragkit.read.formats.markup import html_tree
+from ragkit.read.formats.stated import listed
 from ragkit.read.formats.xml_records import Atom, arxiv_in, doi_in
 from ragkit.read.lookup import By, LookupService, NoReply, Record, Request
 
@@ -83,6 +84,12 @@ def _of_crossref(work: Mapping[str, Any]) -> Iterator[Record]:
         year,
         _plain(*work.get("container-title", ())[:1]),
         work["DOI"],
+        affiliations=[
+            _plain(each.get("name"))
+            for author in work.get("author", ())
+            for each in author.get("affiliation") or ()
+        ],
+        funding=[_plain(each.get("name")) for each in work.get("funder") or ()],
     )
     yield record
     if subtitle := _plain(*work.get("subtitle", ())[:1]):
@@ -139,6 +146,15 @@ def _of_openalex(work: Mapping[str, Any]) -> Record:
         "" if source.get("type") == "repository" else _plain(source.get("display_name")),
         doi_in(work.get("doi") or ""),
         arxiv_in(*(place.get("landing_page_url") or "" for place in places)),
+        affiliations=[
+            _plain(each.get("display_name"))
+            for author in work.get("authorships", ())
+            for each in author.get("institutions") or ()
+        ],
+        funding=[
+            _plain(each.get("funder_display_name") or each.get("display_name"))
+            for each in (*(work.get("grants") or ()), *(work.get("funders") or ()))
+        ],
     )
 
 
@@ -190,10 +206,13 @@ def _record(
     venue: Any = None,
     doi: Any = None,
     arxiv: Any = None,
+    *,
+    affiliations: Sequence[str] = (),
+    funding: Sequence[str] = (),
 ) -> Record:
     values = {
         "title": title, "authors": [name for name in authors or () if name], "year": year, "venue": venue,
-        "doi": doi, "arxiv": arxiv,
+        "doi": doi, "arxiv": arxiv, "affiliations": listed(affiliations), "funding": listed(funding),
     }  # fmt: skip
     return cast(Record, {name: value for name, value in values.items() if value})
 

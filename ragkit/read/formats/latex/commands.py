@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import re
 
+from ragkit.read.formats.latex.affiliations import AFFILIATIONS
 from ragkit.read.formats.latex.units import PRINTERS
 
 SECTIONS = {
@@ -45,7 +46,20 @@ REFERENCE = re.compile(
 SPACES = set("quad qquad hfill hfil space enspace enskip thinspace nobreakspace xspace".split())
 BREAKS = set("par newpage clearpage maketitle bigskip medskip smallskip appendix and And AND".split())
 LINES = set("newline linebreak tabularnewline cr midrule hline toprule bottomrule".split())
-METADATA = {"keywords": "keywords", "icmlkeywords": "keywords", "acmDOI": "doi"}
+METADATA = frozenset(
+    [
+        "title",
+        "icmltitle",
+        "author",
+        "icmlauthor",
+        "keywords",
+        "icmlkeywords",
+        "acmDOI",
+        "date",
+        *AFFILIATIONS,
+    ]
+)
+"""What says something of the paper, and is no part of its text."""
 
 HIDDEN = set(
     "comment tikzpicture picture CCSXML filecontents filecontents* pspicture pgfpicture forest overpic tikzcd".split()

@@ -7,6 +7,7 @@ import unicodedata
 from typing import Any, NamedTuple
 
 from ragkit.read.formats.builder import Kind, PaperBuilder
+from ragkit.read.formats.latex.affiliations import AFFILIATIONS, affiliations_in, below_names
 from ragkit.read.formats.latex.commands import (
     ARGUMENTS,
     BREAKS,
@@ -28,6 +29,7 @@ from ragkit.read.formats.latex.commands import (
 )
 from ragkit.read.formats.latex.source import DEPTH, LatexSource
 from ragkit.read.formats.latex.units import PRINTERS
+from ragkit.read.formats.stated import listed, updated_in
 
 _TOKEN = re.compile(
     r"""(?P<words>[^\\{}$&~^_\#\s`'\-]+(?:[ ][^\\{}$&~^_\#\s`'\-]+)*)
@@ -72,6 +74,7 @@ class SourceReader:
         self.source = LatexSource(text)
         self.builder = builder
         self.known: dict[str, Any] = {}
+        self.is_piece = above is not None
         self.depth: int = above.depth if above else 0
         self.in_heading: bool = above.in_heading if above else False
         self.math = False
@@ -209,14 +212,24 @@ class SourceReader:
     def _metadata(self, name: str, after: int) -> int:
         """Record the metadata that a command gives; return where it ends, 0 if it gives none."""
         name = name.rstrip("*")
-        if name not in ("title", "author", "icmltitle", "icmlauthor") and name not in METADATA:
+        if name not in METADATA:
             return 0
-        (start, stop), after = self.source.argument(after, len(self.text))
+        for _ in range(AFFILIATIONS.get(name, 1)):
+            (start, stop), after = self.source.argument(after, len(self.text))
         written = self.text[start:stop]
+        if self.is_piece:
+            return (
+                after  # nobody asks what a piece says of the paper, and each in another would be read twice
+            )
         if name in ("title", "icmltitle"):
             self.known.setdefault("title", " ".join(self.plain(written).split()))
         elif name in ("author", "icmlauthor"):
             self.known["authors"] = [*self.known.get("authors", []), *self._authors(written)]
+            self._affiliated(below_names(written, self.plain))
+        elif name in AFFILIATIONS:
+            self._affiliated(affiliations_in(name, written, self.plain))
+        elif name == "date":
+            self.known["updated"] = updated_in([" ".join(self.plain(written).split())])
         elif name == "acmDOI":
             self.known["doi"] = written.strip()
         else:
@@ -226,6 +239,9 @@ class SourceReader:
                 if (k := " ".join(self.plain(word).split()))
             ]
         return after
+
+    def _affiliated(self, found: list[str]) -> None:
+        self.known["affiliations"] = listed([*self.known.get("affiliations", []), *found])
 
     def _authors(self, written: str) -> list[str]:
         """The names, without the affiliations below them."""

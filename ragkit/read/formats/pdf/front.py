@@ -13,7 +13,8 @@ from typing import Any
 from ragkit.document import normalised_title
 from ragkit.read.formats.builder import kind_of
 from ragkit.read.formats.pdf.lines import Line, Page
-from ragkit.read.formats.pdf.names import is_address, names_in, personal
+from ragkit.read.formats.pdf.names import affiliations_in, is_address, names_in, personal
+from ragkit.read.formats.stated import updated_in
 
 
 @dataclass
@@ -42,7 +43,8 @@ def front_of(
     title, block, guessed = _title(rows, first, properties)
     if cover and len(normalised_title(cover[1])) > 7 and not block:
         title = cover[1]
-    authors = _authors(rows, block, first) or _told(properties.get("author", ""), xmp.get("creator", []))
+    waiting = _under(rows, block, first)
+    authors = _authors(waiting, rows, block) or _told(properties.get("author", ""), xmp.get("creator", []))
     stated, supposed = _year(pages[:3], properties)
     venue = next(iter(xmp.get("publicationName", [])), None)
     above = "" if venue or not block else _masthead(rows, block)
@@ -51,12 +53,15 @@ def front_of(
         "keywords": [k for k in re.split(r" ?[;,] ?", properties.get("keywords", "")) if k],
         "venue": venue or above or None,
         "doi": _doi(pages, xmp),
+        "affiliations": _affiliations(waiting),
+        "updated": updated_in(row.text for row in rows),
         **_arxiv(name, pages),
     }
     known["year"] = known.get("year") or stated or supposed
     doubtful = {
         "title": guessed,
         "authors": True,
+        "affiliations": True,
         "venue": above,
         "year": not stated and supposed == known["year"],
     }
@@ -231,8 +236,8 @@ def _masthead(rows: list[_LineRow], block: list[_LineRow]) -> str:
 # --- the authors
 
 
-def _authors(rows: list[_LineRow], block: list[_LineRow], page: Page) -> list[str]:
-    """The names under the title, down to the abstract or the first sentence; on a title page, all names."""
+def _under(rows: list[_LineRow], block: list[_LineRow], page: Page) -> list[_LineRow]:
+    """The rows under the title, down to the abstract or the first sentence."""
     waiting: list[_LineRow] = []
     for row in _below(block, rows) if block else []:
         if (
@@ -243,6 +248,19 @@ def _authors(rows: list[_LineRow], block: list[_LineRow], page: Page) -> list[st
             break
         if row.size <= block[0].size:  # no picture of letters
             waiting.append(row)
+    return waiting
+
+
+def _affiliations(waiting: list[_LineRow]) -> list[str]:
+    """What stands below the first names in type that is no larger."""
+    first = next((n for n, row in enumerate(waiting) if _names([row])), len(waiting))
+    return affiliations_in(
+        row.parts for row in waiting[first:] if row.size < 1.1 * waiting[first].size and not _names([row])
+    )
+
+
+def _authors(waiting: list[_LineRow], rows: list[_LineRow], block: list[_LineRow]) -> list[str]:
+    """The names among the rows under the title; on a title page, all names."""
     found = _names(waiting)
     if not found and len(waiting) > 1 and "@" in waiting[1].text and _is_group(waiting[0].text):
         return [waiting[0].text]

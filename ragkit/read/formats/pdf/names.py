@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+from ragkit.read.formats.stated import listed
 
 # Marks that lead from a name to its affiliation or a note.
 _MARK = "∗*†‡§¶⋆★♯#✉"
@@ -18,17 +20,41 @@ _CJK = re.compile(
 )
 
 # A word of an institution or a place in a line of capitalised words, which would else read as a name.
+_INSTITUTION = (
+    r"\b(?:universi\w*|institut\w*|department|dept|facult\w*|school|college|cent(?:er|re|rum)|laborator\w*|labs?|"
+    r"research|hospital|clinic\w*|academy|group|team|division|inc|ltd|gmbh|corp\w*|company|ministry|society)\b"
+)
 _ADDRESS = re.compile(
-    r"@|\b(?:universi\w*|institut\w*|department|dept|facult\w*|school|college|cent(?:er|re|rum)|laborator\w*|labs?|"
-    r"research|hospital|clinic\w*|academy|group|team|division|inc|ltd|gmbh|corp\w*|company|ministry|society|"
-    r"journal|letters|proceedings|conference|workshop|article|report|review|abstract|e-?mail|https?|www)\b",
+    rf"@|{_INSTITUTION}|\b(?:journal|letters|proceedings|conference|workshop|article|report|review|abstract|e-?mail|https?|www)\b",
     re.IGNORECASE,
 )
+_AFFILIATION = re.compile(rf"{_INSTITUTION}|^\d{{1,2}}[^\W\d_]", re.IGNORECASE)
+_ELSEWHERE = re.compile(r"@|https?:|\bwww\.|\be-?mail\b", re.IGNORECASE)
+_NEXT = re.compile(rf"(?<![\d\s])\s++(?=(?:\d{{1,2}}|[{_MARK}])[^\W\d_])")
+_LEADING = re.compile(rf"\A[\s\d,{_MARK}]*+(?=[^\W\d_])")
+_GOES_ON = re.compile(r"(?:,|\b(?:of|for|and|the|at|in))$")
 
 
 def is_address(text: str) -> bool:
     """Is a line an affiliation, an address or another thing around names?"""
     return bool(_ADDRESS.search(text)) or re.match(r"[\d∗*†‡§¶]\s*[^\W\d_]", text) is not None
+
+
+def affiliations_in(lines: Iterable[Sequence[str]]) -> list[str]:
+    """The affiliations in lines below names, each as its parts, which wide gaps divide: what has a word of an
+    institution in it or begins with the number of one.  One that a line cuts goes on in the next.
+    """
+    found: list[str] = []
+    cut = ""
+    for parts in lines:
+        pieces = [piece for part in parts for piece in _NEXT.split(part)]
+        if cut:
+            pieces[0] = f"{cut} {pieces[0]}"
+            found.pop()
+        told = [each for each in pieces if _AFFILIATION.search(each) and not _ELSEWHERE.search(each)]
+        found += [_LEADING.sub("", each, count=1) for each in told]
+        cut = told[-1] if told and told[-1] == pieces[-1] and _GOES_ON.search(told[-1]) else ""
+    return listed(found)
 
 
 def names_in(parts: Sequence[str]) -> list[str]:
