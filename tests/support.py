@@ -15,9 +15,15 @@ ROOT = Path(__file__).parents[1]
 NOTES = ROOT / "examples" / "papers"
 SHARED = ROOT.parent / "shared"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-needs_browser = pytest.mark.skipif(
-    CHROMIUM is None, reason="the page was not tested, since no browser is found: apt-get install chromium"
-)
+
+
+def needs_browser() -> None:
+    """Skip the module that says so, in one line, where no browser is found."""
+    if CHROMIUM is None:
+        pytest.skip(
+            "the page was not tested, since no browser is found: apt-get install chromium",
+            allow_module_level=True,
+        )
 
 
 class ModelServer(ThreadingHTTPServer):

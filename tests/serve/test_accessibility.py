@@ -15,7 +15,8 @@ from support import ROOT, needs_browser, small_pdf
 import ragkit
 
 Serving = Callable[..., httpx2.Client]
-pytestmark = needs_browser
+
+needs_browser()
 AXE = Path(__file__).parent / "node" / "node_modules" / "axe-core" / "axe.min.js"
 SEALS = small_pdf("Notes on seals", "We followed twelve animals.", "The harbour seal dives 287 metres deep.")
 

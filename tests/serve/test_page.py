@@ -14,7 +14,8 @@ from support import ROOT, ModelServer, needs_browser
 import ragkit
 
 Serving = Callable[..., httpx2.Client]
-pytestmark = needs_browser
+
+needs_browser()
 QUESTION = "How many parameters do BERT-base and BERT-large have?"
 RED = "The harbour seal dives 287 metres deep."
 HOSTILE = """---
