@@ -132,6 +132,21 @@ def test_a_follow_up_takes_the_conversation_along_and_both_are_kept(
     assert "[1] " in text
 
 
+def test_a_follow_up_and_what_happened_with_it_are_in_sight(page: Page, server: httpx2.Client) -> None:
+    page.goto(address(server))
+    for question in (QUESTION, "What was it trained on?", "What is retrieval-augmented generation?"):
+        ask(page, question)
+    last = page.locator(".turn").last
+    expect(last.locator(".asked")).to_be_in_viewport(ratio=1)
+    expect(last.locator(".claim").first).to_be_in_viewport()
+    page.keyboard.press("Escape")
+    last.get_by_label("What happened").click()
+    end, composer = last.locator(".trace").bounding_box(), page.locator("#composer .field").bounding_box()
+    assert end is not None
+    assert composer is not None
+    assert end["y"] + end["height"] <= composer["y"]
+
+
 def test_what_the_papers_do_not_answer_looks_like_no_answer(page: Page, server: httpx2.Client) -> None:
     page.goto(address(server))
     ask(page, "What is the capital of France?")
