@@ -290,3 +290,17 @@ def test_an_address_with_characters_opens_the_paper_there(page: Page, server: ht
     page.goto(address(server, f"/papers/{found['document_id']}?from={found['start']}&to={found['end']}"))
     expect(page.locator("mark.now").first).to_be_in_viewport()
     expect(page.locator("h1")).to_have_text(found["title"])
+
+
+def test_the_page_of_the_document_shows_an_answer_and_its_citations(
+    page: Page, server: httpx2.Client
+) -> None:
+    text = (ROOT / "docs" / "serving.md").read_text()
+    [own] = re.findall(r"^```html\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    page.route("**/own.html", lambda route: route.fulfill(body=own, content_type="text/html"))
+    page.route("**/favicon.ico", lambda route: route.fulfill(status=204))
+    page.goto(address(server, "/own.html"))
+    page.get_by_role("button").click()
+    expect(page.locator("#answer[data-done]")).to_contain_text("340 million")
+    page.locator("#answer a").first.click()
+    expect(page.locator("mark.now").first).to_be_in_viewport()
