@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 NOTES = ROOT / "examples" / "papers"
 SHARED = ROOT.parent / "shared"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def needs_browser() -> None:
+    """Skip the module that says so, in one line, where no browser is found."""
+    if CHROMIUM is None:
+        pytest.skip(
+            "the page was not tested, since no browser is found: apt-get install chromium",
+            allow_module_level=True,
+        )
 
 
 class ModelServer(ThreadingHTTPServer):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,15 @@ def test_every_runtime_dependency_has_an_allowed_licence(audit: Any) -> None:
     names = {package.name.lower() for package in audit.runtime("ragkit", audit.EXTRAS)}
     assert names >= {"ragkit", "chromadb", "numpy", "openvino", "tantivy", "pypdfium2"}
     assert audit.refused_licences() == []
+
+
+def test_a_vendored_library_has_an_allowed_licence_beside_it(audit: Any, tmp_path: Path) -> None:
+    assert audit.refused_vendored() == []
+    for name, text in (("free", "MIT License"), ("copyleft", "GNU GENERAL PUBLIC LICENSE")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "LICENSE").write_text(text)
+    (tmp_path / "nothing").mkdir()
+    assert [said.split()[2] for said in audit.refused_vendored(tmp_path)] == ["copyleft", "nothing"]
 
 
 @pytest.mark.parametrize("name", ["GPL-3.0-only", "LGPL-2.1", "AGPL-3.0", "MIT AND GPL-2.0-only", "none"])

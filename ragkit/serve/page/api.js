@@ -1,4 +1,5 @@
 // The server's own API: JSON, and events that go on where a broken connection stopped.
+import { sentence } from "./dom.js";
 
 /** What the server said against a request, in a sentence. */
 export class Refused extends Error {}
@@ -38,11 +39,6 @@ async function request(path, options = {}) {
     // no JSON: the status must do
   }
   throw new Refused(said ? sentence(said) : `The server answers with status ${response.status}.`);
-}
-
-function sentence(text) {
-  const whole = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 }
 
 /** JSON of a GET, or of a POST of *body*. */

@@ -1,5 +1,5 @@
 // A text of one's own, held against the papers claim by claim.
-import { copy, download, h, icon, iconButton } from "./dom.js";
+import { copy, download, h, icon, iconButton, sentence } from "./dom.js";
 import * as api from "./api.js";
 import { badge, holds } from "./verdicts.js";
 import { placeOf } from "./evidence.js";
@@ -77,7 +77,7 @@ export class CheckView {
       { class: "verdict-row", data: { verdict: claim.verdict } },
       h("div", { class: "verdict-head" }, badge(claim.verdict)),
       h("p", { class: "claim-text" }, claim.text),
-      claim.reason && !holds(claim.verdict) ? h("p", { class: "reason" }, claim.reason) : null,
+      claim.reason && !holds(claim.verdict) ? h("p", { class: "reason" }, sentence(claim.reason)) : null,
       shown.slice(0, 2).map((quote) => this.quote(quote, claim, holds(quote.verdict) ? "The best quote for it" : "The nearest quote")),
       claim.elsewhere ? this.quote(claim.elsewhere, claim, "Another paper of the collection says it") : null,
       claim.against ? this.quote(claim.against.quote ?? claim.against, claim, "What speaks against it", claim.against.reason) : null,

@@ -62,6 +62,12 @@ export function iconButton(name, label, onclick, extra = {}) {
   return h("button", { class: "icon-button", type: "button", "aria-label": label, title: label, onclick, ...extra }, icon(name));
 }
 
+/** *text*, a message or a reason, as a sentence. */
+export function sentence(text) {
+  const whole = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(whole) ? whole : `${whole}.`;
+}
+
 /** Say something to screen readers alone. */
 export function announce(text) {
   $("status").textContent = text;

@@ -1,5 +1,5 @@
 // The evidence beside an answer: what is cited, in the paper's text and on its page.
-import { copy, h, icon, iconButton } from "./dom.js";
+import { copy, h, icon, iconButton, sentence } from "./dom.js";
 import * as api from "./api.js";
 import { badge } from "./verdicts.js";
 import { paperText } from "./papertext.js";
@@ -288,9 +288,4 @@ export function described(paper) {
 
 function quoted(cited, paper) {
   return `“${cited.quote ?? ""}”\n${reference(paper)}${placeOf(cited) ? `, ${placeOf(cited)}` : ""}`;
-}
-
-function sentence(text) {
-  const whole = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 }

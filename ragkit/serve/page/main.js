@@ -86,7 +86,7 @@ async function ask(text) {
   if (!shown.length) turns.replaceChildren();
   shown.push(turn);
   turns.append(turn.element);
-  turn.element.scrollIntoView({ block: "nearest", behavior: "smooth" });
+  turn.element.scrollIntoView({ block: "start", behavior: "smooth" });
   question.value = "";
   fit();
   const history = talk.turns.filter((each) => each.answer).flatMap((each) => [
