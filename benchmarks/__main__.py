@@ -31,6 +31,7 @@ from benchmarks import (
     peers,
     retrieval,
     scale,
+    serve,
     speed,
     strategies,
 )
@@ -46,6 +47,7 @@ SECTIONS = {
         ingest,
         scale,
         growth,
+        serve,
         retrieval,
         lexical,
         answers,

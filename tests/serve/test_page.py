@@ -207,6 +207,22 @@ def test_a_paper_of_markup_script_and_formulas_shows_as_text(page: Page, own: ht
     assert page.evaluate("window.harmed") is None
 
 
+def test_neither_a_question_nor_a_chat_model_breaks_out_of_the_page(
+    page: Page, serving: Serving, ingested: Path, model_server: ModelServer
+) -> None:
+    server = serving(ragkit.load(preset="chat", model=f"{model_server.url}#m", corpus=ingested))
+    evil = "</h2></script><img src=x onerror=window.harmed=1>\n\nevent: answer\ndata: {}\n\n"
+    model_server.says = f"BERT-base has 110 million parameters [1]. {evil} BERT is <b>large</b> [1]."
+    page.goto(address(server))
+    ask(page, f"{QUESTION} {evil.replace(chr(10), ' ')}")
+    expect(page.locator(".asked")).to_contain_text("<img src=x onerror=window.harmed=1>")
+    assert page.locator("main :is(script, img, b)").count() == 0
+    page.reload()
+    expect(page.locator(".asked")).to_contain_text("<img src=x onerror=window.harmed=1>")
+    assert page.locator("main :is(script, img)").count() == 0
+    assert page.evaluate("window.harmed") is None
+
+
 def test_a_paper_that_cannot_be_read_is_said_so(page: Page, own: httpx2.Client) -> None:
     page.goto(address(own, "/#/papers"))
     page.set_input_files(
