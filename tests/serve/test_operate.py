@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 import json
-import os
 import re
 import shlex
 import signal
@@ -13,10 +12,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 import yaml
 from support import ROOT
 from typer.testing import CliRunner
@@ -27,6 +28,13 @@ from ragkit.cli import app
 Serving = Callable[..., httpx2.Client]
 BERT = "How many parameters do BERT-base and BERT-large have?"
 DEPLOY = ROOT / "deploy"
+KEYWORDS = (
+    "--set=answer.retrieve={type: lexical, index: {type: bm25}, k: 20}",
+    "--set=answer.fuse=rrf",
+    "--set=answer.refine={type: top, k: 5}",
+)
+WARMING = 200  # searches, after which caches are full
+MAY_GROW = 40_000_000  # bytes in 2,000 searches; 20 kB a search
 
 
 def test_it_is_alive_and_becomes_ready(server: httpx2.Client) -> None:
@@ -72,17 +80,17 @@ def test_what_another_process_ingests_answers_the_next_question(serving: Serving
     assert "70,000 kilometres" in answer["answer"]
 
 
+def started(corpus: Path, stderr: int, *more: str) -> tuple[subprocess.Popen[str], str]:
+    """A server in a process of its own, and its address."""
+    options = ["--config", str(ROOT / "configs" / "default.yaml"), "--corpus", str(corpus), "--port", "0"]
+    command = [sys.executable, "-u", "-m", "ragkit", "serve", *options, *more]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+    assert process.stdout is not None
+    return process, process.stdout.readline().split()[-1]
+
+
 def test_a_server_that_is_stopped_answers_what_it_accepted_and_logs_it(ingested: Path) -> None:
-    options = ["--config", str(ROOT / "configs" / "default.yaml"), "--corpus", str(ingested), "--port", "0"]
-    started = subprocess.Popen(
-        [sys.executable, "-u", "-m", "ragkit", "serve", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ},
-    )
-    assert started.stdout is not None
-    address = started.stdout.readline().split()[-1]
+    process, address = started(ingested, subprocess.PIPE)
     replies: list[Any] = []
 
     def ask() -> None:
@@ -93,9 +101,9 @@ def test_a_server_that_is_stopped_answers_what_it_accepted_and_logs_it(ingested:
     until = time.monotonic() + 30
     while "ragkit_inflight 1.0" not in httpx2.get(f"{address}/metrics").text and time.monotonic() < until:
         time.sleep(0.05)
-    started.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
     asking.join(60)
-    _, logged = started.communicate(timeout=60)
+    _, logged = process.communicate(timeout=60)
     assert replies[0].status_code == 200
     assert "340 million" in replies[0].json()["answer"]
     lines = [json.loads(line) for line in logged.splitlines() if line.startswith("{")]
@@ -103,6 +111,23 @@ def test_a_server_that_is_stopped_answers_what_it_accepted_and_logs_it(ingested:
     assert (line["method"], line["status"]) == ("POST", 200)
     assert line["request"] == replies[0].headers["x-request-id"]
     assert BERT not in logged
+
+
+def test_many_searches_keep_no_memory(ingested: Path) -> None:
+    process, address = started(ingested, subprocess.DEVNULL, *KEYWORDS)
+    resident = psutil.Process(process.pid).memory_info
+
+    def search(n: int) -> int:
+        query = {"query": f"How many parameters has model {n % 20}?", "k": 5}
+        return client.post("/api/search", json=query).status_code
+
+    with httpx2.Client(base_url=address, timeout=60) as client, ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(search, range(WARMING))) == {200}
+        before = resident().rss
+        assert set(pool.map(search, range(WARMING, WARMING + 2000))) == {200}
+    assert resident().rss - before < MAY_GROW
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
 
 
 # --- the files to deploy with
