@@ -300,10 +300,11 @@ def load_entry_points() -> None:
 
 
 class Parameter(NamedTuple):
-    """One argument of a component."""
+    """One argument of a component; one that is `spread` is a list of arguments without names."""
 
     hint: Any
     default: Any
+    spread: bool = False
 
     @property
     def required(self) -> bool:
@@ -332,7 +333,7 @@ def parameters(maker: Maker) -> dict[str, Parameter]:
 def _of_class(classes: Sequence[type]) -> dict[str, Parameter]:
     """The arguments of the first `__init__` among *classes*, a class and those that it is derived from."""
     for at, each in enumerate(classes):
-        if "__init__" in vars(each):
+        if "__init__" in vars(each) and each is not object:
             return _signed(vars(each)["__init__"], classes[at + 1 :])
     return {}
 
@@ -348,6 +349,8 @@ def _signed(function: Maker, above: Sequence[type] = ()) -> dict[str, Parameter]
         for p in signature
         if p.name != "self" and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     }
+    if not found:  # a class that is written in C++ names none of its arguments
+        found = {p.name: Parameter(list[Any], [], True) for p in signature if p.kind is p.VAR_POSITIONAL}
     keywords = [p.name for p in signature if p.kind is p.VAR_KEYWORD]
     return _joined(found, _passed_on(function, keywords[0], above)) if keywords else found
 
