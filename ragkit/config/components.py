@@ -111,6 +111,12 @@ def part_in(hint: Any) -> type | None:
     return next((each for each in typing.get_args(hint) if is_part(each)), None)
 
 
+def plain_in(hint: Any) -> Any:
+    """The ordinary type that a hint such as `Path | CorpusPlace` accepts beside slots; None if there is none."""
+    others = [a for a in typing.get_args(hint) if not (is_slot(a) or is_part(a) or a is type(None))]
+    return others[0] if others else None
+
+
 def objects_in(hint: Any) -> tuple[type, ...] | None:
     """The classes whose objects a hint accepts that is not a slot.
 
