@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,9 +90,9 @@ class Database:
 
 def batches(values: Iterable[T]) -> Iterator[list[T]]:
     """*values*, as many at a time as a statement names."""
-    every = list(values)
-    for at in range(0, len(every), _MANY):
-        yield every[at : at + _MANY]
+    left = iter(values)
+    while some := list(islice(left, _MANY)):
+        yield some
 
 
 def marks(values: Sequence[object]) -> str:

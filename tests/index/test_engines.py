@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
+from qdrant_rows import QdrantIndex
 
 from ragkit.document import Key
 from ragkit.index import Hit, LexicalIndex, VectorIndex
@@ -23,6 +24,7 @@ ENGINES = {
     "flat": lambda name: FlatIndex(embed=EMBED),
     "bm25": lambda name: Bm25Index(),
     "chroma": lambda name: ChromaIndex(embed=DeterministicFakeEmbedding(size=64)),  # spread as texts are
+    "qdrant": lambda name: QdrantIndex(embed=EMBED, server=name),
     "memory": lambda name: MemoryIndex(embed=EMBED, server=name),
 }
 
