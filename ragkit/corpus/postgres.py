@@ -12,6 +12,7 @@ import os
 import re
 import socket
 import threading
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -222,7 +223,8 @@ class _Connection:
     """A connection that takes the statements of SQLite; what the server says is a `CorpusError`."""
 
     def __init__(self, inner: psycopg.Connection[Any], name: str) -> None:
-        self.inner, self.name, self.process = inner, name, os.getpid()
+        self.inner, self.name = inner, name
+        weakref.finalize(self, _close, inner, os.getpid())  # of a thread that has ended
 
     def execute(self, statement: str, parameters: Any = (), /) -> Cursor:
         with self._told():
@@ -251,9 +253,11 @@ class _Connection:
     def close(self) -> None:
         self.inner.close()
 
-    def __del__(self) -> None:
-        if self.process == os.getpid():  # a process that was forked would end the session of its parent
-            self.inner.close()  # of a thread that has ended
+
+def _close(inner: psycopg.Connection[Any], process: int) -> None:
+    """Close a connection of this process; one that was forked would end the session of its parent."""
+    if process == os.getpid():
+        inner.close()
 
 
 def _first_line(error: Exception) -> str:
