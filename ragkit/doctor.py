@@ -76,7 +76,7 @@ def examine(rag: Rag) -> Diagnosis:
             f"{_missing(gone)}; restore what is missing, or run `ragkit ingest --prune` to forget its papers"
         )
     return Diagnosis(
-        corpus=str(rag.corpus.directory),
+        corpus=rag.corpus.name,
         counts=counts,
         indexes=indexes,
         problems=tuple(problems),

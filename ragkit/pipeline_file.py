@@ -38,7 +38,7 @@ LOCAL = Path("ragkit.yaml")
 
 components.later(
     f"ragkit.{module}"
-    for module in "generate.backed generate.chat index.chroma models.chat read.lookup.services refine.chat"
+    for module in "corpus.postgres generate.backed generate.chat index.chroma models.chat read.lookup.services refine.chat"
     " refine.cross_encoder refine.late_interaction refine.mmr verify.chat verify.entailment".split()
 )
 
@@ -84,7 +84,9 @@ def load(
         raise UsageError(f"--corpus {corpus} and --corpus-name {corpus_name} exclude each other")
     if place is None and not _names_corpus(document, path, overrides):
         place = places.upwards()
-    return rag if place in (None, rag.corpus.directory) else rag.moved(Path(place))
+    if place is None or place == rag.corpus.place:
+        return rag
+    return rag.moved(places.place_of(str(place)))
 
 
 def _names_corpus(

@@ -24,6 +24,7 @@ from ragkit.ask import Account, AnswerPipeline, Question, label
 from ragkit.config import components
 from ragkit.config.spec import Spec, identify, parts_of, rebound, stages_of
 from ragkit.corpus import Corpus, CorpusReader
+from ragkit.corpus.store import CorpusPlace
 from ragkit.document import digest
 from ragkit.errors import CorpusError, IndexMismatch, NoCorpus, UsageError
 from ragkit.flow import AsyncEvents, Event, Events, Flow, aresult_of, arun, asteps, result_of, run, steps
@@ -51,12 +52,12 @@ log = logging.getLogger("ragkit")
 class Rag:
     """A corpus, how papers get into it, and how questions are answered from it: what one YAML file describes.
 
-    *corpus* is the directory of the corpus database and of the indexes derived from it; nothing is opened or
-    created before it is needed.  Raises `ValueError` where *ingest* and *answer* do not fit together.
+    *corpus* is the directory of the corpus database and of the indexes derived from it, or another place of the
+    database, such as Postgres; nothing is opened or created before it is needed.  Raises `ValueError` where *ingest* and *answer* do not fit together.
     """
 
     def __init__(
-        self, *, corpus: Path = Path(".ragkit"), ingest: IngestPipeline, answer: AnswerPipeline
+        self, *, corpus: Path | CorpusPlace = Path(".ragkit"), ingest: IngestPipeline, answer: AnswerPipeline
     ) -> None:
         self.corpus = Corpus(corpus)
         self.ingest_pipeline = ingest
@@ -84,7 +85,7 @@ class Rag:
     def _with_corpus(self, part: object) -> object:
         return part.over(self.corpus) if isinstance(part, CorpusReader) else part
 
-    def moved(self, corpus: Path) -> Rag:
+    def moved(self, corpus: Path | CorpusPlace) -> Rag:
         """The same pipelines over another corpus; this Rag stays as it is."""
         return Rag(corpus=corpus, ingest=self.ingest_pipeline, answer=self.answer_pipeline)
 
@@ -94,7 +95,7 @@ class Rag:
         if not isinstance(read, Files):
             raise UsageError("links can be followed only where the configuration reads with 'files'")
         ingest = replace(self.ingest_pipeline, read=replace(read, follow_links=True))
-        return Rag(corpus=self.corpus.directory, ingest=ingest, answer=self.answer_pipeline)
+        return Rag(corpus=self.corpus.place, ingest=ingest, answer=self.answer_pipeline)
 
     def _repr_html_(self) -> str:
         try:
@@ -105,7 +106,7 @@ class Rag:
         except CorpusError as error:
             there = str(error)
         stages = {**stages_of(self.ingest_pipeline), **stages_of(self.answer_pipeline)}
-        rows = {"corpus": str(self.corpus.directory), "holds": there, **stages}
+        rows = {"corpus": self.corpus.name, "holds": there, **stages}
         return notebook.page(notebook.table(list(rows.items())))
 
     # --- papers in
@@ -433,7 +434,7 @@ class Rag:
         for name, index in self._named.items():
             if name not in published:
                 raise IndexMismatch(
-                    f"the corpus in '{self.corpus.directory}' has no index for this configuration ({name});"
+                    f"the corpus in '{self.corpus.name}' has no index for this configuration ({name});"
                     " run `ragkit ingest` with it (no path is needed), or use the configuration that the corpus was built with"
                 )
             if published[name][0] != self._fingerprints[name]:

@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.tools import BaseTool, convert_runnable_to_tool
+from langchain_core.tools import BaseTool, ToolException, convert_runnable_to_tool
 from pydantic import BaseModel, Field
 
 from ragkit.answer import Answer, Claim
@@ -24,18 +24,25 @@ if TYPE_CHECKING:
 
 
 class PassageRetriever(BaseRetriever):
-    """The best `k` passages after the refiners, as `Rag.search` returns them, of those that pass `where`."""
+    """The best `k` passages after the refiners, as `Rag.search` returns them, of those that pass `where`.
+
+    `invoke(query, k=...)` returns another number of them.
+    """
 
     rag: Any
     k: int = 10
     where: Where | None = None
 
-    def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
-        found: list[Document] = self.rag.search(query, self.k, self.where)
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: Any, k: int | None = None
+    ) -> list[Document]:
+        found: list[Document] = self.rag.search(query, self.k if k is None else k, self.where)
         return found
 
-    async def _aget_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
-        found: list[Document] = await self.rag.asearch(query, self.k, self.where)
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: Any, k: int | None = None
+    ) -> list[Document]:
+        found: list[Document] = await self.rag.asearch(query, self.k if k is None else k, self.where)
         return found
 
 
@@ -114,15 +121,20 @@ class AnswerRunnable(Runnable[str | ConversationInput, Answer]):
         description: str | None = None,
         arg_types: dict[str, type] | None = None,
     ) -> BaseTool:
-        """A tool whose arguments are `question` and `where`; its reply to a model is the printed answer."""
-        return convert_runnable_to_tool(  # `as_tool` of LangChain warns that it is a beta
-            self,
+        """A tool whose arguments are `question` and `where`; its reply to a model is the printed answer.
+
+        For a wrong question or filter the reply is the sentence that says what is wrong, so that an agent can ask again.
+        """
+        tool = convert_runnable_to_tool(  # `as_tool` of LangChain warns that it is a beta
+            _Answering(self.rag),
             args_schema or (None if arg_types else ToolInput),
             name=name or "ask_papers",
             description=description
             or "Answers a question from a corpus of papers, with citations that have been checked.",
             arg_types=arg_types,
         )
+        tool.handle_tool_error = True
+        return tool
 
     def _parts(self, inputs: Iterator[str | ConversationInput]) -> Iterator[Answer]:
         for given in inputs:
@@ -140,6 +152,22 @@ class AnswerRunnable(Runnable[str | ConversationInput, Answer]):
                 async for event in events:
                     for part in shown.after(event):
                         yield part
+
+
+class _Answering(AnswerRunnable):
+    """What a tool runs: wrong input is an error that a model may read."""
+
+    def invoke(self, *given: Any, **kwargs: Any) -> Answer:
+        try:
+            return super().invoke(*given, **kwargs)
+        except UsageError as error:
+            raise ToolException(str(error)) from error
+
+    async def ainvoke(self, *given: Any, **kwargs: Any) -> Answer:
+        try:
+            return await super().ainvoke(*given, **kwargs)
+        except UsageError as error:
+            raise ToolException(str(error)) from error
 
 
 class _Shown:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import postgres as postgres_server
 import pytest
 from hypothesis import settings
 from paper_pages import PaperPage
@@ -53,6 +54,14 @@ def real_papers(paper_pages: None) -> Path:
     if not papers.is_dir():
         pytest.skip("the shared paper pages are not beside this checkout")
     return papers
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgres_server.Server]:
+    """A Postgres server that tests make databases on; it keeps nothing."""
+    server = postgres_server.Server(fsync="off")
+    yield server
+    server.close()
 
 
 @pytest.fixture

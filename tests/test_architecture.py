@@ -20,6 +20,7 @@ import ragkit
 import ragkit.evaluate.judge
 import ragkit.pipeline_file
 from ragkit.config import components
+from ragkit.corpus.store import CorpusPlace
 from ragkit.fuse import Fusion
 from ragkit.gate import Gate
 from ragkit.generate import Generator
@@ -74,6 +75,7 @@ ROOMS = {
     Embeddings: "models",
     BaseChatModel: "models",
     PassageReader: "models",
+    CorpusPlace: "corpus",
     ragkit.evaluate.judge.Judge: "evaluate",
 }
 

@@ -129,7 +129,7 @@ def flow(pipeline: AnswerPipeline, given: CheckRequest) -> Flow[Check]:
     """split -> retrieve -> fuse -> refine -> verify.  Raises `UsageError` for a text without a claim."""
     if not given.snapshot.corpus.value("SELECT 1 FROM chunks LIMIT 1"):
         raise NoCorpus(
-            f"the corpus in '{given.snapshot.corpus.directory}' holds no text to check against; `ragkit ingest PATH` adds papers"
+            f"the corpus in '{given.snapshot.corpus.name}' holds no text to check against; `ragkit ingest PATH` adds papers"
         )
     text, items = yield from call("split", _items, given)
     verifier = pipeline.verify or EvidenceVerifier()

@@ -20,7 +20,7 @@ from typing import Annotated, ParamSpec
 import typer
 
 import ragkit
-from ragkit.cli import ask, calibrate, chat, check, evaluate, ingest, mcp, papers, serve, train
+from ragkit.cli import ask, calibrate, chat, check, corpus, evaluate, ingest, mcp, papers, serve, train
 from ragkit.cli.options import (
     BEFORE_COMMAND,
     AsJson,
@@ -49,6 +49,7 @@ app = typer.Typer(
 config_app = typer.Typer(no_args_is_help=True, help="Check, show or describe pipeline files.")
 app.add_typer(config_app, name="config")
 app.add_typer(train.app, name="train")
+app.add_typer(corpus.app, name="corpus")
 
 
 def _traced(command: Callable[P, None]) -> Callable[P, None]:

@@ -109,6 +109,8 @@ class Checker:
         if slots := components.slots_in(hint):
             if _is_null(node) and type(None) in typing.get_args(hint):
                 return None
+            if not isinstance(node, yaml.MappingNode) and (plain := components.plain_in(hint)):
+                return self.plain(plain, node, path)
             part = components.part_in(hint)
             if part and isinstance(node, yaml.MappingNode) and "type" not in {k.value for k, _ in node.value}:
                 return self.call(part, node, path, ignore=set())

@@ -111,6 +111,12 @@ def part_in(hint: Any) -> type | None:
     return next((each for each in typing.get_args(hint) if is_part(each)), None)
 
 
+def plain_in(hint: Any) -> Any:
+    """The ordinary type that a hint such as `Path | CorpusPlace` accepts beside slots; None if there is none."""
+    others = [a for a in typing.get_args(hint) if not (is_slot(a) or is_part(a) or a is type(None))]
+    return others[0] if others else None
+
+
 def objects_in(hint: Any) -> tuple[type, ...] | None:
     """The classes whose objects a hint accepts that is not a slot.
 
@@ -300,10 +306,11 @@ def load_entry_points() -> None:
 
 
 class Parameter(NamedTuple):
-    """One argument of a component."""
+    """One argument of a component; one that is `spread` is a list of arguments without names."""
 
     hint: Any
     default: Any
+    spread: bool = False
 
     @property
     def required(self) -> bool:
@@ -332,7 +339,7 @@ def parameters(maker: Maker) -> dict[str, Parameter]:
 def _of_class(classes: Sequence[type]) -> dict[str, Parameter]:
     """The arguments of the first `__init__` among *classes*, a class and those that it is derived from."""
     for at, each in enumerate(classes):
-        if "__init__" in vars(each):
+        if "__init__" in vars(each) and each is not object:
             return _signed(vars(each)["__init__"], classes[at + 1 :])
     return {}
 
@@ -348,6 +355,8 @@ def _signed(function: Maker, above: Sequence[type] = ()) -> dict[str, Parameter]
         for p in signature
         if p.name != "self" and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     }
+    if not found:  # a class that is written in C++ names none of its arguments
+        found = {p.name: Parameter(list[Any], [], True) for p in signature if p.kind is p.VAR_POSITIONAL}
     keywords = [p.name for p in signature if p.kind is p.VAR_KEYWORD]
     return _joined(found, _passed_on(function, keywords[0], above)) if keywords else found
 

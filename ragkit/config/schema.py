@@ -71,6 +71,8 @@ def _value(hint: Any, definitions: _Definitions) -> dict[str, Any]:
         choices = [{"$ref": f"#/$defs/{_slot(slot, definitions)}"} for slot in slots]
         if type(None) in typing.get_args(hint):
             choices.append({"type": "null"})
+        if plain := components.plain_in(hint):
+            choices.append(_plain(plain))
         if part := components.part_in(hint):
             choices.append(_call(part, definitions))
         return choices[0] if len(choices) == 1 else {"anyOf": choices}

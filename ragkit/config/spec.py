@@ -73,14 +73,19 @@ def build(value: Any, made: list[tuple[Spec, Any]] | None = None) -> Any:
         return [build(v, made) for v in value]
     if isinstance(value, FromEnvironment):
         return validated(value.hint, value.written)
+    if isinstance(value, dict):
+        return copy.deepcopy(value)  # an object may fill a mapping that it is given
     if not isinstance(value, Spec):
         return value
     for spec, existing in made:
         if spec == value:
             return existing
     arguments = {name: build(v, made) for name, v in value.arguments.items()}
+    known = components.parameters(value.maker)
+    unnamed = [v for name in arguments if name in known and known[name].spread for v in arguments[name]]
+    named = {name: v for name, v in arguments.items() if name not in known or not known[name].spread}
     try:
-        instance = value.maker(**arguments)
+        instance = value.maker(*unnamed, **named)
     except Exception as error:
         refused = isinstance(error, (ValueError, TypeError, ImportError))  # pydantic's errors are ValueErrors
         if value.place is None or (components.is_ours(value.maker) and not refused):

@@ -1,4 +1,4 @@
-"""The corpus: one SQLite database that is the truth about documents, sources, passages, vectors and indexes.
+"""The corpus: one database (SQLite or Postgres) that is the truth about documents, sources, passages, vectors and indexes.
 
 Everything else on disk is derived from it and can be deleted.  A change is one transaction, so a process that
 is killed leaves either the old state or the new one; what each index still lacks, or should no longer hold,
@@ -29,7 +29,6 @@ is read off the ledger, so the next `ingest` resumes work that was interrupted.
 from __future__ import annotations
 
 import copy
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,7 +63,7 @@ class Counts:
 
 
 class Corpus(Ledger, VectorCache):
-    """The system of record in *directory*; see `Database` for how it is opened."""
+    """The system of record at *place*; see `Database` for how it is opened."""
 
     def counts(self, uris: Sequence[str] | None = None) -> Counts:
         """Counts over the corpus.
@@ -74,10 +73,10 @@ class Corpus(Ledger, VectorCache):
         with self._selected(uris) as chosen:
             entries, variants, duplicates = self.db.execute(
                 "SELECT count(*), count(CASE WHEN listing = 1 AND of_work > 1 THEN 1 END), count(CASE WHEN listing > 1 THEN 1 END)"
-                f" FROM ({LISTINGS}) WHERE {chosen.format('uri')}"
+                f" FROM ({LISTINGS}) AS listings WHERE {chosen.format('uri')}"
             ).fetchone()
             described = self.value(
-                f"SELECT count(*) FROM (SELECT DISTINCT uri, position FROM descriptions WHERE {chosen.format('uri')})"
+                f"SELECT count(*) FROM (SELECT DISTINCT uri, position FROM descriptions WHERE {chosen.format('uri')}) AS described"
             )
             files = self.value(f"SELECT count(*) FROM files WHERE {chosen.format('uri')}")
         documents = self.value("SELECT count(DISTINCT work) FROM sources JOIN documents ON id = document")
@@ -119,7 +118,7 @@ class Corpus(Ledger, VectorCache):
             for model in models:
                 named = [(model, text) for text in orphaned]
                 db.executemany("DELETE FROM vectors WHERE model = ? AND text = ?", named)
-        self.db.execute("VACUUM")
+        self.store.vacuum()
         return len(orphaned)
 
     @contextmanager
@@ -129,34 +128,19 @@ class Corpus(Ledger, VectorCache):
             return
         self.db.execute("CREATE TEMP TABLE IF NOT EXISTS selected (uri TEXT PRIMARY KEY)")
         self.db.execute("DELETE FROM selected")
-        self.db.executemany("INSERT OR IGNORE INTO selected VALUES (?)", [(uri,) for uri in uris])
+        self.db.executemany(
+            "INSERT INTO selected VALUES (?) ON CONFLICT DO NOTHING", [(uri,) for uri in uris]
+        )
         yield "{} IN (SELECT uri FROM selected)"
 
     def problems(self) -> list[str]:
         """What is wrong with the database itself, one sentence each; empty when it is sound."""
-        found: list[str] = []
-        try:
-            db = self.db
-            # SQLite's own length() ends at a NUL.
-            db.create_function("characters", 1, len, deterministic=True)
-            found += [
-                f"the database is damaged: {row}"
-                for [row] in db.execute("PRAGMA integrity_check")
-                if row != "ok"
-            ]
-            found += [
-                f"table {row[0]} points at a missing {row[2]}"
-                for row in db.execute("PRAGMA foreign_key_check")
-            ]
-            outside = self.value(
-                "SELECT count(*) FROM chunks JOIN documents ON documents.id = document"
-                ' WHERE start < 0 OR start >= "end" OR "end" > characters(text)'
-            )
-            if outside:
-                found.append(f"{outside} chunks reach outside their document")
-        except sqlite3.DatabaseError as error:
-            found.append(f"the database is damaged: {error}")
-        return found
+        found = self.store.problems()
+        outside = found or self.value(
+            "SELECT count(*) FROM chunks JOIN documents ON documents.id = document"
+            ' WHERE start < 0 OR start >= "end" OR "end" > characters(text)'
+        )
+        return found or [f"{outside} chunks reach outside their document"] * bool(outside)
 
 
 class CorpusReader:

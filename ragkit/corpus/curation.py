@@ -5,7 +5,6 @@ files are from.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from langchain_core.documents import Document
 
 from ragkit.corpus.identity import differ_in_authors
 from ragkit.corpus.lookups import Lookups, found_keys
+from ragkit.corpus.store import Connection
 from ragkit.document import IDENTIFIERS, contradict, identity_keys
 
 _STRONG = tuple(f"{name}:" for name in IDENTIFIERS)
@@ -53,7 +53,7 @@ class Curation(Lookups):
 
     @staticmethod
     def carry_corrections(
-        db: sqlite3.Connection, uri: str, keys: Collection[str], alone: bool, document: str
+        db: Connection, uri: str, keys: Collection[str], alone: bool, document: str
     ) -> None:
         """Give the corrections of a document to the one that takes its place in *uri*, which has these *keys*."""
         here = _places(uri, keys, alone)
@@ -89,7 +89,8 @@ class Curation(Lookups):
                     [entries] = db.execute("SELECT count(*) FROM sources WHERE uri = ?", (uri,)).fetchone()
                     known = {"keys": keys, "authors": authors, "digest": content if entries == 1 else ""}
                     db.execute(
-                        "INSERT OR REPLACE INTO removed VALUES (?, ?, ?)", (uri, version, json.dumps(known))
+                        "INSERT INTO removed VALUES (?, ?, ?) ON CONFLICT (uri, document) DO UPDATE SET known = excluded.known",
+                        (uri, version, json.dumps(known)),
                     )
                 db.execute(
                     'INSERT INTO former SELECT uri, document, start, "end", map, pages, files FROM sources'
@@ -115,14 +116,17 @@ class Curation(Lookups):
     def put_origins(self, known: Mapping[str, Mapping[str, Any]]) -> None:
         rows = [(uri, json.dumps(each, ensure_ascii=False, sort_keys=True)) for uri, each in known.items()]
         with self.transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO origins VALUES (?, ?)", rows)
+            db.executemany(
+                "INSERT INTO origins VALUES (?, ?) ON CONFLICT (uri) DO UPDATE SET known = excluded.known",
+                rows,
+            )
 
     def has_removed(self, uri: str) -> bool:
         """Was a paper removed from this file?"""
         return self.has_table("removed") and bool(self.value("SELECT 1 FROM removed WHERE uri = ?", (uri,)))
 
     @staticmethod
-    def removed_from(db: sqlite3.Connection, uri: str) -> list[dict[str, Any]]:
+    def removed_from(db: Connection, uri: str) -> list[dict[str, Any]]:
         """What is known of each paper that was removed from a file; see `is_removed`."""
         return [json.loads(each) for [each] in db.execute("SELECT known FROM removed WHERE uri = ?", (uri,))]
 
@@ -151,7 +155,7 @@ def _places(uri: str, keys: Iterable[str], alone: bool) -> set[str]:
     return {*(f"{uri} {key}" for key in keys), *([uri] if alone else [])}
 
 
-def _carried_by(db: sqlite3.Connection, document: str) -> set[str]:
+def _carried_by(db: Connection, document: str) -> set[str]:
     """By what the text is recognised that takes the document's place."""
     keys = [k for [k] in db.execute("SELECT key FROM identifiers WHERE document = ?", (document,))]
     found = {key for key in keys if key.startswith(_STRONG)}
@@ -163,14 +167,15 @@ def _carried_by(db: sqlite3.Connection, document: str) -> set[str]:
     return found
 
 
-def _insert(db: sqlite3.Connection, document: str, keys: Iterable[str], values: Mapping[str, Any]) -> None:
+def _insert(db: Connection, document: str, keys: Iterable[str], values: Mapping[str, Any]) -> None:
     db.execute(
-        "INSERT OR REPLACE INTO corrections VALUES (?, ?, ?)",
+        "INSERT INTO corrections VALUES (?, ?, ?) ON CONFLICT (document) DO UPDATE"
+        " SET keys = excluded.keys, corrected = excluded.corrected",
         (document, json.dumps(sorted(keys)), json.dumps(values, ensure_ascii=False)),
     )
 
 
-def _identify(db: sqlite3.Connection, document: str, values: Mapping[str, Any]) -> None:
+def _identify(db: Connection, document: str, values: Mapping[str, Any]) -> None:
     """By its corrected identifiers and title, a paper is recognised, too."""
     rows = [(key, document) for key in found_keys({"": values})]
-    db.executemany("INSERT OR IGNORE INTO identifiers VALUES (?, ?)", rows)
+    db.executemany("INSERT INTO identifiers VALUES (?, ?) ON CONFLICT DO NOTHING", rows)

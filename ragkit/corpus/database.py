@@ -1,122 +1,47 @@
-"""The corpus database: schema, one connection per thread, transactions, and the writer lock."""
+"""The database of a corpus, whatever keeps it: what all of the corpus's tables are read and written through."""
 
 from __future__ import annotations
 
-import functools
-import os
-import sqlite3
 import threading
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
 
-from ragkit import platform, private
-from ragkit.corpus import places
-from ragkit.errors import CorpusError, NoCorpus
+from ragkit.corpus.sqlite import SqliteStore
+from ragkit.corpus.store import Connection, CorpusPlace, Parameters, Store
 
 T = TypeVar("T")
-Stamps = tuple[tuple[int, int], tuple[int, int]]
-Parameters = Sequence[object] | Mapping[str, object]
 
-_APPLICATION = (
-    0x52414B47  # "RAKG": tells the database from those of other programs, and of ragkit before this layout
-)
-_VERSION = 2  # of the schema; another version is refused
-_NO_PLACE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
-"""How SQLite says that it cannot make the file of its shared memory."""
-_MANY = 500  # values that a statement names at once; SQLite allows 32,766
-
-_SCHEMA = """
-CREATE TABLE files (
-    uri TEXT PRIMARY KEY, digest TEXT NOT NULL, loader TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE documents (
-    id TEXT PRIMARY KEY, title TEXT NOT NULL, text TEXT NOT NULL, metadata TEXT NOT NULL, work INTEGER NOT NULL
-) STRICT;
-CREATE INDEX documents_work ON documents (work);
-CREATE TABLE identifiers (
-    key TEXT NOT NULL, document TEXT NOT NULL REFERENCES documents ON DELETE CASCADE, PRIMARY KEY (key, document)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX identifiers_document ON identifiers (document);
-CREATE TABLE sources (
-    uri TEXT NOT NULL REFERENCES files ON DELETE CASCADE, position INTEGER NOT NULL,
-    document TEXT NOT NULL REFERENCES documents, start INTEGER, "end" INTEGER, map BLOB, pages BLOB, files TEXT,
-    because TEXT, PRIMARY KEY (uri, position)
-) STRICT;
-CREATE INDEX sources_document ON sources (document);
-CREATE TABLE former (
-    uri TEXT NOT NULL, document TEXT NOT NULL REFERENCES documents ON DELETE CASCADE, start INTEGER, "end" INTEGER,
-    map BLOB, pages BLOB, files TEXT
-) STRICT;
-CREATE INDEX former_document ON former (document);
-CREATE TABLE versions (
-    document TEXT PRIMARY KEY REFERENCES documents ON DELETE CASCADE, label TEXT NOT NULL, place INTEGER NOT NULL,
-    newest TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE descriptions (
-    uri TEXT NOT NULL REFERENCES files ON DELETE CASCADE, position INTEGER NOT NULL, key TEXT NOT NULL,
-    metadata TEXT NOT NULL, PRIMARY KEY (uri, position, key)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX descriptions_key ON descriptions (key);
-CREATE TABLE chunks (
-    id TEXT PRIMARY KEY, document TEXT NOT NULL, chunker TEXT NOT NULL,
-    start INTEGER NOT NULL, "end" INTEGER NOT NULL, metadata TEXT NOT NULL
-) STRICT;
-CREATE INDEX chunks_document ON chunks (document, chunker, start, "end");
-CREATE TABLE chunked (
-    document TEXT NOT NULL REFERENCES documents ON DELETE CASCADE, chunker TEXT NOT NULL,
-    PRIMARY KEY (document, chunker)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE keys (
-    passage TEXT NOT NULL REFERENCES chunks ON DELETE CASCADE, n INTEGER NOT NULL, writer TEXT NOT NULL,
-    kind TEXT NOT NULL, text TEXT NOT NULL, PRIMARY KEY (passage, n)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE keyed (
-    document TEXT NOT NULL REFERENCES documents ON DELETE CASCADE, chunker TEXT NOT NULL, writer TEXT NOT NULL,
-    PRIMARY KEY (document, chunker, writer)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE vectors (
-    model TEXT NOT NULL, text TEXT NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (model, text)
-) STRICT;
-CREATE TABLE replies (
-    model TEXT NOT NULL, prompt TEXT NOT NULL, text TEXT NOT NULL, reply TEXT NOT NULL,
-    PRIMARY KEY (model, prompt, text)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE indexes (
-    name TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, chunker TEXT NOT NULL, writers TEXT NOT NULL,
-    generation INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE ledger (
-    "index" TEXT NOT NULL REFERENCES indexes ON DELETE CASCADE, document TEXT NOT NULL, PRIMARY KEY ("index", document)
-) STRICT, WITHOUT ROWID;
-"""
-
-_LATER = {
-    "failures": "uri TEXT PRIMARY KEY, digest TEXT NOT NULL, attempt TEXT NOT NULL, error TEXT NOT NULL",
-    "lookups": "document TEXT PRIMARY KEY REFERENCES documents ON DELETE CASCADE, asked TEXT NOT NULL, found TEXT NOT NULL",
-    "corrections": "document TEXT PRIMARY KEY, keys TEXT NOT NULL, corrected TEXT NOT NULL",
-    "origins": "uri TEXT PRIMARY KEY, known TEXT NOT NULL",
-    "removed": "uri TEXT NOT NULL, document TEXT NOT NULL, known TEXT NOT NULL, PRIMARY KEY (uri, document)",
-}
-"""Tables that the first corpora of this layout lack, and their columns."""
+_MANY = 500  # values that a statement names at once; SQLite allows 32,766, Postgres 65,535
 
 
 class Database:
-    """The SQLite database in *directory*; nothing is opened or created before it is needed.
+    """The database at *place*: SQLite in a directory, or what a `CorpusPlace` names.
 
-    Reading where there is none raises `NoCorpus`; `writing()` creates one.  Usable from several threads.
+    Nothing is opened or created before it is needed: reading where there is none raises `NoCorpus`, `writing()` creates
+    one.  Usable from several threads.
     """
 
-    def __init__(self, directory: str | Path) -> None:
-        self.directory = Path(directory)
-        self.path = self.directory / places.DATABASE
+    def __init__(self, place: str | Path | CorpusPlace) -> None:
+        self.place = Path(place) if isinstance(place, str) else place
+        self.store: Store = (
+            self.place.store() if isinstance(self.place, CorpusPlace) else SqliteStore(self.place)
+        )
+        self.directory = self.store.directory
         self.local = threading.local()
 
-    def exists(self) -> bool:
-        return self.path.exists()
+    @property
+    def name(self) -> str:
+        """What messages call the corpus."""
+        return self.store.name
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file, of a corpus in a directory."""
+        assert isinstance(self.store, SqliteStore)
+        return self.store.path
 
     @property
     def uploads(self) -> Path:
@@ -124,26 +49,20 @@ class Database:
         return self.directory.resolve() / "uploads"
 
     @property
-    def db(self) -> sqlite3.Connection:
+    def db(self) -> Connection:
         """This thread's connection."""
-        if self._at_rest and self._at_rest != _stamps(self.path):
-            self.close()  # somebody has begun to write: SQLite does not tell a connection to files at rest
-        if not hasattr(self.local, "connection"):
-            if not self.exists():
-                raise NoCorpus(places.absent(self.directory))
-            self.local.connection, self.local.at_rest = _connected(self.path)
-        return self.local.connection  # type: ignore[no-any-return]
-
-    @property
-    def _at_rest(self) -> Stamps | None:
-        """The files as this thread opened them, if it had to open them at rest; see `_connected`."""
-        return getattr(self.local, "at_rest", None)
+        return self.store.db
 
     @property
     def state(self) -> tuple[object, ...]:
         """What changes when this process or another changes the corpus."""
-        version = self.db.execute("PRAGMA data_version").fetchone()[0]
-        return version, self.db.total_changes, self._at_rest
+        return self.store.state
+
+    def exists(self) -> bool:
+        return self.store.exists()
+
+    def has_table(self, name: str) -> bool:
+        return self.store.has_table(name)
 
     def column(self, query: str, parameters: Parameters = ()) -> list[Any]:
         """The only column of a query's rows."""
@@ -154,211 +73,26 @@ class Database:
         row = self.db.execute(query, parameters).fetchone()
         return row[0] if row else None
 
-    def has_table(self, name: str) -> bool:
-        return bool(self.value("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (name,)))
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> AbstractContextManager[None]:
         """Hold the corpus lock: one process writes at a time.
 
-        The operating system releases the lock of a process that dies.
+        The lock of a process that dies is released.
         """
-        try:
-            private.make_folder(self.directory)
-            lock = open(self.directory / "lock", "a+b", buffering=0, opener=private.unlinked)
-        except OSError as error:
-            raise self._unwritable(error.strerror) from None
-        with closing(lock):
-            try:
-                platform.HERE.lock(lock)
-            except BlockingIOError:
-                lock.seek(0)
-                raise CorpusError(
-                    f"the corpus in '{self.directory}' is being written by {lock.read().decode().strip() or 'another process'}; wait for it to finish"
-                ) from None
-            with suppress(OSError):  # on a full disk the holder cannot be recorded; the lock still holds
-                lock.truncate(0)
-                lock.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}".encode())
-            if not self.exists():
-                self._create()
-            if self._at_rest:
-                self.close()
-            if self.db and self._at_rest:
-                raise self._unwritable("SQLite has no place beside it, since the disk is full or read-only")
-            for statement in [_creating(name) for name in _LATER if not self.has_table(name)]:
-                with self.transaction() as db:
-                    db.execute(statement)
-            yield
+        return self.store.writing()
 
-    def _create(self) -> None:
-        """Make the database under another name and put it in its place whole: nobody reads half of one."""
-        self.close()  # what this thread has open was deleted
-        new = self.directory / "corpus.new"
-        try:
-            for left in (*self.directory.glob("corpus.new*"), *self.directory.glob("corpus.sqlite-*")):
-                left.unlink()  # by a process that was killed here, or with a database that was deleted
-            open(new, "xb", opener=private.unlinked).close()
-            with closing(_opened(str(new))) as connection:
-                _lay_out(connection)
-            new.replace(self.path)
-        except (OSError, sqlite3.DatabaseError) as error:
-            raise self._unwritable(error) from None
-
-    def _unwritable(self, reason: object) -> CorpusError:
-        return CorpusError(
-            f"cannot write to the corpus in '{self.directory}': {reason}; choose another --corpus"
-        )
-
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        connection = self.db
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection
-            connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            _roll_back(connection)
-            raise CorpusError(
-                f"cannot write to '{self.path}': {error}; what was there before is intact"
-            ) from None
-        except BaseException:
-            _roll_back(connection)
-            raise
+    def transaction(self) -> AbstractContextManager[Connection]:
+        return self.store.transaction()
 
     def close(self) -> None:
         """Close this thread's connection; the next use opens it again."""
-        if hasattr(self.local, "connection"):
-            self.local.connection.close()
-            del self.local.connection, self.local.at_rest
-
-
-def _connected(path: Path) -> tuple[sqlite3.Connection, Stamps | None]:
-    """A connection to the corpus at *path*.
-
-    SQLite keeps its shared memory in a file beside the database.  Where there is no such file and none can be
-    made, since the folder is read-only or its disk is full, nobody is writing, and the files are opened at
-    rest, without locks; how they were then is returned too.
-    """
-    if path.is_symlink():
-        raise CorpusError(
-            f"'{path}' is a symbolic link, which is not followed; name the folder that it leads to"
-        )
-    with ExitStack() as opened:
-        at_rest = None
-        try:
-            try:
-                connection = opened.enter_context(closing(_opened(str(path))))
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF not in _NO_PLACE:
-                    raise
-                at_rest = _stamps(path)
-                connection = opened.enter_context(closing(_opened(_address_at_rest(path), at_rest=True)))
-            if at_rest is None and _pragma(connection, "user_version") == 0:
-                _lay_out(connection)
-            application, version = (_pragma(connection, name) for name in ("application_id", "user_version"))
-            foreign = sorted(_objects(connection) - _own_objects())
-        except sqlite3.DatabaseError as error:
-            raise CorpusError(
-                f"'{path}' cannot be opened as a corpus: {error}; restore it, or ingest into another --corpus"
-            ) from None
-        if application != _APPLICATION:
-            raise CorpusError(
-                f"'{path}' was made by an earlier ragkit, whose layout this one does not read; ingest into another --corpus"
-            )
-        if version < _VERSION:
-            raise CorpusError(
-                f"'{path}' was made by an earlier ragkit (schema {version}); ingest the papers again, into another --corpus"
-            )
-        if version > _VERSION:
-            raise CorpusError(
-                f"'{path}' was written by a newer ragkit (schema {version}); upgrade ragkit to read it"
-            )
-        if foreign:
-            kind, name, _ = foreign[0]
-            raise CorpusError(
-                f"'{path}' has a {kind} '{name}' that ragkit does not make; ingest into another --corpus"
-            )
-        opened.pop_all()  # keep it
-    return connection, at_rest
-
-
-def _opened(address: str, at_rest: bool = False) -> sqlite3.Connection:
-    """A connection that has read from the database."""
-    with ExitStack() as opened:
-        connection = opened.enter_context(
-            closing(sqlite3.connect(address, timeout=30, isolation_level=None, uri=at_rest))
-        )
-        if at_rest:
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # shared memory is then this process's own
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        _pragma(connection, "user_version")
-        opened.pop_all()
-    return connection
-
-
-def _address_at_rest(path: Path) -> str:
-    """A write-ahead log that a writer left has the last changes, which `immutable` would pass over."""
-    how = "mode=ro&vfs=unix-none" if _stamps(path)[1][0] else "immutable=1"
-    return f"file:{quote(str(path))}?{how}"
-
-
-def _stamps(path: Path) -> Stamps:
-    """Size and time of change of a database and of its write-ahead log."""
-    found = []
-    for file in (path, path.with_name(f"{path.name}-wal")):
-        known = file.stat() if file.exists() else None
-        found.append((known.st_size, known.st_mtime_ns) if known else (0, 0))
-    return found[0], found[1]
-
-
-def _lay_out(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("BEGIN IMMEDIATE")
-    if _pragma(connection, "user_version") == 0:  # read again: another process may have been quicker
-        for statement in [*_SCHEMA.split(";"), *map(_creating, _LATER)]:
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-        connection.execute(f"PRAGMA user_version = {_VERSION}")
-    connection.execute("COMMIT")
-
-
-def _creating(table: str) -> str:
-    """The statement as corpora keep it, by which they are compared."""
-    return f"CREATE TABLE {table} (\n    {_LATER[table]}\n) STRICT, WITHOUT ROWID"
-
-
-def _objects(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
-    """The tables, indexes, views and triggers of a database: kind, name and definition.  Those that SQLite makes
-    by itself, which nobody else can, are left out.
-    """
-    query = "SELECT type, name, coalesce(sql, '') FROM sqlite_schema WHERE type <> 'index' OR sql IS NOT NULL"
-    found = connection.execute(query).fetchall()
-    return {(kind, name, sql) for kind, name, sql in found if not name.startswith("sqlite_stat")}
-
-
-@functools.cache
-def _own_objects() -> set[tuple[str, str, str]]:
-    with closing(sqlite3.connect(":memory:")) as connection:
-        connection.executescript(f"{_SCHEMA}{';'.join(map(_creating, _LATER))};")
-        return _objects(connection)
-
-
-def _pragma(connection: sqlite3.Connection, name: str) -> int:
-    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
-
-
-def _roll_back(connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
+        self.store.close()
 
 
 def batches(values: Iterable[T]) -> Iterator[list[T]]:
     """*values*, as many at a time as a statement names."""
-    every = list(values)
-    for at in range(0, len(every), _MANY):
-        yield every[at : at + _MANY]
+    left = iter(values)
+    while some := list(islice(left, _MANY)):
+        yield some
 
 
 def marks(values: Sequence[object]) -> str:

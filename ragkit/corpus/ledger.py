@@ -27,7 +27,7 @@ _MISSING = (  # documents that :index lacks; :writers is a JSON list
     f"FROM chunked d WHERE chunker = :chunker AND {_LISTED.format('d.document')}"
     " AND EXISTS (SELECT 1 FROM chunks WHERE chunks.document = d.document AND chunks.chunker = :chunker)"
     ' AND NOT EXISTS (SELECT 1 FROM ledger WHERE "index" = :index AND ledger.document = d.document)'
-    " AND NOT EXISTS (SELECT 1 FROM json_each(:writers) w WHERE NOT EXISTS (SELECT 1 FROM keyed"
+    " AND NOT EXISTS (SELECT 1 FROM json_each(CAST(:writers AS TEXT)) w WHERE NOT EXISTS (SELECT 1 FROM keyed"
     " WHERE keyed.document = d.document AND keyed.chunker = :chunker AND keyed.writer = w.value))"
 )
 _SURPLUS = f'FROM ledger d WHERE "index" = :index AND NOT {_LISTED.format("d.document")}'
@@ -99,8 +99,11 @@ class Ledger(Papers):
             identity = passage_id(document, start, end, chunker)
             rows.append((identity, document, chunker, start, end, json.dumps(added)))
         with self.transaction() as db:
-            db.executemany("INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?, ?)", rows)
-            db.executemany("INSERT OR IGNORE INTO chunked VALUES (?, ?)", [(each, chunker) for each in texts])
+            db.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", rows)
+            db.executemany(
+                "INSERT INTO chunked VALUES (?, ?) ON CONFLICT DO NOTHING",
+                [(each, chunker) for each in texts],
+            )
 
     def passages(self, identities: Iterable[str]) -> dict[str, Document]:
         """The chunks with these ids, with text, title and sources; those that there are.
@@ -211,7 +214,7 @@ class Ledger(Papers):
                 rows = [(identity, last + 1 + n, writer, kind, text) for n, text in enumerate(texts)]
                 db.executemany("INSERT INTO keys VALUES (?, ?, ?, ?, ?)", rows)
             done = [(document, chunker, writer) for document in documents]
-            db.executemany("INSERT OR IGNORE INTO keyed VALUES (?, ?, ?)", done)
+            db.executemany("INSERT INTO keyed VALUES (?, ?, ?) ON CONFLICT DO NOTHING", done)
 
     def keys(self, passages: Iterable[Document], writers: Sequence[str] = ()) -> list[Key]:
         """What *passages* are found by: the default key, and what *writers* wrote."""
@@ -255,7 +258,7 @@ class Ledger(Papers):
 
     def held_of(self, index: str, documents: Iterable[str]) -> Iterator[Passages]:
         """The passages of these documents that *index* holds."""
-        query = 'SELECT document FROM ledger d WHERE "index" = :index AND document IN (SELECT value FROM json_each(:some))'
+        query = 'SELECT document FROM ledger d WHERE "index" = :index AND document IN (SELECT value FROM json_each(CAST(:some AS TEXT)))'
         chunker = self.value("SELECT chunker FROM indexes WHERE name = ?", (index,))
         return self._paged(query, {"index": index, "some": json.dumps(list(documents))}, chunker)
 
@@ -329,10 +332,12 @@ class Ledger(Papers):
                 f"SELECT chunks.id {_HELD} WHERE name = ? AND chunks.id IN ({marks(some)})", (index, *some)
             )
             known |= {(each, 0) for each in held}
+            if not held:
+                continue
             known |= set(
                 self.db.execute(
                     f"SELECT passage, n FROM keys WHERE passage IN ({marks(held)})"
-                    " AND writer IN (SELECT value FROM json_each(?))",
+                    " AND writer IN (SELECT value FROM json_each(CAST(? AS TEXT)))",
                     (*held, writers),
                 )
             )
@@ -349,7 +354,8 @@ class Ledger(Papers):
         """Note that *index* holds the passages of *documents*."""
         with self.transaction() as db:
             db.executemany(
-                "INSERT OR IGNORE INTO ledger VALUES (?, ?)", [(index, each) for each in documents]
+                "INSERT INTO ledger VALUES (?, ?) ON CONFLICT DO NOTHING",
+                [(index, each) for each in documents],
             )
 
     def unmark(self, index: str, documents: Iterable[str]) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.documents import Document
 
 from ragkit.corpus.database import Database
+from ragkit.corpus.store import Connection
 from ragkit.document import identity_keys
 
 Found = Mapping[str, Mapping[str, Any]]
@@ -36,14 +36,15 @@ class Lookups(Database):
             self.insert_lookup(db, document, asked, found)
 
     @staticmethod
-    def insert_lookup(db: sqlite3.Connection, document: str, asked: str, found: Found) -> None:
+    def insert_lookup(db: Connection, document: str, asked: str, found: Found) -> None:
         db.execute(
             "INSERT INTO lookups VALUES (?, ?, ?) ON CONFLICT (document) DO UPDATE SET asked = excluded.asked,"
             " found = excluded.found WHERE excluded.asked <> '' OR lookups.asked = ''",
             (document, asked, json.dumps(found, ensure_ascii=False)),
         )
         db.executemany(
-            "INSERT OR IGNORE INTO identifiers VALUES (?, ?)", [(key, document) for key in found_keys(found)]
+            "INSERT INTO identifiers VALUES (?, ?) ON CONFLICT DO NOTHING",
+            [(key, document) for key in found_keys(found)],
         )
 
     def lookups(self, condition: str = "", parameters: Sequence[str] = ()) -> dict[str, Found]:

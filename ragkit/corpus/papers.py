@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from ragkit.corpus.curation import Curation, is_removed
 from ragkit.corpus.database import batches, marks
 from ragkit.corpus.identity import differ_in_authors, is_same
 from ragkit.corpus.lookups import found_keys
+from ragkit.corpus.store import Connection
 from ragkit.corpus.versions import Version, in_order, labels
 from ragkit.document import contradict, identity_keys, paper_id, recognised, sources_of, title_of
 
@@ -81,10 +81,14 @@ class Papers(Curation):
     def put_failure(self, uri: str, tried: FailedRead) -> None:
         """Remember that a file could not be read.  What it listed before stays."""
         with self.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", (uri, *tried))
+            db.execute(
+                "INSERT INTO failures VALUES (?, ?, ?, ?) ON CONFLICT (uri) DO UPDATE"
+                " SET digest = excluded.digest, attempt = excluded.attempt, error = excluded.error",
+                (uri, *tried),
+            )
 
     @staticmethod
-    def _forget(db: sqlite3.Connection, uri: str) -> None:
+    def _forget(db: Connection, uri: str) -> None:
         db.execute(
             'INSERT INTO former SELECT uri, document, start, "end", map, pages, files FROM sources WHERE uri = ?',
             (uri,),
@@ -93,7 +97,7 @@ class Papers(Curation):
 
     def _put_entry(
         self,
-        db: sqlite3.Connection,
+        db: Connection,
         uri: str,
         position: int,
         entry: Document,
@@ -130,26 +134,28 @@ class Papers(Curation):
             "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (uri, position, identity, where.get("start"), where.get("end"), *places, because),
         )
-        db.executemany("INSERT OR IGNORE INTO identifiers VALUES (?, ?)", [(key, identity) for key in keys])
+        db.executemany(
+            "INSERT INTO identifiers VALUES (?, ?) ON CONFLICT DO NOTHING", [(key, identity) for key in keys]
+        )
         if "looked_up" in entry.metadata:
             self.insert_lookup(db, identity, asked, looked_up)
         return identity
 
     @staticmethod
-    def _is_described_only(db: sqlite3.Connection, document: str) -> bool:
+    def _is_described_only(db: Connection, document: str) -> bool:
         """Is a document the abstract in a bibliography?"""
         [metadata] = db.execute("SELECT metadata FROM documents WHERE id = ?", (document,)).fetchone()
         return bool(json.loads(metadata).get("bibliography"))
 
     @staticmethod
-    def _text_of(db: sqlite3.Connection, work: int, text: str) -> str | None:
+    def _text_of(db: Connection, work: int, text: str) -> str | None:
         """The version of a work that has this very text."""
         row = db.execute(
             f"SELECT id FROM documents WHERE work = ? AND text = ? AND {_LISTED} ORDER BY id", (work, text)
         ).fetchone()
         return row and str(row[0])
 
-    def _known_as(self, db: sqlite3.Connection, keys: Sequence[str], entry: Document) -> Known | None:
+    def _known_as(self, db: Connection, keys: Sequence[str], entry: Document) -> Known | None:
         """The document, still listed somewhere, that one of *keys* names and whose text agrees."""
         for key in keys:
             rows = db.execute(
@@ -173,14 +179,14 @@ class Papers(Curation):
         return None
 
     @staticmethod
-    def _put_document(db: sqlite3.Connection, paper: Document, work: int | None) -> str:
+    def _put_document(db: Connection, paper: Document, work: int | None) -> str:
         """A text of *work*, or of a new one."""
         identity = paper_id(paper)
         if work is None:
             [work] = db.execute("SELECT coalesce(max(work), 0) + 1 FROM documents").fetchone()
         db.execute(
             "INSERT INTO documents VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET title = excluded.title,"
-            f" metadata = excluded.metadata, work = CASE WHEN {_LISTED} THEN work ELSE excluded.work END",
+            f" metadata = excluded.metadata, work = CASE WHEN {_LISTED} THEN documents.work ELSE excluded.work END",
             (identity, title_of(paper), paper.page_content, _metadata(paper.metadata), work),
         )
         return identity
@@ -198,13 +204,14 @@ class Papers(Curation):
         )
 
     @staticmethod
-    def settle_versions(db: sqlite3.Connection) -> None:
+    def settle_versions(db: Connection) -> None:
         """Say of each work with several texts which is the newest, and what each is called."""
         works: dict[int, list[Version]] = {}
         for work, identity, known, characters, searched, uri, position in db.execute(
-            "SELECT work, id, metadata, length(text), EXISTS (SELECT 1 FROM chunks WHERE chunks.document = documents.id), min(uri), position"
-            " FROM documents JOIN sources ON document = id WHERE work IN"
-            " (SELECT work FROM documents GROUP BY work HAVING count(*) > 1) GROUP BY id ORDER BY id"
+            "SELECT work, id, metadata, length(text), EXISTS (SELECT 1 FROM chunks WHERE chunks.document = documents.id), uri, position"
+            " FROM documents JOIN sources ON document = id AND (uri, position) ="
+            " (SELECT uri, position FROM sources WHERE document = documents.id ORDER BY uri, position LIMIT 1)"
+            " WHERE work IN (SELECT work FROM documents GROUP BY work HAVING count(*) > 1) ORDER BY id"
         ):
             version = Version(identity, json.loads(known), characters, bool(searched), (uri, position))
             works.setdefault(work, []).append(version)
@@ -232,7 +239,7 @@ class Papers(Curation):
         for many in batches(sorted(numbers)):
             for work, *listing in self.db.execute(
                 "SELECT work, title, id, coalesce(label, ''), uri, because FROM documents JOIN sources ON sources.document = id"
-                f" LEFT JOIN versions ON versions.document = id WHERE work IN ({marks(many)}) ORDER BY work, place, uri, position",
+                f" LEFT JOIN versions ON versions.document = id WHERE work IN ({marks(many)}) ORDER BY work, coalesce(place, -1), uri, position",
                 many,
             ):
                 found.setdefault(work, []).append(Listing(*listing))
@@ -301,9 +308,9 @@ class Papers(Curation):
         """The documents that each key of a bibliography's entry, such as `smith2020`, names."""
         found: dict[str, set[str]] = {}
         for key, document in self.db.execute(
-            "SELECT json_extract(descriptions.metadata, '$.key') AS name, document FROM descriptions"
-            " JOIN identifiers USING (key) WHERE name IS NOT NULL"
-            " UNION SELECT json_extract(metadata, '$.key') AS name, id FROM documents WHERE name IS NOT NULL"
+            "SELECT name, document FROM (SELECT json_extract(descriptions.metadata, '$.key') AS name, document"
+            " FROM descriptions JOIN identifiers USING (key)"
+            " UNION SELECT json_extract(metadata, '$.key'), id FROM documents) AS named WHERE name IS NOT NULL"
         ):
             found.setdefault(str(key), set()).add(document)
         return found
@@ -346,7 +353,7 @@ class Papers(Curation):
                 found.setdefault(document, []).append(SourceRow(*source))
         for some in batches(i for i in identities if i not in found):
             for document, *source in self.db.execute(
-                f'SELECT document, uri, start, "end", map, pages, files FROM former WHERE document IN ({marks(some)}) ORDER BY uri',
+                f'SELECT document, uri, start, "end", map, pages, files FROM former WHERE document IN ({marks(some)}) ORDER BY uri, coalesce(start, -1)',
                 some,
             ):
                 found.setdefault(document, []).append(SourceRow(*source))
@@ -363,15 +370,12 @@ class Papers(Curation):
 
     def find_documents(self, beginning: str) -> list[str]:
         """The ids that begin so: a user may shorten an id as long as it is unique."""
-        return [
-            i
-            for [i] in self.db.execute(
-                "SELECT id FROM documents WHERE id GLOB ? || '*' ORDER BY id", (_no_glob(beginning),)
-            )
-        ]
+        return self.column(
+            "SELECT id FROM documents WHERE substr(id, 1, ?) = ? ORDER BY id", (len(beginning), beginning)
+        )
 
     def uris(self) -> list[str]:
-        return [u for [u] in self.db.execute("SELECT uri FROM files ORDER BY uri")]
+        return self.column("SELECT uri FROM files ORDER BY uri")
 
 
 _LISTED = "EXISTS (SELECT 1 FROM sources WHERE sources.document = documents.id)"
@@ -492,7 +496,3 @@ def together(known: Mapping[str, Any], said: Mapping[str, Any], title: str) -> d
         for name, value in merged.items()
         if value or name not in ("guessed", "looked_up", "corrected")
     }
-
-
-def _no_glob(text: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in text)

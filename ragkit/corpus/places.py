@@ -6,9 +6,13 @@ import logging
 import re
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ragkit import private
 from ragkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from ragkit.corpus.store import CorpusPlace
 
 DEFAULT = Path(".ragkit")
 DATABASE = "corpus.sqlite"
@@ -44,6 +48,21 @@ def named(name: str) -> Path:
             f"'{name}' is no name for a corpus: use letters, digits, '.', '-' and '_', such as thesis; a folder is --corpus"
         )
     return _home() / name
+
+
+def place_of(text: str) -> Path | CorpusPlace:
+    """The place that a user names: a folder, or a corpus in Postgres by its address, `postgresql://...`.
+
+    Raises `UsageError` for an address that is none.
+    """
+    if not re.match(r"postgres(ql)?:/", text):
+        return Path(text)
+    from ragkit.corpus.postgres import PostgresCorpus
+
+    try:
+        return PostgresCorpus(re.sub(r"^(\w+):/+", r"\1://", text))  # a path has lost a '/'
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def absent(directory: Path) -> str:

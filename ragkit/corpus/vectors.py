@@ -32,7 +32,10 @@ class VectorCache(Database):
             for text, v in zip(texts, vectors, strict=True)
         ]
         with self.transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
+            db.executemany(
+                "INSERT INTO vectors VALUES (?, ?, ?) ON CONFLICT (model, text) DO UPDATE SET vector = excluded.vector",
+                rows,
+            )
 
     def replies(self, model: str, prompt: str, texts: Iterable[str]) -> dict[str, str]:
         """What *model*, asked with *prompt*, replied to the texts with these digests, where it was asked."""
@@ -48,7 +51,8 @@ class VectorCache(Database):
         """Keep *replies*, by the digest of the text each is about."""
         with self.transaction() as db:
             db.executemany(
-                "INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?)",
+                "INSERT INTO replies VALUES (?, ?, ?, ?) ON CONFLICT (model, prompt, text) DO UPDATE"
+                " SET reply = excluded.reply",
                 [(model, prompt, text, reply) for text, reply in replies.items()],
             )
 

@@ -150,7 +150,7 @@ def calibrate_events(
 
 def _ungated(rag: Rag) -> Rag:
     return Rag(
-        corpus=rag.corpus.directory,
+        corpus=rag.corpus.place,
         ingest=rag.ingest_pipeline,
         answer=replace(rag.answer_pipeline, gate=None),
     )

@@ -233,7 +233,7 @@ class Session:
     def prepared(self, configuration: Configuration, dataset: Dataset) -> Generator[Event, None, Rag]:
         """The configuration's pipelines over the corpus of *dataset*, after ingesting what is missing."""
         rag = placed(configuration.rag, dataset, self.settings)
-        ingest = digest(str(rag.corpus.directory), rag.ingest_pipeline.settings)
+        ingest = digest(rag.corpus.name, rag.ingest_pipeline.settings)
         if ingest not in self._ready:
             for event in _ingested(rag, dataset, self.settings):
                 if isinstance(event, Progress):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import warnings
 from collections.abc import Iterable, Sequence
 
 from langchain_core.documents import Document
@@ -13,6 +14,9 @@ from ragkit.document import Key, entry, entry_id, scored
 from ragkit.index import best_passages
 
 log = logging.getLogger("ragkit")
+
+# it prints whole passages where rounding puts a score just above 1, or where cosines are below 0
+warnings.filterwarnings("ignore", "Relevance scores must be between 0 and 1")
 
 
 def add(store: VectorStore, keys: Sequence[Key], documents: Sequence[str]) -> None:

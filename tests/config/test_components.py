@@ -32,6 +32,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "chroma": {"embed": HashedEmbeddings()},
     "flat": {"embed": HashedEmbeddings()},
     "memory": {"embed": HashedEmbeddings(), "server": "contract"},
+    "postgres": {"url": "postgresql://127.0.0.1/papers"},
     "semantic": {"embed": HashedEmbeddings()},
     "dense": {"store": ChromaIndex(embed=HashedEmbeddings())},
     "lexical": {"index": Bm25Index()},

