@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,10 @@ Run = Callable[[Mapping[str, NDArray[np.int64]]], NDArray[np.float32]]
 """The first output for inputs by their names."""
 
 _DONE = "notes.json"
+_one_at_a_time = threading.Lock()
+"""OpenVINO reads and writes files under the locale C, and puts the former one back: of two threads that do so at
+once, the second may put C back for good.
+"""
 
 
 def converted(identity: str, convert: Callable[[Path], None]) -> Path:
@@ -70,7 +75,8 @@ def save(module: Any, names: Sequence[str], folder: Path) -> None:
         warnings.simplefilter("ignore")  # the tracer warns of every Python branch it follows
         graph = openvino.convert_model(module.eval(), example_input=example)
     try:
-        openvino.save_model(graph, folder / "model.xml", compress_to_fp16=False)
+        with _one_at_a_time:
+            openvino.save_model(graph, folder / "model.xml", compress_to_fp16=False)
     except RuntimeError as error:  # OpenVINO does not say which
         raise ModelError(
             f"the converted model cannot be written to '{folder.parent}' ({error}); free some space there, or set RAGKIT_CACHE to another directory"
@@ -90,11 +96,12 @@ def compiled(folder: Path, precision: Precision) -> Run:
         "INFERENCE_PRECISION_HINT": precision,
     }
     try:
-        try:
-            model = core.compile_model(folder / "model.xml", "CPU", settings)
-        except RuntimeError:  # what is compiled cannot be kept there: the disk is full, or read-only
-            del settings["CACHE_DIR"]
-            model = core.compile_model(folder / "model.xml", "CPU", settings)
+        with _one_at_a_time:
+            try:
+                model = core.compile_model(folder / "model.xml", "CPU", settings)
+            except RuntimeError:  # what is compiled cannot be kept there: the disk is full, or read-only
+                del settings["CACHE_DIR"]
+                model = core.compile_model(folder / "model.xml", "CPU", settings)
     except RuntimeError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise ModelError(
