@@ -42,6 +42,7 @@ from ragkit.gate import Gate
 from ragkit.generate import Generator
 from ragkit.index import Builder, Hit, LexicalIndex, Place, VectorIndex, best_passages
 from ragkit.index.collection import CollectionIndex, Rows
+from ragkit.keys import KeptReplies, KeyWriter
 from ragkit.models.embeddings import FingerprintedEmbeddings, Vectors, vectors_of
 from ragkit.read.formats import FileFormat
 from ragkit.rewrite import QueryRewriter
@@ -369,6 +370,20 @@ def _check_rewriter(rewriter: QueryRewriter) -> None:
     assert rewritten == asyncio.run(arun(rewriter.flow(asked)))
 
 
+def _check_key_writer(writer: KeyWriter) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = Corpus(folder)
+        with corpus.writing():
+            replies = KeptReplies(corpus)
+            assert list(run(writer.flow([], replies))) == []
+            given = passages()
+            keys = list(run(writer.flow(given, replies)))
+            assert given == passages(), "the key writer changed the passages it was given"
+            assert len(keys) == len(given), "the key writer has not one list of keys for each passage"
+            assert keys == list(asyncio.run(arun(writer.flow(given, replies))))
+            assert writer.estimate(given, replies).calls == 0, "it estimates calls whose replies are kept"
+
+
 def _check_format(form: FileFormat) -> None:
     samples = (
         "# On Bridges\n\nGlass bridges carry 40 people.\n",
@@ -400,6 +415,7 @@ _BEHAVIOURS: dict[type, Callable[[Any], None]] = {
     Verifier: _check_verifier,
     Gate: _check_gate,
     QueryRewriter: _check_rewriter,
+    KeyWriter: _check_key_writer,
     FileFormat: _check_format,
     BaseLoader: _check_loader,
 }

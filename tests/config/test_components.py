@@ -66,6 +66,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "decompose": {"llm": ragkit.use(scripted_chat, responses=["What is a bridge?"])},
     "hyde": {"llm": ragkit.use(scripted_chat, responses=["A bridge is a way over water."])},
     "think": {"llm": ragkit.use(scripted_chat, responses=["It would name kinds of bridges."])},
+    "questions": {"llm": ragkit.use(scripted_chat, responses=["What do bridges carry?"]), "n": 2},
+    "descriptions": {"llm": ragkit.use(scripted_chat, responses=["The load of a structure."])},
+    "propositions": {"llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people."])},
+    "summaries": {"llm": ragkit.use(scripted_chat, responses=["On bridges."]), "fan": 2},
     "llm_pointwise": {"llm": ragkit.use(scripted_chat, responses=["7"]), "blend": 0.5},
     "llm_pairwise": {"llm": ragkit.use(scripted_chat, responses=["A"]), "passes": 1},
     "llm_listwise": {"llm": ragkit.use(scripted_chat, responses=["[2] > [1]"]), "top_k": 2},
@@ -97,9 +101,9 @@ def test_the_extractive_generator_keeps_the_contract_with_an_embedder_too() -> N
     check_component(ExtractiveGenerator, embed=HashedEmbeddings(), most=2)
 
 
-def test_every_slot_of_our_own_but_that_of_key_writers_has_a_component() -> None:
+def test_every_slot_of_our_own_has_a_component() -> None:
     ours = [slot for slot in components.interfaces() if slot.__module__.startswith("ragkit")]
-    assert [slot.__name__ for slot in ours if not components.names(slot)] == ["KeyWriter"]
+    assert [slot.__name__ for slot in ours if not components.names(slot)] == []
 
 
 def test_making_the_default_pipeline_imports_nothing_heavy() -> None:
