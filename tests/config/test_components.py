@@ -65,6 +65,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "decompose": {"llm": ragkit.use(scripted_chat, responses=["What is a bridge?"])},
     "hyde": {"llm": ragkit.use(scripted_chat, responses=["A bridge is a way over water."])},
+    "criteria": {"llm": ragkit.use(scripted_chat, responses=["load of bridges\ntests"])},
+    "keywords": {"llm": ragkit.use(scripted_chat, responses=["bridge, load"])},
+    "intents": {
+        "llm": ragkit.use(scripted_chat, responses=["What do bridges bear?"]),
+        "embed": HashedEmbeddings(),
+    },
     "think": {"llm": ragkit.use(scripted_chat, responses=["It would name kinds of bridges."])},
     "questions": {"llm": ragkit.use(scripted_chat, responses=["What do bridges carry?"]), "n": 2},
     "descriptions": {"llm": ragkit.use(scripted_chat, responses=["The load of a structure."])},
