@@ -38,7 +38,7 @@ LOCAL = Path("ragkit.yaml")
 
 components.later(
     f"ragkit.{module}"
-    for module in "generate.backed generate.chat index.chroma keys.chat keys.plain models.chat read.lookup.services refine.chat"
+    for module in "generate.backed generate.chat index.chroma keys.chat keys.plain models.adapted models.chat read.lookup.services refine.chat"
     " refine.cross_encoder refine.late_interaction refine.mmr rewrite.weighted verify.chat verify.entailment".split()
 )
 

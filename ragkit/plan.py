@@ -17,7 +17,7 @@ from ragkit.index import VectorIndex
 from ragkit.ingest.origins import Origins, gathered_offline
 from ragkit.ingest.report import Failure
 from ragkit.keys import Estimate, KeptReplies
-from ragkit.models.embeddings import FingerprintedEmbeddings, fingerprint_of, tokens_of
+from ragkit.models.embeddings import FingerprintedEmbeddings, encoder_of, fingerprint_of, tokens_of
 from ragkit.rag import Rag
 from ragkit.read import PaperSource, source_of
 
@@ -172,7 +172,7 @@ def _encoding(rag: Rag, texts: dict[str, str]) -> tuple[int, int, float]:
     for index in rag.ingest_pipeline.index:
         if not isinstance(index, VectorIndex):
             continue
-        embed = index.embed
+        embed = encoder_of(index.embed)
         cached = rag.corpus.vectors(fingerprint_of(embed), texts) if rag.corpus.exists() else {}
         waiting = [text for key, text in texts.items() if key not in cached]
         encode += len(waiting)

@@ -23,6 +23,7 @@ from ragkit.fuse import Fusion, Ranking
 from ragkit.generate.chat import CitedGenerator
 from ragkit.index.bm25 import Bm25Index
 from ragkit.index.chroma import ChromaIndex
+from ragkit.models.adapted import Projection
 from ragkit.models.embeddings import SentenceTransformersEmbeddings
 from ragkit.pipeline_file import catalogue
 from ragkit.testing import HashedEmbeddings, check_component, check_signature, imports_heavy, scripted_chat
@@ -71,6 +72,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "llm": ragkit.use(scripted_chat, responses=["What do bridges bear?"]),
         "embed": HashedEmbeddings(),
     },
+    "instructed": {"embed": HashedEmbeddings(), "instruction": "Find papers: "},
     "think": {"llm": ragkit.use(scripted_chat, responses=["It would name kinds of bridges."])},
     "questions": {"llm": ragkit.use(scripted_chat, responses=["What do bridges carry?"]), "n": 2},
     "descriptions": {"llm": ragkit.use(scripted_chat, responses=["The load of a structure."])},
@@ -82,6 +84,11 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
+def projection(folder: Path) -> str:
+    Projection.fitted(np.eye(5, 3, dtype=np.float32)).save(folder / "fit.npz")
+    return str(folder / "fit.npz")
+
+
 @pytest.mark.parametrize(
     ("name", "maker"), components.registered(), ids=lambda v: v if isinstance(v, str) else v.__name__
 )
@@ -90,6 +97,7 @@ def test_every_component_keeps_the_contract(
 ) -> None:
     made_here = {
         "openai": lambda: {"model": "m", "base_url": model_server.url},
+        "projected": lambda: {"embed": HashedEmbeddings(size=3), "fit": projection(tmp_path)},
         "static": lambda: {"model": static_model(tmp_path, np.eye(4, 3))},
         "cross_encoder": lambda: {"model": str(tiny_cross_encoder(tmp_path))},
         "entailment": lambda: {"model": str(tiny_cross_encoder(tmp_path)), "threshold": 0.0},
