@@ -210,7 +210,8 @@ def schema() -> dict[str, Any]:
 
 
 def catalogue(name: str | None = None) -> list[dict[str, Any]]:
-    """Every component (or the ones called *name*): slot, name, summary, and arguments with type and default.
+    """Every component (or the ones called *name*): slot, name, summary, arguments with type and default,
+    and the titles of the papers that it comes from.
 
     Raises `UsageError` if there is none of that *name*.
     """
@@ -220,6 +221,7 @@ def catalogue(name: str | None = None) -> list[dict[str, Any]]:
             "name": known,
             "summary": components.summary(maker),
             "arguments": _arguments(maker),
+            "papers": list(components.credits_of(maker)),
         }
         for slot in components.interfaces()
         for known, maker in sorted(components.names(slot).items())

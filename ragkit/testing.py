@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import yaml
@@ -36,14 +36,15 @@ from ragkit.config.components import component
 from ragkit.config.spec import describe
 from ragkit.corpus import Corpus, CorpusReader
 from ragkit.document import Key, Span, passage, passage_id, places_of, score_of, scored, span_of
-from ragkit.flow import arun, run
+from ragkit.errors import UsageError
+from ragkit.flow import Flow, arun, done, run
 from ragkit.fuse import Fusion, Ranking
 from ragkit.gate import Gate
 from ragkit.generate import Generator
 from ragkit.index import Builder, Hit, LexicalIndex, Place, VectorIndex, best_passages
 from ragkit.index.collection import CollectionIndex, Rows
-from ragkit.keys import KeptReplies, KeyWriter
-from ragkit.models.embeddings import FingerprintedEmbeddings, Vectors, vectors_of
+from ragkit.keys import Estimate, KeptReplies, KeyWriter
+from ragkit.models.embeddings import AdaptedEmbeddings, FingerprintedEmbeddings, Vectors, vectors_of
 from ragkit.read.formats import FileFormat
 from ragkit.rewrite import QueryRewriter
 from ragkit.text.question import Asked
@@ -151,6 +152,46 @@ class _MemoryRows(Rows):
 def scripted_chat(responses: list[str]) -> FakeListChatModel:
     """A chat model that says *responses*, one a call, over and over."""
     return FakeListChatModel(responses=responses)
+
+
+# --- nulls
+
+
+@dataclass(frozen=True)
+class NoKeys(KeyWriter):
+    """Writes no keys."""
+
+    kind: ClassVar[str] = "none"
+
+    def flow(self, passages: Sequence[Document], replies: KeptReplies) -> Flow[Sequence[Sequence[str]]]:
+        return done([[] for _ in passages])
+
+    def estimate(self, passages: Sequence[Document], replies: KeptReplies) -> Estimate:
+        return Estimate()
+
+
+@dataclass(frozen=True)
+class SearchAsAsked(QueryRewriter):
+    """Searches for what is asked."""
+
+    def flow(self, asked: Asked) -> Flow[Asked]:
+        return done(asked)
+
+
+def without(technique: Any) -> Any:
+    """The null of *technique*, to show that an effect is its effect: no keys, no rewriting, or vectors as they are.
+
+    Raises `UsageError` for a component that has none.
+    """
+    if isinstance(technique, KeyWriter):
+        return NoKeys()
+    if isinstance(technique, QueryRewriter):
+        return SearchAsAsked()
+    if isinstance(technique, AdaptedEmbeddings):
+        return technique.embed
+    raise UsageError(
+        f"a {type(technique).__name__} has no null: only key writers, rewriters and adapted embeddings have one"
+    )
 
 
 PAPER = Document(

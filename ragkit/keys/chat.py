@@ -169,8 +169,8 @@ class SummaryKeys(KeyWriter):
 
     `fan` neighbouring passages have a summary, `fan` neighbouring summaries one of their own, up to one for
     the paper.  A summary of passages is a key of each; a summary of summaries is a key of one passage below
-    each of these, the one that shares most words with it.  A paper of one passage has none.  (Method, its
-    index: "Walking Down the Memory Maze: Beyond Context Limit through Interactive Reading".)
+    each of these, the one that shares most words with it.  A paper of one passage has none.  (Method: the
+    index of "Walking Down the Memory Maze: Beyond Context Limit through Interactive Reading".)
     """
 
     llm: BaseChatModel

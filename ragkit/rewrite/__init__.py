@@ -308,8 +308,8 @@ class HydeRewriter(ChatRewriter):
 class ThinkRewriter(ChatRewriter):
     """A chat model describes a paper that would answer; the question is also searched for with that added.
 
-    At most `max_words` of its words are used.  (Method: "Query Expansion by Prompting Large Language
-    Models".)
+    At most `max_words` of its words are used.  (Methods: "Query Expansion by Prompting Large Language
+    Models"; "O1 Embedder: Let Retrievers Think Before Action", here without training.)
     """
 
     instruction: str = THINK
