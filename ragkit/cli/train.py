@@ -74,13 +74,16 @@ def reranker(
 def projection(
     pipeline: ChosenPipeline,
     output: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; an .npz file.")],
+    whiten: Annotated[
+        bool, typer.Option("--whiten", help="Scale the components to the same variance.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Fit principal components to the vectors that the corpus has kept; `projected` reads them."""
     from ragkit.cli import terminal
     from ragkit.evaluate.projection import fit_projection
 
-    fitted = fit_projection(pipeline.load(), output)
+    fitted = fit_projection(pipeline.load(), output, whiten)
     if as_json:
         print_json(fitted.as_json())
         return

@@ -31,8 +31,9 @@ class FittedProjection:
         return asdict(self)
 
 
-def fit_projection(rag: Rag, path: Path) -> FittedProjection:
-    """Fit principal components to the vectors of the first index of vectors, and write them to *path*.
+def fit_projection(rag: Rag, path: Path, whiten: bool = False) -> FittedProjection:
+    """Fit principal components to the vectors of the first index of vectors, and write them to *path*, scaled
+    to the same variance with *whiten*.
 
     Raises `UsageError` if the corpus has kept fewer vectors than these have dimensions.
     """
@@ -49,7 +50,7 @@ def fit_projection(rag: Rag, path: Path) -> FittedProjection:
             f"the corpus has kept {len(vectors) if width else 0} vectors of this model, fewer than it takes to fit a projection"
             f" ({width or 'one for each dimension'}); ingest more papers"
         )
-    projection = Projection.fitted(vectors)
+    projection = Projection.fitted(vectors, whiten)
     try:
         projection.save(path)
     except OSError as error:

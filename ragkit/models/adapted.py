@@ -51,30 +51,28 @@ class InstructedEmbeddings(AdaptedEmbeddings):
 class ProjectedEmbeddings(AdaptedEmbeddings):
     """The first `dimensions` principal components of the vectors of `embed`, all if that is left out.
 
-    `fit` is a file that `ragkit train projection` writes, from the vectors that a corpus has kept.  With
-    `whiten` each component is scaled to the same variance.  (Method: "Do We Really Need Specialization?
+    `fit` is a file that `ragkit train projection` writes, from the vectors that a corpus has kept, whitened
+    or not.  (Method: "Do We Really Need Specialization?
     Evaluating Generalist Text Embeddings for Zero-Shot Recommendation and Search".)
     """
 
     embed: Embeddings
     fit: str
     dimensions: PositiveInt | None = None
-    whiten: bool = False
 
     def adapted(self, vectors: Vectors) -> Vectors:
-        return _read(self.fit).applied(vectors, self.dimensions, self.whiten) if len(vectors) else vectors
+        return _read(self.fit).applied(vectors, self.dimensions) if len(vectors) else vectors
 
     def query_vectors(self, texts: Sequence[str]) -> Vectors:
         return self.adapted(query_vectors_of(self.embed, texts))
 
     def fingerprint(self) -> str:
-        shape = (str(self.dimensions), str(self.whiten))
-        return digest(fingerprint_of(self.embed), "projected", _read(self.fit).digest, *shape)
+        return digest(fingerprint_of(self.embed), "projected", _read(self.fit).digest, str(self.dimensions))
 
 
 @dataclass(frozen=True)
 class Projection:
-    """The mean of some vectors, shape `(width,)`, and their principal components.
+    """What is taken off vectors first, shape `(width,)`, and their principal components.
 
     `axes` has one a row, shape `(components, width)`, that of the largest variance first; `variances` is of
     shape `(components,)`.
@@ -85,15 +83,21 @@ class Projection:
     variances: Vectors
 
     @classmethod
-    def fitted(cls, vectors: Vectors) -> Projection:
-        """That of *vectors*, shape `(vectors, width)`, of which there are at least two."""
-        mean = vectors.mean(axis=0)
-        variances, axes = np.linalg.eigh(np.cov(vectors - mean, rowvar=False))
-        order = np.argsort(-variances)
-        found = np.maximum(variances[order], 0)
-        return cls(mean, axes[:, order].T.astype(np.float32), found.astype(np.float32))
+    def fitted(cls, vectors: Vectors, whiten: bool = False) -> Projection:
+        """That of *vectors*, shape `(vectors, width)`, of which there are at least two.
 
-    def applied(self, vectors: Vectors, dimensions: int | None = None, whiten: bool = False) -> Vectors:
+        Variances are about the origin, so that all components together keep every cosine.  With *whiten* they are
+        about the mean, and each component is scaled to the same variance.
+        """
+        mean = vectors.mean(axis=0) if whiten else np.zeros(vectors.shape[1])
+        moved = vectors - mean
+        variances, axes = np.linalg.eigh(moved.T @ moved / len(moved))
+        order = np.argsort(-variances)
+        found = np.maximum(variances[order], 0).astype(np.float32)
+        rows = axes[:, order].T / (np.sqrt(found + np.finfo(np.float32).eps)[:, None] if whiten else 1.0)
+        return cls(mean.astype(np.float32), rows.astype(np.float32), found)
+
+    def applied(self, vectors: Vectors, dimensions: int | None = None) -> Vectors:
         """*vectors* by their first components, normalised.  Raises `ModelError` if they are too few or unlike."""
         width = len(self.mean)
         if vectors.shape[1] != width:
@@ -106,8 +110,6 @@ class Projection:
                 f"the projection has {len(self.axes)} dimensions, so dimensions: {dimensions} cannot be had"
             )
         rows = (vectors - self.mean) @ self.axes[:dimensions].T
-        if whiten:
-            rows /= np.sqrt(self.variances[:dimensions] + np.finfo(np.float32).eps)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         return np.asarray(rows / np.maximum(lengths, np.finfo(np.float32).tiny), dtype=np.float32)
 
