@@ -34,6 +34,7 @@ from benchmarks import (
     serve,
     speed,
     strategies,
+    techniques,
 )
 from benchmarks.table import ROOT, SHARED
 
@@ -61,6 +62,8 @@ SECTIONS = {
         hostile,
     )
 }
+PAGE = "techniques"
+"""What has a page of its own, docs/techniques.md."""
 ASK_A_MODEL = (strategies, languages)
 """Those that there is nothing to measure for without a chat model, which RAGKIT_MODEL names."""
 
@@ -90,7 +93,10 @@ def write(sections: Mapping[str, str]) -> None:
 def main(names: list[str]) -> None:
     if not (SHARED / "papers").is_dir():
         sys.exit(f"the benchmarks need the shared data, and there is no '{SHARED}'")
-    for name in names or SECTIONS:
+    for name in names or (*SECTIONS, PAGE):
+        if name == PAGE:
+            print(techniques.main(), flush=True)
+            continue
         if SECTIONS[name] in ASK_A_MODEL and not os.environ.get("RAGKIT_MODEL"):
             print(f"{name}: left out, as RAGKIT_MODEL names no chat model\n")
             continue
@@ -104,9 +110,9 @@ def main(names: list[str]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure, and write docs/benchmarks.md.")
     parser.add_argument(
-        "sections", nargs="*", metavar="section", help=f"of {', '.join(SECTIONS)} (default: all)"
+        "sections", nargs="*", metavar="section", help=f"of {', '.join((*SECTIONS, PAGE))} (default: all)"
     )
     given = parser.parse_args().sections
-    if unknown := [name for name in given if name not in SECTIONS]:
+    if unknown := [name for name in given if name not in (*SECTIONS, PAGE)]:
         parser.error(f"there is no section '{unknown[0]}'; there are {', '.join(SECTIONS)}")
     main(given)

@@ -79,7 +79,7 @@ class MinMaxFusion(Fusion):
 @component("rrf")
 @dataclass(frozen=True)
 class ReciprocalRankFusion(Fusion):
-    """The weighted sum of 1 / (`k` + rank), as in "Reciprocal Rank Fusion outperforms Condorcet" (2009)."""
+    """The weighted sum of 1 / (`k` + rank), of each ranking.  (Method: "Reciprocal Rank Fusion outperforms Condorcet".)"""
 
     k: PositiveInt = 60
     weights: Mapping[str, NonNegativeFloat] = field(default_factory=dict)

@@ -38,8 +38,9 @@ LOCAL = Path("ragkit.yaml")
 
 components.later(
     f"ragkit.{module}"
-    for module in "corpus.postgres generate.backed generate.chat index.chroma models.chat read.lookup.services refine.chat"
-    " refine.cross_encoder refine.late_interaction refine.mmr verify.chat verify.entailment".split()
+    for module in "corpus.postgres generate.backed generate.chat index.chroma keys.chat keys.plain models.adapted models.chat"
+    " read.lookup.services refine.chat refine.cross_encoder refine.late_interaction refine.mmr rewrite.weighted verify.chat"
+    " verify.entailment".split()
 )
 
 log = logging.getLogger("ragkit")
@@ -212,7 +213,8 @@ def schema() -> dict[str, Any]:
 
 
 def catalogue(name: str | None = None) -> list[dict[str, Any]]:
-    """Every component (or the ones called *name*): slot, name, summary, and arguments with type and default.
+    """Every component (or the ones called *name*): slot, name, summary, arguments with type and default,
+    and the titles of the papers that it comes from.
 
     Raises `UsageError` if there is none of that *name*.
     """
@@ -222,6 +224,7 @@ def catalogue(name: str | None = None) -> list[dict[str, Any]]:
             "name": known,
             "summary": components.summary(maker),
             "arguments": _arguments(maker),
+            "papers": list(components.credits_of(maker)),
         }
         for slot in components.interfaces()
         for known, maker in sorted(components.names(slot).items())

@@ -16,8 +16,8 @@ from ragkit.errors import LoadError
 from ragkit.index import VectorIndex
 from ragkit.ingest.origins import Origins, gathered_offline
 from ragkit.ingest.report import Failure
-from ragkit.keys import Estimate
-from ragkit.models.embeddings import FingerprintedEmbeddings, fingerprint_of, tokens_of
+from ragkit.keys import Estimate, KeptReplies
+from ragkit.models.embeddings import FingerprintedEmbeddings, encoder_of, fingerprint_of, tokens_of
 from ragkit.rag import Rag
 from ragkit.read import PaperSource, source_of
 
@@ -30,7 +30,9 @@ class Plan(BaseModel):
     `new`, `changed`, `unchanged`: files; `gone`: files that would be forgotten; `papers`: in new and changed
     files, each paper counted once; `passages`: theirs; `encode`: the passages that would be embedded, which
     are `tokens` long and take about `seconds` (reading alone, where the model is a server's); `keys`: what
-    key writers would add to them, which none of these figures count, by so many `calls` of chat models.
+    key writers would add to them and to papers that they have not seen yet, which none of these figures count,
+    by so many `calls` of chat models, with `chat_tokens` read and written for about `cost` (None if a model has
+    no price); replies that are kept count for nothing.
     Papers that the corpus lists under another file are counted as if they were new.  `known`: files that failed
     before and have not changed since, which would not be tried again; `fetch`: addresses that would be fetched,
     of which the other figures count the files that are kept from before.
@@ -49,6 +51,8 @@ class Plan(BaseModel):
     tokens: int
     keys: int = 0
     calls: int = 0
+    chat_tokens: int = 0
+    cost: float | None = 0.0
     seconds: float
     known: tuple[Failure, ...] = ()
     fetch: tuple[str, ...] = ()
@@ -88,6 +92,7 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
             except LoadError as error:
                 failed.append(Failure(source=uri.encode(errors="replace").decode(), error=str(error)))
         work = work_of(rag, _read(reader, to_read, failed))
+    keys = sum(_unkeyed(rag), work.keys)
     changed = sum(uri in known for uri in to_read)
     return Plan(
         new=len(to_read) - changed,
@@ -102,8 +107,10 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
         passages=work.passages,
         encode=work.encode,
         tokens=work.tokens,
-        keys=work.keys.keys,
-        calls=work.keys.calls,
+        keys=keys.keys,
+        calls=keys.calls,
+        chat_tokens=keys.input_tokens + keys.output_tokens,
+        cost=keys.cost,
         seconds=round(time.perf_counter() - started + work.seconds, 1),
         known=tuple(failed_before),
         fetch=tuple(to_fetch),
@@ -128,7 +135,7 @@ class Workload(NamedTuple):
 def work_of(rag: Rag, batches: Iterable[Sequence[Document]]) -> Workload:
     """What it would take to ingest the papers of *batches*."""
     papers: set[str] = set()
-    passages, keys, calls = 0, 0, 0
+    passages, keys, replies = 0, Estimate(), KeptReplies(rag.corpus)
     texts: dict[str, str] = {}
     for some in batches:
         known = [paper.model_copy(update={"id": paper_id(paper)}) for paper in some if paper.page_content]
@@ -137,9 +144,18 @@ def work_of(rag: Rag, batches: Iterable[Sequence[Document]]) -> Workload:
         cut = chunker_of(rag.ingest_pipeline.chunk).transform_documents(fresh)
         passages += len(cut)
         texts |= {digest(text): text for text in map(searchable, cut)}
-        for estimate in (writer.estimate(cut) for writer in rag.ingest_pipeline.keys):
-            keys, calls = keys + estimate.keys, calls + estimate.calls
-    return Workload(len(papers), passages, *_encoding(rag, texts), Estimate(calls=calls, keys=keys))
+        keys = sum((writer.estimate(cut, replies) for writer in rag.ingest_pipeline.keys), keys)
+    return Workload(len(papers), passages, *_encoding(rag, texts), keys)
+
+
+def _unkeyed(rag: Rag) -> Iterator[Estimate]:
+    """What key writers would take for the papers that are in the corpus and that they have not seen."""
+    pipeline, corpus = rag.ingest_pipeline, rag.corpus
+    if not corpus.exists():
+        return
+    for writer, name in zip(pipeline.keys, pipeline.writers, strict=True):
+        for paper in corpus.unkeyed(pipeline.chunker, name):
+            yield writer.estimate(list(corpus.passages(paper.ids).values()), KeptReplies(corpus))
 
 
 def _read(source: PaperSource, uris: Sequence[str], failed: list[Failure]) -> Iterator[Sequence[Document]]:
@@ -156,7 +172,7 @@ def _encoding(rag: Rag, texts: dict[str, str]) -> tuple[int, int, float]:
     for index in rag.ingest_pipeline.index:
         if not isinstance(index, VectorIndex):
             continue
-        embed = index.embed
+        embed = encoder_of(index.embed)
         cached = rag.corpus.vectors(fingerprint_of(embed), texts) if rag.corpus.exists() else {}
         waiting = [text for key, text in texts.items() if key not in cached]
         encode += len(waiting)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import yaml
@@ -36,13 +36,15 @@ from ragkit.config.components import component
 from ragkit.config.spec import describe
 from ragkit.corpus import Corpus, CorpusReader
 from ragkit.document import Key, Span, passage, passage_id, places_of, score_of, scored, span_of
-from ragkit.flow import arun, run
+from ragkit.errors import UsageError
+from ragkit.flow import Flow, arun, done, run
 from ragkit.fuse import Fusion, Ranking
 from ragkit.gate import Gate
 from ragkit.generate import Generator
 from ragkit.index import Builder, Hit, LexicalIndex, Place, Searcher, VectorIndex, best_passages
 from ragkit.index.collection import CollectionIndex, Rows
-from ragkit.models.embeddings import FingerprintedEmbeddings, Vectors, vectors_of
+from ragkit.keys import Estimate, KeptReplies, KeyWriter
+from ragkit.models.embeddings import AdaptedEmbeddings, FingerprintedEmbeddings, Vectors, vectors_of
 from ragkit.read.formats import FileFormat
 from ragkit.rewrite import QueryRewriter
 from ragkit.text.question import Asked
@@ -150,6 +152,46 @@ class _MemoryRows(Rows):
 def scripted_chat(responses: list[str]) -> FakeListChatModel:
     """A chat model that says *responses*, one a call, over and over."""
     return FakeListChatModel(responses=responses)
+
+
+# --- nulls
+
+
+@dataclass(frozen=True)
+class NoKeys(KeyWriter):
+    """Writes no keys."""
+
+    kind: ClassVar[str] = "none"
+
+    def flow(self, passages: Sequence[Document], replies: KeptReplies) -> Flow[Sequence[Sequence[str]]]:
+        return done([[] for _ in passages])
+
+    def estimate(self, passages: Sequence[Document], replies: KeptReplies) -> Estimate:
+        return Estimate()
+
+
+@dataclass(frozen=True)
+class SearchAsAsked(QueryRewriter):
+    """Searches for what is asked."""
+
+    def flow(self, asked: Asked) -> Flow[Asked]:
+        return done(asked)
+
+
+def without(technique: Any) -> Any:
+    """The null of *technique*, to show that an effect is its effect: no keys, no rewriting, or vectors as they are.
+
+    Raises `UsageError` for a component that has none.
+    """
+    if isinstance(technique, KeyWriter):
+        return NoKeys()
+    if isinstance(technique, QueryRewriter):
+        return SearchAsAsked()
+    if isinstance(technique, AdaptedEmbeddings):
+        return technique.embed
+    raise UsageError(
+        f"a {type(technique).__name__} has no null: only key writers, rewriters and adapted embeddings have one"
+    )
 
 
 PAPER = Document(
@@ -445,6 +487,20 @@ def _check_rewriter(rewriter: QueryRewriter) -> None:
     assert rewritten == asyncio.run(arun(rewriter.flow(asked)))
 
 
+def _check_key_writer(writer: KeyWriter) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = Corpus(folder)
+        with corpus.writing():
+            replies = KeptReplies(corpus)
+            assert list(run(writer.flow([], replies))) == []
+            given = passages()
+            keys = list(run(writer.flow(given, replies)))
+            assert given == passages(), "the key writer changed the passages it was given"
+            assert len(keys) == len(given), "the key writer has not one list of keys for each passage"
+            assert keys == list(asyncio.run(arun(writer.flow(given, replies))))
+            assert writer.estimate(given, replies).calls == 0, "it estimates calls whose replies are kept"
+
+
 def _check_format(form: FileFormat) -> None:
     samples = (
         "# On Bridges\n\nGlass bridges carry 40 people.\n",
@@ -476,6 +532,7 @@ _BEHAVIOURS: dict[type, Callable[[Any], None]] = {
     Verifier: _check_verifier,
     Gate: _check_gate,
     QueryRewriter: _check_rewriter,
+    KeyWriter: _check_key_writer,
     FileFormat: _check_format,
     BaseLoader: _check_loader,
 }

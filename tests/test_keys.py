@@ -17,7 +17,7 @@ import ragkit
 from ragkit.ask import AnswerPipeline
 from ragkit.chunk import WholeChunker
 from ragkit.doctor import examine
-from ragkit.document import sources_of, span_of, title_of
+from ragkit.document import as_json, sources_of, span_of, title_of
 from ragkit.flow import Called, Flow
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.index.bm25 import Bm25Index
@@ -67,7 +67,7 @@ class Shouted(KeyWriter):
         return [[f"{p.page_content.upper()}!", f"characters {len(p.page_content)}"] for p in passages]
         yield []
 
-    def estimate(self, passages: Sequence[Document]) -> Estimate:
+    def estimate(self, passages: Sequence[Document], replies: KeptReplies) -> Estimate:
         return Estimate(calls=0, keys=2 * len(passages))
 
 
@@ -190,14 +190,12 @@ def test_what_was_answered_before_an_ingest_was_stopped_is_not_asked_again(tmp_p
     assert 8 < llm.asked < 20
     stopped = llm.asked
     rag.ingest(papers)
-    assert llm.asked == 20 + stopped - 8, "those of the requests that were under way are made again"
+    assert (stopped > 8, llm.asked) == (True, 20)
 
 
 def test_the_command_line_says_which_key_led_to_a_passage(tmp_path: Path) -> None:
-    from ragkit.cli import _hit_json
-
     rag = library(tmp_path / "corpus", Bm25Index(), writers=[Shouted()])
     rag.ingest(write(tmp_path / "papers", glass="Glass ones carry 40 people."))
     [found], [own] = rag.search("characters"), rag.search("glass title")
-    assert json.loads(json.dumps(_hit_json(found)))["via"] == {"kind": "shout", "text": "characters 27"}
-    assert "via" not in _hit_json(own) or _hit_json(own)["via"]["kind"] == "shout"
+    assert json.loads(json.dumps(as_json(found)))["via"] == {"kind": "shout", "text": "characters 27"}
+    assert "via" not in as_json(own) or as_json(own)["via"]["kind"] == "shout"

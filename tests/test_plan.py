@@ -74,6 +74,8 @@ def test_the_command_line_says_what_it_would_do(tmp_path: Path, command: Callabl
         "tokens": planned["tokens"],
         "keys": 0,
         "calls": 0,
+        "chat_tokens": 0,
+        "cost": 0.0,
         "known": [],
         "fetch": [],
     }

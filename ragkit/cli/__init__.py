@@ -260,6 +260,9 @@ def list_presets(as_json: AsJson = False) -> None:
 @app.command()
 def components(
     name: Annotated[str | None, typer.Argument(help="One component, to see its arguments.")] = None,
+    papers: Annotated[
+        bool, typer.Option("--papers", help="List the papers that components come from.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List what a pipeline file can name, or the arguments of one component."""
@@ -270,6 +273,10 @@ def components(
     found = catalogue(name)
     if as_json:
         print_json({"components": found})
+        return
+    if papers:
+        rows = [(entry["name"], title) for entry in found for title in entry["papers"]]
+        terminal.show_table("papers", rows)
         return
     for slot in dict.fromkeys(entry["slot"] for entry in found):
         entries = [entry for entry in found if entry["slot"] == slot]

@@ -18,6 +18,8 @@ from ragkit.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
     from ragkit.evaluate.evaluation import Evaluation
     from ragkit.evaluate.run import Assessors, Configuration
     from ragkit.flow import Event
@@ -90,6 +92,15 @@ def eval_(
             help="Exit with 1 if worse than this earlier --json by more than chance.",
         ),
     ] = None,
+    max_flips: Annotated[
+        int | None,
+        typer.Option(
+            "--max-flips",
+            min=0,
+            help="Exit with 1 if more questions than that are answered well by the first and not by another.",
+            show_default=False,
+        ),
+    ] = None,
     judge: JudgeFile = None,
     pairwise: Annotated[
         bool,
@@ -128,6 +139,7 @@ def eval_(
     from ragkit.evaluate.dataset import read
     from ragkit.evaluate.estimate import estimate
     from ragkit.evaluate.evaluation import Requirement, regressions
+    from ragkit.evaluate.flips import flips, too_many
     from ragkit.evaluate.run import Budget, Settings, evaluate_events, with_runs
 
     wanted = [Requirement.parse(text) for text in require or ()]
@@ -150,8 +162,14 @@ def eval_(
     unmet = [problem for each in wanted for problem in each.unmet(found)] + (
         regressions(found, baseline) if baseline else []
     )
-    data = found.as_json() | {"unmet": unmet}
-    print_json(data) if as_json else show.evaluation(found)
+    flipped = flips(found, baseline)
+    unmet += too_many(flipped, max_flips) if max_flips is not None else []
+    data = found.as_json() | {"flips": [each.as_json() for each in flipped], "unmet": unmet}
+    if as_json:
+        print_json(data)
+    else:
+        show.evaluation(found)
+        show.flips(flipped)
     write(report, lambda: _html(data))
     write(junit, lambda: found.junit(unmet))
     if trec:
@@ -172,20 +190,32 @@ def probe(
     limit: Limit = None,
     as_json: AsJson = False,
     workspace: Workspace = None,
+    llm: Annotated[
+        Path | None,
+        typer.Option(
+            "--llm",
+            metavar="FILE",
+            help="YAML file with `llm:`, a chat model that asks questions in other words if the file does not.",
+        ),
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Stress-test answers: ask the same questions again with altered passages or small talk before them.
 
-    Gold papers are taken away, numbers changed, passages shuffled, or hard negatives added.
+    Gold papers are taken away, numbers changed, passages shuffled, or hard negatives added; questions are asked
+    in other words, those of their `paraphrases` or of a chat model.
     """
     from ragkit.cli import show
     from ragkit.evaluate.dataset import read
     from ragkit.evaluate.probe import probe_events
     from ragkit.evaluate.run import Settings
+    from ragkit.rewrite import MultiQueryRewriter
 
     dataset = read(questions, split).first(limit)
     settings = Settings(papers=papers or (), workspace=workspace)
-    rows = watched(probe_events(configurations(pipeline.each()), dataset, settings, seed))
+    model = chat_model_in(llm, pipeline.allow_import, pipeline.allow_env)
+    reworded = MultiQueryRewriter(llm=model) if model else None
+    rows = watched(probe_events(configurations(pipeline.each()), dataset, settings, seed, reworded))
     print_json({"probes": [row.as_json() for row in rows]}) if as_json else show.probes(rows)
 
 
@@ -310,15 +340,14 @@ def write_testset(
     Some of the questions are unanswerable.
     """
     from ragkit.cli import show
-    from ragkit.config import load as load_part
     from ragkit.errors import UsageError
-    from ragkit.evaluate.testset import KINDS, ChatModel, Testset, write_events, written_as_beir
+    from ragkit.evaluate.testset import KINDS, Testset, write_events, written_as_beir
 
     if unknown := [kind for kind in kinds or () if kind not in KINDS]:
         raise UsageError(f"there is no kind '{unknown[0]}' (known: {', '.join(KINDS)})")
     wanted = [kind for kind in KINDS if kind in (kinds or KINDS)]
     rag = pipeline.load()
-    model = load_part(ChatModel, llm, pipeline.allow_import, pipeline.allow_env).llm if llm else None
+    model = chat_model_in(llm, pipeline.allow_import, pipeline.allow_env)
     found: Testset = watched(write_events(rag, size, wanted, model, unanswerable, seed))
     if review:
         found = found.model_copy(update={"entries": tuple(show.reviewed(found.entries))})
@@ -360,6 +389,15 @@ def configurations(pipelines: list[ChosenPipeline]) -> list[Configuration]:
         for stem, file in zip(stems, files, strict=True)
     ]
     return [Configuration(name, each.load()) for name, each in zip(names, pipelines, strict=True)]
+
+
+def chat_model_in(path: Path | None, allow_import: list[str], allow_env: list[str]) -> BaseChatModel | None:
+    """The chat model that a YAML file has under `llm:`, if there is a file."""
+    from ragkit import pipeline_file  # noqa: F401
+    from ragkit.config import load
+    from ragkit.evaluate.testset import ChatModel
+
+    return load(ChatModel, path, allow_import, allow_env).llm if path else None
 
 
 def assessors(path: Path | None, allow_import: list[str], allow_env: list[str]) -> Assessors:

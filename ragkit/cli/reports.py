@@ -46,6 +46,9 @@ def show_report(report: IngestReport) -> None:
         f"{described}; embedded {many(report.encoded, 'text')} in {report.seconds:.1f} s",
         soft_wrap=True,
     )
+    if report.dropped_keys:
+        left_out = ", ".join(f"{number} {reason}" for reason, number in report.dropped_keys.items())
+        out.print(f"keys left out: {left_out}", soft_wrap=True)
     for paper in report.versions[:_LISTED]:
         _show_versions(paper)
     for each in report.merged[:_LISTED]:
@@ -249,6 +252,10 @@ def show_plan(plan: Plan) -> None:
         f" {many(plan.papers, 'paper')}, {many(plan.passages, 'passage')};"
         f" embed {many(plan.encode, 'text')} of {plan.tokens:,} tokens; about {plan.seconds:,.0f} s"
     )
+    if plan.keys:
+        money = "at an unknown price" if plan.cost is None else f"for about {plan.cost:.2f}"
+        calls = f" by {many(plan.calls, 'call')} of {plan.chat_tokens:,} tokens {money}" if plan.calls else ""
+        out.print(f"would write {many(plan.keys, 'key')}{calls}", soft_wrap=True)
     if plan.fetch:
         out.print(Text(f"would fetch, beside that: {', '.join(map(one_line, plan.fetch))}"), soft_wrap=True)
     _show_failures(plan.failed, plan.known)

@@ -13,6 +13,7 @@ from ragkit.cli.terminal import out
 from ragkit.evaluate.calibrate import Calibration
 from ragkit.evaluate.estimate import RunEstimate
 from ragkit.evaluate.evaluation import SUMMARIES, Comparison, Evaluation, Figure
+from ragkit.evaluate.flips import Flips
 from ragkit.evaluate.measure import MEASURES
 from ragkit.evaluate.probe import Row
 from ragkit.evaluate.statistics import Difference, Interval
@@ -45,6 +46,12 @@ def evaluation(found: Evaluation) -> None:
         out.print(note, style="dim")
     if found.stopped:
         out.print(f"ended early: {found.stopped}", style="yellow")
+
+
+def flips(found: Sequence[Flips]) -> None:
+    """A line for each comparison."""
+    for each in found:
+        out.print(Text(one_line(f"flips, {each}"), style="dim"), soft_wrap=True)
 
 
 def _table(dataset: str, figures: Sequence[Figure]) -> None:

@@ -1,4 +1,4 @@
-"""`ragkit train`: a reranker for the user's own papers, and the reader that verifies."""
+"""`ragkit train`: a reranker for the user's own papers, a projection of vectors, and the reader that verifies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ragkit.cli.options import AsJson, ChosenPipeline, print_json, with_pipeline
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Train models: a reranker on questions about your papers, a reader on labelled rows.",
+    help="Train models: a reranker and a projection on your papers, a reader on labelled rows.",
 )
 
 
@@ -67,6 +67,35 @@ def reranker(
         terminal.out.print(
             "it is not ahead of the search by more than chance: train on more questions, or from a base that reranks already"
         )
+
+
+@app.command("projection")
+@with_pipeline
+def projection(
+    pipeline: ChosenPipeline,
+    output: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; an .npz file.")],
+    whiten: Annotated[
+        bool, typer.Option("--whiten", help="Scale the components to the same variance.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fit principal components to the vectors that the corpus has kept; `projected` reads them."""
+    from ragkit.cli import terminal
+    from ragkit.evaluate.projection import fit_projection
+
+    fitted = fit_projection(pipeline.load(), output, whiten)
+    if as_json:
+        print_json(fitted.as_json())
+        return
+    shares = ", ".join(f"{share:.0%} in {n}" for n, share in fitted.kept.items())
+    terminal.out.print(
+        f"fitted to {fitted.vectors} vectors of {fitted.dimensions} dimensions; of their variance {shares}",
+        soft_wrap=True,
+    )
+    terminal.out.print(
+        f"to use it: embed: {{type: projected, embed: ..., fit: {output}, dimensions: {fitted.dimensions // 2}}}",
+        soft_wrap=True,
+    )
 
 
 @app.command("verifier")

@@ -446,6 +446,15 @@ def summary(maker: Maker) -> str:
     return " ".join(text.split("\n\n")[0].split())
 
 
+_CREDIT = re.compile(r"\((?:Methods?|Ideas?|Related|Task|Metric): [^()]*\)")
+
+
+def credits_of(maker: Maker) -> tuple[str, ...]:
+    """The titles of the papers that a component's docstring credits: `(Method: "Title".)`, also `Idea`, `Task`."""
+    text = " ".join((inspect.getdoc(maker) or "").split())
+    return tuple(title for credit in _CREDIT.findall(text) for title in re.findall(r'"([^"]+)"', credit))
+
+
 def about(maker: Maker, argument: str) -> str:
     """The sentences of a component's docstring that name one of its arguments."""
     sentences = re.split(r"(?<=[.;])\s+", " ".join((inspect.getdoc(maker) or "").split()))

@@ -9,7 +9,7 @@ from langchain_core.embeddings import Embeddings
 
 from ragkit.corpus.database import Database, batches, marks
 from ragkit.document import digest
-from ragkit.models.embeddings import Vectors, fingerprint_of, vectors_of
+from ragkit.models.embeddings import AdaptedEmbeddings, Vectors, fingerprint_of, vectors_of
 
 
 class VectorCache(Database):
@@ -25,6 +25,14 @@ class VectorCache(Database):
             ):
                 found[text] = np.frombuffer(blob, dtype=np.float32)
         return found
+
+    def sampled_vectors(self, model: str, most: int) -> Vectors:
+        """At most so many of the vectors that are kept of *model*, of shape `(vectors, dimensions)`.
+
+        A text is known by its digest, so those with the lowest digests are a random sample, the same always.
+        """
+        rows = self.column("SELECT vector FROM vectors WHERE model = ? ORDER BY text LIMIT ?", (model, most))
+        return np.stack([np.frombuffer(row, dtype=np.float32) for row in rows] or [np.zeros(0, np.float32)])
 
     def put_vectors(self, model: str, texts: Sequence[str], vectors: Vectors) -> None:
         rows = [
@@ -72,6 +80,11 @@ class CachedEmbeddings(Embeddings):
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
         """An array of shape `(texts, dimensions)`."""
+        if isinstance(self.embed, AdaptedEmbeddings):
+            within = CachedEmbeddings(self.embed.embed, self.corpus)
+            made = self.embed.adapted(within.vectors(texts))
+            self.encoded += within.encoded
+            return made
         name = fingerprint_of(self.embed)
         keys = [digest(text) for text in texts]
         known = self.corpus.vectors(name, keys)

@@ -26,7 +26,7 @@ class Case:
 
     `relevant` gives the grade of each paper that should be found, by the paper's name: its id in a
     collection, its title (normalised) in a question file.  `left_out` are papers taken out of the ranking
-    before it is scored.
+    before it is scored.  `paraphrases` ask the same in other words.
     """
 
     id: str
@@ -38,6 +38,7 @@ class Case:
     must_include: tuple[tuple[str, ...], ...] = ()
     kind: str = ""
     answerable: bool = True
+    paraphrases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class _QuestionRow(BaseModel):
     history: list[dict[str, str]] = []
     kind: str = ""
     split: str = ""
+    paraphrases: list[str] = []
 
     @property
     def answerable(self) -> bool:
@@ -122,6 +124,7 @@ def _questions(path: Path, split: str | None) -> Dataset:
                     must_include=tuple(map(tuple, row.must_include)),
                     kind=row.kind,
                     answerable=row.answerable,
+                    paraphrases=tuple(row.paraphrases),
                 )
             )
     return _dataset(path, path.stem, cases, None)

@@ -399,6 +399,20 @@ class Requirement:
         ]
 
 
+def values_of(baseline: Path) -> dict[tuple[str, str], dict[str, Values]]:
+    """The values of each question, by its id, in an earlier `--json`; by dataset and configuration.
+
+    Raises `UsageError` if it is none.
+    """
+    before: dict[tuple[str, str], dict[str, Values]] = {}
+    try:
+        for row in json.loads(baseline.read_text(encoding="utf-8"))["questions"]:
+            before.setdefault((row["dataset"], row["configuration"]), {})[row["id"]] = row["values"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"'{baseline}' is no result of `ragkit eval --json`: {error}") from None
+    return before
+
+
 def regressions(evaluation: Evaluation, baseline: Path) -> list[str]:
     """A sentence for each measure that is worse than in *baseline* (an earlier `--json`) by more than chance.
 
@@ -406,13 +420,7 @@ def regressions(evaluation: Evaluation, baseline: Path) -> list[str]:
     Raises `UsageError` if no run of *evaluation* is in it: a comparison with nothing would hold whatever
     happened.
     """
-    try:
-        rows = json.loads(baseline.read_text(encoding="utf-8"))["questions"]
-        before: dict[tuple[str, str], dict[str, Values]] = {}
-        for row in rows:
-            before.setdefault((row["dataset"], row["configuration"]), {})[row["id"]] = row["values"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"'{baseline}' is no result of `ragkit eval --json`: {error}") from None
+    before = values_of(baseline)
     if not any((run.dataset.name, run.configuration) in before for run in evaluation.runs):
         known = ", ".join(f"{dataset} with {configuration}" for dataset, configuration in before)
         raise UsageError(

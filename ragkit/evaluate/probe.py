@@ -9,10 +9,16 @@ counterfactual   a number of the answer is changed in every passage: does the an
 shuffled         the passages come in another order, three times
 negatives_K      the gold passages among the K best that are not gold
 filler_N         N turns about something else come before the question
+paraphrased      the question is asked in other words: those that its dataset has, else those of a rewriter; this
+                 is what "P-Adapters: Robustly Extracting Factual Information from Language Models with Diverse
+                 Prompts" calls consistency
+
+The first three are those of "SFR-RAG: Towards Contextually Faithful LLMs".
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +29,7 @@ import numpy as np
 from langchain_core.documents import Document
 
 from ragkit.ask import refined
+from ragkit.config.spec import identify
 from ragkit.document import digest, title_of
 from ragkit.evaluate.dataset import Case, Dataset
 from ragkit.evaluate.measure import Values, is_right, spoken
@@ -32,11 +39,13 @@ from ragkit.evaluate.run import Configuration, Session, Settings
 from ragkit.evaluate.statistics import Difference, Interval, difference, interval
 from ragkit.flow import Event, Finished, Progress, run, steps
 from ragkit.rag import Rag
+from ragkit.rewrite import QueryRewriter
 from ragkit.text.question import Asked
 
 NEGATIVES = (5, 10, 20, 50)
 FILLER = (1, 5, 10)
 ORDERS = 3
+_MEANS = ("shuffled", "paraphrased")  # probes that ask each question several times
 _DEPTH = 100
 
 _SMALL_TALK = (
@@ -67,7 +76,7 @@ class Row:
     """One probe of one configuration.
 
     `values` by measure: `right` (what the passages say), `declined`, and by probe `kept` (the answer keeps
-    the number that no passage has) and `flipped` (another order changed the outcome).  `against` is the
+    the number that no passage has) and `flipped` (another order, or other words, changed the outcome).  `against` is the
     difference in `right` to `as_found`, on the same questions.
     """
 
@@ -86,18 +95,22 @@ class Row:
 
 
 def probe_events(
-    configurations: Sequence[Configuration], dataset: Dataset, settings: Settings = Settings(), seed: int = 0
+    configurations: Sequence[Configuration],
+    dataset: Dataset,
+    settings: Settings = Settings(),
+    seed: int = 0,
+    reword: QueryRewriter | None = None,
 ) -> Iterator[Event]:
     """Run every probe with every configuration: a stream of `Progress` that ends with `Finished(rows)`.
 
     The questions are those with a known answer (`must_include`) for which a gold paper is found.  Earlier
-    outcomes are reused.
+    outcomes are reused.  *reword* asks in other words what has no paraphrases in the dataset.
     """
     rows: list[Row] = []
     with Session(settings) as session:
         for configuration in configurations:
             rag = yield from session.prepared(configuration, dataset)
-            trials = yield from _Prober(rag, dataset, session.results, seed).all(configuration.name)
+            trials = yield from _Prober(rag, dataset, session.results, seed, reword).all(configuration.name)
             rows += _rows(configuration.name, trials)
     yield Finished(rows)
 
@@ -115,8 +128,11 @@ class _Found:
 class _Prober:
     """The probes of one configuration over one corpus."""
 
-    def __init__(self, rag: Rag, dataset: Dataset, results: Results, seed: int) -> None:
+    def __init__(
+        self, rag: Rag, dataset: Dataset, results: Results, seed: int, reword: QueryRewriter | None = None
+    ) -> None:
         self.rag, self.dataset, self.results, self.seed = rag, dataset, results, seed
+        self.reword = reword
         self.state = rag.state()
 
     def all(self, name: str) -> Generator[Event, None, dict[str, list[Trial]]]:
@@ -128,6 +144,7 @@ class _Prober:
             "shuffled": self.shuffled,
             **{f"negatives_{k}": partial(self.negatives, k=k) for k in NEGATIVES},
             **{f"filler_{n}": partial(self.filler, turns=n) for n in FILLER},
+            "paraphrased": self.paraphrased,
         }
         cases = [
             case for case in self.dataset.cases if case.answerable and case.must_include and case.relevant
@@ -186,9 +203,7 @@ class _Prober:
         for number in range(ORDERS):
             order = [context[int(i)] for i in chance.permutation(len(context))]
             trials.append(self.tried(found.case, self.respond(f"shuffled {number}", found, order)))
-        right = [t.values["right"] for t in trials]
-        values = {name: float(np.mean([t.values[name] for t in trials])) for name in ("right", "declined")}
-        return [replace(trials[0], values=values | {"flipped": float(min(right) != max(right))})]
+        return [_together(trials, trials)]
 
     def negatives(self, found: _Found, k: int) -> list[Trial]:
         others = [p for p in found.passages if p not in found.gold][:k]
@@ -211,7 +226,28 @@ class _Prober:
         )
         return [self.tried(found.case, outcome)]
 
+    def paraphrased(self, found: _Found) -> list[Trial]:
+        trials = [
+            self.tried(found.case, self.asked_so(found.case, text)) for text in self.paraphrases(found.case)
+        ]
+        return [_together(trials, [*trials, *self.as_found(found)])] if trials else []
+
+    def paraphrases(self, case: Case) -> Sequence[str]:
+        """The question of *case* in other words; those of a rewriter are kept, as outcomes are."""
+        if case.paraphrases or self.reword is None:
+            return case.paraphrases
+        key = digest("paraphrases", identify(self.reword), case.question)
+        if (known := self.results.get(key)) is None:
+            found = run(self.reword.flow(Asked.of(case.question))).searches[1:]
+            self.results.put(key, known := json.dumps(list(map(str, found))))
+        return list(map(str, json.loads(known)))
+
     # --- asking
+
+    def asked_so(self, case: Case, text: str) -> Outcome:
+        return self.kept(
+            f"paraphrased {text}", case, lambda: observed(self.rag.stream(text, list(case.history)))
+        )
 
     def refined(self, found: _Found, passages: Sequence[Document]) -> list[Document]:
         return list(run(refined(self.rag.answer_pipeline.refine, found.asked, passages)))
@@ -247,6 +283,13 @@ class _Prober:
     def chance(self, probe: str, case: Case) -> np.random.Generator:
         """The same for the same question, whatever was asked before."""
         return np.random.default_rng(int(digest(str(self.seed), probe, case.id), 16))
+
+
+def _together(trials: Sequence[Trial], compared: Sequence[Trial]) -> Trial:
+    """The means of *trials* of one question; `flipped` if one of those *compared* is right and another wrong."""
+    values = {name: float(np.mean([t.values[name] for t in trials])) for name in ("right", "declined")}
+    right = {t.values["right"] for t in compared}
+    return replace(trials[0], values=values | {"flipped": float(len(right) > 1)})
 
 
 def _text(outcome: Outcome) -> str:
@@ -291,7 +334,7 @@ def _rows(configuration: str, trials: Mapping[str, Sequence[Trial]]) -> Iterator
     for name, own in trials.items():
         if own:
             measures = dict.fromkeys(measure for t in own for measure in t.values)
-            binary = name != "shuffled"
+            binary = name not in _MEANS
             values = {
                 m: interval([t.values[m] for t in own], binary=binary or m == "flipped") for m in measures
             }

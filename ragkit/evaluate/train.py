@@ -5,7 +5,8 @@ for event in train_events(rag, Path("questions.jsonl"), Path("reranker")): ...
 The trainer is that of sentence-transformers.  The questions come from a file with gold papers; without a
 file, titles and sentences of the papers are the questions, and the passages they were taken from the answers
 ("Latent Retrieval for Weakly Supervised Open Domain Question Answering", the inverse cloze task).  The loss
-is binary cross-entropy over right passages and hard negatives, so scores are probabilities.
+is binary cross-entropy over right passages and hard negatives, so scores are probabilities.  (Related: the
+rerankers of "Promptagator: Few-shot Dense Retrieval From 8 Examples".)
 """
 
 from __future__ import annotations

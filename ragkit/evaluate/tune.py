@@ -3,7 +3,8 @@
 Candidates are asked a few questions first; the worse ones drop out, and the rest are asked twice as many,
 until the last ones have been asked all ("Non-stochastic Best Arm Identification and Hyperparameter
 Optimization": successive halving).  A candidate drops out early if it is worse than the best by more than
-chance, tested on the same questions.  The winner is compared with the file's first choices on held-out
+chance, tested on the same questions.  (Aim: few evaluations, as in "On Speeding Up Language Model Evaluation",
+by other means.)  The winner is compared with the file's first choices on held-out
 questions.
 """
 

@@ -53,6 +53,9 @@ def bradley_terry(
 ) -> list[Ranked]:
     """Rank *names* by strength, best first, from *matches*, where a tie is half a win for each.
 
+    (Method: "Long-Span Question-Answering: Automatic Question Generation and QA-System Ranking via Side-by-Side
+    Evaluation".)
+
     The order of the matches and names does not matter.  Every pair is taken to have tied `prior` times
     besides, so that one that always wins has a finite strength.  The interval is from resampling questions,
     not matches, as those of one question depend on each other; each question, and the prior, gets a random

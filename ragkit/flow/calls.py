@@ -32,6 +32,8 @@ class Call:
     streaming: bool = False
     observer: Callable[[str], Flow[None]] | None = None
     """Its flow is run on the text of each chunk, before the next chunk is asked for."""
+    keep: Callable[[Any], None] | None = None
+    """Is given the result as soon as it is there, whatever becomes of the calls made beside this one."""
     deadline: float = field(default_factory=lambda: made.deadline if (made := making.get()) else math.inf)
     inside: list[Called] = field(default_factory=list)
 

@@ -119,6 +119,8 @@ def _called(made: Call, watch: Watch) -> Called:
     with _watched(made, watch) as own, own.working():
         with inside(made):
             result = made.method(*made.arguments)
+        if made.keep:
+            made.keep(result)
         own.returned(result)
     return _over(made, started, result)
 
@@ -130,6 +132,8 @@ async def _acalled(made: Call, watch: Watch) -> Called:
         with inside(made) as seconds:
             async with asyncio.timeout(seconds):
                 result = await method(*made.arguments)
+        if made.keep:
+            await asyncio.to_thread(made.keep, result)
         own.returned(result)
     return _over(made, started, result)
 

@@ -101,7 +101,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             did.failed = [*named.failed, *named.settled(corpus, did.failed)]
             did.looked_up += len((yield from lookup.stored()).found)
             failed = [*did.failed, *(yield from self._chunk(corpus))]
-            yield from self._write_keys(corpus)
+            dropped = yield from self._write_keys(corpus)
             encoded = yield from self.fill(corpus)
             corpus.drop_orphans()
             counts = corpus.counts(did.uris)
@@ -128,6 +128,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             known=tuple(did.known),
             encodings=did.encodings,
             looked_up=did.looked_up,
+            dropped_keys=dropped,
             merged=tuple(each for work in works for each in merged(work, set(did.uris))),
             versions=tuple(Versions.of(work) for work in works if len(work.documents) > 1),
         )
@@ -200,17 +201,20 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         yield from emit(Progress("chunk", len(waiting), len(waiting)))
         return failed
 
-    def _write_keys(self, corpus: Corpus) -> Flow[None]:
-        for writer, name in zip(self.keys, self._writers, strict=True):
+    def _write_keys(self, corpus: Corpus) -> Flow[dict[str, int]]:
+        """Write the keys that are missing; what was written and dropped is counted, by reason."""
+        replies = KeptReplies(corpus)
+        for writer, name in zip(self.keys, self.writers, strict=True):
             total, done = corpus.count_unkeyed(self.chunker, name), 0
             for some in _at_once(corpus.unkeyed(self.chunker, name)):
                 yield from emit(Progress("keys", done, total, writer.kind))
                 passages = list(corpus.passages(i for each in some for i in each.ids).values())
-                written = yield from writer.flow(passages, KeptReplies(corpus))
+                written = yield from writer.flow(passages, replies)
                 keys = zip((str(p.id) for p in passages), written, strict=True)
                 corpus.put_keys(self.chunker, name, writer.kind, [each.document for each in some], keys)
                 done += len(some)
             yield from emit(Progress("keys", total, total, writer.kind))
+        return dict(replies.dropped)
 
     def fill(self, corpus: Corpus, damaged: Collection[str] = (), renewed: Collection[str] = ()) -> Flow[int]:
         """Update the indexes, rebuild those *damaged*, and return how many texts were embedded.
@@ -295,7 +299,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         for some in _at_once(chain(corpus.missing(holding), corpus.held_of(holding.name, renewed))):
             yield from emit(Progress("index", done, total, name))
             passages = corpus.passages(i for each in some for i in each.ids)
-            keys = corpus.keys(passages.values(), self._writers)
+            keys = corpus.keys(passages.values(), self.writers)
             vectors = None
             if isinstance(index, VectorIndex):
                 cached = CachedEmbeddings(index.embed, corpus)
@@ -324,7 +328,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         for some in _at_once(corpus.missing(holding)):
             yield from emit(Progress("index", done, total, name))
             passages = corpus.passages(i for each in some for i in each.ids)
-            keys = corpus.keys(passages.values(), self._writers)
+            keys = corpus.keys(passages.values(), self.writers)
             papers = [span_of(passages[key.passage]).document_id for key in keys]
             yield from call("index", external.add, store, keys, papers)
             corpus.mark(name, [each.document for each in some])
@@ -344,7 +348,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
 
     def holding(self, index: AnyIndex) -> Holding:
         """What *index* is to hold."""
-        return Holding(self.name_of(index), self.chunker, self._writers)
+        return Holding(self.name_of(index), self.chunker, self.writers)
 
     def name_of(self, index: AnyIndex) -> str:
         """The ledger's name for *index*.
@@ -352,7 +356,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         It depends on the settings of index, chunker and key writers, so that configurations do not collide.
         """
         short = components.name_of(type(index)).rpartition(".")[2]
-        return f"{short}-{digest(str(_described(index)), self.chunker, *self._writers)[:8]}"
+        return f"{short}-{digest(str(_described(index)), self.chunker, *self.writers)[:8]}"
 
     def place(self, corpus: Corpus, index: Index, generation: int) -> Place:
         return Place(corpus.directory / "indexes" / self.name_of(index), generation)
@@ -377,7 +381,8 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         return digest(str(_described(self.chunk)))
 
     @property
-    def _writers(self) -> tuple[str, ...]:
+    def writers(self) -> tuple[str, ...]:
+        """What the corpus calls the key writers."""
         return tuple(digest(str(_described(writer))) for writer in self.keys)
 
 

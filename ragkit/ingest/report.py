@@ -83,7 +83,8 @@ class IngestReport(BaseModel):
     links that lead out of the folders named, and `unused` ones: parts of a LaTeX paper that it does not include; `hidden`: papers read with text that is hidden from their readers, which was left out;
     `lost`: entries and values that could not be read in files of which the rest was read; `known`: files that
     failed before and have not changed since, which were not tried again; `encodings`: the encodings of the files
-    read that are not in UTF-8; `looked_up`: papers to which a lookup added something.
+    read that are not in UTF-8; `looked_up`: papers to which a lookup added something;
+    `dropped_keys`: what key writers wrote and did not make keys of, by reason.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -109,6 +110,7 @@ class IngestReport(BaseModel):
     known: tuple[Failure, ...] = ()
     encodings: dict[str, str] = {}
     looked_up: int = 0
+    dropped_keys: dict[str, int] = {}
     merged: tuple[MergedEntry, ...] = ()
     versions: tuple[Versions, ...] = ()
 

@@ -205,16 +205,15 @@ def spent(model: object, reply: object) -> dict[str, int | float]:
     """
     if not isinstance(reply, BaseMessage):
         return {}
-    tokens, prices = usage(reply), {**_prices(model), **_in(reply.response_metadata)}
-    if not tokens or not prices:
+    tokens, known = usage(reply), {**prices(model), **_in(reply.response_metadata)}
+    if not tokens or not known:
         return {**tokens}
-    cost = sum(
-        prices.get(f"{way}_price", 0.0) * tokens.get(f"{way}_tokens", 0) for way in ("input", "output")
-    )
+    cost = sum(known.get(f"{way}_price", 0.0) * tokens.get(f"{way}_tokens", 0) for way in ("input", "output"))
     return {**tokens, "cost": cost / 1e6}
 
 
-def _prices(model: object) -> dict[str, float]:
+def prices(model: object) -> dict[str, float]:
+    """The `input_price` and `output_price` of a million tokens of *model*, those that are known."""
     while isinstance(model, RunnableBinding):
         model = model.bound
     return _in(getattr(model, "metadata", None) or {})
@@ -229,7 +228,7 @@ def _priced(reply: M, model: BaseChatModel) -> M:
 
     Its reader may only know that the model was one of several.
     """
-    return reply.model_copy(update={"response_metadata": {**_prices(model), **reply.response_metadata}})
+    return reply.model_copy(update={"response_metadata": {**prices(model), **reply.response_metadata}})
 
 
 # --- what an error means

@@ -47,6 +47,36 @@ class FingerprintedEmbeddings(Embeddings, ABC):
         """What identifies the model and every setting that changes its vectors."""
 
 
+class AdaptedEmbeddings(Embeddings, ABC):
+    """Embeddings made of those of `embed`: documents by their vectors alone, so that kept ones are not made
+    again; queries as it pleases.
+    """
+
+    embed: Embeddings
+
+    @property
+    def computes(self) -> bool:
+        return bool(getattr(self.embed, "computes", False))
+
+    @abstractmethod
+    def adapted(self, vectors: Vectors) -> Vectors:
+        """The vectors of documents, a row each, whose vectors by `embed` are the rows of *vectors*."""
+
+    @abstractmethod
+    def query_vectors(self, texts: Sequence[str]) -> Vectors:
+        """One row a query, of the width of documents."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """What identifies the model and every setting that changes its vectors."""
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return self.adapted(vectors_of(self.embed, texts)).tolist()  # type: ignore[no-any-return]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.query_vectors([text])[0].tolist()  # type: ignore[no-any-return]
+
+
 @component("sentence_transformers")
 @dataclass(frozen=True)
 class SentenceTransformersEmbeddings(FingerprintedEmbeddings):
@@ -196,7 +226,7 @@ def tokens_of(embed: Embeddings, texts: Sequence[str]) -> int:
 
 def fingerprint_of(embed: Embeddings) -> str:
     """What identifies the vectors of *embed*; for one that does not say, the class and its model's name."""
-    if isinstance(embed, FingerprintedEmbeddings):
+    if isinstance(embed, FingerprintedEmbeddings | AdaptedEmbeddings):
         return embed.fingerprint()
     return digest(
         type(embed).__name__, str(getattr(embed, "model", "")), str(getattr(embed, "dimensions", ""))
@@ -207,12 +237,19 @@ def vectors_of(embed: Embeddings, texts: list[str]) -> Vectors:
     """An array of shape `(texts, dimensions)`."""
     if isinstance(embed, SentenceTransformersEmbeddings | StaticEmbeddings):
         return embed.vectors(texts)  # not by way of lists of numbers
+    if isinstance(embed, AdaptedEmbeddings):
+        return embed.adapted(vectors_of(embed.embed, texts))
     return np.asarray(embed.embed_documents(texts), dtype=np.float32)
+
+
+def encoder_of(embed: Embeddings) -> Embeddings:
+    """What encodes documents for *embed*: what it is made of where it adapts vectors, else itself."""
+    return encoder_of(embed.embed) if isinstance(embed, AdaptedEmbeddings) else embed
 
 
 def query_vectors_of(embed: Embeddings, texts: Sequence[str]) -> Vectors:
     """An array of shape `(texts, dimensions)`, in one batch where the model runs here."""
-    if isinstance(embed, SentenceTransformersEmbeddings):
+    if isinstance(embed, SentenceTransformersEmbeddings | AdaptedEmbeddings):
         return embed.query_vectors(texts)
     return np.asarray([embed.embed_query(text) for text in texts], dtype=np.float32)
 

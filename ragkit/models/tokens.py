@@ -40,7 +40,7 @@ def counter(model: str) -> Counter:
     log.warning(
         "no tokenizer of '%s' is on this machine: its tokens are estimated, four bytes of text each", model
     )
-    return _estimate
+    return estimated
 
 
 def _encoding_of(model: str) -> str:
@@ -89,5 +89,6 @@ def _own(model: str) -> Counter | None:
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-def _estimate(text: str) -> int:
+def estimated(text: str) -> int:
+    """A token for every four bytes of UTF-8."""
     return -(-len(text.encode("utf-8", "surrogatepass")) // 4)

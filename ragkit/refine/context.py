@@ -153,7 +153,8 @@ class Reordered(BaseDocumentCompressor):
 
     The best comes first, the second best last, and so on inwards.
 
-    Liu et al., "Lost in the Middle: How Language Models Use Long Contexts", 2024.
+    (Methods: "Lost in the Middle: How Language Models Use Long Contexts"; reordering as such, "Long-Context LLMs
+    Meet RAG: Overcoming Challenges for Long Inputs in RAG", whose abstract does not give its order.)
     """
 
     model_config = ConfigDict(frozen=True)
@@ -171,7 +172,8 @@ class MatchingSentences(BaseDocumentCompressor):
     A sentence is scored by the question's content words that it has, the rare ones most, and by its cosine to
     the question, if `embed` is given.  It is kept if it scores at least `share` of the best of its passage
     and is among the `most` best there.  A passage in which nothing matches stays whole; a sentence that a
-    better passage has is not repeated.
+    better passage has is not repeated.  (Method: the focus mode of "Enhancing Retrieval-Augmented Generation: A
+    Study of Best Practices".)
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)

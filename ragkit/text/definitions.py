@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 _INTRODUCED = (
     r"(?<!the )(?<!our )\b(?:(?:propos|introduc|describ|defin|creat|formulat|devis|nam)(?:e|es|ed|ing)|(?:present|develop|construct|design|coin)(?:s|ed|ing)?"
@@ -78,3 +79,36 @@ def tells_what(text: str, subject: str, title: str = "") -> bool:
     if subject.isupper() and subject.isalnum() and spells_out(text, subject):
         return True
     return bool(re.match(rf"\W*{name}\s*[:—–]", title, re.IGNORECASE) and _OF_ITS_OWN.search(text))
+
+
+_BRACKETED = re.compile(r"\(\s*([^\W\d_a-z][\w-]{1,9})\s*\)")
+_SPOKEN = re.compile(r"\w[\w'’-]*")
+
+
+def expansions(text: str) -> dict[str, str]:
+    """The acronyms that *text* writes in brackets behind what they stand for, each with that.
+
+    Of the words before the bracket, those count that begin with its letters, as few as there can be.
+    """
+    found: dict[str, str] = {}
+    for bracket in _BRACKETED.finditer(text):
+        code = bracket[1].removesuffix("s")
+        letters = sum(map(str.isalpha, code))
+        if sum(map(str.isupper, code)) < 2:
+            continue
+        start = max(text.rfind(mark, 0, bracket.start()) for mark in ".;:()\n")
+        before = list(_SPOKEN.finditer(text, start + 1, bracket.start()))
+        for word in reversed(before[-2 * letters :]):
+            phrase = text[word.start() : bracket.start()].strip()
+            if begin_with(phrase, code):
+                found.setdefault(code, " ".join(phrase.split()))
+                break
+    return found
+
+
+def spelled_out(text: str, known: Mapping[str, str]) -> str:
+    """*text* with what acronyms stand for, by *known*, in their place."""
+    if not known:
+        return text
+    codes = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
+    return re.sub(rf"(?<![\w-])({codes})(?=s?(?![\w-]))", lambda code: known[code[1]], text)

@@ -189,6 +189,26 @@ def counted(question: str) -> str:
     return ""
 
 
+def noun_phrases(text: str) -> list[list[str]]:
+    """The noun phrases of each sentence in the first `LONGEST` characters, without articles and pronouns.
+
+    Raises `ModelError` without spaCy's English pipeline.
+    """
+    doc = pipeline()(text[:LONGEST])
+    found: dict[int, list[str]] = {sentence.start: [] for sentence in doc.sents}
+    for chunk in doc.noun_chunks:
+        kept = [token for token in chunk if token.pos_ not in ("DET", "PRON", "PUNCT", "SPACE")]
+        if kept and kept[-1].pos_ in ("NOUN", "PROPN"):
+            found[chunk.sent.start].append(" ".join(doc[kept[0].i : kept[-1].i + 1].text.split()))
+    return list(found.values())
+
+
+def begins_with_pronoun(text: str) -> bool:
+    """Is the first word one for what was named before: *it*, *they*, *this* by itself?"""
+    first = next(iter(pipeline()(text[:LONGEST])), None)
+    return first is not None and first.pos_ == "PRON" and "1" not in first.morph.get("Person")
+
+
 def _graph_of(doc: Doc) -> Graph:
     tokens = [token for token in doc if _key(token)]
     place = {token.i: at for at, token in enumerate(tokens)}

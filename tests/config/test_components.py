@@ -23,6 +23,7 @@ from ragkit.fuse import Fusion, Ranking
 from ragkit.generate.chat import CitedGenerator
 from ragkit.index.bm25 import Bm25Index
 from ragkit.index.chroma import ChromaIndex
+from ragkit.models.adapted import Projection
 from ragkit.models.embeddings import SentenceTransformersEmbeddings
 from ragkit.pipeline_file import catalogue
 from ragkit.testing import HashedEmbeddings, check_component, check_signature, imports_heavy, scripted_chat
@@ -66,11 +67,27 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "decompose": {"llm": ragkit.use(scripted_chat, responses=["What is a bridge?"])},
     "hyde": {"llm": ragkit.use(scripted_chat, responses=["A bridge is a way over water."])},
+    "criteria": {"llm": ragkit.use(scripted_chat, responses=["load of bridges\ntests"])},
+    "keywords": {"llm": ragkit.use(scripted_chat, responses=["bridge, load"])},
+    "intents": {
+        "llm": ragkit.use(scripted_chat, responses=["What do bridges bear?"]),
+        "embed": HashedEmbeddings(),
+    },
+    "instructed": {"embed": HashedEmbeddings(), "instruction": "Find papers: "},
     "think": {"llm": ragkit.use(scripted_chat, responses=["It would name kinds of bridges."])},
+    "questions": {"llm": ragkit.use(scripted_chat, responses=["What do bridges carry?"]), "n": 2},
+    "descriptions": {"llm": ragkit.use(scripted_chat, responses=["The load of a structure."])},
+    "propositions": {"llm": ragkit.use(scripted_chat, responses=["Glass bridges carry 40 people."])},
+    "summaries": {"llm": ragkit.use(scripted_chat, responses=["On bridges."]), "fan": 2},
     "llm_pointwise": {"llm": ragkit.use(scripted_chat, responses=["7"]), "blend": 0.5},
     "llm_pairwise": {"llm": ragkit.use(scripted_chat, responses=["A"]), "passes": 1},
     "llm_listwise": {"llm": ragkit.use(scripted_chat, responses=["[2] > [1]"]), "top_k": 2},
 }
+
+
+def projection(folder: Path) -> str:
+    Projection.fitted(np.eye(5, 3, dtype=np.float32)).save(folder / "fit.npz")
+    return str(folder / "fit.npz")
 
 
 @pytest.mark.parametrize(
@@ -81,6 +98,7 @@ def test_every_component_keeps_the_contract(
 ) -> None:
     made_here = {
         "openai": lambda: {"model": "m", "base_url": model_server.url},
+        "projected": lambda: {"embed": HashedEmbeddings(size=3), "fit": projection(tmp_path)},
         "static": lambda: {"model": static_model(tmp_path, np.eye(4, 3))},
         "cross_encoder": lambda: {"model": str(tiny_cross_encoder(tmp_path))},
         "entailment": lambda: {"model": str(tiny_cross_encoder(tmp_path)), "threshold": 0.0},
@@ -98,9 +116,9 @@ def test_the_extractive_generator_keeps_the_contract_with_an_embedder_too() -> N
     check_component(ExtractiveGenerator, embed=HashedEmbeddings(), most=2)
 
 
-def test_every_slot_of_our_own_but_that_of_key_writers_has_a_component() -> None:
+def test_every_slot_of_our_own_has_a_component() -> None:
     ours = [slot for slot in components.interfaces() if slot.__module__.startswith("ragkit")]
-    assert [slot.__name__ for slot in ours if not components.names(slot)] == ["KeyWriter"]
+    assert [slot.__name__ for slot in ours if not components.names(slot)] == []
 
 
 def test_making_the_default_pipeline_imports_nothing_heavy() -> None:

@@ -22,7 +22,8 @@ from ragkit.evaluate.dataset import Case, Dataset
 from ragkit.evaluate.probe import Row, _another, _replaced, probe_events
 from ragkit.evaluate.run import Assessors, Configuration, Settings
 from ragkit.flow import result_of
-from ragkit.testing import HashedEmbeddings
+from ragkit.rewrite import MultiQueryRewriter
+from ragkit.testing import HashedEmbeddings, scripted_chat
 
 BERT = normalised_title("BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding")
 DPR = normalised_title("Dense Passage Retrieval for Open-Domain Question Answering")
@@ -91,6 +92,36 @@ def test_a_pipeline_that_quotes_follows_what_it_is_shown(rag: ragkit.Rag, tmp_pa
     assert found["as_found"].against is None
     assert found["missing"].against is not None
     assert found["missing"].against.value == -1
+
+
+def test_other_words_flip_a_pipeline_that_goes_by_its_words(rag: ragkit.Rag, tmp_path: Path) -> None:
+    case, other = QUESTIONS.cases[:2]
+    asked_well = "What number of parameters do BERT-base and BERT-large have?"
+    worded = replace(
+        QUESTIONS, cases=(replace(case, paraphrases=(asked_well, "Who painted the Mona Lisa?")), other)
+    )
+    found: list[Row] = result_of(
+        probe_events([Configuration("c", rag)], worded, Settings(workspace=tmp_path))
+    )
+    [row] = [row for row in found if row.probe == "paraphrased"]
+    assert row.questions == 1, "only what has other words"
+    assert (row.values["right"].value, row.values["flipped"].value) == (0.5, 1.0)
+
+
+def test_a_rewriter_asks_in_other_words_what_the_dataset_does_not_and_once(
+    rag: ragkit.Rag, tmp_path: Path
+) -> None:
+    said = [
+        "1. BERT-base and BERT-large: how many parameters do they have?",
+        "What negatives does DPR train with?",
+    ]
+    rewriter = MultiQueryRewriter(llm=ragkit.use(scripted_chat, responses=said))
+    for _ in range(2):
+        found: list[Row] = result_of(
+            probe_events([Configuration("c", rag)], QUESTIONS, Settings(workspace=tmp_path), reword=rewriter)
+        )
+        [row] = [row for row in found if row.probe == "paraphrased"]
+        assert (row.questions, row.values["flipped"].value) == (2, 0.0)
 
 
 def test_asked_again_the_rows_are_the_same(rag: ragkit.Rag, tmp_path: Path) -> None:

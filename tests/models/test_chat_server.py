@@ -23,14 +23,21 @@ from support import NOTES, ROOT
 
 import ragkit
 from ragkit.ask import AnswerPipeline
-from ragkit.chunk import WholeChunker
-from ragkit.flow import Token
+from ragkit.chunk import SentenceChunker, WholeChunker
+from ragkit.flow import Called, Token, run
 from ragkit.generate.chat import CitedGenerator
+from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.index.bm25 import Bm25Index
 from ragkit.ingest import IngestPipeline
+from ragkit.keys import KeyWriter
+from ragkit.keys.chat import DescriptionKeys, PropositionKeys, QuestionKeys, SummaryKeys
 from ragkit.models.chat import explained, fallback_chat, openai_chat
 from ragkit.models.hub import cache_directory
 from ragkit.retrieve import LexicalRetriever
+from ragkit.rewrite import QueryRewriter
+from ragkit.rewrite.weighted import CriteriaRewriter, IntentRewriter, KeywordRewriter
+from ragkit.testing import HashedEmbeddings
+from ragkit.text.question import Asked
 
 QUESTION = "How many people do glass bridges carry?"
 
@@ -265,3 +272,42 @@ def test_a_key_that_is_refused_and_a_prompt_that_is_too_long_are_said_in_a_sente
     assert str(explained(too_long.value)).startswith(
         f"the model server at {host} cannot take so long a prompt ("
     )
+
+
+# --- techniques, with a model that knows little
+
+
+@pytest.mark.parametrize("writer", [QuestionKeys, DescriptionKeys, PropositionKeys, SummaryKeys])
+def test_keys_of_a_small_model_lead_to_passages_as_they_stand(
+    writer: Callable[..., KeyWriter], server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "glass.md").write_text(
+        "# Glass Bridges\n\n## Load\n\nGlass bridges carry 40 people.\n\n## Care\n\nThey are tested every year.\n"
+    )
+    words = Bm25Index()
+    keys = writer(llm=server.chat(max_tokens=40))
+    rag = ragkit.Rag(
+        corpus=tmp_path / "corpus",
+        ingest=IngestPipeline(chunk=SentenceChunker(), keys=[keys], index=[words]),
+        answer=AnswerPipeline(retrieve=[LexicalRetriever(index=words)], generate=ExtractiveGenerator()),
+    )
+    rag.ingest(tmp_path / "glass.md")
+    for passage in rag.search("glass bridges people tested year load"):
+        document = rag.corpus.document(passage.metadata["document_id"])
+        assert (
+            document.page_content[passage.metadata["start"] : passage.metadata["end"]] == passage.page_content
+        )
+    calls = [
+        e for e in rag.ingest_events(tmp_path / "glass.md") if isinstance(e, Called) and e.stage == "keys"
+    ]
+    assert calls == [], "nothing is asked again"
+
+
+@pytest.mark.parametrize("rewriter", [IntentRewriter, CriteriaRewriter, KeywordRewriter])
+def test_weighted_queries_of_a_small_model_leave_the_question_first(
+    rewriter: Callable[..., QueryRewriter], server: Server
+) -> None:
+    embed = {"embed": HashedEmbeddings()} if rewriter is IntentRewriter else {}
+    found = run(rewriter(llm=server.chat(max_tokens=40), **embed).flow(Asked.of(QUESTION))).searches
+    assert found[0] == QUESTION
+    assert sum(query.weight for query in found) <= 2 + 1e-6

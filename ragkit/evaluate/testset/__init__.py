@@ -3,7 +3,7 @@
 Questions are written by a chat model from one passage at a time, or without a model from sentences that say
 one thing plainly ("X, a method that ..." -> "Which method ...?").  A draft is kept only if it is clear by
 itself, if its own papers are found for it, and if no other paper answers it as well; rejected questions are
-counted by reason.
+counted by reason.  (Related: the generated queries of "Promptagator: Few-shot Dense Retrieval From 8 Examples".)
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A question to the queries that are searched for.
 
 `follow_up` needs no model.  The others ask a chat model: `condense` makes a follow-up stand alone;
-`multi_query`, `decompose`, `hyde` and `think` add queries.  Rewriters chain: each is given what the one
+`multi_query`, `decompose`, `hyde` and `think` add queries, and so do those of `ragkit.rewrite.weighted`, each
+with a weight.  Rewriters chain: each is given what the one
 before made of the question.
 """
 
@@ -23,7 +24,7 @@ from ragkit.config.components import component, interface
 from ragkit.flow import Flow, call, gather
 from ragkit.models.prompt import Prompt, check, fenced, said
 from ragkit.text.follow_up import SHORT, begins_with_name, exchanged, leans, other
-from ragkit.text.question import Asked
+from ragkit.text.question import Asked, Query
 from ragkit.text.words import STOPWORDS, names, stems
 
 
@@ -193,15 +194,19 @@ class ChatRewriter(QueryRewriter):
         prompts = [(self.llm.invoke, self._prompt(question=query)) for query in about]
         replies = yield from gather("rewrite", prompts)
         added = [
-            query.reworded(text)
+            each
             for query, reply in zip(about, replies, strict=True)
-            for text in self.read(said(reply), query)
+            for each in self.weighed(query, self.read(said(reply), query))
         ]
-        return replace(asked, searches=_distinct([*asked.searches, *added]))
+        return replace(asked, searches=distinct([*asked.searches, *added]))
 
     @abstractmethod
     def read(self, reply: str, query: str) -> list[str]:
         """The queries that *reply* adds to *query*."""
+
+    def weighed(self, query: Query, texts: Sequence[str]) -> list[Query]:
+        """The queries that *texts*, which a model wrote for *query*, become: by default each counts as much."""
+        return [query.reworded(text) for text in texts]
 
     def _prompt(self, **texts: str) -> Prompt:
         return fenced(self.instruction, texts, n=str(getattr(self, "n", "")))
@@ -228,7 +233,7 @@ class CondenseRewriter(ChatRewriter):
         reply = yield from call("rewrite", self.llm.invoke, prompt)
         if condensed := next(iter(self.read(said(reply), asked.text)), None):
             standalone = asked.searches[0].reworded(condensed)
-            searches = _distinct([standalone, *asked.searches[1:]])
+            searches = distinct([standalone, *asked.searches[1:]])
             return replace(asked, standalone=standalone, searches=searches)
         return (yield from FollowUpRewriter().flow(asked))
 
@@ -261,7 +266,7 @@ class MultiQueryRewriter(ChatRewriter):
     placeholders: ClassVar[tuple[str, ...]] = ("fence", "n")
 
     def read(self, reply: str, query: str) -> list[str]:
-        return [q for q in _queries(reply) if _key(q) != _key(query)][: self.n]
+        return [q for q in queries_of(reply) if _key(q) != _key(query)][: self.n]
 
 
 @component("decompose")
@@ -279,7 +284,7 @@ class DecomposeRewriter(ChatRewriter):
     placeholders: ClassVar[tuple[str, ...]] = ("fence", "n")
 
     def read(self, reply: str, query: str) -> list[str]:
-        return [q for q in _queries(reply) if _key(q) != _key(query)][: self.n]
+        return [q for q in queries_of(reply) if _key(q) != _key(query)][: self.n]
 
 
 @component("hyde")
@@ -303,8 +308,8 @@ class HydeRewriter(ChatRewriter):
 class ThinkRewriter(ChatRewriter):
     """A chat model describes a paper that would answer; the question is also searched for with that added.
 
-    At most `max_words` of its words are used.  (Method: "Query Expansion by Prompting Large Language
-    Models".)
+    At most `max_words` of its words are used.  (Methods: "Query Expansion by Prompting Large Language
+    Models"; "O1 Embedder: Let Retrievers Think Before Action", here without training.)
     """
 
     instruction: str = THINK
@@ -337,8 +342,9 @@ def lines_of(reply: str) -> list[str]:
     return [text for text in clean if any(c.isalnum() for c in text) and not text.endswith((":", "："))]
 
 
-def _queries(reply: str) -> tuple[str, ...]:
-    return _distinct(line for line in lines_of(reply) if len(line.split()) <= _LONGEST)
+def queries_of(reply: str) -> tuple[str, ...]:
+    """The queries that *reply* lists, each once; what is too long is none."""
+    return distinct(line for line in lines_of(reply) if len(line.split()) <= _LONGEST)
 
 
 def _texts_in_json(reply: str) -> list[str]:
@@ -380,7 +386,7 @@ def _key(query: str) -> str:
 Q = TypeVar("Q", bound=str)
 
 
-def _distinct(queries: Iterable[Q]) -> tuple[Q, ...]:
+def distinct(queries: Iterable[Q]) -> tuple[Q, ...]:
     """*queries* without those that differ from one before in case, spacing and the closing mark only."""
     found: dict[str, Q] = {}
     for query in queries:
