@@ -1,4 +1,4 @@
-"""Every engine keeps the promises of `ragkit.testing.check_engine`, and the suite notices one that does not."""
+"""Every engine keeps the promises of `ragkit.testing.engines.check_engine`, and the suite notices one that does not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from ragkit.index.chroma import ChromaIndex
 from ragkit.index.collection import Rows
 from ragkit.index.flat import FlatIndex
 from ragkit.models.embeddings import Vectors
-from ragkit.testing import HashedEmbeddings, MemoryIndex, check_engine
+from ragkit.testing import HashedEmbeddings, MemoryIndex
+from ragkit.testing.engines import check_engine
 
 EMBED = HashedEmbeddings(size=256)
 ENGINES = {
