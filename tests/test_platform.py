@@ -21,7 +21,8 @@ from ragkit.read.formats.plain import PlainText
 from ragkit.read.process import Reader
 
 WITHOUT_POSIX = """
-import importlib.abc, os, psutil, subprocess, sys, types  # these two tell the system by what can be imported
+import importlib.abc, os, sys, types
+import mcp.server.mcpserver, psutil, subprocess  # which tell the system otherwise than by what can be imported
 BLOCKED = {"fcntl", "resource", "pwd", "grp", "termios", "readline"}
 class Absent(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):

@@ -34,6 +34,7 @@ def test_ingest_ask_search_and_document_agree_in_json(command: Command) -> None:
         "duplicates": 0,
         "variants": 0,
         "descriptions": 0,
+        "dropped_keys": {},
         "pruned": 0,
         "failed": [],
         "skipped": [],

@@ -19,7 +19,7 @@ from ragkit.pipeline_file import read, shown
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 BERT = "How many parameters do BERT-base and BERT-large have?"
-WITHOUT_PIPELINE = {"presets", "components", "schema", "verifier"}
+WITHOUT_PIPELINE = {"presets", "components", "schema", "verifier", "copy"}
 
 
 def commands(group: Any, path: str = "") -> dict[str, Any]:

@@ -536,8 +536,8 @@ def test_headings_captions_and_references_are_told_and_a_place_has_page_and_box(
     ("content", "reason"),
     [
         (pdf([]), "it has no text: 1 page of images; run text recognition"),
-        (pdf([(72.0, 700.0, 10.0, "Text.")])[:200], "it is not a PDF that can be read"),
-        (b"%PDF-1.7 nothing", "it is not a PDF that can be read"),
+        (pdf([(72.0, 700.0, 10.0, "Text.")])[:200], "it is not a readable PDF"),
+        (b"%PDF-1.7 nothing", "it is not a readable PDF"),
     ],
 )
 def test_a_pdf_without_text_or_whole_pages_says_so(content: bytes, reason: str) -> None:
