@@ -298,6 +298,7 @@ async def measured(
             f"{name}, {kind.name}: {len(checked.ms):,} replies compared, {checked.wrong} differ from the reply to the same question"
             f" alone, {checked.errors} errors; memory grew by {grown:.0f} MB."
         )
+    for kind in kinds:  # last, since papers that are added change the replies
         for clients in given.clients:
             async with ingesting(address, name == "ragkit"):
                 await load(kind, clients, "ingest")
