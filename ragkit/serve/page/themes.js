@@ -1,7 +1,7 @@
 // Light and dark: the system's until one is chosen.
 import { icon } from "./dom.js";
 
-const isDark = () => (document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+const isDark = () => document.documentElement.dataset.theme === "dark";
 
 export function themeButton(button) {
   const draw = () => {
