@@ -36,6 +36,14 @@ PATROL = 0.2  # seconds between two looks at the memory of a process
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
+def processors() -> int:
+    """How many processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
+
+
 class Pipe(ABC):
     """The output of a process, read with a time limit."""
 

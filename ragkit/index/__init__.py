@@ -167,6 +167,14 @@ class Snapshot:
         return self.searchers[id(index)]
 
 
+FEW = 0.25
+"""The share of an index that a filter leaves at most where its passages are named in the search.
+
+Of more, enough are among the best of all: a search of 21,900 passages by words takes 0.4 ms and one that names 20,000
+of them 52 ms.
+"""
+
+
 def best_passages(
     search: Callable[[int], Sequence[T]],
     k: int,

@@ -12,7 +12,7 @@ from pydantic import PositiveInt
 
 from ragkit.config.components import component
 from ragkit.document import Key
-from ragkit.index import Builder, Hit, LexicalIndex, Place, Searcher, best_passages
+from ragkit.index import FEW, Builder, Hit, LexicalIndex, Place, Searcher, best_passages
 from ragkit.index.folder import FolderIndex
 from ragkit.models.embeddings import Vectors
 from ragkit.text.words import segmented
@@ -97,7 +97,7 @@ class _Bm25Searcher(Searcher):
         matches = Query.boolean_query(
             [(Occur.Should, Query.term_query(self.schema, "text", word)) for word in words]
         )
-        if among is not None and len(among) <= _NAMED:
+        if among is not None and len(among) <= min(_NAMED, FEW * self.count()):
             matches = Query.boolean_query([(Occur.Must, matches), (Occur.Must, self._named(among))])
             among = None
 

@@ -13,7 +13,7 @@ from langchain_core.embeddings import Embeddings
 
 from ragkit.config.components import component
 from ragkit.document import Key
-from ragkit.index import Builder, Hit, Place, Searcher, VectorIndex, best_passages
+from ragkit.index import FEW, Builder, Hit, Place, Searcher, VectorIndex, best_passages
 from ragkit.index.folder import FolderIndex
 from ragkit.models.embeddings import Vectors
 
@@ -111,8 +111,8 @@ class _ChromaSearcher(Searcher):
 
     def search(self, query: str, k: int, among: frozenset[str] | None = None) -> list[Hit]:
         vector = self.index.embed.embed_query(query)
-        if among is None or len(among) > max(_COMPARED, 2 * k):
-            count = self.count()
+        count = self.count()
+        if among is None or len(among) > max(min(_COMPARED, FEW * count), 2 * k):
             return best_passages(
                 lambda wanted: self._nearest(vector, min(wanted, count)), k, lambda hit: hit.passage, among
             )

@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -147,34 +148,46 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         """
         did, papers = _Did(), 0
         failures, attempt, origins = corpus.failures(), self.attempt, Origins(corpus.origins())
+        last = {uri: None if uri in again else failures.get(encodable(uri)) for uri in found}
+        to_read: dict[str, str] = {}  # and the digest of each
+
+        def fail(uri: str, content: str, error: LoadError) -> None:
+            tried = FailedRead(content, attempt, str(error))
+            failure = Failure(source=encodable(uri), error=str(error))
+            (did.known if tried == last[uri] else did.failed).append(failure)
+            corpus.put_failure(encodable(uri), tried)
+
         for number, uri in enumerate(found):
-            name = encodable(Path(uri).name)
-            yield from emit(Progress("read", number, len(found), name, papers))
-            before = None if uri in again else failures.get(encodable(uri))
-            content = ""
+            yield from emit(Progress("read", number - len(to_read), len(found), _name(uri), papers))
             try:
                 content = origins.digest(uri, (yield from call("read", source.digest, uri)))
-                if corpus.has_file(uri, content, self.loader):
-                    did.uris.append(uri)
-                    continue
-                if before and before[:2] == (content, attempt):
-                    did.known.append(Failure(source=encodable(uri), error=before.error))
-                    continue
-                entries: list[Document] = []  # no write transaction may wait for who takes the events
-                batches = source.read(uri)
-                while some := (yield from call("read", _next, batches)):
-                    entries += some
-                    papers += len(some)
-                    yield from emit(Progress("read", number, len(found), name, papers))
-                entries = yield from lookup.entries(origins.applied(uri, entries))
-                corpus.put_file(uri, content, self.loader, entries)
-                did.note(uri, entries)
             except LoadError as error:
-                tried = FailedRead(content, attempt, str(error))
-                (did.known if tried == before else did.failed).append(
-                    Failure(source=encodable(uri), error=str(error))
-                )
-                corpus.put_failure(encodable(uri), tried)
+                fail(uri, "", error)
+                continue
+            before = last[uri]
+            if corpus.has_file(uri, content, self.loader):
+                did.uris.append(uri)
+            elif before and before[:2] == (content, attempt):
+                did.known.append(Failure(source=encodable(uri), error=before.error))
+            else:
+                to_read[uri] = content
+        done = len(found) - len(to_read)
+        with closing(source.read_each(list(to_read))) as each:
+            for number, ((uri, content), batches) in enumerate(
+                zip(to_read.items(), each, strict=False), done
+            ):
+                yield from emit(Progress("read", number, len(found), _name(uri), papers))
+                entries: list[Document] = []  # no write transaction may wait for who takes the events
+                try:
+                    while some := (yield from call("read", _next, batches)):
+                        entries += some
+                        papers += len(some)
+                        yield from emit(Progress("read", number, len(found), _name(uri), papers))
+                    entries = yield from lookup.entries(origins.applied(uri, entries))
+                    corpus.put_file(uri, content, self.loader, entries)
+                    did.note(uri, entries)
+                except LoadError as error:
+                    fail(uri, content, error)
         yield from emit(Progress("read", len(found), len(found), "", papers))
         return did
 
@@ -409,6 +422,10 @@ def _described(value: Any) -> Any:
 def _is_out_of_space(error: BaseException | None) -> bool:
     """Libraries that are not written in Python pass on what the system says as text."""
     return any(said in str(error) for said in _FULL)
+
+
+def _name(uri: str) -> str:
+    return encodable(Path(uri).name)
 
 
 def _next(batches: Iterator[list[Document]]) -> list[Document]:

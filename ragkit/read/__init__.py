@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,13 @@ class PaperSource(BaseLoader, ABC):
 
         Raises `LoadError` with the reason if the unit cannot be read.
         """
+
+    def read_each(self, uris: Sequence[str]) -> Generator[Iterator[list[Document]]]:
+        """What `read` gives for each unit, in their order, to be taken to its end before the next one.
+
+        A source may read several at once; it stops when the generator is closed.
+        """
+        yield from map(self.read, uris)
 
     def skipped(self, paths: Sequence[str | Path] = ()) -> list[str]:
         """What `find` leaves out: symbolic links that lead out of a folder, and what is no paper by its name."""

@@ -45,8 +45,8 @@ class Files(PaperSource):
     are patterns as in `.gitignore` that choose among its files: with `include`, only those that match are read.
     Each `password` is tried on PDFs that are locked.
 
-    An ingest reads in a process of its own, which has no network unless `network` is set.  A file fails from
-    which no paper comes for `seconds_a_file`, which takes more than `seconds_in_all` or more than
+    An ingest reads in processes of its own, which have no network unless `network` is set: so many files at once
+    as `processes` says, by default one for each processor, up to 4.  A file fails from which no paper comes for `seconds_a_file`, which takes more than `seconds_in_all` or more than
     `megabytes_a_file` of memory, or whose papers are larger than `growth` times the file (20 MB are always
     allowed); so does one with a paper of more than `characters_a_paper`, or with metadata of more than
     `metadata_a_paper` characters.  Symbolic links that lead out of a folder are followed only with
@@ -68,6 +68,7 @@ class Files(PaperSource):
     growth: PositiveFloat = 100.0
     characters_a_paper: PositiveInt = 20_000_000
     metadata_a_paper: PositiveInt = 1_000_000
+    processes: PositiveInt | None = None
     network: bool = False
     follow_links: bool = False
     lookup: Sequence[LookupService] = ()
@@ -80,7 +81,9 @@ class Files(PaperSource):
     @property
     def settings(self) -> str:
         # These decide what is read, not how.
-        way = replace(self, follow_links=False, include=(), exclude=(), password=(), lookup=())
+        way = replace(
+            self, processes=None, follow_links=False, include=(), exclude=(), password=(), lookup=()
+        )
         return f"{settings_of(way)} {describe(list(self.ordered_formats))}"
 
     @property

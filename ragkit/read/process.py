@@ -33,6 +33,7 @@ from langchain_core.documents import Document
 from ragkit import platform
 from ragkit.errors import LoadError
 from ragkit.read import PaperSource
+from ragkit.read.ahead import read_ahead
 from ragkit.read.border import Border, Parts, encoded, message, parts
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ log = logging.getLogger("ragkit")
 _FRAME = struct.Struct(">cQ")  # what a frame is, and its length
 _PAPERS, _PARTS, _DONE, _ERROR = b"p", b"n", b"d", b"e"
 _START = 120.0  # seconds that a process may take to start: some, on a machine that is busy
+_AT_ONCE = 4  # files that are read at once, unless the loader says how many
 _MANY = 100  # papers, or
 _MUCH = 1_000_000  # characters, that are sent together
 _WIDE = 8  # bytes that a character of a paper may take, its places counted in
@@ -119,6 +121,21 @@ class Reader(PaperSource):
         with contextlib.closing(self._replies(_PAPERS, Path(uri))) as replies:
             for content in replies:
                 yield border.admitted(content)
+
+    def read_each(self, uris: Sequence[str]) -> Generator[Iterator[list[Document]]]:
+        count = min(self.files.processes or min(platform.processors(), _AT_ONCE), len(uris))
+        if self._pickled is None or count < 2:
+            yield from super().read_each(uris)
+            return
+        with contextlib.ExitStack() as stack:
+            others = [stack.enter_context(Reader(self.files, self.system)) for _ in range(count - 1)]
+            with contextlib.closing(read_ahead([self, *others], uris)) as each:
+                yield from each
+
+    def stop(self) -> None:
+        """Make what is being read in another thread fail."""
+        if process := self._process:
+            self.system.end(process)
 
     def _replies(self, kind: bytes, path: Path) -> Generator[bytes]:
         """What the process replies to a request, until it has replied all."""

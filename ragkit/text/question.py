@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -199,6 +200,7 @@ class Mentions(NamedTuple):
     stems: frozenset[str]
 
     @classmethod
+    @functools.lru_cache(maxsize=1024)  # a question's passages are looked into at several stages
     def of(cls, text: str) -> Mentions:
         plain = apart(unicodedata.normalize("NFKC", text)).casefold()
         return cls(plain, frozenset(stems(text)))

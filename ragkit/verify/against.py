@@ -19,10 +19,14 @@ def against(claim: str, passages: Sequence[Document], supporting: Sequence[Span]
 
     Claims in another language than English have none.  Raises `ModelError` without a parser.
     """
-    if language_of(claim) not in ("", "en"):
+    alike = _alike(claim, passages)
+    if not alike or language_of(claim) not in (
+        "",
+        "en",
+    ):  # in this order: the model of languages takes long to load
         return None
     best: Against | None = None
-    for passage, start, end in _alike(claim, passages):
+    for passage, start, end in alike:
         parts = [(start + a, start + b) for a, b in clause_spans(passage.page_content[start:end])]
         for a, b in [*parts, *([(start, end)] if len(parts) > 1 else [])]:  # the smallest that differs so
             found = _against_span(claim, passage, a, b)

@@ -239,7 +239,7 @@ def test_embeddings_without_tokens_are_refused() -> None:
 def test_a_pipeline_file_that_gives_it_such_embeddings_is_refused_with_the_place(tmp_path: Path) -> None:
     text = (Path(ragkit.__file__).parent / "presets" / "default.yaml").read_text()
     file = tmp_path / "a.yaml"
-    ours = "refine: {type: top, k: 15, reader: *reader}"
+    ours = "refine: {type: top, k: 20}"
     assert ours in text
     file.write_text(text.replace(ours, "refine: {type: late_interaction, embed: {type: hashed}}"))
     with pytest.raises(ragkit.ConfigError, match=r"answer\.refine.*which HashedEmbeddings does not give"):

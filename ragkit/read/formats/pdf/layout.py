@@ -7,7 +7,7 @@ from bisect import bisect
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from statistics import median
 
 from ragkit.read.formats.builder import Kind, kind_of
@@ -389,7 +389,7 @@ def _begun(each: Paragraph, found: Sequence[Paragraph], body: float) -> Paragrap
     if each.kind != "body" or each.level or each.is_note:
         return None
     first = each.lines[0]
-    before = [p for p in found if not p.is_note][: -_NEAR - 1 : -1]
+    before = list(islice((p for p in reversed(found) if not p.is_note), _NEAR))
     texts = [p for p in before if p.kind == "body" and not p.level]
     if (
         abs(first.size - body) < 0.1 * body

@@ -191,7 +191,7 @@ def _runs(characters: Iterable[Character]) -> Iterator[tuple[list[Character], bo
 def _set_line(page: Page, run: list[Character], hyphen: bool, turn: int, handle: Any) -> None:
     """Add the line that *run* is to what *page* has, be it turned text or hidden."""
     drawn = [each for each in run if each.size]
-    written = "".join(_with_raised(run)).translate(_LIGATURES)
+    written = _with_raised(run).translate(_LIGATURES)
     words = " ".join("".join(c for c in written if c.isprintable() or c.isspace()).split())
     if not words or 2 * sum(each.is_unreadable for each in drawn) >= len(drawn):
         return
@@ -215,7 +215,7 @@ def _set_line(page: Page, run: list[Character], hyphen: bool, turn: int, handle:
             round(median(each.size for each in drawn), 1),
             _is_bold(handle, drawn[0].at),
             hyphen,
-            words=_words(run, hyphen),
+            words=_words(run, written, hyphen),
             parts=[part for each in divided if (part := " ".join(each.split()))],
         )
     )
@@ -225,11 +225,15 @@ _SMALL, _RAISED = 0.85, 0.15  # of the size of the line's type: no larger, and s
 _NUMBER = re.compile(r"[-+−–]?\d")
 
 
-def _with_raised(run: Sequence[Character]) -> Iterator[str]:
+def _with_raised(run: Sequence[Character]) -> str:
     """The text of *run*, where a raised number begins with a mark: `10^5`, and `day.[14]` for that of a note."""
     largest = max((each.size for each in run), default=0.0)
-    base = median([each.bottom for each in run if each.size > _SMALL * largest] or [0.0])
-    raised = [_is_raised(each, largest, base) for each in run]
+    small = _SMALL * largest
+    if not any(0 < each.size <= small for each in run):
+        return "".join(each.text for each in run)
+    base = median([each.bottom for each in run if each.size > small] or [0.0])
+    raised = [0 < each.size <= small and each.bottom < base - _RAISED * largest for each in run]
+    found: list[str] = []
     at = 0
     while at < len(run):
         end = at
@@ -238,12 +242,13 @@ def _with_raised(run: Sequence[Character]) -> Iterator[str]:
         before, text = run[at - 1].text if at else " ", "".join(each.text for each in run[at:end])
         is_note = before in tuple(".,;:!?”\"'") or (text.isdigit() and _ends_in_word(run[:at]))
         if _NUMBER.match(text) and is_note:
-            yield f"[{text}]"
+            found.append(f"[{text}]")
         elif _NUMBER.match(text) and (before.isalnum() or before in tuple(")]")):
-            yield f"^{text}"
+            found.append(f"^{text}")
         else:
-            yield text or run[at].text
+            found.append(text or run[at].text)
         at = max(end, at + 1)
+    return "".join(found)
 
 
 def _ends_in_word(run: Sequence[Character]) -> bool:
@@ -251,12 +256,8 @@ def _ends_in_word(run: Sequence[Character]) -> bool:
     return len(run) > 2 and all(each.text.isalpha() for each in run[-3:])
 
 
-def _is_raised(each: Character, largest: float, base: float) -> bool:
-    return 0 < each.size <= _SMALL * largest and each.bottom < base - _RAISED * largest
-
-
-def _words(run: Sequence[Character], hyphen: bool) -> tuple[Cell, ...]:
-    """The words of a line, with the marks of raised numbers, and a soft hyphen if one parts the last."""
+def _words(run: Sequence[Character], written: str, hyphen: bool) -> tuple[Cell, ...]:
+    """The words of a line that is *written* so, with a soft hyphen if one parts the last."""
     found: list[list[Character]] = [[]]
     for each in run:
         if each.size:
@@ -264,7 +265,7 @@ def _words(run: Sequence[Character], hyphen: bool) -> tuple[Cell, ...]:
         elif found[-1]:
             found.append([])
     found = [own for own in found if own]
-    texts = "".join(_with_raised(run)).translate(_LIGATURES).split()
+    texts = written.split()
     if len(texts) != len(found):  # a sign that is drawn may be read as a blank
         texts = ["".join(each.text for each in own).translate(_LIGATURES) for own in found]
     texts = [" ".join("".join(c for c in text if c.isprintable()).split()) for text in texts]
