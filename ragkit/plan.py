@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -159,11 +160,12 @@ def _unkeyed(rag: Rag) -> Iterator[Estimate]:
 
 
 def _read(source: PaperSource, uris: Sequence[str], failed: list[Failure]) -> Iterator[Sequence[Document]]:
-    for uri in uris:
-        try:
-            yield from source.read(uri)
-        except LoadError as error:
-            failed.append(Failure(source=uri, error=str(error)))
+    with closing(source.read_each(uris)) as each:
+        for uri, batches in zip(uris, each, strict=True):
+            try:
+                yield from batches
+            except LoadError as error:
+                failed.append(Failure(source=uri, error=str(error)))
 
 
 def _encoding(rag: Rag, texts: dict[str, str]) -> tuple[int, int, float]:

@@ -173,9 +173,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                 to_read[uri] = content
         done = len(found) - len(to_read)
         with closing(source.read_each(list(to_read))) as each:
-            for number, ((uri, content), batches) in enumerate(
-                zip(to_read.items(), each, strict=False), done
-            ):
+            for number, ((uri, content), batches) in enumerate(zip(to_read.items(), each, strict=True), done):
                 yield from emit(Progress("read", number, len(found), _name(uri), papers))
                 entries: list[Document] = []  # no write transaction may wait for who takes the events
                 try:

@@ -56,7 +56,7 @@ def read_ahead(readers: Sequence[StoppableReader], uris: Sequence[str]) -> Gener
                 begin(1)
         finally:
             stopped.set()
-            while wait(reading, timeout=0 if not reading else PATROL).not_done:
+            while wait(reading, timeout=PATROL).not_done:
                 for reader in readers:  # until none is left: one may have begun meanwhile
                     reader.stop()
 

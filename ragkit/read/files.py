@@ -45,12 +45,12 @@ class Files(PaperSource):
     are patterns as in `.gitignore` that choose among its files: with `include`, only those that match are read.
     Each `password` is tried on PDFs that are locked.
 
-    An ingest reads in processes of its own, which have no network unless `network` is set: so many files at once
-    as `processes` says, by default one for each processor, up to 4.  A file fails from which no paper comes for `seconds_a_file`, which takes more than `seconds_in_all` or more than
-    `megabytes_a_file` of memory, or whose papers are larger than `growth` times the file (20 MB are always
-    allowed); so does one with a paper of more than `characters_a_paper`, or with metadata of more than
-    `metadata_a_paper` characters.  Symbolic links that lead out of a folder are followed only with
-    `follow_links`.
+    An ingest reads in processes of its own, which have no network unless `network` is set; each reads one file at
+    a time.  `processes` is their number, by default that of the processors, up to 4.  A file fails from which no
+    paper comes for `seconds_a_file`, which takes more than `seconds_in_all` or more than `megabytes_a_file` of
+    memory, or whose papers are larger than `growth` times the file (20 MB are always allowed); so does one with a
+    paper of more than `characters_a_paper`, or with metadata of more than `metadata_a_paper` characters.
+    Symbolic links that lead out of a folder are followed only with `follow_links`.
 
     The ingest itself, never the process that reads, asks the services in `lookup` about papers that lack authors,
     year, venue or DOI, or whose file does not state these or the title plainly; what it does state stays.
@@ -80,7 +80,7 @@ class Files(PaperSource):
 
     @property
     def settings(self) -> str:
-        # These decide what is read, not how.
+        # These decide what is read and how fast, not how.
         way = replace(
             self, processes=None, follow_links=False, include=(), exclude=(), password=(), lookup=()
         )
@@ -174,7 +174,7 @@ class Files(PaperSource):
 
     @contextmanager
     def reading(self) -> Iterator[PaperSource]:
-        """These files, recognised and parsed in a process of its own with the limits of this loader."""
+        """These files, recognised and parsed in processes of their own with the limits of this loader."""
         from ragkit.read.process import Reader
 
         with Reader(self) as reader:

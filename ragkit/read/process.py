@@ -1,11 +1,12 @@
-"""Reads files in a separate process, so that a file that cannot be read fails alone.
+"""Reads files in separate processes, one at a time in each, so that a file that cannot be read fails alone.
 
 A file that crashes the process, takes too long or takes too much memory fails with one sentence, and the next
 file gets a new process.  What comes back passes the border (`ragkit.read.border`) while the rest of the file is
 still being read.
 
-The process imports nothing from the folder that ragkit is started in, sees none of the environment but what says
-how text is written, and may write no file (but see `FileFormat.scratch`), start few processes and, where the system allows it, reach no network.
+Such a process imports nothing from the folder that ragkit is started in, sees none of the environment but what says
+how text is written, and may write no file (but see `FileFormat.scratch`), start few processes and, where the
+system allows it, reach no network.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ log = logging.getLogger("ragkit")
 _FRAME = struct.Struct(">cQ")  # what a frame is, and its length
 _PAPERS, _PARTS, _DONE, _ERROR = b"p", b"n", b"d", b"e"
 _START = 120.0  # seconds that a process may take to start: some, on a machine that is busy
-_AT_ONCE = 4  # files that are read at once, unless the loader says how many
+_AT_ONCE = 4  # files that are read at once at most, unless the loader says how many: each may take `megabytes_a_file`
 _MANY = 100  # papers, or
 _MUCH = 1_000_000  # characters, that are sent together
 _WIDE = 8  # bytes that a character of a paper may take, its places counted in

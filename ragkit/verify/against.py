@@ -20,10 +20,8 @@ def against(claim: str, passages: Sequence[Document], supporting: Sequence[Span]
     Claims in another language than English have none.  Raises `ModelError` without a parser.
     """
     alike = _alike(claim, passages)
-    if not alike or language_of(claim) not in (
-        "",
-        "en",
-    ):  # in this order: the model of languages takes long to load
+    # In this order, since the model that tells languages takes long to load.
+    if not alike or language_of(claim) not in ("", "en"):
         return None
     best: Against | None = None
     for passage, start, end in alike:

@@ -66,7 +66,7 @@ def test_who_takes_no_more_stops_the_readers_also_those_that_wait() -> None:
 
 
 @pytest.mark.parametrize("processes", [1, 3])
-def test_a_corpus_is_the_same_however_many_files_are_read_at_once(tmp_path: Path, processes: int) -> None:
+def test_what_is_read_is_the_same_however_many_files_are_read_at_once(tmp_path: Path, processes: int) -> None:
     folder = tmp_path / "papers"
     folder.mkdir()
     for number in range(9):
