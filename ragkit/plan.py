@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from langchain_core.documents import Document
 from pydantic import BaseModel, ConfigDict
 
-from ragkit.chunk import chunker_of
+from ragkit.chunk.process import Cutter
+from ragkit.confined import ConfinedPool
 from ragkit.document import digest, paper_id, searchable
 from ragkit.errors import LoadError
 from ragkit.index import VectorIndex
@@ -92,7 +93,7 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
                     to_read.append(uri)
             except LoadError as error:
                 failed.append(Failure(source=uri.encode(errors="replace").decode(), error=str(error)))
-        work = work_of(rag, _read(reader, to_read, failed))
+        work = work_of(rag, _read(reader, to_read, failed), reader.pool)
     keys = sum(_unkeyed(rag), work.keys)
     changed = sum(uri in known for uri in to_read)
     return Plan(
@@ -133,8 +134,12 @@ class Workload(NamedTuple):
     keys: Estimate
 
 
-def work_of(rag: Rag, batches: Iterable[Sequence[Document]]) -> Workload:
-    """What it would take to ingest the papers of *batches*."""
+def work_of(rag: Rag, batches: Iterable[Sequence[Document]], pool: ConfinedPool | None = None) -> Workload:
+    """What it would take to ingest the papers of *batches*, which are cut in the processes of *pool*.
+
+    Raises `LoadError` for a paper that cannot be cut.
+    """
+    cutter = Cutter(rag.ingest_pipeline.chunk, pool)
     papers: set[str] = set()
     passages, keys, replies = 0, Estimate(), KeptReplies(rag.corpus)
     texts: dict[str, str] = {}
@@ -142,7 +147,11 @@ def work_of(rag: Rag, batches: Iterable[Sequence[Document]]) -> Workload:
         known = [paper.model_copy(update={"id": paper_id(paper)}) for paper in some if paper.page_content]
         fresh = [paper for paper in known if paper.id not in papers]
         papers |= {str(paper.id) for paper in fresh}
-        cut = chunker_of(rag.ingest_pipeline.chunk).transform_documents(fresh)
+        cut: list[Document] = []
+        for each in cutter.cut(fresh):
+            if each.error:
+                raise each.error
+            cut += each.passages
         passages += len(cut)
         texts |= {digest(text): text for text in map(searchable, cut)}
         keys = sum((writer.estimate(cut, replies) for writer in rag.ingest_pipeline.keys), keys)

@@ -19,7 +19,8 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 
 from ragkit import __version__
-from ragkit.chunk import check_splitter, chunker_of
+from ragkit.chunk import check_splitter
+from ragkit.chunk.process import Cutter
 from ragkit.config import components
 from ragkit.config.spec import describe, identify
 from ragkit.corpus import Corpus
@@ -48,6 +49,7 @@ _AT_ONCE = (
     256  # passages that are embedded, indexed and marked together, or a few more: papers are not parted
 )
 
+_CUT_AT_ONCE = 64  # papers that are cut, and whose passages are stored, together
 
 _FULL = (*map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)), "database or disk is full")
 """How the system, and SQLite, say that a disk or the user's share of it is full."""
@@ -99,9 +101,9 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                 known = set(corpus.uris())
                 lookup = Lookup(source.lookup, corpus)
                 did = yield from self._read(corpus, reader, found, named.again, lookup)
-            did.failed = [*named.failed, *named.settled(corpus, did.failed)]
-            did.looked_up += len((yield from lookup.stored()).found)
-            failed = [*did.failed, *(yield from self._chunk(corpus))]
+                did.failed = [*named.failed, *named.settled(corpus, did.failed)]
+                did.looked_up += len((yield from lookup.stored()).found)
+                failed = [*did.failed, *(yield from self._chunk(corpus, Cutter(self.chunk, reader.pool)))]
             dropped = yield from self._write_keys(corpus)
             encoded = yield from self.fill(corpus)
             corpus.drop_orphans()
@@ -189,26 +191,24 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         yield from emit(Progress("read", len(found), len(found), "", papers))
         return did
 
-    def _chunk(self, corpus: Corpus) -> Flow[list[Failure]]:
+    def _chunk(self, corpus: Corpus, cutter: Cutter) -> Flow[list[Failure]]:
         """Cut what this chunker has not cut; a paper that it cannot cut fails alone, and is tried again next
         time.
         """
         waiting, failed = corpus.unchunked(self.chunker), list[Failure]()
-        for at in range(0, len(waiting), _AT_ONCE):
+        for at in range(0, len(waiting), _CUT_AT_ONCE):
+            some = waiting[at : at + _CUT_AT_ONCE]
             yield from emit(Progress("chunk", at, len(waiting)))
-            papers = list(corpus.documents(waiting[at : at + _AT_ONCE]).values())
-            together = [papers]
-            while together:
-                some = together.pop()
-                try:
-                    chunks = yield from call("chunk", chunker_of(self.chunk).transform_documents, some)
-                    corpus.put_chunks(self.chunker, some, chunks)
-                except LoadError as error:
-                    if len(some) > 1:
-                        together = [[paper] for paper in some]
-                    else:
-                        uri = str(sources_of(some[0])[0]["uri"])
-                        failed.append(Failure(source=uri, error=str(error)))
+            cuts = yield from call("chunk", cutter.cut, list(corpus.documents(some).values()))
+            whole = [cut for cut in cuts if not cut.error]
+            corpus.put_chunks(
+                self.chunker, [cut.paper for cut in whole], [each for cut in whole for each in cut.passages]
+            )
+            failed += [
+                Failure(source=str(sources_of(cut.paper)[0]["uri"]), error=str(cut.error))
+                for cut in cuts
+                if cut.error
+            ]
         yield from emit(Progress("chunk", len(waiting), len(waiting)))
         return failed
 

@@ -12,6 +12,7 @@ from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 
 from ragkit.config.spec import describe
+from ragkit.confined import ConfinedPool
 from ragkit.document import digest
 from ragkit.errors import UsageError
 from ragkit.read.border import clean, foreign
@@ -31,6 +32,11 @@ class PaperSource(BaseLoader, ABC):
 
     lookup: Sequence[LookupService] = ()
     """What is asked about papers that lack something; it decides nothing about how they are read."""
+
+    @property
+    def pool(self) -> ConfinedPool | None:
+        """The processes in which this source is read; None if it is read in this one."""
+        return None
 
     @abstractmethod
     def find(self, paths: Sequence[str | Path] = ()) -> list[str]:

@@ -156,11 +156,6 @@ def parts(content: bytes) -> Parts:
         raise _malformed(error) from None
 
 
-def message(content: bytes) -> str:
-    """A sentence in which a reader says what is wrong, as one line of a limited length."""
-    return " ".join(clean(content.decode("utf-8", "replace")).split())[:1000]
-
-
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 

@@ -16,6 +16,7 @@ from pydantic import PositiveFloat, PositiveInt, SecretStr
 
 from ragkit.config.components import component
 from ragkit.config.spec import describe
+from ragkit.confined import ProcessLimits
 from ragkit.document import digest
 from ragkit.errors import LoadError, UsageError
 from ragkit.read import PaperSource, settings_of
@@ -77,6 +78,20 @@ class Files(PaperSource):
     def ordered_formats(self) -> Sequence[FileFormat]:
         """The formats in the order in which they are asked."""
         return (*self.more_formats, *(self.formats or registered_formats()))
+
+    @property
+    def limits(self) -> ProcessLimits:
+        """What a process that reads these files may take."""
+        return ProcessLimits(
+            self.seconds_a_file,
+            self.seconds_in_all,
+            self.megabytes_a_file,
+            self.characters_a_paper,
+            self.metadata_a_paper,
+            self.network,
+            max((form.scratch for form in self.ordered_formats), default=0),
+            self.processes,
+        )
 
     @property
     def settings(self) -> str:

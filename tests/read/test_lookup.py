@@ -721,10 +721,9 @@ def test_the_process_that_reads_knows_no_services(tmp_path: Path, services: Serv
 
     services.says("crossref", work())
     files = Files(lookup=[services.crossref()], formats=[PlainText()])
-    sent = Reader(files)._pickled
-    assert sent is not None
-    assert pickle.loads(sent).lookup == ()
-    assert not pickle.loads(sent).network
+    reader = Reader(files)
+    assert pickle.loads(pickle.dumps(reader._papers)).files.lookup == ()
+    assert not reader.pool.limits.network
     assert (files.settings, files.attempt) == (
         Files(formats=[PlainText()]).settings,
         Files(formats=[PlainText()]).attempt,

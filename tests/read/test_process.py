@@ -126,7 +126,7 @@ from ragkit.read.files import Files
 from ragkit.read.process import Reader
 reader = Reader(Files())
 list(reader.read(Path({str(tmp_path / "good.txt")!r})))
-print(reader._process.pid, flush=True)
+print(reader.pool.pids[0], flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run(
@@ -144,10 +144,11 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_the_process_is_gone_when_the_reader_is_closed(tmp_path: Path) -> None:
     with Reader(FILES) as reader:
         read(tmp_path, "print", reader)
-        process = reader._process
-        assert process is not None
-        assert process.poll() is None
-    assert process.poll() is not None
+        [pid] = reader.pool.pids
+        os.kill(pid, 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert reader.pool.pids == []
 
 
 def test_formats_that_only_this_process_knows_are_read_here_with_a_warning(

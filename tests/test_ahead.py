@@ -10,8 +10,8 @@ import pytest
 from langchain_core.documents import Document
 
 import ragkit
+from ragkit.confined.ahead import in_order
 from ragkit.errors import LoadError
-from ragkit.read.ahead import read_ahead
 from ragkit.read.files import Files
 from ragkit.read.process import Reader
 
@@ -41,14 +41,14 @@ class Shelf:
 def test_units_are_taken_in_their_order_with_all_their_batches() -> None:
     shelves = [Shelf(), Shelf(), Shelf()]
     uris = [f"u{n}:{n % 13}" for n in range(60)]
-    taken = [[batch[0].page_content for batch in batches] for batches in read_ahead(shelves, uris)]
+    taken = [[batch[0].page_content for batch in batches] for batches in in_order(shelves, uris, Shelf.read)]
     assert taken == [[f"u{n} {i}" for i in range(n % 13)] for n in range(60)]
     assert sorted(uri for shelf in shelves for uri in shelf.read_units) == sorted(uris)
 
 
 def test_a_unit_that_fails_fails_where_it_is_taken_and_the_next_ones_are_read() -> None:
     taken: list[str] = []
-    for batches in read_ahead([Shelf(), Shelf()], ["a:1", "broken:2", "c:1"]):
+    for batches in in_order([Shelf(), Shelf()], ["a:1", "broken:2", "c:1"], Shelf.read):
         try:
             taken += [batch[0].page_content for batch in batches]
         except LoadError as error:
@@ -58,11 +58,11 @@ def test_a_unit_that_fails_fails_where_it_is_taken_and_the_next_ones_are_read() 
 
 def test_who_takes_no_more_stops_the_readers_also_those_that_wait() -> None:
     shelves = [Shelf(), Shelf()]
-    each = read_ahead(shelves, ["a:1", "endless:", "long:100", "never:1", "never:2"])
+    each = in_order(shelves, ["a:1", "endless:", "long:100", "never:1", "never:2"], Shelf.read)
     assert [batch[0].page_content for batch in next(each)] == ["a 0"]
     each.close()
     assert all(shelf.stopped.is_set() for shelf in shelves)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
 
 
 @pytest.mark.parametrize("processes", [1, 3])
