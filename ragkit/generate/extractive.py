@@ -64,7 +64,8 @@ class ExtractiveGenerator(Generator):
     ranked; by how likely the `reader`, if given, says that it answers; and by whether it has the kind of thing
     asked for.  A question that asks for several things gets the best sentence for each; one that asks for
     one, the best of all.  Then, up to `most`, comes whichever adds most of what the question asks and is not
-    said yet, while it scores at least `share` of the best.
+    said yet, while it scores at least `share` of the best.  One that leans on the sentence before it, as *to counteract
+    this, ...* does, brings it along.
     """
 
     embed: Embeddings | None = None
@@ -97,13 +98,13 @@ class ExtractiveGenerator(Generator):
         pool = _closest(question, every, read)
         known = _known(question.parts, passages)
         views = yield from self._views([question, *known] if len(known) > 1 else known, pool, read)
-        sentences = [s.about(question) for s in self._chosen(pool, views[0], views[1:] or views)]
+        chosen = self._chosen(pool, views[0], views[1:] or views)
         *_, second, best = [0.0, *np.sort(views[0].worth)]
         covered = views[0].overlap.sum(axis=1)[views[0].worth.argmax()]
         signals = {"covered": float(covered), "lead": float(best - second)}
         if read:
-            signals["answers"] = max(read[s.span] for s in sentences)
-        return Selection(sentences, signals)
+            signals["answers"] = max(read[s.span] for s in chosen)
+        return Selection(_whole([s.about(question).in_context(passages) for s in chosen]), signals)
 
     def _read(self, asked: ParsedQuestion, passages: Sequence[Document]) -> Flow[Mapping[Span, float]]:
         """By the reader, the log odds of each statement that it answers; empty without a reader."""
@@ -179,6 +180,20 @@ class ExtractiveGenerator(Generator):
                 break
         papers = list(dict.fromkeys(pool[i].span.document_id for i in taken))
         return [pool[i] for i in sorted(taken, key=lambda i: papers.index(pool[i].span.document_id))]
+
+
+def _whole(chosen: Sequence[PassageSentence]) -> list[PassageSentence]:
+    """*chosen* without those that others hold."""
+    spans = [sentence.span for sentence in chosen]
+    return [
+        sentence
+        for n, sentence in enumerate(chosen)
+        if not any(
+            other.holds(sentence.span) and (other != sentence.span or m < n)
+            for m, other in enumerate(spans)
+            if m != n
+        )
+    ]
 
 
 def quoting(chosen: Sequence[PassageSentence]) -> tuple[Claim, ...]:

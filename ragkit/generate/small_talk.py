@@ -18,7 +18,7 @@ from ragkit.config.components import component
 from ragkit.flow import Flow, Token, emit
 from ragkit.generate import Generator
 from ragkit.models.embeddings import vectors_of
-from ragkit.text.follow_up import points_back
+from ragkit.text.anaphora import points_back
 from ragkit.text.question import Asked
 from ragkit.text.words import codes, sentences, stems
 

@@ -5,15 +5,14 @@ English only: of another language it is only told whether a question is short an
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from ragkit.text.anaphora import DEMONSTRATIVE, PLURAL, is_asked_for, parsed, points, points_back
 from ragkit.text.language import is_english
 from ragkit.text.question import ParsedQuestion
-from ragkit.text.syntax import LONGEST, pipeline
-from ragkit.text.words import codes, names, stems, words
+from ragkit.text.words import names, stems, words
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Span, Token
@@ -22,10 +21,6 @@ SHORT = 3
 """Content words of a question that is too short to name its topic: *how many layers are there*."""
 
 _OPENS = re.compile(r"^\s*(?:(?:and|but|also|so)\b[\s,]*)?(?:(?:what|how) about\b[\s,]*)?", re.IGNORECASE)
-_SINGULAR = frozenset("it its itself this that".split())
-_PLURAL = frozenset("they their them theirs themselves these those".split())
-_PERSON = frozenset("he she him his her hers".split())
-_DEMONSTRATIVE = frozenset("this that these those".split())
 
 
 def opened(question: str) -> tuple[str, str]:
@@ -54,14 +49,6 @@ def leans(question: str, last: str, short: int = SHORT) -> bool:
     return len(stems(question)) <= short and not defines
 
 
-def points_back(question: str) -> bool:
-    """Has it a pronoun, or *the one*, that nothing in it explains?"""
-    return any(
-        (_points(token) and not _is_expletive(token) and not _has_antecedent(token)) or _is_pro_noun(token)
-        for token in _parsed(question)
-    )
-
-
 def lacks_noun(question: str) -> bool:
     """Does *how many* count nothing that the question says: *how many does it have*?"""
     return any(
@@ -69,13 +56,13 @@ def lacks_noun(question: str) -> bool:
         and token.i > 0
         and token.nbor(-1).lower_ == "how"
         and token.head.pos_ not in ("NOUN", "PROPN")
-        for token in _parsed(question)
+        for token in parsed(question)
     )
 
 
 def is_fragment(question: str) -> bool:
     """Is there no verb in it?  A name is no verb, whatever the parser takes it for."""
-    return is_name(question) or not any(token.pos_ in ("VERB", "AUX") for token in _parsed(question))
+    return is_name(question) or not any(token.pos_ in ("VERB", "AUX") for token in parsed(question))
 
 
 def is_name(text: str) -> bool:
@@ -88,8 +75,8 @@ def begins_with_name(question: str) -> bool:
     """Does it name its own topic first: *What about MTEB, how many does it have*?"""
     rest = opened(question)[1]
     named = names(f"of {rest}" if is_fragment(rest) else question)
-    doc = _parsed(rest)
-    first = next((topic for topic in _topics(doc, named) if not _points(topic.root)), None)
+    doc = parsed(rest)
+    first = next((topic for topic in _topics(doc, named) if not points(topic.root)), None)
     return first is not None and all(token.pos_ == "DET" for token in doc[: first.start])
 
 
@@ -112,10 +99,10 @@ class Exchange(NamedTuple):
 
 def other(question: str) -> Other | None:
     """What *question* names instead of something in the one before it, if it does nothing else."""
-    doc = _parsed(opened(question)[1].strip().rstrip("?.! "))
+    doc = parsed(opened(question)[1].strip().rstrip("?.! "))
     if not is_english(question) or not (is_name(doc.text) or _is_of_a_name(doc)):
         return None
-    start = int(doc[0].tag_ == "DT" and doc[0].lower_ in _DEMONSTRATIVE and len(doc) > 1)
+    start = int(doc[0].tag_ == "DT" and doc[0].lower_ in DEMONSTRATIVE and len(doc) > 1)
     leads = doc[start].pos_ == "ADP" and start + 1 < len(doc)
     name = doc[start + leads :]
     preposition = doc[start].lower_ if leads else ""
@@ -130,8 +117,8 @@ def exchanged(other: Other, last: str) -> Exchange | None:
     is about.  The owner in a phrase comes before what it owns.  A plural pronoun is not exchanged: what it
     stands for belongs to the topic (*who wrote them?*).
     """
-    doc = _parsed(last)
-    topics = (t for t in _topics(doc, names(f"of {last}")) if t.root.lower_ not in _PLURAL)
+    doc = parsed(last)
+    topics = (t for t in _topics(doc, names(f"of {last}")) if t.root.lower_ not in PLURAL)
     ranked = sorted(topics, key=lambda topic: _rank(topic.root))
     if other.preposition:
         behind = [t for t in ranked if t.root.dep_ == "pobj" and t.root.head.lower_ == other.preposition]
@@ -143,7 +130,7 @@ def exchanged(other: Other, last: str) -> Exchange | None:
     first = old.start - int(other.article and old.start > 0 and doc[old.start - 1].pos_ == "DET")
     possessive = "'s" if old.root.tag_ == "PRP$" else ""
     whole = f"{last[: doc[first].idx]}{other.name}{possessive}{last[old.end_char :]}"
-    return Exchange(whole, _points(old.root))
+    return Exchange(whole, points(old.root))
 
 
 def _is_of_a_name(doc: Doc) -> bool:
@@ -151,7 +138,7 @@ def _is_of_a_name(doc: Doc) -> bool:
     if any(t.pos_ in ("VERB", "AUX") or t.tag_.startswith("W") or t.tag_ == "PRP$" for t in doc):
         return False
     topics = _topics(doc, names(f"of {doc.text}"))
-    named = next((topic for topic in topics if not _points(topic.root)), None)
+    named = next((topic for topic in topics if not points(topic.root)), None)
     if named is None:
         return False
     leads = all(token.pos_ in ("ADP", "DET", "PRON") for token in doc[: named.start])
@@ -161,63 +148,8 @@ def _is_of_a_name(doc: Doc) -> bool:
 # --- what the parser says
 
 
-@functools.lru_cache(maxsize=256)
-def _parsed(text: str) -> Doc:
-    return pipeline()(text[:LONGEST])
-
-
-def _points(token: Token) -> bool:
-    """Is it a third-person pronoun or a demonstrative?"""
-    if token.lower_ in _DEMONSTRATIVE:
-        return str(token.tag_) == "DT"
-    return token.tag_ in ("PRP", "PRP$") and token.lower_ in _SINGULAR | _PLURAL | _PERSON
-
-
-def _has_antecedent(pronoun: Token) -> bool:
-    """Is there a noun before it that agrees in number, is not asked for, and is no argument of its verb?"""
-    plural, named = pronoun.lower_ in _PLURAL, codes(pronoun.doc.text)
-    return any(
-        (token.pos_ in ("NOUN", "PROPN") or token.lower_ in named)
-        and (token.tag_ in ("NNS", "NNPS")) == plural
-        and not _is_asked_for(token)
-        and (pronoun.tag_ == "PRP$" or token.head != pronoun.head or _is_set_apart(token, pronoun))
-        and token.dep_ != "compound"
-        for token in pronoun.doc[: pronoun.i]
-    )
-
-
-def _is_set_apart(noun: Token, pronoun: Token) -> bool:
-    """*REALM, how many parameters has it?*: the noun is no argument of the verb."""
-    return any(token.text in (",", ":", ";") for token in noun.doc[noun.i : pronoun.i])
-
-
-def _is_expletive(pronoun: Token) -> bool:
-    """*Is it true that ...*: it stands for the clause behind."""
-    clauses = ("ccomp", "csubj", "xcomp")
-    near = [*pronoun.head.children, *(t for child in pronoun.head.children for t in child.children)]
-    return (
-        pronoun.lower_ == "it"
-        and pronoun.head.lemma_ == "be"
-        and any(t.dep_ in clauses and t.i > pronoun.i for t in near)
-    )
-
-
-def _is_asked_for(noun: Token) -> bool:
-    return any(t.tag_.startswith("W") for child in noun.children for t in (child, *child.children))
-
-
-def _is_pro_noun(token: Token) -> bool:
-    """*the largest one*, *which ones*; not *one of them*, nor one of what the question itself names before."""
-    told = [child.dep_ for child in token.children]
-    if token.lower_ not in ("one", "ones") or "prep" in told or not {"det", "amod"}.intersection(told):
-        return False
-    return not any(
-        t.pos_ in ("NOUN", "PROPN") and not _is_asked_for(t) for t in token.doc[: token.left_edge.i]
-    )
-
-
 def _is_definite(question: str) -> bool:
-    return any(_has_the(token) for token in _parsed(question))
+    return any(_has_the(token) for token in parsed(question))
 
 
 def _has_the(noun: Token) -> bool:
@@ -228,10 +160,10 @@ def _topics(doc: Doc, named: set[str]) -> Iterator[Span]:
     """What *doc* may be about: the names in it, with a number behind (*Llama 2*), and its pronouns."""
     last = -1
     for token in doc:
-        if token.i <= last or _is_asked_for(token):
+        if token.i <= last or is_asked_for(token):
             continue
         last = token.i
-        if _points(token) and token.dep_ != "det":
+        if points(token) and token.dep_ != "det":
             yield doc[token.i : token.i + 1]
         elif end := _end_of_name(token, named):
             last = end - 1

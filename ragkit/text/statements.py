@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from langchain_core.documents import Document
 
 from ragkit.document import Span, span_of, table_of
+from ragkit.text.anaphora import leans
 from ragkit.text.lists import lists
 from ragkit.text.question import ParsedQuestion
 from ragkit.text.tables import named_cells, said
@@ -32,7 +33,30 @@ class PassageSentence:
             return self
         return replace(self, text=said([self.cells[0], *named]))
 
+    def in_context(self, passages: Sequence[Document]) -> PassageSentence:
+        """With the sentences before it that it leans on, in one paragraph of one of *passages*, where they are."""
+        if self.cells or not leans(self.text):
+            return self
+        for passage in passages:
+            whole = span_of(passage)
+            if not whole.holds(self.span) or whole.start == self.span.start:
+                continue
+            text, at = passage.page_content, self.span.start - whole.start
+            start = at
+            for before, end in reversed(sentences(text[:at])[-_BEFORE:]):
+                if text[end:start].count("\n") > 1:
+                    break
+                start = before
+                if start and not leans(text[start:end]):
+                    break
+            if start < at:
+                end = self.span.end - whole.start
+                span = Span(whole.document_id, whole.start + start, self.span.end)
+                return replace(self, passage=passage, span=span, text=text[start:end])
+        return self
 
+
+_BEFORE = 2  # sentences that come with one that leans on them, at most
 _WIDE = 6  # cells; a reader finds the one that was asked for among so many
 
 

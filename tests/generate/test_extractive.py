@@ -39,3 +39,46 @@ def test_a_caption_is_no_answer_without_a_full_stop_behind_its_number_either() -
     assert not any(
         text.startswith("Table 2") for text in chosen("Accuracy of Fielder on mail by model and hour?")
     )
+
+
+def answered(question: str, *texts: str) -> list[tuple[str, int, int]]:
+    """The claims that are quoted from passages of one paper, each with its place in the paper."""
+    starts = [sum(len(text) for text in texts[:n]) for n in range(len(texts))]
+    passages = [_passage(text, start) for text, start in zip(texts, starts, strict=True)]
+    found = run(ExtractiveGenerator(most=2).chosen(Asked.of(question), passages))
+    return [(each.text, each.span.start, each.span.end) for each in found.sentences]
+
+
+REASON = "Large sums push the sorter of mail into regions where its gradient vanishes."
+REMEDY = "To counteract this effect, the products of the sorter are scaled by the root of the width."
+
+
+def test_a_sentence_that_points_back_brings_what_it_points_to() -> None:
+    [(text, start, end)] = answered(
+        "Why are the products of the sorter scaled by the root of the width?", f"{REASON} {REMEDY}"
+    )
+    assert text == f"{REASON} {REMEDY}"
+    assert (start, end) == (0, len(text))
+
+
+def test_what_stands_in_the_passage_before_is_brought_from_there() -> None:
+    """Passages overlap: the sentence that points back may be the first one of the nearest."""
+    first = _passage(f"{REASON} {REMEDY}", 0)
+    second = _passage(REMEDY, len(REASON) + 1)
+    question = Asked.of("Why are the products of the sorter scaled by the root of the width?")
+    found = run(ExtractiveGenerator(most=1).chosen(question, [second, first]))
+    assert [each.text for each in found.sentences] == [f"{REASON} {REMEDY}"]
+
+
+def test_another_paragraph_is_not_what_a_sentence_points_to() -> None:
+    [(text, start, _), *_] = answered(
+        "Why are the products of the sorter scaled by the root of the width?", f"{REASON}\n\n{REMEDY}"
+    )
+    assert (text, start) == (REMEDY, len(REASON) + 2)
+
+
+def test_a_sentence_that_came_along_is_not_quoted_twice() -> None:
+    texts = answered(
+        "Why does the gradient of the sorter vanish, and what scales its products?", f"{REASON} {REMEDY}"
+    )
+    assert [text for text, *_ in texts] == [f"{REASON} {REMEDY}"]
