@@ -36,7 +36,7 @@ NEGATIONS = frozenset(
 HEDGES = frozenset(
     "may might could can possibly perhaps likely probably potentially apparently suggest seem appear hypothesize".split()
 )
-_QUANTIFIERS = {
+QUANTIFIERS = {
     word: kind
     for kind, group in {
         "all": "all every each always entirely",
@@ -46,6 +46,7 @@ _QUANTIFIERS = {
     }.items()
     for word in group.split()
 }
+"""Words that say of how many or how often something is true, and the group that each is of."""
 _FUNCTION = frozenset(
     {"DET", "AUX", "PUNCT", "SPACE", "CCONJ", "PART", "PRON", "SCONJ", "ADP", "SYM", "INTJ", "X"}
 )
@@ -233,7 +234,7 @@ def _graph_of(doc: Doc) -> Graph:
             sentence=sentence[token.i],
             negated=negations.get(token.i, 0) % 2 == 1,
             hedged=_is_hedged(token),
-            quantifier=next((q for c in token.children if (q := _QUANTIFIERS.get(c.lower_, ""))), ""),
+            quantifier=next((q for c in token.children if (q := QUANTIFIERS.get(c.lower_, ""))), ""),
         )
         for token in tokens
     )
@@ -250,7 +251,7 @@ def _key(token: Token) -> str:
         return str(token.lower_)
     if (
         token.lower_ in NEGATIONS | HEDGES
-        or token.lower_ in _QUANTIFIERS
+        or token.lower_ in QUANTIFIERS
         or token.dep_ in ("neg", "aux", "auxpass")
     ):
         return ""

@@ -18,6 +18,7 @@ from ragkit.text.language import language_of, likelier
 from ragkit.text.words import codes, numbers, stems
 from ragkit.verify import ClaimVerifier
 from ragkit.verify.attribution import Pair
+from ragkit.verify.structure import is_table
 from ragkit.verify.support import BEFORE, SUPPORTED, Setting, Support, is_verbatim, off_topic, support_of
 
 
@@ -48,7 +49,9 @@ class EvidenceVerifier(ClaimVerifier):
         return [self._found(*each) for each in zip(pairs, settings, strict=True)]
 
     def _found(self, pair: Pair, setting: Setting) -> Finding:
-        if not is_verbatim(pair.claim, pair.quote) and _is_foreign(pair, setting.question):
+        rows = "\n".join(f"{q.header}\n{q.quote}" if q.header else q.quote for q in pair.quotes)
+        in_words = not is_verbatim(pair.claim, pair.quote) and not is_table(rows)
+        if in_words and _is_foreign(pair, setting.question):
             missing = lacking(pair.claim, f"{pair.title}\n{pair.quote}")
             if objection := missing or off_topic(pair.claim, pair.quote, pair.title, setting):
                 return Finding(verdict=Verdict.UNSUPPORTED, score=0.0, reason=objection, in_words=False)
@@ -56,7 +59,6 @@ class EvidenceVerifier(ClaimVerifier):
             return Finding(verdict=Verdict.UNCHECKED, score=0.0, reason=told, in_words=False)
         if pair.is_row and not off_topic(pair.claim, pair.quote, pair.title, setting):
             return Finding(verdict=Verdict.SUPPORTED, score=1.0, reason="the table has it in this row")
-        rows = "\n".join(f"{q.header}\n{q.quote}" if q.header else q.quote for q in pair.quotes)
         found = support_of(pair.claim, rows, pair.title, setting)
         if self.reader and found.score >= self.threshold and not is_verbatim(pair.claim, rows):
             found = _doubted(self.reader, pair, setting) or found

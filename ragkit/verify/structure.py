@@ -242,6 +242,13 @@ def missing(claim: str, quote: str, title: str = "", before: str = "") -> str | 
     return None
 
 
+def extended(claim: str, quote: str) -> str | None:
+    """The item that *claim* has in a list, of which *quote* has another one; None if there is none."""
+    own, source = graphs([claim, quote])
+    item = next(added(match(own, source)), None)
+    return f"the source does not say '{item.text}', which the claim has beside what it says" if item else None
+
+
 def _instead(word: str, others: Sequence[str]) -> str:
     if others:
         return f"the claim says '{word}' where the source says '{others[0]}'"
@@ -301,8 +308,9 @@ def misplaced(claim: str, table: str, about: str = "") -> str | None:
     """Why no row of *table* bears *claim* out; None if one does.
 
     A row bears it out that has every number of the claim, and every word of the claim that names a row; the
-    columns of these numbers must have every word that names a column.  Words may also stand in *about*, such
-    as the caption.
+    columns of these numbers must have every word that names a column, and if the claim names one of them, it names
+    all.  A word that names another row or column may stand in *about*, such as the title, if the claim names the right
+    one, too; so may a noun that the table lacks.
     """
     lines = [line for line in table.splitlines() if len(cells(line)) > 1 and not is_rule(line)]
     rows = [[line[a:b] for a, b in cells(line)] for line in lines]
@@ -310,18 +318,42 @@ def misplaced(claim: str, table: str, about: str = "") -> str | None:
         return "the columns of this row are not named"
     header, body = rows[0], rows[1:]
     said, wanted, known = set(stems(claim)), numbers(claim), set(stems(about))
-    labels, heads = set(stems(" ".join(row[0] for row in body))), set(stems(" ".join(header)))
+    heads = [set(stems(cell)) for cell in header]
+    shared = {
+        word for n, own in enumerate(heads) for word in own if any(word in other for other in heads[:n])
+    }
+    labels, every = set(stems(" ".join(row[0] for row in body))), set[str]().union(*heads)
+    [graph] = graphs([claim])
+    nouns = {stem for node in graph.nodes if node.kind in ("name", "noun") for stem in stems(node.text)}
     objection = f"no row has the number {min(wanted)}" if wanted else "no row is named"
     for row in body:
-        at = [n for n, cell in enumerate(row) if wanted & numbers(cell)]
         if wanted - numbers(" ".join(row)):
             continue
-        named = header if not wanted else [header[n] for n in at if n < len(header)]
-        own = set(stems(" ".join([row[0], *named, *(row if not wanted else (row[n] for n in at))]))) | known
-        if lost := (said & labels) - own - heads:
+        at = [n for n, cell in enumerate(row) if not wanted or wanted & numbers(cell)]
+        columns = [heads[n] for n in at if n < len(heads)]
+        own = set(stems(" ".join([row[0], *(row[n] for n in at)]))).union(*columns)
+        whole = set(stems(" ".join(row)))
+        names_row = said & set(stems(" ".join(cell for cell in row if not _VALUE.fullmatch(cell))))
+        names_columns = [bool(said & column - shared) for column in columns]
+        if lost := (said & labels) - own - every - (known if said & set(stems(row[0])) else set()):
             objection = f"the table has it in another row than '{min(lost)}'"
-        elif lost := (said & heads) - own - set(stems(" ".join(row))):
+        elif lost := (said & every) - own - whole - (known if any(names_columns) else set()):
             objection = f"the table has it in another column than '{min(lost)}'"
+        elif not names_row and (lost := (nouns & said) - every - whole - _SOURCES):
+            objection = (
+                f"the table has it in a row that the claim does not name, and does not say '{min(lost)}'"
+            )
+        elif wanted and any(names_columns) and (n := _unnamed(wanted, row, heads, said - shared)):
+            objection = f"the claim does not name the column that has {n}"
         else:
             return None
     return objection
+
+
+def _unnamed(wanted: set[str], row: Sequence[str], heads: Sequence[set[str]], said: set[str]) -> str | None:
+    """The number among those *wanted* that stands in no column of *row* with a word that is *said*, if one does."""
+    for number in sorted(wanted):
+        own = [n for n, cell in enumerate(row) if number in numbers(cell) and n < len(heads)]
+        if not any(said & heads[n] or not heads[n] or not _VALUE.fullmatch(row[n]) for n in own):
+            return number
+    return None

@@ -24,6 +24,7 @@ from ragkit.text.words import (
     words,
 )
 from ragkit.verify import structure
+from ragkit.verify.alignment import difference
 from ragkit.verify.opposition import opposition
 
 SUPPORTED = 0.5
@@ -76,8 +77,9 @@ def support_of(claim: str, quote: str, title: str = "", setting: Setting = Setti
         return Support(0.0, wrong) if wrong else Support(_CELL, "the table has it in this row and column")
     before = setting.passage[: max(setting.passage.find(quote), 0)][-BEFORE:]
     score = probability(structure.features(claim, quote, title, before))
-    if lost := structure.missing(claim, quote, title, before):
-        return Support(_LOST * score, lost)
+    changed = structure.missing(claim, quote, title, before) or structure.extended(claim, quote)
+    if objection := changed or difference(claim, quote, f"{title} {before}"):
+        return Support(_LOST * score, objection)
     if beside := off_topic(claim, quote, title, setting):
         return Support(_BESIDE * score, beside)
     opposed = opposition(claim, quote, title, before) if score >= SUPPORTED else None
@@ -89,7 +91,9 @@ def support_of(claim: str, quote: str, title: str = "", setting: Setting = Setti
 
 
 _LOST = 0.5
-"""What is left of the score where the source lacks a number or a name: less than support, whatever else it has."""
+"""What is left of the score where the source lacks a number, a name or an item, or has another in its place: less
+than support, whatever else it has.
+"""
 _CELL = 0.9
 """The score of a claim that a cell of a table bears out."""
 BEFORE = 1000

@@ -71,6 +71,41 @@ def test_a_number_of_a_table_needs_its_row_and_its_column(claim: str, wrong: str
     assert structure.misplaced(claim, TABLE) == wrong
 
 
+ARMS = "Outcome | Oxarin arm | Placebo arm\nDeaths | 61 | 89"
+
+
+@pytest.mark.parametrize(
+    ("claim", "wrong"),
+    [
+        ("There were 61 deaths in the oxarin arm.", None),
+        ("There were 61 deaths.", None),
+        ("There were 89 deaths in the oxarin arm.", "the table has it in another column than 'oxarin'"),
+        (
+            "There were 61 births in the oxarin arm.",
+            "the table has it in a row that the claim does not name, and does not say 'birth'",
+        ),
+        (
+            "Deaths in the oxarin arm were 61, and 89 in all.",
+            "the claim does not name the column that has 89",
+        ),
+        ("Deaths in the oxarin arm were 61, and 89 in the placebo arm.", None),
+    ],
+)
+def test_the_title_excuses_no_other_arm(claim: str, wrong: str | None) -> None:
+    assert structure.misplaced(claim, ARMS, "Oxarin and placebo in mild asthma") == wrong
+
+
+def test_a_table_is_compared_whatever_language_its_cells_look_like() -> None:
+    header = "Corpus | Documents (D) | Passages (P)"
+    quote = Quote(document_id="p", title="T", quote="Banking | 4,497 | 33,380", end=24, header=header)
+    claims = [
+        "The value of Telco for Documents (D) is 4,497.",
+        "The value of Banking for Documents (D) is 4,497.",
+    ]
+    found = EvidenceVerifier().judged([pair_of(claim, quote) for claim in claims], [Setting(), Setting()])
+    assert [each.verdict for each in found] == ["unsupported", "supported"]
+
+
 def test_rows_without_their_header_support_no_number() -> None:
     rows = "\n".join(TABLE.splitlines()[1:])
     assert structure.misplaced("The recovery of the Boxter was 93.7 %.", rows)
