@@ -295,6 +295,20 @@ def test_ingest_events_can_be_taken_by_one_thread_after_another(tmp_path: Path) 
         assert another.submit(result_of, events).result().documents == 250
 
 
+def test_a_progress_bar_moves_while_passages_are_embedded(tmp_path: Path) -> None:
+    """Also within those that are stored together."""
+    _, events = in_the_middle_of_a_file(tmp_path)
+    told: list[int] = []
+    calls: dict[int, int] = {}
+    for event in events:
+        if isinstance(event, Progress) and event.stage == "index" and "chroma" in event.what:
+            told.append(event.done)
+        elif isinstance(event, Called) and event.stage == "embed":
+            calls[len(told)] = calls.get(len(told), 0) + 1
+    assert told == [0, 64, 128, 192, 250, 250]
+    assert set(calls.values()) == {1}  # between any two of them
+
+
 # --- indexes are derived
 
 

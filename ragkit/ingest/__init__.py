@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import BaseDocumentTransformer, Document
 from langchain_core.embeddings import Embeddings
@@ -34,7 +35,7 @@ from ragkit.index import Builder, Index, LexicalIndex, Place, VectorIndex, exter
 from ragkit.ingest.origins import Gathered, Origins, gather
 from ragkit.ingest.report import Failure, HiddenText, IngestReport, Versions, encodable, hidden_in, merged
 from ragkit.keys import KeptReplies, KeyWriter
-from ragkit.models.embeddings import fingerprint_of
+from ragkit.models.embeddings import Vectors, fingerprint_of
 from ragkit.read import PaperSource, source_of
 from ragkit.read.fetch import Fetcher
 from ragkit.read.files import Files
@@ -49,6 +50,7 @@ _AT_ONCE = (
     256  # passages that are embedded, indexed and marked together, or a few more: papers are not parted
 )
 
+_EMBEDDED_AT_ONCE = 64  # texts after which a progress bar moves: some seconds of a slow model
 _CUT_AT_ONCE = 64  # papers that are cut, and whose passages are stored, together
 
 _FULL = (*map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)), "database or disk is full")
@@ -313,8 +315,13 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             keys = corpus.keys(passages.values(), self.writers)
             vectors = None
             if isinstance(index, VectorIndex):
-                cached = CachedEmbeddings(index.embed, corpus)
-                vectors = yield from call("embed", cached.vectors, [key.text for key in keys])
+                cached, made = CachedEmbeddings(index.embed, corpus), dict[int, Vectors]()
+                for group in _alike_in_length([key.text for key in keys]):
+                    found = yield from call("embed", cached.vectors, [keys[n].text for n in group])
+                    made |= zip(group, found, strict=True)
+                    embedded = len(made) * len(passages) // len(keys)
+                    yield from emit(Progress("index", done + embedded, total, name))
+                vectors = np.stack([made[n] for n in range(len(keys))])
                 encoded += cached.encoded
             yield from _written(builder.add, keys, vectors)
             done += sum(len(each.ids) for each in some)
@@ -428,6 +435,12 @@ def _name(uri: str) -> str:
 
 def _next(batches: Iterator[list[Document]]) -> list[Document]:
     return next(batches, [])
+
+
+def _alike_in_length(texts: Sequence[str]) -> Iterator[Sequence[int]]:
+    """The numbers of *texts* in groups that are embedded one after another, short ones first: they need no padding."""
+    order = sorted(range(len(texts)), key=lambda n: len(texts[n]))
+    return (order[at : at + _EMBEDDED_AT_ONCE] for at in range(0, len(order), _EMBEDDED_AT_ONCE))
 
 
 def _at_once(papers: Iterable[Passages]) -> Iterator[list[Passages]]:

@@ -221,14 +221,12 @@ def mentioned(asked: ParsedQuestion, texts: Sequence[Mentions]) -> bool:
 
 
 def unmentioned(asked: ParsedQuestion, texts: Sequence[Mentions]) -> list[str]:
-    """The names of *asked* that none of *texts* mentions, as written; empty if they mention none.
+    """The names of *asked* that none of *texts* mentions, as written.
 
     Names such as `GPT-4` count.  A name that has only a capital (`Mozart`) counts where *texts* mention no
     other name of its part and the question is one sentence: it may be paraphrased, or begin a sentence.
     """
     known = [any(text.has(name) for name in part.names for text in texts) for part in asked.parts]
-    if not any(known) and all(part.names for part in asked.parts):
-        return []
     is_one = not re.search(r"[?.!;:]\s+\S", asked.text)
     wanted = {
         name
