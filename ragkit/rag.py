@@ -39,8 +39,7 @@ from ragkit.read.fetch import Fetcher
 from ragkit.read.files import Files
 from ragkit.read.lookup.run import Lookup, LookupReport, ToLookUp
 from ragkit.runnables import AnswerRunnable, PassageRetriever, passages_wanted
-from ragkit.text.letters import compose
-from ragkit.text.question import Asked, messages
+from ragkit.text.question import Asked, messages, question_text
 from ragkit.where import Where, parse
 
 if TYPE_CHECKING:
@@ -167,6 +166,10 @@ class Rag:
         """The paper that an id or its beginning, a DOI, an arXiv id, a title or words of it mean.
 
         Raises `UsageError` with the candidates if several are meant, and the closest titles if none is.
+
+        Examples:
+            >>> rag.paper("attention is all you").year
+            2017
         """
         return record_of(self.corpus, self.ingest_pipeline.chunker, find(self.corpus, name))
 
@@ -175,6 +178,11 @@ class Rag:
 
         Corrections survive a new ingest.  After one of the title, the paper is indexed under it.  Raises `UsageError`
         for a field or value that is wrong, and as `paper` does.
+
+        Examples:
+            >>> rag.edit("attention is all you", venue="NeurIPS").venue
+            'NeurIPS'
+            >>> _ = rag.edit("attention is all you", venue=None)
         """
         found, correct = self.paper(name), corrections(values)
         with self.corpus.writing():
@@ -189,6 +197,11 @@ class Rag:
 
         Its files stay where they are; an ingest passes over the paper in them until it is given such a file by name.
         Raises `UsageError` as `paper` does.
+
+        Examples:
+            >>> _ = rag.add("Owls hunt voles on the moor at night.", title="Owls of the moor")
+            >>> rag.remove("owls of the moor").title
+            'Owls of the moor'
         """
         found = self.paper(name)
         with self.corpus.writing():
@@ -399,7 +412,7 @@ class Rag:
     ) -> Question:
         """The input of the answer pipeline, with every index open; the arguments are those of `ask`."""
         wanted = filter_of(where, self.corpus)
-        asked = Asked.of(_asked(question), messages(history))
+        asked = Asked.of(question_text(question), messages(history))
         return Question(self.snapshot(), asked, wanted, versions)
 
     # --- the indexes
@@ -481,16 +494,6 @@ def _warn_once(message: str) -> None:
 def _close(searchers: Sequence[Searcher]) -> None:
     for searcher in searchers:
         searcher.close()
-
-
-def _asked(question: str) -> str:
-    if not isinstance(question, str):
-        raise UsageError(f"a question is a text, not {type(question).__name__}")
-    if not question.strip():
-        raise UsageError(
-            "the question is empty; ask something, such as `ragkit ask 'What is dense retrieval?'`"
-        )
-    return compose(question.strip())
 
 
 def _indexes_in(answer: AnswerPipeline) -> list[AnyIndex]:

@@ -18,7 +18,7 @@ MODULES = sorted(
     if "    >>> " in path.read_text()
 )
 FIRST_MET = """ragkit.load ragkit.dump ragkit.Answer ragkit.AnswerPipeline ragkit.Citation ragkit.Verdict ragkit.Conversation
-Rag.ask Rag.search Rag.ingest Rag.add Rag.papers Rag.check""".split()
+Rag.ask Rag.search Rag.ingest Rag.add Rag.papers Rag.paper Rag.edit Rag.remove Rag.check""".split()
 
 
 @pytest.fixture(scope="module")

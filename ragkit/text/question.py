@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from ragkit.errors import UsageError
 from ragkit.text.definitions import begin_with, spells_out, tells_what
 from ragkit.text.language import is_english
+from ragkit.text.letters import compose
 from ragkit.text.syntax import counted as counted_noun
 from ragkit.text.words import STOPWORDS, apart, codes, names, numbers, quantities, stem, stems, words
 from ragkit.where import Where
@@ -96,6 +97,20 @@ def _is_small_talk(reply: BaseMessage | None) -> bool:
     """Does a message, as a conversation keeps it, reply to small talk?"""
     kept = reply.response_metadata.get("ragkit") if isinstance(reply, AIMessage) else None
     return isinstance(kept, Mapping) and bool(kept.get("small_talk"))
+
+
+def question_text(question: str) -> str:
+    """What a user asks, as it is compared: without white space around it, its accents composed (NFC).
+
+    Raises `UsageError` for what is no text, or empty.
+    """
+    if not isinstance(question, str):
+        raise UsageError(f"a question is a text, not {type(question).__name__}")
+    if not question.strip():
+        raise UsageError(
+            "the question is empty; ask something, such as `ragkit ask 'What is dense retrieval?'`"
+        )
+    return compose(question.strip())
 
 
 def messages(history: Sequence[BaseMessage | Mapping[str, str]]) -> tuple[BaseMessage, ...]:
