@@ -32,6 +32,7 @@ def application(service: Service, rules: Rules | None = None) -> FastAPI:
             yield
         await service.close()
 
+    rules = rules or Rules()
     agents = tools.server(service)
     # the guard checks hosts and origins, of all requests
     unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
@@ -47,8 +48,9 @@ def application(service: Service, rules: Rules | None = None) -> FastAPI:
     app.include_router(asking.routes(service))
     app.include_router(library.routes(service))
     app.include_router(operate.routes(service))
-    app.include_router(compatible.routes(service, "/v1", service.open_webui))
-    app.include_router(compatible.routes(service, "/open-webui/v1", open_webui=True))
+    framed = bool(service.framed_by) and rules.keys is None  # a frame sends no key
+    app.include_router(compatible.routes(service, "/v1", service.open_webui, framed))
+    app.include_router(compatible.routes(service, "/open-webui/v1", open_webui=True, framed=framed))
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
@@ -56,7 +58,7 @@ def application(service: Service, rules: Rules | None = None) -> FastAPI:
 
     app.router.routes.extend(mounted.routes)
     app.mount("/static", StaticFiles(directory=PAGE), name="static")
-    app.add_middleware(RequestGuard, rules=rules or Rules(), limits=service.limits)
+    app.add_middleware(RequestGuard, rules=rules, limits=service.limits)
     app.add_exception_handler(Refusal, _failed)
     app.add_exception_handler(RagkitError, _failed)
     app.add_exception_handler(RequestValidationError, _not_understood)

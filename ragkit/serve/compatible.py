@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel, ConfigDict, Field
 
+from ragkit.answer import Citation
 from ragkit.ingest import embeddings_of
 from ragkit.models.embeddings import vectors_of
 from ragkit.rag import Rag
@@ -90,8 +92,10 @@ class EmbeddingRequest(_Open):
     encoding_format: Literal["float", "base64"] = "float"
 
 
-def routes(service: Service, prefix: str, open_webui: bool) -> APIRouter:
-    """The API below *prefix*; with *open_webui*, streams have that client's own events."""
+def routes(service: Service, prefix: str, open_webui: bool, framed: bool) -> APIRouter:
+    """The API below *prefix*; with *open_webui*, streams have that client's own events, and these the addresses of
+    frames if papers may be *framed*.
+    """
     router = APIRouter(prefix=prefix, tags=["OpenAI"], include_in_schema=prefix == "/v1")
 
     @router.get("/models")
@@ -112,8 +116,8 @@ def routes(service: Service, prefix: str, open_webui: bool) -> APIRouter:
         base, model = service.address(request), given.model or service.default
         if given.stream:
             usage = bool(given.stream_options and given.stream_options.include_usage)
-            chunks = _chat_chunks(service, asked, model, base, usage, open_webui)
-            return _streamed(chunks)
+            source = partial(source_event, base=base, framed=framed) if open_webui else None
+            return _streamed(_chat_chunks(service, asked, model, base, usage, source))
         answer = await unless_gone(request, service.answer(asked))
         return JSONResponse(_completion(pieces.whole(answer), model, base))
 
@@ -219,7 +223,12 @@ def _completion(piece: AnswerPiece, model: str, base: str) -> dict[str, Any]:
 
 
 async def _chat_chunks(
-    service: Service, asked: Ask, model: str, base: str, usage: bool, open_webui: bool
+    service: Service,
+    asked: Ask,
+    model: str,
+    base: str,
+    usage: bool,
+    source: Callable[[Citation], dict[str, Any]] | None,
 ) -> AsyncGenerator[bytes, None]:
     head = {
         "id": pieces.named("chatcmpl-"),
@@ -237,11 +246,11 @@ async def _chat_chunks(
     try:
         yield chunk({"role": "assistant", "content": ""})
         async for piece in made:
-            if open_webui:
+            if source:
                 for citation, _, _ in piece.cited:
                     if citation.number > told_of:
                         told_of = citation.number
-                        yield _data({**head, "choices": [], "event": source_event(citation, base)})
+                        yield _data({**head, "choices": [], "event": source(citation)})
             if piece.text:
                 yield chunk({"content": piece.text})
             if found := pieces.url_citations(piece, base):

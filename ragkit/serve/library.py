@@ -10,16 +10,17 @@ from pathlib import Path, PurePath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Header, Query, UploadFile
-from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 
 from ragkit import private
 from ragkit.corpus import Corpus
 from ragkit.errors import NoCorpus
 from ragkit.flow import Finished, Progress
 from ragkit.ingest.report import IngestReport
-from ragkit.serve import evidence
+from ragkit.serve import embedded, evidence
 from ragkit.serve.engine import last_of
 from ragkit.serve.failures import Refusal, told
+from ragkit.serve.guard import policy
 from ragkit.serve.running import following, kept_alive
 from ragkit.serve.service import PAGE, Service, without_folders
 from ragkit.text.printable import one_line
@@ -89,13 +90,25 @@ def routes(service: Service) -> APIRouter:
 
     @router.get("/papers/{identity}", response_model=None)
     async def paper(
-        identity: str, start: Start = None, end: End = None, accept: Annotated[str, Header()] = ""
+        identity: str,
+        start: Start = None,
+        end: End = None,
+        accept: Annotated[str, Header()] = "",
     ) -> Response:
         """A paper: JSON for `Accept: application/json`, else the page that shows its text with `from` to `to` marked."""
+        headers = {"vary": "accept"}
         if "application/json" not in accept:
-            return FileResponse(PAGE / "reader.html", headers={"vary": "accept"})
+            headers["content-security-policy"] = policy(service.framed_by)
+            return FileResponse(PAGE / "reader.html", headers=headers)
         found = await asyncio.to_thread(evidence.as_json, service.rag, identity, start, end)
-        return JSONResponse(without_folders(found), headers={"vary": "accept"})
+        return JSONResponse(without_folders(found), headers=headers)
+
+    @router.get("/papers/{identity}/embed", response_model=None)
+    async def embed(identity: str, start: Start = None, end: End = None) -> Response:
+        """The text of a paper as a page without scripts, for frames; `from` to `to` is marked, at `#cited`."""
+        found = await asyncio.to_thread(evidence.as_json, service.rag, identity, start, end)
+        allowed = {"content-security-policy": embedded.policy(service.framed_by)}
+        return HTMLResponse(embedded.page(found), headers=allowed)
 
     @router.get("/papers/{identity}/file", response_model=None)
     async def file(identity: str) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -53,7 +53,7 @@ class Service:
     """The configurations by name, the first of which is the default, over one corpus.
 
     `base`: the address in citations, where it is not that of the request; `listens`: where
-    the server listens, if it does.
+    the server listens, if it does; `framed_by`: origins whose pages may show the page of a paper in a frame.
     """
 
     rags: Mapping[str, Rag]
@@ -61,6 +61,7 @@ class Service:
     base: str = ""
     listens: str = ""
     open_webui: bool = False
+    framed_by: Collection[str] = ()
     engine: Engine = field(default_factory=Engine)
 
     def __post_init__(self) -> None:
