@@ -21,10 +21,10 @@ from ragkit.models.embeddings import vectors_of
 from ragkit.rag import Rag
 from ragkit.serve import pieces
 from ragkit.serve.failures import Refusal, told
-from ragkit.serve.library import UNBUFFERED
 from ragkit.serve.openwebui import source_event
 from ragkit.serve.pieces import AnswerPiece
-from ragkit.serve.running import kept_alive
+from ragkit.serve.replies import Completion, Embeddings, Model, Models, OpenResponse, answers, replies
+from ragkit.serve.running import EVENTS, UNBUFFERED, kept_alive
 from ragkit.serve.service import Service, unless_gone
 from ragkit.serve.shapes import LONGEST_QUESTION, LONGEST_TEXT, MOST_TURNS, Ask, Turn
 from ragkit.text.printable import exact_json
@@ -98,18 +98,18 @@ def routes(service: Service, prefix: str, open_webui: bool, framed: bool) -> API
     """
     router = APIRouter(prefix=prefix, tags=["OpenAI"], include_in_schema=prefix == "/v1")
 
-    @router.get("/models")
+    @router.get("/models", responses=replies(Models))
     async def models() -> dict[str, Any]:
         """The configurations."""
         return {"object": "list", "data": [_model(name) for name in service.rags]}
 
-    @router.get("/models/{name}")
+    @router.get("/models/{name}", responses=replies(Model, 404, 422))
     async def model(name: str) -> dict[str, Any]:
         """One configuration."""
         service.named(name)
         return _model(name)
 
-    @router.post("/chat/completions", response_model=None)
+    @router.post("/chat/completions", response_model=None, responses=answers(Completion, 404, also=(EVENTS,)))
     async def chat(given: ChatRequest, request: Request) -> Response:
         """A chat completion; with `stream`, each claim once it is checked."""
         asked = _asked(service, given.model, given.messages, given.where)
@@ -121,7 +121,7 @@ def routes(service: Service, prefix: str, open_webui: bool, framed: bool) -> API
         answer = await unless_gone(request, service.answer(asked))
         return JSONResponse(_completion(pieces.whole(answer), model, base))
 
-    @router.post("/responses", response_model=None)
+    @router.post("/responses", response_model=None, responses=answers(OpenResponse, 404, also=(EVENTS,)))
     async def responses(given: ResponseRequest, request: Request) -> Response:
         """A response; with `stream`, each claim once it is checked."""
         if given.previous_response_id:
@@ -138,7 +138,7 @@ def routes(service: Service, prefix: str, open_webui: bool, framed: bool) -> API
         item = _item(pieces.named("msg_"), piece.text, pieces.url_citations(piece, base))
         return JSONResponse(_response(pieces.named("resp_"), model, [item], piece, base))
 
-    @router.post("/embeddings", response_model=None)
+    @router.post("/embeddings", response_model=None, responses=answers(Embeddings, 404))
     async def embeddings(given: EmbeddingRequest) -> Response:
         """Vectors of texts, by the embedding model of the configuration."""
         texts = [given.input] if isinstance(given.input, str) else given.input
@@ -186,7 +186,7 @@ def _asked(service: Service, model: str, messages: list[ChatMessage], where: str
 
 
 def _streamed(chunks: AsyncGenerator[bytes, None]) -> Response:
-    return StreamingResponse(kept_alive(chunks), media_type="text/event-stream", headers=UNBUFFERED)
+    return StreamingResponse(kept_alive(chunks), media_type=EVENTS, headers=UNBUFFERED)
 
 
 # --- chat completions
