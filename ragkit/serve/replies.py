@@ -14,7 +14,7 @@ from ragkit.papers import PaperRecord
 Described = dict[int | str, dict[str, Any]]
 
 
-class Problem(BaseModel):
+class ErrorShown(BaseModel):
     """What is wrong, in a sentence that may be shown; `code` is a short name of it."""
 
     message: str
@@ -26,7 +26,7 @@ class Problem(BaseModel):
 class ErrorReply(BaseModel):
     """An error, in the shape of OpenAI's."""
 
-    error: Problem
+    error: ErrorShown
 
 
 _REFUSED = {
@@ -82,7 +82,7 @@ class Stopped(BaseModel):
     stopped: Literal[True]
 
 
-class FoundPassage(BaseModel):
+class PassageShown(BaseModel):
     """A passage that a search found: `text` is `start` to `end` of the paper, `scores` those of the stages."""
 
     document_id: str
@@ -101,7 +101,7 @@ class FoundPassage(BaseModel):
 class Found(BaseModel):
     """What a search found, the best first."""
 
-    results: list[FoundPassage]
+    results: list[PassageShown]
 
 
 class CheckedText(BaseModel):
@@ -122,7 +122,7 @@ class CorpusSize(BaseModel):
     passages: int
 
 
-class Configuration(BaseModel):
+class ConfigurationShown(BaseModel):
     """A configuration that clients may choose; `chat_model`: does one take part in answers?"""
 
     name: str
@@ -136,7 +136,7 @@ class Config(BaseModel):
     version: str
     corpus: CorpusSize
     default: str
-    configurations: list[Configuration]
+    configurations: list[ConfigurationShown]
 
 
 # --- papers
@@ -191,7 +191,7 @@ class SectionShown(BaseModel):
     path: list[str]
 
 
-class Marked(BaseModel):
+class MarkedText(BaseModel):
     """The characters that were asked for."""
 
     start: int
@@ -212,7 +212,7 @@ class PaperShown(BaseModel):
     sources: list[Source]
     pages: int | None
     file: FileShown | None
-    marked: Marked | None
+    marked: MarkedText | None
     version: str = Field(default="", exclude_if=lambda text: not text)
     superseded_by: str = Field(default="", exclude_if=lambda text: not text)
     merged: list[MergedEntry] = Field(default=[], exclude_if=lambda entries: not entries)
