@@ -1,6 +1,10 @@
 """`ragkit serve` under load, beside the same retrieval of LangChain on FastAPI.
 
     python -m benchmarks.serve [CORPUS] [--clients 1 16 64 256] [--seconds 10] [--questions 200] [--checked 10000] [--folder DIR]
+    python -m benchmarks.serve [CORPUS] --minutes 30 [--checked 10000] [--clients 256]
+
+With `--minutes`, ragkit alone is asked by half of the clients and searched by the other half, for so long and until so many replies of
+each kind were compared; the resident memory is sampled all the while.
 
 CORPUS is a folder that `ragkit ingest` made; without it, 2,000 abstracts are ingested into one.  It is copied, since papers
 are added to it.  LangChain gets the same passages, the same encoder (by `HuggingFaceEmbeddings`), Chroma and `BM25Retriever` in an
@@ -24,12 +28,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2
 import psutil
@@ -46,6 +50,7 @@ ADDED = 20  # papers of one ingest
 STARTED_WITHIN = 600  # seconds, in which LangChain embeds all passages
 PATIENCE = 120  # seconds for a reply
 TOO_MANY = 429
+SHOWN = 30  # rows of the table of memory
 
 LANGCHAIN = """
 import json, sys
@@ -204,18 +209,21 @@ async def loaded(
     right: dict[str, object],
     clients: int,
     *,
-    seconds: float = float("inf"),
-    requests: float = float("inf"),
+    more: Callable[[float, int], bool],
     compare: bool = True,
+    load: Load | None = None,
 ) -> Load:
-    """So many clients at once, for *seconds* or until there were so many *requests*."""
-    load, questions, sent = Load(), cycle(right), 0
+    """So many clients at once, as long as *more* is true of the seconds that have passed and the requests sent.
+
+    *load* is what is counted into.
+    """
+    load, questions, sent = load or Load(), cycle(right), 0
     limits = httpx2.Limits(max_connections=clients, max_keepalive_connections=clients)
     began = time.perf_counter()
 
     async def one(client: httpx2.AsyncClient) -> None:
         nonlocal sent
-        while sent < requests and time.perf_counter() - began < seconds:
+        while more(time.perf_counter() - began, sent):
             sent += 1
             question, start = next(questions), time.perf_counter()
             try:
@@ -279,7 +287,12 @@ async def measured(
 
     async def load(kind: Kind, clients: int, beside: str) -> None:
         found = await loaded(
-            address, kind, rights[kind.name], clients, seconds=given.seconds, compare=not beside
+            address,
+            kind,
+            rights[kind.name],
+            clients,
+            more=lambda passed, _: passed < given.seconds,
+            compare=not beside,
         )
         wrong = "" if beside else str(found.wrong)
         row = [name, kind.name, str(clients), beside or "-", *found.cells(), str(found.errors), wrong]
@@ -291,7 +304,11 @@ async def measured(
             await load(kind, clients, "")
         before = process.memory_info().rss
         checked = await loaded(
-            address, kind, rights[kind.name], min(64, max(given.clients)), requests=given.checked
+            address,
+            kind,
+            rights[kind.name],
+            min(64, max(given.clients)),
+            more=lambda _, sent: sent < given.checked,
         )
         grown = (process.memory_info().rss - before) / 1e6
         sentences.append(
@@ -303,6 +320,84 @@ async def measured(
             async with ingesting(address, name == "ragkit"):
                 await load(kind, clients, "ingest")
     return rows, sentences
+
+
+class Sample(NamedTuple):
+    """What a server had done after so many minutes, and the resident memory that it had, in megabytes."""
+
+    minutes: float
+    megabytes: float
+    searches: int
+    asks: int
+    errors: int
+    wrong: int
+
+
+async def soaked(
+    served: tuple[str, psutil.Process], questions: Sequence[str], given: argparse.Namespace
+) -> str:
+    """Searches and questions for a long time: what was wrong, and the memory of the server as time goes by."""
+    address, process = served
+    kinds, loads = (SEARCH, ASK), {SEARCH.name: Load(), ASK.name: Load()}
+    rights: dict[str, dict[str, object]] = {}
+    async with httpx2.AsyncClient(base_url=address, timeout=PATIENCE) as client:
+        for kind in kinds:
+            rights[kind.name] = await alone(client, kind, questions)
+    began, samples = time.perf_counter(), list[Sample]()
+
+    async def sample() -> None:
+        while True:
+            searches, asks = loads.values()
+            samples.append(
+                Sample(
+                    (time.perf_counter() - began) / 60,
+                    process.memory_info().rss / 1e6,
+                    len(searches.ms),
+                    len(asks.ms),
+                    searches.errors + asks.errors,
+                    searches.wrong + asks.wrong,
+                )
+            )
+            await asyncio.sleep(1)
+
+    def more(passed: float, sent: int) -> bool:
+        return bool(passed < 60 * given.minutes or sent < given.checked)
+
+    sampling = asyncio.create_task(sample())
+    await asyncio.gather(
+        *(
+            loaded(
+                address,
+                kind,
+                rights[kind.name],
+                max(1, max(given.clients) // 2),
+                more=more,
+                load=loads[kind.name],
+            )
+            for kind in kinds
+        )
+    )
+    sampling.cancel()
+    return report(samples, loads, given)
+
+
+def report(samples: Sequence[Sample], loads: dict[str, Load], given: argparse.Namespace) -> str:
+    """A table of at most `SHOWN` samples, and a line on what grew."""
+    shown = [*samples[:: max(1, len(samples) // SHOWN)], samples[-1]]
+    rows = [[f"{each.minutes:.1f}", f"{each.megabytes:.0f}", *each[2:]] for each in shown]
+    later = samples[len(samples) // 2 :]
+    slope = statistics.linear_regression([s.minutes for s in later], [s.megabytes for s in later]).slope
+    compared = " and ".join(f"{len(load.ms):,} replies to {name}" for name, load in loads.items())
+    statuses = sum((load.statuses for load in loads.values()), Counter[str]())
+    quantiles = "; ".join(f"{name} {', '.join(load.cells()[1:])}" for name, load in loads.items())
+    return f"""## Serving for a long time
+
+`python -m benchmarks.serve --minutes {given.minutes:g}`: {max(given.clients)} clients.
+
+{markdown(["minutes", "resident MB", "searches", "asks", "errors", "wrong"], rows)}
+
+{compared} were compared with the reply to the same question alone: {samples[-1].wrong} differ. Replies by status: {dict(statuses)}; p50, p95, p99 in ms:
+{quantiles}. In the second half of the time the memory changed by {60 * slope:+.1f} MB an hour; at most it was {max(s.megabytes for s in samples):.0f} MB."""
 
 
 def prepared(corpus: Path | None, number: int, folder: Path) -> tuple[Path, Path, list[str]]:
@@ -332,7 +427,10 @@ def main(arguments: Sequence[str] = ()) -> str:
         corpus, passages, questions = prepared(given.corpus, given.questions, folder)
         port = str(_free_port())
         ours = [sys.executable, "-m", "ragkit", "serve", "--port", port, "--corpus", str(corpus)]
-        with serving([*ours, "--preset", "default"], int(port)) as served:
+        ours += ["--preset", "default", "--per-minute", "0", "--per-day", "0"]
+        with serving(ours, int(port)) as served:
+            if given.minutes:
+                return asyncio.run(soaked(served, questions, given))
             found = asyncio.run(measured("ragkit", served, (SEARCH, ASK), questions, given))
         rows += found[0]
         sentences += found[1]
@@ -375,6 +473,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=10.0, help="for each row")
     parser.add_argument("--questions", type=int, default=200, help="different ones")
     parser.add_argument("--checked", type=int, default=10_000, help="replies that are compared")
+    parser.add_argument("--minutes", type=float, help="ask and search for so long, and watch the memory")
     parser.add_argument("--folder", type=Path, help="where LangChain's environment is kept")
     return parser
 

@@ -43,6 +43,24 @@ def serve(
             metavar="NAME", help="A name that clients call the server by; repeatable.", show_default=False
         ),
     ] = [],
+    frame_ancestor: Annotated[
+        list[str],
+        typer.Option(
+            metavar="ORIGIN",
+            help="An origin whose pages may show papers in a frame, such as Open WebUI's; repeatable.",
+            show_default=False,
+        ),
+    ] = [],
+    per_minute: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Without --keys: what one address may ask in a minute; 0 is no limit."
+        ),
+    ] = 6000,
+    per_day: Annotated[
+        int,
+        typer.Option(min=0, metavar="N", help="The same for a day."),
+    ] = 1_000_000,
 ) -> None:
     """Serve answers, papers and a page over HTTP.
 
@@ -66,9 +84,11 @@ def serve(
             f"--host {host} lets other machines in, which needs --keys FILE; `--keys FILE --add-key NAME` makes one"
         )
     known = api_keys.read(keys) if keys else None
+    framed_by = [listening.origin(given) for given in frame_ancestor]
     names = {"localhost", host.lower(), *map(str.lower, allow_host), *listening.names_in(base_url)}
-    rules = Rules(hosts=names, keys=known)
-    service = Service(rags(pipeline), base=base_url.rstrip("/"), open_webui=open_webui)
+    anyone = api_keys.Most(a_minute=per_minute or None, a_day=per_day or None)
+    rules = Rules(hosts=names, keys=known, anyone=anyone)
+    service = Service(rags(pipeline), base=base_url.rstrip("/"), open_webui=open_webui, framed_by=framed_by)
     listening.serve(service, rules, host, port, say)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.exceptions import HTTPException
@@ -32,6 +33,7 @@ def application(service: Service, rules: Rules | None = None) -> FastAPI:
             yield
         await service.close()
 
+    rules = rules or Rules()
     agents = tools.server(service)
     # the guard checks hosts and origins, of all requests
     unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
@@ -43,12 +45,16 @@ def application(service: Service, rules: Rules | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        dependencies=[Security(HTTPBearer(auto_error=False))]
+        if rules.keys
+        else [],  # described; the guard checks
     )
     app.include_router(asking.routes(service))
     app.include_router(library.routes(service))
     app.include_router(operate.routes(service))
-    app.include_router(compatible.routes(service, "/v1", service.open_webui))
-    app.include_router(compatible.routes(service, "/open-webui/v1", open_webui=True))
+    framed = bool(service.framed_by) and rules.keys is None  # a frame sends no key
+    app.include_router(compatible.routes(service, "/v1", service.open_webui, framed))
+    app.include_router(compatible.routes(service, "/open-webui/v1", open_webui=True, framed=framed))
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
@@ -56,7 +62,7 @@ def application(service: Service, rules: Rules | None = None) -> FastAPI:
 
     app.router.routes.extend(mounted.routes)
     app.mount("/static", StaticFiles(directory=PAGE), name="static")
-    app.add_middleware(RequestGuard, rules=rules or Rules(), limits=service.limits)
+    app.add_middleware(RequestGuard, rules=rules, limits=service.limits)
     app.add_exception_handler(Refusal, _failed)
     app.add_exception_handler(RagkitError, _failed)
     app.add_exception_handler(RequestValidationError, _not_understood)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -14,15 +15,16 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel, ConfigDict, Field
 
+from ragkit.answer import Citation
 from ragkit.ingest import embeddings_of
 from ragkit.models.embeddings import vectors_of
 from ragkit.rag import Rag
 from ragkit.serve import pieces
 from ragkit.serve.failures import Refusal, told
-from ragkit.serve.library import UNBUFFERED
 from ragkit.serve.openwebui import source_event
 from ragkit.serve.pieces import AnswerPiece
-from ragkit.serve.running import kept_alive
+from ragkit.serve.replies import Completion, Embeddings, Model, Models, OpenResponse, answers, replies
+from ragkit.serve.running import EVENTS, UNBUFFERED, kept_alive
 from ragkit.serve.service import Service, unless_gone
 from ragkit.serve.shapes import LONGEST_QUESTION, LONGEST_TEXT, MOST_TURNS, Ask, Turn
 from ragkit.text.printable import exact_json
@@ -90,34 +92,36 @@ class EmbeddingRequest(_Open):
     encoding_format: Literal["float", "base64"] = "float"
 
 
-def routes(service: Service, prefix: str, open_webui: bool) -> APIRouter:
-    """The API below *prefix*; with *open_webui*, streams have that client's own events."""
+def routes(service: Service, prefix: str, open_webui: bool, framed: bool) -> APIRouter:
+    """The API below *prefix*; with *open_webui*, streams have that client's own events, and these the addresses of
+    frames if papers may be *framed*.
+    """
     router = APIRouter(prefix=prefix, tags=["OpenAI"], include_in_schema=prefix == "/v1")
 
-    @router.get("/models")
+    @router.get("/models", responses=replies(Models))
     async def models() -> dict[str, Any]:
         """The configurations."""
         return {"object": "list", "data": [_model(name) for name in service.rags]}
 
-    @router.get("/models/{name}")
+    @router.get("/models/{name}", responses=replies(Model, 404, 422))
     async def model(name: str) -> dict[str, Any]:
         """One configuration."""
         service.named(name)
         return _model(name)
 
-    @router.post("/chat/completions", response_model=None)
+    @router.post("/chat/completions", response_model=None, responses=answers(Completion, 404, also=(EVENTS,)))
     async def chat(given: ChatRequest, request: Request) -> Response:
         """A chat completion; with `stream`, each claim once it is checked."""
         asked = _asked(service, given.model, given.messages, given.where)
         base, model = service.address(request), given.model or service.default
         if given.stream:
             usage = bool(given.stream_options and given.stream_options.include_usage)
-            chunks = _chat_chunks(service, asked, model, base, usage, open_webui)
-            return _streamed(chunks)
+            source = partial(source_event, base=base, framed=framed) if open_webui else None
+            return _streamed(_chat_chunks(service, asked, model, base, usage, source))
         answer = await unless_gone(request, service.answer(asked))
         return JSONResponse(_completion(pieces.whole(answer), model, base))
 
-    @router.post("/responses", response_model=None)
+    @router.post("/responses", response_model=None, responses=answers(OpenResponse, 404, also=(EVENTS,)))
     async def responses(given: ResponseRequest, request: Request) -> Response:
         """A response; with `stream`, each claim once it is checked."""
         if given.previous_response_id:
@@ -134,7 +138,7 @@ def routes(service: Service, prefix: str, open_webui: bool) -> APIRouter:
         item = _item(pieces.named("msg_"), piece.text, pieces.url_citations(piece, base))
         return JSONResponse(_response(pieces.named("resp_"), model, [item], piece, base))
 
-    @router.post("/embeddings", response_model=None)
+    @router.post("/embeddings", response_model=None, responses=answers(Embeddings, 404))
     async def embeddings(given: EmbeddingRequest) -> Response:
         """Vectors of texts, by the embedding model of the configuration."""
         texts = [given.input] if isinstance(given.input, str) else given.input
@@ -182,7 +186,7 @@ def _asked(service: Service, model: str, messages: list[ChatMessage], where: str
 
 
 def _streamed(chunks: AsyncGenerator[bytes, None]) -> Response:
-    return StreamingResponse(kept_alive(chunks), media_type="text/event-stream", headers=UNBUFFERED)
+    return StreamingResponse(kept_alive(chunks), media_type=EVENTS, headers=UNBUFFERED)
 
 
 # --- chat completions
@@ -219,7 +223,12 @@ def _completion(piece: AnswerPiece, model: str, base: str) -> dict[str, Any]:
 
 
 async def _chat_chunks(
-    service: Service, asked: Ask, model: str, base: str, usage: bool, open_webui: bool
+    service: Service,
+    asked: Ask,
+    model: str,
+    base: str,
+    usage: bool,
+    source: Callable[[Citation], dict[str, Any]] | None,
 ) -> AsyncGenerator[bytes, None]:
     head = {
         "id": pieces.named("chatcmpl-"),
@@ -237,11 +246,11 @@ async def _chat_chunks(
     try:
         yield chunk({"role": "assistant", "content": ""})
         async for piece in made:
-            if open_webui:
+            if source:
                 for citation, _, _ in piece.cited:
                     if citation.number > told_of:
                         told_of = citation.number
-                        yield _data({**head, "choices": [], "event": source_event(citation, base)})
+                        yield _data({**head, "choices": [], "event": source(citation)})
             if piece.text:
                 yield chunk({"content": piece.text})
             if found := pieces.url_citations(piece, base):

@@ -20,12 +20,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ragkit.serve.failures import Refusal, error, told
-from ragkit.serve.keys import Allowance, ApiKeys
+from ragkit.serve.keys import Allowance, ApiKeys, Most
 from ragkit.serve.service import Limits
 
 log = logging.getLogger("ragkit.access")
 
-POLICY = (
+_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; worker-src 'self';"
     " img-src 'self' data: blob:; font-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors {}"
 )
@@ -39,7 +39,9 @@ _SECURITY = {
 _OPEN = frozenset(("/", "/livez", "/readyz", "/health"))
 """What needs no key; neither do the files of the page, which have no text of a paper."""
 _ASKS = re.compile(r"/api/(ask|search|check)|/(open-webui/)?v1/.+|/mcp/?")
-"""What counts against the allowance of a key."""
+"""What counts against the allowance of a client."""
+_READER = re.compile(r"/papers/[^/]+")
+"""The page of a paper, which has no text of it: a browser that follows a link cannot send a key, and the page asks for it."""
 _IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MARKS_OF_JSON = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
 _DEEPEST = 64  # arrays and objects inside one another
@@ -47,14 +49,19 @@ _DEEPEST = 64  # arrays and objects inside one another
 
 @dataclass(frozen=True)
 class Rules:
-    """Who is let in.  `hosts`: names that requests may call the server by, beside addresses; `framed_by`: pages that
-    may show the reader in a frame.
+    """Who is let in.  `hosts`: names that requests may call the server by, beside addresses; `anyone`: what each address
+    may ask where there are no keys.
     """
 
     hosts: Collection[str] = ("localhost",)
     keys: ApiKeys | None = None
-    framed_by: str = "'self'"
+    anyone: Most = Most()
     allowance: Allowance = field(default_factory=Allowance)
+
+
+def policy(framed_by: Collection[str] = ()) -> str:
+    """The content-security policy of a page, which pages of these origins may show in a frame."""
+    return _POLICY.format(" ".join(("'self'", *framed_by)))
 
 
 class RequestGuard:
@@ -120,7 +127,11 @@ class _Visit:
 
     def _check_key(self) -> None:
         path, method = self.scope["path"], self.scope["method"]
-        if self.rules.keys is None or path in _OPEN or path.startswith("/static/"):
+        if path in _OPEN or path.startswith("/static/") or self._opens_a_page():
+            return
+        if self.rules.keys is None:
+            address, _ = self.scope.get("client") or ("", 0)
+            self._count(address, self.rules.anyone, "this address")
             return
         kind, _, given = self.headers.get("authorization", "").partition(" ")
         key = self.rules.keys.of(given.strip()) if kind.lower() == "bearer" else None
@@ -135,9 +146,25 @@ class _Visit:
         writes = path.startswith("/api/papers") and method not in ("GET", "HEAD")
         if writes and "write" not in key.scopes:
             raise Refusal(403, "not_allowed", "this key may read, but neither upload nor delete papers")
-        if method == "POST" and _ASKS.fullmatch(path) and (wait := self.rules.allowance.wait(key)):
+        self._count(key.name, key, "this key")
+
+    def _opens_a_page(self) -> bool:
+        """Does a browser follow a link to a paper?"""
+        accept = ",".join(self.headers.getlist("accept"))
+        return (
+            self.scope["method"] == "GET"
+            and _READER.fullmatch(self.scope["path"]) is not None
+            and "text/html" in accept
+            and "application/json" not in accept
+        )
+
+    def _count(self, client: str, most: Most, who: str) -> None:
+        """Count what is asked; one too many is refused."""
+        if self.scope["method"] != "POST" or not _ASKS.fullmatch(self.scope["path"]):
+            return
+        if wait := self.rules.allowance.wait(client, most):
             seconds = math.ceil(wait)
-            said = f"this key has used its allowance; try again in {seconds} seconds"
+            said = f"{who} has used its allowance; try again in {seconds} seconds"
             raise Refusal(429, "rate_limited", said, {"retry-after": str(seconds)})
 
     async def _body(self) -> Receive:
@@ -200,7 +227,7 @@ class _Visit:
             headers = MutableHeaders(scope=message)
             for name, value in _SECURITY.items():
                 headers.setdefault(name, value)
-            headers.setdefault("content-security-policy", POLICY.format(self.rules.framed_by))
+            headers.setdefault("content-security-policy", policy())
             headers.setdefault("cache-control", "no-store")
             headers["x-request-id"] = self.identity
         await self._send(message)

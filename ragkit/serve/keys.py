@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -17,18 +16,24 @@ from ragkit import private
 from ragkit.errors import UsageError
 
 _MINUTE, _DAY = 60.0, 86_400.0  # seconds
+_MANY = 10_000  # periods, beyond which those that are over are forgotten
 
 
-class ApiKey(BaseModel):
-    """A key: its hash, whether it may `write` (upload and delete), and how many questions it may ask."""
+class Most(BaseModel):
+    """How many questions, searches and checks a client may ask for in a minute and in a day; None: any number."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    a_minute: PositiveInt | None = None
+    a_day: PositiveInt | None = None
+
+
+class ApiKey(Most):
+    """A key: its hash, whether it may `write` (upload and delete), and how much it may ask."""
 
     name: str
     sha256: str
     scopes: tuple[Literal["read", "write"], ...] = ("read",)
-    a_minute: PositiveInt | None = None
-    a_day: PositiveInt | None = None
 
 
 class ApiKeys(BaseModel):
@@ -92,25 +97,34 @@ def _hash(key: str) -> str:
 
 
 class Allowance:
-    """Counts the questions of each key."""
+    """Counts the questions of each client, in minutes and days that begin with its first question.
+
+    `used`: when a period of a client began, and how many questions were asked in it.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self._asked: dict[str, deque[float]] = {}
+        self.used: dict[tuple[str, float], tuple[float, int]] = {}
 
-    def wait(self, key: ApiKey) -> float:
+    def wait(self, client: str, most: Most) -> float:
         """Count a question; seconds to wait if it is one too many, which is not counted."""
-        now = self.clock()
-        asked = self._asked.setdefault(key.name, deque())
-        while asked and asked[0] <= now - _DAY:
-            asked.popleft()
-        waits = [
-            asked[-most] + period - now
-            for most, period in ((key.a_minute, _MINUTE), (key.a_day, _DAY))
-            if most and len(asked) >= most and asked[-most] > now - period
-        ]
-        if waits:
-            return max(waits)
-        if key.a_minute or key.a_day:
-            asked.append(now)
-        return 0.0
+        now, waits = self.clock(), 0.0
+        counted = {}
+        for period, number in ((_MINUTE, most.a_minute), (_DAY, most.a_day)):
+            if number is None:
+                continue
+            began, asked = self.used.get((client, period), (now, 0))
+            if began + period <= now:
+                began, asked = now, 0
+            if asked >= number:
+                waits = max(waits, began + period - now)
+            counted[client, period] = (began, asked + 1)
+        if not waits:
+            self.used |= counted
+            if len(self.used) > _MANY:
+                self._forget(now)
+        return waits
+
+    def _forget(self, now: float) -> None:
+        """Forget the periods that are over."""
+        self.used = {key: used for key, used in self.used.items() if used[0] + key[1] > now}

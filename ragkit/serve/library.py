@@ -10,17 +10,28 @@ from pathlib import Path, PurePath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Header, Query, UploadFile
-from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 
 from ragkit import private
 from ragkit.corpus import Corpus
 from ragkit.errors import NoCorpus
 from ragkit.flow import Finished, Progress
 from ragkit.ingest.report import IngestReport
-from ragkit.serve import evidence
+from ragkit.serve import embedded, evidence
 from ragkit.serve.engine import last_of
 from ragkit.serve.failures import Refusal, told
-from ragkit.serve.running import following, kept_alive
+from ragkit.serve.guard import policy
+from ragkit.serve.replies import (
+    PageShown,
+    PaperList,
+    PaperShown,
+    RemovedPaper,
+    UploadReport,
+    of_type,
+    refused,
+    replies,
+)
+from ragkit.serve.running import EVENTS, UNBUFFERED, following, kept_alive
 from ragkit.serve.service import PAGE, Service, without_folders
 from ragkit.text.printable import one_line
 
@@ -39,8 +50,11 @@ End = Annotated[int | None, Query(alias="to", ge=1)]
 
 def routes(service: Service) -> APIRouter:
     router = APIRouter(tags=["papers"])
+    shown = of_type("text/html") | refused(400, 404, 422, 503)
+    whole = of_type("application/pdf", "application/octet-stream")
+    files = {**whole, 206: whole[200], **refused(404, 416, 422, 503)}
 
-    @router.get("/api/papers")
+    @router.get("/api/papers", responses=replies(PaperList, 400, 422, 503))
     async def list_papers(
         where: Annotated[str | None, Query(max_length=2000)] = None,
         sort: Annotated[str, Query(max_length=20)] = "title",
@@ -60,7 +74,11 @@ def routes(service: Service) -> APIRouter:
             "papers": without_folders(papers),
         }
 
-    @router.post("/api/papers", response_model=None)
+    @router.post(
+        "/api/papers",
+        response_model=None,
+        responses=replies(UploadReport, 400, 415, 422, 502, 503, also=(EVENTS,)),
+    )
     async def upload(
         files: Annotated[list[UploadFile], File()],
         accept: Annotated[str, Header()] = "",
@@ -68,13 +86,13 @@ def routes(service: Service) -> APIRouter:
         """Add papers.  With `Accept: text/event-stream`, events tell how far the ingest is."""
         kept = await asyncio.to_thread(_kept, service, files)
         happening = _ingesting(service, kept)
-        if "text/event-stream" in accept:
+        if EVENTS in accept:
             pieces = kept_alive(following(_until_failure(happening)))
-            return StreamingResponse(pieces, media_type="text/event-stream", headers=UNBUFFERED)
+            return StreamingResponse(pieces, media_type=EVENTS, headers=UNBUFFERED)
         report = await last_of(happening)
         return JSONResponse({k: v for k, v in report.items() if k != "type"})
 
-    @router.delete("/api/papers/{identity}")
+    @router.delete("/api/papers/{identity}", responses=replies(RemovedPaper, 404, 422, 503))
     async def delete(identity: str) -> dict[str, Any]:
         """Delete a paper, all its versions, and the files that were uploaded for it; others stay where they are."""
 
@@ -87,17 +105,33 @@ def routes(service: Service) -> APIRouter:
 
         return {"removed": without_folders(await last_of(service.engine.write(removing)))}
 
-    @router.get("/papers/{identity}", response_model=None)
+    @router.get(
+        "/papers/{identity}",
+        response_model=None,
+        responses=replies(PaperShown, 400, 404, 422, 503, also=("text/html",)),
+    )
     async def paper(
-        identity: str, start: Start = None, end: End = None, accept: Annotated[str, Header()] = ""
+        identity: str,
+        start: Start = None,
+        end: End = None,
+        accept: Annotated[str, Header()] = "",
     ) -> Response:
         """A paper: JSON for `Accept: application/json`, else the page that shows its text with `from` to `to` marked."""
+        headers = {"vary": "accept"}
         if "application/json" not in accept:
-            return FileResponse(PAGE / "reader.html", headers={"vary": "accept"})
+            headers["content-security-policy"] = policy(service.framed_by)
+            return FileResponse(PAGE / "reader.html", headers=headers)
         found = await asyncio.to_thread(evidence.as_json, service.rag, identity, start, end)
-        return JSONResponse(without_folders(found), headers={"vary": "accept"})
+        return JSONResponse(without_folders(found), headers=headers)
 
-    @router.get("/papers/{identity}/file", response_model=None)
+    @router.get("/papers/{identity}/embed", response_class=Response, responses=shown)
+    async def embed(identity: str, start: Start = None, end: End = None) -> Response:
+        """The text of a paper as a page without scripts, for frames; `from` to `to` is marked, at `#cited`."""
+        found = await asyncio.to_thread(evidence.as_json, service.rag, identity, start, end)
+        allowed = {"content-security-policy": embedded.policy(service.framed_by)}
+        return HTMLResponse(embedded.page(found), headers=allowed)
+
+    @router.get("/papers/{identity}/file", response_class=Response, responses=files)
     async def file(identity: str) -> Response:
         """The paper's file, if it is as it was when it was read; ranges of it, too."""
         found = await asyncio.to_thread(
@@ -115,17 +149,13 @@ def routes(service: Service) -> APIRouter:
             headers={"x-file-digest": found.digest, "cache-control": "private, no-cache"},
         )
 
-    @router.get("/papers/{identity}/pages/{page}")
+    @router.get("/papers/{identity}/pages/{page}", responses=replies(PageShown, 400, 404, 422, 503))
     async def lines(identity: str, page: int, start: Start = None, end: End = None) -> dict[str, Any]:
         """The lines of a page with their boxes; those with characters `from` to `to` are `marked`."""
         found = await asyncio.to_thread(evidence.page_as_json, service.rag, identity, page, start, end)
         return dict(without_folders(found))
 
     return router
-
-
-UNBUFFERED = {"cache-control": "no-store", "x-accel-buffering": "no"}
-"""What keeps proxies from holding events back."""
 
 
 async def _until_failure(

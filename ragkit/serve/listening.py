@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import re
 import socket
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from ragkit.serve.app import application
 from ragkit.serve.guard import Rules
 from ragkit.serve.service import Service
 
+_ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?/?")
 _WAITING = 2048  # connections that wait to be accepted, as uvicorn has it
 GRACE = 30  # seconds that requests have to end once the server is told to stop
 
@@ -62,6 +64,13 @@ def names_in(url: str) -> set[str]:
     """The host of an address."""
     host = urlsplit(url).hostname
     return {host} if host else set()
+
+
+def origin(given: str) -> str:
+    """An origin, as a policy names it.  Raises `UsageError` for what is none."""
+    if not _ORIGIN.fullmatch(given):
+        raise UsageError(f"--frame-ancestor {given} is no origin; write one such as https://chat.example")
+    return given.rstrip("/")
 
 
 def _socket(host: str, port: int) -> socket.socket:

@@ -10,18 +10,20 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from ragkit.serve.failures import told
+from ragkit.serve.replies import Alive, Ready, of_type, refused, replies
 from ragkit.serve.service import Service
 
 
 def routes(service: Service) -> APIRouter:
     router = APIRouter(tags=["operation"])
+    state = replies(Ready) | {503: {"model": Ready, "description": "It is not ready; `reasons` say why."}}
 
-    @router.get("/livez")
+    @router.get("/livez", responses=replies(Alive))
     async def alive() -> dict[str, bool]:
         """The process answers."""
         return {"alive": True}
 
-    @router.get("/readyz", response_model=None, responses={503: {"description": "It is not ready; reasons"}})
+    @router.get("/readyz", response_model=None, responses=state)
     @router.get("/health", response_model=None, include_in_schema=False)
     async def ready() -> Response:
         """Are the models loaded and the indexes open?  503 with the reasons if not."""
@@ -34,7 +36,7 @@ def routes(service: Service) -> APIRouter:
         found: dict[str, Any] = {"ready": not reasons, "reasons": reasons}
         return JSONResponse(found, 503 if reasons else 200)
 
-    @router.get("/metrics", response_model=None)
+    @router.get("/metrics", response_class=Response, responses=of_type("text/plain") | refused(503))
     async def metrics() -> Response:
         """Counts and times, as Prometheus reads them."""
         await asyncio.to_thread(_look, service)

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from ragkit import events
 from ragkit.answer import CLOSEST, Answer, Citation, NumberedClaim
+from ragkit.serve.embedded import CITED
 from ragkit.serve.service import without_folders
 
 CORRECTED = "\n\nCorrected after checking the whole answer:\n\n"
@@ -90,6 +91,12 @@ def address(base: str, citation: Citation) -> str:
     if citation.field:
         return f"{place}?field={quote(citation.field)}"
     return f"{place}?from={citation.start}&to={citation.end}"
+
+
+def embedded_address(base: str, citation: Citation) -> str:
+    """Where a frame shows the characters that are cited."""
+    place = f"{base}/papers/{citation.document_id}/embed"
+    return place if citation.field else f"{place}?from={citation.start}&to={citation.end}#{CITED}"
 
 
 def page_of(citation: Citation) -> int | None:

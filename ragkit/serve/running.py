@@ -13,6 +13,10 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from ragkit.text.printable import exact_json
 
 PING = 15.0  # seconds of silence after which a comment is sent, since proxies end connections that are silent
+EVENTS = "text/event-stream"
+"""The type of server-sent events."""
+UNBUFFERED = {"cache-control": "no-store", "x-accel-buffering": "no"}
+"""What keeps proxies from holding events back."""
 
 
 def as_sse(event: dict[str, Any], number: int | None = None) -> bytes:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
 from langchain_core.language_models import BaseChatModel
@@ -27,11 +28,16 @@ from ragkit.serve.shapes import Ask, CheckText
 from ragkit.trace import Trace
 
 log = logging.getLogger("ragkit.serve")
+T = TypeVar("T")
 
 PAGE = Path(__file__).parent / "page"
 """The files of the page, as they are served."""
 _FIRST = "What is known of this subject?"
 """The question that loads the models when the server starts."""
+COMPUTING = 2
+"""Questions and checks that compute at once; others wait for their turn, since more at once would not be done sooner,
+and would keep searches waiting.
+"""
 _CHECKED_EVERY = 0.1  # seconds between two looks whether the client of a plain request is still there
 
 
@@ -53,7 +59,7 @@ class Service:
     """The configurations by name, the first of which is the default, over one corpus.
 
     `base`: the address in citations, where it is not that of the request; `listens`: where
-    the server listens, if it does.
+    the server listens, if it does; `framed_by`: origins whose pages may show the page of a paper in a frame.
     """
 
     rags: Mapping[str, Rag]
@@ -61,12 +67,15 @@ class Service:
     base: str = ""
     listens: str = ""
     open_webui: bool = False
+    framed_by: Collection[str] = ()
     engine: Engine = field(default_factory=Engine)
 
     def __post_init__(self) -> None:
         self.questions = Questions(self.limits.resumed_for)
         self.metrics = Metrics()
         self._warming: asyncio.Task[None] | None = None
+        self._turns = asyncio.Semaphore(COMPUTING)  # of the engine's loop
+        self._chats = {name for name, rag in self.rags.items() if uses_chat_model(rag)}
 
     @property
     def default(self) -> str:
@@ -119,9 +128,8 @@ class Service:
     async def _ask(self, asked: Ask) -> AsyncGenerator[events.AnyEvent, None]:
         await self.warm()
         rag, history = self.named(asked.model), [turn.model_dump() for turn in asked.history]
-        working = self.engine.stream(
-            lambda: rag.astream(asked.question, history, asked.where, asked.versions)
-        )
+        answering = partial(rag.astream, asked.question, history, asked.where, asked.versions)
+        working = self.engine.stream(partial(self._in_turn, asked.model, answering))
         trace = Trace() if asked.trace else None
         async with aclosing(working):
             async for event in working:
@@ -149,7 +157,28 @@ class Service:
     async def check(self, asked: CheckText) -> Check:
         """The claims of a text, held against the papers."""
         await self.warm()
-        return await self.engine.run(_checked(self.named(asked.model), asked))
+        return await self.engine.run(self._checked(asked))
+
+    async def _checked(self, asked: CheckText) -> Check:
+        rag = self.named(asked.model)
+        async with self._turn(asked.model):
+            if not asked.references:
+                return await rag.acheck(asked.text, where=asked.where)
+            with tempfile.NamedTemporaryFile(prefix="references", suffix=".txt") as file:
+                file.write(asked.references.encode())
+                file.flush()
+                return await rag.acheck(asked.text, file.name, asked.where)
+
+    async def _in_turn(
+        self, model: str | None, answering: Callable[[], AsyncGenerator[T, None]]
+    ) -> AsyncGenerator[T, None]:
+        async with self._turn(model), aclosing(answering()) as happening:
+            async for event in happening:
+                yield event
+
+    def _turn(self, model: str | None) -> AbstractAsyncContextManager[Any]:
+        """What work of that configuration waits for: a turn, unless it mostly waits for a chat model."""
+        return nullcontext() if (model or self.default) in self._chats else self._turns
 
     async def close(self) -> None:
         if self._warming:
@@ -157,15 +186,6 @@ class Service:
             await asyncio.gather(self._warming, return_exceptions=True)
         await self.questions.close()
         await asyncio.to_thread(self.engine.close)
-
-
-async def _checked(rag: Rag, asked: CheckText) -> Check:
-    if not asked.references:
-        return await rag.acheck(asked.text, where=asked.where)
-    with tempfile.NamedTemporaryFile(prefix="references", suffix=".txt") as file:
-        file.write(asked.references.encode())
-        file.flush()
-        return await rag.acheck(asked.text, file.name, asked.where)
 
 
 def uses_chat_model(rag: Rag) -> bool:

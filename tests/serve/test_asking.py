@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,7 @@ from support import ROOT
 import ragkit
 from ragkit import events
 from ragkit.answer import Answer
-from ragkit.flow import stream
+from ragkit.flow import call, stream
 from ragkit.generate import Generator
 from ragkit.serve.service import Limits
 
@@ -163,8 +167,6 @@ class Slow(Generator):
 
 @pytest.fixture
 def slow(ingested: Path) -> tuple[ragkit.Rag, Slow]:
-    from dataclasses import replace
-
     rag = ragkit.load(ROOT / "configs" / "default.yaml", corpus=ingested)
     writer = Slow()
     answer = replace(rag.answer_pipeline, generate=writer, gate=None)
@@ -209,6 +211,38 @@ def test_a_question_is_stopped_on_request_and_others_go_on(
         list(lines)  # the stream ends
 
 
+class Held(Generator):
+    """Computes until it is let go."""
+
+    def __init__(self) -> None:
+        self.go_on, self.begun = threading.Event(), threading.Semaphore(0)
+
+    def flow(self, asked: Any, passages: Any, last: Any = None) -> Any:
+        yield from call("generate", self.compute, asked.text)
+        return Answer(question=asked.text)
+
+    def compute(self, question: str) -> None:
+        if question == BERT:
+            self.begun.release()
+            self.go_on.wait(60)
+
+
+def test_searches_do_not_wait_for_the_questions_that_compute(serving: Serving, ingested: Path) -> None:
+    rag = ragkit.load(ROOT / "configs" / "default.yaml", corpus=ingested)
+    held = Held()
+    answer = replace(rag.answer_pipeline, generate=held, gate=None)
+    client = serving(ragkit.Rag(corpus=ingested, ingest=rag.ingest_pipeline, answer=answer))
+    many = 3 * (os.cpu_count() or 1) + 30  # more than threads that compute
+    with ThreadPoolExecutor(many) as pool:
+        asking = [pool.submit(client.post, "/api/ask", json={"question": BERT}) for _ in range(many)]
+        assert held.begun.acquire(timeout=60)
+        try:
+            assert client.post("/api/search", json={"query": BERT}, timeout=20).status_code == 200
+        finally:
+            held.go_on.set()
+        assert [each.result().status_code for each in asking] == [200] * many
+
+
 # --- searches and checks
 
 
@@ -242,8 +276,6 @@ def test_what_is_served_is_told(server: httpx2.Client) -> None:
 
 
 def test_many_questions_at_once_have_the_answers_of_each_alone(server: httpx2.Client) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     questions = [BERT, "What kind of negatives does DPR train with?", "What is the capital of France?"]
     alone = [server.post("/api/ask", json={"question": each}).json()["answer"] for each in questions]
     with ThreadPoolExecutor(9) as pool:

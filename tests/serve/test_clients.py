@@ -187,6 +187,7 @@ def test_open_webui_is_told_of_sources_before_the_text_that_cites_them(server: h
     sources = [chunks[n]["event"]["data"] for n in places]
     assert len({each["metadata"][0]["source"] for each in sources}) == len(sources)
     assert all(each["document"][0] for each in sources)
+    assert not any("embed_url" in each["source"] for each in sources)  # its frame would be refused
     assert "event" not in server.post("/v1/chat/completions", json=body).text.replace("event-stream", "")
 
 

@@ -19,7 +19,7 @@ import ragkit
 from ragkit.errors import UsageError
 from ragkit.serve import keys
 from ragkit.serve.guard import Rules
-from ragkit.serve.keys import Allowance, ApiKey, ApiKeys
+from ragkit.serve.keys import Allowance, ApiKey, ApiKeys, Most
 from ragkit.serve.service import Limits
 
 BERT = {"question": "How many parameters do BERT-base and BERT-large have?"}
@@ -83,6 +83,14 @@ def test_without_a_key_only_the_page_is_there(locked: httpx2.Client) -> None:
     assert locked.post("/api/ask", json=BERT).status_code == 401
 
 
+def test_a_link_to_a_paper_opens_the_page_that_asks_for_the_key(locked: httpx2.Client) -> None:
+    link = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    assert "/static/reader.js" in locked.get("/papers/x", headers=link).text
+    for place in ("/papers/x/embed", "/papers/x%2fembed", "/papers/x/file", "/api/papers"):
+        assert locked.get(place, headers=link).status_code == 401
+    assert locked.get("/papers/x", headers={"accept": "text/html, application/json"}).status_code == 401
+
+
 def test_a_reader_may_not_write(locked: httpx2.Client) -> None:
     assert locked.get("/api/config", headers=bearer("r")).status_code == 200
     assert locked.delete("/api/papers/none", headers=bearer("r")).status_code == 403
@@ -98,10 +106,31 @@ def test_an_allowance_that_is_used_is_told_with_the_time_to_wait(locked: httpx2.
 
 def test_an_allowance_comes_back() -> None:
     now = 0.0
-    allowance, some = Allowance(lambda: now), key("k", "k", "read", a_minute=1, a_day=2)
-    assert [allowance.wait(some), allowance.wait(some)] == [0, 60]
+    allowance, some = Allowance(lambda: now), Most(a_minute=1, a_day=2)
+    assert [allowance.wait("k", some), allowance.wait("k", some)] == [0, 60]
     now = 60.0
-    assert [allowance.wait(some), allowance.wait(some)] == [0, 86_340]
+    assert [allowance.wait("k", some), allowance.wait("k", some)] == [0, 86_340]
+
+
+def test_an_allowance_takes_the_same_memory_however_much_is_asked() -> None:
+    now = 0.0
+    allowance = Allowance(lambda: now)
+    for n in range(30_000):
+        now += 1
+        allowance.wait(f"127.0.{n // 250}.{n % 250}", Most(a_minute=3))
+    assert len(allowance.used) < 11_000
+
+
+def test_without_keys_an_address_has_an_allowance(serving: Serving, ingested: Path) -> None:
+    rag = ragkit.load(ROOT / "configs" / "default.yaml", corpus=ingested)
+    client = serving(rag, rules=Rules(anyone=Most(a_minute=2)))
+    replies = [client.post(place, json={"query": "x"}) for place in ("/api/search", "/v1/x", "/api/search")]
+    assert [reply.status_code for reply in replies] == [200, 404, 429]
+    assert replies[2].json()["error"]["code"] == "rate_limited"
+    assert 0 < int(replies[2].headers["retry-after"]) <= 60
+    assert client.get("/api/papers").status_code == 200
+    with httpx2.Client(transport=httpx2.HTTPTransport(local_address="127.0.0.2")) as other:
+        assert other.post(f"{client.base_url}/api/search", json={"query": "x"}).status_code == 200
 
 
 def test_keys_are_made_once_and_kept_as_hashes(tmp_path: Path) -> None:

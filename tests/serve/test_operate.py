@@ -130,6 +130,25 @@ def test_many_searches_keep_no_memory(ingested: Path) -> None:
     process.communicate(timeout=60)
 
 
+def test_options_limit_an_address_and_name_who_may_frame_a_paper(
+    ingested: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    chat = "https://chat.example"
+    process, address = started(
+        ingested, subprocess.DEVNULL, *KEYWORDS, "--per-minute=2", "--frame-ancestor", chat
+    )
+    with httpx2.Client(base_url=address, timeout=60) as client:
+        replies = [client.post("/api/search", json={"query": "x"}).status_code for _ in range(3)]
+        policy = client.get("/papers/x", headers={"accept": "text/html"}).headers["content-security-policy"]
+    assert replies == [200, 200, 429]
+    assert policy.endswith(f"frame-ancestors 'self' {chat}")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    for wrong in ("chat.example", "https://chat.example/x", "*", "https://a.example; script-src *"):
+        done = command("serve", "--frame-ancestor", wrong)
+        assert (done.returncode, f"--frame-ancestor {wrong} is no origin" in done.stderr) == (2, True)
+
+
 # --- the files to deploy with
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx2
 import pytest
+from langchain_core.documents import Document
 from playwright.sync_api import BrowserContext, Page, expect
 from support import ROOT, ModelServer, needs_browser
 
@@ -320,3 +326,41 @@ def test_the_page_of_the_document_shows_an_answer_and_its_citations(
     expect(page.locator("#answer[data-done]")).to_contain_text("340 million")
     page.locator("#answer a").first.click()
     expect(page.locator("mark.now").first).to_be_in_viewport()
+
+
+# --- frames of other pages
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[str]:
+    """Another origin, which serves the files of a folder."""
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as started:
+        threading.Thread(target=started.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{started.server_port}"
+        started.shutdown()
+
+
+def test_another_page_shows_the_cited_words_in_a_sandboxed_frame(
+    serving: Serving, tmp_path: Path, page: Page, elsewhere: str
+) -> None:
+    rag = ragkit.load(ROOT / "configs" / "default.yaml", corpus=tmp_path / "corpus")
+    text = "Much else is known of animals. " * 300
+    rag.add(Document(f"{text}{RED} <script>alert(1)</script>", metadata={"title": "<b>Seals</b>"}))
+    client = serving(rag, framed_by=[elsewhere])
+    body = {"messages": [{"role": "user", "content": "How deep does the harbour seal dive?"}], "stream": True}
+    said = client.post("/open-webui/v1/chat/completions", json=body).text
+    url = json.loads(re.findall(r'"embed_url": ?("[^"]+")', said)[0])
+    # the sandbox that Open WebUI gives to such a frame
+    frame = f'<iframe sandbox="allow-scripts allow-downloads" width=600 height=500 src="{html.escape(url)}"></iframe>'
+    (tmp_path / "page.html").write_text(f"<!doctype html><link rel=icon href='data:,'>{frame}")
+    page.goto(f"{elsewhere}/page.html")
+    shown = page.frame_locator("iframe")
+    expect(shown.locator("mark")).to_have_text(RED)
+    expect(shown.locator("mark")).to_be_in_viewport()
+    expect(shown.locator("h1")).to_have_text("<b>Seals</b>")
+    expect(shown.locator("main")).to_have_css("max-width", "672px")  # the style is allowed
+    page_of_the_paper = re.sub("/embed.*", "", url)
+    for place, framed in ((page_of_the_paper, True), (url, True), (str(client.base_url), False)):
+        allowed = client.get(place, headers={"accept": "text/html"}).headers["content-security-policy"]
+        assert allowed.endswith(f"frame-ancestors 'self' {elsewhere}" if framed else "frame-ancestors 'self'")

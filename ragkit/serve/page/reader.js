@@ -27,7 +27,6 @@ async function open() {
       // `show` says what is wrong
     }
   }
-  if (query.has("embed")) document.body.classList.add("embedded");
   await evidence.show([cited], 0);
 }
 
