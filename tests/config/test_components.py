@@ -33,6 +33,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "chroma": {"embed": HashedEmbeddings()},
     "flat": {"embed": HashedEmbeddings()},
     "memory": {"embed": HashedEmbeddings(), "server": "contract"},
+    "qdrant": {"embed": HashedEmbeddings(), "collection": "contract", "url": ":memory:"},
     "postgres": {"url": "postgresql://127.0.0.1/papers"},
     "semantic": {"embed": HashedEmbeddings()},
     "dense": {"store": ChromaIndex(embed=HashedEmbeddings())},
