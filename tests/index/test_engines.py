@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
+from qdrant_engine import EngineIndex
 
 from ragkit.document import Key
 from ragkit.index import Hit, LexicalIndex, VectorIndex
@@ -20,11 +21,14 @@ from ragkit.testing import HashedEmbeddings, MemoryIndex, MemoryRows
 from ragkit.testing.engines import check_engine
 
 EMBED = HashedEmbeddings(size=256)
+SPREAD = DeterministicFakeEmbedding(size=64)  # as texts are
+GRAPHS = {"chroma", "qdrant's engine"}  # which are approximate
 ENGINES = {
     "flat": lambda name: FlatIndex(embed=EMBED),
     "bm25": lambda name: Bm25Index(),
-    "chroma": lambda name: ChromaIndex(embed=DeterministicFakeEmbedding(size=64)),  # spread as texts are
+    "chroma": lambda name: ChromaIndex(embed=SPREAD),
     "qdrant": lambda name: QdrantIndex(embed=EMBED, collection="engines", url=":memory:"),
+    "qdrant's engine": lambda name: EngineIndex(embed=SPREAD, collection="engines", url=name),
     "memory": lambda name: MemoryIndex(embed=EMBED, server=name),
 }
 
@@ -32,9 +36,7 @@ ENGINES = {
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_engine_keeps_what_it_promises(engine: str, tmp_path: Path) -> None:
     index: VectorIndex | LexicalIndex = ENGINES[engine](str(tmp_path))
-    check_engine(
-        index, tmp_path / "index", recall=0.9 if engine == "chroma" else 1.0
-    )  # its graph is approximate
+    check_engine(index, tmp_path / "index", recall=0.9 if engine in GRAPHS else 1.0)
 
 
 @dataclass(frozen=True)
