@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from ragkit.index import Hit, LexicalIndex, VectorIndex
 from ragkit.index.bm25 import Bm25Index
 from ragkit.index.chroma import ChromaIndex
 from ragkit.index.flat import FlatIndex
+from ragkit.index.pgvector import PgvectorIndex
 from ragkit.index.qdrant import QdrantIndex
 from ragkit.models.embeddings import Vectors
 from ragkit.testing import HashedEmbeddings, MemoryIndex, MemoryRows
@@ -22,20 +24,27 @@ from ragkit.testing.engines import check_engine
 
 EMBED = HashedEmbeddings(size=256)
 SPREAD = DeterministicFakeEmbedding(size=64)  # as texts are
-GRAPHS = {"chroma", "qdrant's engine"}  # which are approximate
+GRAPHS = {"chroma", "pgvector's graph", "qdrant's engine"}  # which are approximate
 ENGINES = {
     "flat": lambda name: FlatIndex(embed=EMBED),
     "bm25": lambda name: Bm25Index(),
     "chroma": lambda name: ChromaIndex(embed=SPREAD),
     "qdrant": lambda name: QdrantIndex(embed=EMBED, collection="engines", url=":memory:"),
+    "pgvector": lambda name: PgvectorIndex(embed=EMBED, url=name),
+    "pgvector's graph": lambda name: PgvectorIndex(embed=SPREAD, url=name, schema="graph", compared=1),
     "qdrant's engine": lambda name: EngineIndex(embed=SPREAD, collection="engines", url=name),
     "memory": lambda name: MemoryIndex(embed=EMBED, server=name),
 }
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_an_engine_keeps_what_it_promises(engine: str, tmp_path: Path) -> None:
-    index: VectorIndex | LexicalIndex = ENGINES[engine](str(tmp_path))
+def test_an_engine_keeps_what_it_promises(
+    engine: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    name = str(tmp_path)
+    if engine.startswith("pgvector"):
+        name = request.getfixturevalue("postgres").database(f"engine{time.time_ns()}")
+    index: VectorIndex | LexicalIndex = ENGINES[engine](name)
     check_engine(index, tmp_path / "index", recall=0.9 if engine in GRAPHS else 1.0)
 
 
