@@ -205,6 +205,18 @@ def test_comparing_signs_first_loses_next_to_nothing(tmp_path: Path) -> None:
             assert shared >= 0.98 * 20 * 10
 
 
+def test_comparing_signs_first_finds_nothing_that_was_removed(tmp_path: Path) -> None:
+    index = FlatIndex(embed=EMBED, compared=1)
+    put(builder := index.build(None, Place(tmp_path, 1)), WORDS)
+    builder.seal()
+    (builder := index.build(Place(tmp_path, 1), Place(tmp_path, 2))).remove([called("steel")])
+    builder.seal()
+    with closing(index.open(Place(tmp_path, 2))) as searcher:
+        assert {hit.passage for hit in searcher.search("steel bridge", 50)} == {
+            called(word) for word in WORDS if word != "steel"
+        }
+
+
 @pytest.mark.parametrize("index", [FlatIndex(embed=EMBED), ChromaIndex(embed=EMBED), Bm25Index()], ids=type)
 def test_a_passage_is_found_by_its_best_key_and_only_once(index: FolderIndex, tmp_path: Path) -> None:
     keys = [
