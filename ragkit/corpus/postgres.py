@@ -124,6 +124,11 @@ class PostgresStore(Store):
             self.local.connection = known
         return known
 
+    def stream(self, statement: str) -> Iterator[Any]:
+        connection = self.db
+        assert isinstance(connection, _Connection)
+        return connection.stream(statement)
+
     @property
     def state(self) -> tuple[object, ...]:
         return tuple(self.db.execute("SELECT changes FROM corpus").fetchone())
@@ -227,6 +232,11 @@ class _Connection:
     def execute(self, statement: str, parameters: Any = (), /) -> Cursor:
         with self._told():
             return self.inner.execute(_translated(statement), parameters)
+
+    def stream(self, statement: str) -> Iterator[Any]:
+        """The rows of a statement, which the server keeps until they are read."""
+        with self._told(), self.inner.cursor("stream", withhold=True) as cursor:
+            yield from cursor.execute(_translated(statement))
 
     def executemany(self, statement: str, rows: Iterable[Any], /) -> None:
         with self._told():

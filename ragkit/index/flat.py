@@ -241,8 +241,10 @@ class _FlatSearcher(Searcher):
 
     def entries(self) -> Iterator[tuple[str, int]]:
         for segment in self.segments:
-            for high, low, n in segment.keys[segment.alive].tolist():
-                yield _passage(high, low), n
+            for at in range(0, len(segment.keys), _BLOCK):
+                alive = segment.alive[at : at + _BLOCK]
+                for high, low, n in segment.keys[at : at + _BLOCK][alive].tolist():
+                    yield _passage(high, low), n
 
     def count(self) -> int:
         return int(self.starts[-1]) - len(self.gone)
