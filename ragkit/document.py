@@ -97,11 +97,19 @@ class Key(NamedTuple):
 
 def digest(*parts: str) -> str:
     """A content hash: 20 hexadecimal digits, the same for the same parts everywhere and always."""
-    return _hash(*parts)[:20]
+    return _hash(parts)[:20]
 
 
-def _hash(*parts: str) -> str:
-    return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+def digest_each(parts: Iterable[str]) -> str:
+    """`digest` of parts of which only one is held at a time."""
+    return _hash(parts)[:20]
+
+
+def _hash(parts: Iterable[str]) -> str:
+    whole = hashlib.sha256()
+    for number, part in enumerate(parts):
+        whole.update(b"\x1f" * (number > 0) + part.encode("utf-8", "surrogatepass"))
+    return whole.hexdigest()
 
 
 def paper_id(paper: Document) -> str:
@@ -115,7 +123,7 @@ def passage_id(document_id: str, start: int, end: int, chunker: str = "") -> str
 
 
 def _uuid(*parts: str) -> str:
-    return str(UUID(_hash(*parts)[:32], version=5))
+    return str(UUID(_hash(parts)[:32], version=5))
 
 
 def title_of(document: Document) -> str:

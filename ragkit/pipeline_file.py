@@ -38,8 +38,8 @@ LOCAL = Path("ragkit.yaml")
 
 components.later(
     f"ragkit.{module}"
-    for module in "corpus.postgres generate.backed generate.chat index.chroma keys.chat keys.plain models.adapted models.chat"
-    " read.lookup.services refine.chat refine.cross_encoder refine.late_interaction refine.mmr rewrite.weighted verify.chat"
+    for module in "corpus.postgres generate.backed generate.chat index.chroma index.pgvector index.qdrant keys.chat keys.plain"
+    " models.adapted models.chat read.lookup.services refine.chat refine.cross_encoder refine.late_interaction refine.mmr rewrite.weighted verify.chat"
     " verify.entailment".split()
 )
 

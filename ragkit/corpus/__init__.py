@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from ragkit.corpus.ledger import Ledger
-from ragkit.corpus.papers import LISTINGS, last_page
+from ragkit.corpus.papers import DOCUMENTS, LISTINGS, last_page
 from ragkit.corpus.vectors import VectorCache
 from ragkit.document import digest, searchable
 from ragkit.errors import UsageError
@@ -84,6 +84,24 @@ class Corpus(Ledger, VectorCache):
         vectors = self.value("SELECT count(*) FROM vectors")
         return Counts(files, entries, documents, duplicates, variants, described, chunks, vectors)
 
+    def document_ids(self) -> list[str]:
+        """The texts that a file lists."""
+        return self.column("SELECT DISTINCT document FROM sources ORDER BY document")
+
+    def paper_ids(self) -> list[str]:
+        """The papers that a file lists, each by its newest version."""
+        older = self.superseded()
+        return [identity for identity in self.document_ids() if identity not in older]
+
+    def find_documents(self, beginning: str) -> list[str]:
+        """The ids that begin so: a user may shorten an id as long as it is unique."""
+        return self.column(
+            "SELECT id FROM documents WHERE substr(id, 1, ?) = ? ORDER BY id", (len(beginning), beginning)
+        )
+
+    def uris(self) -> list[str]:
+        return self.column("SELECT uri FROM files ORDER BY uri")
+
     def sizes(self, chunker: str) -> dict[str, tuple[int | None, int]]:
         """How many pages each document has, None where its files have none, and how many passages of *chunker*."""
         pages: dict[str, int] = {}
@@ -98,7 +116,8 @@ class Corpus(Ledger, VectorCache):
     def fields(self) -> set[str]:
         """The names of all that is known of papers and passages, which filters may ask for."""
         cut = "SELECT DISTINCT json_each.key FROM chunks, json_each(chunks.metadata)"
-        return {name for known in self.facts().values() for name in known} | set(self.column(cut))
+        papers = (known for some in self.pages(DOCUMENTS) for known in self.facts_of(some).values())
+        return {name for known in papers for name in known} | set(self.column(cut))
 
     def orphaned_vectors(self) -> set[str]:
         """The digests of the texts that have vectors and by which no passage is found any more."""

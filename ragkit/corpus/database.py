@@ -73,6 +73,17 @@ class Database:
         row = self.db.execute(query, parameters).fetchone()
         return row[0] if row else None
 
+    def pages(self, query: str) -> Iterator[list[Any]]:
+        """The only column of a query, in lists that a statement can name: it asks for what follows its first
+        parameter, in order, and for as many rows as its second one says.
+
+        No more than that is held, and between lists the caller may write to the database.
+        """
+        last = ""
+        while some := self.column(query, (last, _MANY)):
+            yield some
+            last = some[-1]
+
     def writing(self) -> AbstractContextManager[None]:
         """Hold the corpus lock: one process writes at a time.
 

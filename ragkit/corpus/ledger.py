@@ -16,12 +16,13 @@ from langchain_core.documents import Document
 
 from ragkit.corpus.database import batches, marks
 from ragkit.corpus.papers import Papers
-from ragkit.document import Key, digest, passage, passage_id, searchable
+from ragkit.document import Key, digest_each, passage, passage_id, searchable
 from ragkit.where import Where
 
 _KEPT = 10_000  # passages that a thread keeps once they are read
 _PAGE = 256  # documents that are read off the ledger at once
 
+_CUT = "SELECT DISTINCT document FROM chunks WHERE document > ? ORDER BY document LIMIT ?"
 _LISTED = "EXISTS (SELECT 1 FROM sources WHERE sources.document = {})"
 _MISSING = (  # documents that :index lacks; :writers is a JSON list
     f"FROM chunked d WHERE chunker = :chunker AND {_LISTED.format('d.document')}"
@@ -157,22 +158,22 @@ class Ledger(Papers):
         return known[state, where]
 
     def _matching(self, where: Where) -> frozenset[str] | None:
-        papers: Mapping[str, Mapping[str, Any]]
+        if all(
+            passes for _, passes in self._judged(where)
+        ):  # holds nothing, and ends where one does not pass
+            return None
+        return frozenset(identity for identity, passes in self._judged(where) if passes)
+
+    def _judged(self, where: Where) -> Iterator[tuple[str, bool]]:
+        """Every chunk, and whether it passes the filter; few chunks, and few papers' facts, are held at once."""
+        chunks = "SELECT id, document, metadata FROM chunks"
         if where.fields() <= {"section", "kind", "superseded_by"}:
-            papers = {document: {"superseded_by": newest} for document, newest in self.superseded().items()}
-        else:
-            papers = self.facts()
-        passes: dict[tuple[str, str], bool] = {}  # few chunks of a paper differ in their metadata
-        found, all_pass = set(), True
-        for identity, document, metadata in self.db.execute("SELECT id, document, metadata FROM chunks"):
-            key = (document if document in papers else "", metadata)
-            if key not in passes:
-                passes[key] = where.matches({**papers.get(document, {}), **json.loads(metadata)})
-            if passes[key]:
-                found.add(identity)
-            else:
-                all_pass = False
-        return None if all_pass else frozenset(found)
+            older = {document: {"superseded_by": newest} for document, newest in self.superseded().items()}
+            yield from _passing(where, older, self.store.stream(chunks))
+            return
+        for documents in self.pages(_CUT):
+            rows = self.db.execute(f"{chunks} WHERE document IN ({marks(documents)})", documents)
+            yield from _passing(where, self.facts_of(documents), rows)
 
     def facts_of_papers(self, where: Where | None = None) -> dict[str, dict[str, Any]]:
         """What is known of every paper that a file lists and of which a passage passes the filter; keys as of
@@ -181,8 +182,14 @@ class Ledger(Papers):
         listed = {identity: known for identity, known in self.facts().items() if known["uri"]}
         if where is None or (among := self.matching(where)) is None:
             return listed
-        chunks = self.db.execute("SELECT id, document FROM chunks")
-        passing = {document for identity, document in chunks if identity in among}
+        passing = {
+            document
+            for some in self.pages(_CUT)
+            for document, identity in self.db.execute(
+                f"SELECT document, id FROM chunks WHERE document IN ({marks(some)})", some
+            )
+            if identity in among
+        }
         return {identity: known for identity, known in listed.items() if identity in passing}
 
     # --- keys
@@ -273,12 +280,17 @@ class Ledger(Papers):
 
         Between pages the caller may write to the database, from another thread too.
         """
-        last = ""
-        page = f"{query} AND document > :last ORDER BY document LIMIT {_PAGE}"
-        while documents := self.column(page, {**parameters, "last": last}):
+        for documents in self._documents(query, parameters):
             cut = self._cut(chunker, documents)
             for document in documents:
                 yield Passages(document, cut.get(document, []))
+
+    def _documents(self, query: str, parameters: Mapping[str, str]) -> Iterator[list[str]]:
+        """The documents that *query* selects, page by page."""
+        last = ""
+        page = f"{query} AND document > :last ORDER BY document LIMIT {_PAGE}"
+        while documents := self.column(page, {**parameters, "last": last}):
+            yield documents
             last = documents[-1]
 
     def _cut(self, chunker: str, documents: Iterable[str]) -> dict[str, list[str]]:
@@ -345,8 +357,8 @@ class Ledger(Papers):
 
     def ledger_digest(self, index: str) -> str:
         """A digest of all that *index* holds, by the ledger: the same for the same papers everywhere."""
-        rows = self.db.execute('SELECT document FROM ledger WHERE "index" = ? ORDER BY document', (index,))
-        return digest(*(document for [document] in rows))
+        query = 'SELECT document FROM ledger d WHERE "index" = :index'
+        return digest_each(each for some in self._documents(query, {"index": index}) for each in some)
 
     # --- changing it
 
@@ -402,6 +414,18 @@ class Ledger(Papers):
         """What *index* was built with; None if there is no such index."""
         found = self.value("SELECT fingerprint FROM indexes WHERE name = ?", (index,))
         return None if found is None else str(found)
+
+
+def _passing(
+    where: Where, papers: Mapping[str, Mapping[str, Any]], rows: Iterable[tuple[str, str, str]]
+) -> Iterator[tuple[str, bool]]:
+    """Each chunk of *rows* (id, document, metadata), and whether it passes, with what is known of its paper."""
+    passes: dict[tuple[str, str], bool] = {}  # few chunks of a paper differ in their metadata
+    for identity, document, metadata in rows:
+        key = (document if document in papers else "", metadata)
+        if key not in passes:
+            passes[key] = where.matches({**papers.get(document, {}), **json.loads(metadata)})
+        yield identity, passes[key]
 
 
 _NOTED = (

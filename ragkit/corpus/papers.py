@@ -293,14 +293,21 @@ class Papers(Curation):
 
     def facts(self) -> dict[str, dict[str, Any]]:
         """What is known of every paper, and as `uri` the files that list it, by its id: what filters see."""
-        said = self.descriptions()
+        return {i: known for some in self.pages(DOCUMENTS) for i, known in self.facts_of(some).items()}
+
+    def facts_of(self, identities: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """`facts` of these documents, at most as many as a statement names."""
+        named = f"IN ({marks(identities)})"
+        said = self.descriptions(f"WHERE document {named}", identities)
         papers: dict[str, dict[str, Any]] = {}
         for identity, title, metadata, *version in self.db.execute(
-            "SELECT id, title, metadata, label, newest FROM documents LEFT JOIN versions ON document = id"
+            f"SELECT id, title, metadata, label, newest FROM documents LEFT JOIN versions ON document = id WHERE id {named}",
+            identities,
         ):
             known = together(json.loads(metadata), said.get(identity, {}), title)
             papers[identity] = {**known, **_as_version(identity, *version), "uri": []}
-        for identity, uri in self.db.execute("SELECT document, uri FROM sources ORDER BY uri, position"):
+        query = f"SELECT document, uri FROM sources WHERE document {named} ORDER BY uri, position"
+        for identity, uri in self.db.execute(query, identities):
             papers[identity]["uri"].append(uri)
         return papers
 
@@ -359,24 +366,9 @@ class Papers(Curation):
                 found.setdefault(document, []).append(SourceRow(*source))
         return found
 
-    def document_ids(self) -> list[str]:
-        """The texts that a file lists."""
-        return [i for [i] in self.db.execute("SELECT DISTINCT document FROM sources ORDER BY document")]
 
-    def paper_ids(self) -> list[str]:
-        """The papers that a file lists, each by its newest version."""
-        older = self.superseded()
-        return [identity for identity in self.document_ids() if identity not in older]
-
-    def find_documents(self, beginning: str) -> list[str]:
-        """The ids that begin so: a user may shorten an id as long as it is unique."""
-        return self.column(
-            "SELECT id FROM documents WHERE substr(id, 1, ?) = ? ORDER BY id", (len(beginning), beginning)
-        )
-
-    def uris(self) -> list[str]:
-        return self.column("SELECT uri FROM files ORDER BY uri")
-
+DOCUMENTS = "SELECT id FROM documents WHERE id > ? ORDER BY id LIMIT ?"
+"""The query of `Database.pages` for all documents."""
 
 _LISTED = "EXISTS (SELECT 1 FROM sources WHERE sources.document = documents.id)"
 

@@ -33,7 +33,7 @@ _VERSION = 1  # of the tables; `_MIGRATIONS` leads from one to the next
 _MIGRATIONS: dict[int, tuple[str, ...]] = {}
 """The statements that make the tables of a version from those of the version before."""
 
-_QUICK = {
+QUICK = {
     "connect_timeout": 2,
     "tcp_user_timeout": 3000,
     "keepalives_idle": 1,
@@ -124,6 +124,11 @@ class PostgresStore(Store):
             self.local.connection = known
         return known
 
+    def stream(self, statement: str) -> Iterator[Any]:
+        connection = self.db
+        assert isinstance(connection, _Connection)
+        return connection.stream(statement)
+
     @property
     def state(self) -> tuple[object, ...]:
         return tuple(self.db.execute("SELECT changes FROM corpus").fetchone())
@@ -211,11 +216,9 @@ class PostgresStore(Store):
             raise UsageError("a corpus in Postgres needs psycopg; pip install 'ragkit[postgres]'") from None
         options = f"-c search_path={self.place.schema} {_WAITS}"
         try:
-            inner = psycopg.connect(self.place.url, autocommit=True, options=options, **_QUICK)  # type: ignore[arg-type]
+            inner = psycopg.connect(self.place.url, autocommit=True, options=options, **QUICK)  # type: ignore[arg-type]
         except psycopg.Error as error:
-            raise CorpusError(
-                f"the corpus in '{self.name}' cannot be reached: {_first_line(error)}"
-            ) from None
+            raise CorpusError(f"the corpus in '{self.name}' cannot be reached: {first_line(error)}") from None
         return _Connection(inner, self.name)
 
 
@@ -224,11 +227,16 @@ class _Connection:
 
     def __init__(self, inner: psycopg.Connection[Any], name: str) -> None:
         self.inner, self.name = inner, name
-        weakref.finalize(self, _close, inner, os.getpid())  # of a thread that has ended
+        weakref.finalize(self, close_ours, inner, os.getpid())  # of a thread that has ended
 
     def execute(self, statement: str, parameters: Any = (), /) -> Cursor:
         with self._told():
             return self.inner.execute(_translated(statement), parameters)
+
+    def stream(self, statement: str) -> Iterator[Any]:
+        """The rows of a statement, which the server keeps until they are read."""
+        with self._told(), self.inner.cursor("stream", withhold=True) as cursor:
+            yield from cursor.execute(_translated(statement))
 
     def executemany(self, statement: str, rows: Iterable[Any], /) -> None:
         with self._told():
@@ -247,20 +255,20 @@ class _Connection:
             yield
         except (psycopg.OperationalError, psycopg.InternalError, psycopg.DataError) as error:
             raise CorpusError(
-                f"cannot read or write the corpus in '{self.name}': {_first_line(error)}; what was there before is intact"
+                f"cannot read or write the corpus in '{self.name}': {first_line(error)}; what was there before is intact"
             ) from None
 
     def close(self) -> None:
         self.inner.close()
 
 
-def _close(inner: psycopg.Connection[Any], process: int) -> None:
+def close_ours(inner: psycopg.Connection[Any], process: int) -> None:
     """Close a connection of this process; one that was forked would end the session of its parent."""
     if process == os.getpid():
         inner.close()
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 

@@ -59,6 +59,10 @@ class Store(ABC):
     def db(self) -> Connection:
         """This thread's connection.  Raises `NoCorpus` if there is none, `CorpusError` if it cannot be opened."""
 
+    def stream(self, statement: str) -> Iterator[Any]:
+        """The rows of a statement, of which few are held at once; one such statement at a time."""
+        return iter(self.db.execute(statement))
+
     @property
     @abstractmethod
     def state(self) -> tuple[object, ...]:

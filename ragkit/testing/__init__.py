@@ -86,8 +86,10 @@ class MemoryIndex(CollectionIndex, VectorIndex):
     embed: Embeddings
     server: str
 
-    def rows(self, name: str) -> Rows:
-        return _MemoryRows(self.embed, _servers.setdefault(self.server, {}).setdefault(name, []))
+    def rows(self, name: str) -> MemoryRows:
+        return MemoryRows(
+            self.embed, name, _servers.setdefault(self.server, {}).setdefault(name, _StoredRows())
+        )
 
 
 @dataclass
@@ -98,41 +100,73 @@ class _StoredKey:
     removed: float = math.inf
 
 
-_servers: dict[str, dict[str, list[_StoredKey]]] = {}
+@dataclass
+class _StoredRows:
+    keys: list[_StoredKey] = dataclasses.field(default_factory=list)
+    writer: int = 0
+    sealed: set[int] = dataclasses.field(default_factory=set)
 
 
-class _MemoryRows(Rows):
-    def __init__(self, embed: Embeddings, rows: list[_StoredKey]) -> None:
-        self.embed, self.rows = embed, rows
+_servers: dict[str, dict[str, _StoredRows]] = {}
+
+
+class MemoryRows(Rows):
+    """The collection of a `MemoryIndex`."""
+
+    def __init__(self, embed: Embeddings, name: str, collection: _StoredRows) -> None:
+        self.embed, self.name, self.collection = embed, name, collection
+
+    def begin(self, generation: int, last: int | None) -> None:
+        self.collection.writer = generation
+        kept = generation - 1 if last is None else last
+        self.collection.keys = [row for row in self.collection.keys if row.added <= kept]
+        self.collection.sealed = {each for each in self.collection.sealed if each <= kept}
+        for row in self.collection.keys:
+            if last is None:
+                row.removed = min(row.removed, generation)
+            elif row.removed > last:
+                row.removed = math.inf
 
     def add(self, keys: Sequence[Key], vectors: Vectors | None, generation: int) -> None:
         assert vectors is not None
-        self.rows += [_StoredKey(key, vector, generation) for key, vector in zip(keys, vectors, strict=True)]
+        self._demand(generation)
+        self.collection.keys += [
+            _StoredKey(key, vector, generation) for key, vector in zip(keys, vectors, strict=True)
+        ]
 
-    def remove(self, passages: Collection[str] | None, generation: int) -> int:
+    def remove(self, passages: Collection[str], generation: int) -> int:
+        self._demand(generation)
         gone = [
-            row
-            for row in self.rows
-            if row.removed == math.inf and (passages is None or row.key.passage in passages)
+            row for row in self.collection.keys if row.removed == math.inf and row.key.passage in passages
         ]
         for row in gone:
             row.removed = generation
         return len(gone)
 
-    def undo(self, generation: int) -> None:
-        self.rows[:] = [row for row in self.rows if row.added <= generation]
-        for row in self.rows:
-            row.removed = row.removed if row.removed <= generation else math.inf
+    def seal(self, generation: int) -> None:
+        self._demand(generation)
+        self.collection.sealed.add(generation)
+
+    def _demand(self, generation: int) -> None:
+        if self.collection.writer != generation:
+            raise self.refuse(self.name)
+
+    def is_sealed(self, generation: int) -> bool:
+        return generation in self.collection.sealed
 
     def drop(self, generation: int) -> None:
-        self.rows[:] = [row for row in self.rows if row.removed > generation]
-
-    def flush(self) -> None: ...
+        self.collection.keys = [row for row in self.collection.keys if row.removed > generation]
+        self.collection.sealed = {each for each in self.collection.sealed if each >= generation}
 
     def _seen(self, generation: int) -> list[_StoredKey]:
-        return [row for row in self.rows if row.added <= generation < row.removed]
+        return [row for row in self.collection.keys if row.added <= generation < row.removed]
 
-    def search(self, query: str, k: int, generation: int, among: frozenset[str] | None) -> list[Hit]:
+    def search(
+        self, queries: Sequence[str], k: int, generation: int, among: frozenset[str] | None
+    ) -> list[list[Hit]]:
+        return [self._nearest(query, k, generation, among) for query in queries]
+
+    def _nearest(self, query: str, k: int, generation: int, among: frozenset[str] | None) -> list[Hit]:
         asked = np.asarray(self.embed.embed_query(query))
         hits = [
             Hit(row.key.passage, float(row.vector @ asked), row.key.n)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from ragkit.document import Key, passage_id
+from ragkit.errors import CorpusError
 from ragkit.index import Builder, LexicalIndex, Place, Searcher, VectorIndex
+from ragkit.index.collection import CollectionIndex
 from ragkit.models.embeddings import vectors_of
 
 
@@ -23,41 +25,72 @@ def check_engine(
     """Assert that *index* keeps what an engine promises over its generations, in the folder *root*.
 
     A generation is exact once it is sealed, and invisible before; filters leave out nothing that passes; what is
-    removed is gone; after a writer that was killed, whatever it had done, every passage is found again.  The suite uses
-    that many *passages*; an approximate engine may miss up to 1 - *recall* of them where there is no filter.  Raises `AssertionError` that says which promise is broken.
+    removed is gone.  After a writer that was killed, whatever it had done, every passage is found again, and the next
+    writer is not disturbed by what the other left or, on a server, still tries to write.  The suite uses that many
+    *passages*; an approximate engine may miss up to 1 - *recall* of them where there is no filter.  Raises
+    `AssertionError` that says which promise is broken.
     """
     keys = [
         Key(passage_id("engine", n, n + 1), 0, f"{_numbered(n)} bridge {_numbered(n)}")
         for n in range(passages)
     ]
     old, more, gone = keys[: passages * 2 // 3], keys[passages * 2 // 3 :], keys[::7]
-    places = [Place(root, generation) for generation in (1, 2, 3, 4)]
-    builder = index.build(None, places[0])
+    first, *killed, second, third = (Place(root, generation) for generation in range(1, 8))
+    builder = index.build(None, first)
     for at in range(0, len(old), 50):
         add_keys(index, builder, old[at : at + 50])
     builder.seal()
-    _assert_holds(index, places[0], old, recall, "after it was sealed")
-    with closing(index.open(places[0])) as reader:
-        killed = index.build(places[0], places[1])
-        add_keys(index, killed, more)
-        killed.remove([key.passage for key in gone])
-        _assert_found(reader, old, recall, "while a writer has not sealed")
-        del killed  # as a process that ends here leaves it
-        _assert_holds(index, places[0], old, recall, "after a writer was killed")
-        left = [key for key in keys if key not in gone]
-        builder = index.build(places[0], places[2])
+    _assert_holds(index, first, old, recall, "after it was sealed")
+    assert not index.is_sound(killed[0]), "it takes a generation that was never made for sound"
+    left = [key for key in keys if key not in gone]
+    with closing(index.open(first)) as reader:
+        for place, (did, steps) in zip(killed, _CRASHES.items(), strict=True):
+            paused = index.build(first, place)  # and it never goes on, as after a process has ended
+            for step in steps:
+                if step == "add":
+                    add_keys(index, paused, more)
+                elif step == "remove":
+                    paused.remove([key.passage for key in gone])
+                else:
+                    paused.seal()
+            _assert_found(reader, old, recall, f"beside a writer that {did}")
+            _assert_holds(index, first, old, recall, f"after a writer was killed that {did}")
+        builder = index.build(first, second)
+        if isinstance(index, CollectionIndex):
+            for write in (
+                lambda: add_keys(index, paused, keys[:1]),
+                lambda: paused.remove([keys[0].passage]),
+            ):
+                _assert_refused(write)
         add_keys(index, builder, more)
         builder.remove([key.passage for key in gone])
         builder.seal()
-        assert index.is_sound(places[2]), "it takes what it has just sealed for damaged"
+        assert index.is_sound(second), "it takes what it has just sealed for damaged"
         _assert_found(reader, old, recall, "while another generation is published")
-    _assert_holds(index, places[2], left, recall, "after additions and removals")
-    index.sweep(root, keep=[3])
-    _assert_holds(index, places[2], left, recall, "after older generations were swept away")
-    builder = index.build(places[2], places[3])
+    _assert_holds(index, second, left, recall, "after additions and removals")
+    index.sweep(root, keep=[second.generation])
+    _assert_holds(index, second, left, recall, "after older generations were swept away")
+    builder = index.build(second, third)
     add_keys(index, builder, gone)
     builder.seal()
-    _assert_holds(index, places[3], keys, recall, "after what was removed was added again")
+    _assert_holds(index, third, keys, recall, "after what was removed was added again")
+
+
+_CRASHES = {
+    "has only begun": (),
+    "has added": ("add",),
+    "has added and removed": ("add", "remove"),
+    "has sealed": ("add", "remove", "seal"),
+}
+"""What a writer has done when it is killed, before the corpus publishes its generation."""
+
+
+def _assert_refused(write: Callable[[], None]) -> None:
+    try:
+        write()
+    except CorpusError:
+        return
+    raise AssertionError("a writer whose place another has taken still writes")
 
 
 def _numbered(n: int) -> str:

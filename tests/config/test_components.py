@@ -33,6 +33,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "chroma": {"embed": HashedEmbeddings()},
     "flat": {"embed": HashedEmbeddings()},
     "memory": {"embed": HashedEmbeddings(), "server": "contract"},
+    "qdrant": {"embed": HashedEmbeddings(), "collection": "contract", "url": ":memory:"},
     "postgres": {"url": "postgresql://127.0.0.1/papers"},
     "semantic": {"embed": HashedEmbeddings()},
     "dense": {"store": ChromaIndex(embed=HashedEmbeddings())},
@@ -94,10 +95,15 @@ def projection(folder: Path) -> str:
     ("name", "maker"), components.registered(), ids=lambda v: v if isinstance(v, str) else v.__name__
 )
 def test_every_component_keeps_the_contract(
-    name: str, maker: components.Maker, model_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    maker: components.Maker,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made_here = {
-        "openai": lambda: {"model": "m", "base_url": model_server.url},
+        "pgvector": lambda: {"embed": HashedEmbeddings(), "url": request.getfixturevalue("postgres").url()},
+        "openai": lambda: {"model": "m", "base_url": request.getfixturevalue("model_server").url},
         "projected": lambda: {"embed": HashedEmbeddings(size=3), "fit": projection(tmp_path)},
         "static": lambda: {"model": static_model(tmp_path, np.eye(4, 3))},
         "cross_encoder": lambda: {"model": str(tiny_cross_encoder(tmp_path))},

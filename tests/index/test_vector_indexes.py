@@ -24,13 +24,13 @@ from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.index import Builder, Place
 from ragkit.index.bm25 import Bm25Index
 from ragkit.index.chroma import ChromaIndex
-from ragkit.index.collection import CollectionIndex, Rows
+from ragkit.index.collection import CollectionIndex
 from ragkit.index.flat import FlatIndex
 from ragkit.index.folder import FolderIndex
 from ragkit.ingest import IngestPipeline
 from ragkit.models.embeddings import vectors_of
 from ragkit.retrieve import DenseRetriever
-from ragkit.testing import HashedEmbeddings, MemoryIndex, check_component
+from ragkit.testing import HashedEmbeddings, MemoryIndex, MemoryRows, check_component
 
 EMBED = HashedEmbeddings(size=24)
 WORDS = "glass steel wooden stone rope iron paper bridge road river carries people trains carts".split()
@@ -205,6 +205,18 @@ def test_comparing_signs_first_loses_next_to_nothing(tmp_path: Path) -> None:
             assert shared >= 0.98 * 20 * 10
 
 
+def test_comparing_signs_first_finds_nothing_that_was_removed(tmp_path: Path) -> None:
+    index = FlatIndex(embed=EMBED, compared=1)
+    put(builder := index.build(None, Place(tmp_path, 1)), WORDS)
+    builder.seal()
+    (builder := index.build(Place(tmp_path, 1), Place(tmp_path, 2))).remove([called("steel")])
+    builder.seal()
+    with closing(index.open(Place(tmp_path, 2))) as searcher:
+        assert {hit.passage for hit in searcher.search("steel bridge", 50)} == {
+            called(word) for word in WORDS if word != "steel"
+        }
+
+
 @pytest.mark.parametrize("index", [FlatIndex(embed=EMBED), ChromaIndex(embed=EMBED), Bm25Index()], ids=type)
 def test_a_passage_is_found_by_its_best_key_and_only_once(index: FolderIndex, tmp_path: Path) -> None:
     keys = [
@@ -275,7 +287,7 @@ def test_a_library_over_an_index_on_a_server_is_ingested_searched_changed_and_re
     assert [hit.page_content for hit in rag.search("people")] == ["Bridges of iron carry people."]
     assert rag.search("people", where="title = glass") == []
     rows = dense.rows(rag.ingest_pipeline.name_of(dense))
-    rows.remove(None, 1)
+    rows.collection.keys.clear()
     assert examine(rag).problems[0].endswith("1 passages lost, 0 unknown; run `ragkit doctor --repair`")
     assert len(rag.repair()) == 1
     assert [hit.page_content for hit in rag.search("people")] == ["Bridges of iron carry people."]
@@ -287,7 +299,7 @@ class Watched(MemoryIndex):
 
     closed: ClassVar[list[str]] = []
 
-    def rows(self, name: str) -> Rows:
+    def rows(self, name: str) -> MemoryRows:
         rows, closed = super().rows(name), self.closed
         rows.close = lambda: closed.append(name)  # type: ignore[method-assign]
         return rows
