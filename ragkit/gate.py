@@ -16,6 +16,7 @@ from ragkit.answer import Answer, Finding, Verdict
 from ragkit.config.components import component, interface
 from ragkit.document import named, scores_of, table_of
 from ragkit.models.reader import READ
+from ragkit.text.kinds import unseen_kind
 from ragkit.text.language import is_english
 from ragkit.text.question import Asked, Mentions, ParsedQuestion
 from ragkit.text.words import numbers, sentences, stems
@@ -155,7 +156,8 @@ class CalibratedGate(Gate):
     """Answers if the passages are likely to hold the answer and the judged answer is likely to be right.
 
     `found` weighs the passages, `judged` the answer and its verdicts; `ragkit calibrate` fits both to your
-    questions.  The defaults are for the cosines of all-MiniLM-L6-v2, which the retriever called `retriever`
+    questions.  An answer about another kind of a thing than the question asks about (*reed warbler* for *marsh
+    warbler*), which no passage mentions, is refused.  The defaults are for the cosines of all-MiniLM-L6-v2, which the retriever called `retriever`
     gives; if it found nothing, only the words are weighed.
     """
 
@@ -181,6 +183,9 @@ class CalibratedGate(Gate):
 
     def confirm(self, asked: Asked, relevance: Relevance, answer: Answer) -> Relevance:
         score = self.judged(judged_signals(asked.parsed, relevance, answer))
+        texts = [Mentions.of(named(passage)) for passage in answer.context]
+        if kind := unseen_kind(asked.understood.text, " ".join(claim.text for claim in answer.claims), texts):
+            return Relevance(score, f"none of the closest passages mentions '{kind}'")
         unsure = f"what was found is too uncertain; of such answers, about {score:.0%} are right"
         return Relevance(score, unsure if score < self.judged.threshold else None)
 

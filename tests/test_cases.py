@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from support import ROOT, SHARED
 
@@ -71,3 +73,13 @@ def test_the_answer_to_a_case_is_right_and_shown_as_one(
     assert answer.abstained is None
     assert wanted in answer.text
     assert all(claim.verdict.holds for claim in answer.claims)
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not beside this checkout")
+def test_a_question_about_another_kind_of_bird_is_declined(tmp_path: Path) -> None:
+    rag = ragkit.load(ROOT / "configs" / "default.yaml", corpus=tmp_path)
+    rag.ingest(CASES / "K11_unseen_lowercase")
+    declined = rag.ask("How often does the marsh warbler feed its chicks?").abstained
+    assert declined
+    assert "'marsh warbler'" in declined.reason
+    assert rag.ask("How often does the reed warbler feed its chicks?").abstained is None
