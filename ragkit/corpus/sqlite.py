@@ -48,9 +48,12 @@ class SqliteStore(Store):
         """This thread's connection."""
         if self._at_rest and self._at_rest != _stamps(self.path):
             self.close()  # somebody has begun to write: SQLite does not tell a connection to files at rest
+        if hasattr(self.local, "connection") and self.local.file != _file(self.path):
+            self.close()  # the corpus was removed, or another one put in its place
         if not hasattr(self.local, "connection"):
             if not self.exists():
                 raise NoCorpus(places.absent(self.directory))
+            self.local.file = _file(self.path)
             self.local.connection, self.local.at_rest = _connected(self.path)
         return self.local.connection  # type: ignore[no-any-return]
 
@@ -157,6 +160,15 @@ class SqliteStore(Store):
         if hasattr(self.local, "connection"):
             self.local.connection.close()
             del self.local.connection, self.local.at_rest
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """Which file is at *path*, if there is one: its device and number."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _connected(path: Path) -> tuple[sqlite3.Connection, Stamps | None]:

@@ -83,8 +83,10 @@ async def _not_understood(_: Request, failure: Exception) -> Response:
     return JSONResponse(error(422, "invalid_request", f"{'; '.join(mistakes[:_NAMED])}{more}"), 422)
 
 
-async def _not_served(_: Request, failure: Exception) -> Response:
+async def _not_served(request: Request, failure: Exception) -> Response:
     assert isinstance(failure, HTTPException)
+    if isinstance(failure.__cause__, OSError):  # the body could not be kept
+        return await _failed(request, failure.__cause__)
     code = {404: "not_found", 405: "method_not_allowed"}.get(failure.status_code, "invalid_request")
     said = error(failure.status_code, code, str(failure.detail))
     return JSONResponse(said, failure.status_code, failure.headers)

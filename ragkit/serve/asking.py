@@ -43,7 +43,12 @@ def routes(service: Service) -> APIRouter:
         running = _running(service, name)
         if last_event_id and not (last_event_id.isascii() and last_event_id.isdigit()):
             raise Refusal(400, "invalid_request", "Last-Event-ID is the number of an event, such as 12")
-        return _followed(running, int(last_event_id or 0))
+        after, told = int(last_event_id or 0), len(running.told)
+        if after > told:
+            raise Refusal(
+                400, "no_such_event", f"the question has {told} events so far, and none numbered {after}"
+            )
+        return _followed(running, after)
 
     @router.delete("/api/ask/{name}", responses=replies(Stopped, 404, 422))
     async def stop(name: Name) -> dict[str, bool]:

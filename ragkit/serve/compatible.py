@@ -7,7 +7,7 @@ import base64
 import time
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -26,9 +26,11 @@ from ragkit.serve.pieces import AnswerPiece
 from ragkit.serve.replies import Completion, Embeddings, Model, Models, OpenResponse, answers, replies
 from ragkit.serve.running import EVENTS, UNBUFFERED, kept_alive
 from ragkit.serve.service import Service, unless_gone
-from ragkit.serve.shapes import LONGEST_QUESTION, LONGEST_TEXT, MOST_TURNS, Ask, Turn
+from ragkit.serve.shapes import LONGEST_NAME, LONGEST_QUESTION, LONGEST_TEXT, MOST_TURNS, Ask, Turn
 from ragkit.text.printable import exact_json
 
+Name = Annotated[str, Field(max_length=LONGEST_NAME)]
+Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 _MOST_TEXTS = 2048  # of one request for embeddings, as OpenAI allows
 
 
@@ -41,15 +43,15 @@ class _Open(BaseModel):
 class ContentPart(_Open):
     """A part of a message; only text is read."""
 
-    type: str = "text"
-    text: str = ""
+    type: Name = "text"
+    text: Text = ""
 
 
 class ChatMessage(_Open):
     """A message of a conversation.  Those of other roles than user and assistant are not read."""
 
     role: str = Field(default="", max_length=40)
-    content: str | list[ContentPart] | None = None
+    content: Text | list[ContentPart] | None = None
 
     @property
     def text(self) -> str:
@@ -67,7 +69,7 @@ class StreamOptions(_Open):
 class ChatRequest(_Open):
     """A request for a chat completion.  `where` is ragkit's own: a filter."""
 
-    model: str = ""
+    model: Name = ""
     messages: list[ChatMessage] = Field(min_length=1, max_length=MOST_TURNS)
     stream: bool | None = False
     stream_options: StreamOptions | None = None
@@ -77,18 +79,18 @@ class ChatRequest(_Open):
 class ResponseRequest(_Open):
     """A request for a response.  `where` is ragkit's own: a filter."""
 
-    model: str = ""
-    input: str | list[ChatMessage]
+    model: Name = ""
+    input: Text | list[ChatMessage]
     stream: bool | None = False
-    previous_response_id: str | None = None
+    previous_response_id: Name | None = None
     where: str | None = Field(default=None, max_length=LONGEST_QUESTION)
 
 
 class EmbeddingRequest(_Open):
     """Texts to be embedded with the model of the configuration's index."""
 
-    model: str = ""
-    input: str | list[str] | list[int] | list[list[int]]
+    model: Name = ""
+    input: Text | list[Text] | list[int] | list[list[int]]
     encoding_format: Literal["float", "base64"] = "float"
 
 
@@ -148,8 +150,8 @@ def routes(service: Service, prefix: str, open_webui: bool, framed: bool) -> API
         if len(only) < len(texts):
             said = "give texts, not tokens; in LangChain, set check_embedding_ctx_length=False"
             raise Refusal(400, "invalid_request", said)
-        if any(not text or len(text) > LONGEST_TEXT for text in only):
-            raise Refusal(400, "invalid_request", "a text is empty or too long")
+        if not all(only):
+            raise Refusal(400, "invalid_request", "a text is empty")
         await service.warm()
         vectors = await asyncio.to_thread(_vectors, service.named(given.model), only)
         data = [

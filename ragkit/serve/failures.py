@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from typing import Any, NamedTuple
 
 from ragkit.errors import CorpusError, IndexMismatch, ModelError, NoCorpus, RagkitError, UsageError
 from ragkit.models.chat import explained
+from ragkit.text.printable import printable
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 log = logging.getLogger("ragkit.serve")
 
 
@@ -34,13 +37,16 @@ class Told(NamedTuple):
 def error(status: int, code: str, message: str) -> dict[str, Any]:
     """An error as OpenAI's clients read it."""
     kind = "invalid_request_error" if status < 500 else "server_error"
-    return {"error": {"message": message, "type": kind, "code": code, "param": None}}
+    return {"error": {"message": printable(message), "type": kind, "code": code, "param": None}}
 
 
 def told(failure: BaseException) -> Told:
     """What a client is told of an error; what it is not told is logged."""
     if isinstance(failure, Refusal):
         return failure.told
+    if isinstance(failure, OSError) and failure.errno in _FULL:
+        log.error("the disk is full: %s", failure)
+        return Told(507, "disk_full", "the server has no space left on its disk")
     if isinstance(failure, UsageError):
         return Told(400, "invalid_request", str(failure))
     log.error("a request failed: %s: %s", type(failure).__name__, failure, exc_info=failure)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -43,6 +44,7 @@ _ASKS = re.compile(r"/api/(ask|search|check)|/(open-webui/)?v1/.+|/mcp/?")
 _READER = re.compile(r"/papers/[^/]+")
 """The page of a paper, which has no text of it: a browser that follows a link cannot send a key, and the page asks for it."""
 _IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_JSON = re.compile(r"application/([\w.-]+\+)?json\b", re.IGNORECASE)
 _MARKS_OF_JSON = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
 _DEEPEST = 64  # arrays and objects inside one another
 
@@ -101,6 +103,7 @@ class _Visit:
         self.began, self.status, self.started = time.perf_counter(), 0, False
         self.who = ""
         self.too_much: Refusal | None = None
+        self.replaced = False
 
     async def pass_on(self) -> None:
         self._check_host()
@@ -160,12 +163,15 @@ class _Visit:
 
     def _count(self, client: str, most: Most, who: str) -> None:
         """Count what is asked; one too many is refused."""
-        if self.scope["method"] != "POST" or not _ASKS.fullmatch(self.scope["path"]):
+        if not self._asks():
             return
         if wait := self.rules.allowance.wait(client, most):
             seconds = math.ceil(wait)
             said = f"{who} has used its allowance; try again in {seconds} seconds"
             raise Refusal(429, "rate_limited", said, {"retry-after": str(seconds)})
+
+    def _asks(self) -> bool:
+        return self.scope["method"] == "POST" and _ASKS.fullmatch(self.scope["path"]) is not None
 
     async def _body(self) -> Receive:
         """What gives the body to the application: at once for JSON, which is checked here; uploads bit by bit."""
@@ -174,6 +180,8 @@ class _Visit:
         length = self.headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()) or int(length) > most:
             raise _too_large(most)
+        if self._asks() and not _JSON.match(self.headers.get("content-type", "")):
+            raise Refusal(415, "not_json", "send JSON, with the header `Content-Type: application/json`")
         until = asyncio.get_running_loop().time() + (
             self.limits.seconds_an_upload if uploads else self.limits.seconds_a_body
         )
@@ -220,8 +228,15 @@ class _Visit:
         return counted
 
     async def send(self, message: Message) -> None:
-        if self.too_much and not self.started:
-            return  # what the application makes of a body that was cut off
+        if self.replaced or (self.too_much and not self.started):
+            return  # what the application makes of a body that was cut off, or no JSON
+        if message["type"] == "http.response.start" and _is_wordless(message):
+            status, kept = message["status"], Headers(raw=message["headers"]).get("content-range")
+            said = "the file has no such range" if status == 416 else HTTPStatus(status).phrase
+            more = {"content-range": kept} if kept else None
+            await self.refuse(Refusal(status, "invalid_request", said, more))
+            self.replaced = True
+            return
         if message["type"] == "http.response.start":
             self.started, self.status = True, message["status"]
             headers = MutableHeaders(scope=message)
@@ -263,6 +278,11 @@ async def _before(until: float, receive: Receive) -> Message:
             return await receive()
     except TimeoutError:
         raise Refusal(408, "too_slow", "the body of the request took too long to arrive") from None
+
+
+def _is_wordless(start: Message) -> bool:
+    """Does an error begin that is no JSON?"""
+    return start["status"] >= 400 and not _JSON.match(Headers(raw=start["headers"]).get("content-type", ""))
 
 
 def _too_large(most: int) -> Refusal:

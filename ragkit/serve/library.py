@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import shutil
 from collections.abc import AsyncGenerator, Generator
+from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
 from ragkit import private
 from ragkit.corpus import Corpus
-from ragkit.errors import NoCorpus
+from ragkit.errors import NoCorpus, RagkitError
 from ragkit.flow import Finished, Progress
 from ragkit.ingest.report import IngestReport
 from ragkit.serve import embedded, evidence
@@ -207,8 +208,12 @@ def _kept(service: Service, uploads: list[UploadFile]) -> list[Path]:
     private.make_folder(folder)
     for upload, name in zip(uploads, names, strict=True):
         upload.file.seek(0)
-        with open(folder / name, "wb", opener=private.unlinked) as kept:
-            shutil.copyfileobj(upload.file, kept, _COPIED)
+        try:
+            with open(folder / name, "wb", opener=private.unlinked) as kept:
+                shutil.copyfileobj(upload.file, kept, _COPIED)
+        except OSError:
+            (folder / name).unlink(missing_ok=True)  # half of it
+            raise
     return [folder / name for name in names]
 
 
@@ -218,18 +223,23 @@ async def _ingesting(service: Service, paths: list[Path]) -> AsyncGenerator[dict
     last: tuple[object, ...] = ()
 
     def working() -> Generator[dict[str, Any], None, None]:
-        for event in service.rag.ingest_events(*paths):
-            if isinstance(event, Progress):
-                yield {
-                    "type": "progress",
-                    "stage": event.stage,
-                    "done": event.done,
-                    "total": event.total,
-                    "what": PurePath(event.what).name,
-                    "found": event.found,
-                }
-            elif isinstance(event, Finished):
-                report: IngestReport = event.result
+        try:
+            for event in service.rag.ingest_events(*paths):
+                if isinstance(event, Progress):
+                    yield {
+                        "type": "progress",
+                        "stage": event.stage,
+                        "done": event.done,
+                        "total": event.total,
+                        "what": PurePath(event.what).name,
+                        "found": event.found,
+                    }
+                elif isinstance(event, Finished):
+                    report: IngestReport = event.result
+        except Exception:
+            with suppress(RagkitError):  # what failed is told
+                _drop(service.rag.corpus, [str(path) for path in paths])
+            raise
         _drop(service.rag.corpus, [each.source for each in report.failed])
         _bring_up_to_date(service)
         yield {"type": "report", **without_folders(report.as_json()), "papers": _listed(service, paths)}

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from ragkit.errors import UsageError
 from ragkit.serve.app import application
+from ragkit.serve.connection import PromptConnection
 from ragkit.serve.guard import Rules
 from ragkit.serve.service import Service
 
@@ -29,18 +31,24 @@ def serve(service: Service, rules: Rules, host: str, port: int, say: Callable[[s
     service.listens = f"http://{shown}:{bound}"
     say(f"ragkit serves at {service.listens}")
     _log_requests()
-    config = uvicorn.Config(
-        application(service, rules),
+    try:
+        uvicorn.Server(configured(application(service, rules))).run([listening])
+    finally:
+        listening.close()
+
+
+def configured(app: ASGIApp, grace: int = GRACE) -> uvicorn.Config:
+    """How the application is run: *grace* is seconds for requests to end once it is told to stop."""
+    return uvicorn.Config(
+        app,
+        http=PromptConnection,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=grace,
     )
-    try:
-        uvicorn.Server(config).run([listening])
-    finally:
-        listening.close()
 
 
 def _log_requests() -> None:

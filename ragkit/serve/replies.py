@@ -37,17 +37,18 @@ _REFUSED = {
     405: "Another method is served here.",
     408: "The body took too long.",
     413: "The body is too large.",
-    415: "A kind of file that cannot be uploaded.",
+    415: "The body is no JSON, or a file is of a kind that cannot be uploaded.",
     416: "The file has no such range.",
     421: "The server is not known by this name.",
     422: "A key or value of the request is missing, unknown or of another type.",
     429: "The allowance is used; `Retry-After` says for how many seconds.",
     500: "The server made a mistake.",
     502: "A model failed.",
+    507: "The disk of the server is full.",
     503: "No papers are ingested yet, or the corpus cannot be used now.",
 }
-_OF_ALL = (401, 403, 408, 413, 421, 500)
-_OF_WORK = (400, 422, 429, 502, 503)
+_OF_ALL = (401, 403, 408, 413, 421, 500, 507)
+_OF_WORK = (400, 415, 422, 429, 502, 503)
 
 
 def refused(*statuses: int) -> Described:

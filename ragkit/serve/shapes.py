@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+LONGEST_NAME = 1000  # characters of the name of a configuration
 LONGEST_QUESTION = 20_000  # characters
 LONGEST_TEXT = 1_000_000  # characters of a text that is checked
 MOST_TURNS = 200  # messages of a conversation
@@ -32,7 +33,7 @@ class Ask(_Strict):
     history: list[Turn] = Field(default=[], max_length=MOST_TURNS)
     where: str | None = Field(default=None, max_length=LONGEST_QUESTION)
     versions: bool = False
-    model: str | None = None
+    model: str | None = Field(default=None, max_length=LONGEST_NAME)
     stream: bool = False
     trace: bool = False
 
@@ -44,7 +45,7 @@ class SearchFor(_Strict):
     k: int = Field(default=10, ge=1, le=MOST_PASSAGES)
     where: str | None = Field(default=None, max_length=LONGEST_QUESTION)
     versions: bool = False
-    model: str | None = None
+    model: str | None = Field(default=None, max_length=LONGEST_NAME)
 
 
 class CheckText(_Strict):
@@ -53,4 +54,4 @@ class CheckText(_Strict):
     text: str = Field(max_length=LONGEST_TEXT)
     references: str = Field(default="", max_length=LONGEST_TEXT)
     where: str | None = Field(default=None, max_length=LONGEST_QUESTION)
-    model: str | None = None
+    model: str | None = Field(default=None, max_length=LONGEST_NAME)

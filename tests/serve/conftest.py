@@ -21,6 +21,7 @@ from support import CHROMIUM, ROOT
 import ragkit
 from ragkit.serve.app import application
 from ragkit.serve.guard import Rules
+from ragkit.serve.listening import configured
 from ragkit.serve.service import Limits, Service
 
 Serving = Callable[..., httpx2.Client]
@@ -36,10 +37,7 @@ expect.set_options(timeout=60_000)
 def running(service: Service, rules: Rules | None = None) -> Iterator[httpx2.Client]:
     listening = socket.create_server(("127.0.0.1", 0))
     service.listens = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    config = uvicorn.Config(
-        application(service, rules), log_config=None, server_header=False, timeout_graceful_shutdown=5
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(configured(application(service, rules), grace=5))
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     while not server.started:
