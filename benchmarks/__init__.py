@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ragkit.config.components import component
 
-sys.path.append(str(Path(__file__).parents[1] / "examples" / "paper_pages"))
+sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("examples/paper_pages", "tests")]
 from paper_pages import PaperPage
 
 component("paper_page")(PaperPage)

@@ -1,16 +1,18 @@
 """How indexing, memory, disk, queries and exactness change with the number of passages.
 
-    python -m benchmarks.scale [--sizes 10000 100000 1000000] [--stores flat chroma]
+    python -m benchmarks.scale [--sizes 10000 100000 1000000] [--stores flat chroma pgvector qdrant]
 
 Passages have generated words (Zipf's law) and generated vectors (clusters of 384 dimensions, as texts of
 topics have), so that any number can be had; the corpus, which holds real ingests, is measured in
-`benchmarks.ingest`.  Each store runs in a process of its own.  Recall is that of the first 10 against
-comparing every vector in float32.
+`benchmarks.ingest`.  Each store runs in a process of its own; `pgvector` asks a Postgres server on this machine, whose
+memory is not counted, and `qdrant` Qdrant's engine in the process.  Recall is that of the first 10 against comparing
+every vector in float32.  Each query is asked once before it is timed.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import resource
 import statistics
@@ -33,6 +35,7 @@ from ragkit.index import Place
 from ragkit.index.bm25 import Bm25Index
 from ragkit.index.chroma import ChromaIndex
 from ragkit.index.flat import FlatIndex
+from ragkit.index.pgvector import PgvectorIndex
 
 Vectors = NDArray[np.float32]
 
@@ -51,7 +54,7 @@ class Prepared(Embeddings):
         self.vectors = vectors
 
     def embed_query(self, text: str) -> list[float]:
-        return self.vectors[int(text)].tolist()  # type: ignore[no-any-return]
+        return self.vectors[int(text) if text.isdigit() else 0].tolist()  # type: ignore[no-any-return]
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         raise NotImplementedError("the vectors are given")
@@ -72,17 +75,29 @@ def batches(size: int) -> Iterator[tuple[list[Key], Vectors]]:
         yield keys, vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
+def _index(name: str, embed: Embeddings, folder: Path) -> Any:
+    if name == "bm25":
+        return Bm25Index()
+    if name == "qdrant":
+        from qdrant_engine import EngineIndex
+
+        return EngineIndex(embed=embed, collection="scale", url=str(folder))
+    if name == "pgvector":
+        from postgres import Server
+
+        server = Server(shared_buffers="1GB", maintenance_work_mem="2GB")
+        atexit.register(server.close)
+        return PgvectorIndex(embed=embed, url=server.url())
+    return {"flat": FlatIndex, "chroma": ChromaIndex}[name](embed=embed)
+
+
 def measure(name: str, size: int, folder: Path) -> dict[str, Any]:
     """One index of *size* passages: its rate, disk, memory, query times and recall."""
     chance = np.random.default_rng(1)
     queries = np.empty((QUERIES, DIMENSIONS), dtype=np.float32)
     words: list[str] = []
-    index: Any = (
-        {"flat": FlatIndex, "chroma": ChromaIndex}[name](embed=Prepared(queries))
-        if name != "bm25"
-        else Bm25Index()
-    )
-    place = Place(folder, 1)
+    index = _index(name, Prepared(queries), folder)
+    place = Place(folder / "scale", 1)
     builder = index.build(None, place)
     spent = 0.0
     for number, (keys, vectors) in enumerate(batches(size)):
@@ -105,6 +120,8 @@ def measure(name: str, size: int, folder: Path) -> dict[str, Any]:
     searcher = index.open(place)
     searcher.search(asked_words[0], 50)
     opened = time.perf_counter() - started
+    for query in asked_words:
+        searcher.search(query, 50)  # so that files that are mapped are in memory
     times, filtered = [], []
     found = []
     for query in asked_words:
@@ -118,13 +135,26 @@ def measure(name: str, size: int, folder: Path) -> dict[str, Any]:
         "store": name,
         "size": size,
         "rate": size / spent,
-        "disk": sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) / 1e6,
+        "disk": (
+            _bytes_in_postgres(index.url)
+            if name == "pgvector"
+            else sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+        )
+        / 1e6,
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "open": 1000 * opened,
         **{f"p{q}": 1000 * float(np.percentile(times, q)) for q in (50, 95)},
         "filtered": 1000 * statistics.median(filtered),
         "recall": _recall(size, queries, found) if name != "bm25" else None,
     }
+
+
+def _bytes_in_postgres(url: str) -> int:
+    import psycopg
+
+    with psycopg.connect(url) as connection:
+        [size] = connection.execute("SELECT pg_total_relation_size('ragkit_vectors.scale')").fetchone() or [0]
+        return int(size)
 
 
 def _recall(size: int, queries: Vectors, found: list[list[str]]) -> float:
@@ -209,7 +239,10 @@ if __name__ == "__main__":
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     parser.add_argument(
-        "--stores", nargs="+", default=["flat", "chroma", "bm25"], choices=["flat", "chroma", "bm25"]
+        "--stores",
+        nargs="+",
+        default=["flat", "chroma", "bm25"],
+        choices=["flat", "chroma", "bm25", "pgvector", "qdrant"],
     )
     parser.add_argument("--one", nargs=3, metavar=("STORE", "SIZE", "FOLDER"), help=argparse.SUPPRESS)
     given = parser.parse_args()

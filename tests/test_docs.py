@@ -207,3 +207,15 @@ def test_the_demo_corpus_has_at_least_forty_notes_with_true_front_matter() -> No
     assert len(notes) >= 40
     for [note] in notes:
         assert {"title", "authors", "year"} <= set(note.metadata)
+
+
+def test_the_pipeline_files_of_the_page_on_scaling_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGKIT_CORPUS", "postgresql://ragkit@db.example.org/papers")
+    texts = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "scaling.md").read_text(), re.DOTALL)
+    dense = []
+    for number, text in enumerate(texts):
+        (path := tmp_path / f"{number}.yaml").write_text(text)
+        dense.append(type(ragkit.load(path).ingest_pipeline.index[0]).__name__)
+    assert dense == ["FlatIndex", "PgvectorIndex", "QdrantIndex"]

@@ -167,23 +167,20 @@ class _PgvectorRows(Rows):
 
         def best(wanted: int) -> list[Hit]:
             given = {"vector": vector, "generation": generation, "wanted": wanted}
-            if named is None and len(found := self._ranked(self.table, given)) == wanted:
-                return found
-            # The graph is no part of this: it may end before it has led to all.
             seen = f"SELECT passage, n, vector FROM {self.table} WHERE {_SEEN}"
             if named is not None:
                 seen, given = f"{seen} AND passage = ANY(%(named)s::uuid[])", {**given, "named": list(named)}
-            return self._ranked("seen", given, f"WITH seen AS MATERIALIZED ({seen}) ")
+            elif len(found := self._ranked(seen, given)) == wanted:
+                return found
+            # OFFSET keeps the graph out of it, which may end before it has led to all.
+            return self._ranked(f"{seen} OFFSET 0", given)
 
         return best_passages(best, k, lambda hit: hit.passage, None if named is not None else among)
 
-    def _ranked(self, source: str, given: dict[str, Any], before: str = "") -> list[Hit]:
+    def _ranked(self, seen: str, given: dict[str, Any]) -> list[Hit]:
+        """The best of the rows that the query *seen* finds."""
         distance = "vector <=> %(vector)s::halfvec"
-        where = "" if before else f"WHERE {_SEEN}"
-        statement = (
-            f"{before}SELECT passage::text, n, 1 - ({distance}) FROM {source} {where}"
-            f" ORDER BY {distance} LIMIT %(wanted)s"
-        )
+        statement = f"SELECT passage::text, n, 1 - ({distance}) FROM ({seen}) AS seen ORDER BY {distance} LIMIT %(wanted)s"
         found = self._rows(statement, given)
         return [Hit(passage, min(max(0.0, score), 1.0), n) for passage, n, score in found]
 
