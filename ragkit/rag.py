@@ -29,8 +29,9 @@ from ragkit.document import digest
 from ragkit.errors import CorpusError, IndexMismatch, NoCorpus, UsageError
 from ragkit.flow import AsyncEvents, Event, Events, Flow, aresult_of, arun, asteps, result_of, run, steps
 from ragkit.index import Index, Searcher, Snapshot
-from ragkit.ingest import AnyIndex, IngestPipeline, IngestRequest, embeddings_of, made_with
+from ragkit.ingest import AnyIndex, IngestPipeline, embeddings_of, made_with
 from ragkit.ingest.consistency import emptied, is_whole
+from ragkit.ingest.reading import IngestRequest
 from ragkit.ingest.report import IngestReport
 from ragkit.mismatch import mismatches
 from ragkit.papers import PaperRecord, corrections, filter_of, find, record_of, records
