@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +18,12 @@ from postgres import Server
 from workers import LEASE, claimed, forked, pipeline, put, queue, state, work, write
 
 from ragkit.corpus.postgres import PostgresCorpus
+from ragkit.doctor import examine
 from ragkit.errors import IndexMismatch, LeaseLost
+from ragkit.flow import Finished, Progress, steps
 from ragkit.ingest.queue import Kept, QueueCounts, counts_of
-from ragkit.ingest.reading import Did
+from ragkit.ingest.reading import Did, IngestRequest
+from ragkit.ingest.work import Worker, enqueue
 
 KILLS = int(os.environ.get("RAGKIT_TEST_KILLS", "8"))
 RACES = int(os.environ.get("RAGKIT_TEST_RACES", "200"))
@@ -179,14 +186,96 @@ def test_a_worker_that_is_stopped_gives_its_file_back_and_that_counts_for_nothin
 ) -> None:
     rag = pipeline(place)
     put(rag, papers / "paper0001.md")
-    from ragkit.ingest.work import Worker
-
     for _ in range(5):
         events = Worker(rag.ingest_pipeline, rag.corpus).run()
         next(events)
         events.close()
         assert counts_of(rag.corpus) == QueueCounts(waiting=1)
     assert claimed(rag).attempts == 1
+
+
+# --- the commands
+
+
+def test_the_commands_do_together_what_one_does_alone(
+    place: PostgresCorpus,
+    papers: Path,
+    tmp_path: Path,
+    command: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """With the real reader, in a process of its own, and the real model."""
+    corpus = ("--corpus", place.url)
+    alone = json.loads(command("ingest", papers, "--corpus", tmp_path / "alone", "--json").stdout)
+    queued = command("ingest", papers, *corpus, "--queue", "--no-wait")
+    assert (queued.stdout, queued.returncode) == ("put 20 files into the queue\n", 0)
+    doctor = command("doctor", *corpus)
+    assert "queue: 20 waiting, 0 running, 0 read, 0 failed" in doctor.stdout
+    start = [sys.executable, "-m", "ragkit", "work", *corpus]
+    with subprocess.Popen(start, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as worker:
+        followed = command("ingest", papers, *corpus, "--queue", "--json")
+        worker.send_signal(signal.SIGINT)
+        assert re.match(r"worked on 2\d files, published [1-9]", worker.communicate()[0])
+    assert followed.returncode == 3  # a file has failed
+    report = json.loads(followed.stdout)
+    assert {**report, "seconds": 0, "encoded": 0} == {**alone, "seconds": 0, "encoded": 0}
+    assert command("doctor", *corpus).returncode == 0
+    answer = command("ask", "How many people does bridge 3 carry across river 2?", *corpus)
+    assert "Bridge 3 carries 32 people across river 2" in answer.stdout
+    again = command("ingest", papers, *corpus, "--queue", "--no-wait", "--json")
+    assert json.loads(again.stdout) == {"queued": 20}
+    assert command("work", *corpus, "--drain").stdout == "worked on 20 files, published 1 time\n"
+
+
+def test_a_queue_is_refused_where_there_can_be_none(
+    tmp_path: Path, papers: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    for arguments in (("ingest", papers, "--queue"), ("work",)):
+        done = command(*arguments, "--corpus", tmp_path / "folder")
+        assert (done.returncode, "a queue needs a corpus in Postgres" in done.stderr) == (2, True)
+    assert command("ingest", papers, "--no-wait").returncode == 2
+    assert command("ingest", papers, "--queue", "--watch").returncode == 2
+
+
+def test_who_waits_sees_the_progress_of_all_and_is_told_if_there_is_no_worker(
+    place: PostgresCorpus, papers: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ragkit.ingest.work._LONELY", 0.1)
+    rag, seen = pipeline(place), []
+    children: list[int] = []
+    for event in steps(enqueue(rag.ingest_pipeline, IngestRequest(rag.corpus, [papers]))):
+        if isinstance(event, Progress) and event.stage == "queue":
+            seen.append((event.done, event.total))
+            if "no worker takes files" in caplog.text and not children:
+                children += [forked(lambda: work(place)) for _ in range(2)]
+        if isinstance(event, Finished):
+            report = event.result
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    assert seen == sorted(seen)
+    assert (seen[0], {total for _, total in seen}) == ((0, 20), {20})
+    assert (report.new, report.duplicates, report.variants, len(report.failed)) == (19, 4, 3, 1)
+
+
+def test_a_worker_takes_only_files_that_are_queued_with_its_own_settings(
+    place: PostgresCorpus, papers: Path
+) -> None:
+    rag, other = pipeline(place), pipeline(place, tokens=20)
+    put(rag, papers / "paper0001.md")
+    assert queue(other).claim() is None
+    assert queue(rag).claim() is not None
+
+
+def test_files_that_are_gone_are_forgotten_with_a_queue_too(place: PostgresCorpus, papers: Path) -> None:
+    rag = pipeline(place)
+    put(rag, papers)
+    work(place)
+    (papers / "paper0001.md").unlink()
+    assert put(rag, papers, prune=True) == 19
+    work(place)
+    assert str(papers / "paper0001.md") not in rag.corpus.uris()
+    assert examine(rag).problems == ()
+
+
+# --- kills
 
 
 def killing(
