@@ -256,11 +256,12 @@ def test_who_waits_sees_the_progress_of_all_and_is_told_if_there_is_no_worker(
 
 
 def test_a_worker_takes_only_files_that_are_queued_with_its_own_settings(
-    place: PostgresCorpus, papers: Path
+    place: PostgresCorpus, papers: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rag, other = pipeline(place), pipeline(place, tokens=20)
     put(rag, papers / "paper0001.md")
-    assert queue(other).claim() is None
+    assert list(Worker(other.ingest_pipeline, other.corpus).run(drain=True)) == []
+    assert "the queue has 1 files for workers with another configuration" in caplog.text
     assert queue(rag).claim() is not None
 
 

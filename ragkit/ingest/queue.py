@@ -138,6 +138,11 @@ class Queue:
         row = self.corpus.db.execute(_CLAIM, given).fetchone()
         return Claim(*row) if row else None
 
+    def count_of_others(self) -> int:
+        """How many files are waiting to be read with other settings, by other workers."""
+        query = "SELECT count(*) FROM queue WHERE settings <> ? AND state = 'waiting'"
+        return int(self.corpus.value(query, (self.settings,)))
+
     @contextmanager
     def held(self, claim: Claim) -> Iterator[None]:
         """Renew the lease, and let each transaction of this corpus find out first whether the claim still holds.

@@ -85,7 +85,9 @@ def enqueue(pipeline: IngestPipeline, given: IngestRequest, wait: bool = True) -
             lonely = float("inf")
         elif time.monotonic() > lonely:
             lonely = float("inf")
-            log.warning("no worker takes files from the queue; start some with `ragkit work`")
+            log.warning(
+                "no worker takes files from the queue; start some by `ragkit work` with the same configuration"
+            )
         yield from call("queue", time.sleep, _POLL)
     did.add(queue.did(batch))
     with when_free(corpus):
@@ -116,6 +118,12 @@ class Worker:
         if not self.corpus.exists() or not self.corpus.has_table("queue"):
             with when_free(self.corpus):
                 pass  # it makes the tables
+        if others := self.queue.count_of_others():
+            log.warning(
+                "the queue has %d files for workers with another configuration, or with other formats or another ragkit"
+                " installed; they are left to these",
+                others,
+            )
         away: float | None = None
         with source_of(self.pipeline.read).reading() as reader:
             reading = self.pipeline.reading(self.corpus, reader)
