@@ -181,6 +181,22 @@ def test_a_file_that_ends_workers_by_an_exception_is_given_up_with_it(
     assert "ended while it worked on it (ZeroDivisionError: a mistake in a format)" in failed.error
 
 
+def test_a_file_with_more_papers_than_the_queue_can_hold_fails_alone(
+    place: PostgresCorpus, papers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (papers / "large.md").write_text("# Large\n\n" + "Bridges carry people. " * 200)
+    monkeypatch.setattr("ragkit.ingest.queue._MOST", 2000)
+    rag = pipeline(place)
+    put(rag, papers)
+    work(place)
+    failed = {Path(uri).name: each.error for uri, each in rag.corpus.failures().items()}
+    assert re.fullmatch(
+        r"its papers take 4,\d{3} characters, more than the 2,000 that the queue can hold; split it",
+        failed["large.md"],
+    )
+    assert (set(failed), rag.corpus.counts().files) == ({"broken.pdf", "large.md"}, 19)
+
+
 def test_a_worker_that_is_stopped_gives_its_file_back_and_that_counts_for_nothing(
     place: PostgresCorpus, papers: Path
 ) -> None:
@@ -213,7 +229,7 @@ def test_the_commands_do_together_what_one_does_alone(
     start = [sys.executable, "-m", "ragkit", "work", *corpus]
     with subprocess.Popen(start, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as worker:
         followed = command("ingest", papers, *corpus, "--queue", "--json")
-        worker.send_signal(signal.SIGINT)
+        worker.terminate()
         assert re.match(r"worked on 2\d files, published [1-9]", worker.communicate()[0])
     assert followed.returncode == 3  # a file has failed
     report = json.loads(followed.stdout)

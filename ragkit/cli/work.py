@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated
 
 import typer
@@ -35,6 +36,7 @@ def work(
 
     rag = pipeline.load()
     worker = Worker(rag.ingest_pipeline, rag.corpus, lease, attempts)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as services are stopped
     try:
         with terminal.progress_bar() as bar:
             for event in worker.run(drain):

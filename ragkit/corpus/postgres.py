@@ -37,7 +37,9 @@ CREATE TABLE queue (
     token BIGINT NOT NULL DEFAULT nextval('queue_tokens'), lease TIMESTAMPTZ, worker TEXT,
     error TEXT, read TEXT, note TEXT, settled TEXT, failed BOOLEAN NOT NULL DEFAULT FALSE, changed TIMESTAMPTZ NOT NULL DEFAULT now()
 );
-CREATE INDEX queue_open ON queue (settings, position) WHERE state <> 'published';
+CREATE INDEX queue_open ON queue (settings, position) WHERE state IN ('waiting', 'running');
+CREATE INDEX queue_read ON queue (settings, position) WHERE state = 'read';
+CREATE INDEX queue_stored ON queue (settings, position) WHERE state = 'stored';
 CREATE INDEX queue_batch ON queue (batch)
 """
 """The files that workers share among themselves, which only Postgres has; see `ragkit.ingest.queue`."""

@@ -28,12 +28,13 @@ from ragkit.corpus import Corpus
 from ragkit.corpus.database import batches
 from ragkit.corpus.papers import FailedRead
 from ragkit.corpus.store import Connection
-from ragkit.errors import CorpusBusy, CorpusError, LeaseLost
+from ragkit.errors import CorpusBusy, CorpusError, LeaseLost, LoadError
 from ragkit.ingest.reading import Did
 
 LEASE = 60.0  # seconds
 ATTEMPTS = 3
 _RENEWALS = 3  # in the time of a lease
+_MOST = 900_000_000  # characters of a file's papers as JSON; Postgres takes a value of 1 GB
 _PAUSE = 0.2  # seconds between two tries to get the corpus lock
 _KEPT = "1 day"
 """How long it is known what became of files that are published, for who waits for them."""
@@ -42,7 +43,7 @@ _OPEN = "state IN ('waiting', 'running')"
 _CLAIM = (
     "UPDATE queue SET state = 'running', attempts = attempts + 1, token = nextval('queue_tokens'), worker = ?,"
     " lease = now() + make_interval(secs => ?), changed = now() WHERE uri = (SELECT uri FROM queue WHERE settings = ?"
-    " AND (state = 'waiting' OR state = 'running' AND lease < now()) ORDER BY position FOR UPDATE SKIP LOCKED LIMIT 1)"
+    f" AND {_OPEN} AND (state = 'waiting' OR lease < now()) ORDER BY position FOR UPDATE SKIP LOCKED LIMIT 1)"
     " RETURNING uri, token, again, attempts, error"
 )
 _IN_ORDER = (  # what no file that is still to be read comes before
@@ -185,11 +186,15 @@ class Queue:
         )
 
     def keep(self, claim: Claim, kept: Kept, did: Did) -> None:
-        """Keep what was read of a file.  Raises `LeaseLost`."""
+        """Keep what was read of a file.  Raises `LeaseLost`, and `LoadError` if it is more than the queue can hold."""
+        if len(dumped := kept.dumped()) > _MOST:
+            raise LoadError(
+                f"its papers take {len(dumped):,} characters, more than the {_MOST:,} that the queue can hold; split it"
+            )
         with self.corpus.transaction() as db:
             db.execute(
                 "UPDATE queue SET state = 'read', read = ?, note = ?, failed = ?, lease = NULL, changed = now() WHERE uri = ?",
-                (kept.dumped(), did.model_dump_json(), bool(did.failed), claim.uri),
+                (dumped, did.model_dump_json(), bool(did.failed), claim.uri),
             )
 
     def in_order(self) -> list[str]:
@@ -211,18 +216,15 @@ class Queue:
 
     def is_drained(self) -> bool:
         """Is everything stored, and something of it not published?"""
-        states = set(
-            self.corpus.column(
-                "SELECT DISTINCT state FROM queue WHERE settings = ? AND state <> 'published'",
-                (self.settings,),
-            )
-        )
-        return states == {"stored"}
+        return not self._has(_OPEN) and not self._has("state = 'read'") and self._has("state = 'stored'")
 
     def is_empty(self) -> bool:
         """Is everything published?"""
-        query = "SELECT 1 FROM queue WHERE settings = ? AND state <> 'published' LIMIT 1"
-        return not self.corpus.value(query, (self.settings,))
+        return not any(map(self._has, (_OPEN, "state = 'read'", "state = 'stored'")))
+
+    def _has(self, state: str) -> bool:
+        query = f"SELECT EXISTS (SELECT 1 FROM queue WHERE settings = ? AND {state})"
+        return bool(self.corpus.value(query, (self.settings,)))
 
     def published(self, did: Did) -> None:
         """Note that the indexes hold what is stored, and what was done for that."""

@@ -56,7 +56,7 @@ def queue_of(
             f"a queue needs a corpus in Postgres, and '{corpus.name}' is a directory; use --corpus postgresql://..."
         )
     names = [pipeline.name_of(index) for index in pipeline.index]
-    settings = digest(pipeline.loader, pipeline.chunker, *pipeline.writers, *names)
+    settings = digest(pipeline.attempt, pipeline.chunker, *pipeline.writers, *names)
     return Queue(corpus, settings, lease, attempts)
 
 
@@ -171,28 +171,24 @@ class Worker:
             self._unfinished = None
 
     def _kept(self, claim: Claim, reading: Reading) -> Flow[None]:
-        kept = Kept()
-        if claim.attempts > self.queue.attempts:
-            did = self._given_up(claim, reading, kept)
-        else:
-            again = {claim.uri} if claim.again else ()
+        kept, again = Kept(), {claim.uri} if claim.again else ()
+        try:
+            if claim.attempts > self.queue.attempts:
+                raise LoadError(
+                    f"{self.queue.attempts} times a worker ended while it worked on it"
+                    f" ({claim.error or 'it was killed, or needs too much memory'}); name the file to try it again"
+                )
             did = yield from reading.flow([claim.uri], again, kept)
             yield from self._prepare(kept, did)
-        yield from call("queue", self.queue.keep, claim, kept, did)
-
-    def _given_up(self, claim: Claim, reading: Reading, kept: Kept) -> Did:
-        """A file that was never read to its end, although that was tried often enough, fails as one that cannot be read."""
-        many = self.queue.attempts
-        error = (
-            f"{many} times a worker ended while it worked on it ({claim.error or 'it was killed, or needs too much memory'});"
-            " name the file to try it again"
-        )
-        content = ""
-        if claim.attempts == many + 1:  # else even this has ended a worker
-            with suppress(LoadError):
-                content = reading.digest(claim.uri)
-        kept.put_failure(claim.uri, FailedRead(content, reading.attempt, error))
-        return Did(failed=[Failure(source=claim.uri, error=error)])
+            yield from call("queue", self.queue.keep, claim, kept, did)
+        except LoadError as error:
+            content = kept.digest
+            if claim.attempts == self.queue.attempts + 1:  # else even this has ended a worker
+                with suppress(LoadError):
+                    content = reading.digest(claim.uri)
+            failed = Kept(failure=FailedRead(content, reading.attempt, str(error)))
+            did = Did(failed=[Failure(source=claim.uri, error=str(error))])
+            yield from call("queue", self.queue.keep, claim, failed, did)
 
     def _prepare(self, kept: Kept, did: Did) -> Flow[None]:
         """Cut the papers, and let key writers and models fill the caches with what the indexes will ask for."""

@@ -25,6 +25,7 @@ from ragkit.corpus import postgres as module
 from ragkit.corpus.postgres import PostgresCorpus
 from ragkit.doctor import examine
 from ragkit.errors import ConfigError, CorpusError, NoCorpus, UsageError
+from ragkit.ingest.queue import QueueCounts, counts_of
 from ragkit.testing import imports_heavy
 
 FILE = """
@@ -271,6 +272,16 @@ def test_tables_of_an_earlier_ragkit_are_brought_up_to_date_by_the_next_writer(
         CorpusError, match=r"was written by a newer ragkit \(schema 3\); upgrade ragkit to read it"
     ):
         Corpus(corpus.place).counts()
+
+
+def test_tables_from_before_there_was_a_queue_get_one(corpus: Corpus) -> None:
+    with corpus.writing():
+        put(corpus, "glass")
+        for statement in ("DROP TABLE queue", "DROP SEQUENCE queue_tokens", "UPDATE corpus SET version = 1"):
+            corpus.db.execute(statement)
+    assert (corpus.uris(), counts_of(corpus)) == (["glass"], None)
+    with corpus.writing():
+        assert (corpus.uris(), counts_of(corpus)) == (["glass"], QueueCounts())
 
 
 def test_a_migration_that_fails_leaves_the_tables_as_they_were(
