@@ -4,10 +4,10 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs bench clean
+.PHONY: help demo test test-scale check format docs bench clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 demo: .venv/ragkit ## Set up, ingest the example papers, and answer three questions
 	@echo '$$ ragkit ingest examples/papers'
@@ -22,6 +22,9 @@ demo: .venv/ragkit ## Set up, ingest the example papers, and answer three questi
 
 test: .venv/dev ## Set up and run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+test-scale: .venv/dev ## Run the tests of workers with 40 kills and 1,000 races (minutes)
+	RAGKIT_TEST_KILLS=40 RAGKIT_TEST_RACES=1000 $(BIN)/python -m pytest tests/test_workers.py
 
 check: .venv/dev ## Formatting, lint, types, known vulnerabilities and licences
 	$(BIN)/ruff format --check .

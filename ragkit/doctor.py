@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from ragkit.errors import CorpusError
 from ragkit.index import Index
 from ragkit.ingest.consistency import differing, emptied
+from ragkit.ingest.queue import counts_of
 from ragkit.ingest.report import encodable
 from ragkit.rag import Rag
 from ragkit.read import source_of
@@ -41,7 +42,8 @@ class Diagnosis(BaseModel):
     """What `ragkit doctor` reports; `problems`, which the user must solve, is empty when all is well.
 
     `gone`: files that the corpus lists and that are not there any more; `orphaned_vectors`: those of texts by which
-    no passage is found any more, which only take room, and `removed_vectors` those that `vacuum` deleted.
+    no passage is found any more, which only take room, and `removed_vectors` those that `vacuum` deleted; `queue`: the files that workers share, of
+    a corpus that has a queue: how many are waiting, running, read but not published, and failed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,6 +56,7 @@ class Diagnosis(BaseModel):
     gone: tuple[str, ...] = ()
     orphaned_vectors: int = 0
     removed_vectors: int = 0
+    queue: dict[str, int] = {}
 
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
@@ -82,6 +85,7 @@ def examine(rag: Rag) -> Diagnosis:
         problems=tuple(problems),
         gone=tuple(map(encodable, gone)),
         orphaned_vectors=len(rag.corpus.orphaned_vectors()),
+        queue=queued._asdict() if (queued := counts_of(rag.corpus)) else {},
     )
 
 

@@ -2,7 +2,8 @@
 
 RagkitError ├── ConfigError        a pipeline file is wrong; lists every problem with file:line:column ├──
 UsageError         a command or call was given something it cannot use ├── CorpusError        the corpus
-cannot be read, written or locked │   ├── NoCorpus       there is none in the directory named │   └──
+cannot be read, written or locked │   ├── NoCorpus       there is none in the directory named │   ├──
+CorpusBusy     another process writes to it │   ├── LeaseLost      another worker has the file by now │   └──
 IndexMismatch  an index does not hold what this configuration needs ├── LoadError          one file cannot be
 read as papers; costs that file, never the run ├── DeadlinePassed     a call was not made, or not finished,
 before its deadline; a question then ends in an abstention └── ModelError         a model cannot be found,
@@ -41,6 +42,14 @@ class NoCorpus(CorpusError):
     """There is no corpus in the directory named."""
 
     exit_status = 2
+
+
+class CorpusBusy(CorpusError):
+    """Another process is writing to the corpus."""
+
+
+class LeaseLost(CorpusError):
+    """Another worker has the file that this one took from the queue; nothing of the change was kept."""
 
 
 class IndexMismatch(CorpusError):

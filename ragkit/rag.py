@@ -29,8 +29,9 @@ from ragkit.document import digest
 from ragkit.errors import CorpusError, IndexMismatch, NoCorpus, UsageError
 from ragkit.flow import AsyncEvents, Event, Events, Flow, aresult_of, arun, asteps, result_of, run, steps
 from ragkit.index import Index, Searcher, Snapshot
-from ragkit.ingest import AnyIndex, IngestPipeline, IngestRequest, embeddings_of, made_with
+from ragkit.ingest import AnyIndex, IngestPipeline, embeddings_of, made_with
 from ragkit.ingest.consistency import emptied, is_whole
+from ragkit.ingest.reading import IngestRequest
 from ragkit.ingest.report import IngestReport
 from ragkit.mismatch import mismatches
 from ragkit.papers import PaperRecord, corrections, filter_of, find, record_of, records
@@ -63,9 +64,7 @@ class Rag:
         self.answer_pipeline = rebound(answer, self._with_corpus)
         self._snapshot: Snapshot | None = None
         self._opening = threading.RLock()
-        self._asked: set[str] = (
-            set()
-        )  # LangChain vector stores that were asked whether they hold what they should
+        self._asked = set[str]()  # the LangChain vector stores that hold what they should
         self._ragkit_spec = Spec(Rag, {"corpus": corpus, "ingest": ingest, "answer": answer}, "")
         filled = {ingest.name_of(index) for index in ingest.index}
         for index in _indexes_in(answer):

@@ -1,6 +1,6 @@
 """The command line.
 
-The commands are `ragkit ingest`, `lookup`, `ask`, `check`, `search`, `chat`, `serve`, `mcp`, `list`, `show`, `open`, `edit`, `rm`, `export`, `cite`, `doctor`, `eval`, `probe`,
+The commands are `ragkit ingest`, `work`, `lookup`, `ask`, `check`, `search`, `chat`, `serve`, `mcp`, `list`, `show`, `open`, `edit`, `rm`, `export`, `cite`, `doctor`, `eval`, `probe`,
 `tune`, `testset`, `calibrate`, `train`, `config`, `presets` and `components`.
 
 Exit status: 0 done; 1 failed while running; 2 wrong usage or configuration; 3 ingest finished but some files
@@ -20,7 +20,7 @@ from typing import Annotated, ParamSpec
 import typer
 
 import ragkit
-from ragkit.cli import ask, calibrate, chat, check, corpus, evaluate, ingest, mcp, papers, serve, train
+from ragkit.cli import ask, calibrate, chat, check, corpus, evaluate, ingest, mcp, papers, serve, train, work
 from ragkit.cli.options import (
     BEFORE_COMMAND,
     AsJson,
@@ -83,6 +83,7 @@ def _options(
 
 
 app.command()(_traced(with_pipeline(ingest.ingest)))
+app.command()(_traced(with_pipeline(work.work)))
 
 
 @app.command()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ragkit.cli.options import AsJson, ChosenPipeline, print_json, say
 
 if TYPE_CHECKING:
+    from ragkit.flow import Event
     from ragkit.ingest.report import IngestReport
     from ragkit.rag import Rag
 
@@ -42,6 +43,13 @@ def ingest(
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Read also where links lead out of the folders.")
     ] = False,
+    queue: Annotated[
+        bool,
+        typer.Option(
+            "--queue", help="Let `ragkit work` do the work, in any number of processes; wait for it."
+        ),
+    ] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Only put the files into the queue.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Read papers into the corpus and index them.  Unchanged files are not read again.
@@ -50,11 +58,16 @@ def ingest(
     zotero: reads the library in ~/Zotero, zotero:FOLDER one elsewhere: its files, with what its items say of them.
     """
     from ragkit.cli import reports
+    from ragkit.cli.terminal import many
     from ragkit.errors import UsageError
 
     given = paths or []
     if watch and dry_run:
         raise UsageError("--watch and --dry-run exclude each other: a dry run changes nothing and ends")
+    if no_wait and not queue:
+        raise UsageError("--no-wait needs --queue: without a queue, this command does the work itself")
+    if queue and (watch or dry_run):
+        raise UsageError(f"--queue and {'--watch' if watch else '--dry-run'} exclude each other")
     folders = _folders(given) if watch else []
     rag = pipeline.load()
     if follow_links:
@@ -73,26 +86,47 @@ def ingest(
         _watch(rag, given, folders, prune, show)
         return
     try:
-        report = _ingested(rag, given, prune)
+        report = _queued(rag, given, prune, not no_wait) if queue else _ingested(rag, given, prune)
     except KeyboardInterrupt:
-        say("stopped; finished work is kept, and the same command resumes from there", err=True)
+        kept = "workers go on with what is in the queue" if queue else "finished work is kept"
+        say(f"stopped; {kept}, and the same command resumes from there", err=True)
         raise
+    if isinstance(report, int):
+        print_json({"queued": report}) if as_json else say(f"put {many(report, 'file')} into the queue")
+        return
     show(report)
     if report.failed:
         raise typer.Exit(3)
 
 
 def _ingested(rag: Rag, paths: Sequence[str], prune: bool) -> IngestReport:
+    report: IngestReport = _shown(rag.ingest_events(*paths, prune=prune))
+    return report
+
+
+def _queued(rag: Rag, paths: Sequence[str], prune: bool, wait: bool) -> IngestReport | int:
+    """The report of workers, or, without *wait*, how many files they are to work on."""
+    from ragkit.flow import steps
+    from ragkit.ingest.reading import IngestRequest
+    from ragkit.ingest.work import enqueue
+
+    given = IngestRequest(rag.corpus, paths, prune)
+    report: IngestReport | int = _shown(steps(enqueue(rag.ingest_pipeline, given, wait)))
+    return report
+
+
+def _shown(events: Iterable[Event]) -> Any:
+    """The result of what is done, which a progress bar shows."""
     from ragkit.cli import terminal
     from ragkit.flow import Finished, Progress
 
     with terminal.progress_bar() as bar:
-        for event in rag.ingest_events(*paths, prune=prune):
+        for event in events:
             if bar and isinstance(event, Progress):
                 bar(event)
             if isinstance(event, Finished):
-                report: IngestReport = event.result
-    return report
+                result = event.result
+    return result
 
 
 def _watch(

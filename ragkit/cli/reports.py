@@ -292,6 +292,8 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
             "unknown" if index.present is None else str(index.present),
         )
     out.print(table)
+    if any(diagnosis.queue.values()):
+        out.print("queue: " + ", ".join(f"{n} {what}" for what, n in diagnosis.queue.items()))
     for done in diagnosis.repaired:
         out.print(f"repaired: {done}")
     if diagnosis.removed_vectors:

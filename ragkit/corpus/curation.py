@@ -107,11 +107,13 @@ class Curation(Lookups):
                 if db.execute("DELETE FROM removed WHERE uri = ?", (uri,)).rowcount:
                     db.execute("UPDATE files SET digest = '' WHERE uri = ?", (uri,))
 
-    def origins(self) -> dict[str, dict[str, Any]]:
-        """What is known of each file beside itself, such as the `url` that it was fetched from."""
+    def origins(self, uri: str | None = None) -> dict[str, dict[str, Any]]:
+        """What is known of each file (or of *uri* alone) beside itself, such as the `url` that it was fetched from."""
         if not self.has_table("origins"):
             return {}
-        return {uri: json.loads(known) for uri, known in self.db.execute("SELECT uri, known FROM origins")}
+        condition, given = ("", ()) if uri is None else ("WHERE uri = ?", (uri,))
+        rows = self.db.execute(f"SELECT uri, known FROM origins {condition}", given)
+        return {uri: json.loads(known) for uri, known in rows}
 
     def put_origins(self, known: Mapping[str, Mapping[str, Any]]) -> None:
         rows = [(uri, json.dumps(each, ensure_ascii=False, sort_keys=True)) for uri, each in known.items()]

@@ -71,12 +71,13 @@ class Papers(Curation):
                 db.execute("DELETE FROM removed WHERE uri = ?", (uri,))
                 db.execute("DELETE FROM origins WHERE uri = ?", (uri,))
 
-    def failures(self) -> dict[str, FailedRead]:
-        """The files that could not be read, by their paths, and how each was tried last."""
+    def failures(self, uri: str | None = None) -> dict[str, FailedRead]:
+        """The files that could not be read (or *uri* alone), by their paths, and how each was tried last."""
         if not self.has_table("failures"):
             return {}
-        rows = self.db.execute("SELECT uri, digest, attempt, error FROM failures ORDER BY uri")
-        return {uri: FailedRead(*tried) for uri, *tried in rows}
+        condition, given = ("", ()) if uri is None else ("WHERE uri = ?", (uri,))
+        query = f"SELECT uri, digest, attempt, error FROM failures {condition} ORDER BY uri"
+        return {uri: FailedRead(*tried) for uri, *tried in self.db.execute(query, given)}
 
     def put_failure(self, uri: str, tried: FailedRead) -> None:
         """Remember that a file could not be read.  What it listed before stays."""

@@ -13,7 +13,7 @@ import re
 import socket
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +24,28 @@ from ragkit import private
 from ragkit.config.components import component
 from ragkit.corpus.schema import LATER, SCHEMA
 from ragkit.corpus.store import Connection, CorpusPlace, Cursor, Store
-from ragkit.errors import CorpusError, NoCorpus, UsageError
+from ragkit.errors import CorpusBusy, CorpusError, NoCorpus, UsageError
 
 if TYPE_CHECKING:
     import psycopg
 
-_VERSION = 1  # of the tables; `_MIGRATIONS` leads from one to the next
-_MIGRATIONS: dict[int, tuple[str, ...]] = {}
+_QUEUE = """
+CREATE SEQUENCE queue_tokens;
+CREATE TABLE queue (
+    uri TEXT COLLATE "C" PRIMARY KEY, position BIGSERIAL, settings TEXT NOT NULL, batch TEXT NOT NULL,
+    again BOOLEAN NOT NULL, state TEXT NOT NULL DEFAULT 'waiting', attempts INTEGER NOT NULL DEFAULT 0,
+    token BIGINT NOT NULL DEFAULT nextval('queue_tokens'), lease TIMESTAMPTZ, worker TEXT,
+    error TEXT, read TEXT, note TEXT, settled TEXT, failed BOOLEAN NOT NULL DEFAULT FALSE, changed TIMESTAMPTZ NOT NULL DEFAULT now()
+);
+CREATE INDEX queue_open ON queue (settings, position) WHERE state IN ('waiting', 'running');
+CREATE INDEX queue_read ON queue (settings, position) WHERE state = 'read';
+CREATE INDEX queue_stored ON queue (settings, position) WHERE state = 'stored';
+CREATE INDEX queue_batch ON queue (batch)
+"""
+"""The files that workers share among themselves, which only Postgres has; see `ragkit.ingest.queue`."""
+
+_VERSION = 2  # of the tables; `_MIGRATIONS` leads from one to the next
+_MIGRATIONS: dict[int, tuple[str, ...]] = {2: (_QUEUE,)}
 """The statements that make the tables of a version from those of the version before."""
 
 QUICK = {
@@ -89,10 +104,13 @@ class PostgresCorpus(CorpusPlace):
 class PostgresStore(Store):
     """The database at *place*."""
 
+    is_shared = True
+
     def __init__(self, place: PostgresCorpus) -> None:
         self.place, self.directory = place, place.folder
         self.local = threading.local()
         self.token: int | None = None  # what allows this process to write, while it holds the lock
+        self._guard: Callable[[Connection], None] | None = None
 
     @property
     def name(self) -> str:
@@ -147,7 +165,7 @@ class PostgresStore(Store):
                     if self._version(lock) is None
                     else lock.execute("SELECT holder FROM corpus").fetchone()[0]
                 )
-                raise CorpusError(
+                raise CorpusBusy(
                     f"the corpus in '{self.name}' is being written by {holder or 'another process'}; wait for it to finish"
                 )
             self._migrate(lock)
@@ -182,11 +200,23 @@ class PostgresStore(Store):
         return int(connection.execute("SELECT version FROM corpus").fetchone()[0])
 
     @contextmanager
+    def guarded(self, check: Callable[[Connection], None]) -> Iterator[None]:
+        self._guard = check
+        try:
+            yield
+        finally:
+            self._guard = None
+
+    @contextmanager
     def transaction(self) -> Iterator[Connection]:
         connection = self.db
         assert isinstance(connection, _Connection)
         mine = "" if self.token is None else " WHERE token = ?"
         with connection.transaction():
+            if self._guard:
+                self._guard(connection)
+                yield connection
+                return
             # this row is what one transaction waits for another by
             changed = connection.execute(
                 f"UPDATE corpus SET changes = changes + 1{mine}", () if self.token is None else (self.token,)
@@ -290,4 +320,4 @@ def _tables() -> list[str]:
         r"\bINTEGER\b": "BIGINT",
     }.items():
         made = re.sub(sqlite, postgres, made)
-    return [_FUNCTIONS, *made.split(";")]
+    return [_FUNCTIONS, *made.split(";"), _QUEUE]

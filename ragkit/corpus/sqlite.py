@@ -16,7 +16,7 @@ from ragkit import platform, private
 from ragkit.corpus import places
 from ragkit.corpus.schema import LATER, SCHEMA
 from ragkit.corpus.store import Store
-from ragkit.errors import CorpusError, NoCorpus
+from ragkit.errors import CorpusBusy, CorpusError, NoCorpus
 
 Stamps = tuple[tuple[int, int], tuple[int, int]]
 
@@ -88,7 +88,7 @@ class SqliteStore(Store):
                 platform.HERE.lock(lock)
             except BlockingIOError:
                 lock.seek(0)
-                raise CorpusError(
+                raise CorpusBusy(
                     f"the corpus in '{self.directory}' is being written by {lock.read().decode().strip() or 'another process'}; wait for it to finish"
                 ) from None
             with suppress(OSError):  # on a full disk the holder cannot be recorded; the lock still holds

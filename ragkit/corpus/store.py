@@ -7,10 +7,10 @@ The statements of the corpus are written once, for both: values are named `?` or
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ragkit.config.components import interface
 
@@ -45,6 +45,9 @@ class Store(ABC):
     directory: Path
     """The folder of what is derived from the corpus: indexes, files that were fetched."""
 
+    is_shared: ClassVar[bool] = False
+    """Do several machines use it, and may their workers share a queue, by `guarded`?"""
+
     @property
     @abstractmethod
     def name(self) -> str:
@@ -76,12 +79,19 @@ class Store(ABC):
     def writing(self) -> AbstractContextManager[None]:
         """Hold the corpus lock, one process at a time; make the corpus where there is none.
 
-        Raises `CorpusError` that says who holds it.
+        Raises `CorpusBusy` that says who holds it.
         """
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[Connection]:
         """A transaction of this thread's connection.  Raises `CorpusError` if it fails; then nothing is changed."""
+
+    def guarded(self, check: Callable[[Connection], None]) -> AbstractContextManager[None]:
+        """Begin each transaction with *check*, in place of the corpus lock; what it raises undoes the transaction.
+
+        So a worker writes what is no part of the corpus yet, beside who holds the lock.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def problems(self) -> list[str]:

@@ -35,10 +35,10 @@ class VectorCache(Database):
         return np.stack([np.frombuffer(row, dtype=np.float32) for row in rows] or [np.zeros(0, np.float32)])
 
     def put_vectors(self, model: str, texts: Sequence[str], vectors: Vectors) -> None:
-        rows = [
+        rows = sorted(  # workers that have texts in common lock them in the same order
             (model, text, np.asarray(v, dtype=np.float32).tobytes())
             for text, v in zip(texts, vectors, strict=True)
-        ]
+        )
         with self.transaction() as db:
             db.executemany(
                 "INSERT INTO vectors VALUES (?, ?, ?) ON CONFLICT (model, text) DO UPDATE SET vector = excluded.vector",

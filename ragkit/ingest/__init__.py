@@ -7,15 +7,13 @@ import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from langchain_core.document_loaders import BaseLoader
-from langchain_core.documents import BaseDocumentTransformer, Document
+from langchain_core.documents import BaseDocumentTransformer
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 
@@ -24,20 +22,19 @@ from ragkit.chunk import check_splitter
 from ragkit.chunk.process import Cutter
 from ragkit.config import components
 from ragkit.config.spec import describe, identify
+from ragkit.confined import ConfinedPool
 from ragkit.corpus import Corpus
 from ragkit.corpus.ledger import Holding, IndexState, Passages
-from ragkit.corpus.papers import FailedRead
 from ragkit.corpus.vectors import CachedEmbeddings
-from ragkit.document import digest, lost_of, searchable, sources_of, span_of
-from ragkit.errors import CorpusError, LoadError, RagkitError
+from ragkit.document import digest, searchable, sources_of, span_of
+from ragkit.errors import CorpusError, RagkitError
 from ragkit.flow import Flow, Pipeline, Progress, call, emit
 from ragkit.index import Builder, Index, LexicalIndex, Place, VectorIndex, external
-from ragkit.ingest.origins import Gathered, Origins, gather
-from ragkit.ingest.report import Failure, HiddenText, IngestReport, Versions, encodable, hidden_in, merged
+from ragkit.ingest.reading import Did, FileReading, FoundFiles, IngestRequest, find
+from ragkit.ingest.report import Failure, IngestReport, Versions, encodable, merged
 from ragkit.keys import KeptReplies, KeyWriter
 from ragkit.models.embeddings import Vectors, fingerprint_of
 from ragkit.read import PaperSource, source_of
-from ragkit.read.fetch import Fetcher
 from ragkit.read.files import Files
 from ragkit.read.lookup.run import Lookup
 
@@ -55,19 +52,6 @@ _CUT_AT_ONCE = 64  # papers that are cut, and whose passages are stored, togethe
 
 _FULL = (*map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)), "database or disk is full")
 """How the system, and SQLite, say that a disk or the user's share of it is full."""
-
-
-@dataclass(frozen=True)
-class IngestRequest:
-    """What is ingested: *paths*, into *corpus*.  Without paths, only the indexes are brought up to date.
-
-    Paths may be addresses, whose files are fetched.  With `prune`, files that are gone are forgotten.
-    """
-
-    corpus: Corpus
-    paths: Sequence[str | Path] = ()
-    prune: bool = False
-    fetcher: Fetcher = Fetcher()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,33 +72,38 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
 
     def flow(self, given: IngestRequest) -> Flow[IngestReport]:
         started = time.perf_counter()
-        corpus = given.corpus
-        with corpus.writing():
-            source = source_of(self.read)
-            named: Gathered = yield from gather(corpus, given.paths, given.fetcher)
-            with source.reading() as reader:
-                found = named.own(corpus, (yield from call("read", reader.find, named.paths)))
-                skipped = yield from call("read", source.skipped, named.paths)
-                unused = named.own(corpus, (yield from call("read", reader.unused, named.paths)))
-                pruned = source.gone(corpus.uris(), named.scopes) if given.prune else []
-                gone = source.gone(corpus.failures(), named.scopes) if given.prune else []
-                corpus.forget_files([*pruned, *gone])
-                corpus.readmit(named.again)
-                known = set(corpus.uris())
-                lookup = Lookup(source.lookup, corpus)
-                did = yield from self._read(corpus, reader, found, named.again, lookup)
-                did.failed = [*named.failed, *named.settled(corpus, did.failed)]
-                did.looked_up += len((yield from lookup.stored()).found)
-                failed = [*did.failed, *(yield from self._chunk(corpus, Cutter(self.chunk, reader.pool)))]
-            dropped = yield from self._write_keys(corpus)
-            encoded = yield from self.fill(corpus)
-            corpus.drop_orphans()
-            counts = corpus.counts(did.uris)
-            works = corpus.works(did.uris)
+        corpus, source = given.corpus, source_of(self.read)
+        with corpus.writing(), source.reading() as reader:
+            found = yield from find(given, source, reader)
+            reading = self.reading(corpus, reader)
+            did = yield from reading.flow(found.uris, found.named.again)
+            did.add((yield from self.settle(corpus, reading.lookup, reader.pool)))
+            return self.report(corpus, found, did, time.perf_counter() - started)
+
+    def reading(self, corpus: Corpus, reader: PaperSource) -> FileReading:
+        """How *reader*, of this pipeline, reads for *corpus*."""
+        source = source_of(self.read)
+        return FileReading(corpus, reader, Lookup(source.lookup, corpus), self.loader, self.attempt)
+
+    def settle(self, corpus: Corpus, lookup: Lookup, pool: ConfinedPool | None = None) -> Flow[Did]:
+        """Do what is still to be done with the papers in the corpus, and publish the indexes.
+
+        Papers are cut in the processes of *pool*.
+        """
+        did = Did(looked_up=len((yield from lookup.stored()).found))
+        did.failed = yield from self._chunk(corpus, Cutter(self.chunk, pool))
+        did.dropped = yield from self._write_keys(corpus)
+        did.encoded = yield from self.fill(corpus)
+        corpus.drop_orphans()
+        return did
+
+    def report(self, corpus: Corpus, found: FoundFiles, did: Did, seconds: float) -> IngestReport:
+        """What an ingest *did* with the files *found*, and what the corpus holds now."""
+        counts, works = corpus.counts(did.uris), corpus.works(did.uris)
         return IngestReport(
             files=counts.files,
-            new=len(did.read - known),
-            changed=len(did.read & known),
+            new=len(did.read - set(found.known)),
+            changed=len(did.read & set(found.known)),
             unchanged=len(set(did.uris) - did.read),
             entries=counts.entries,
             documents=counts.documents,
@@ -122,76 +111,21 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             variants=counts.variants,
             descriptions=counts.descriptions,
             chunks=corpus.count_held(self.name_of(self.index[0])) if self.index else counts.chunks,
-            failed=tuple(failed),
-            pruned=len(pruned),
-            encoded=encoded,
-            seconds=round(time.perf_counter() - started, 3),
-            skipped=tuple(map(encodable, [*skipped, *unused])),
-            unused=tuple(map(encodable, unused)),
+            failed=(*found.named.failed, *found.named.settled(corpus, did.failed)),
+            pruned=len(found.pruned),
+            encoded=did.encoded,
+            seconds=round(seconds, 3),
+            skipped=tuple(map(encodable, [*found.skipped, *found.unused])),
+            unused=tuple(map(encodable, found.unused)),
             hidden=tuple(did.hidden),
             lost=tuple(did.lost),
             known=tuple(did.known),
             encodings=did.encodings,
             looked_up=did.looked_up,
-            dropped_keys=dropped,
+            dropped_keys=did.dropped,
             merged=tuple(each for work in works for each in merged(work, set(did.uris))),
             versions=tuple(Versions.of(work) for work in works if len(work.documents) > 1),
         )
-
-    def _read(
-        self,
-        corpus: Corpus,
-        source: PaperSource,
-        found: Sequence[str],
-        again: Collection[str],
-        lookup: Lookup,
-    ) -> Flow[_Did]:
-        """Read what is new or changed; a file that cannot be read fails alone.
-
-        One that failed before is tried again only if it changed or is in *again*.
-        """
-        did, papers = _Did(), 0
-        failures, attempt, origins = corpus.failures(), self.attempt, Origins(corpus.origins())
-        last = {uri: None if uri in again else failures.get(encodable(uri)) for uri in found}
-        to_read: dict[str, str] = {}  # and the digest of each
-
-        def fail(uri: str, content: str, error: LoadError) -> None:
-            tried = FailedRead(content, attempt, str(error))
-            failure = Failure(source=encodable(uri), error=str(error))
-            (did.known if tried == last[uri] else did.failed).append(failure)
-            corpus.put_failure(encodable(uri), tried)
-
-        for number, uri in enumerate(found):
-            yield from emit(Progress("read", number - len(to_read), len(found), _name(uri), papers))
-            try:
-                content = origins.digest(uri, (yield from call("read", source.digest, uri)))
-            except LoadError as error:
-                fail(uri, "", error)
-                continue
-            before = last[uri]
-            if corpus.has_file(uri, content, self.loader):
-                did.uris.append(uri)
-            elif before and before[:2] == (content, attempt):
-                did.known.append(Failure(source=encodable(uri), error=before.error))
-            else:
-                to_read[uri] = content
-        done = len(found) - len(to_read)
-        with closing(source.read_each(list(to_read))) as each:
-            for number, ((uri, content), batches) in enumerate(zip(to_read.items(), each, strict=True), done):
-                yield from emit(Progress("read", number, len(found), _name(uri), papers))
-                entries: list[Document] = []  # no write transaction may wait for who takes the events
-                try:
-                    while some := (yield from call("read", _next, batches)):
-                        entries += some
-                        papers += len(some)
-                        yield from emit(Progress("read", number, len(found), _name(uri), papers))
-                    entries = yield from lookup.entries(origins.applied(uri, entries))
-                    corpus.put_file(uri, content, self.loader, entries)
-                    did.note(uri, entries)
-                except LoadError as error:
-                    fail(uri, content, error)
-        yield from emit(Progress("read", len(found), len(found), "", papers))
-        return did
 
     def _chunk(self, corpus: Corpus, cutter: Cutter) -> Flow[list[Failure]]:
         """Cut what this chunker has not cut; a paper that it cannot cut fails alone, and is tried again next
@@ -429,14 +363,6 @@ def _is_out_of_space(error: BaseException | None) -> bool:
     return any(said in str(error) for said in _FULL)
 
 
-def _name(uri: str) -> str:
-    return encodable(Path(uri).name)
-
-
-def _next(batches: Iterator[list[Document]]) -> list[Document]:
-    return next(batches, [])
-
-
 def _alike_in_length(texts: Sequence[str]) -> Iterator[Sequence[int]]:
     """The numbers of *texts* in groups that are embedded one after another, short ones first: they need no padding."""
     order = sorted(range(len(texts)), key=lambda n: len(texts[n]))
@@ -455,31 +381,6 @@ def _at_once(papers: Iterable[Passages]) -> Iterator[list[Passages]]:
             some, passages = [], 0
     if some:
         yield some
-
-
-@dataclass
-class _Did:
-    """What reading did: the files whose papers the corpus has, those that were read, what is to report."""
-
-    uris: list[str] = field(default_factory=list)
-    read: set[str] = field(default_factory=set)
-    failed: list[Failure] = field(default_factory=list)
-    known: list[Failure] = field(default_factory=list)
-    hidden: list[HiddenText] = field(default_factory=list)
-    lost: list[Failure] = field(default_factory=list)
-    encodings: dict[str, str] = field(default_factory=dict)
-    looked_up: int = 0
-
-    def note(self, uri: str, entries: Sequence[Document]) -> None:
-        """Note that a file was read."""
-        self.uris.append(uri)
-        self.read.add(uri)
-        self.hidden += hidden_in(uri, entries)
-        self.lost += [Failure(source=encodable(uri), error=said) for said in lost_of(entries)]
-        for paper in entries:
-            self.looked_up += all(paper.metadata.get("looked_up", [False]))  # else it is asked about again
-            if encoding := paper.metadata.get("encoding"):
-                self.encodings[encodable(uri)] = str(encoding)
 
 
 class _BrokenIndex(Exception):

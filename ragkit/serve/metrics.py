@@ -29,6 +29,7 @@ class Metrics:
         self.claims = Counter("ragkit_claims", "Claims of answers by verdict.", ["verdict"], registry=own)
         self.abstentions = Counter("ragkit_abstentions", "Abstentions by reason.", ["reason"], registry=own)
         self.generation = Gauge("ragkit_generation", "The state of an index.", ["index"], registry=own)
+        self.queue = Gauge("ragkit_queue", "Files that workers share, by state.", ["state"], registry=own)
         self.inflight = Gauge("ragkit_inflight", "Questions that are being answered.", registry=own)
         self._reasons: set[str] = set()
 

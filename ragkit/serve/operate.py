@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from ragkit.ingest.queue import QueueCounts, counts_of
 from ragkit.serve.failures import told
 from ragkit.serve.replies import Alive, Ready, of_type, refused, replies
 from ragkit.serve.service import Service
@@ -49,3 +50,5 @@ def _look(service: Service) -> None:
     if service.rag.corpus.exists():
         for name, (_, generation) in service.rag.corpus.published().items():
             service.metrics.generation.labels(name).set(generation)
+        for state, files in (counts_of(service.rag.corpus) or QueueCounts())._asdict().items():
+            service.metrics.queue.labels(state).set(files)

@@ -25,6 +25,7 @@ from ragkit.corpus import postgres as module
 from ragkit.corpus.postgres import PostgresCorpus
 from ragkit.doctor import examine
 from ragkit.errors import ConfigError, CorpusError, NoCorpus, UsageError
+from ragkit.ingest.queue import QueueCounts, counts_of
 from ragkit.testing import imports_heavy
 
 FILE = """
@@ -258,19 +259,29 @@ def test_tables_of_an_earlier_ragkit_are_brought_up_to_date_by_the_next_writer(
 ) -> None:
     with corpus.writing():
         put(corpus, "glass")
-    steps = {2: ("CREATE TABLE later (uri TEXT PRIMARY KEY)", "INSERT INTO later SELECT uri FROM files")}
+    steps = {3: ("CREATE TABLE later (uri TEXT PRIMARY KEY)", "INSERT INTO later SELECT uri FROM files")}
     monkeypatch.setattr(module, "_MIGRATIONS", steps)
-    monkeypatch.setattr(module, "_VERSION", 2)
+    monkeypatch.setattr(module, "_VERSION", 3)
     assert (corpus.uris(), corpus.has_table("later")) == (["glass"], False)
     with corpus.writing():
         assert corpus.column("SELECT uri FROM later") == ["glass"]
     with corpus.writing():
         assert corpus.uris() == ["glass"]
-    monkeypatch.setattr(module, "_VERSION", 1)
+    monkeypatch.setattr(module, "_VERSION", 2)
     with pytest.raises(
-        CorpusError, match=r"was written by a newer ragkit \(schema 2\); upgrade ragkit to read it"
+        CorpusError, match=r"was written by a newer ragkit \(schema 3\); upgrade ragkit to read it"
     ):
         Corpus(corpus.place).counts()
+
+
+def test_tables_from_before_there_was_a_queue_get_one(corpus: Corpus) -> None:
+    with corpus.writing():
+        put(corpus, "glass")
+        for statement in ("DROP TABLE queue", "DROP SEQUENCE queue_tokens", "UPDATE corpus SET version = 1"):
+            corpus.db.execute(statement)
+    assert (corpus.uris(), counts_of(corpus)) == (["glass"], None)
+    with corpus.writing():
+        assert (corpus.uris(), counts_of(corpus)) == (["glass"], QueueCounts())
 
 
 def test_a_migration_that_fails_leaves_the_tables_as_they_were(
@@ -278,9 +289,9 @@ def test_a_migration_that_fails_leaves_the_tables_as_they_were(
 ) -> None:
     with corpus.writing():
         put(corpus, "glass")
-    steps = {2: ("CREATE TABLE later (uri TEXT)", "SELECT nothing FROM nowhere")}
+    steps = {3: ("CREATE TABLE later (uri TEXT)", "SELECT nothing FROM nowhere")}
     monkeypatch.setattr(module, "_MIGRATIONS", steps)
-    monkeypatch.setattr(module, "_VERSION", 2)
+    monkeypatch.setattr(module, "_VERSION", 3)
     with pytest.raises(psycopg.errors.UndefinedTable), corpus.writing():
         pass
     assert (corpus.has_table("later"), corpus.uris()) == (False, ["glass"])

@@ -66,6 +66,7 @@ def test_questions_are_counted(serving: Serving, ingested: Path) -> None:
     assert "ragkit_abstentions_total{" in told
     assert "ragkit_generation{" in told
     assert "ragkit_inflight 0.0" in told
+    assert 'ragkit_queue{state="waiting"} 0.0' in told
 
 
 def test_what_another_process_ingests_answers_the_next_question(serving: Serving, tmp_path: Path) -> None:

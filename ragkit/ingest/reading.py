@@ -1,0 +1,188 @@
+"""What an ingest is to read, and how it reads: files that are new or changed, each of which fails alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from langchain_core.documents import Document
+from pydantic import BaseModel
+
+from ragkit.corpus import Corpus
+from ragkit.corpus.papers import FailedRead
+from ragkit.document import lost_of
+from ragkit.errors import LoadError
+from ragkit.flow import Flow, Progress, call, emit
+from ragkit.ingest.origins import Gathered, Origins, gather
+from ragkit.ingest.report import Failure, HiddenText, encodable, hidden_in
+from ragkit.read import PaperSource
+from ragkit.read.fetch import Fetcher
+from ragkit.read.lookup.run import Lookup
+
+
+@dataclass(frozen=True)
+class IngestRequest:
+    """What is ingested: *paths*, into *corpus*.  Without paths, only the indexes are brought up to date.
+
+    Paths may be addresses, whose files are fetched.  With `prune`, files that are gone are forgotten.
+    """
+
+    corpus: Corpus
+    paths: Sequence[str | Path] = ()
+    prune: bool = False
+    fetcher: Fetcher = Fetcher()
+
+
+@dataclass(frozen=True)
+class FoundFiles:
+    """The files `uris` to read, of what was `named`, and the files `known` before.
+
+    `skipped` are those left out, `unused` ones among them, and `pruned` those that are gone and were forgotten.
+    """
+
+    named: Gathered
+    uris: Sequence[str]
+    skipped: Sequence[str]
+    unused: Sequence[str]
+    pruned: Sequence[str]
+    known: Collection[str]
+
+
+def find(given: IngestRequest, source: PaperSource, reader: PaperSource) -> Flow[FoundFiles]:
+    """Fetch what is at addresses, find all files, and forget those that are gone.  Takes the corpus lock for granted."""
+    corpus = given.corpus
+    named: Gathered = yield from gather(corpus, given.paths, given.fetcher)
+    uris = named.own(corpus, (yield from call("read", reader.find, named.paths)))
+    skipped = yield from call("read", source.skipped, named.paths)
+    unused = named.own(corpus, (yield from call("read", reader.unused, named.paths)))
+    pruned = source.gone(corpus.uris(), named.scopes) if given.prune else []
+    gone = source.gone(corpus.failures(), named.scopes) if given.prune else []
+    corpus.forget_files([*pruned, *gone])
+    corpus.readmit(named.again)
+    return FoundFiles(named, uris, skipped, unused, pruned, set(corpus.uris()))
+
+
+class Did(BaseModel):
+    """What was done: the files whose papers the corpus has, those that were read, what is to report."""
+
+    uris: list[str] = []
+    read: set[str] = set()
+    failed: list[Failure] = []
+    known: list[Failure] = []
+    hidden: list[HiddenText] = []
+    lost: list[Failure] = []
+    encodings: dict[str, str] = {}
+    looked_up: int = 0
+    encoded: int = 0
+    dropped: dict[str, int] = {}
+
+    def note(self, uri: str, entries: Sequence[Document]) -> None:
+        """Note that a file was read."""
+        self.uris.append(uri)
+        self.read.add(uri)
+        self.hidden += hidden_in(uri, entries)
+        self.lost += [Failure(source=encodable(uri), error=said) for said in lost_of(entries)]
+        for paper in entries:
+            self.looked_up += all(paper.metadata.get("looked_up", [False]))  # else it is asked about again
+            if encoding := paper.metadata.get("encoding"):
+                self.encodings[encodable(uri)] = str(encoding)
+
+    def add(self, more: Did) -> None:
+        """Add what was done beside this."""
+        self.uris += more.uris
+        self.read |= more.read
+        self.failed += more.failed
+        self.known += more.known
+        self.hidden += more.hidden
+        self.lost += more.lost
+        self.encodings |= more.encodings
+        self.looked_up += more.looked_up
+        self.encoded += more.encoded
+        for reason, count in more.dropped.items():
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+
+class ReadKeeper(Protocol):
+    """Keeps what was read: the corpus, or the queue of several workers."""
+
+    def put_file(self, uri: str, digest: str, loader: str, entries: Sequence[Document]) -> None: ...
+
+    def put_failure(self, uri: str, tried: FailedRead) -> None: ...
+
+
+@dataclass(frozen=True)
+class FileReading:
+    """How *reader* reads for *corpus*: `loader` and `attempt` identify its settings, as `IngestPipeline` has them."""
+
+    corpus: Corpus
+    reader: PaperSource
+    lookup: Lookup
+    loader: str
+    attempt: str
+
+    def digest(self, uri: str) -> str:
+        """The digest of a file with what is known of it.  Raises `LoadError`."""
+        return Origins(self.corpus.origins(encodable(uri))).digest(uri, self.reader.digest(uri))
+
+    def flow(
+        self, found: Sequence[str], again: Collection[str] = (), into: ReadKeeper | None = None
+    ) -> Flow[Did]:
+        """Read what is new or changed, *into* the corpus if nothing else is named; a file that cannot be read fails alone.
+
+        One that failed before is tried again only if it changed or is in *again*.
+        """
+        corpus, into = self.corpus, into or self.corpus
+        did, papers = Did(), 0
+        one = encodable(found[0]) if len(found) == 1 else None
+        failures, origins = corpus.failures(one), Origins(corpus.origins(one))
+        last = {uri: None if uri in again else failures.get(encodable(uri)) for uri in found}
+        to_read: dict[str, str] = {}  # and the digest of each
+
+        def fail(uri: str, content: str, error: LoadError) -> None:
+            tried = FailedRead(content, self.attempt, str(error))
+            failure = Failure(source=encodable(uri), error=str(error))
+            (did.known if tried == last[uri] else did.failed).append(failure)
+            into.put_failure(encodable(uri), tried)
+
+        for number, uri in enumerate(found):
+            yield from emit(Progress("read", number - len(to_read), len(found), _name(uri), papers))
+            try:
+                content = origins.digest(uri, (yield from call("read", self.reader.digest, uri)))
+            except LoadError as error:
+                fail(uri, "", error)
+                continue
+            before = last[uri]
+            if corpus.has_file(uri, content, self.loader):
+                did.uris.append(uri)
+            elif before and before[:2] == (content, self.attempt):
+                did.known.append(Failure(source=encodable(uri), error=before.error))
+            else:
+                to_read[uri] = content
+        done = len(found) - len(to_read)
+        with closing(self.reader.read_each(list(to_read))) as each:
+            for number, ((uri, content), batches) in enumerate(zip(to_read.items(), each, strict=True), done):
+                yield from emit(Progress("read", number, len(found), _name(uri), papers))
+                entries: list[Document] = []  # no write transaction may wait for who takes the events
+                try:
+                    while some := (yield from call("read", _next, batches)):
+                        entries += some
+                        papers += len(some)
+                        yield from emit(Progress("read", number, len(found), _name(uri), papers))
+                    entries = yield from self.lookup.entries(origins.applied(uri, entries))
+                    into.put_file(uri, content, self.loader, entries)
+                    did.note(uri, entries)
+                except LoadError as error:
+                    fail(uri, content, error)
+        yield from emit(Progress("read", len(found), len(found), "", papers))
+        return did
+
+
+def _name(uri: str) -> str:
+    return encodable(Path(uri).name)
+
+
+def _next(batches: Iterator[list[Document]]) -> list[Document]:
+    return next(batches, [])
