@@ -435,6 +435,8 @@ def main(arguments: Sequence[str] = ()) -> str:
         rows += found[0]
         sentences += found[1]
         try:
+            if given.alone:
+                raise ToolFailedError("--alone leaves it out")
             python = environment("langchain_server", PEER, given.folder or folder)
             theirs = [str(python), "-c", LANGCHAIN, port, str(hub.files(MODEL)), str(passages)]
             with serving([*theirs, str(folder / "chroma"), str(K)], int(port)) as served:
@@ -474,6 +476,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--questions", type=int, default=200, help="different ones")
     parser.add_argument("--checked", type=int, default=10_000, help="replies that are compared")
     parser.add_argument("--minutes", type=float, help="ask and search for so long, and watch the memory")
+    parser.add_argument("--alone", action="store_true", help="leave LangChain out")
     parser.add_argument("--folder", type=Path, help="where LangChain's environment is kept")
     return parser
 

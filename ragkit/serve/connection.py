@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+from http import HTTPStatus
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -63,7 +64,8 @@ class PromptConnection(H11Protocol):
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             headers = {"content-type": "application/json", "content-length": str(len(body))}
             headers |= {"connection": "close", "x-request-id": identity}
-            begun = h11.Response(status_code=status, headers=list(headers.items()))
+            reason = HTTPStatus(status).phrase.encode()
+            begun = h11.Response(status_code=status, headers=list(headers.items()), reason=reason)
             for event in (begun, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
             log.info("%s", json.dumps({"request": identity, "status": status, "code": code}))

@@ -280,13 +280,17 @@ def test_checked_sentences_arrive_one_by_one_and_nothing_jumps(
     page.goto(address(server))
     page.evaluate(
         """() => {
-          window.shift = 0;
-          new PerformanceObserver(list => list.getEntries().forEach(e => window.shift += e.value)).observe({type: "layout-shift"});
+          window.shift = window.moves = 0;  // the column moves once, when the first question takes the place of the welcome
+          const column = [document.querySelector("#turns"), document.querySelector("#composer")];
+          const ofColumn = (e) => e.sources.every(({node}) => column.includes(node));
+          const count = (e) => ofColumn(e) ? (window.moves += 1) : (window.shift += e.value);
+          new PerformanceObserver(list => list.getEntries().forEach(count)).observe({type: "layout-shift"});
         }"""
     )
     ask(page, QUESTION)
     assert page.locator(".claim").count() >= 1
     assert page.evaluate("window.shift") < 0.01
+    assert page.evaluate("window.moves") <= 1
 
 
 def test_the_keyboard_reaches_everything(page: Page, server: httpx2.Client) -> None:
@@ -326,6 +330,18 @@ def test_the_page_of_the_document_shows_an_answer_and_its_citations(
     expect(page.locator("#answer[data-done]")).to_contain_text("340 million")
     page.locator("#answer a").first.click()
     expect(page.locator("mark.now").first).to_be_in_viewport()
+
+
+def test_a_corpus_without_papers_invites_to_add_some(own: httpx2.Client, page: Page) -> None:
+    page.goto(address(own))
+    invitation = page.get_by_role("link", name="Add papers")
+    invitation.click()
+    note = {"name": "terns.md", "mimeType": "text/markdown", "buffer": b"# Terns\n\nTerns fly far.\n"}
+    page.set_input_files("#upload", files=[note])  # type: ignore[list-item]
+    expect(page.locator(".paper-size")).to_have_text("1 passage")
+    page.get_by_role("link", name="Ask").click()
+    expect(page.locator(".welcome")).to_be_visible()
+    expect(invitation).to_be_hidden()
 
 
 # --- frames of other pages

@@ -183,6 +183,7 @@ function welcome() {
     { class: "welcome" },
     h("h1", {}, "What do the papers say?"),
     h("p", {}, "Every sentence of an answer names the paper, the exact words that support it, and a verdict. Open a number to read them where they stand."),
+    h("p", { class: "start" }, "There are no papers yet. ", h("a", { href: "#/papers" }, "Add papers"), " to begin."),
     h("ul", { class: "legend" }, ["quoted", "supported", "unresolved", "unsupported"].map((verdict) => h("li", {}, legend(verdict)))),
   );
 }
@@ -238,6 +239,7 @@ async function drawCorpus() {
   try {
     const config = await api.json("/api/config");
     const { papers: many, passages } = config.corpus;
+    $("view-ask").toggleAttribute("data-empty", !many);
     $("corpus").textContent = many ? `${config.corpus.name} · ${many === 1 ? "1 paper" : `${many.toLocaleString("en")} papers`}` : "no papers yet";
     $("corpus").title = `${passages.toLocaleString("en")} passages`;
     const model = $("model");

@@ -73,7 +73,8 @@ export class Papers {
   }
 
   row(paper) {
-    const size = [paper.pages ? `${paper.pages} pages` : "", `${paper.passages} passages`, paper.superseded_by ? "older version" : "", paper.files?.length > 1 ? `${paper.files.length} files merged` : ""];
+    const counted = (number, thing) => `${number} ${thing}${number === 1 ? "" : "s"}`;
+    const size = [paper.pages ? counted(paper.pages, "page") : "", counted(paper.passages, "passage"), paper.superseded_by ? "older version" : "", paper.files?.length > 1 ? `${paper.files.length} files merged` : ""];
     return h(
       "li",
       { class: "paper" },
