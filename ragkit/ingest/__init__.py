@@ -27,7 +27,7 @@ from ragkit.document import digest, searchable, sources_of, span_of
 from ragkit.errors import CorpusError, LoadError, RagkitError
 from ragkit.flow import Flow, Pipeline, Progress, call, emit
 from ragkit.index import Builder, Index, LexicalIndex, Place, VectorIndex, external
-from ragkit.ingest.reading import Did, Found, IngestRequest, Reading, find
+from ragkit.ingest.reading import Did, FileReading, Found, IngestRequest, find
 from ragkit.ingest.report import Failure, IngestReport, Versions, encodable, merged
 from ragkit.keys import KeptReplies, KeyWriter
 from ragkit.models.embeddings import fingerprint_of
@@ -75,10 +75,10 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             did.add((yield from self.settle(corpus, reading.lookup)))
             return self.report(corpus, found, did, time.perf_counter() - started)
 
-    def reading(self, corpus: Corpus, reader: PaperSource) -> Reading:
+    def reading(self, corpus: Corpus, reader: PaperSource) -> FileReading:
         """How *reader*, of this pipeline, reads for *corpus*."""
         source = source_of(self.read)
-        return Reading(corpus, reader, Lookup(source.lookup, corpus), self.loader, self.attempt)
+        return FileReading(corpus, reader, Lookup(source.lookup, corpus), self.loader, self.attempt)
 
     def settle(self, corpus: Corpus, lookup: Lookup) -> Flow[Did]:
         """Do what is still to be done with the papers in the corpus, and publish the indexes."""

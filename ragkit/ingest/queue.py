@@ -52,7 +52,7 @@ _IN_ORDER = (  # what no file that is still to be read comes before
 )
 
 
-class Claim(NamedTuple):
+class Lease(NamedTuple):
     """A file that a worker holds by its `token`.
 
     `again`: the user named it; `attempts`: the how manieth claim it is; `error`: how the last one ended, if known.
@@ -133,11 +133,11 @@ class Queue:
                 rows,
             )
 
-    def claim(self) -> Claim | None:
+    def claim(self) -> Lease | None:
         """The next file that is waiting, or whose worker has let its lease pass."""
         given = (self.worker, self.lease, self.settings)
         row = self.corpus.db.execute(_CLAIM, given).fetchone()
-        return Claim(*row) if row else None
+        return Lease(*row) if row else None
 
     def count_of_others(self) -> int:
         """How many files are waiting to be read with other settings, by other workers."""
@@ -145,7 +145,7 @@ class Queue:
         return int(self.corpus.value(query, (self.settings,)))
 
     @contextmanager
-    def held(self, claim: Claim) -> Iterator[None]:
+    def held(self, claim: Lease) -> Iterator[None]:
         """Renew the lease, and let each transaction of this corpus find out first whether the claim still holds.
 
         A transaction raises `LeaseLost` if it does not.
@@ -167,17 +167,17 @@ class Queue:
             ended.set()
             renewing.join()
 
-    def _is_held(self, db: Connection, claim: Claim) -> bool:
+    def _is_held(self, db: Connection, claim: Lease) -> bool:
         """Renew the lease, which also holds the row to the end of a transaction."""
         renewed = "UPDATE queue SET lease = now() + make_interval(secs => ?) WHERE uri = ? AND token = ? AND state = 'running'"
         return bool(db.execute(renewed, (self.lease, claim.uri, claim.token)).rowcount)
 
-    def _renew(self, claim: Claim, ended: threading.Event) -> None:
+    def _renew(self, claim: Lease, ended: threading.Event) -> None:
         while not ended.wait(self.lease / _RENEWALS):
             with suppress(CorpusError):  # the next try may be in time
                 self._is_held(self.corpus.db, claim)
 
-    def give_back(self, claim: Claim, error: str | None = None) -> None:
+    def give_back(self, claim: Lease, error: str | None = None) -> None:
         """Let another worker take the file; *error* says what is wrong with it, else the claim does not count."""
         self.corpus.db.execute(
             "UPDATE queue SET state = 'waiting', attempts = attempts - CAST(? AS INTEGER), token = nextval('queue_tokens'), lease = NULL,"
@@ -185,7 +185,7 @@ class Queue:
             (int(error is None), error, claim.uri, claim.token),
         )
 
-    def keep(self, claim: Claim, kept: Kept, did: Did) -> None:
+    def keep(self, claim: Lease, kept: Kept, did: Did) -> None:
         """Keep what was read of a file.  Raises `LeaseLost`, and `LoadError` if it is more than the queue can hold."""
         if len(dumped := kept.dumped()) > _MOST:
             raise LoadError(

@@ -114,7 +114,7 @@ class ReadKeeper(Protocol):
 
 
 @dataclass(frozen=True)
-class Reading:
+class FileReading:
     """How *reader* reads for *corpus*: `loader` and `attempt` identify its settings, as `IngestPipeline` has them."""
 
     corpus: Corpus

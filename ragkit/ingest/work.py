@@ -23,8 +23,8 @@ from ragkit.errors import CorpusBusy, CorpusError, LeaseLost, LoadError, RagkitE
 from ragkit.flow import Event, Finished, Flow, Progress, call, emit, steps
 from ragkit.index import VectorIndex
 from ragkit.ingest import IngestPipeline
-from ragkit.ingest.queue import ATTEMPTS, LEASE, Claim, Kept, Queue, when_free
-from ragkit.ingest.reading import Did, IngestRequest, Reading, find
+from ragkit.ingest.queue import ATTEMPTS, LEASE, Kept, Lease, Queue, when_free
+from ragkit.ingest.reading import Did, FileReading, IngestRequest, find
 from ragkit.ingest.report import Failure, IngestReport, encodable
 from ragkit.keys import KeptReplies
 from ragkit.read import LoadedSource, source_of
@@ -108,7 +108,7 @@ class Worker:
         self.files = 0
         """How many files this worker has read."""
         self.publications = 0
-        self._unfinished: tuple[Claim, str | None] | None = None
+        self._unfinished: tuple[Lease, str | None] | None = None
 
     def run(self, drain: bool = False) -> Iterator[Event]:
         """Work until the caller stops, with *drain* until everything in the queue is published.
@@ -143,7 +143,7 @@ class Worker:
                     log.warning("%s; trying again", error)
                     time.sleep(_POLL)
 
-    def _step(self, reading: Reading) -> Generator[Event, None, bool]:
+    def _step(self, reading: FileReading) -> Generator[Event, None, bool]:
         """Work on a file, or store and publish what is read; say whether there was something to do."""
         self._give_back()
         if (claim := self.queue.claim()) is None:
@@ -170,7 +170,7 @@ class Worker:
             self.queue.give_back(*self._unfinished)
             self._unfinished = None
 
-    def _kept(self, claim: Claim, reading: Reading) -> Flow[None]:
+    def _kept(self, claim: Lease, reading: FileReading) -> Flow[None]:
         kept, again = Kept(), {claim.uri} if claim.again else ()
         try:
             if claim.attempts > self.queue.attempts:
@@ -214,7 +214,7 @@ class Worker:
             yield from emit(Progress("embed", at, len(texts)))
             yield from call("embed", cached.vectors, texts[at : at + _EMBEDDED_AT_ONCE])
 
-    def _settle(self, reading: Reading) -> Flow[bool]:
+    def _settle(self, reading: FileReading) -> Flow[bool]:
         """Store what is next in order, and publish if nothing is left; say whether something was done.
 
         Nothing is if another process holds the corpus lock.
