@@ -13,6 +13,7 @@ cut off, changes nothing more.  From `read` on, whoever holds the corpus lock do
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import threading
@@ -20,6 +21,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, NamedTuple
 
 from langchain_core.documents import Document
@@ -31,11 +33,14 @@ from ragkit.corpus.store import Connection
 from ragkit.errors import CorpusBusy, CorpusError, LeaseLost, LoadError
 from ragkit.ingest.reading import Did
 
+log = logging.getLogger("ragkit")
+
 LEASE = 60.0  # seconds
 ATTEMPTS = 3
 _RENEWALS = 3  # in the time of a lease
 _MOST = 900_000_000  # characters of a file's papers as JSON; Postgres takes a value of 1 GB
 _PAUSE = 0.2  # seconds between two tries to get the corpus lock
+_QUIET = 25  # tries, after which it is said who holds it
 _KEPT = "1 day"
 """How long it is known what became of files that are published, for who waits for them."""
 
@@ -269,10 +274,12 @@ def counts_of(corpus: Corpus) -> QueueCounts | None:
 def when_free(corpus: Corpus) -> Iterator[None]:
     """Hold the corpus lock, as soon as nobody else does."""
     with ExitStack() as held:
-        while True:
+        for tries in count():
             try:
                 held.enter_context(corpus.writing())
                 break
-            except CorpusBusy:
+            except CorpusBusy as busy:
+                if tries == _QUIET:
+                    log.warning("%s", busy)
                 time.sleep(_PAUSE)
         yield

@@ -137,10 +137,11 @@ class Worker:
                 except LeaseLost as lost:
                     log.warning("%s", lost)
                 except CorpusError as error:
-                    away = away or time.monotonic() + _PATIENCE
+                    if away is None:
+                        away = time.monotonic() + _PATIENCE
+                        log.warning("%s; trying again for %d s", error, _PATIENCE)
                     if time.monotonic() > away:
                         raise
-                    log.warning("%s; trying again", error)
                     time.sleep(_POLL)
 
     def _step(self, reading: FileReading) -> Generator[Event, None, bool]:
