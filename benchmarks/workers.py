@@ -5,7 +5,8 @@
 The papers are generated, a file each; the default configuration reads, cuts and embeds them with the real model. Each
 worker is bound to one core, as the model of one worker uses all the cores that it is given; the last row is one worker
 that has them all. Workers are started and have loaded their models before the files are put into the queue; the time is
-from then until all are published. The runs take turns, and the median of their times is reported.
+from then until all are published. The runs take turns, and the median of their times is reported; other programs on the
+machine slow all of them down, those on two cores more.
 """
 
 from __future__ import annotations
@@ -63,7 +64,11 @@ def timed(server: Any, name: str, cores: Sequence[set[int]], papers: int, words:
         for own in cores:
             bound = partial(os.sched_setaffinity, 0, own)
             process = subprocess.Popen(
-                [*command, "work", corpus], stdout=subprocess.DEVNULL, preexec_fn=bound, **where
+                [*command, "work", corpus],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                preexec_fn=bound,
+                **where,
             )
             workers.callback(process.wait)
             workers.callback(process.terminate)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -269,6 +270,20 @@ def test_who_waits_sees_the_progress_of_all_and_is_told_if_there_is_no_worker(
     assert seen == sorted(seen)
     assert (seen[0], {total for _, total in seen}) == ((0, 20), {20})
     assert (report.new, report.duplicates, report.variants, len(report.failed)) == (19, 4, 3, 1)
+
+
+def test_who_puts_files_into_the_queue_waits_for_the_corpus_lock_and_is_told_who_holds_it(
+    place: PostgresCorpus, papers: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ragkit.ingest.queue._QUIET", 0)
+    rag, other = pipeline(place), pipeline(place)
+    with ThreadPoolExecutor(1) as threads:
+        with other.corpus.writing():
+            waiting = threads.submit(put, rag, papers)
+            while f"is being written by process {os.getpid()} on" not in caplog.text:
+                time.sleep(0.01)
+            assert not waiting.done()
+        assert waiting.result() == 20
 
 
 def test_a_worker_takes_only_files_that_are_queued_with_its_own_settings(

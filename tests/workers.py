@@ -24,7 +24,7 @@ from ragkit.index import Index
 from ragkit.index.bm25 import Bm25Index
 from ragkit.index.flat import FlatIndex
 from ragkit.ingest import IngestPipeline
-from ragkit.ingest.queue import Queue, QueueClaim
+from ragkit.ingest.queue import Lease, Queue
 from ragkit.ingest.reading import IngestRequest
 from ragkit.ingest.work import Worker, enqueue, queue_of
 from ragkit.read import PaperSource
@@ -89,7 +89,7 @@ def queue(rag: ragkit.Rag) -> Queue:
     return queue_of(rag.ingest_pipeline, rag.corpus, LEASE)
 
 
-def claimed(rag: ragkit.Rag) -> QueueClaim:
+def claimed(rag: ragkit.Rag) -> Lease:
     found = queue(rag).claim()
     assert found
     return found

@@ -43,5 +43,5 @@ def work(
                 if bar and isinstance(event, Progress):
                     bar(event)
     except KeyboardInterrupt:
-        say("stopped; the file at hand was given back to the queue", err=True)
+        say("stopped; what was not finished is back in the queue", err=True)
     say(f"worked on {many(worker.files, 'file')}, published {many(worker.publications, 'time')}")

@@ -13,6 +13,7 @@ cut off, changes nothing more.  From `read` on, whoever holds the corpus lock do
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import threading
@@ -20,6 +21,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, NamedTuple
 
 from langchain_core.documents import Document
@@ -31,11 +33,14 @@ from ragkit.corpus.store import Connection
 from ragkit.errors import CorpusBusy, CorpusError, LeaseLost, LoadError
 from ragkit.ingest.reading import Did
 
+log = logging.getLogger("ragkit")
+
 LEASE = 60.0  # seconds
 ATTEMPTS = 3
 _RENEWALS = 3  # in the time of a lease
 _MOST = 900_000_000  # characters of a file's papers as JSON; Postgres takes a value of 1 GB
 _PAUSE = 0.2  # seconds between two tries to get the corpus lock
+_QUIET = 25  # tries, after which it is said who holds it
 _KEPT = "1 day"
 """How long it is known what became of files that are published, for who waits for them."""
 
@@ -52,7 +57,7 @@ _IN_ORDER = (  # what no file that is still to be read comes before
 )
 
 
-class QueueClaim(NamedTuple):
+class Lease(NamedTuple):
     """A file that a worker holds by its `token`.
 
     `again`: the user named it; `attempts`: the how manieth claim it is; `error`: how the last one ended, if known.
@@ -133,11 +138,11 @@ class Queue:
                 rows,
             )
 
-    def claim(self) -> QueueClaim | None:
+    def claim(self) -> Lease | None:
         """The next file that is waiting, or whose worker has let its lease pass."""
         given = (self.worker, self.lease, self.settings)
         row = self.corpus.db.execute(_CLAIM, given).fetchone()
-        return QueueClaim(*row) if row else None
+        return Lease(*row) if row else None
 
     def count_of_others(self) -> int:
         """How many files are waiting to be read with other settings, by other workers."""
@@ -145,7 +150,7 @@ class Queue:
         return int(self.corpus.value(query, (self.settings,)))
 
     @contextmanager
-    def held(self, claim: QueueClaim) -> Iterator[None]:
+    def held(self, claim: Lease) -> Iterator[None]:
         """Renew the lease, and let each transaction of this corpus find out first whether the claim still holds.
 
         A transaction raises `LeaseLost` if it does not.
@@ -167,17 +172,17 @@ class Queue:
             ended.set()
             renewing.join()
 
-    def _is_held(self, db: Connection, claim: QueueClaim) -> bool:
+    def _is_held(self, db: Connection, claim: Lease) -> bool:
         """Renew the lease, which also holds the row to the end of a transaction."""
         renewed = "UPDATE queue SET lease = now() + make_interval(secs => ?) WHERE uri = ? AND token = ? AND state = 'running'"
         return bool(db.execute(renewed, (self.lease, claim.uri, claim.token)).rowcount)
 
-    def _renew(self, claim: QueueClaim, ended: threading.Event) -> None:
+    def _renew(self, claim: Lease, ended: threading.Event) -> None:
         while not ended.wait(self.lease / _RENEWALS):
             with suppress(CorpusError):  # the next try may be in time
                 self._is_held(self.corpus.db, claim)
 
-    def give_back(self, claim: QueueClaim, error: str | None = None) -> None:
+    def give_back(self, claim: Lease, error: str | None = None) -> None:
         """Let another worker take the file; *error* says what is wrong with it, else the claim does not count."""
         self.corpus.db.execute(
             "UPDATE queue SET state = 'waiting', attempts = attempts - CAST(? AS INTEGER), token = nextval('queue_tokens'), lease = NULL,"
@@ -185,7 +190,7 @@ class Queue:
             (int(error is None), error, claim.uri, claim.token),
         )
 
-    def keep(self, claim: QueueClaim, kept: Kept, did: Did) -> None:
+    def keep(self, claim: Lease, kept: Kept, did: Did) -> None:
         """Keep what was read of a file.  Raises `LeaseLost`, and `LoadError` if it is more than the queue can hold."""
         if len(dumped := kept.dumped()) > _MOST:
             raise LoadError(
@@ -269,10 +274,12 @@ def counts_of(corpus: Corpus) -> QueueCounts | None:
 def when_free(corpus: Corpus) -> Iterator[None]:
     """Hold the corpus lock, as soon as nobody else does."""
     with ExitStack() as held:
-        while True:
+        for tries in count():
             try:
                 held.enter_context(corpus.writing())
                 break
-            except CorpusBusy:
+            except CorpusBusy as busy:
+                if tries == _QUIET:
+                    log.warning("%s", busy)
                 time.sleep(_PAUSE)
         yield

@@ -23,7 +23,7 @@ from ragkit.errors import CorpusBusy, CorpusError, LeaseLost, LoadError, RagkitE
 from ragkit.flow import Event, Finished, Flow, Progress, call, emit, steps
 from ragkit.index import VectorIndex
 from ragkit.ingest import IngestPipeline
-from ragkit.ingest.queue import ATTEMPTS, LEASE, Kept, Queue, QueueClaim, when_free
+from ragkit.ingest.queue import ATTEMPTS, LEASE, Kept, Lease, Queue, when_free
 from ragkit.ingest.reading import Did, FileReading, IngestRequest, find
 from ragkit.ingest.report import Failure, IngestReport, encodable
 from ragkit.keys import KeptReplies
@@ -108,7 +108,7 @@ class Worker:
         self.files = 0
         """How many files this worker has read."""
         self.publications = 0
-        self._unfinished: tuple[QueueClaim, str | None] | None = None
+        self._unfinished: tuple[Lease, str | None] | None = None
 
     def run(self, drain: bool = False) -> Iterator[Event]:
         """Work until the caller stops, with *drain* until everything in the queue is published.
@@ -137,10 +137,11 @@ class Worker:
                 except LeaseLost as lost:
                     log.warning("%s", lost)
                 except CorpusError as error:
-                    away = away or time.monotonic() + _PATIENCE
+                    if away is None:
+                        away = time.monotonic() + _PATIENCE
+                        log.warning("%s; trying again for %d s", error, _PATIENCE)
                     if time.monotonic() > away:
                         raise
-                    log.warning("%s; trying again", error)
                     time.sleep(_POLL)
 
     def _step(self, reading: FileReading) -> Generator[Event, None, bool]:
@@ -170,7 +171,7 @@ class Worker:
             self.queue.give_back(*self._unfinished)
             self._unfinished = None
 
-    def _kept(self, claim: QueueClaim, reading: FileReading) -> Flow[None]:
+    def _kept(self, claim: Lease, reading: FileReading) -> Flow[None]:
         kept, again = Kept(), {claim.uri} if claim.again else ()
         try:
             if claim.attempts > self.queue.attempts:
