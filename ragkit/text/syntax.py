@@ -344,6 +344,9 @@ def _negations(doc: Doc) -> dict[int, int]:
             denied = _content_above(token)
             if denied is not None:
                 found[denied.i] = found.get(denied.i, 0) + 1
+    for token in doc:  # *without fine-tuning (SFT)*: the parser may take either for the other's part
+        if token.dep_ in ("nmod", "appos") and found.get(token.head.i, 0) % 2 and token.i not in found:
+            found[token.i] = found[token.head.i]
     for token in doc:  # *no evidence that it helps*: what is not shown is not said
         if token.dep_ in ("acl", "ccomp", "relcl", "xcomp") and any(
             found.get(t.i, 0) % 2 for t in _nouns_above(token)

@@ -131,8 +131,10 @@ def negated(found: Alignment) -> Iterator[Node]:
     yield from (claim for claim, source in found.pairs if claim.negated != source.negated)
     shared = set(found.places.values())
     for at, node in enumerate(found.source.nodes):
-        if node.negated and node.kind != "verb" and at not in shared and found.source.neighbours[at] & shared:
-            yield node
+        beside = found.source.neighbours[at] & shared
+        if node.negated and node.kind != "verb" and at not in shared and beside:
+            if not any(found.source.nodes[each].negated for each in beside):  # else it is a part of that
+                yield node
 
 
 def surer(found: Alignment) -> Iterator[Node]:

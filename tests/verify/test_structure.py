@@ -48,6 +48,13 @@ def test_the_same_statement_in_another_form_is_supported(claim: str, quote: str)
     assert support_of(claim, quote).holds
 
 
+def test_an_abbreviation_behind_what_is_negated_is_a_part_of_it() -> None:
+    claim = "Glassnet-R1 is trained without supervised fine-tuning."
+    quote = "Glassnet-R1, a model trained via large-scale learning without supervised fine-tuning (SFT), reasons well."
+    assert support_of(claim, quote).holds
+    assert not support_of(claim.replace("without", "with"), quote).holds
+
+
 def test_what_a_pronoun_stands_for_may_be_in_the_title() -> None:
     claim, quote = "The dose of oxarin was 20 mg twice daily.", "The dose was 20 mg twice daily."
     assert support_of(claim, quote, "Oxarin in mild asthma").holds
