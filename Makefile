@@ -21,7 +21,7 @@ demo: .venv/ragkit ## Set up, ingest the example papers, and answer three questi
 	@echo; echo "Ask your own: $(BIN)/ragkit ask \"...\"   or talk: $(BIN)/python examples/chatbot.py"
 
 test: .venv/dev ## Set up and run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 test-scale: .venv/dev ## Run the tests of workers with 40 kills and 1,000 races (minutes)
 	RAGKIT_TEST_KILLS=40 RAGKIT_TEST_RACES=1000 $(BIN)/python -m pytest tests/test_workers.py

@@ -42,7 +42,7 @@ class Cutter:
     """
 
     def __init__(self, chunker: BaseDocumentTransformer, pool: ConfinedPool | None = None) -> None:
-        self._chunker = chunker_of(chunker)
+        self.works_for = self._chunker = chunker_of(chunker)
         embeds = any(isinstance(part, Embeddings) for part in getattr(self._chunker, "__dict__", {}).values())
         self._pool = None if embeds else pool
 

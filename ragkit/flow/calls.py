@@ -44,7 +44,8 @@ class Call:
 
     @property
     def component(self) -> str:
-        return type(self.owner).__name__
+        """The class of the component; an owner that works for another one names it as `works_for`."""
+        return type(getattr(self.owner, "works_for", self.owner)).__name__
 
 
 making: ContextVar[Call | None] = ContextVar("making", default=None)
