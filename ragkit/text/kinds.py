@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ragkit.text.anaphora import parsed
 from ragkit.text.question import Mentions
-from ragkit.text.words import stems
+from ragkit.text.words import stems, words
 
 if TYPE_CHECKING:
     from spacy.tokens import Token
@@ -19,12 +20,16 @@ def unseen_kind(question: str, said: str, texts: Sequence[Mentions]) -> str:
     Empty if there is none.  A comparison (*larger model*) is no kind.  English only; raises `ModelError` without a
     parser.
     """
-    unseen = [each for each in _kinds(question) if not any(_stem(each) in text.stems for text in texts)]
-    if not unseen:
-        return ""
-    there = {(_stem(each.head), _stem(each)) for each in _kinds(said)}
+    known, spoken_of = frozenset[str]().union(*(text.stems for text in texts)), frozenset(stems(said))
+    if not any(
+        unseen and unseen not in known and head in spoken_of
+        for unseen, head in pairwise(map(_stem, words(question)))
+    ):
+        return ""  # the parser need not be loaded
+    unseen = [each for each in _kinds(question) if _stem(each.text) not in known]
+    there = {(_stem(each.head.text), _stem(each.text)) for each in _kinds(said)}
     for each in unseen:
-        if any(head == _stem(each.head) and kind != _stem(each) for head, kind in there):
+        if any(head == _stem(each.head.text) and kind != _stem(each.text) for head, kind in there):
             return f"{each.text} {each.head.text}"
     return ""
 
@@ -37,11 +42,11 @@ def _kinds(text: str) -> Iterator[Token]:
             and token.tag_ in ("NN", "NNP", "JJ")
             and token.head.tag_ == "NN"
             and token.i + 1 == token.head.i
-            and _stem(token)
-            and _stem(token.head)
+            and _stem(token.text)
+            and _stem(token.head.text)
         ):
             yield token
 
 
-def _stem(token: Token) -> str:
-    return next(iter(stems(token.text)), "")
+def _stem(word: str) -> str:
+    return next(iter(stems(word)), "")
