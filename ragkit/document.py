@@ -20,6 +20,7 @@ A paper and a passage are both LangChain `Document`s.  A paper's `page_content` 
     looked_up     of a paper about which services were asked: {service: names of the values that it added}
     corrected     the names of the values that the user corrected
     lost          sentences on the entries or values of its file that cannot be read; no corpus keeps them
+    attached      paths that an entry of a bibliography names, as it writes them; no corpus keeps them
     hidden        {reason: characters} of the text that the paper's readers do not see, which is left out of it
     version_label what tells it from other versions of the work, if the corpus has several, such as `v2, 2019`
     superseded_by the id of the newest version, where it is another
@@ -45,7 +46,7 @@ IDENTIFIERS = ("doi", "arxiv")
 # What only ragkit says of a paper or passage, so that no paper may say it of itself.
 RESERVED = frozenset(
     "document_id start end section sections kind caption header lists score scores relevance_score via sources uri"
-    " title_guessed guessed looked_up corrected lost bibliography version_label superseded_by".split()
+    " title_guessed guessed looked_up corrected lost bibliography attached version_label superseded_by".split()
 )
 
 

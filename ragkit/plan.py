@@ -74,12 +74,12 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
     known = set(corpus.uris()) if corpus.exists() else set()
     failures = corpus.failures() if corpus.exists() else {}
     named, to_fetch = gathered_offline(corpus.directory, paths)
-    origins = Origins({**(corpus.origins() if corpus.exists() else {}), **named.known})
     failed: list[Failure] = []
     failed_before: list[Failure] = []
     to_read: list[str] = []
     with source.reading() as reader:
-        found = named.own(corpus, reader.find(named.paths))
+        found = named.with_attached(corpus, named.own(corpus, reader.find(named.paths)), reader)
+        origins = Origins({**(corpus.origins() if corpus.exists() else {}), **named.known})
         for uri in found:
             try:
                 content = origins.digest(uri, reader.digest(uri))

@@ -56,6 +56,7 @@ def ingest(
 
     A URL, a DOI (its open-access PDF) or an arXiv id such as arxiv:2005.11401 is fetched and kept beside the corpus.
     zotero: reads the library in ~/Zotero, zotero:FOLDER one elsewhere: its files, with what its items say of them.
+    A bibliography is read with the files that it names, if they lie in its folder: export/library.bib.
     """
     from ragkit.cli import reports
     from ragkit.cli.terminal import many

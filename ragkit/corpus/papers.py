@@ -465,7 +465,8 @@ def _unpacked(rows: bytes, width: int, span: tuple[int, int] | None) -> list[lis
 
 
 def _metadata(metadata: Mapping[str, Any]) -> str:
-    kept = {k: v for k, v in metadata.items() if k not in ("title", "sources", "lost", "looked_up")}
+    left_out = ("title", "sources", "lost", "looked_up", "attached")
+    kept = {name: value for name, value in metadata.items() if name not in left_out}
     return json.dumps(kept, ensure_ascii=False, sort_keys=True, default=str)
 
 

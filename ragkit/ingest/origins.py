@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ from ragkit.document import digest
 from ragkit.errors import LoadError
 from ragkit.flow import Flow, Progress, call, emit
 from ragkit.ingest.report import Failure
-from ragkit.read import zotero
+from ragkit.read import PaperSource, zotero
 from ragkit.read.addresses import Address, address_of
+from ragkit.read.attached import ENDINGS, AttachedFiles, attached
 from ragkit.read.downloads import Downloads
 from ragkit.read.fetch import Fetcher
 
@@ -47,10 +50,10 @@ class Gathered:
         for path in given:
             if address := address_of(path):
                 addresses.append(address)
-            elif folder := zotero.folder_of(path):
+            elif (folder := zotero.folder_of(path)) and not zotero.is_export(folder):
                 self._add_library(zotero.library(folder))
             else:
-                self._add_path(path)
+                self._add_path(folder or path)
         if addresses:
             self.scopes.append(self.downloads.folder)
         return addresses
@@ -77,6 +80,18 @@ class Gathered:
                 library.missing[0],
             )
 
+    def with_attached(self, corpus: Corpus, uris: Sequence[str], reader: PaperSource) -> list[str]:
+        """*uris*, and the files that the bibliographies among them name; what these say of each becomes known."""
+        files: dict[Path, dict[str, Any]] = {}
+        for path in (Path(uri) for uri in uris if uri.lower().endswith(ENDINGS)):
+            with suppress(LoadError):  # the error is reported when the file is read
+                found = attached(path, chain.from_iterable(reader.read(str(path))))
+                files |= found.files
+                _warn_of(path, found)
+        uris = list(dict.fromkeys([*uris, *self.own(corpus, list(map(str, files)))]))
+        self.known |= {str(path): known for path, known in files.items() if known and str(path) in uris}
+        return uris
+
     def own(self, corpus: Corpus, uris: Sequence[str]) -> list[str]:
         """*uris* without those in the folder of the corpus that were neither uploaded nor fetched now."""
         inside, uploads = corpus.directory.resolve(), corpus.uploads
@@ -100,6 +115,27 @@ class Gathered:
         return told
 
 
+def _warn_of(path: Path, found: AttachedFiles) -> None:
+    """Say which files a bibliography names that are not read."""
+    for why, files, way_out in (
+        ("do not exist", found.missing, "export the library with its files"),
+        (
+            "are not read, since they are hidden or outside its folder",
+            found.outside,
+            "export the library with its files, or name these files, too",
+        ),
+    ):
+        if files:
+            log.warning(
+                "'%s' names files that %s: %d, such as '%s'; %s",
+                path.name,
+                why,
+                len(files),
+                files[0],
+                way_out,
+            )
+
+
 def gather(corpus: Corpus, given: Sequence[str | Path], fetcher: Fetcher) -> Flow[Gathered]:
     """Fetch the addresses among what was *given*, and look into libraries.
 
@@ -115,8 +151,6 @@ def gather(corpus: Corpus, given: Sequence[str | Path], fetcher: Fetcher) -> Flo
             named.failed.append(Failure(source=address.url, error=str(error)))
     if addresses:
         yield from emit(Progress("fetch", len(addresses), len(addresses)))
-    if named.known:
-        corpus.put_origins(named.known)
     return named
 
 

@@ -56,6 +56,9 @@ def find(given: IngestRequest, source: PaperSource, reader: PaperSource) -> Flow
     corpus = given.corpus
     named: Gathered = yield from gather(corpus, given.paths, given.fetcher)
     uris = named.own(corpus, (yield from call("read", reader.find, named.paths)))
+    uris = yield from call("read", named.with_attached, corpus, uris, reader)
+    if named.known:
+        corpus.put_origins(named.known)
     skipped = yield from call("read", source.skipped, named.paths)
     unused = named.own(corpus, (yield from call("read", reader.unused, named.paths)))
     pruned = source.gone(corpus.uris(), named.scopes) if given.prune else []

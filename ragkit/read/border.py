@@ -63,6 +63,7 @@ class _Known(TypedDict, total=False):
     title: str
     title_guessed: bool
     bibliography: bool
+    attached: list[str]
     guessed: list[str]
     lost: list[str]
     sections: list[_Section]
@@ -127,9 +128,12 @@ class Border:
             if not isinstance(metadata.get(name, ""), str | int | float):
                 del metadata[name]
         metadata |= {name: True for name in ("title_guessed", "bibliography") if known.get(name)}
-        for name, told in (("guessed", known.get("guessed")), ("lost", known.get("lost"))):
-            if told:
-                metadata[name] = [plain.text(each) for each in told]
+        lists = {
+            "guessed": known.get("guessed"),
+            "lost": known.get("lost"),
+            "attached": known.get("attached"),
+        }
+        metadata |= {name: [plain.text(each) for each in told] for name, told in lists.items() if told}
         if sections := known.get("sections"):
             _check_order([(row["start"], row["end"]) for row in sections], len(text))
             for row in sections:

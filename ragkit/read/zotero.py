@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ragkit.errors import UsageError
+from ragkit.read.attached import ENDINGS
 from ragkit.read.border import foreign
 from ragkit.read.formats.xml_records import arxiv_in, doi_in
 
 PREFIX = "zotero:"
+_DATABASE = "zotero.sqlite"
 _USUAL = Path("~/Zotero")  # where Zotero keeps its data unless the user says otherwise
 _STORED, _LINKED = (
     "0, 1",
@@ -57,19 +59,26 @@ class ZoteroLibrary(NamedTuple):
 
 
 def folder_of(written: str | Path) -> Path | None:
-    """The folder that `zotero:` or `zotero:FOLDER` means; None for anything else."""
+    """The folder, or the file of an export, that `zotero:` or `zotero:PATH` means; None for anything else."""
     if not isinstance(written, str) or not written.startswith(PREFIX):
         return None
     return Path(written.removeprefix(PREFIX) or _USUAL).expanduser().resolve()
 
 
+def is_export(path: Path) -> bool:
+    """Is there an export of a library in place of the library?"""
+    if path.is_dir() and not (path / _DATABASE).exists():
+        return any(each.suffix.lower() in ENDINGS for each in path.iterdir())
+    return path.is_file() and path.suffix.lower() in ENDINGS
+
+
 def library(folder: Path) -> ZoteroLibrary:
     """The library in a folder.  Raises `UsageError` if there is none that can be read."""
-    database = folder / "zotero.sqlite"
+    database = folder / _DATABASE
     if not database.is_file():
         raise UsageError(
-            f"there is no Zotero library in '{folder}' (no zotero.sqlite); name its folder, as Zotero's settings show it:"
-            f" {PREFIX}/path/to/Zotero.  An export of Zotero is read like any folder: `ragkit ingest FOLDER`"
+            f"there is no Zotero library in '{folder}' (no {_DATABASE}) and no export of one ({', '.join(ENDINGS)}); name"
+            f" the folder that Zotero's settings show: {PREFIX}/path/to/Zotero"
         )
     try:
         # Zotero locks its database as long as it is open; a database that is taken for immutable needs no lock.

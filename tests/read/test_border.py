@@ -53,7 +53,7 @@ def test_a_paper_keeps_what_a_paper_may_say() -> None:
 
 
 def test_a_paper_says_nothing_that_is_ragkits_to_say() -> None:
-    ours = RESERVED - {"sections", "sources", "title_guessed", "guessed", "lost", "bibliography"}
+    ours = RESERVED - {"sections", "sources", "title_guessed", "guessed", "lost", "attached", "bibliography"}
     paper = admitted(title="Glass", **dict.fromkeys(ours, "forged"))
     assert paper.metadata == {"title": "Glass", "sources": [{"uri": str(FILE)}]}
 
@@ -71,6 +71,7 @@ def test_a_paper_says_nothing_that_is_ragkits_to_say() -> None:
         {"sources": [{"files": ["../../etc/passwd"]}]},
         {"sources": [{"pages": [[True, "1"]]}]},
         {"title": 5},
+        {"attached": "a.pdf"},
     ],
 )
 def test_a_paper_with_parts_that_are_none_is_refused_in_one_sentence(known: dict[str, Any]) -> None:

@@ -122,6 +122,7 @@ _PART = re.compile(r"\s*([{\"]|[^\s{}\"#]+)")
 _JOINT = re.compile(r"\s*(#|\Z)")
 _TEX = re.compile(r"[\\{}$~`]|--|''|\s\s|[^\S ]")  # what may not print as it is written
 _MARK = re.compile(r"(?<!\\)[{}\"]")
+_COLON = re.compile(r"(?<!\\)(?!(?<=:[A-Za-z]):[\\/]):")  # neither escaped nor that of a drive
 _ABBREVIATED = 1000  # characters that an abbreviation may stand for: a journal's name, or a publisher's
 
 logging.getLogger("bibtexparser").addHandler(logging.NullHandler())  # what it warns of is raised here
@@ -170,6 +171,8 @@ class BibTex(TextFormat):
             )
             if names := [author for author in authors if author and author != "others"]:
                 metadata["authors"] = names
+            if files := _files(values.get("file", "")):
+                metadata["attached"] = files
             yield entry_of(text, words, rows, start, metadata)
 
 
@@ -307,6 +310,16 @@ def _author(name: str) -> str:
     """`Family, Given` or `Family, Jr, Given` the way it is spoken."""
     family, *rest = (_printed(part)[0] for part in _split(name, ","))
     return " ".join(part for part in (*rest[-1:], family, *rest[:-1]) if part)
+
+
+def _files(value: str) -> list[str]:
+    """The paths in a field `file`: `path` or `description:path:type`, several divided by semicolons."""
+    paths = []
+    for each in re.split(r"(?<!\\);", value):
+        parts = _COLON.split(f":{each}")[1:]
+        path = parts[1] if len(parts) > 2 else parts[0]
+        paths.append(re.sub(r"\\([\\:;_%&#$~{} ])", r"\1", path.strip()))
+    return [path for path in paths if path and "://" not in path]
 
 
 def _address(value: str) -> str:

@@ -62,6 +62,8 @@ class _Tagged(TextFormat):
         if names := [spoken for one in values["author"] if (spoken := _spoken(one))]:
             metadata["authors"] = names
         metadata |= {known: plain[known] for known in ("pmid", "pmcid") if plain.get(known)}
+        if files := [each for each in values.get("attached", ()) if "://" not in each]:
+            metadata["attached"] = files
         return entry_of(text, "".join(builder.parts), builder.map, start, metadata)
 
     def plain(self, values: dict[str, list[str]]) -> dict[str, str]:
@@ -133,7 +135,7 @@ class Ris(_Tagged):
     first, last = "TY", "ER"
     fields = {
         "title": "TI T1 CT BT", "author": "AU A1", "year": "PY Y1 DA", "doi": "DO", "journal": "JF T2 BT JO JA", "publisher": "PB",
-        "volume": "VL", "number": "IS", "url": "UR L1 L2", "keywords": "KW", "abstract": "AB N2", "note": "N1", "key": "ID",
+        "volume": "VL", "number": "IS", "url": "UR L1 L2", "attached": "L1", "keywords": "KW", "abstract": "AB N2", "note": "N1", "key": "ID",
         "from": "SP", "to": "EP",
     }  # fmt: skip
 
@@ -142,6 +144,8 @@ class Ris(_Tagged):
 
     def plain(self, values: dict[str, list[str]]) -> dict[str, str]:
         plain = super().plain(values)
+        if plain.get("url") in values["attached"] and "://" not in plain["url"]:
+            del plain["url"]
         return plain | {"pages": "-".join(part for part in (plain.get("from"), plain.get("to")) if part)}
 
 

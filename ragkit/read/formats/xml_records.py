@@ -321,7 +321,7 @@ _KINDS = "Article Book BookSection Thesis Report Document Description Conference
 class ZoteroRdf(XmlRecords):
     """One paper per item of an RDF export of Zotero, its abstract as the text.
 
-    An item describes a paper as an entry of a bibliography does; notes and attachments are left out.
+    An item describes a paper as an entry of a bibliography does, and names the files attached to it; notes are left out.
     """
 
     priority: ClassVar[int] = 17
@@ -330,14 +330,14 @@ class ZoteroRdf(XmlRecords):
     namespaces = ("http://www.zotero.org/namespaces/export#", "http://purl.org/net/biblio#")
 
     def around(self, root: Element) -> dict[str, Element]:
-        """What items are part of, by the names by which they say so.
+        """What items are part of, and their attachments, by the names by which they say so.
 
         One that several items are part of has no identifiers, which would be those of one of them.
         """
         cited = Counter(
             part.attributes.get("resource", "")
             for item in root.elements()
-            for part in item.elements("isPartOf")
+            for part in item.elements("isPartOf", "link")
         )
         return {
             named: each if cited[named] == 1 else _without_ids(each)
@@ -372,6 +372,13 @@ class ZoteroRdf(XmlRecords):
             arxiv=arxiv_in(*said, *(i.text() for i in record.elements("number", "archive"))),
             pages=text_of(record.find("pages")),
             keywords=[word for each in record.elements("subject") if (word := each.text())],
+            attached=[
+                file.attributes["resource"]
+                for link in record.elements("link")
+                if (attachment := around.get(link.attributes.get("resource", "")))
+                for file in attachment.elements("resource")
+                if "://" not in file.attributes.get("resource", "://")
+            ],
             bibliography=True,
         )
 
