@@ -18,7 +18,7 @@ from ragkit.document import named, scores_of, table_of
 from ragkit.models.reader import READ
 from ragkit.text.kinds import unseen_kind
 from ragkit.text.language import is_english
-from ragkit.text.question import Asked, Mentions, ParsedQuestion
+from ragkit.text.question import Asked, Mentions, ParsedQuestion, as_written
 from ragkit.text.words import numbers, sentences, stems
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -282,10 +282,9 @@ def _lack(asked: ParsedQuestion, passages: Sequence[Document], signals: Signals,
     if worst in ("codes_missing", "names_missing"):
         every = [Mentions.of(named(p)) for p in passages]
         among = asked.codes if worst == "codes_missing" else asked.names - asked.codes
-        folded = asked.text.casefold()
-        lost = next(n for n in sorted(among, key=folded.find) if not any(m.has(n) for m in every))
-        at = folded.find(lost)
-        return f"none of the closest passages mentions '{asked.text[at : at + len(lost)]}'"
+        lost = [name for name in among if not any(m.has(name) for m in every)]
+        written = next(iter(as_written(asked.text, lost).values()), lost[0])
+        return f"none of the closest passages mentions '{written}'"
     if worst == "number_missing":
         return "no passage contains the requested number"
     if worst == "asked_missing":

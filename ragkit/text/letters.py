@@ -26,6 +26,19 @@ def compose(text: str) -> str:
     return "".join([*parts, unicodedata.normalize("NFC", text[at:])])
 
 
+_FOREIGN = re.compile("[\u00c0-\u024f\u1e00-\u1eff]")  # of the Latin script, one letter at a time
+_ACCENTS = re.compile("[\u0300-\u036f]+")
+_BARRED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe"})
+
+
+def without_accents(text: str) -> str:
+    """Lower-case *text* as many write it: `gödel` as `godel`, `łukasiewicz` as `lukasiewicz`."""
+    if text.isascii():
+        return text
+    bare = _FOREIGN.sub(lambda letter: unicodedata.normalize("NFD", letter[0])[0], compose(text))
+    return _ACCENTS.sub("", bare).translate(_BARRED)
+
+
 def decomposed(text: str) -> Iterator[tuple[int, int]]:
     """The shortest parts of *text* that `compose` changes, in order."""
     at = 0

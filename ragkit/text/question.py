@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Self
@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from ragkit.errors import UsageError
 from ragkit.text.definitions import begin_with, spells_out, tells_what
 from ragkit.text.language import is_english
-from ragkit.text.letters import compose
+from ragkit.text.letters import compose, without_accents
 from ragkit.text.syntax import counted as counted_noun
 from ragkit.text.words import STOPWORDS, apart, codes, names, numbers, quantities, stem, stems, words
 from ragkit.where import Where
@@ -217,14 +217,15 @@ class Mentions(NamedTuple):
     @classmethod
     @functools.lru_cache(maxsize=1024)  # a question's passages are looked into at several stages
     def of(cls, text: str) -> Mentions:
-        plain = apart(unicodedata.normalize("NFKC", text)).casefold()
+        plain = without_accents(apart(unicodedata.normalize("NFKC", text)).casefold())
         return cls(plain, frozenset(stems(text)))
 
     def has(self, name: str) -> bool:
-        """Is it called so, its parts side by side?  `Self-RAG` is `Self RAG`; `GPT3` is `GPT-3`."""
+        """Is it called so, its parts side by side?  `Self-RAG` is `Self RAG`; `GPT3` is `GPT-3`; `Gödel` is `Godel`."""
         parts = words(name)
         if len(parts) == 1 and stem(parts[0]) in self.stems:
             return True
+        parts = [without_accents(part) for part in parts]
         runs = [run for part in parts for run in re.findall(r"[^\W\d_]+|[^\w]+|\d+|_+", part)]
         together = r"[\W_]{0,2}".join(map(re.escape, runs))
         return bool(re.search(rf"(?<![^\W_]){together}(?:e?s)?(?![^\W_])(?!(?<=\d)\.\d)", self.plain))
@@ -248,14 +249,18 @@ def unmentioned(asked: ParsedQuestion, texts: Sequence[Mentions]) -> list[str]:
         for part, told in zip(asked.parts, known, strict=True)
         for name in (part.names if is_one and not told else part.codes)
     }
-    named = {n: re.sub(r"['’]s$", "", written) for n, written in _named(asked.text).items() if n in wanted}
     return list(
         dict.fromkeys(
             written
-            for name, written in named.items()
+            for name, written in as_written(asked.text, wanted).items()
             if not any(text.has(name) or _is_spelled_out(written, text.plain) for text in texts)
         )
     )
+
+
+def as_written(question: str, names: Collection[str]) -> dict[str, str]:
+    """Those of *names* that *question* has, in its order, as it writes each."""
+    return {n: re.sub(r"['’]s$", "", written) for n, written in _named(question).items() if n in names}
 
 
 def _is_spelled_out(code: str, text: str) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
+from typing import Literal
+
 import pytest
 
 from ragkit.text.question import Asked, Mentions, ParsedQuestion, Query, parts, unmentioned
@@ -358,3 +361,23 @@ def test_what_letters_stand_for_is_told_in_several_ways(question: str, text: str
 )
 def test_other_letters_and_numbers_in_brackets_define_nothing(question: str, text: str) -> None:
     assert not ParsedQuestion.of(question).defines(text)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("gödel", "The theorem of Godel holds."),
+        ("godel", "The theorem of Gödel holds."),
+        ("müller", "Müllers bridge holds."),
+        ("łukasiewicz", "Lukasiewicz wrote it."),
+        ("sorensen", "Sørensen wrote it."),
+    ],
+)
+def test_a_name_is_found_without_its_accents(form: Literal["NFC", "NFD"], name: str, text: str) -> None:
+    assert Mentions.of(unicodedata.normalize(form, text)).has(unicodedata.normalize(form, name))
+
+
+def test_an_accent_is_no_other_letter() -> None:
+    assert not Mentions.of("The theorem of Gadel holds.").has("gödel")
+    assert not Mentions.of("かき").has("かぎ")
