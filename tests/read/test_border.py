@@ -159,7 +159,13 @@ metadata = st.builds(
     lambda free, ours: {**free, **ours},
     st.dictionaries(names_of_keys, values, max_size=4),
     st.fixed_dictionaries(
-        {}, optional={"sections": sections, "sources": sources, "title": st.text(max_size=9)}
+        {},
+        optional={
+            "sections": sections,
+            "sources": sources,
+            "title": st.text(max_size=9),
+            "attached": st.lists(st.text(max_size=5), max_size=2),
+        },
     ),
 )
 papers = st.lists(st.tuples(st.text(st.characters(), max_size=40), metadata), max_size=3)
@@ -186,6 +192,7 @@ def test_whatever_a_reader_writes_is_admitted_clean_or_is_one_sentence(content: 
             "sources",
             "title_guessed",
             "bibliography",
+            "attached",
         }
         assert all(0 <= part.start <= part.end <= len(text) for part in stretches_of(paper))
         for start in range(len(text) + 1):
