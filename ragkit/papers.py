@@ -55,6 +55,11 @@ class PaperRecord(FrozenModel):
 
     `pages`: of its file, None where the format has none; `passages`: in the index; `files`: those that list it;
     `corrected`: the names of the values that the user corrected.
+
+    Examples:
+        >>> paper = rag.paper("attention is all you need")
+        >>> paper.author, paper.year
+        ('Ashish Vaswani', 2017)
     """
 
     id: str
