@@ -237,7 +237,7 @@ class Abstention(FrozenModel):
 
     @property
     def text(self) -> str:
-        nearest = f" Nearest: {'; '.join(self.nearest)}." if self.nearest else ""
+        nearest = f" Closest papers: {'; '.join(self.nearest)}." if self.nearest else ""
         return f"I cannot answer this from the papers: {self.reason}.{nearest}"
 
 

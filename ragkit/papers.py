@@ -294,7 +294,7 @@ def _corrected(name: str, value: Any) -> Any:
         return None
     if name == "year":
         if not re.fullmatch(r"[0-9]{4}", text):
-            raise UsageError(f"year={text} is no year: give four digits, such as year=2020")
+            raise UsageError(f"'{text}' is not a year: give four digits, such as year=2020")
         return int(text)
     if name == "doi":
         if not (doi := _DOI.fullmatch(text)):

@@ -90,7 +90,7 @@ def ingest(
         report = _queued(rag, given, prune, not no_wait) if queue else _ingested(rag, given, prune)
     except KeyboardInterrupt:
         kept = "workers go on with what is in the queue" if queue else "finished work is kept"
-        say(f"stopped; {kept}, and the same command resumes from there", err=True)
+        say(f"stopped; {kept}; run the same command again to resume", err=True)
         raise
     if isinstance(report, int):
         print_json({"queued": report}) if as_json else say(f"put {many(report, 'file')} into the queue")
