@@ -116,12 +116,12 @@ Where = Annotated[
     typer.Option(
         "--where",
         metavar="FILTER",
-        help="Only of passages such as 'year >= 2023 and section contains results'.",
+        help="Only passages that match, such as 'year >= 2023 and section contains results'.",
     ),
 ]
 Versions = Annotated[
     bool,
-    typer.Option("--versions", help="Also from older versions of papers, of which else the newest answers."),
+    typer.Option("--versions", help="Use older versions of papers, too; by default only the newest."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 

@@ -46,7 +46,9 @@ NameInWords = Annotated[
 ]
 OfPapers = Annotated[
     str | None,
-    typer.Option("--where", metavar="FILTER", help="Only papers such as 'year >= 2023 and venue = Nature'."),
+    typer.Option(
+        "--where", metavar="FILTER", help="Only papers that match, such as 'year >= 2023 and venue = Nature'."
+    ),
 ]
 
 
@@ -64,7 +66,7 @@ def list_papers(
 ) -> None:
     """List the papers: id, year, first author, title, venue, pages and passages.
 
-    In a pipe there is a line for each paper, its fields parted by tabs.
+    In a pipe, each paper is one line, its fields separated by tabs.
     """
     from ragkit.cli import reports
 
@@ -112,7 +114,7 @@ def edit(
         list[str],
         typer.Argument(
             metavar="FIELD=VALUE...",
-            help="title, authors (parted by ;), year, venue, doi or arxiv; year= takes a correction back.",
+            help="title, authors (separated by ;), year, venue, doi or arxiv; year= takes a correction back.",
             show_default=False,
         ),
     ],

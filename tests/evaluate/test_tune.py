@@ -140,7 +140,9 @@ def test_the_better_options_win_and_the_place_that_mattered_is_named(ingested: P
         ragkit.load(tmp_path / "best.yaml").answer_pipeline.gate
         == ragkit.load(ROOT / "configs" / "default.yaml").answer_pipeline.gate
     )
-    assert found.markdown().startswith("# Tuning t.yaml for the measure 'right'\n\nBest of 4: answer.gate: calibrated")
+    assert found.markdown().startswith(
+        "# Tuning t.yaml for the measure 'right'\n\nBest of 4: answer.gate: calibrated"
+    )
 
 
 def test_the_budget_is_for_the_whole_search(ingested: Path, tmp_path: Path) -> None:
