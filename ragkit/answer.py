@@ -237,7 +237,7 @@ class Abstention(FrozenModel):
 
     @property
     def text(self) -> str:
-        nearest = f" Nearest: {'; '.join(self.nearest)}." if self.nearest else ""
+        nearest = f" Closest papers: {'; '.join(self.nearest)}." if self.nearest else ""
         return f"I cannot answer this from the papers: {self.reason}.{nearest}"
 
 
@@ -307,10 +307,21 @@ class Answer(FrozenModel):
 
     @property
     def faults(self) -> list[Claim]:
-        """The claims that were found unsupported."""
+        """The claims that were found unsupported.
+
+        Examples:
+            >>> rag.ask("How many parameters does BERT-large have?").faults
+            []
+        """
         return [claim for claim in self.claims if claim.is_fault]
 
     def citation(self, number: int) -> Citation:
+        """The citation with this number, from 1.  Raises `IndexError` if there is none.
+
+        Examples:
+            >>> rag.ask("How many parameters does BERT-large have?").citation(1).verdict.value
+            'quoted'
+        """
         return self.citations[number - 1]
 
     def __str__(self) -> str:
@@ -338,7 +349,15 @@ class Answer(FrozenModel):
         return {**data, "claims": _placed(claims, said)}
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data, with the keys of `ragkit ask --json`, in their order."""
+        """Plain data, with the keys of `ragkit ask --json`, in their order; `Answer(**data)` is the answer again.
+
+        Examples:
+            >>> data = rag.ask("How many parameters does BERT-large have?").as_json()
+            >>> list(data)
+            ['question', 'answer', 'abstained', 'confidence', 'claims', 'citations', 'usage', 'timings_ms']
+            >>> ragkit.Answer(**data).text == data["answer"]
+            True
+        """
         plain = self.model_dump(mode="json", by_alias=True)
         return {name: plain[name] for name in _ORDER if name in plain}
 

@@ -74,6 +74,14 @@ class Conversation:
         """Write the conversation to a new file and continue it there.
 
         Raises `UsageError` if the file exists or cannot be created.
+
+        Examples:
+            >>> conversation = ragkit.Conversation(rag)
+            >>> _ = conversation.ask("How many parameters does BERT-large have?")
+            >>> conversation.save("bert.jsonl")
+            >>> resumed = ragkit.Conversation(rag, ragkit.FileChatHistory("bert.jsonl"))
+            >>> len(resumed.answers)
+            1
         """
         if Path(path).exists():
             raise UsageError(f"there is a file '{path}' already; save the conversation under another name")

@@ -100,7 +100,7 @@ def _missing(gone: Sequence[str]) -> str:
     named = ", ".join(map(encodable, gone[:_NAMED])) + (
         f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
     )
-    return f"{len(gone)} {'file is' if len(gone) == 1 else 'files are'} not there any more: {named}"
+    return f"{len(gone)} {'file no longer exists' if len(gone) == 1 else 'files no longer exist'}: {named}"
 
 
 def repair(rag: Rag) -> Diagnosis:

@@ -186,7 +186,7 @@ class CalibratedGate(Gate):
         texts = [Mentions.of(named(passage)) for passage in answer.context]
         if kind := unseen_kind(asked.understood.text, " ".join(claim.text for claim in answer.claims), texts):
             return Relevance(score, f"none of the closest passages mentions '{kind}'")
-        unsure = f"what was found is too uncertain; of such answers, about {score:.0%} are right"
+        unsure = f"the best answer found is too uncertain (about {score:.0%} of such answers are right)"
         return Relevance(score, unsure if score < self.judged.threshold else None)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
@@ -14,10 +16,23 @@ from ragkit.gate import FITTED_TO, FOUND, CalibratedGate
 from ragkit.ingest import IngestPipeline
 from ragkit.models.embeddings import FingerprintedEmbeddings
 
+log = logging.getLogger("ragkit")
+
 
 def mismatches(ingest: IngestPipeline, answer: AnswerPipeline) -> list[str]:
     """What does not fit; loads no model."""
     return [*_of_chunker(ingest), *_of_gate(answer)]
+
+
+def warn_of_mismatches(ingest: IngestPipeline, answer: AnswerPipeline) -> None:
+    """Log a warning for each, once a process."""
+    for message in mismatches(ingest, answer):
+        _warn_once(message)
+
+
+@cache
+def _warn_once(message: str) -> None:
+    log.warning(message)
 
 
 def _of_chunker(ingest: IngestPipeline) -> Iterator[str]:

@@ -59,7 +59,7 @@ def confidence(answer: Answer) -> str:
     """A sentence on how sure the answer is; empty if nothing weighed it."""
     if answer.confidence == 1 or answer.abstained:
         return ""
-    return f"Confidence {answer.confidence:.0%}: of answers like this one, about {answer.confidence:.0%} are right."
+    return f"Confidence {answer.confidence:.0%}: about {answer.confidence:.0%} of answers like this one are right."
 
 
 def _notes(answer: Answer) -> list[str]:

@@ -55,6 +55,11 @@ class PaperRecord(FrozenModel):
 
     `pages`: of its file, None where the format has none; `passages`: in the index; `files`: those that list it;
     `corrected`: the names of the values that the user corrected.
+
+    Examples:
+        >>> paper = rag.paper("attention is all you need")
+        >>> paper.author, paper.year
+        ('Ashish Vaswani', 2017)
     """
 
     id: str
@@ -289,7 +294,7 @@ def _corrected(name: str, value: Any) -> Any:
         return None
     if name == "year":
         if not re.fullmatch(r"[0-9]{4}", text):
-            raise UsageError(f"year={text} is no year: give four digits, such as year=2020")
+            raise UsageError(f"'{text}' is not a year: give four digits, such as year=2020")
         return int(text)
     if name == "doi":
         if not (doi := _DOI.fullmatch(text)):

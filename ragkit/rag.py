@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +26,13 @@ from ragkit.corpus.store import CorpusPlace
 from ragkit.document import digest
 from ragkit.errors import CorpusError, IndexMismatch, NoCorpus, UsageError
 from ragkit.flow import AsyncEvents, Event, Events, Flow, aresult_of, arun, asteps, result_of, run, steps
-from ragkit.index import Index, Searcher, Snapshot
-from ragkit.ingest import AnyIndex, IngestPipeline, embeddings_of, made_with
+from ragkit.index import Index, Snapshot
+from ragkit.ingest import AnyIndex, IngestPipeline, made_with
 from ragkit.ingest.consistency import emptied, is_whole
+from ragkit.ingest.opening import opened
 from ragkit.ingest.reading import IngestRequest
 from ragkit.ingest.report import IngestReport
-from ragkit.mismatch import mismatches
+from ragkit.mismatch import warn_of_mismatches
 from ragkit.papers import PaperRecord, corrections, filter_of, find, record_of, records
 from ragkit.read import Given, papers_or_paths, source_of
 from ragkit.read.fetch import Fetcher
@@ -77,8 +76,7 @@ class Rag:
             raise ValueError(
                 f"answer.fuse weighs '{unknown[0]}', but the retrievers are called {', '.join(sorted(labels))}"
             )
-        for message in mismatches(ingest, answer):
-            _warn_once(message)
+        warn_of_mismatches(ingest, answer)
 
     def _with_corpus(self, part: object) -> object:
         return part.over(self.corpus) if isinstance(part, CorpusReader) else part
@@ -124,7 +122,13 @@ class Rag:
         return run(self.ingest_pipeline.flow(IngestRequest(self.corpus, paths, prune, fetcher)))
 
     def ingest_events(self, *paths: str | Path, prune: bool = False) -> Iterator[Event]:
-        """The same, as a stream of events that ends with `Finished(report)`."""
+        """The same, as a stream of events that ends with `Finished(report)`.
+
+        Examples:
+            >>> *_, finished = rag.ingest_events("examples/papers")
+            >>> finished.result.new
+            0
+        """
         return steps(self.ingest_pipeline.flow(IngestRequest(self.corpus, paths, prune)))
 
     def add(
@@ -235,7 +239,12 @@ class Rag:
         return Lookup(source_of(self.ingest_pipeline.read).lookup or EVERY, self.corpus)
 
     def repair(self) -> list[str]:
-        """Rebuild every index that is not what the ledger says, from the corpus; say what was done."""
+        """Rebuild every index that is not what the ledger says, from the corpus; say what was done.
+
+        Examples:
+            >>> rag.repair()  # nothing was wrong
+            []
+        """
         with self.corpus.writing():
             damaged = [
                 name
@@ -315,6 +324,11 @@ class Rag:
         The others are `Called`, `Token`, `CitationReady` and `ClaimReady`.  Claims are checked while a chat
         model still writes, if the verifier is quick.  Closing the iterator ends the question, and the model's
         stream.  `ragkit.events` converts the events to JSON.
+
+        Examples:
+            >>> *events, finished = rag.stream("How many parameters does BERT-large have?")
+            >>> finished.result.citations[0].number
+            1
         """
         asked = self.question(question, history, where, versions)
         account = Account()
@@ -380,12 +394,23 @@ class Rag:
         return check.flow(self.answer_pipeline, given)
 
     def as_retriever(self, k: int = 10, where: str | Where | None = None) -> PassageRetriever:
-        """`search` as a LangChain retriever; raises `UsageError` for a number or a filter that is none."""
+        """`search` as a LangChain retriever; raises `UsageError` for a number or a filter that is none.
+
+        Examples:
+            >>> rag.as_retriever(k=1).invoke("late interaction")[0].metadata["title"][:7]
+            'ColBERT'
+        """
         wanted = parse(where) if isinstance(where, str) else where
         return PassageRetriever(rag=self, k=passages_wanted(k), where=wanted)
 
     def as_runnable(self) -> AnswerRunnable:
-        """A LangChain Runnable: a text or `{"question", "history", "where"}` in, `Answer` out; it streams and is a tool."""
+        """A LangChain Runnable: a text or `{"question", "history", "where"}` in, `Answer` out; it streams and is a tool.
+
+        Examples:
+            >>> asked = {"question": "How many parameters does BERT-large have?", "where": "year >= 2018"}
+            >>> rag.as_runnable().invoke(asked).citations[0].title[:4]
+            'BERT'
+        """
         return AnswerRunnable(self)
 
     def state(self, *parts: str) -> str:
@@ -437,7 +462,8 @@ class Rag:
                 self.repair()
             if damaged:
                 return self.snapshot()
-            self._snapshot = self._open(published)
+            others = _indexes_in(self.answer_pipeline)
+            self._snapshot = opened(self.ingest_pipeline, self.corpus, others, published, self.snapshot)
             return self._snapshot
 
     def _published(self) -> dict[str, int]:
@@ -459,23 +485,6 @@ class Rag:
                 self._asked.add(name)
         return {name: published[name][1] for name in self._named}
 
-    def _open(self, published: Mapping[str, int]) -> Snapshot:
-        """Open the indexes, and load their models meanwhile."""
-        opened: dict[str, Searcher] = {}
-        with ThreadPoolExecutor(1) as pool:
-            for embed in {id(e): e for e in map(embeddings_of, self._named.values()) if e}.values():
-                pool.submit(embed.embed_query, "")
-            for name, index in self._named.items():
-                if isinstance(index, Index):
-                    place = self.ingest_pipeline.place(self.corpus, index, published[name])
-                    opened[name] = index.open(place)
-        every = [*self.ingest_pipeline.index, *_indexes_in(self.answer_pipeline)]
-        names = {id(index): self.ingest_pipeline.name_of(index) for index in every}
-        searchers = {i: opened[name] for i, name in names.items() if name in opened}
-        snapshot = Snapshot(self.corpus, searchers, names, published, self.snapshot)
-        weakref.finalize(snapshot, _close, list(opened.values())).atexit = False
-        return snapshot
-
     @cached_property
     def _named(self) -> dict[str, AnyIndex]:
         return {self.ingest_pipeline.name_of(index): index for index in self.ingest_pipeline.index}
@@ -483,16 +492,6 @@ class Rag:
     @cached_property
     def _fingerprints(self) -> dict[str, str]:
         return {name: made_with(index) for name, index in self._named.items()}
-
-
-@cache
-def _warn_once(message: str) -> None:
-    log.warning(message)
-
-
-def _close(searchers: Sequence[Searcher]) -> None:
-    for searcher in searchers:
-        searcher.close()
 
 
 def _indexes_in(answer: AnswerPipeline) -> list[AnyIndex]:

@@ -18,7 +18,8 @@ MODULES = sorted(
     if "    >>> " in path.read_text()
 )
 FIRST_MET = """ragkit.load ragkit.dump ragkit.Answer ragkit.AnswerPipeline ragkit.Citation ragkit.Verdict ragkit.Conversation
-Rag.ask Rag.search Rag.ingest Rag.add Rag.papers Rag.paper Rag.edit Rag.remove Rag.check""".split()
+Rag.ask Rag.search Rag.stream Rag.check Rag.ingest Rag.ingest_events Rag.add Rag.papers Rag.paper Rag.edit Rag.remove
+Rag.repair Rag.as_retriever Rag.as_runnable Answer.citation Answer.faults Answer.as_json Conversation.save""".split()
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,7 @@ def test_the_examples_of_a_module_run(module: str, folder: Path, monkeypatch: py
 
 @pytest.mark.parametrize("name", FIRST_MET)
 def test_what_a_user_meets_first_has_an_example(name: str) -> None:
-    home, _, member = name.partition(".")
-    found = getattr(ragkit if home == "ragkit" else ragkit.Rag, member)
+    found: object = ragkit
+    for member in name.removeprefix("ragkit.").split("."):
+        found = getattr(found, member)
     assert ">>> " in (found.__doc__ or "")

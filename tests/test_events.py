@@ -61,7 +61,7 @@ ANSWER = Answer(
             {
                 "type": "answer",
                 "question": "Why?",
-                "answer": "I cannot answer this from the papers: nothing was found. Nearest: On Bridges.",
+                "answer": "I cannot answer this from the papers: nothing was found. Closest papers: On Bridges.",
                 "abstained": {"reason": "nothing was found", "nearest": ["On Bridges"]},
                 "confidence": 1.0,
                 "claims": [],

@@ -277,7 +277,7 @@ def test_an_answer_is_surer_the_better_its_citations_support_it() -> None:
     )
     assert good.score > bad.score
     assert good.refusal is None
-    assert bad.refusal == "what was found is too uncertain; of such answers, about 44% are right"
+    assert bad.refusal == "the best answer found is too uncertain (about 44% of such answers are right)"
 
 
 def test_an_answer_below_the_threshold_is_refused() -> None:
@@ -285,7 +285,7 @@ def test_an_answer_below_the_threshold_is_refused() -> None:
     assert gate.confirm(ASKED, Relevance(), said(("They carry 40.", Verdict.SUPPORTED, 0.6))).refusal is None
     assert (
         gate.confirm(ASKED, Relevance(), said(("They carry 40.", Verdict.SUPPORTED, 0.4))).refusal
-        == "what was found is too uncertain; of such answers, about 40% are right"
+        == "the best answer found is too uncertain (about 40% of such answers are right)"
     )
 
 

@@ -182,7 +182,7 @@ def test_a_correction_passes_to_no_other_paper_with_the_title(rag: Rag, tmp_path
     [
         ({}, "nothing to correct: give a field and a value"),
         ({"yaer": 2020}, r"'yaer' cannot be corrected \(did you mean 'year'\?\)"),
-        ({"year": "soon"}, "year=soon is no year: give four digits"),
+        ({"year": "soon"}, "'soon' is not a year: give four digits"),
         ({"doi": "boats"}, "doi=boats is no DOI"),
     ],
 )

@@ -27,6 +27,7 @@ def calibrate(
     out: Annotated[
         Path | None,
         typer.Option(
+            "--output",
             "--out",
             "-o",
             metavar="FILE",

@@ -41,7 +41,7 @@ def chat(
     ] = None,
     where: Where = None,
 ) -> None:
-    """Ask one question after another; later ones may lean on earlier ones."""
+    """Ask questions interactively; follow-up questions use the conversation so far."""
     from ragkit.cli import terminal
     from ragkit.conversation import Conversation, FileChatHistory
     from ragkit.errors import RagkitError
@@ -53,9 +53,7 @@ def chat(
         terminal.err.print(_welcome(conversation, session), style="dim", soft_wrap=True)
     if interactive:
         _edit_lines(conversation)
-        terminal.out.print(
-            "Ask about the papers.  /help lists what else you can say, /quit ends.", style="dim"
-        )
+        terminal.out.print("Ask about the papers.  /help lists the commands, /quit ends.", style="dim")
     while (said := _next_line(interactive)) not in (None, "/quit", "/exit"):
         try:
             talk.reply(str(said))
@@ -114,7 +112,7 @@ class _Talk:
                 terminal.out.print(HELP)
             case ["/reset"]:
                 conversation.reset()
-                terminal.err.print("forgotten", style="dim")
+                terminal.err.print("the conversation begins anew", style="dim")
             case ["/save", file]:
                 conversation.save(file)
                 terminal.err.print(f"saved in '{file}', from now on too", style="dim", soft_wrap=True)
@@ -125,7 +123,7 @@ class _Talk:
                 where = next(iter(given), None)
                 filter_of(where, conversation.rag.corpus)
                 self.where = where
-                told = f"from now on only of passages with {self.where}" if self.where else "of all passages"
+                told = f"from now on, only passages with {self.where}" if self.where else "all passages again"
                 terminal.err.print(told, style="dim", soft_wrap=True)
             case ["/history"]:
                 terminal.show_history(conversation.answers)
@@ -134,9 +132,9 @@ class _Talk:
             case ["/open", number]:
                 self._open(number)
             case ["/open" | "/save" | "/export"]:
-                raise UsageError(f"'{said}' needs a word more; /help lists what there is")
+                raise UsageError(f"'{said}' needs an argument; /help lists the commands")
             case [command, *_] if command.startswith("/"):
-                raise UsageError(f"there is no '{said}' here; /help lists what there is")
+                raise UsageError(f"there is no command '{said}'; /help lists the commands")
             case _:
                 terminal.show_as_written(conversation.stream(said, self.where))
 
@@ -157,7 +155,7 @@ class _Talk:
             raise UsageError(f"the last answer has no source '{number}'; /sources shows {len(citations)}")
         source = next((each for each in chosen.sources if Path(each.uri).is_file()), None)
         if source is None:
-            raise UsageError(f"no file of source {number} is there any more; `ragkit show` prints its text")
+            raise UsageError(f"the file of source {number} no longer exists; `ragkit show` prints its text")
         open_file(source.uri, source.page)
 
     def _export(self, file: Path) -> None:
@@ -171,7 +169,7 @@ class _Talk:
             cited = [paper for answer in answers for paper in export.cited(corpus, answer)]
             text = export.FORMATS[form](export.items(corpus, cited))
         else:
-            raise UsageError(f"'{file}' says no format; end its name in .md, {', '.join(_FORMATS)}")
+            raise UsageError(f"'{file}' has no ending that names a format; use .md, {', '.join(_FORMATS)}")
         try:
             with file.open("x", encoding="utf-8") as out:
                 out.write(f"{text.rstrip()}\n")

@@ -28,7 +28,7 @@ Papers = Annotated[
     list[Path] | None,
     typer.Option(
         "--papers",
-        help="Read these papers into a corpus of the run's own, instead of asking the configuration's.",
+        help="Evaluate on these papers, in a separate corpus, instead of the configured one.",
     ),
 ]
 Workspace = Annotated[
@@ -49,7 +49,10 @@ JudgeFile = Annotated[
 ]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, help="How many questions are asked at a time.")]
 Questions = Annotated[Path, typer.Argument(metavar="QUESTIONS", help="A file of questions (JSON lines).")]
-Split = Annotated[str | None, typer.Option("--split", help="Judgements of this split, or questions with it.")]
+Split = Annotated[
+    str | None,
+    typer.Option("--split", help="Use the judgements of this split, or the questions marked with it."),
+]
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="Only the first questions of each dataset.")
 ]
@@ -116,7 +119,8 @@ def eval_(
     ] = None,
     workspace: Workspace = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be asked and about what it would take.")
+        bool,
+        typer.Option("--dry-run", help="Print what would be asked and an estimate of the cost; ask nothing."),
     ] = False,
     trec: Annotated[
         Path | None,

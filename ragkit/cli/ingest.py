@@ -55,8 +55,9 @@ def ingest(
     """Read papers into the corpus and index them.  Unchanged files are not read again.
 
     A URL, a DOI (its open-access PDF) or an arXiv id such as arxiv:2005.11401 is fetched and kept beside the corpus.
-    zotero: reads the library in ~/Zotero, zotero:FOLDER one elsewhere: its files, with what its items say of them.
-    A bibliography is read with the files that it names, if they lie in its folder: export/library.bib.
+
+    `zotero:` reads the files of the Zotero library in ~/Zotero with the metadata of their items, zotero:FOLDER those
+    of another library.  A bibliography such as export/library.bib is read with the files in its folder that it names.
     """
     from ragkit.cli import reports
     from ragkit.cli.terminal import many
@@ -90,7 +91,7 @@ def ingest(
         report = _queued(rag, given, prune, not no_wait) if queue else _ingested(rag, given, prune)
     except KeyboardInterrupt:
         kept = "workers go on with what is in the queue" if queue else "finished work is kept"
-        say(f"stopped; {kept}, and the same command resumes from there", err=True)
+        say(f"stopped; {kept}; run the same command again to resume", err=True)
         raise
     if isinstance(report, int):
         print_json({"queued": report}) if as_json else say(f"put {many(report, 'file')} into the queue")

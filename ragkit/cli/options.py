@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import inspect
+import re
 import typing
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -114,12 +116,12 @@ Where = Annotated[
     typer.Option(
         "--where",
         metavar="FILTER",
-        help="Only of passages such as 'year >= 2023 and section contains results'.",
+        help="Only passages that match, such as 'year >= 2023 and section contains results'.",
     ),
 ]
 Versions = Annotated[
     bool,
-    typer.Option("--versions", help="Also from older versions of papers, of which else the newest answers."),
+    typer.Option("--versions", help="Use older versions of papers, too; by default only the newest."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -263,7 +265,7 @@ def with_pipeline(command: Callable[..., None]) -> Callable[..., None]:
     hints = typing.get_type_hints(kind, include_extras=True)
     keyword = inspect.Parameter.KEYWORD_ONLY
     options = [
-        inspect.Parameter(name, keyword, default=kind._field_defaults[name], annotation=hint)
+        inspect.Parameter(name, keyword, default=kind._field_defaults[name], annotation=_in_panel(hint))
         for name, hint in hints.items()
     ]
 
@@ -271,10 +273,22 @@ def with_pipeline(command: Callable[..., None]) -> Callable[..., None]:
         command(pipeline=kind(**{name: given.pop(name) for name in hints}), **given)
 
     parameters = [*(each.replace(kind=keyword) for each in own.values()), *options]
-    run.__name__, run.__doc__, run.__module__ = command.__name__, command.__doc__, command.__module__
+    run.__name__, run.__doc__, run.__module__ = command.__name__, _folded(command.__doc__), command.__module__
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     return run
+
+
+def _in_panel(hint: Any) -> Any:
+    """An option that many commands have, in a part of the help of its own."""
+    option = copy.copy(hint.__metadata__[0])
+    option.rich_help_panel = "Pipeline and corpus"
+    return Annotated[hint.__origin__, option]
+
+
+def _folded(help_text: str | None) -> str:
+    """*help_text* with each paragraph in one line, so that it is wrapped to the terminal."""
+    return re.sub(r"(?<!\n)\n *(?!\n)", " ", inspect.cleandoc(help_text or ""))
 
 
 def print_json(value: Any, indent: int | None = 2) -> None:

@@ -35,9 +35,20 @@ Name = Annotated[
         show_default=False,
     ),
 ]
+NameInWords = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="ID|TITLE|DOI...",
+        autocompletion=_ids,
+        help="A paper's id or its beginning, its DOI or arXiv id, its title or words of it, with or without quotation marks.",
+        show_default=False,
+    ),
+]
 OfPapers = Annotated[
     str | None,
-    typer.Option("--where", metavar="FILTER", help="Only papers such as 'year >= 2023 and venue = Nature'."),
+    typer.Option(
+        "--where", metavar="FILTER", help="Only papers that match, such as 'year >= 2023 and venue = Nature'."
+    ),
 ]
 
 
@@ -55,11 +66,16 @@ def list_papers(
 ) -> None:
     """List the papers: id, year, first author, title, venue, pages and passages.
 
-    In a pipe there is a line for each paper, its fields parted by tabs.
+    In a pipe, each paper is one line, its fields separated by tabs.
     """
     from ragkit.cli import reports
 
     found = pipeline.load().papers(where, sort)
+    if not found:
+        why = (
+            "no paper passes the filter" if where else "the corpus holds no papers; run `ragkit ingest PATH`"
+        )
+        say(why, err=True)
     if as_json:
         print_json({"papers": [paper.model_dump(mode="json") for paper in found]})
     else:
@@ -68,7 +84,7 @@ def list_papers(
 
 def show(
     pipeline: ChosenPipeline,
-    name: Name,
+    words: NameInWords,
     text: Annotated[bool, typer.Option("--text", help="Print the whole text, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -79,7 +95,7 @@ def show(
     from ragkit.papers import as_plain_data, find
 
     store = pipeline.load().corpus
-    identity = find(store, name)
+    identity = find(store, " ".join(words))
     paper = store.documents([identity])[identity]
     works = store.works(documents=[identity])
     sources = places_of(paper, Span(identity, 0, len(paper.page_content)))
@@ -98,7 +114,7 @@ def edit(
         list[str],
         typer.Argument(
             metavar="FIELD=VALUE...",
-            help="title, authors (parted by ;), year, venue, doi or arxiv; year= takes a correction back.",
+            help="title, authors (separated by ;), year, venue, doi or arxiv; year= takes a correction back.",
             show_default=False,
         ),
     ],
@@ -155,7 +171,7 @@ def remove(
 
 def open_paper(
     pipeline: ChosenPipeline,
-    name: Name,
+    words: NameInWords,
     page: Annotated[
         int | None, typer.Option(min=1, help="Of a PDF: the page to begin with.", show_default=False)
     ] = None,
@@ -167,7 +183,7 @@ def open_paper(
     """Open a paper's file in the system's viewer."""
     from ragkit.errors import UsageError
 
-    paper = pipeline.load().paper(name)
+    paper = pipeline.load().paper(" ".join(words))
     file = next((file for file in paper.files if Path(file).is_file()), None)
     if file is None:
         raise UsageError(
@@ -176,7 +192,7 @@ def open_paper(
         )
     if page and page > (paper.pages or 0):
         pages = f"{paper.pages} pages" if paper.pages else "no pages"
-        raise UsageError(f"'{file}' has {pages}, so that --page {page} names none")
+        raise UsageError(f"there is no page {page}: '{file}' has {pages}")
     if as_json:
         print_json({"id": paper.id, "title": paper.title, "path": file, "page": page})
     elif only_print:

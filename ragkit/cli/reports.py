@@ -38,12 +38,20 @@ def show_report(report: IngestReport) -> None:
         [f"{report.new} new", f"{report.changed} changed", f"{report.unchanged} unchanged"]
         + [f"{number} {what}" for number, what in also if number]
     )
-    described = f", {many(report.descriptions, 'bibliography reference')}" if report.descriptions else ""
-    described += f", {many(report.looked_up, 'paper')} completed by lookup" if report.looked_up else ""
+    entries = (
+        f"{report.duplicates} merged" if report.duplicates else "",
+        many(report.variants, "further version") if report.variants else "",
+        many(report.descriptions, "bibliography reference") if report.descriptions else "",
+    )
+    listed = (
+        f"; they list {many(report.entries, 'paper')}: {', '.join(filter(None, entries))}"
+        if any(entries)
+        else ""
+    )
+    looked_up = f"; {many(report.looked_up, 'paper')} completed by lookup" if report.looked_up else ""
     out.print(
-        f"{many(report.documents, 'paper')} in the corpus ({many(report.chunks, 'passage')}); files: {files};"
-        f" they list {many(report.entries, 'paper')}: {report.duplicates} merged, {many(report.variants, 'further version')}"
-        f"{described}; embedded {many(report.encoded, 'text')} in {report.seconds:.1f} s",
+        f"{many(report.documents, 'paper')} in the corpus ({many(report.chunks, 'passage')}); files: {files}{listed}"
+        f"{looked_up}; embedded {many(report.encoded, 'text')} in {report.seconds:.1f} s",
         soft_wrap=True,
     )
     if report.dropped_keys:
@@ -111,7 +119,8 @@ def show_paper(
     known = {name: value for name, value in paper.metadata.items() if name not in _SHOWN_APART}
     for name, value in known.items():
         written = _added(value) if name == "looked_up" else _readable(value)
-        out.print(Text(f"{one_line(name)}: ", style="cyan").append(one_line(written)))
+        label = "not stated plainly in the file" if name == "guessed" else name
+        out.print(Text(f"{one_line(label)}: ", style="cyan").append(one_line(written)))
     if abstract := _abstract(paper):
         out.print(f"\n{abstract}")
     if headings := list(dict.fromkeys(each.section for each in stretches_of(paper) if each.section)):
@@ -131,7 +140,8 @@ def _readable(value: object) -> str:
         case Mapping():
             return "; ".join(f"{name}: {_readable(each)}" for name, each in value.items())
         case list() | tuple():
-            return ", ".join(map(_readable, value))
+            each = [*map(_readable, value)]
+            return ("; " if any("," in one for one in each) else ", ").join(each)
         case bool():
             return "yes" if value else "no"
     return str(value)
@@ -263,9 +273,9 @@ def show_plan(plan: Plan) -> None:
 
 def _show_failures(failed: Sequence[Failure], known: Sequence[Failure]) -> None:
     if known:
-        named = _first([nearby(failure.source) for failure in known])
+        named = _first([f"{nearby(failure.source)} ({one_line(failure.error)})" for failure in known])
         _warn(
-            f"{many(len(known), 'known failure')}, unchanged and not tried again: {named}; name a file to try it again"
+            f"{many(len(known), 'known failure')}, unchanged and not tried again: {named}; to try again, name the file"
         )
     for failure in failed:
         err.print(Text(f"failed: {nearby(failure.source)}: {one_line(failure.error)}", style="red"))
@@ -280,9 +290,15 @@ def _first(names: Iterable[str]) -> str:
 def show_diagnosis(diagnosis: Diagnosis) -> None:
     """Counts, a row for each index, and every problem."""
     counts = diagnosis.counts
-    out.print(
-        f"corpus {one_line(diagnosis.corpus)}: " + ", ".join(f"{n} {what}" for what, n in counts.items())
+    kinds = ("documents", "paper"), ("files", "file"), ("chunks", "passage"), ("vectors", "vector")
+    also = (
+        ("duplicates", "merged entry", "merged entries"),
+        ("variants", "further version", "further versions"),
+        ("descriptions", "bibliography reference", "bibliography references"),
     )
+    told = [many(counts[name], thing) for name, thing in kinds]
+    told += [f"{n} {one if n == 1 else several}" for name, one, several in also if (n := counts[name])]
+    out.print(f"corpus {one_line(diagnosis.corpus)}: {', '.join(told)}")
     table = Table("index", "wanted", "tracked", "present", box=None, pad_edge=False)
     for index in diagnosis.indexes:
         table.add_row(

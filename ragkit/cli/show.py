@@ -163,10 +163,10 @@ def _apart(found: Difference | None) -> Text:
 def calibration(found: Calibration) -> None:
     """The fitted gate in cross-validation: its shares, risk by coverage in a few rows, and warnings."""
     rows = (
-        (f"right, of what is answered (target {found.target:g})", found.precision),
-        ("answered, of all questions", found.coverage),
-        ("declined, of the unanswerable", found.declined),
-        ("declined, of the answerable", found.declined_wrongly),
+        (f"right among the answered (target {found.target:g})", found.precision),
+        ("answered among all questions", found.coverage),
+        ("abstained among the unanswerable", found.declined),
+        ("abstained among the answerable", found.declined_wrongly),
     )
     table = _plain(f"gate, cross-validated over {found.questions} questions", "")
     for label, share in rows:

@@ -80,7 +80,7 @@ def show_answer(answer: Answer) -> None:
         out.print(Text(f"I cannot answer this from the papers: {answer.abstained.reason}."))
         if not answer.claims:
             for title in answer.abstained.nearest:
-                out.print(Text(f"  nearest: {one_line(title)}", style="dim"))
+                out.print(Text(f"  closest paper: {one_line(title)}", style="dim"))
             return
         out.print(f"\n{CLOSEST}\n")
     links = {each.number: link_of(each) for each in answer.citations} if out.shows_links else {}

@@ -96,11 +96,11 @@ class Calibration:
 
     @property
     def refusal(self) -> str:
-        """Why the gate should not be used: it declines most of the questions that have an answer; else empty."""
+        """Why the gate should not be used: it abstains on most of the questions that have an answer; else empty."""
         if not (lost := self.declined_wrongly) or lost.value <= _MOST:
             return ""
         return (
-            f"the gate would decline {lost.value:.0%} of the questions that the papers answer; ask for less"
+            f"the gate would abstain on {lost.value:.0%} of the questions that the papers answer; ask for less"
             f" than --precision {self.target:g}, or calibrate with more questions"
         )
 
@@ -342,16 +342,16 @@ def _warnings(examples: Sequence[Example], sure: Vector, right: Flags, precision
     if len(examples) < _FEW:
         yield f"{len(examples)} questions are few: the intervals are wide; `ragkit testset` writes more"
     if not unanswerable:
-        yield "no question is unanswerable, so nothing is learnt of what to decline; add some with an empty gold_titles"
+        yield "no question is unanswerable, so the gate cannot learn when to abstain; add some with an empty gold_titles"
     elif unanswerable < _LEAST:
-        yield f"{unanswerable} unanswerable questions are too few to learn from; what the passages must tell is weighed as by default"
+        yield f"{unanswerable} unanswerable questions are too few to learn from; the weights of the passages stay at their defaults"
     if min(wrong, len(examples) - wrong) < _LEAST:
-        yield "too few answers are right or wrong to learn from; what the answer must tell is weighed as by default"
+        yield "too few answers are right, or too few are wrong, to learn from; the weights of the answer stay at their defaults"
     if not any(
         1 - point.risk >= precision
         for point in risk_coverage(sure.tolist(), (~right).tolist(), len(examples))
     ):
-        yield f"no threshold reaches a precision of {precision:g}; the one that comes nearest was taken"
+        yield f"no threshold reaches a precision of {precision:g}; the closest one is used"
 
 
 # --- writing it down

@@ -87,19 +87,19 @@ class Tuned:
         if not self.ahead or self.ahead.value >= 0:
             return ""
         return (
-            f"on {self.ahead.cases} questions held out of the search the winner is {-self.ahead.value:.3f} worse"
+            f"on {self.ahead.cases} held-out questions the winner is {-self.ahead.value:.3f} worse"
             " than the first choices of the file; keep these, or tune on more questions"
         )
 
     def markdown(self) -> str:
         """The report: the winner, what mattered, and every candidate."""
         best = self.candidates[0]
-        lines = [f"# Tuning of {self.space.name} for {self.measure}", ""]
+        lines = [f"# Tuning {self.space.name} for the measure '{self.measure}'", ""]
         lines += [f"Best of {len(self.candidates)}: {self.space.describe(best.chosen)}", ""]
         if d := self.ahead:
-            sure = "could be chance" if d.is_chance else "could not be chance"
+            sure = "not significant" if d.is_chance else "significant"
             lines.append(
-                f"On {d.cases} questions held out of the search it is {d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}] from the first choices"
+                f"On {d.cases} held-out questions its lead over the first choices is {d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
                 f" (p = {d.p:.2g}, {sure})."
             )
         elif best.chosen == (0,) * len(self.space.open):
@@ -107,11 +107,11 @@ class Tuned:
         if self.stopped:
             lines.append(f"\nEnded early: {self.stopped}.")
         lines += ["", "## What mattered", "", "Means over the candidates of the first round.", ""]
-        lines += ["| place | share of the differences | options |", "| --- | --- | --- |"]
+        lines += ["| setting | share of the differences | mean by option |", "| --- | --- | --- |"]
         for e in self.effects:
             options = "; ".join(f"{label}: {_interval(i)}" for label, i in e.options)
             lines.append(f"| {e.path} | {e.share:.0%} | {_cell(options)} |")
-        lines += ["", "## Candidates", "", f"| {self.measure} | questions | options | left because |"]
+        lines += ["", "## Candidates", "", f"| {self.measure} | questions | options | dropped because |"]
         lines.append("| --- | --- | --- | --- |")
         for c in self.candidates:
             options = _cell(self.space.describe(c.chosen))

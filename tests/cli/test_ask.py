@@ -131,7 +131,7 @@ def test_what_is_unsupported_is_not_in_a_stream(
 
 def test_chat_answers_from_a_pipe_and_follows_up(ingested: Path) -> None:
     done = said(DPR, "and how many questions in a batch?", "/reset", "/quit", "never asked", corpus=ingested)
-    assert (done.returncode, done.stderr) == (0, "forgotten\n")
+    assert (done.returncode, done.stderr) == (0, "the conversation begins anew\n")
     assert done.stdout.count("[1] Dense Passage Retrieval for Open-Domain Question Answering  quoted") == 2
     assert "never asked" not in done.stdout
 
@@ -172,8 +172,8 @@ def test_a_chat_filters_and_exports_and_a_reset_keeps_what_was_saved(ingested: P
         [
             f"written to '{notes}'",
             f"written to '{papers}'",
-            "forgotten",
-            "from now on only of passages with title contains DistilBERT",
+            "the conversation begins anew",
+            "from now on, only passages with title contains DistilBERT",
         ],
     )
     assert notes.read_text().startswith(f"## {DPR}\n\n")
@@ -187,8 +187,8 @@ def test_a_chat_filters_and_exports_and_a_reset_keeps_what_was_saved(ingested: P
     ("line", "sentence"),
     [
         ("/open 1", "nothing has been asked yet; ask a question first"),
-        ("/open", "'/open' needs a word more; /help lists what there is"),
-        ("/export notes.xyz", "'notes.xyz' says no format; end its name in .md, .bib, .ris, .json"),
+        ("/open", "'/open' needs an argument; /help lists the commands"),
+        ("/export notes.xyz", "'notes.xyz' has no ending that names a format; use .md, .bib, .ris, .json"),
     ],
 )
 def test_what_chat_cannot_do_is_one_sentence(ingested: Path, line: str, sentence: str) -> None:
@@ -209,7 +209,7 @@ def test_a_damaged_session_is_one_sentence_and_stays_as_it_is(ingested: Path, tm
 
 def test_what_chat_does_not_know_is_one_sentence(ingested: Path) -> None:
     done = said("/dance", corpus=ingested)
-    assert (done.returncode, done.stderr) == (2, "there is no '/dance' here; /help lists what there is\n")
+    assert (done.returncode, done.stderr) == (2, "there is no command '/dance'; /help lists the commands\n")
 
 
 # --- on a terminal
@@ -312,7 +312,7 @@ def test_a_question_that_is_stopped_is_forgotten_and_the_chat_goes_on(
             shell.process.send_signal(signal.SIGINT)
             assert "stopped; the question is forgotten" in shell.until("> ")
         shell.type("/dance")
-        assert "there is no '/dance' here; /help lists what there is" in shell.until("> ")
+        assert "there is no command '/dance'; /help lists the commands" in shell.until("> ")
         shell.type("/quit")
         assert shell.process.wait(60) == 0
         assert not talk.exists()

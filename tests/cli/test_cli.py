@@ -118,7 +118,7 @@ def test_an_off_topic_question_is_declined_with_nearest_titles(command: Command,
     done = command("ask", "What is the capital of France?", "--corpus", ingested)
     assert done.returncode == 0
     assert done.stdout.startswith(
-        "I cannot answer this from the papers: no relevant passage was found.\n  nearest: "
+        "I cannot answer this from the papers: no relevant passage was found.\n  closest paper: "
     )
 
 
@@ -171,7 +171,9 @@ def test_files_that_fail_are_named_and_the_status_is_3(command: Command, tmp_pat
     assert done.stderr == "failed: empty.txt: it is empty\n"
     again = command("ingest", ".")
     assert again.returncode == 0
-    assert again.stderr.startswith("1 known failure, unchanged and not tried again: empty.txt; name a file")
+    assert again.stderr.startswith(
+        "1 known failure, unchanged and not tried again: empty.txt (it is empty); to try again, name the file"
+    )
     assert command("ingest", "empty.txt").returncode == 3
 
 
@@ -378,9 +380,7 @@ def test_an_ingest_that_is_stopped_says_how_to_go_on(
     with pytest.raises(SystemExit) as ended:
         ragkit.cli.main(["ingest", str(NOTES)])
     assert ended.value.code == 130
-    assert (
-        capsys.readouterr().err == "stopped; finished work is kept, and the same command resumes from there\n"
-    )
+    assert capsys.readouterr().err == "stopped; finished work is kept; run the same command again to resume\n"
 
 
 def test_doctor_says_that_a_corpus_is_empty(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_no_python_is_printed_and_the_abstract_is_shown(monkeypatch: pytest.Monk
         "id: ab12",
         "hidden: not displayed: 5",
         "open: yes",
-        "groups: a, b, c: 1",
+        "groups: a, b; c: 1",
         "",
         "We count.",
         "",
@@ -201,10 +201,9 @@ def test_on_a_terminal_rm_asks_first(shelf: Path, run: Command, answer: str, lef
 def test_open_prints_the_path_or_starts_the_viewer(shelf: Path, run: Command) -> None:
     file = str(shelf.resolve() / "papers" / "terns.md")
     assert run("open", "terns", "--print").stdout == f"{file}\n"
+    assert run("open", "terns", "of", "the", "island", "--print").stdout == f"{file}\n"
     assert json.loads(run("open", "terns", "--json").stdout)["path"] == file
-    assert run("open", "terns", "--page", "3").stderr == (
-        f"'{file}' has no pages, so that --page 3 names none\n"
-    )
+    assert run("open", "terns", "--page", "3").stderr == (f"there is no page 3: '{file}' has no pages\n")
     programs = shelf / "programs"
     programs.mkdir()
     (programs / "xdg-open").write_text(f"#!/bin/sh\necho \"$1\" > '{shelf}/opened'\n")

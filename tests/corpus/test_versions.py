@@ -235,7 +235,7 @@ def test_doctor_names_files_that_are_gone_and_counts_orphaned_vectors(tmp_path: 
     (tmp_path / "papers" / "b.md").unlink()
     [problem] = examine(made).problems
     assert problem.startswith(
-        f"1 file is not there any more: {tmp_path / 'papers' / 'b.md'}; restore what is missing"
+        f"1 file no longer exists: {tmp_path / 'papers' / 'b.md'}; restore what is missing"
     )
     made.ingest(tmp_path / "papers", prune=True)
     found = examine(made)

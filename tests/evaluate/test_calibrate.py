@@ -111,7 +111,7 @@ def test_without_unanswerable_questions_what_is_found_is_weighed_as_by_default_a
     }
     assert found.declined is None
     assert found.warnings == (
-        "no question is unanswerable, so nothing is learnt of what to decline; add some with an empty gold_titles",
+        "no question is unanswerable, so the gate cannot learn when to abstain; add some with an empty gold_titles",
     )
 
 
@@ -123,7 +123,7 @@ def test_few_questions_are_warned_of() -> None:
 def test_a_precision_out_of_reach_is_said() -> None:
     wrong = [example(i, 0.5, True, False) for i in range(60)]
     found = fit(wrong, 0.9)
-    assert "no threshold reaches a precision of 0.9; the one that comes nearest was taken" in found.warnings
+    assert "no threshold reaches a precision of 0.9; the closest one is used" in found.warnings
     assert found.gate.judged.weights == JUDGED.weights
 
 
@@ -260,7 +260,7 @@ def test_a_gate_that_declines_most_answerable_questions_is_refused() -> None:
     assert found.refusal == ""
     lost = interval([1.0] * 6 + [0.0] * 4, binary=True)
     assert replace(found, declined_wrongly=lost).refusal == (
-        "the gate would decline 60% of the questions that the papers answer; ask for less than --precision 0.9,"
+        "the gate would abstain on 60% of the questions that the papers answer; ask for less than --precision 0.9,"
         " or calibrate with more questions"
     )
 

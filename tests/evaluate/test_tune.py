@@ -140,7 +140,9 @@ def test_the_better_options_win_and_the_place_that_mattered_is_named(ingested: P
         ragkit.load(tmp_path / "best.yaml").answer_pipeline.gate
         == ragkit.load(ROOT / "configs" / "default.yaml").answer_pipeline.gate
     )
-    assert found.markdown().startswith("# Tuning of t.yaml for right\n\nBest of 4: answer.gate: calibrated")
+    assert found.markdown().startswith(
+        "# Tuning t.yaml for the measure 'right'\n\nBest of 4: answer.gate: calibrated"
+    )
 
 
 def test_the_budget_is_for_the_whole_search(ingested: Path, tmp_path: Path) -> None:
@@ -184,7 +186,7 @@ def test_the_command_writes_the_winner_and_the_report(
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "Best of 2: answer.gate: calibrated" in done.stdout
-    assert (tmp_path / "r.md").read_text().startswith("# Tuning of t.yaml for good")
+    assert (tmp_path / "r.md").read_text().startswith("# Tuning t.yaml for the measure 'good'")
     assert command("config", "check", "best.yaml").stdout == "best.yaml: no problems\n"
     assert (
         json.loads(
@@ -249,7 +251,7 @@ def test_a_preset_is_tuned_without_a_file(
     gate = f"answer.gate={{choice: [{MUTE}, calibrated]}}"
     done = command(*run, "--set", gate, "--set", "answer.policy=flag", "-o", "best.yaml", "--held-out", "0.2")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "# Tuning of preset default for good" in done.stdout
+    assert "# Tuning preset default for the measure 'good'" in done.stdout
     best = ragkit.load(tmp_path / "best.yaml").answer_pipeline
     assert (best.policy, type(best.gate).__name__) == ("flag", "CalibratedGate")
     assert "leaves nothing open" in command(*run).stderr
@@ -266,6 +268,6 @@ def test_a_winner_that_is_worse_on_held_out_questions_is_refused() -> None:
 
     assert tuned(0.0).refusal == ""
     assert tuned(-0.05).refusal == (
-        "on 12 questions held out of the search the winner is 0.050 worse than the first choices of the file;"
+        "on 12 held-out questions the winner is 0.050 worse than the first choices of the file;"
         " keep these, or tune on more questions"
     )

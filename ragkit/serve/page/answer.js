@@ -176,7 +176,7 @@ export class Turn {
       h("p", {}, sentence(abstained.reason)),
       hasPassages ? h("p", { class: "closest" }, "The closest passages, word for word. They are not an answer:") : null,
       abstained.nearest?.length
-        ? h("div", {}, h("p", { class: "closest" }, "Nearest papers:"), h("ul", {}, abstained.nearest.map((each) => h("li", {}, each.title ?? each))))
+        ? h("div", {}, h("p", { class: "closest" }, "Closest papers:"), h("ul", {}, abstained.nearest.map((each) => h("li", {}, each.title ?? each))))
         : null,
       hasPassages ? null : h("button", { class: "plain", type: "button", onclick: () => this.onsearch(this.question) }, icon("search"), "Show the passages that were found"),
     );
