@@ -21,10 +21,17 @@ _ORDINALS = [
     )
 ]
 _LAST = re.compile(r"(?:finally|last(?:ly)?)\b,?", re.IGNORECASE)
+_ANNOUNCES = re.compile(
+    r"\b(?:[2-9]|two|three|four|five|six|seven|eight|nine|several|multiple|various)\b", re.IGNORECASE
+)
+_ONE = re.compile(r"(?:one|the (?:first|former))\b", re.IGNORECASE)
+_OTHER = re.compile(
+    r"(?:another|the (?:second|third|fourth|fifth|sixth|other|latter|last|final))\b", re.IGNORECASE
+)
 _NEAR = 4  # sentences; an item that begins with an ordinal has at most so many
 
 
-_CUE = re.compile(rf"\n[ \t]*{ITEM}[ \t]|\bfirst(?:ly)?\b", re.IGNORECASE)
+_CUE = re.compile(rf"\n[ \t]*{ITEM}[ \t]|\b(?:first(?:ly)?|former|one)\b", re.IGNORECASE)
 
 
 def is_item(line: str) -> bool:
@@ -43,7 +50,7 @@ def lists(text: str, spans: Sequence[Offsets] | None = None) -> list[range]:
 
     Items stand on lines that begin with a bullet or a number, after a sentence that ends in a colon or says
     that something follows; or they are sentences of one paragraph that begin with `First`, `Second` and so on,
-    after any sentence.
+    after any sentence, or with `One`, `Another`, `The third` and so on, after one that says how many.
     """
     spans = sentences(text) if spans is None else spans
     found: list[range] = []
@@ -70,15 +77,21 @@ def _bulleted(text: str, spans: Sequence[Offsets], lead: int) -> int:
 
 def _counted(text: str, spans: Sequence[Offsets], lead: int) -> int:
     end, ordinal = lead + 1, 0
-    begins = [text[start : start + 12] for start, _ in spans[end : end + 1]]
-    if not begins or not _ORDINALS[0].match(begins[0]) or not _goes_on(text, spans, end):
+    if end == len(spans) or not _goes_on(text, spans, end):
+        return end
+    counts = bool(_ORDINALS[0].match(text, spans[end][0]))
+    if not counts and not (_ONE.match(text, spans[end][0]) and _ANNOUNCES.search(text, *spans[lead])):
         return end
     while True:
         ordinal += 1
         here = range(end + 1, min(end + 1 + _NEAR, len(spans)))
         if any(not _goes_on(text, spans, end + 1) for _ in here[:1]):
             return end + 1
-        told = [*_ORDINALS[ordinal : ordinal + 1], *([_LAST] if ordinal > 1 else [])]
+        told = (
+            [*_ORDINALS[ordinal : ordinal + 1], *([_LAST] if ordinal > 1 else [])]
+            if counts
+            else [_OTHER, _LAST]
+        )
         following = next((n for n in here if any(p.match(text, spans[n][0]) for p in told)), None)
         if following is None:
             return end + 1

@@ -8,6 +8,7 @@ from ragkit.text.lists import lists
 from ragkit.text.words import sentences
 
 BULLETS = "We write:\n\n- a set of routes,\n- a planner.\n\nIt was tested in Oslo."
+NAMED = "We weigh three costs. One is the time. Another is the room that it takes. The third is money. We stop here."
 COUNTED = "It has three limits. First, it is slow. It needs hours. Second, it is dear. Third, it cheats. We stop here."
 
 
@@ -21,7 +22,14 @@ COUNTED = "It has three limits. First, it is slow. It needs hours. Second, it is
         ),
         ("The parts are:\n(a) rye\n(b) spelt\n\nMore text.", ["The parts are:\n(a) rye\n(b) spelt"]),
         (COUNTED, [COUNTED.removesuffix(" We stop here.")]),
+        (NAMED, [NAMED.removesuffix(" We stop here.")]),
+        (
+            "There are two kinds. The former swims. It is big. The latter flies. It sings.",
+            ["There are two kinds. The former swims. It is big. The latter flies."],
+        ),
         ("First, we wash. Then we cut.", []),
+        ("We like it. One can see why. Another day comes.", []),
+        ("We like two kinds. One can see why. They are big.", []),
         ("We like it. First, we wash. We cut. We dry.", []),
         ("One thing is sure: it works. It is quick.", []),
     ],
