@@ -3,8 +3,8 @@
     python -m benchmarks.serve [CORPUS] [--clients 1 16 64 256] [--seconds 10] [--questions 200] [--checked 10000] [--folder DIR]
     python -m benchmarks.serve [CORPUS] --minutes 30 [--checked 10000] [--clients 256]
 
-With `--minutes`, ragkit alone is asked by half of the clients and searched by the other half, for so long and until so many replies of
-each kind were compared; the resident memory is sampled all the while.
+With `--minutes`, ragkit alone is asked by half of the clients and searched by the other half, for so long and until so many replies
+were compared; the resident memory is sampled all the while.
 
 CORPUS is a folder that `ragkit ingest` made; without it, 2,000 abstracts are ingested into one.  It is copied, since papers
 are added to it.  LangChain gets the same passages, the same encoder (by `HuggingFaceEmbeddings`), Chroma and `BM25Retriever` in an
@@ -361,7 +361,8 @@ async def soaked(
             await asyncio.sleep(1)
 
     def more(passed: float, sent: int) -> bool:
-        return bool(passed < 60 * given.minutes or sent < given.checked)
+        done = sum(len(load.ms) for load in loads.values())
+        return bool(passed < 60 * given.minutes or done < given.checked)
 
     sampling = asyncio.create_task(sample())
     await asyncio.gather(

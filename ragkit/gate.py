@@ -92,6 +92,7 @@ JUDGED_SIGNALS = {
     "number_unsaid": "1 if a number is asked for and no supported claim gives one",
     "covered": "share of the question's words, the rarest weighing most, that the best sentence has, if one was chosen",
     "lead": "how much better the best sentence is than the next, if one was chosen",
+    "chance": "the log odds that the sentence that answers, if one does, is among those chosen",
     "answers": "by the reader, the log odds that the likeliest of the chosen sentences, or else of all, answers",
     "written": "1 if a supported claim is in a chat model's words, not quoted from a paper",
 }
@@ -142,11 +143,11 @@ FOUND_BY_WORDS = Logistic(
     bias=-0.37,
 )
 JUDGED = Logistic(
-    weights={"lead": 1.65, "answers": 0.27, "support": 1.9},
-    bias=-1.42,
+    weights={"found": 0.22, "chance": 0.63, "answers": 0.08, "support": 1.9},
+    bias=-2.31,
     threshold=0.5,
 )
-_TYPICAL = {"covered": 0.48, "lead": 0.37, "answers": 0.77}
+_TYPICAL = {"covered": 0.48, "lead": 0.37, "chance": 1.28, "answers": 0.77}
 """The means over the answers that `JUDGED` was fitted to: what is known of one whose sentences were not chosen."""
 
 

@@ -235,6 +235,7 @@ def test_the_signals_of_a_judged_answer() -> None:
     assert judged_signals(ASKED.parsed, Relevance(0.5), answer) == {
         "covered": 0.48,
         "lead": 0.37,
+        "chance": 1.28,
         "answers": 0.77,
         "found": 0.0,
         "support": 0.75,
@@ -277,7 +278,7 @@ def test_an_answer_is_surer_the_better_its_citations_support_it() -> None:
     )
     assert good.score > bad.score
     assert good.refusal is None
-    assert bad.refusal == "the best answer found is too uncertain (about 44% of such answers are right)"
+    assert bad.refusal == "the best answer found is too uncertain (about 36% of such answers are right)"
 
 
 def test_an_answer_below_the_threshold_is_refused() -> None:

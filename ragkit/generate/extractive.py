@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,43 +9,26 @@ from typing import NamedTuple
 import numpy as np
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
 
 from ragkit.answer import Answer, Cited, Claim, Quote
 from ragkit.config.components import component
-from ragkit.document import Span, above, named, score_of, table_of, title_of
+from ragkit.document import Span, named, table_of, title_of
 from ragkit.flow import Flow, Token, call, emit
 from ragkit.generate import Generator
+from ragkit.generate.sentence_scores import SentenceScores, Vector, quick_worth
 from ragkit.models.reader import PassageReader, read_passages
 from ragkit.text.question import Asked, Mentions, ParsedQuestion, mentioned
 from ragkit.text.statements import PassageSentence, statements_of
 from ragkit.text.words import stems
-
-Vector = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class _View:
-    """What one thing that is asked says of each sentence of the pool.
-
-    `scores` is how near it is; `overlap` has a row a sentence and a column a word of what is asked: what the
-    word weighs, where the sentence has it.
-    """
-
-    scores: Vector
-    overlap: Vector
-
-    @property
-    def worth(self) -> Vector:
-        return np.asarray(self.scores + self.overlap.sum(axis=1))
 
 
 class Selection(NamedTuple):
     """Sentences that answer together, best first, and what their choice tells of them, for the gate.
 
     `covered` is the share of the question's words that the best one has, rare ones weighing most, `lead` how
-    much better it is than the next, and `answers` the reader's log odds for the likeliest, if there is one.
+    much better it is than the next, `chance` the log odds that the one that answers is among them, and
+    `answers` the reader's log odds for the likeliest, if there is one.
     """
 
     sentences: Sequence[PassageSentence]
@@ -97,11 +79,17 @@ class ExtractiveGenerator(Generator):
         read = yield from self._read(question, passages)
         pool = _closest(question, every, read)
         known = _known(question.parts, passages)
-        views = yield from self._views([question, *known] if len(known) > 1 else known, pool, read)
-        chosen = self._chosen(pool, views[0], views[1:] or views)
-        *_, second, best = [0.0, *np.sort(views[0].worth)]
-        covered = views[0].overlap.sum(axis=1)[views[0].worth.argmax()]
-        signals = {"covered": float(covered), "lead": float(best - second)}
+        scores = yield from self._scores([question, *known] if len(known) > 1 else known, pool, read)
+        whole = scores[0]
+        taken = self._chosen(pool, whole, scores[1:] or scores)
+        chosen = [pool[n] for n in taken]
+        *_, second, best = [0.0, *np.sort(whole.worth)]
+        covered = whole.overlap.sum(axis=1)[whole.worth.argmax()]
+        signals = {
+            "covered": float(covered),
+            "lead": float(best - second),
+            "chance": whole.chance(taken),
+        }
         if read:
             signals["answers"] = max(read[s.span] for s in chosen)
         return Selection(_whole([s.about(question).in_context(passages) for s in chosen]), signals)
@@ -119,9 +107,9 @@ class ExtractiveGenerator(Generator):
             for statement, odds in zip(each.statements, each.reading.answers.tolist(), strict=False)
         }
 
-    def _views(
+    def _scores(
         self, asked: Sequence[ParsedQuestion], pool: Sequence[PassageSentence], read: Mapping[Span, float]
-    ) -> Flow[list[_View]]:
+    ) -> Flow[list[SentenceScores]]:
         near = np.zeros((len(asked), len(pool)))
         if self.embed is not None:
             texts = [
@@ -132,22 +120,11 @@ class ExtractiveGenerator(Generator):
                 near[row] = vectors @ np.asarray(
                     (yield from call("embed", self.embed.embed_query, part.text))
                 )
-        rank = _RANKED * _rank(pool) + _READ * _likely(pool, read)
-        return [
-            _View(
-                own
-                + rank
-                + _NAMED * _named(part, pool)
-                + _kind_bonus(part, pool)
-                + _CELL * _cell_named(part, pool),
-                _overlap(part.text, pool),
-            )
-            for part, own in zip(asked, near, strict=True)
-        ]
+        return [SentenceScores.of(part, pool, own, read) for part, own in zip(asked, near, strict=True)]
 
     def _chosen(
-        self, pool: Sequence[PassageSentence], whole: _View, of_parts: Sequence[_View]
-    ) -> list[PassageSentence]:
+        self, pool: Sequence[PassageSentence], whole: SentenceScores, of_parts: Sequence[SentenceScores]
+    ) -> list[int]:
         taken: list[int] = []
         said = np.zeros(whole.overlap.shape[1])
         best = 0.0
@@ -179,7 +156,7 @@ class ExtractiveGenerator(Generator):
             if not take(whole.scores + adds, self.share * best):
                 break
         papers = list(dict.fromkeys(pool[i].span.document_id for i in taken))
-        return [pool[i] for i in sorted(taken, key=lambda i: papers.index(pool[i].span.document_id))]
+        return sorted(taken, key=lambda i: papers.index(pool[i].span.document_id))
 
 
 def _whole(chosen: Sequence[PassageSentence]) -> list[PassageSentence]:
@@ -215,8 +192,7 @@ def _closest(
     """The `_LOOKED_AT` sentences of *pool* with most of the question's words, in their order."""
     if len(pool) <= _LOOKED_AT:
         return list(pool)
-    words = _overlap(asked.text, pool).sum(axis=1)
-    worth = words + _RANKED * _rank(pool) + _CELL * _cell_named(asked, pool) + _READ * _likely(pool, read)
+    worth = quick_worth(asked, pool, read)
     return [pool[i] for i in sorted(np.argsort(-worth, kind="stable")[:_LOOKED_AT])]
 
 
@@ -226,119 +202,10 @@ right (`benchmarks.full_papers`), and 88 of 125 over abstracts with each; 50 tak
 """
 
 
-@functools.lru_cache(maxsize=4096)
-def _stems(text: str) -> tuple[str, ...]:
-    """The stems of a sentence: asked for whenever it is compared with a question."""
-    return tuple(stems(text))
-
-
-def _overlap(question: str, pool: Sequence[PassageSentence]) -> Vector:
-    """The overlap of each sentence (row) with each content word of the question (column).
-
-    It is the word's weight (rare words weigh most; all weigh 1 together) if the sentence has the word, half
-    of it if only the title, the headings or the caption above it have.
-    """
-    wanted = sorted(set(stems(question)))
-    own = [set(_stems(s.text)) for s in pool]
-    over = {id(s.passage): set(stems(above(s.passage))) for s in pool}
-    has = np.array(
-        [
-            [1.0 if w in words else 0.5 if w in over[id(s.passage)] else 0.0 for w in wanted]
-            for words, s in zip(own, pool, strict=True)
-        ]
-    )
-    if not wanted:
-        return np.zeros((len(pool), 0))
-    weight = np.log(1 + len(pool) / (1 + (has == 1.0).sum(axis=0)))
-    return np.asarray(has * (weight / weight.sum()))
-
-
-def _rank(pool: Sequence[PassageSentence]) -> Vector:
-    scores = np.array([score_of(s.passage) for s in pool])
-    spread = scores.max() - scores.min()
-    return (scores - scores.min()) / spread if spread > 0 else np.ones(len(pool))
-
-
-_NAMED, _RANKED = 0.3, 0.15
-"""The most that a sentence gains if its passage mentions all names of the question, and if it ranks first."""
-
-
-def _likely(pool: Sequence[PassageSentence], read: Mapping[Span, float]) -> Vector:
-    """How likely each answers, by the reader; 0 without one."""
-    odds = np.array([read.get(statement.span, -np.inf) for statement in pool])
-    return np.asarray(1 / (1 + np.exp(-odds)))
-
-
-_READ = 0.5
-"""What a sentence gains that answers for certain, by the reader."""
-
-
 def _known(asked: Sequence[ParsedQuestion], passages: Sequence[Document]) -> list[ParsedQuestion]:
     """Those of the things *asked* that *passages* mention; all, if there are none."""
     texts = [Mentions.of(named(passage)) for passage in passages]
     return [part for part in asked if mentioned(part, texts)] or list(asked)
-
-
-def _named(asked: ParsedQuestion, pool: Sequence[PassageSentence]) -> Vector:
-    """The share of the names in the question that the passage of each sentence mentions."""
-    if not asked.names:
-        return np.zeros(len(pool))
-    passages = {id(s.passage): Mentions.of(named(s.passage)) for s in pool}
-    return np.array(
-        [sum(passages[id(s.passage)].has(name) for name in asked.names) / len(asked.names) for s in pool]
-    )
-
-
-def _kind_bonus(asked: ParsedQuestion, pool: Sequence[PassageSentence]) -> Vector:
-    """A bonus for each sentence that has the kind of thing the question asks for.
-
-    That is a number; a name that the question lacks; what an abbreviation stands for; what a thing is; or the
-    thing that `which` or `what` asks for.
-    """
-
-    def bonus(sentence: PassageSentence) -> float:
-        text = sentence.text
-        if asked.asks_number or asked.compares_numbers:
-            return 0.2 * asked.gives_number(text)
-        if asked.asks_definition:
-            return _DEFINES * asked.defines(text, title_of(sentence.passage))
-        named = asked.gives_name(text)
-        return 0.1 * named * asked.asks_name + 0.1 * (named and asked.thing in stems(text))
-
-    return np.array([bonus(sentence) for sentence in pool])
-
-
-def _cell_named(asked: ParsedQuestion, pool: Sequence[PassageSentence]) -> Vector:
-    """How far the question names a cell of each row, by its row and its column: from 0 to 1.
-
-    A row is named by its first cell or, where rows are grouped, its second.  It counts half without a column.
-    """
-    wanted = set(stems(asked.text))
-
-    def share(name: str) -> float:
-        own = set(_stems(name))
-        return len(own & wanted) / len(own) if own else 0.0
-
-    def named(cells: Sequence[tuple[str, str]]) -> float:
-        columns = [share(column) for column, _ in cells]
-        return max(
-            (
-                share(label) * (1 + max(columns[:n] + columns[n + 1 :], default=0.0)) / 2
-                for n, (_, label) in enumerate(cells[:2])
-                if any(map(str.isalpha, label))
-            ),
-            default=0.0,
-        )
-
-    return np.array([named(sentence.cells) for sentence in pool])
-
-
-_CELL = 0.4
-"""What a row gains whose cell the question names; from 0.2 to 0.8 it makes little difference.  Of 57 questions made
-from cells of PDFs (`benchmarks/data/cells.jsonl`), for which it was not chosen, 43 are right with it and 38 without.
-"""
-_DEFINES = 0.6
-"""What a sentence gains that defines what is to be defined."""
 
 
 def _same(one: str, other: str) -> bool:

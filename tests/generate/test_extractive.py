@@ -82,3 +82,18 @@ def test_a_sentence_that_came_along_is_not_quoted_twice() -> None:
         "Why does the gradient of the sorter vanish, and what scales its products?", f"{REASON} {REMEDY}"
     )
     assert [text for text, *_ in texts] == [f"{REASON} {REMEDY}"]
+
+
+def chance(question: str, *texts: str) -> float:
+    """The log odds that the sentence that answers is among those chosen."""
+    starts = [sum(len(text) for text in texts[:n]) for n in range(len(texts))]
+    passages = [_passage(text, start) for text, start in zip(texts, starts, strict=True)]
+    return run(ExtractiveGenerator(most=1).chosen(Asked.of(question), passages)).signals["chance"]
+
+
+def test_a_choice_is_surer_the_fewer_sentences_could_answer_as_well() -> None:
+    question = "How many letters does the sorter of mail read in an hour?"
+    answer = "The sorter of mail reads 40 letters in an hour."
+    besides = "Paper was dear in those years and people wrote little."
+    assert chance(question, answer, besides) > 1.0
+    assert abs(chance(question, answer, "A sorter reads 30 letters of mail in an hour.")) < 0.1
