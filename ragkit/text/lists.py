@@ -22,12 +22,13 @@ _ORDINALS = [
 ]
 _LAST = re.compile(r"(?:finally|last(?:ly)?)\b,?", re.IGNORECASE)
 _ANNOUNCES = re.compile(
-    r"\b(?:[2-9]|two|three|four|five|six|seven|eight|nine|several|multiple|various)\b", re.IGNORECASE
+    r"\b(?:two|three|four|five|six|seven|eight|nine|several|multiple|various)\b", re.IGNORECASE
 )
 _ONE = re.compile(r"(?:one|the (?:first|former))\b", re.IGNORECASE)
 _OTHER = re.compile(
     r"(?:another|the (?:second|third|fourth|fifth|sixth|other|latter|last|final))\b", re.IGNORECASE
 )
+_OTHERS = (_OTHER, _LAST)
 _NEAR = 4  # sentences; an item that begins with an ordinal has at most so many
 
 
@@ -50,7 +51,8 @@ def lists(text: str, spans: Sequence[Offsets] | None = None) -> list[range]:
 
     Items stand on lines that begin with a bullet or a number, after a sentence that ends in a colon or says
     that something follows; or they are sentences of one paragraph that begin with `First`, `Second` and so on,
-    after any sentence, or with `One`, `Another`, `The third` and so on, after one that says how many.
+    after any sentence; or they are sentences that begin with `One`, `Another`, `The third` and so on, after one
+    that says how many, in one paragraph or several.
     """
     spans = sentences(text) if spans is None else spans
     found: list[range] = []
@@ -77,22 +79,20 @@ def _bulleted(text: str, spans: Sequence[Offsets], lead: int) -> int:
 
 def _counted(text: str, spans: Sequence[Offsets], lead: int) -> int:
     end, ordinal = lead + 1, 0
-    if end == len(spans) or not _goes_on(text, spans, end):
+    if end == len(spans):
         return end
-    counts = bool(_ORDINALS[0].match(text, spans[end][0]))
+    counts = bool(_ORDINALS[0].match(text, spans[end][0])) and _goes_on(text, spans, end)
     if not counts and not (_ONE.match(text, spans[end][0]) and _ANNOUNCES.search(text, *spans[lead])):
         return end
     while True:
         ordinal += 1
         here = range(end + 1, min(end + 1 + _NEAR, len(spans)))
-        if any(not _goes_on(text, spans, end + 1) for _ in here[:1]):
+        if counts and any(not _goes_on(text, spans, end + 1) for _ in here[:1]):
             return end + 1
-        told = (
-            [*_ORDINALS[ordinal : ordinal + 1], *([_LAST] if ordinal > 1 else [])]
-            if counts
-            else [_OTHER, _LAST]
+        told = [*_ORDINALS[ordinal : ordinal + 1], *([_LAST] if ordinal > 1 else [])]
+        following = next(
+            (n for n in here if any(p.match(text, spans[n][0]) for p in (told if counts else _OTHERS))), None
         )
-        following = next((n for n in here if any(p.match(text, spans[n][0]) for p in told)), None)
         if following is None:
             return end + 1
         end = following

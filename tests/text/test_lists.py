@@ -22,6 +22,10 @@ COUNTED = "It has three limits. First, it is slow. It needs hours. Second, it is
         ),
         ("The parts are:\n(a) rye\n(b) spelt\n\nMore text.", ["The parts are:\n(a) rye\n(b) spelt"]),
         (COUNTED, [COUNTED.removesuffix(" We stop here.")]),
+        (
+            NAMED.replace("costs. ", "costs.\n\n"),
+            [NAMED.removesuffix(" We stop here.").replace("costs. ", "costs.\n\n")],
+        ),
         (NAMED, [NAMED.removesuffix(" We stop here.")]),
         (
             "There are two kinds. The former swims. It is big. The latter flies. It sings.",
