@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import json
 import logging
 import re
@@ -254,62 +255,60 @@ class _Objects:
 
     def __init__(self, address: str) -> None:
         self.address = address
+        with needs("depot", "a depot"):
+            self._module = importlib.import_module("obstore")
+            self._errors = importlib.import_module("obstore.exceptions")
 
     def put(self, path: str, content: bytes | Path) -> None:
-        with self._told(path) as (module, store):
-            module.put(store, path, content)
+        with self._told(path):
+            self._module.put(self._store, path, content)
 
     def get(self, path: str) -> bytes:
-        with self._told(path) as (module, store):
-            return bytes(module.get(store, path).bytes())
+        with self._told(path):
+            return bytes(self._module.get(self._store, path).bytes())
 
     def piece(self, path: str, start: int, length: int) -> bytes:
-        with self._told(path) as (module, store):
-            piece = bytes(module.get_range(store, path, start=start, length=length))
+        with self._told(path):
+            piece = bytes(self._module.get_range(self._store, path, start=start, length=length))
         if len(piece) != length:
             raise DepotLacks(f"'{path}' in the depot '{self.address}' is shorter than its seal says")
         return piece
 
     def list(self, prefix: str) -> list[tuple[str, _Object]]:
-        with self._told(prefix) as (module, store):
+        with self._told(prefix):
             return [
                 (each["path"], _Object(each["size"], each["last_modified"]))
-                for some in module.list(store, prefix=prefix)
+                for some in self._module.list(self._store, prefix=prefix)
                 for each in some
             ]
 
     def delete(self, paths: Sequence[str]) -> None:
         for path in paths:
-            with suppress(DepotLacks), self._told(path) as (module, store):
-                module.delete(store, path)
+            with suppress(DepotLacks), self._told(path):
+                self._module.delete(self._store, path)
 
     @functools.cached_property
-    def _opened(self) -> tuple[Any, Any]:
-        with needs("depot", "a depot"):
-            import obstore
+    def _store(self) -> Any:
         scheme, _, path = self.address.rpartition("://")
         if scheme not in ("", "file"):
-            return obstore, obstore.store.from_url(
-                self.address, client_options=_CLIENT, retry_config=_RETRIES
-            )
+            return self._module.store.from_url(self.address, client_options=_CLIENT, retry_config=_RETRIES)
         folder = Path(unquote(path) if scheme else path)
         if not folder.is_dir():  # perhaps nothing is mounted there, so it is not made
             raise DepotError(f"the depot '{self.address}' is not there; make the directory, or mount it")
-        return obstore, obstore.store.LocalStore(folder)
+        return self._module.store.LocalStore(folder)
 
     @contextmanager
-    def _told(self, path: str) -> Iterator[tuple[Any, Any]]:
-        with needs("depot", "a depot"):
-            from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+    def _told(self, path: str) -> Iterator[None]:
+        refused = PermissionError, self._errors.PermissionDeniedError, self._errors.UnauthenticatedError
         try:
-            yield self._opened
+            yield
         except FileNotFoundError:
             raise DepotLacks(f"the depot '{self.address}' has no '{path}'") from None
-        except (PermissionError, PermissionDeniedError, UnauthenticatedError):
+        except refused:
             raise DepotError(
                 f"the depot '{self.address}' refuses access to '{path}'; see the credentials"
             ) from None
-        except (BaseError, OSError, ValueError) as error:
+        except (self._errors.BaseError, OSError, ValueError) as error:
             said = re.split(r"[<\n]", str(error).strip())[0].strip(" :")
             raise DepotError(f"the depot '{self.address}' cannot be used: {said}") from None
 
