@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import s3
 from postgres import Server
 from workers import pipeline, put, work
 
@@ -35,6 +36,17 @@ def one(postgres: Server, tmp_path: Path) -> PostgresCorpus:
     (tmp_path / "depot").mkdir()
     url = postgres.database(f"db{time.time_ns()}")
     return PostgresCorpus(url, tmp_path / "one", depot=str(tmp_path / "depot"))
+
+
+@pytest.fixture(params=["directory", "s3"])
+def anywhere(
+    request: pytest.FixtureRequest, one: PostgresCorpus, monkeypatch: pytest.MonkeyPatch
+) -> PostgresCorpus:
+    """The first machine's corpus, with a depot that is a directory or an object store."""
+    if request.param == "directory":
+        return one
+    server: s3.Server = request.getfixturevalue("s3")
+    return replace(one, depot=server.bucket(monkeypatch))
 
 
 @pytest.fixture
@@ -96,21 +108,21 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def test_one_machine_builds_and_the_other_fetches_the_same(
-    one: PostgresCorpus, other: PostgresCorpus, papers: Path, builds: list[Path]
+    anywhere: PostgresCorpus, tmp_path: Path, papers: Path, builds: list[Path]
 ) -> None:
-    first, second = pipeline(one), pipeline(other)
+    first, second = pipeline(anywhere), pipeline(replace(anywhere, folder=tmp_path / "other"))
     first.ingest(papers)
-    assert builds == [one.folder] * 2
+    assert builds == [anywhere.folder] * 2
     assert (found(second), generations(second)) == (found(first), generations(first))
-    assert (builds, second.behind) == ([one.folder] * 2, "")
+    assert (builds, second.behind) == ([anywhere.folder] * 2, "")
     assert examine(second).problems == ()
     add(papers, range(6, 7))
     second.ingest(papers)
-    assert builds == [one.folder] * 2 + [other.folder] * 2
+    assert builds == [anywhere.folder] * 2 + [tmp_path / "other"] * 2
     in_time(lambda: generations(first) == published(first))
     assert generations(second) == published(second)
     assert found(first) == found(second)
-    assert builds == [one.folder] * 2 + [other.folder] * 2
+    assert builds == [anywhere.folder] * 2 + [tmp_path / "other"] * 2
     assert examine(first).problems == examine(second).problems == ()
 
 
@@ -151,7 +163,7 @@ def newest(place: PostgresCorpus, rag: ragkit.Rag) -> list[Path]:
 
 
 _SAID = {
-    "truncated": "is shorter than",
+    "truncated": "has another size",
     "flipped": "is damaged",
     "absent": "has no '",
     "away": "is not there",
@@ -367,10 +379,10 @@ def test_a_process_that_is_killed_while_it_fetches_leaves_the_old_state_to_the_n
 
 
 def test_readers_beside_a_publisher_each_see_exactly_one_generation(
-    one: PostgresCorpus, other: PostgresCorpus, papers: Path
+    anywhere: PostgresCorpus, tmp_path: Path, papers: Path
 ) -> None:
     """Each state has one paper more, and the words of its number are in no other."""
-    publisher = pipeline(one)
+    publisher = pipeline(anywhere)
     publisher.ingest(papers)
     states = {tuple(sorted(published(publisher).items())): 6}
     wrong: list[object] = []
@@ -378,7 +390,7 @@ def test_readers_beside_a_publisher_each_see_exactly_one_generation(
     over = threading.Event()
 
     def read() -> None:
-        rag, chance = pipeline(other), random.Random(1)
+        rag, chance = pipeline(replace(anywhere, folder=tmp_path / "other")), random.Random(1)
         while not over.is_set() or len(seen) < 2:
             snapshot = rag.snapshot()
             held = {

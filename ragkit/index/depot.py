@@ -15,6 +15,7 @@ import hashlib
 import importlib
 import json
 import logging
+import os
 import re
 import shutil
 import threading
@@ -160,10 +161,14 @@ class Depot:
     def _pieces(self, path: str, shipped: ShippedFile) -> Iterator[bytes]:
         """The content of a file in the depot.  Raises `DepotLacks`, at the end, if it is not what its seal says."""
         found, read = hashlib.blake2b(), 0
+        if self._objects.size(path) != shipped.size:
+            raise DepotLacks(f"'{path}' in the depot '{self.name}' has another size than its seal says")
         while read < shipped.size:
             if not threading.main_thread().is_alive():
                 raise DepotError("the program ends before all was fetched")
             piece = self._objects.piece(path, read, min(_PIECE, shipped.size - read))
+            if not piece:
+                break
             found.update(piece)
             read += len(piece)
             yield piece
@@ -267,12 +272,13 @@ class _Objects:
         with self._told(path):
             return bytes(self._module.get(self._store, path).bytes())
 
+    def size(self, path: str) -> int:
+        with self._told(path):
+            return int(self._module.head(self._store, path)["size"])
+
     def piece(self, path: str, start: int, length: int) -> bytes:
         with self._told(path):
-            piece = bytes(self._module.get_range(self._store, path, start=start, length=length))
-        if len(piece) != length:
-            raise DepotLacks(f"'{path}' in the depot '{self.address}' is shorter than its seal says")
-        return piece
+            return bytes(self._module.get_range(self._store, path, start=start, length=length))
 
     def list(self, prefix: str) -> list[tuple[str, _Object]]:
         with self._told(prefix):
@@ -291,7 +297,10 @@ class _Objects:
     def _store(self) -> Any:
         scheme, _, path = self.address.rpartition("://")
         if scheme not in ("", "file"):
-            return self._module.store.from_url(self.address, client_options=_CLIENT, retry_config=_RETRIES)
+            plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() == "true"  # which options of ours would hide
+            return self._module.store.from_url(
+                self.address, client_options={**_CLIENT, "allow_http": plain}, retry_config=_RETRIES
+            )
         folder = Path(unquote(path) if scheme else path)
         if not folder.is_dir():  # perhaps nothing is mounted there, so it is not made
             raise DepotError(f"the depot '{self.address}' is not there; make the directory, or mount it")
