@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ import ragkit
 from ragkit.corpus.postgres import PostgresCorpus
 from ragkit.doctor import examine, repair
 from ragkit.errors import ConfigError, DepotError, DepotLacks
-from ragkit.index import Index
+from ragkit.index import Index, depot
 from ragkit.index.depot import Depot, depot_of
 from ragkit.ingest import IngestPipeline, fetching
 
@@ -145,6 +146,43 @@ def test_one_more_paper_puts_about_one_paper_into_the_depot(
     assert flat + words < sum(whole) / 20
 
 
+def test_an_ingest_deletes_old_states_from_the_depot_once_nobody_can_be_fetching_them(
+    one: PostgresCorpus,
+    other: PostgresCorpus,
+    papers: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rag = pipeline(one)
+    rag.ingest(papers)
+    first = published(rag)
+    for n in (6, 7):
+        add(papers, range(n, n + 1))
+        rag.ingest(papers)
+    seals = [path.relative_to(str(one.depot)).parts[1:] for path in objects(one) if path.suffix == ".seal"]
+    assert len(seals) == 6, "a machine may be fetching the first one"
+    monkeypatch.setattr(depot, "GRACE", timedelta(0))
+    state = published(rag)
+    add(papers, range(8, 9))
+    rag.ingest(papers)
+    left = [path.relative_to(str(one.depot)).parts[1:] for path in objects(one) if path.suffix == ".seal"]
+    assert left == sorted(
+        (name, f"{number:08d}.seal") for each in (state, published(rag)) for name, number in each.items()
+    )
+    assert not set(first.items()) & set(state.items())
+    second = pipeline(other)
+    assert found(second) == found(rag)
+
+    def refused(self: object, paths: object) -> None:
+        raise DepotError("the depot 'x' refuses access to 'y'; see the credentials")
+
+    monkeypatch.setattr("ragkit.index.depot._Objects.delete", refused)
+    add(papers, range(9, 10))
+    rag.ingest(papers)
+    assert "stay in the depot: the depot 'x' refuses access" in caplog.text
+    assert published(rag) == generations(rag)
+
+
 def test_workers_ship_what_they_publish(one: PostgresCorpus, other: PostgresCorpus, papers: Path) -> None:
     first, second = pipeline(one), pipeline(other)
     put(first, papers)
@@ -188,7 +226,7 @@ def test_a_reader_answers_from_the_old_generation_until_the_new_one_is_whole(
     first.ingest(papers)
     builds.clear()
     victim = newest(one, first)[0]
-    content, depot = victim.read_bytes(), Path(str(one.depot))
+    content, folder = victim.read_bytes(), Path(str(one.depot))
     match spoilt:
         case "truncated":
             victim.write_bytes(content[:-1])
@@ -197,7 +235,7 @@ def test_a_reader_answers_from_the_old_generation_until_the_new_one_is_whole(
         case "absent":
             victim.unlink()
         case "away":
-            depot.rename(depot.with_name("elsewhere"))
+            folder.rename(folder.with_name("elsewhere"))
     said = _SAID[spoilt]
     in_time(lambda: bool(second.search(QUESTION)) and said in second.behind)
     assert (found(second), generations(second)) == (before, old)
@@ -214,7 +252,7 @@ def test_a_reader_answers_from_the_old_generation_until_the_new_one_is_whole(
     assert isinstance(told.value, DepotLacks) is (spoilt != "away")
     assert builds == []
     if spoilt == "away":
-        depot.with_name("elsewhere").rename(depot)
+        folder.with_name("elsewhere").rename(folder)
     else:
         victim.write_bytes(content)
     in_time(lambda: generations(second) == published(first))
@@ -293,11 +331,11 @@ def test_nothing_is_published_that_could_not_be_shipped(
             rag.ingest(papers)
     assert (published(rag), found(rag)) == (state, before)
     assert sorted((one.folder / "indexes").rglob("*.seal")) == local
-    depot = Path(str(one.depot))
-    depot.rename(depot.with_name("elsewhere"))
+    folder = Path(str(one.depot))
+    folder.rename(folder.with_name("elsewhere"))
     with pytest.raises(DepotError, match="is not there; make the directory, or mount it"):
         rag.ingest(papers)
-    depot.with_name("elsewhere").rename(depot)
+    folder.with_name("elsewhere").rename(folder)
     rag.ingest(papers)
     assert published(rag) != state
     assert rag.search("bridge 7", k=1)
@@ -367,12 +405,12 @@ def test_a_process_that_is_killed_while_it_fetches_leaves_the_old_state_to_the_n
         assert killed.stdout is not None
         killed.stdout.readline()
         killed.kill()
-    depot = Path(str(one.depot))
-    depot.rename(depot.with_name("elsewhere"))
+    folder = Path(str(one.depot))
+    folder.rename(folder.with_name("elsewhere"))
     with reader(other) as after:
         *_, again = after.communicate()[0].splitlines()
     assert again == answered
-    depot.with_name("elsewhere").rename(depot)
+    folder.with_name("elsewhere").rename(folder)
     with reader(other) as last:
         *_, now = last.communicate()[0].splitlines()
     assert now.split() == [*map(str, sorted(published(first).values())), *found(first)]
@@ -452,6 +490,6 @@ def test_corpora_that_share_a_depot_keep_apart(one: PostgresCorpus, postgres: Se
     for place in (one, another):
         pipeline(place).ingest(papers)
     depots = [depot_of(pipeline(place).corpus) for place in (one, another)]
-    assert len({depot.identity for depot in depots if depot}) == 2
+    assert len({each.identity for each in depots if each}) == 2
     assert len({path.relative_to(str(one.depot)).parts[0] for path in objects(one)}) == 2
     assert examine(pipeline(one)).problems == examine(pipeline(another)).problems == ()

@@ -246,6 +246,31 @@ def test_a_process_that_is_killed_while_it_fetches_leaves_nothing_that_is_believ
     assert found(index, got) == found(index, made)
 
 
+def test_what_a_process_that_was_killed_has_fetched_is_not_fetched_again(
+    depot: Depot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = Bm25Index()
+    made = build(index, None, at(tmp_path / "one", 1), keys(0, 50))
+    depot.ship(index, made)
+    got, files = at(tmp_path / "other", 1), sorted(index.contents(made))
+    left = got.root / "fetching"
+    left.mkdir(parents=True)
+    for name in files[:3]:
+        shutil.copy(made.folder / name, left / name)
+    (left / files[1]).write_bytes(b"x" * (left / files[1]).stat().st_size)
+    (left / "unknown").write_bytes(b"of another generation")
+    pieces, real = [], Depot._pieces
+    monkeypatch.setattr(
+        Depot,
+        "_pieces",
+        lambda self, path, *given: pieces.append(Path(path).name) or real(self, path, *given),
+    )
+    depot.fetch(index, got)
+    assert pieces == [name for name in index.contents(made) if name not in (files[0], files[2])]
+    assert sorted(path.name for path in got.folder.iterdir()) == files
+    assert found(index, got) == found(index, made)
+
+
 def test_one_process_of_a_machine_fetches_and_the_others_wait_for_it(
     depot: Depot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
