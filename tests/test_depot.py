@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -21,12 +22,19 @@ from postgres import Server
 from workers import pipeline, put, work
 
 import ragkit
+from ragkit.ask import AnswerPipeline
+from ragkit.chunk import WholeChunker
 from ragkit.corpus.postgres import PostgresCorpus
 from ragkit.doctor import examine, repair
 from ragkit.errors import ConfigError, DepotError, DepotLacks
+from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.index import Index, depot
+from ragkit.index.bm25 import Bm25Index
 from ragkit.index.depot import Depot, depot_of
+from ragkit.index.pgvector import PgvectorIndex
 from ragkit.ingest import IngestPipeline, fetching
+from ragkit.retrieve import DenseRetriever, LexicalRetriever
+from ragkit.testing import HashedEmbeddings
 
 QUESTION = "bridge 3 people across river 2"
 
@@ -258,6 +266,49 @@ def test_a_reader_answers_from_the_old_generation_until_the_new_one_is_whole(
     in_time(lambda: generations(second) == published(first))
     assert (found(second), second.behind) == (found(first), "")
     assert generations(later) == published(first)
+
+
+def with_vectors_in_postgres(place: PostgresCorpus) -> ragkit.Rag:
+    dense, words = PgvectorIndex(embed=HashedEmbeddings(), url=place.url), Bm25Index()
+    return ragkit.Rag(
+        corpus=place,
+        ingest=IngestPipeline(chunk=WholeChunker(), index=[dense, words]),
+        answer=AnswerPipeline(
+            retrieve=[DenseRetriever(store=dense), LexicalRetriever(index=words)],
+            generate=ExtractiveGenerator(),
+        ),
+    )
+
+
+def test_an_old_state_whose_rows_a_server_has_deleted_is_not_answered_from(
+    one: PostgresCorpus, other: PostgresCorpus, papers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server of vectors keeps two generations, so half of the state before may be gone."""
+    monkeypatch.setattr(fetching, "_AGAIN", 0.0)
+    first, second = with_vectors_in_postgres(one), with_vectors_in_postgres(other)
+    first.ingest(papers)
+    before, old = found(second), generations(second)
+    for n in (6, 7):
+        there = set(objects(one))
+        add(papers, range(n, n + 1))
+        first.ingest(papers)
+        for path in set(objects(one)) - there:
+            path.unlink()
+        if n == 6:
+            in_time(lambda: bool(second.search(QUESTION)) and "has no '" in second.behind)
+            assert (found(second), generations(second)) == (before, old)
+    with pytest.raises(DepotLacks, match="the published indexes are not on this machine"):
+        second.search(QUESTION)
+    assert repair(first).problems == ()
+    in_time(lambda: opened(second) == published(first))
+    assert found(second) == found(first)
+
+
+def opened(rag: ragkit.Rag) -> dict[str, int] | None:
+    """What is open, if anything is."""
+    with suppress(DepotError):
+        return generations(rag)
+    return None
 
 
 def test_doctor_finds_what_the_depot_lacks_and_repair_puts_it_there(

@@ -81,8 +81,8 @@ class Depot:
         """
         name, known = place.root.name, dict[str, ShippedFile]()
         there = self._there(name)
-        if last and self._seal(name, last.generation) in there:
-            known = self.files(name, last.generation)
+        with suppress(DepotLacks):
+            known = self.files(name, last.generation) if last else {}
         return self._put(index, place, {f: s for f, s in known.items() if self._is_in(there, name, f, s)})
 
     def mend(self, index: FolderIndex, place: Place) -> int:
@@ -132,6 +132,8 @@ class Depot:
                 if index.is_sound(place):  # another process was quicker
                     return
                 files = self.files(name, place.generation)
+                if folder.is_symlink():
+                    folder.unlink()
                 for path in folder.iterdir() if folder.exists() else ():
                     if path.name not in files:
                         path.unlink()
@@ -181,9 +183,12 @@ class Depot:
         """The files of a generation of the index called *name*, by its seal."""
         path = self._seal(name, generation)
         digest, _, said = self._objects.get(path).partition(b"\n")
-        if digest.decode(errors="replace") != _digest(said):
+        try:
+            files = _SEALED.validate_json(said)
+        except ValueError:
+            files = {}
+        if digest.decode(errors="replace") != _digest(said) or (not files and said != b"{}"):
             raise DepotLacks(f"'{path}' in the depot '{self.name}' is damaged")
-        files = _SEALED.validate_json(said)
         if odd := [file for file in files if not _NAME.fullmatch(file)]:
             raise DepotLacks(
                 f"'{path}' in the depot '{self.name}' names a file '{odd[0]}', which no index has"

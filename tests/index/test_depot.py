@@ -134,7 +134,9 @@ def test_only_a_seal_makes_a_generation(depot: Depot, index: FolderIndex, tmp_pa
     assert depot.problem("index-1", 1) == f"the depot '{depot.name}' has no 'papers/index-1/00000001.seal'"
 
 
-@pytest.mark.parametrize("spoilt", ["truncated", "empty", "longer", "flipped", "absent", "seal", "hostile"])
+@pytest.mark.parametrize(
+    "spoilt", ["truncated", "empty", "longer", "flipped", "absent", "seal", "hostile", "nonsense"]
+)
 def test_what_is_damaged_is_not_believed_and_is_mended_from_a_machine_that_has_it(
     depot: Depot, index: FolderIndex, tmp_path: Path, spoilt: str
 ) -> None:
@@ -162,6 +164,8 @@ def test_what_is_damaged_is_not_believed_and_is_mended_from_a_machine_that_has_i
         case "hostile":
             names = json.dumps({"../../escaped": [1, "0", 1]}).encode()
             spoil(depot, seal, hashlib.blake2b(names).hexdigest().encode() + b"\n" + names)
+        case "nonsense":
+            spoil(depot, seal, hashlib.blake2b(b"[1]").hexdigest().encode() + b"\n[1]")
     got = at(tmp_path / "other", 1)
     with pytest.raises(DepotLacks, match=r"in the depot|the depot '.*' has no"):
         depot.fetch(index, got)
@@ -172,6 +176,19 @@ def test_what_is_damaged_is_not_believed_and_is_mended_from_a_machine_that_has_i
     depot.fetch(index, got)
     assert found(index, got) == found(index, made)
     assert depot.mend(index, made) == 0
+
+
+def test_a_broken_seal_of_the_last_generation_only_means_that_all_is_put_again(
+    depot: Depot, index: FolderIndex, tmp_path: Path
+) -> None:
+    first = build(index, None, at(tmp_path / "one", 1), keys(0, 50))
+    depot.ship(index, first)
+    spoil(depot, "papers/index-1/00000001.seal", b"")
+    second = build(index, first, at(tmp_path / "one", 2), keys(50, 51))
+    assert depot.ship(index, second, first) == sum(size for size, _ in index.contents(second).values())
+    got = at(tmp_path / "other", 2)
+    depot.fetch(index, got)
+    assert found(index, got) == found(index, second)
 
 
 def test_old_generations_are_deleted_once_nobody_can_be_fetching_them(
