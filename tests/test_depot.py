@@ -254,7 +254,7 @@ def test_a_reader_answers_from_the_old_generation_until_the_new_one_is_whole(
     later = pipeline(other)  # a process that begins now
     assert (found(later), generations(later), said in later.behind) == (before, old, True)
     with pytest.raises(
-        DepotError, match="the published indexes are not on this machine, and .*" + said
+        DepotError, match="this machine does not have the published indexes, and .*" + said
     ) as told:
         pipeline(replace(one, folder=other.folder / "new")).search(QUESTION)
     assert isinstance(told.value, DepotLacks) is (spoilt != "away")
@@ -297,7 +297,7 @@ def test_an_old_state_whose_rows_a_server_has_deleted_is_not_answered_from(
         if n == 6:
             in_time(lambda: bool(second.search(QUESTION)) and "has no '" in second.behind)
             assert (found(second), generations(second)) == (before, old)
-    with pytest.raises(DepotLacks, match="the published indexes are not on this machine"):
+    with pytest.raises(DepotLacks, match="this machine does not have the published indexes"):
         second.search(QUESTION)
     assert repair(first).problems == ()
     in_time(lambda: opened(second) == published(first))
@@ -343,7 +343,7 @@ def test_repair_builds_what_neither_the_depot_nor_the_machine_has(
     first.ingest(papers)
     for path in objects(one):
         path.unlink()
-    with pytest.raises(DepotLacks, match="`ragkit doctor --repair` builds what the depot lacks"):
+    with pytest.raises(DepotLacks, match="has no '.*'; `ragkit doctor --repair` builds it"):
         second.search(QUESTION)
     state = published(first)
     assert set(repair(second).repaired) == {f"rebuilt {name}" for name in state}

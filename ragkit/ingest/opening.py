@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from ragkit import private
 from ragkit.corpus import Corpus
 from ragkit.document import digest
-from ragkit.errors import CorpusError, DepotError, IndexMismatch
+from ragkit.errors import CorpusError, DepotError, DepotLacks, IndexMismatch
 from ragkit.index import Index, Searcher, Snapshot
 from ragkit.index.depot import depot_of, is_shipped
 from ragkit.ingest import AnyIndex, IngestPipeline, embeddings_of, made_with
@@ -134,9 +134,9 @@ class OpenIndexes:
             reason = self._fetching.failure or fetching
         except DepotError as error:
             if earlier is None:
+                out = "; `ragkit doctor --repair` builds it" if isinstance(error, DepotLacks) else ""
                 raise type(error)(
-                    f"the published indexes are not on this machine, and {error}; `ragkit doctor --repair` builds what the"
-                    " depot lacks"
+                    f"this machine does not have the published indexes, and {error}{out}"
                 ) from None
             reason = str(error)
         assert earlier is not None
