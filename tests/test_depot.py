@@ -24,6 +24,7 @@ from workers import pipeline, put, work
 import ragkit
 from ragkit.ask import AnswerPipeline
 from ragkit.chunk import WholeChunker
+from ragkit.cli.reports import show_diagnosis
 from ragkit.corpus.postgres import PostgresCorpus
 from ragkit.doctor import examine, repair
 from ragkit.errors import ConfigError, DepotError, DepotLacks
@@ -312,7 +313,11 @@ def opened(rag: ragkit.Rag) -> dict[str, int] | None:
 
 
 def test_doctor_finds_what_the_depot_lacks_and_repair_puts_it_there(
-    one: PostgresCorpus, other: PostgresCorpus, papers: Path, builds: list[Path]
+    one: PostgresCorpus,
+    other: PostgresCorpus,
+    papers: Path,
+    builds: list[Path],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     first, second = pipeline(one), pipeline(other)
     first.ingest(papers)
@@ -327,6 +332,9 @@ def test_doctor_finds_what_the_depot_lacks_and_repair_puts_it_there(
     [name] = [name for name in state if name in str(victim)]
     assert repaired.repaired == (f"put what was missing or damaged of {name} into the depot",)
     assert (repaired.problems, repaired.depot, published(first), builds) == ((), one.depot, state, [])
+    show_diagnosis(repaired)
+    shown = "".join(capsys.readouterr().out.split())
+    assert f"depot{one.depot}repaired:put" in shown
     victim.write_bytes(victim.read_bytes()[:-1] + b"x")
     assert repair(first).repaired == (f"put what was missing or damaged of {name} into the depot",)
     assert found(second) == found(first)

@@ -6,9 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NotYet
-from contextlib import suppress
+from concurrent.futures import Future, wait
 
 from ragkit.errors import DepotError
 from ragkit.index import Place
@@ -38,21 +36,16 @@ class Fetching:
         Raises `DepotError` if it cannot be fetched; it is tried again after a while.
         """
         if list(wanted) != list(self._wanted):
-            if (
-                self._done and not self._done.done()
-            ):  # it is what was published before, and brings most of the files
-                with suppress(DepotError, NotYet):
-                    self._done.result(patience)
-                if not self._done.done():
-                    return False
+            # What was wanted before is fetched to its end, as most of its files are wanted still.
+            if self._done and not wait([self._done], patience).done:
+                return False
             self._begin(depot, wanted, "")
         elif self._done is None or (self._done.done() and self.failure and time.monotonic() > self._again):
             self._begin(depot, wanted, self.failure)
         assert self._done
-        try:
-            self._done.result(patience)
-        except NotYet:
+        if not wait([self._done], patience).done:
             return False
+        self._done.result()
         self._done = None
         return True
 
@@ -69,7 +62,7 @@ class Fetching:
             self.failure = ""
             done.set_result(None)
         except BaseException as error:
-            self._again, self.failure = time.monotonic() + _AGAIN, str(error)
+            self._again, self.failure = time.monotonic() + _AGAIN, str(error) or type(error).__name__
             if not isinstance(error, DepotError):
                 log.exception("fetching from the depot failed")
             done.set_exception(error)
