@@ -9,8 +9,9 @@ from typing import Any
 from langchain_core.vectorstores import VectorStore
 from pydantic import BaseModel, ConfigDict
 
-from ragkit.errors import CorpusError
+from ragkit.errors import CorpusError, DepotError
 from ragkit.index import Index
+from ragkit.index.depot import depot_of, is_shipped
 from ragkit.ingest.consistency import differing, emptied
 from ragkit.ingest.queue import counts_of
 from ragkit.ingest.report import encodable
@@ -43,7 +44,8 @@ class Diagnosis(BaseModel):
 
     `gone`: files that the corpus lists and that are not there any more; `orphaned_vectors`: those of texts by which
     no passage is found any more, which only take room, and `removed_vectors` those that `vacuum` deleted; `queue`: the files that workers share, of
-    a corpus that has a queue: how many are waiting, running, read but not published, and failed.
+    a corpus that has a queue: how many are waiting, running, read but not published, and failed; `depot`: where machines
+    ship indexes to each other, if they do.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,6 +59,7 @@ class Diagnosis(BaseModel):
     orphaned_vectors: int = 0
     removed_vectors: int = 0
     queue: dict[str, int] = {}
+    depot: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
@@ -67,6 +70,7 @@ def examine(rag: Rag) -> Diagnosis:
     counts = asdict(rag.corpus.counts())
     indexes = tuple(_examine_index(rag, index) for index in rag.ingest_pipeline.index)
     problems = [*rag.corpus.problems(), *(f"{i.name}: {i.problem}" for i in indexes if i.problem)]
+    problems += _problems_of_depot(rag)
     if not counts["documents"]:
         problems.append("the corpus holds no paper; run `ragkit ingest PATH`")
     elif not counts["chunks"]:
@@ -86,6 +90,7 @@ def examine(rag: Rag) -> Diagnosis:
         gone=tuple(map(encodable, gone)),
         orphaned_vectors=len(rag.corpus.orphaned_vectors()),
         queue=queued._asdict() if (queued := counts_of(rag.corpus)) else {},
+        depot=rag.corpus.store.depot,
     )
 
 
@@ -107,6 +112,23 @@ def repair(rag: Rag) -> Diagnosis:
     """Bring every index of *rag* into the state that the corpus says, and examine the result."""
     done = rag.repair()
     return examine(rag).model_copy(update={"repaired": tuple(done)})
+
+
+def _problems_of_depot(rag: Rag) -> list[str]:
+    """What other machines could not fetch; the files in the depot are looked for, and not read."""
+    depot = depot_of(rag.corpus)
+    shipped = [rag.ingest_pipeline.name_of(i) for i in rag.ingest_pipeline.index if is_shipped(i)]
+    if depot is None:
+        return []
+    try:
+        found = [
+            depot.problem(name, number)
+            for name, (_, number) in rag.corpus.published().items()
+            if name in shipped
+        ]
+    except DepotError as error:
+        return [str(error)]
+    return [f"{each}; run `ragkit doctor --repair`" for each in found if each]
 
 
 def _examine_index(rag: Rag, index: VectorStore | Index) -> IndexHealth:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +22,12 @@ from ragkit.config.spec import Spec, identify, parts_of, rebound, stages_of
 from ragkit.corpus import Corpus, CorpusReader
 from ragkit.corpus.store import CorpusPlace
 from ragkit.document import digest
-from ragkit.errors import CorpusError, IndexMismatch, NoCorpus, UsageError
+from ragkit.errors import CorpusError, NoCorpus, UsageError
 from ragkit.flow import AsyncEvents, Event, Events, Flow, aresult_of, arun, asteps, result_of, run, steps
 from ragkit.index import Index, Snapshot
-from ragkit.ingest import AnyIndex, IngestPipeline, made_with
-from ragkit.ingest.consistency import emptied, is_whole
-from ragkit.ingest.opening import opened
+from ragkit.ingest import AnyIndex, IngestPipeline
+from ragkit.ingest.consistency import damaged
+from ragkit.ingest.opening import OpenIndexes
 from ragkit.ingest.reading import IngestRequest
 from ragkit.ingest.report import IngestReport
 from ragkit.mismatch import warn_of_mismatches
@@ -61,9 +59,8 @@ class Rag:
         self.corpus = Corpus(corpus)
         self.ingest_pipeline = ingest
         self.answer_pipeline = rebound(answer, self._with_corpus)
-        self._snapshot: Snapshot | None = None
-        self._opening = threading.RLock()
-        self._asked = set[str]()  # the LangChain vector stores that hold what they should
+        others = _indexes_in(self.answer_pipeline)
+        self._indexes = OpenIndexes(ingest, self.corpus, others, self.repair)
         self._ragkit_spec = Spec(Rag, {"corpus": corpus, "ingest": ingest, "answer": answer}, "")
         filled = {ingest.name_of(index) for index in ingest.index}
         for index in _indexes_in(answer):
@@ -246,13 +243,9 @@ class Rag:
             []
         """
         with self.corpus.writing():
-            damaged = [
-                name
-                for name, index in self._named.items()
-                if not is_whole(self.ingest_pipeline, self.corpus, index)
-            ]
-            run(self.ingest_pipeline.fill(self.corpus, damaged))
-        return [f"rebuilt {name}" for name in damaged]
+            broken, mended = damaged(self.ingest_pipeline, self.corpus)
+            run(self.ingest_pipeline.fill(self.corpus, broken))
+        return [*mended, *(f"rebuilt {name}" for name in broken)]
 
     # --- questions
 
@@ -418,9 +411,9 @@ class Rag:
 
         *parts* limits the settings to these parts of the answer pipeline, such as `retrieve`.
         """
-        self._published()
         indexes = [
-            (name, self._fingerprints[name], self.corpus.ledger_digest(name)) for name in sorted(self._named)
+            (name, self._indexes.fingerprint(name), self.corpus.ledger_digest(name))
+            for name in sorted(self._indexes.published())
         ]
         settings = [identify(getattr(self.answer_pipeline, part)) for part in parts] or [
             identify(self.answer_pipeline)
@@ -444,54 +437,15 @@ class Rag:
     def snapshot(self) -> Snapshot:
         """The published state of every index, open; kept until something new is published.
 
-        An index whose files are missing or changed is rebuilt from the corpus, without re-embedding.
+        An index whose files are missing or changed is fetched from the depot of the corpus, if it has one, else
+        rebuilt from the corpus, without re-embedding.
         """
-        with self._opening:
-            published = self._published()
-            if self._snapshot and self._snapshot.generations == published:
-                return self._snapshot
-            damaged = [
-                name
-                for name, index in self._named.items()
-                if isinstance(index, Index)
-                and not index.is_sound(self.ingest_pipeline.place(self.corpus, index, published[name]))
-            ]
-            # If another state is published by now, a writer has only swept away what was to be opened.
-            if damaged and self._published() == published:
-                log.warning("index %s is damaged and is built anew from the corpus", " and ".join(damaged))
-                self.repair()
-            if damaged:
-                return self.snapshot()
-            others = _indexes_in(self.answer_pipeline)
-            self._snapshot = opened(self.ingest_pipeline, self.corpus, others, published, self.snapshot)
-            return self._snapshot
+        return self._indexes.snapshot()
 
-    def _published(self) -> dict[str, int]:
-        """The published generation of each index; raises `IndexMismatch` if one has other settings."""
-        published = self.corpus.published()
-        for name, index in self._named.items():
-            if name not in published:
-                raise IndexMismatch(
-                    f"the corpus in '{self.corpus.name}' has no index for this configuration ({name});"
-                    " run `ragkit ingest` with it (no path is needed), or use the configuration that the corpus was built with"
-                )
-            if published[name][0] != self._fingerprints[name]:
-                raise IndexMismatch(
-                    f"index {name} was built with another model or other settings; run `ragkit ingest` to build it anew"
-                )
-            if not isinstance(index, Index) and name not in self._asked:
-                if not self.ingest_pipeline.holds(self.corpus, index):
-                    raise IndexMismatch(f"index {name}: {emptied(self.corpus.count_held(name))}")
-                self._asked.add(name)
-        return {name: published[name][1] for name in self._named}
-
-    @cached_property
-    def _named(self) -> dict[str, AnyIndex]:
-        return {self.ingest_pipeline.name_of(index): index for index in self.ingest_pipeline.index}
-
-    @cached_property
-    def _fingerprints(self) -> dict[str, str]:
-        return {name: made_with(index) for name, index in self._named.items()}
+    @property
+    def behind(self) -> str:
+        """Why the last question was answered from an earlier state than the published one; empty if it was not."""
+        return self._indexes.behind
 
 
 def _indexes_in(answer: AnswerPipeline) -> list[AnyIndex]:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import postgres as postgres_server
 import pytest
@@ -18,6 +19,9 @@ from support import NOTES, ROOT, SHARED, ModelServer
 import ragkit
 import ragkit.testing
 from ragkit.config import components
+
+if TYPE_CHECKING:
+    import s3 as s3_server
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -60,6 +64,16 @@ def real_papers(paper_pages: None) -> Path:
 def postgres() -> Iterator[postgres_server.Server]:
     """A Postgres server that tests make databases on; it keeps nothing."""
     server = postgres_server.Server(fsync="off")
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[s3_server.Server]:
+    """A server of objects that tests make buckets on; it keeps nothing."""
+    from s3 import Server  # some seconds of imports
+
+    server = Server()
     yield server
     server.close()
 

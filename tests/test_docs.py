@@ -218,4 +218,4 @@ def test_the_pipeline_files_of_the_page_on_scaling_load(
     for number, text in enumerate(texts):
         (path := tmp_path / f"{number}.yaml").write_text(text)
         dense.append(type(ragkit.load(path).ingest_pipeline.index[0]).__name__)
-    assert dense == ["FlatIndex", "PgvectorIndex", "QdrantIndex"]
+    assert dense == ["FlatIndex", "FlatIndex", "PgvectorIndex", "QdrantIndex"]

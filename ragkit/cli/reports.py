@@ -310,6 +310,8 @@ def show_diagnosis(diagnosis: Diagnosis) -> None:
     out.print(table)
     if any(diagnosis.queue.values()):
         out.print("queue: " + ", ".join(f"{n} {what}" for what, n in diagnosis.queue.items()))
+    if diagnosis.depot:
+        out.print(f"depot {one_line(diagnosis.depot)}")
     for done in diagnosis.repaired:
         out.print(f"repaired: {done}")
     if diagnosis.removed_vectors:

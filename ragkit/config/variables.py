@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-ADDRESSES = frozenset({"base_url", "url", "host"})
+ADDRESSES = frozenset({"base_url", "url", "host", "depot"})
 """Arguments that are the address of a server, whoever made the class."""
 
 _EXPECTED = ADDRESSES | {"api_key", "model"}  # what differs between the places where a pipeline runs

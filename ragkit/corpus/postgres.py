@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from ragkit import private
 from ragkit.config.components import component
 from ragkit.corpus.schema import LATER, SCHEMA
-from ragkit.corpus.store import Connection, CorpusPlace, Cursor, Store
+from ragkit.corpus.store import Connection, CorpusPlace, Cursor, Store, check_depot
 from ragkit.errors import CorpusBusy, CorpusError, NoCorpus, UsageError
 
 if TYPE_CHECKING:
@@ -44,8 +44,10 @@ CREATE INDEX queue_batch ON queue (batch)
 """
 """The files that workers share among themselves, which only Postgres has; see `ragkit.ingest.queue`."""
 
-_VERSION = 2  # of the tables; `_MIGRATIONS` leads from one to the next
-_MIGRATIONS: dict[int, tuple[str, ...]] = {2: (_QUEUE,)}
+_IDENTITY = "ALTER TABLE corpus ADD COLUMN identity TEXT NOT NULL DEFAULT gen_random_uuid()"
+
+_VERSION = 3  # of the tables; `_MIGRATIONS` leads from one to the next
+_MIGRATIONS: dict[int, tuple[str, ...]] = {2: (_QUEUE,), 3: (_IDENTITY,)}
 """The statements that make the tables of a version from those of the version before."""
 
 QUICK = {
@@ -83,11 +85,14 @@ class PostgresCorpus(CorpusPlace):
     """A corpus in the Postgres database at `url`, such as `postgresql://user@host/database`.
 
     Its tables are in `schema`.  `folder` holds what this machine derives from it: indexes and files that were fetched.
+    `depot` is a directory or an object store (`s3://bucket/path`, `gs://`, `az://`) through which machines ship indexes to
+    each other, so that one builds them for all.
     """
 
     url: str
     folder: Path = Path(".ragkit")
     schema: str = "ragkit"
+    depot: str | None = None
 
     def __post_init__(self) -> None:
         if urlsplit(self.url).scheme not in ("postgresql", "postgres"):
@@ -96,6 +101,8 @@ class PostgresCorpus(CorpusPlace):
             )
         if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", self.schema):
             raise ValueError(f"'{self.schema}' is no name for a schema: use small letters, digits and '_'")
+        if self.depot is not None:
+            check_depot(self.depot)
 
     def store(self) -> Store:
         return PostgresStore(self)
@@ -107,7 +114,7 @@ class PostgresStore(Store):
     is_shared = True
 
     def __init__(self, place: PostgresCorpus) -> None:
-        self.place, self.directory = place, place.folder
+        self.place, self.directory, self.depot = place, place.folder, place.depot
         self.local = threading.local()
         self.token: int | None = None  # what allows this process to write, while it holds the lock
         self._guard: Callable[[Connection], None] | None = None
@@ -150,6 +157,11 @@ class PostgresStore(Store):
     @property
     def state(self) -> tuple[object, ...]:
         return tuple(self.db.execute("SELECT changes FROM corpus").fetchone())
+
+    @property
+    def identity(self) -> str:
+        found = self.db.execute("SELECT to_jsonb(corpus) ->> 'identity' FROM corpus").fetchone()
+        return str(found[0] or "")  # tables of an earlier ragkit lack it until somebody writes
 
     def has_table(self, name: str) -> bool:
         return self.db.execute("SELECT to_regclass(?)", (name,)).fetchone()[0] is not None
@@ -320,4 +332,4 @@ def _tables() -> list[str]:
         r"\bINTEGER\b": "BIGINT",
     }.items():
         made = re.sub(sqlite, postgres, made)
-    return [_FUNCTIONS, *made.split(";"), _QUEUE]
+    return [_FUNCTIONS, *made.split(";"), _QUEUE, _IDENTITY]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
+from urllib.parse import urlsplit
 
 from ragkit.config.components import interface
 
@@ -48,10 +49,18 @@ class Store(ABC):
     is_shared: ClassVar[bool] = False
     """Do several machines use it, and may their workers share a queue, by `guarded`?"""
 
+    depot: str | None = None
+    """The address of the directory or object store through which machines ship indexes; see `ragkit.index.depot`."""
+
     @property
     @abstractmethod
     def name(self) -> str:
         """What messages call it; holds no password."""
+
+    @property
+    def identity(self) -> str:
+        """What tells a shared corpus from all others, wherever it is; empty for one that never had a writer."""
+        return ""
 
     @abstractmethod
     def exists(self) -> bool:
@@ -113,3 +122,19 @@ class CorpusPlace(ABC):
     @abstractmethod
     def store(self) -> Store:
         """The database there; nothing is opened yet."""
+
+
+_STORES = ("file", "s3", "gs", "az")  # schemes of depots
+
+
+def check_depot(address: str) -> None:
+    """Raise `ValueError` for what is no address of a depot, or holds a password."""
+    parts = urlsplit(address) if "://" in address else urlsplit("")
+    if parts.scheme and parts.scheme not in _STORES:
+        raise ValueError(
+            f"a depot is a directory or begins with {', '.join(f'{each}://' for each in _STORES)}, not with {parts.scheme}://"
+        )
+    if "@" in parts.netloc or parts.query:
+        raise ValueError(
+            "credentials of a depot belong into the environment (such as AWS_ACCESS_KEY_ID), not into its address"
+        )

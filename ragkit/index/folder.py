@@ -15,8 +15,8 @@ import shutil
 import sqlite3
 import stat
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -88,7 +88,7 @@ class FolderIndex(Index):
                     return False
                 if _stamp(path) == [size, changed]:
                     continue
-                if self._digest(path) != digest:
+                if self.digest(path) != digest:
                     return False
                 moved = True
         except (OSError, ValueError, sqlite3.DatabaseError):
@@ -110,7 +110,7 @@ class FolderIndex(Index):
             name = str(path.relative_to(place.folder))
             before = known.get(name)
             shared = before and last and before[:2] == _stamp(path) and path.samefile(last.folder / name)
-            seal[name] = before if before and shared else [*_stamp(path), self._digest(path)]
+            seal[name] = before if before and shared else [*_stamp(path), self.digest(path)]
         _write_seal(place, seal)
 
     def reseal(self, place: Place) -> None:
@@ -125,13 +125,42 @@ class FolderIndex(Index):
             pass  # it is not sealed yet, or this process may only read
 
     def sweep(self, root: Path, keep: Collection[int]) -> None:
-        _demand_no_links(root)
-        kept = {Place(root, generation).folder.name for generation in keep}
-        for path in root.iterdir() if root.exists() else ():
-            if _OURS.fullmatch(path.name) and path.name.partition(".")[0] not in kept:
-                _delete(path)
+        _sweep(root, lambda generation: generation not in keep)
 
-    def _digest(self, path: Path) -> str:
+    def sweep_before(self, root: Path, generation: int) -> None:
+        """Delete the generations before this one; a later one may be written at the moment."""
+        _sweep(root, lambda each: each < generation)
+
+    def contents(self, place: Place) -> dict[str, tuple[int, str]]:
+        """The size in bytes and the digest of each file of a sealed generation, by its name.
+
+        Raises `OSError` or `ValueError` if it is not sealed.
+        """
+        return {name: (size, digest) for name, (size, _, digest) in _sealed(place).items()}
+
+    def intact(self, root: Path) -> dict[str, Path]:
+        """The files of all generations in *root* that are as they were sealed, by their digests."""
+        found = {}
+        for path in root.glob("*.seal"):
+            place = Place(root, int(path.stem))
+            with suppress(OSError, ValueError):
+                for name, (size, changed, digest) in _sealed(place).items():
+                    with suppress(OSError):
+                        if _stamp(place.folder / name) == [size, changed]:
+                            found[digest] = place.folder / name
+        return found
+
+    def adopt(self, folder: Path, place: Place, digests: Mapping[str, str]) -> None:
+        """Make *folder*, whose files have these *digests*, the generation at *place*."""
+        _delete(place.seal)  # without it, nobody takes the rest for a generation
+        _delete(place.folder)
+        for path in (folder, *folder.rglob("*")):
+            private.close_to_others(path)
+        folder.rename(place.folder)
+        _write_seal(place, {name: [*_stamp(place.folder / name), each] for name, each in digests.items()})
+
+    def digest(self, path: Path) -> str:
+        """That of a file: of its bytes, or of what it holds if opening it changes it."""
         if path.name in self.changing:
             return _digest_of_database(path, self.changing[path.name])
         with path.open("rb") as file:
@@ -143,6 +172,13 @@ def _demand_no_links(root: Path) -> None:
     for path in (root, root.parent):
         if path.is_symlink():
             raise CorpusError(f"'{path}' is a symbolic link, which is not followed; delete the link")
+
+
+def _sweep(root: Path, unwanted: Callable[[int], bool]) -> None:
+    _demand_no_links(root)
+    for path in root.iterdir() if root.exists() else ():
+        if _OURS.fullmatch(path.name) and unwanted(int(path.name.partition(".")[0])):
+            _delete(path)
 
 
 def _delete(path: Path) -> None:

@@ -27,9 +27,10 @@ from ragkit.corpus import Corpus
 from ragkit.corpus.ledger import Holding, IndexState, Passages
 from ragkit.corpus.vectors import CachedEmbeddings
 from ragkit.document import digest, searchable, sources_of, span_of
-from ragkit.errors import CorpusError, RagkitError
+from ragkit.errors import CorpusError, DepotError, DepotLacks, RagkitError
 from ragkit.flow import Flow, Pipeline, Progress, call, emit
 from ragkit.index import Builder, Index, LexicalIndex, Place, VectorIndex, external
+from ragkit.index.depot import Depot, depot_of, is_shipped
 from ragkit.ingest.reading import Did, FileReading, FoundFiles, IngestRequest, find
 from ragkit.ingest.report import Failure, IngestReport, Versions, encodable, merged
 from ragkit.keys import KeptReplies, KeyWriter
@@ -167,15 +168,16 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         """Update the indexes, rebuild those *damaged*, and return how many texts were embedded.
 
         The documents *renewed*, whose titles have changed, are indexed again.
-        Readers see all of them change at the same moment.
+        Readers see all of them change at the same moment; before it, what they will fetch is in the depot.
         """
-        encoded, states = 0, []
+        encoded, states, depot = 0, [], depot_of(corpus)
         last = corpus.published()
         number = max([time.time_ns() // 1_000_000, *(n + 1 for _, n in last.values())])  # never used before
         for index in self.index:
             anew = self.name_of(index) in damaged
             if isinstance(index, Index):
-                state, more = yield from self._next_state(corpus, index, number, anew, renewed)
+                through = depot if is_shipped(index) else None
+                state, more = yield from self._next_state(corpus, index, number, anew, renewed, through)
                 states += [state] if state else []
             else:
                 more = yield from self._fill_external(corpus, index, anew, renewed)
@@ -184,13 +186,25 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         for index in self.index:
             if isinstance(index, Index) and self.name_of(index) in {state.holding.name for state in states}:
                 before = last.get(self.name_of(index), ("", 0))[1]
-                index.sweep(self.place(corpus, index, number).root, keep=[before, number])
+                root = self.place(corpus, index, number).root
+                index.sweep(root, keep=[before, number])
+                if depot and is_shipped(index):
+                    try:
+                        yield from call("depot", depot.sweep, root.name, [before, number])
+                    except DepotError as error:
+                        log.warning("old generations of index %s stay in the depot: %s", root.name, error)
         return encoded
 
     def _next_state(
-        self, corpus: Corpus, index: Index, number: int, anew: bool, renewed: Collection[str]
+        self,
+        corpus: Corpus,
+        index: Index,
+        number: int,
+        anew: bool,
+        renewed: Collection[str],
+        depot: Depot | None,
     ) -> Flow[tuple[IndexState | None, int]]:
-        """Make the next generation of an index, if it needs one.
+        """Make the next generation of an index, if it needs one, and ship it through its *depot*, if there is one.
 
         An index that cannot be written is rebuilt.
         """
@@ -201,11 +215,16 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         waiting = any(
             map(any, (corpus.missing(holding), corpus.surplus(name), corpus.held_of(name, renewed)))
         )
-        if not anew and not waiting:
+        lacking = (yield from call("depot", depot.problem, name, generation)) if depot and not anew else ""
+        if not anew and not waiting and not lacking:
             return None, 0
-        if not anew and not index.is_sound(last):
+        if not anew and not (yield from _brought(index, last, depot)):
             log.warning("index %s is damaged and is built anew from the corpus", name)
             anew = True
+        if not anew and not waiting:
+            log.warning("%s; it is put there again", lacking)
+            yield from _shipped(depot, index, last)
+            return None, 0
         place = self.place(corpus, index, number)
         try:
             try:
@@ -226,6 +245,11 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             raise CorpusError(
                 f"index {name} cannot be written: {'the disk is full' if full else broken.__cause__}; what was there before is intact"
             ) from None
+        try:
+            yield from _shipped(depot, index, place, None if anew else last)
+        except DepotError:
+            index.sweep(place.root, keep=[generation])
+            raise
         return IndexState(holding, made_with(index), number, anew), encoded
 
     def _built(
@@ -381,6 +405,25 @@ def _at_once(papers: Iterable[Passages]) -> Iterator[list[Passages]]:
             some, passages = [], 0
     if some:
         yield some
+
+
+def _brought(index: Index, place: Place, depot: Depot | None) -> Flow[bool]:
+    """Is the generation at *place* here as it was sealed, fetched if need be?"""
+    if index.is_sound(place):
+        return True
+    if depot and is_shipped(index):
+        try:
+            yield from call("depot", depot.fetch, index, place)
+            return True
+        except DepotLacks as lacking:
+            log.warning("%s", lacking)
+    return False
+
+
+def _shipped(depot: Depot | None, index: Index, place: Place, last: Place | None = None) -> Flow[None]:
+    """Put the generation at *place* into the depot, if there is one."""
+    if depot and is_shipped(index):
+        yield from call("depot", depot.ship, index, place, last)
 
 
 class _BrokenIndex(Exception):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import islice
 
 from ragkit.corpus import Corpus
-from ragkit.errors import CorpusError
+from ragkit.errors import CorpusError, DepotLacks
 from ragkit.index import Index
+from ragkit.index.depot import depot_of, is_shipped
 from ragkit.ingest import AnyIndex, IngestPipeline
 
 _COMPARED = 10_000  # keys of an index that are looked up in the ledger at once
@@ -31,6 +32,10 @@ def differing(pipeline: IngestPipeline, corpus: Corpus, index: Index) -> tuple[i
     name = pipeline.name_of(index)
     place = pipeline.place(corpus, index, corpus.published().get(name, ("", 0))[1])
     if not index.is_sound(place):
+        if corpus.store.depot and is_shipped(index):
+            raise CorpusError(
+                "this machine does not have it as it was published; the next question fetches it from the depot"
+            )
         raise CorpusError("its files are damaged; run `ragkit doctor --repair`")
     with closing(index.open(place)) as searcher:
         entries, there, known = searcher.entries(), 0, 0
@@ -38,6 +43,27 @@ def differing(pipeline: IngestPipeline, corpus: Corpus, index: Index) -> tuple[i
             there += len(some)
             known += corpus.count_known(name, some)
     return corpus.count_keys(name) - known, there - known
+
+
+def damaged(pipeline: IngestPipeline, corpus: Corpus) -> tuple[list[str], list[str]]:
+    """The indexes that are not what the ledger says, by name, and a sentence for each that was mended without rebuilding it:
+    fetched from the depot, or put there again from here, after all digests there were compared.
+    """
+    broken, mended, depot = [], [], depot_of(corpus)
+    for index in pipeline.index:
+        name = pipeline.name_of(index)
+        through = depot if is_shipped(index) and corpus.index_fingerprint(name) is not None else None
+        if through and is_shipped(index):
+            place = pipeline.place(corpus, index, corpus.published()[name][1])
+            with suppress(DepotLacks):
+                if not index.is_sound(place):
+                    through.fetch(index, place)
+                    mended.append(f"fetched {name} from the depot")
+        if not is_whole(pipeline, corpus, index):
+            broken.append(name)
+        elif through and is_shipped(index) and through.mend(index, place):
+            mended.append(f"put what was missing or damaged of {name} into the depot")
+    return broken, mended
 
 
 def emptied(held: int) -> str:

@@ -6,7 +6,15 @@ import errno
 import logging
 from typing import Any, NamedTuple
 
-from ragkit.errors import CorpusError, IndexMismatch, ModelError, NoCorpus, RagkitError, UsageError
+from ragkit.errors import (
+    CorpusError,
+    DepotError,
+    IndexMismatch,
+    ModelError,
+    NoCorpus,
+    RagkitError,
+    UsageError,
+)
 from ragkit.models.chat import explained
 from ragkit.text.printable import printable
 
@@ -57,6 +65,12 @@ def told(failure: BaseException) -> Told:
             503,
             "index_mismatch",
             "the corpus is not indexed for this configuration; run `ragkit ingest` with it",
+        )
+    if isinstance(failure, DepotError):
+        return Told(
+            503,
+            "depot_failed",
+            "the indexes cannot be fetched from the depot now; the server's log has the reason",
         )
     if isinstance(failure, CorpusError):
         return Told(

@@ -14,6 +14,8 @@ from ragkit.serve.failures import told
 from ragkit.serve.replies import Alive, Ready, of_type, refused, replies
 from ragkit.serve.service import Service
 
+_BEHIND = "answers from the state before the published one, which is not fetched from the depot yet; the server's log has the reason"
+
 
 def routes(service: Service) -> APIRouter:
     router = APIRouter(tags=["operation"])
@@ -27,14 +29,20 @@ def routes(service: Service) -> APIRouter:
     @router.get("/readyz", response_model=None, responses=state)
     @router.get("/health", response_model=None, include_in_schema=False)
     async def ready() -> Response:
-        """Are the models loaded and the indexes open?  503 with the reasons if not."""
-        reasons = [] if service.is_warm else ["the models are being loaded"]
+        """Are the models loaded and the indexes open?  503 with the reasons if not.
+
+        A server that answers from an earlier state of the indexes, since the published one was not fetched yet, is ready
+        and says so in the reasons.
+        """
+        reasons, behind = [] if service.is_warm else ["the models are being loaded"], []
         for name, rag in service.rags.items():
             try:
                 await asyncio.to_thread(rag.snapshot)
             except Exception as failure:
                 reasons.append(f"{name}: {told(failure).message}")
-        found: dict[str, Any] = {"ready": not reasons, "reasons": reasons}
+            else:
+                behind += [f"{name}: {_BEHIND}"] if rag.behind else []
+        found: dict[str, Any] = {"ready": not reasons, "reasons": reasons + behind}
         return JSONResponse(found, 503 if reasons else 200)
 
     @router.get("/metrics", response_class=Response, responses=of_type("text/plain") | refused(503))

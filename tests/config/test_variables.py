@@ -51,7 +51,7 @@ def test_a_variable_is_read_only_where_a_secret_or_an_address_is_expected(
     text = pipeline().replace("bm25", "{type: bm25, language: '${RAGKIT_WORD}'}")
     assert problems(text) == [
         "ingest.index.language: 'language' cannot be taken from an environment variable;"
-        " only a secret, api_key, base_url, host, model, url can"
+        " only a secret, api_key, base_url, depot, host, model, url can"
     ]
 
 

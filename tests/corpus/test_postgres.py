@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -259,17 +260,17 @@ def test_tables_of_an_earlier_ragkit_are_brought_up_to_date_by_the_next_writer(
 ) -> None:
     with corpus.writing():
         put(corpus, "glass")
-    steps = {3: ("CREATE TABLE later (uri TEXT PRIMARY KEY)", "INSERT INTO later SELECT uri FROM files")}
+    steps = {4: ("CREATE TABLE later (uri TEXT PRIMARY KEY)", "INSERT INTO later SELECT uri FROM files")}
     monkeypatch.setattr(module, "_MIGRATIONS", steps)
-    monkeypatch.setattr(module, "_VERSION", 3)
+    monkeypatch.setattr(module, "_VERSION", 4)
     assert (corpus.uris(), corpus.has_table("later")) == (["glass"], False)
     with corpus.writing():
         assert corpus.column("SELECT uri FROM later") == ["glass"]
     with corpus.writing():
         assert corpus.uris() == ["glass"]
-    monkeypatch.setattr(module, "_VERSION", 2)
+    monkeypatch.setattr(module, "_VERSION", 3)
     with pytest.raises(
-        CorpusError, match=r"was written by a newer ragkit \(schema 3\); upgrade ragkit to read it"
+        CorpusError, match=r"was written by a newer ragkit \(schema 4\); upgrade ragkit to read it"
     ):
         Corpus(corpus.place).counts()
 
@@ -277,11 +278,17 @@ def test_tables_of_an_earlier_ragkit_are_brought_up_to_date_by_the_next_writer(
 def test_tables_from_before_there_was_a_queue_get_one(corpus: Corpus) -> None:
     with corpus.writing():
         put(corpus, "glass")
-        for statement in ("DROP TABLE queue", "DROP SEQUENCE queue_tokens", "UPDATE corpus SET version = 1"):
+        for statement in (
+            "DROP TABLE queue",
+            "DROP SEQUENCE queue_tokens",
+            "ALTER TABLE corpus DROP COLUMN identity",
+            "UPDATE corpus SET version = 1",
+        ):
             corpus.db.execute(statement)
-    assert (corpus.uris(), counts_of(corpus)) == (["glass"], None)
+    assert (corpus.uris(), counts_of(corpus), corpus.store.identity) == (["glass"], None, "")
     with corpus.writing():
         assert (corpus.uris(), counts_of(corpus)) == (["glass"], QueueCounts())
+        assert uuid.UUID(corpus.store.identity)
 
 
 def test_a_migration_that_fails_leaves_the_tables_as_they_were(
@@ -289,9 +296,9 @@ def test_a_migration_that_fails_leaves_the_tables_as_they_were(
 ) -> None:
     with corpus.writing():
         put(corpus, "glass")
-    steps = {3: ("CREATE TABLE later (uri TEXT)", "SELECT nothing FROM nowhere")}
+    steps = {4: ("CREATE TABLE later (uri TEXT)", "SELECT nothing FROM nowhere")}
     monkeypatch.setattr(module, "_MIGRATIONS", steps)
-    monkeypatch.setattr(module, "_VERSION", 3)
+    monkeypatch.setattr(module, "_VERSION", 4)
     with pytest.raises(psycopg.errors.UndefinedTable), corpus.writing():
         pass
     assert (corpus.has_table("later"), corpus.uris()) == (False, ["glass"])

@@ -13,17 +13,21 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import psutil
 import yaml
+from postgres import Server
 from support import ROOT
 from typer.testing import CliRunner
+from workers import pipeline, write
 
 import ragkit
 from ragkit.cli import app
+from ragkit.corpus.postgres import PostgresCorpus
 
 Serving = Callable[..., httpx2.Client]
 BERT = "How many parameters do BERT-base and BERT-large have?"
@@ -50,6 +54,42 @@ def test_what_is_lacking_is_told(serving: Serving, tmp_path: Path) -> None:
     assert reply.status_code == 503
     assert any("no papers are ingested yet" in reason for reason in reply.json()["reasons"])
     assert str(tmp_path) not in reply.text
+
+
+def test_a_server_that_could_not_fetch_the_published_indexes_answers_from_the_state_before_and_says_so(
+    serving: Serving, postgres: Server, tmp_path: Path
+) -> None:
+    depot = tmp_path / "depot"
+    depot.mkdir()
+    builder = PostgresCorpus(postgres.database(f"db{time.time_ns()}"), tmp_path / "builder", depot=str(depot))
+    write(tmp_path / "papers", 3)
+    pipeline(builder).ingest(tmp_path / "papers")
+    client = serving(pipeline(replace(builder, folder=tmp_path / "server")))
+    asked = {"query": "bridge 2 people across river 1"}
+    before = client.post("/api/search", json=asked).json()
+    assert client.get("/readyz").json() == {"ready": True, "reasons": []}
+    there = set(depot.rglob("*"))
+    write(tmp_path / "papers", 9)
+    pipeline(builder).ingest(tmp_path / "papers")
+    for path in set(depot.rglob("*.f32")) - there:
+        path.write_bytes(b"x" * path.stat().st_size)
+    reply = client.get("/readyz")
+    assert reply.status_code == 200
+    assert reply.json() == {
+        "ready": True,
+        "reasons": [
+            "default: answers from the state before the published one, which is not fetched from the depot yet;"
+            " the server's log has the reason"
+        ],
+    }
+    assert client.post("/api/search", json=asked).json() == before
+    fresh = serving(pipeline(replace(builder, folder=tmp_path / "fresh")))
+    fresh.post("/api/search", json=asked)
+    reply = fresh.get("/readyz")
+    assert (reply.status_code, reply.json()["ready"]) == (503, False)
+    assert reply.json()["reasons"][-1] == (
+        "default: the indexes cannot be fetched from the depot now; the server's log has the reason"
+    )
 
 
 def test_questions_are_counted(serving: Serving, ingested: Path) -> None:
