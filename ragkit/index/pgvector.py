@@ -16,7 +16,7 @@ from langchain_core.embeddings import Embeddings
 from pydantic import PositiveInt
 
 from ragkit.config.components import component
-from ragkit.corpus.postgres import QUICK, close_ours, first_line
+from ragkit.corpus.postgres import NOTICES, QUICK, close_ours, first_line
 from ragkit.document import Key
 from ragkit.errors import CorpusError, UsageError
 from ragkit.index import Hit, VectorIndex, best_passages
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _NEVER = 2**63 - 1  # the generation that removes a row that is still there
 _PAGE = 10_000  # rows that are listed at once
 _NAMED = 20_000  # passages that pass a filter and are named in the search
-_SESSION = "-c hnsw.ef_search=200 -c hnsw.iterative_scan=strict_order"
+_SESSION = f"{NOTICES} -c hnsw.ef_search=200 -c hnsw.iterative_scan=strict_order"
 """How thoroughly the graph is searched, and that it is searched on where a condition leaves too few."""
 
 _SCHEMA = """
