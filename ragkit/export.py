@@ -43,7 +43,7 @@ class StyledAnswer(FrozenModel):
 
 def items(corpus: Corpus, identities: Iterable[str]) -> list[Item]:
     """The papers with these ids, in their order, each once."""
-    facts = corpus.facts()
+    facts = dict(corpus.facts())
     keys = _keys(corpus, facts)
     return [_item(keys[i], facts[i]) for i in dict.fromkeys(identities)]
 
@@ -86,7 +86,7 @@ def _keys(corpus: Corpus, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, s
     """
     keys: dict[str, str] = {}
     used: set[str] = set()
-    for identity in corpus.column("SELECT id FROM documents ORDER BY work, rowid"):
+    for identity in corpus.column("SELECT id FROM documents ORDER BY work, id"):
         key = name = _key(facts[identity])
         endings = iter([*string.ascii_lowercase[1:], *map(str, range(len(facts)))])
         while key in used:
