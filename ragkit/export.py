@@ -271,7 +271,8 @@ def cited(corpus: Corpus, answer: Answer) -> list[str]:
 
 def _cited(corpus: Corpus, answer: Answer) -> dict[int, str]:
     """The paper of each citation, by its number; one whose text has changed is found by its title."""
-    listed, found = set(corpus.document_ids()), dict[int, str]()
+    listed = corpus.listed(each.document_id for each in answer.citations if each.document_id)
+    found: dict[int, str] = {}
     for citation in answer.citations:
         identity = citation.document_id or ""
         if identity and identity not in listed:

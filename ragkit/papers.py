@@ -198,8 +198,7 @@ def find(corpus: Corpus, name: str | PaperRecord) -> str:
             f"a paper is called by a text, such as its id or title, not {type(name).__name__}; `ragkit list` shows all"
         )
     wanted = name.strip()
-    listed = set(corpus.document_ids())
-    by_id = [i for i in corpus.find_documents(wanted) if i in listed] if wanted else []
+    by_id = sorted(corpus.listed(corpus.find_documents(wanted))) if wanted else []
     if len(by_id) == 1:
         return by_id[0]
     older = corpus.superseded()

@@ -95,6 +95,14 @@ class Corpus(Ledger, VectorCache):
         older = self.superseded()
         return [identity for identity in self.document_ids() if identity not in older]
 
+    def listed(self, documents: Iterable[str]) -> set[str]:
+        """Those of *documents* that a file lists."""
+        return {
+            each
+            for some in batches(documents)
+            for each in self.column(f"SELECT document FROM sources WHERE document IN ({marks(some)})", some)
+        }
+
     def find_documents(self, beginning: str) -> list[str]:
         """The ids that begin so: a user may shorten an id as long as it is unique."""
         return self.column(
