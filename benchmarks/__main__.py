@@ -35,6 +35,7 @@ from benchmarks import (
     speed,
     strategies,
     techniques,
+    workers,
 )
 from benchmarks.table import ROOT, SHARED
 
@@ -46,6 +47,7 @@ SECTIONS = {
         encode,
         peers,
         ingest,
+        workers,
         scale,
         growth,
         serve,

@@ -1,14 +1,18 @@
 """Every exception ragkit defines.
 
-RagkitError ├── ConfigError        a pipeline file is wrong; lists every problem with file:line:column ├──
-UsageError         a command or call was given something it cannot use ├── CorpusError        the corpus
-cannot be read, written or locked │   ├── NoCorpus       there is none in the directory named │   ├──
-CorpusBusy     another process writes to it │   ├── LeaseLost      another worker has the file by now │   ├──
-DepotError     the depot cannot be read or written │   │   └── DepotLacks  what it should have is missing there or
-damaged │   └── IndexMismatch  an index does not hold what this configuration needs ├── LoadError          one
-file cannot be read as papers; costs that file, never the run ├── DeadlinePassed     a call was not made, or
-not finished, before its deadline; a question then ends in an abstention └── ModelError         a model cannot
-be found, loaded or reached
+    RagkitError
+    ├── ConfigError           a pipeline file is wrong; lists every problem with file:line:column
+    ├── UsageError            a command or call was given something it cannot use
+    ├── CorpusError           the corpus cannot be read, written or locked
+    │   ├── NoCorpus          there is none in the directory named
+    │   ├── CorpusBusy        another process writes to it
+    │   ├── LeaseLost         another worker has the file by now
+    │   ├── DepotError        the depot cannot be read or written
+    │   │   └── DepotLacks    what it should have is missing there or damaged
+    │   └── IndexMismatch     an index does not hold what this configuration needs
+    ├── LoadError             one file cannot be read as papers; costs that file, never the run
+    ├── DeadlinePassed        a call was not made, or not finished, before its deadline
+    └── ModelError            a model cannot be found, loaded or reached
 
 Each message is one sentence that names the thing, the value and the way out.  A component's own
 exception is never wrapped: it keeps its type and gains a note that says which stage it came from.

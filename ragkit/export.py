@@ -43,7 +43,7 @@ class StyledAnswer(FrozenModel):
 
 def items(corpus: Corpus, identities: Iterable[str]) -> list[Item]:
     """The papers with these ids, in their order, each once."""
-    facts = corpus.facts()
+    facts = dict(corpus.facts())
     keys = _keys(corpus, facts)
     return [_item(keys[i], facts[i]) for i in dict.fromkeys(identities)]
 
@@ -86,7 +86,7 @@ def _keys(corpus: Corpus, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, s
     """
     keys: dict[str, str] = {}
     used: set[str] = set()
-    for identity in corpus.column("SELECT id FROM documents ORDER BY work, rowid"):
+    for identity in corpus.column("SELECT id FROM documents ORDER BY work, id"):
         key = name = _key(facts[identity])
         endings = iter([*string.ascii_lowercase[1:], *map(str, range(len(facts)))])
         while key in used:
@@ -271,7 +271,8 @@ def cited(corpus: Corpus, answer: Answer) -> list[str]:
 
 def _cited(corpus: Corpus, answer: Answer) -> dict[int, str]:
     """The paper of each citation, by its number; one whose text has changed is found by its title."""
-    listed, found = set(corpus.document_ids()), dict[int, str]()
+    listed = corpus.listed(each.document_id for each in answer.citations if each.document_id)
+    found: dict[int, str] = {}
     for citation in answer.citations:
         identity = citation.document_id or ""
         if identity and identity not in listed:

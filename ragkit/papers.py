@@ -90,7 +90,7 @@ def records(
     order = _order(sort)
     wanted = filter_of(where, corpus)
     facts, older = corpus.facts_of_papers(wanted), corpus.superseded()
-    sizes = corpus.sizes(chunker)
+    sizes = corpus.sizes(chunker, facts)
     found = [record(i, known, *sizes.get(i, (None, 0))) for i, known in facts.items() if i not in older]
     return order(found)
 
@@ -118,7 +118,7 @@ def record(
 def record_of(corpus: Corpus, chunker: str, identity: str) -> PaperRecord:
     """The paper with this id."""
     known = corpus.documents([identity])[identity].metadata
-    return record(identity, facts_of(known), *corpus.sizes(chunker).get(identity, (None, 0)))
+    return record(identity, facts_of(known), *corpus.sizes(chunker, [identity]).get(identity, (None, 0)))
 
 
 def as_plain_data(corpus: Corpus, identity: str) -> dict[str, Any]:
@@ -198,8 +198,7 @@ def find(corpus: Corpus, name: str | PaperRecord) -> str:
             f"a paper is called by a text, such as its id or title, not {type(name).__name__}; `ragkit list` shows all"
         )
     wanted = name.strip()
-    listed = set(corpus.document_ids())
-    by_id = [i for i in corpus.find_documents(wanted) if i in listed] if wanted else []
+    by_id = sorted(corpus.listed(corpus.find_documents(wanted))) if wanted else []
     if len(by_id) == 1:
         return by_id[0]
     older = corpus.superseded()

@@ -17,7 +17,7 @@ from ragkit.document import digest, paper_id, searchable
 from ragkit.errors import LoadError
 from ragkit.index import VectorIndex
 from ragkit.ingest.origins import Origins, gathered_offline
-from ragkit.ingest.report import Failure
+from ragkit.ingest.report import Failure, encodable
 from ragkit.keys import Estimate, KeptReplies
 from ragkit.models.embeddings import FingerprintedEmbeddings, encoder_of, fingerprint_of, tokens_of
 from ragkit.rag import Rag
@@ -71,7 +71,6 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
     pipeline, corpus = rag.ingest_pipeline, rag.corpus
     started = time.perf_counter()
     source = source_of(pipeline.read)
-    known = set(corpus.uris()) if corpus.exists() else set()
     failures = corpus.failures() if corpus.exists() else {}
     named, to_fetch = gathered_offline(corpus.directory, paths)
     failed: list[Failure] = []
@@ -79,6 +78,7 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
     to_read: list[str] = []
     with source.reading() as reader:
         found = named.with_attached(corpus, named.own(corpus, reader.find(named.paths)), reader)
+        known = corpus.known_files(map(encodable, found)) if corpus.exists() else set()
         origins = Origins({**(corpus.origins() if corpus.exists() else {}), **named.known})
         for uri in found:
             try:
@@ -103,7 +103,7 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
         - len(to_read)
         - len(failed_before)
         - sum(f.source not in to_read for f in failed),
-        gone=len(source.gone(sorted(known), named.scopes)) if prune else 0,
+        gone=len(source.gone(corpus.uris(), named.scopes)) if prune and corpus.exists() else 0,
         failed=tuple(failed),
         papers=work.papers,
         passages=work.passages,

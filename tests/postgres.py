@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,8 +30,14 @@ class Server:
             self.port = free.getsockname()[1]
         if as_another():
             shutil.chown(self.folder, "nobody")
-        self._run("initdb", "-U", "ragkit", "-E", "UTF8", "--locale=C", "-A", "trust", "--no-sync")
+        self._made()
         self.start()
+
+    def _made(self) -> None:
+        """Make the data."""
+        self._run("initdb", "-U", "ragkit", "-E", "UTF8", "--locale=C", "-A", "trust", "--no-sync")
+        with (self.data / "pg_hba.conf").open("a") as allowed:
+            allowed.write("host all all 10.213.0.0/16 trust\n")  # tests with networks of their own
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://ragkit@127.0.0.1:{self.port}/{database}"
@@ -66,6 +73,35 @@ class Server:
             stdout=subprocess.DEVNULL,
             **as_another(),
         )
+
+
+class Standby(Server):
+    """A copy of a *primary*, which from then on acknowledges nothing that the copy does not show."""
+
+    def __init__(self, primary: Server) -> None:
+        self.primary = primary
+        super().__init__()
+        import psycopg
+
+        with psycopg.connect(primary.url(), autocommit=True) as connection:
+            for setting in ("synchronous_standby_names = '*'", "synchronous_commit = remote_apply"):
+                connection.execute(f"ALTER SYSTEM SET {setting}".encode())
+            connection.execute("SELECT pg_reload_conf()")
+            while connection.execute("SELECT sync_state FROM pg_stat_replication").fetchall() != [("sync",)]:
+                time.sleep(0.05)
+
+    def promote(self) -> None:
+        self._run("pg_ctl", "-w", "promote")
+        import psycopg
+
+        with psycopg.connect(
+            self.url(), autocommit=True
+        ) as connection:  # as the new primary it waits for nobody
+            connection.execute("ALTER SYSTEM RESET ALL")
+            connection.execute("SELECT pg_reload_conf()")
+
+    def _made(self) -> None:
+        self._run("pg_basebackup", "-d", self.primary.url(), "-R", "--checkpoint=fast", "--no-sync")
 
 
 def as_another() -> Mapping[str, Any]:

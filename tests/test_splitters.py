@@ -172,7 +172,7 @@ def test_a_splitter_that_rewrites_one_paper_costs_that_paper_alone(tmp_path: Pat
     assert failure.source == str(tmp_path / "one.txt")
     assert failure.error.startswith("Bytes changes the text that it cuts")
     assert "from_tiktoken_encoder" in failure.error
-    assert len(rag.corpus.unchunked(rag.ingest_pipeline.chunker)) == 1
+    assert rag.corpus.count_unchunked(rag.ingest_pipeline.chunker) == 1
 
 
 def test_a_splitter_by_tokens_needs_no_more_than_its_tables(monkeypatch: pytest.MonkeyPatch) -> None:

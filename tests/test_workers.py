@@ -75,7 +75,7 @@ def test_nothing_is_seen_before_it_is_published(
         child = forked(lambda: work(place))
         while counts_of(rag.corpus) != QueueCounts(running=1, read=19, failed=1):
             time.sleep(0.05)
-        assert (rag.corpus.counts().documents, rag.corpus.uris()) == (0, [])
+        assert (rag.corpus.counts().documents, list(rag.corpus.uris())) == (0, [])
         with pytest.raises(IndexMismatch, match="has no index for this configuration"):
             rag.search("bridge")
         assert rag.corpus.value("SELECT count(*) FROM vectors") > 0
@@ -303,7 +303,7 @@ def test_files_that_are_gone_are_forgotten_with_a_queue_too(place: PostgresCorpu
     (papers / "paper0001.md").unlink()
     assert put(rag, papers, prune=True) == 19
     work(place)
-    assert str(papers / "paper0001.md") not in rag.corpus.uris()
+    assert str(papers / "paper0001.md") not in list(rag.corpus.uris())
     assert examine(rag).problems == ()
 
 
@@ -389,7 +389,7 @@ def test_the_same_paper_from_two_workers_is_one_paper_with_both_sources(
     assert [[Path(source.uri).name for source in each] for each in sources.values()] == [
         [f"{n:04}a.md", f"{n:04}b.md"]
         for n in sorted(
-            range(RACES), key=lambda n: list(sources).index(by_title(rag.corpus.facts(), f"Race {n}"))
+            range(RACES), key=lambda n: list(sources).index(by_title(dict(rag.corpus.facts()), f"Race {n}"))
         )
     ]
 

@@ -29,11 +29,12 @@ is read off the ledger, so the next `ingest` resumes work that was interrupted.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
+from ragkit.corpus.database import batches, marks
 from ragkit.corpus.ledger import Ledger
 from ragkit.corpus.papers import DOCUMENTS, LISTINGS, last_page
 from ragkit.corpus.vectors import VectorCache
@@ -43,6 +44,7 @@ from ragkit.errors import UsageError
 _PAGE_OF_CHUNKS = (
     "SELECT id FROM chunks WHERE id > ? AND document IN (SELECT id FROM documents) ORDER BY id LIMIT 2000"
 )
+_FILES = "SELECT uri FROM files WHERE uri > ? ORDER BY uri LIMIT ?"
 
 
 @dataclass(frozen=True)
@@ -93,25 +95,44 @@ class Corpus(Ledger, VectorCache):
         older = self.superseded()
         return [identity for identity in self.document_ids() if identity not in older]
 
+    def listed(self, documents: Iterable[str]) -> set[str]:
+        """Those of *documents* that a file lists."""
+        return {
+            each
+            for some in batches(documents)
+            for each in self.column(f"SELECT document FROM sources WHERE document IN ({marks(some)})", some)
+        }
+
     def find_documents(self, beginning: str) -> list[str]:
         """The ids that begin so: a user may shorten an id as long as it is unique."""
         return self.column(
             "SELECT id FROM documents WHERE substr(id, 1, ?) = ? ORDER BY id", (len(beginning), beginning)
         )
 
-    def uris(self) -> list[str]:
-        return self.column("SELECT uri FROM files ORDER BY uri")
+    def uris(self) -> Iterator[str]:
+        """The files that were read, in order; between two of them the caller may write."""
+        return (uri for some in self.pages(_FILES) for uri in some)
 
-    def sizes(self, chunker: str) -> dict[str, tuple[int | None, int]]:
+    def known_files(self, uris: Iterable[str]) -> set[str]:
+        """Those of *uris* that were read."""
+        return {
+            uri
+            for some in batches(uris)
+            for uri in self.column(f"SELECT uri FROM files WHERE uri IN ({marks(some)})", some)
+        }
+
+    def sizes(self, chunker: str, documents: Iterable[str]) -> dict[str, tuple[int | None, int]]:
         """How many pages each document has, None where its files have none, and how many passages of *chunker*."""
-        pages: dict[str, int] = {}
-        for document, rows in self.db.execute("SELECT document, pages FROM sources WHERE pages IS NOT NULL"):
-            pages[document] = max(pages.get(document, 0), last_page(rows))
-        cut = self.db.execute(
-            "SELECT document, count(*) FROM chunks WHERE chunker = ? GROUP BY document", (chunker,)
-        )
-        passages = dict(cut.fetchall())
-        return {each: (pages.get(each), passages.get(each, 0)) for each in self.document_ids()}
+        found: dict[str, tuple[int | None, int]] = {}
+        for some in batches(documents):
+            named, pages = f"document IN ({marks(some)})", dict[str, int]()
+            query = f"SELECT document, pages FROM sources WHERE pages IS NOT NULL AND {named}"
+            for document, rows in self.db.execute(query, some):
+                pages[document] = max(pages.get(document, 0), last_page(rows))
+            query = f"SELECT document, count(*) FROM chunks WHERE chunker = ? AND {named} GROUP BY document"
+            passages = dict(self.db.execute(query, (chunker, *some)).fetchall())
+            found |= {each: (pages.get(each), passages.get(each, 0)) for each in some}
+        return found
 
     def fields(self) -> set[str]:
         """The names of all that is known of papers and passages, which filters may ask for."""

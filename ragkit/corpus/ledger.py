@@ -36,6 +36,10 @@ _UNKEYED = (
     f"FROM chunked d WHERE chunker = :chunker AND {_LISTED.format('d.document')} AND NOT EXISTS (SELECT 1 FROM keyed k"
     " WHERE k.document = d.document AND k.chunker = d.chunker AND k.writer = :writer)"
 )
+_UNCHUNKED = (
+    f"FROM (SELECT id AS document FROM documents) d WHERE {_LISTED.format('d.document')} AND NOT EXISTS"
+    " (SELECT 1 FROM chunked WHERE chunked.document = d.document AND chunker = :chunker)"
+)
 _HELD = 'FROM indexes JOIN ledger ON "index" = name JOIN chunks USING (document, chunker)'
 
 
@@ -77,13 +81,13 @@ class Ledger(Papers):
 
     # --- passages
 
-    def unchunked(self, chunker: str) -> list[str]:
-        """The listed documents that this chunker has not cut yet."""
-        return self.column(
-            f"SELECT id FROM documents WHERE {_LISTED.format('id')} AND NOT EXISTS "
-            "(SELECT 1 FROM chunked WHERE document = id AND chunker = ?) ORDER BY id",
-            (chunker,),
-        )
+    def unchunked(self, chunker: str) -> Iterator[str]:
+        """The listed documents that this chunker has not cut yet; between two of them the caller may write."""
+        pages = self._documents(f"SELECT document {_UNCHUNKED}", {"chunker": chunker})
+        return (document for some in pages for document in some)
+
+    def count_unchunked(self, chunker: str) -> int:
+        return int(self.value(f"SELECT count(*) {_UNCHUNKED}", {"chunker": chunker}))
 
     def put_chunks(self, chunker: str, papers: Sequence[Document], chunks: Sequence[Document]) -> None:
         """Record how *chunker* cut *papers*.  Each chunk's text must be `text[start:end]` of its paper."""
@@ -179,18 +183,15 @@ class Ledger(Papers):
         """What is known of every paper that a file lists and of which a passage passes the filter; keys as of
         `facts`.
         """
-        listed = {identity: known for identity, known in self.facts().items() if known["uri"]}
-        if where is None or (among := self.matching(where)) is None:
-            return listed
-        passing = {
-            document
-            for some in self.pages(_CUT)
-            for document, identity in self.db.execute(
-                f"SELECT document, id FROM chunks WHERE document IN ({marks(some)})", some
-            )
-            if identity in among
-        }
-        return {identity: known for identity, known in listed.items() if identity in passing}
+        among = None if where is None else self.matching(where)
+        if among is None:
+            return {identity: known for identity, known in self.facts() if known["uri"]}
+        found: dict[str, dict[str, Any]] = {}
+        for some in self.pages(_CUT):
+            cut = self.db.execute(f"SELECT document, id FROM chunks WHERE document IN ({marks(some)})", some)
+            if passing := sorted({document for document, identity in cut if identity in among}):
+                found |= {i: known for i, known in self.facts_of(passing).items() if known["uri"]}
+        return found
 
     # --- keys
 

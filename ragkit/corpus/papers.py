@@ -292,17 +292,18 @@ class Papers(Curation):
                 known = together(json.loads(metadata), said.get(identity, {}), title)
                 yield identity, text, {**known, **_as_version(identity, *version)}
 
-    def facts(self) -> dict[str, dict[str, Any]]:
-        """What is known of every paper, and as `uri` the files that list it, by its id: what filters see."""
-        return {i: known for some in self.pages(DOCUMENTS) for i, known in self.facts_of(some).items()}
+    def facts(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The id of every paper, in order, with what is known of it and as `uri` the files that list it: what filters see."""
+        return (found for some in self.pages(DOCUMENTS) for found in self.facts_of(some).items())
 
     def facts_of(self, identities: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """`facts` of these documents, at most as many as a statement names."""
+        """`facts` of these documents, at most as many as a statement names, by their ids."""
         named = f"IN ({marks(identities)})"
         said = self.descriptions(f"WHERE document {named}", identities)
         papers: dict[str, dict[str, Any]] = {}
         for identity, title, metadata, *version in self.db.execute(
-            f"SELECT id, title, metadata, label, newest FROM documents LEFT JOIN versions ON document = id WHERE id {named}",
+            "SELECT id, title, metadata, label, newest FROM documents LEFT JOIN versions ON document = id"
+            f" WHERE id {named} ORDER BY id",
             identities,
         ):
             known = together(json.loads(metadata), said.get(identity, {}), title)

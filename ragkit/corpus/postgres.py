@@ -59,7 +59,10 @@ QUICK = {
 }
 """How soon a connection to a server that cannot be reached fails, in seconds and milliseconds: libpq waits for minutes."""
 
-_WAITS = "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s"
+NOTICES = "-c tcp_keepalives_idle=1 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=2 -c tcp_user_timeout=10000"
+"""How soon a server ends the session of a process that cannot be reached, and lets go of its locks: in 10 seconds, not hours."""
+
+_WAITS = f"{NOTICES} -c lock_timeout=30s -c idle_in_transaction_session_timeout=60s"
 """How long a statement waits for another's lock, as SQLite does, and a server for who left a transaction open."""
 
 _FUNCTIONS = """

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import logging
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
@@ -14,6 +15,8 @@ from ragkit.document import Key, entry, entry_id, scored
 from ragkit.index import best_passages
 
 log = logging.getLogger("ragkit")
+
+_NAMED = 1_000  # passages that pass a filter and are named in the search; stores turn each into a parameter
 
 # it prints whole passages where rounding puts a score just above 1, or where cosines are below 0
 warnings.filterwarnings("ignore", "Relevance scores must be between 0 and 1")
@@ -41,21 +44,53 @@ def holds(store: VectorStore, passage: str, text: str) -> bool:
 
 
 def nearest(store: VectorStore, query: str, k: int, among: frozenset[str] | None) -> list[Document]:
-    """The *k* nearest passages, as the store gives them, with their scores."""
-    found = best_passages(
-        lambda wanted: _scored(store, query, wanted),
-        k,
-        lambda pair: passage_of(pair[0]),
-        among,
-    )
+    """The *k* nearest passages, as the store gives them, with their scores.
+
+    At most 1,000 passages are named in the store's own filter, where that is known.  What it finds is judged again, and
+    if that is not enough the store is asked for more and more without a filter, as other stores are.
+    """
+    if among is not None and not among:
+        return []
+    found: list[tuple[Document, float]] = []
+    if among is not None and len(among) <= _NAMED and (naming := _naming(store)):
+        found = _best(store, query, k, among, naming(among))
+    if among is None or len(found) < min(k, len(among)):
+        found = _best(store, query, k, among, {})
     return [
         scored(document.model_copy(update={"id": passage_of(document)}), score) for document, score in found
     ]
 
 
-def _scored(store: VectorStore, query: str, k: int) -> list[tuple[Document, float]]:
+def _best(
+    store: VectorStore, query: str, k: int, among: frozenset[str] | None, given: Mapping[str, Any]
+) -> list[tuple[Document, float]]:
+    return best_passages(
+        lambda wanted: _scored(store, query, wanted, **given), k, lambda pair: passage_of(pair[0]), among
+    )
+
+
+def _naming(store: VectorStore) -> Callable[[frozenset[str]], dict[str, Any]] | None:
+    """What makes *store* find the entries of some passages only: arguments of its search; None if nothing is known."""
+    made = {f"{made.__module__.partition('.')[0]}.{made.__name__}" for made in type(store).__mro__}
+    if not made.isdisjoint({"langchain_chroma.Chroma", "langchain_postgres.PGVector"}):
+        return lambda among: {"filter": {"passage": {"$in": sorted(among)}}}
+    if "langchain_qdrant.QdrantVectorStore" in made:
+        return lambda among: _in_qdrant(
+            f"{getattr(store, 'metadata_payload_key', 'metadata')}.passage", among
+        )
+    return None
+
+
+def _in_qdrant(key: str, among: frozenset[str]) -> dict[str, Any]:
+    from qdrant_client import models as q
+
+    named = q.FieldCondition(key=key, match=q.MatchAny(any=sorted(among)))
+    return {"filter": q.Filter(must=[named])}
+
+
+def _scored(store: VectorStore, query: str, k: int, **given: Any) -> list[tuple[Document, float]]:
     try:
-        return store.similarity_search_with_relevance_scores(query, k=k)
+        return store.similarity_search_with_relevance_scores(query, k=k, **given)
     except NotImplementedError:
         _warn(type(store).__name__)
         found = store.similarity_search(query, k=k)

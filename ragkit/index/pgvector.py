@@ -16,7 +16,7 @@ from langchain_core.embeddings import Embeddings
 from pydantic import PositiveInt
 
 from ragkit.config.components import component
-from ragkit.corpus.postgres import QUICK, close_ours, first_line
+from ragkit.corpus.postgres import NOTICES, QUICK, close_ours, first_line
 from ragkit.document import Key
 from ragkit.errors import CorpusError, UsageError
 from ragkit.index import Hit, VectorIndex, best_passages
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 _NEVER = 2**63 - 1  # the generation that removes a row that is still there
 _PAGE = 10_000  # rows that are listed at once
 _NAMED = 20_000  # passages that pass a filter and are named in the search
-_SESSION = "-c hnsw.ef_search=200 -c hnsw.iterative_scan=strict_order"
+_SENT = (
+    1_000  # of these, what a search sends along; more are sent once for a filter, to a table of the session
+)
+_SESSION = f"{NOTICES} -c hnsw.ef_search=200 -c hnsw.iterative_scan=strict_order"
 """How thoroughly the graph is searched, and that it is searched on where a condition leaves too few."""
 
 _SCHEMA = """
@@ -168,7 +171,9 @@ class _PgvectorRows(Rows):
         def best(wanted: int) -> list[Hit]:
             given = {"vector": vector, "generation": generation, "wanted": wanted}
             seen = f"SELECT passage, n, vector FROM {self.table} WHERE {_SEEN}"
-            if named is not None:
+            if named is not None and self._is_kept(named):
+                seen = f"{seen} AND passage IN (SELECT passage FROM pg_temp.named)"
+            elif named is not None:
                 seen, given = f"{seen} AND passage = ANY(%(named)s::uuid[])", {**given, "named": list(named)}
             elif len(found := self._ranked(seen, given)) == wanted:
                 return found
@@ -176,6 +181,24 @@ class _PgvectorRows(Rows):
             return self._ranked(f"{seen} OFFSET 0", given)
 
         return best_passages(best, k, lambda hit: hit.passage, None if named is not None else among)
+
+    def _is_kept(self, named: frozenset[str]) -> bool:
+        """Send the passages that pass a filter to a table of this session, unless it has them.
+
+        False where there is no such table: of few passages, and on a standby.
+        """
+        with self._told() as connection:
+            if len(named) <= _SENT or connection.info.parameter_status("in_hot_standby") == "on":
+                return False
+            if getattr(self.local, "named", None) != (connection, named):
+                with connection.transaction(), connection.cursor() as cursor:
+                    cursor.execute("DROP TABLE IF EXISTS pg_temp.named")
+                    cursor.execute("CREATE TEMP TABLE named (passage uuid PRIMARY KEY)")
+                    with cursor.copy("COPY pg_temp.named FROM STDIN") as copy:
+                        copy.write("\n".join(named))
+                    cursor.execute("ANALYZE pg_temp.named")
+                self.local.named = connection, named
+            return True
 
     def _ranked(self, seen: str, given: dict[str, Any]) -> list[Hit]:
         """The best of the rows that the query *seen* finds."""

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -132,10 +132,11 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         """Cut what this chunker has not cut; a paper that it cannot cut fails alone, and is tried again next
         time.
         """
-        waiting, failed = corpus.unchunked(self.chunker), list[Failure]()
-        for at in range(0, len(waiting), _CUT_AT_ONCE):
-            some = waiting[at : at + _CUT_AT_ONCE]
-            yield from emit(Progress("chunk", at, len(waiting)))
+        number, failed = corpus.count_unchunked(self.chunker), list[Failure]()
+        waiting, done = corpus.unchunked(self.chunker), 0
+        while some := list(islice(waiting, _CUT_AT_ONCE)):
+            yield from emit(Progress("chunk", done, number))
+            done += len(some)
             cuts = yield from call("chunk", cutter.cut, list(corpus.documents(some).values()))
             whole = [cut for cut in cuts if not cut.error]
             corpus.put_chunks(
@@ -146,7 +147,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                 for cut in cuts
                 if cut.error
             ]
-        yield from emit(Progress("chunk", len(waiting), len(waiting)))
+        yield from emit(Progress("chunk", number, number))
         return failed
 
     def _write_keys(self, corpus: Corpus) -> Flow[dict[str, int]]:

@@ -105,10 +105,10 @@ class Gathered:
 
     def settled(self, corpus: Corpus, failed: Sequence[Failure]) -> list[Failure]:
         """*failed* with addresses in place of fetched files; those of which the corpus has no paper are deleted."""
-        told, known = [], set(corpus.uris())
+        told = []
         for each in failed:
             address = self.fetched.get(each.source)
-            if address and each.source not in known:
+            if address and not corpus.known_files([each.source]):
                 self.downloads.drop(Path(each.source))
                 corpus.forget_files([each.source])
             told.append(Failure(source=address.url, error=each.error) if address else each)

@@ -38,7 +38,7 @@ class IngestRequest:
 
 @dataclass(frozen=True)
 class FoundFiles:
-    """The files `uris` to read, of what was `named`, and the files `known` before.
+    """The files `uris` to read, of what was `named`, and those of them `known` before.
 
     `skipped` are those left out, `unused` ones among them, and `pruned` those that are gone and were forgotten.
     """
@@ -65,7 +65,7 @@ def find(given: IngestRequest, source: PaperSource, reader: PaperSource) -> Flow
     gone = source.gone(corpus.failures(), named.scopes) if given.prune else []
     corpus.forget_files([*pruned, *gone])
     corpus.readmit(named.again)
-    return FoundFiles(named, uris, skipped, unused, pruned, set(corpus.uris()))
+    return FoundFiles(named, uris, skipped, unused, pruned, corpus.known_files(map(encodable, uris)))
 
 
 class Did(BaseModel):

@@ -138,7 +138,6 @@ def touched(lines: list[PageLine], span: tuple[int, int]) -> list[PageLine]:
 def file_of(rag: Rag, paper: Document) -> PaperFile | None:
     """The first file of the paper that is still as it was read, one with pages before others."""
     sources = sorted(sources_of(paper), key=lambda source: not source.get("pages"))
-    origins = Origins(rag.corpus.origins())
     read = source_of(rag.ingest_pipeline.read)
     for source in sources:
         path = Path(source["uri"])
@@ -150,7 +149,7 @@ def file_of(rag: Rag, paper: Document) -> PaperFile | None:
             now = _digest(read, str(path), changed.st_size, changed.st_mtime_ns)
         except LoadError:
             continue
-        if origins.digest(source["uri"], now) == kept:
+        if Origins(rag.corpus.origins(source["uri"])).digest(source["uri"], now) == kept:
             return PaperFile(path, now)
     return None
 

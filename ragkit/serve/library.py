@@ -15,6 +15,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
 from ragkit import private
 from ragkit.corpus import Corpus
+from ragkit.corpus.database import batches
 from ragkit.errors import NoCorpus, RagkitError
 from ragkit.flow import Finished, Progress
 from ragkit.ingest.report import IngestReport
@@ -260,7 +261,7 @@ def _listed(service: Service, paths: list[Path]) -> list[dict[str, str]]:
             "SELECT document FROM sources WHERE uri = ? ORDER BY position", (str(path),)
         )
     ]
-    known = corpus.facts()
+    known = {i: facts for some in batches(dict.fromkeys(ids)) for i, facts in corpus.facts_of(some).items()}
     return [
         {"id": each, "title": str(known[each].get("title", ""))}
         for each in dict.fromkeys(ids)

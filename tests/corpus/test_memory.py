@@ -64,6 +64,9 @@ def every_passage_passes(corpus: Corpus) -> None:
 
 READS: dict[str, Callable[[Corpus], object]] = {
     "a filter that all passages pass": every_passage_passes,
+    "the files": lambda corpus: sum(1 for _ in corpus.uris()),
+    "what is known of each paper": lambda corpus: sum(1 for _ in corpus.facts()),
+    "what a chunker has not cut": lambda corpus: sum(1 for _ in corpus.unchunked("other")),
     "the fields": lambda corpus: corpus.fields(),
     "what an index holds": lambda corpus: sum(1 for _ in corpus.held("index")),
     "what an index lacks": lambda corpus: sum(1 for _ in corpus.missing(Holding("other", "chunker"))),

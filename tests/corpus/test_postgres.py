@@ -26,6 +26,7 @@ from ragkit.corpus import postgres as module
 from ragkit.corpus.postgres import PostgresCorpus
 from ragkit.doctor import examine
 from ragkit.errors import ConfigError, CorpusError, NoCorpus, UsageError
+from ragkit.export import items
 from ragkit.ingest.queue import QueueCounts, counts_of
 from ragkit.testing import imports_heavy
 
@@ -67,6 +68,8 @@ def test_a_pipeline_file_names_a_corpus_in_postgres_that_answers_as_one_in_a_fol
         hit.id for hit in rag.search("late interaction", where="year >= 2020")
     ]
     assert shared.ingest(NOTES).encoded == 0
+    exported = [items(each.corpus, each.corpus.paper_ids()) for each in (shared, rag)]
+    assert exported[0] == exported[1] != []
     assert "postgres" in ragkit.dump(shared)
 
 
@@ -153,7 +156,7 @@ def test_a_second_writer_is_told_who_writes_and_a_dead_ones_lock_is_free(
             break
         except CorpusError:
             assert time.monotonic() < deadline
-    assert corpus.uris() == ["glass"]
+    assert list(corpus.uris()) == ["glass"]
 
 
 def test_a_writer_that_lost_its_lock_changes_nothing_more(corpus: Corpus, url: str) -> None:
@@ -169,7 +172,7 @@ def test_a_writer_that_lost_its_lock_changes_nothing_more(corpus: Corpus, url: s
             put(other, "rope")
             with pytest.raises(CorpusError, match="another process writes to the corpus"):
                 put(corpus, "steel")
-    assert corpus.uris() == ["glass", "rope"]
+    assert list(corpus.uris()) == ["glass", "rope"]
 
 
 def test_a_reader_sees_what_another_process_changed(corpus: Corpus) -> None:
@@ -263,11 +266,11 @@ def test_tables_of_an_earlier_ragkit_are_brought_up_to_date_by_the_next_writer(
     steps = {4: ("CREATE TABLE later (uri TEXT PRIMARY KEY)", "INSERT INTO later SELECT uri FROM files")}
     monkeypatch.setattr(module, "_MIGRATIONS", steps)
     monkeypatch.setattr(module, "_VERSION", 4)
-    assert (corpus.uris(), corpus.has_table("later")) == (["glass"], False)
+    assert (list(corpus.uris()), corpus.has_table("later")) == (["glass"], False)
     with corpus.writing():
         assert corpus.column("SELECT uri FROM later") == ["glass"]
     with corpus.writing():
-        assert corpus.uris() == ["glass"]
+        assert list(corpus.uris()) == ["glass"]
     monkeypatch.setattr(module, "_VERSION", 3)
     with pytest.raises(
         CorpusError, match=r"was written by a newer ragkit \(schema 4\); upgrade ragkit to read it"
@@ -285,9 +288,9 @@ def test_tables_from_before_there_was_a_queue_get_one(corpus: Corpus) -> None:
             "UPDATE corpus SET version = 1",
         ):
             corpus.db.execute(statement)
-    assert (corpus.uris(), counts_of(corpus), corpus.store.identity) == (["glass"], None, "")
+    assert (list(corpus.uris()), counts_of(corpus), corpus.store.identity) == (["glass"], None, "")
     with corpus.writing():
-        assert (corpus.uris(), counts_of(corpus)) == (["glass"], QueueCounts())
+        assert (list(corpus.uris()), counts_of(corpus)) == (["glass"], QueueCounts())
         assert uuid.UUID(corpus.store.identity)
 
 
@@ -301,7 +304,7 @@ def test_a_migration_that_fails_leaves_the_tables_as_they_were(
     monkeypatch.setattr(module, "_VERSION", 4)
     with pytest.raises(psycopg.errors.UndefinedTable), corpus.writing():
         pass
-    assert (corpus.has_table("later"), corpus.uris()) == (False, ["glass"])
+    assert (corpus.has_table("later"), list(corpus.uris())) == (False, ["glass"])
 
 
 def test_a_corpus_in_a_folder_imports_no_postgres() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
-from postgres import Server
+from postgres import Server, Standby
 
 import ragkit
 from ragkit.ask import AnswerPipeline
@@ -104,6 +105,21 @@ def found(index: PgvectorIndex, place: Place, keys: list[Key]) -> list[str]:
     with closing(index.open(place)) as searcher:
         assert sorted(searcher.entries()) == sorted((key.passage, 0) for key in keys)
         return [hits[0].passage for hits in searcher.search_each([key.text for key in keys], 1)]
+
+
+def test_a_standby_is_searched_with_a_filter_that_many_passages_pass(tmp_path: Path) -> None:
+    keys = [Key(passage_id("standby", n, n + 1), 0, f"passage {n}") for n in range(1_200)]
+    place = Place(tmp_path / "index", 1)
+    with closing(Server(fsync="off")) as primary, closing(Standby(primary)) as standby:
+        index = PgvectorIndex(embed=DeterministicFakeEmbedding(size=32), url=primary.url())
+        builder = index.build(None, place)
+        add_keys(index, builder, keys)
+        builder.seal()
+        among = frozenset(key.passage for key in keys[:1_100])
+        for url in (primary.url(), standby.url()):
+            with closing(replace(index, url=url).open(place)) as searcher:
+                hits = searcher.search_each([key.text for key in keys[:3]], 1_100, among)
+                assert [{hit.passage for hit in each} for each in hits] == [among] * 3
 
 
 def test_many_vectors_are_searched_by_a_graph(postgres: Server, tmp_path: Path) -> None:

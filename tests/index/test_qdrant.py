@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
+from qdrant_client import QdrantClient
 from qdrant_engine import EngineIndex
 from support import ROOT
 
@@ -23,9 +24,10 @@ from ragkit.document import Key, passage_id
 from ragkit.errors import CorpusError
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.index import Place
+from ragkit.index.bm25 import Bm25Index
 from ragkit.index.qdrant import QdrantIndex
 from ragkit.ingest import IngestPipeline
-from ragkit.retrieve import DenseRetriever
+from ragkit.retrieve import DenseRetriever, LexicalRetriever
 from ragkit.testing import HashedEmbeddings
 from ragkit.testing.engines import add_keys
 
@@ -77,6 +79,28 @@ def test_a_server_that_is_away_is_an_error_and_no_empty_index(tmp_path: Path) ->
         away.is_sound(Place(tmp_path / "index", 1))
     with pytest.raises(CorpusError, match=r"Connection refused"):
         library(tmp_path, away).ingest(papers(tmp_path))
+
+
+def test_a_question_fails_while_the_server_is_away_though_another_index_could_answer(tmp_path: Path) -> None:
+    dense, words = QdrantIndex(embed=HashedEmbeddings(), collection="beside", url=":memory:"), Bm25Index()
+    rag = ragkit.Rag(
+        corpus=tmp_path / "corpus",
+        ingest=IngestPipeline(chunk=WholeChunker(), index=[dense, words]),
+        answer=AnswerPipeline(
+            retrieve=[DenseRetriever(store=dense), LexicalRetriever(index=words)],
+            generate=ExtractiveGenerator(),
+        ),
+    )
+    rag.ingest(papers(tmp_path))
+    rows = rag.snapshot().searcher(dense).rows  # type: ignore[attr-defined]
+    there, rows.client = rows.client, QdrantClient("http://127.0.0.1:9", check_compatibility=False)
+    for asked in (rag.ask, rag.search):
+        with pytest.raises(
+            CorpusError, match=r"^the Qdrant server at \S+ did not do what was asked of 'beside"
+        ):
+            asked("What do bridges of glass carry?")
+    rows.client = there
+    assert "Bridges of glass carry people." in rag.ask("What do bridges of glass carry?").text
 
 
 def test_a_name_that_no_collection_can_have_is_refused() -> None:

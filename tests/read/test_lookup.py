@@ -227,7 +227,7 @@ def ingested(tmp_path: Path) -> Ingested:
 
 def facts(rag: ragkit.Rag) -> dict[str, Any]:
     """What is known of the only paper, but where it is."""
-    [known] = rag.corpus.facts().values()
+    [[_, known]] = rag.corpus.facts()
     return {name: value for name, value in known.items() if name != "uri"}
 
 
