@@ -1,5 +1,6 @@
 """Ingest by one and by two workers that share a queue in Postgres.
 
+    python -m benchmarks workers                                         # writes its section of docs/benchmarks.md
     python -m benchmarks.workers [--papers 60] [--words 1500] [--rounds 3]
 
 The papers are generated, a file each; the default configuration reads, cuts and embeds them with the real model. Each
