@@ -101,7 +101,8 @@ def told(name: str) -> str:
 def searching_parts(name: str) -> list[object]:
     """The components of a file that decide what a search finds."""
     rag = pipeline(name)
-    return parts_of([rag.ingest_pipeline.keys, rag.ingest_pipeline.index, rag.answer_pipeline.rewrite])
+    deciding = [rag.ingest_pipeline.keys, rag.ingest_pipeline.index, rag.answer_pipeline.rewrite]
+    return list(parts_of(deciding))
 
 
 def slot_of(name: str) -> str:
