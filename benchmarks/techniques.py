@@ -22,11 +22,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from langchain_core.documents import Document
 
 import ragkit
 from benchmarks.answers import questions
 from benchmarks.table import ROOT, SHARED, markdown
 from ragkit import Rag
+from ragkit.ask import refined
 from ragkit.config import components
 from ragkit.config.components import credits_of
 from ragkit.config.spec import parts_of
@@ -38,7 +40,7 @@ from ragkit.evaluate.outcome import SEARCHES_BY
 from ragkit.evaluate.projection import fit_projection
 from ragkit.evaluate.run import Session, Settings, placed
 from ragkit.evaluate.statistics import difference
-from ragkit.flow import Called
+from ragkit.flow import Called, run
 from ragkit.models.adapted import ProjectedEmbeddings
 from ragkit.models.chat import spent
 from ragkit.models.hub import cache_directory
@@ -50,6 +52,8 @@ PAPERS = SHARED / "papers"
 COLLECTIONS = ("cranfield", "medline")
 BASE = "default"
 MODEL = "RAGKIT_MODEL"
+NOBODY = "http://127.0.0.1:1/v1#none"
+"""A chat model that is never asked."""
 FIRST = 6
 """Passages that a chat model is shown by the preset `chat`."""
 LIMITS = {"define.llm.timeout": 900, "define.llm.max_tokens": 160}
@@ -69,10 +73,12 @@ class Spent:
 class Measured:
     """One pipeline on one dataset: a value a question, how many keys a passage has, and what it took.
 
-    `search` is the sum over the questions.
+    `shown` is whether a right paper is among the passages that a chat model is shown, for the questions of this
+    project; `search` is the sum over the questions.
     """
 
     values: Mapping[str, float]
+    shown: Mapping[str, float]
     keys: float
     ingest: Spent
     search: Spent
@@ -83,7 +89,7 @@ def pipeline(name: str) -> Rag:
         return ragkit.load(preset=BASE)
     if not asks(name):
         return ragkit.load(FOLDER / f"{name}.yaml")
-    stand_in = None if MODEL in os.environ else "http://127.0.0.1:1/v1#none"
+    stand_in = None if MODEL in os.environ else NOBODY
     return ragkit.load(FOLDER / f"{name}.yaml", model=stand_in, overrides=LIMITS)
 
 
@@ -119,20 +125,30 @@ def measured(name: str, dataset: Dataset, session: Session) -> Measured:
     if not asks(name):
         rag.search("loads the models")
     found: dict[str, dict[str, None]] = {}
+    shown: dict[str, float] = {}
     search = Spent()
+    refine = ragkit.load(preset="chat", model=NOBODY).answer_pipeline.refine
     for case in dataset.cases:
         kept, passages = session.search(rag, case, state)
         search.seconds += kept.seconds
         search.calls += kept.calls
         search.tokens += int(sum(kept.usage.get(way, 0) for way in ("input_tokens", "output_tokens")))
-        found[case.id] = dict.fromkeys(
-            paper
-            for p in (passages if dataset.folder else passages[:FIRST])
-            for paper in dataset.paper([str(s["uri"]) for s in p.metadata["sources"]], title_of(p))
-        )
+        found[case.id] = papers_of(dataset, passages if dataset.folder else passages[:FIRST])
+        if dataset.folder is None:
+            read_first = run(refined(refine, kept.asked(case), passages))[:FIRST]
+            shown[case.id] = float(not case.relevant.keys().isdisjoint(papers_of(dataset, read_first)))
     holding = rag.ingest_pipeline.name_of(rag.ingest_pipeline.index[0])
     keys = rag.corpus.count_keys(holding) / max(rag.corpus.count_held(holding), 1)
-    return Measured(_values(dataset, found), keys, ingest, search)
+    return Measured(_values(dataset, found), shown, keys, ingest, search)
+
+
+def papers_of(dataset: Dataset, passages: Sequence[Document]) -> dict[str, None]:
+    """The names of the papers of *passages*, in order."""
+    return dict.fromkeys(
+        paper
+        for p in passages
+        for paper in dataset.paper([str(s["uri"]) for s in p.metadata["sources"]], title_of(p))
+    )
 
 
 def ingested(rag: Rag, dataset: Dataset, session: Session) -> Spent:
@@ -179,16 +195,19 @@ def effect(name: str, dataset: Dataset, own: Measured, base: Measured) -> Effect
         tokens=own.ingest.tokens + own.search.tokens,
         ingest=own.ingest.seconds,
         search=own.search.seconds / len(both),
-        first=() if dataset.folder else tuple(_first(dataset, own, base)),
+        first=() if dataset.folder else tuple(_counted(dataset, own.values, base.values)),
+        shown=() if dataset.folder else tuple(_counted(dataset, own.shown, base.shown)),
     )
 
 
-def _first(dataset: Dataset, own: Measured, base: Measured) -> Iterator[tuple[int, int, int, int]]:
-    """For paraphrases, then others: found among the first six without and with it, how many questions, lost."""
+def _counted(
+    dataset: Dataset, own: Mapping[str, float], base: Mapping[str, float]
+) -> Iterator[tuple[int, int, int, int]]:
+    """For paraphrases, then others: how many have a right paper without and with it, of how many, and how many lost it."""
     for paraphrased in (True, False):
         ids = [c.id for c in dataset.cases if (c.kind == "paraphrase") is paraphrased]
-        before, now = (int(sum(each.values[i] for i in ids)) for each in (base, own))
-        yield before, now, len(ids), sum(base.values[i] > own.values[i] for i in ids)
+        before, now = (int(sum(each[i] for i in ids)) for each in (base, own))
+        yield before, now, len(ids), sum(base[i] > own[i] for i in ids)
 
 
 def sampled(dataset: Dataset, limit: int | None, seed: int) -> Dataset:
@@ -299,7 +318,11 @@ def _page(every: Sequence[str], known: Sequence[Effect]) -> str:
         credited.append([f"`{name}`", told(name), "; ".join(titles) or "–"])
     missing = ", ".join(f"`{n}`" for n in every if n not in {e.technique for e in known})
     first = [
-        [f"`{e.technique}`", e.on, *(f"{a} -> {b} of {n}, {lost} lost" for a, b, n, lost in e.first)]
+        [
+            f"`{e.technique}`",
+            e.on,
+            *(f"{a} -> {b} of {n}, {lost} lost" for a, b, n, lost in (*e.first, *e.shown)),
+        ]
         for e in known
         if e.first
     ]
@@ -311,8 +334,11 @@ def _page(every: Sequence[str], known: Sequence[Effect]) -> str:
             "## Effect",
             ABOUT,
             markdown(HEADER, [_row(e) for e in known]),
-            f"Questions for which a right paper is among the first {FIRST} passages found, before and with the technique:",
-            markdown(["technique", "on", "paraphrases", "other questions"], first),
+            f"Questions for which a right paper is among the first {FIRST} passages, before and with the technique: of those found, and of"
+            " those that the preset `chat` shows its model, which a reader has put in order:",
+            markdown(
+                ["technique", "on", "paraphrases", "others", "paraphrases, shown", "others, shown"], first
+            ),
             *([f"Not measured so far: {missing}."] if missing else []),
         ]
     )
@@ -321,8 +347,10 @@ def _page(every: Sequence[str], known: Sequence[Effect]) -> str:
 ABOUT = f"""\
 Difference to the default configuration in what a search finds, paired by question, with 95 % intervals (* p < .05): nDCG@10 on
 the collections; for `questions`, the share for which a right paper is among the first {FIRST} passages, before any refiner.
-Calls and tokens are those of a chat model, in total, for written keys at the ingest and for queries at the questions. Search: the
-mean for a question. Ingest: seconds beside the default's. Seconds are rough: the machine had other work."""
+Where fewer than all 115 questions were asked, they are the 25 paraphrases and some of the others, drawn with seed 0. Calls and tokens
+are those of a chat model in all, at the ingest for written keys and at the questions for queries; a reply has at most
+{LIMITS["define.llm.max_tokens"]} tokens. Search: the mean for a question. Ingest: seconds beside the default's. Seconds are rough: the machine had
+other work."""
 
 
 if __name__ == "__main__":

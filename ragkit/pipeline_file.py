@@ -250,7 +250,8 @@ class Effect:
     questions for which a right paper is among the first six passages.  `difference` is paired by question, with
     the limits of its 95 % interval.  `keys` are keys a passage; `calls` and `tokens` are those of the chat `model`
     in all; `ingest` and `search` are seconds, the latter for a question.  `first` has, for paraphrases and for
-    other questions, how many are among the first six before and with it, of how many, and how many are lost.
+    other questions, how many are among the first six before and with it, of how many, and how many are lost;
+    `shown` the same for the six passages that the preset `chat` shows its model.
     """
 
     technique: str
@@ -267,6 +268,7 @@ class Effect:
     ingest: float = 0.0
     search: float = 0.0
     first: tuple[tuple[int, int, int, int], ...] = ()
+    shown: tuple[tuple[int, int, int, int], ...] = ()
 
     @property
     def interval(self) -> str:
