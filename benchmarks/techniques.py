@@ -339,11 +339,16 @@ def _page(every: Sequence[str], known: Sequence[Effect]) -> str:
             markdown(
                 ["technique", "on", "paraphrases", "others", "paraphrases, shown", "others, shown"], first
             ),
-            *([f"Not measured so far: {missing}."] if missing else []),
+            *(
+                [f"Not measured so far: {missing}; nor what is no file here: {UNMEASURED}."]
+                if missing
+                else []
+            ),
         ]
     )
 
 
+UNMEASURED = "`reorder`, `tune`, `testset`, `train`, the probes and the comparison of answers in pairs"
 ABOUT = f"""\
 Difference to the default configuration in what a search finds, paired by question, with 95 % intervals (* p < .05): nDCG@10 on
 the collections; for `questions`, the share for which a right paper is among the first {FIRST} passages, before any refiner.
