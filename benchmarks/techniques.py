@@ -44,7 +44,7 @@ from ragkit.flow import Called, run
 from ragkit.models.adapted import ProjectedEmbeddings
 from ragkit.models.chat import spent
 from ragkit.models.hub import cache_directory
-from ragkit.pipeline_file import EFFECTS, Effect, effects
+from ragkit.pipeline_file import EFFECTS, MeasuredEffect, effects
 
 REPORT = ROOT / "docs" / "techniques.md"
 FOLDER = ROOT / "configs" / "techniques"
@@ -175,15 +175,16 @@ def _values(dataset: Dataset, found: Mapping[str, Mapping[str, None]]) -> dict[s
     return {case: values["ndcg@10"] for case, values in of_rankings(dataset, rankings).items()}
 
 
-def effect(name: str, dataset: Dataset, own: Measured, base: Measured) -> Effect:
+def effect(name: str, dataset: Dataset, own: Measured, base: Measured) -> MeasuredEffect:
     """What a technique is worth on one dataset."""
     both = list(base.values)
     apart = difference(
         [own.values[c] for c in both], [base.values[c] for c in both], binary=dataset.folder is None
     )
-    return Effect(
+    slot = slot_of(name)
+    return MeasuredEffect(
         technique=name,
-        slot=slot_of(name),
+        slot=slot,
         on=dataset.name,
         questions=apart.cases,
         base=float(np.mean(list(base.values.values()))),
@@ -193,7 +194,7 @@ def effect(name: str, dataset: Dataset, own: Measured, base: Measured) -> Effect
         keys=own.keys,
         calls=own.ingest.calls + own.search.calls,
         tokens=own.ingest.tokens + own.search.tokens,
-        ingest=own.ingest.seconds,
+        ingest=0.0 if slot == "QueryRewriter" else own.ingest.seconds,  # which searches the default's indexes
         search=own.search.seconds / len(both),
         first=() if dataset.folder else tuple(_counted(dataset, own.values, base.values)),
         shown=() if dataset.folder else tuple(_counted(dataset, own.shown, base.shown)),
@@ -295,7 +296,7 @@ HEADER = [
 ]
 
 
-def _row(e: Effect) -> list[object]:
+def _row(e: MeasuredEffect) -> list[object]:
     return [
         f"`{e.technique}`",
         e.on,
@@ -311,18 +312,20 @@ def _row(e: Effect) -> list[object]:
     ]
 
 
-def _page(every: Sequence[str], known: Sequence[Effect]) -> str:
+def _change(counts: tuple[int, int, int, int]) -> str:
+    before, now, questions, lost = counts
+    return f"{before} -> {now} of {questions}, {lost} lost" if questions else "–"
+
+
+def _page(every: Sequence[str], known: Sequence[MeasuredEffect]) -> str:
     credited = []
     for name in every:
         titles = dict.fromkeys(title for part in searching_parts(name) for title in credits_of(type(part)))
         credited.append([f"`{name}`", told(name), "; ".join(titles) or "–"])
     missing = ", ".join(f"`{n}`" for n in every if n not in {e.technique for e in known})
+    nothing = (0, 0, 0, 0)
     first = [
-        [
-            f"`{e.technique}`",
-            e.on,
-            *(f"{a} -> {b} of {n}, {lost} lost" for a, b, n, lost in (*e.first, *e.shown)),
-        ]
+        [f"`{e.technique}`", e.on, *map(_change, (*e.first, *(e.shown or (nothing, nothing))))]
         for e in known
         if e.first
     ]

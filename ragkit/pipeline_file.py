@@ -243,7 +243,7 @@ EFFECTS = Path(__file__).with_name("effects.json")
 
 
 @dataclass(frozen=True)
-class Effect:
+class MeasuredEffect:
     """What the component *technique* of *slot* changes in what a search finds, against the default configuration.
 
     `on` names the dataset and `base` is the default's value there: nDCG@10 on collections, else the share of
@@ -283,9 +283,9 @@ class Effect:
 
 
 @cache
-def effects() -> tuple[Effect, ...]:
+def effects() -> tuple[MeasuredEffect, ...]:
     """What has been measured, by technique and dataset."""
-    return tuple(Effect(**row) for row in json.loads(EFFECTS.read_text(encoding="utf-8")))
+    return tuple(MeasuredEffect(**row) for row in json.loads(EFFECTS.read_text(encoding="utf-8")))
 
 
 def _arguments(maker: components.Maker) -> list[dict[str, str]]:
