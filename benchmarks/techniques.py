@@ -276,8 +276,8 @@ def _measure(name: str, dataset: Dataset, base: Measured, session: Session) -> N
     print(found, flush=True)
     effects.cache_clear()
     kept = {(e.technique, e.on): e for e in effects()} | {(name, dataset.name): found}
-    rows = [asdict(kept[key]) for key in sorted(kept)]
-    EFFECTS.write_text(json.dumps(rows, indent=1, default=float) + "\n", encoding="utf-8")
+    rows = ",\n".join(json.dumps(asdict(kept[key]), default=float) for key in sorted(kept))
+    EFFECTS.write_text(f"[\n{rows}\n]\n", encoding="utf-8")
     effects.cache_clear()
 
 
