@@ -23,8 +23,9 @@ demo: .venv/ragkit ## Set up, ingest the example papers, and answer three questi
 test: .venv/dev ## Set up and run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
-test-scale: .venv/dev ## Run the tests of workers with 40 kills and 1,000 races (minutes)
-	RAGKIT_TEST_KILLS=40 RAGKIT_TEST_RACES=1000 $(BIN)/python -m pytest tests/test_workers.py
+test-scale: .venv/dev ## Run the tests of workers and of kept replies with many kills and races (minutes)
+	RAGKIT_TEST_KILLS=40 RAGKIT_TEST_RACES=1000 RAGKIT_TEST_REPLY_KILLS=200 \
+	  $(BIN)/python -m pytest tests/test_workers.py tests/test_kept_replies.py
 
 check: .venv/dev ## Formatting, lint, types, known vulnerabilities and licences
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """`make bench`: run all or some measurements, and write each into docs/benchmarks.md when it is done.
 
     python -m benchmarks [speed encode peers ...]
+    python -m benchmarks techniques [--only NAME ...] [--help]
 
 The sections of scripts that are not run stay as they are.
 """
@@ -110,6 +111,9 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == [PAGE]:
+        print(techniques.main(sys.argv[2:]))
+        sys.exit()
     parser = argparse.ArgumentParser(description="Measure, and write docs/benchmarks.md.")
     parser.add_argument(
         "sections", nargs="*", metavar="section", help=f"of {', '.join((*SECTIONS, PAGE))} (default: all)"

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -246,42 +242,6 @@ def test_an_error_at_any_call_costs_no_other_call_twice(stop: int, tmp_path: Pat
     library(tmp_path / "corpus", QuestionKeys(llm=again)).ingest(folder)
     assert len(failing.asked) + len(again.asked) == 20 + 1, "only the call that failed is made again"
     assert not set(again.asked) & (set(failing.asked) - {failing.asked[stop - 1]})
-
-
-KILLED = """
-import sys
-sys.path.insert(0, {tests!r})
-from test_key_writers import Writing, library, QuestionKeys
-import pathlib, time
-log = open({log!r}, "a", buffering=1)
-def slow(text):
-    time.sleep(0.02)
-    log.write("made\\n")
-    return "What of it?"
-library(pathlib.Path({corpus!r}), QuestionKeys(llm=Writing(rule=slow, asked=[]))).ingest({papers!r})
-"""
-
-
-@pytest.mark.parametrize("moment", [0.02, 0.11, 0.23])
-def test_a_kill_loses_none_of_the_replies_that_have_come(moment: float, tmp_path: Path) -> None:
-    folder, corpus, log = papers(tmp_path / "papers", *range(40)), tmp_path / "corpus", tmp_path / "log"
-    script = KILLED.format(
-        tests=str(Path(__file__).parent), log=str(log), corpus=str(corpus), papers=str(folder)
-    )
-    victim = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
-    while not (log.exists() and log.read_text()) and victim.poll() is None:
-        time.sleep(0.005)
-    time.sleep(moment)
-    victim.kill()
-    victim.wait()
-    made = log.read_text().count("made")
-    with sqlite3.connect(corpus / "corpus.sqlite") as db:
-        kept = db.execute("SELECT count(*) FROM replies").fetchone()[0]
-    db.close()
-    assert made - 8 <= kept <= made, "all but those that were under way when it was killed"
-    again = Writing(asked=[])
-    library(corpus, QuestionKeys(llm=again)).ingest(folder)
-    assert len(again.asked) == 40 - kept
 
 
 def test_an_index_that_is_deleted_costs_no_call_and_a_changed_paper_its_own_passages(tmp_path: Path) -> None:

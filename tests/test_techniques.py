@@ -12,13 +12,14 @@ import pytest
 from support import ROOT
 
 import ragkit
-from ragkit.cli import main
-from ragkit.document import title_of
+from ragkit.cli import main, terminal
+from ragkit.document import scores_of, title_of
 from ragkit.errors import UsageError
 from ragkit.evaluate.projection import fit_projection
 from ragkit.flow import Finished, StateReached
 from ragkit.ingest import embeddings_of
-from ragkit.models.embeddings import AdaptedEmbeddings, query_vectors_of
+from ragkit.models.embeddings import AdaptedEmbeddings
+from ragkit.pipeline_file import catalogue, effects
 from ragkit.testing import without
 
 FOLDER = ROOT / "configs" / "techniques"
@@ -33,14 +34,21 @@ PAPERS = {
 
 @dataclass(frozen=True)
 class Technique:
-    """How its effect shows: a question, and the paper whose passage must come first, by a key of a kind if that is said."""
+    """How its effect shows: a question, and the paper whose passage must come first, by a key of a kind if that is said.
+
+    One that `adapts` vectors shows by other distances instead; one that is `fitted` needs vectors to be fitted to.
+    """
 
     question: str
-    first: str
+    first: str = ""
     says: Sequence[str] = ("nothing",)
     via: str = ""
+    adapts: bool = False
+    fitted: bool = False
 
 
+LOAD = "The deck bears 40 visitors at once."
+ZINC = "A coat of zinc delays this for 12 years."
 BRIDGE = "Which footbridge is see-through?"
 TECHNIQUES: Mapping[str, Technique] = {
     "sentences": Technique("A coat of zinc delays this for how many years?", "Rust", via="sentence"),
@@ -54,7 +62,7 @@ TECHNIQUES: Mapping[str, Technique] = {
     "propositions": Technique(
         "The deck of the gorge bears 40 visitors",
         "Glass",
-        ["The deck bears 40 visitors at once."],
+        [LOAD],
         "proposition",
     ),
     "summaries": Technique(
@@ -64,8 +72,11 @@ TECHNIQUES: Mapping[str, Technique] = {
         name: Technique(BRIDGE, "Glass", ["Panes laid over a gorge, and visitors on the deck"])
         for name in ("criteria", "keywords", "hyde", "think", "multi_query", "decompose", "intents")
     },
+    "projected": Technique("zinc", adapts=True, fitted=True),
+    "instructed": Technique("zinc", adapts=True),
 }
-VECTORS = ("projected", "instructed")
+SHORT = {"define.minilm.dimensions": 2}
+"""Few enough for a projection to be fitted to the vectors of three papers."""
 OWN = {"expansions", "headings"}  # which come from no paper
 
 
@@ -76,10 +87,10 @@ def model_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAGKIT_API_KEY", "none")
 
 
-def library(
-    name: str, folder: Path, says: Sequence[str] = ("nothing",), overrides: Mapping[str, Any] | None = None
-) -> ragkit.Rag:
-    changes = dict(overrides or {})
+def library(name: str, folder: Path, says: Sequence[str]) -> ragkit.Rag:
+    changes: dict[str, Any] = {}
+    if TECHNIQUES[name].fitted:
+        changes |= {**SHORT, "define.dense.embed.dimensions": 1}
     if "extends: chat" in (FOLDER / f"{name}.yaml").read_text():
         changes |= {"define.llm": {"type": "scripted", "responses": list(says)}}
     return ragkit.load(FOLDER / f"{name}.yaml", corpus=folder / "corpus", overrides=changes)
@@ -99,21 +110,30 @@ def write(folder: Path, expanding: bool = False) -> Path:
 
 def nulled(rag: ragkit.Rag) -> ragkit.Rag:
     """*rag* without its technique, over the same corpus."""
-    ingest = replace(rag.ingest_pipeline, keys=[without(writer) for writer in rag.ingest_pipeline.keys])
-    rewrite = rag.answer_pipeline.rewrite
-    kept = [without(each) for each in rewrite] if isinstance(rewrite, Sequence) else rewrite
+    dense, words = rag.ingest_pipeline.index
+    by_vectors, by_words = rag.answer_pipeline.retrieve
+    if isinstance(embed := embeddings_of(dense), AdaptedEmbeddings):
+        dense = replace(dense, embed=without(embed))
+        by_vectors = by_vectors.model_copy(update={"store": dense})
+    keys = [without(writer) for writer in rag.ingest_pipeline.keys]
+    rewrite = [without(rewriter) for rewriter in rag.answer_pipeline.rewrite]
     return ragkit.Rag(
-        corpus=rag.corpus.directory, ingest=ingest, answer=replace(rag.answer_pipeline, rewrite=kept)
+        corpus=rag.corpus.directory,
+        ingest=replace(rag.ingest_pipeline, keys=keys, index=[dense, words]),
+        answer=replace(rag.answer_pipeline, rewrite=rewrite, retrieve=[by_vectors, by_words]),
     )
 
 
-def works(rag: ragkit.Rag, technique: Technique, papers: Path) -> bool:
+def works(rag: ragkit.Rag, technique: Technique) -> bool:
     """Does the technique show, and are spans exact?"""
-    rag.ingest(papers)
     found = rag.search(technique.question)
     for hit in found:
         paper = rag.corpus.document(hit.metadata["document_id"])
         assert paper.page_content[hit.metadata["start"] : hit.metadata["end"]] == hit.page_content
+    if technique.adapts:
+        return nearness(rag, technique.question) != nearness(
+            default(rag.corpus.directory, technique.fitted), technique.question
+        )
     if technique.via:
         return any(
             title_of(h) == technique.first and h.metadata.get("via", {}).get("kind") == technique.via
@@ -124,63 +144,69 @@ def works(rag: ragkit.Rag, technique: Technique, papers: Path) -> bool:
     return title_of(fused[0]) == technique.first
 
 
+def default(corpus: Path, short: bool) -> ragkit.Rag:
+    """The default configuration over the same corpus."""
+    return ragkit.load(preset="default", corpus=corpus, overrides=SHORT if short else {})
+
+
+def nearness(rag: ragkit.Rag, question: str) -> dict[str | None, float]:
+    """By passage: how near its vector is to the question's."""
+    return {hit.id: round(scores_of(hit)["dense"], 3) for hit in rag.search(question)}
+
+
+def ready(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, says: Sequence[str], expanding: bool = False
+) -> ragkit.Rag:
+    """The pipeline of a file, with what has to be fitted before it can be used; its corpus has the papers."""
+    monkeypatch.chdir(folder)  # where the file of `projected` is
+    rag = library(name, folder, says)
+    papers = write(folder, expanding)
+    if TECHNIQUES[name].adapts:
+        plain = default(rag.corpus.directory, TECHNIQUES[name].fitted)
+        plain.ingest(papers)
+        if TECHNIQUES[name].fitted:
+            fit_projection(plain, Path("components.npz"))
+        assert rag.ingest(papers).encoded == 0
+    rag.ingest(papers)
+    return rag
+
+
 def test_each_file_has_a_behaviour_that_is_tested() -> None:
-    assert sorted([*TECHNIQUES, *VECTORS]) == FILES
+    assert sorted(TECHNIQUES) == FILES
     for name in FILES:
         lines = (FOLDER / f"{name}.yaml").read_text().splitlines()
         assert 4 <= len(lines) <= 10
         assert lines[0].startswith("# ")
 
 
-@pytest.mark.parametrize("name", TECHNIQUES)
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("with_it", [True, False], ids=["with", "without"])
 def test_the_behaviour_is_there_with_the_technique_and_not_without(
-    name: str, with_it: bool, tmp_path: Path
+    name: str, with_it: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     technique = TECHNIQUES[name]
-    papers = write(tmp_path, expanding=name == "expansions")
-    rag = library(name, tmp_path, technique.says)
-    rag = rag if with_it else nulled(rag)
-    assert works(rag, technique, papers) is with_it
+    rag = ready(name, tmp_path, monkeypatch, technique.says, expanding=name == "expansions")
+    if not with_it:
+        rag = nulled(rag)
+        rag.ingest()
+    assert works(rag, technique) is with_it
 
 
-@pytest.mark.parametrize("name", ["sentences", "questions", "keywords"])
-def test_sync_async_and_stream_give_the_same_answer(name: str, tmp_path: Path) -> None:
-    says = [*TECHNIQUES[name].says]
-    rag = library(name, tmp_path, says)
-    rag.ingest(write(tmp_path))
-    question = "How many visitors does the deck bear at once?"
+@pytest.mark.parametrize("name", FILES)
+def test_sync_async_and_stream_find_and_answer_the_same(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rag = ready(name, tmp_path, monkeypatch, [f"{ZINC} [1]"])
+    question = "How many years does a coat of zinc delay this?"
+    assert [hit.id for hit in asyncio.run(rag.asearch(question))] == [h.id for h in rag.search(question)]
     once = rag.ask(question)
     assert asyncio.run(rag.aask(question)).text == once.text
     [last] = [event.result for event in rag.stream(question) if isinstance(event, Finished)]
     assert last.text == once.text
+    assert [citation.quote for citation in once.citations] == [ZINC]
     for citation in once.citations:
         paper = rag.corpus.document(str(citation.document_id))
         assert paper.page_content[citation.start : citation.end] == citation.quote
-
-
-@pytest.mark.parametrize("name", VECTORS)
-def test_vectors_are_adapted_with_the_technique_and_not_without(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    short = {
-        "define.minilm.dimensions": 2,
-        **({"define.dense.embed.dimensions": 1} if name == "projected" else {}),
-    }
-    papers = write(tmp_path)
-    plain = ragkit.load(
-        preset="default", corpus=tmp_path / "corpus", overrides={"define.minilm.dimensions": 2}
-    )
-    plain.ingest(papers)
-    fit_projection(plain, Path("components.npz"))
-    rag = library(name, tmp_path, overrides=short)
-    assert rag.ingest(papers).encoded == 0
-    assert rag.search("zinc")
-    assert any(answered.citations for answered in [rag.ask("How many years does a coat of zinc delay this?")])
-    [embed] = {e for e in [embeddings_of(rag.ingest_pipeline.index[0])] if isinstance(e, AdaptedEmbeddings)}
-    own, base = (query_vectors_of(e, ["zinc"]) for e in (embed, without(embed)))
-    assert own.shape != base.shape or abs(own - base).max() > 1e-3
 
 
 def test_what_is_no_technique_has_no_null() -> None:
@@ -188,18 +214,32 @@ def test_what_is_no_technique_has_no_null() -> None:
         without(ragkit.load().answer_pipeline.fuse)
 
 
-def test_the_command_lists_components_with_their_papers(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_lists_components_with_their_papers_and_effects(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal.out, "width", 400)
     with pytest.raises(SystemExit, match="0"):
         main(["components", "--papers"])
     shown = " ".join(capsys.readouterr().out.split())
     for name in {*FILES} - OWN:
         assert name in shown
     assert "Walking Down the Memory Maze" in shown
+    assert "component title effect" in shown
+    [entities] = catalogue("entities")
+    assert f"entities Synthetic continued pretraining {' '.join(entities['effects'])}" in shown
+    assert "reorder Lost in the Middle: How Language Models Use Long Contexts not measured" in shown
+
+
+def test_measured_effects_are_of_components_and_say_how_sure_they_are() -> None:
+    for effect in effects():
+        [entry] = [each for each in catalogue(effect.technique) if each["slot"] == effect.slot]
+        assert effect.text in entry["effects"]
+        value, low, high = effect.difference
+        assert low <= value <= high
+        assert effect.questions > 0
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_each_technique_credits_a_paper_or_says_that_it_is_its_own(name: str) -> None:
-    from ragkit.pipeline_file import catalogue
-
     credited = [title for entry in catalogue(name) for title in entry["papers"]]
     assert bool(credited) is (name not in OWN)

@@ -262,7 +262,8 @@ def list_presets(as_json: AsJson = False) -> None:
 def components(
     name: Annotated[str | None, typer.Argument(help="One component, to see its arguments.")] = None,
     papers: Annotated[
-        bool, typer.Option("--papers", help="List the papers that components come from.")
+        bool,
+        typer.Option("--papers", help="List the papers that components come from, and measured effects."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -276,8 +277,12 @@ def components(
         print_json({"components": found})
         return
     if papers:
-        rows = [(entry["name"], title) for entry in found for title in entry["papers"]]
-        terminal.show_table("papers", rows)
+        rows = [
+            (entry["name"], title, "\n".join(entry["effects"]) or "not measured")
+            for entry in found
+            for title in entry["papers"]
+        ]
+        terminal.show_table("papers", [("component", "title", "effect"), *rows])
         return
     for slot in dict.fromkeys(entry["slot"] for entry in found):
         entries = [entry for entry in found if entry["slot"] == slot]

@@ -104,7 +104,9 @@ class ChatJudge(Judge):
 
     A reply that cannot be read is asked for once more; if the second cannot be read either, the outcome is
     None.  An instruction has the placeholder `{fence}`: the random ending of the tags that the texts stand
-    between.  (Method: "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena".)
+    between.  (Methods: "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena"; the comparison of two systems'
+    answers, "Long-Span Question-Answering: Automatic Question Generation and QA-System Ranking via Side-by-Side
+    Evaluation".)
     """
 
     llm: BaseChatModel

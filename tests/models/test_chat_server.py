@@ -23,21 +23,14 @@ from support import NOTES, ROOT
 
 import ragkit
 from ragkit.ask import AnswerPipeline
-from ragkit.chunk import SentenceChunker, WholeChunker
+from ragkit.chunk import WholeChunker
 from ragkit.flow import Called, Token, run
 from ragkit.generate.chat import CitedGenerator
-from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.index.bm25 import Bm25Index
 from ragkit.ingest import IngestPipeline
-from ragkit.keys import KeyWriter
-from ragkit.keys.chat import DescriptionKeys, PropositionKeys, QuestionKeys, SummaryKeys
 from ragkit.models.chat import explained, fallback_chat, openai_chat
 from ragkit.models.hub import cache_directory
 from ragkit.retrieve import LexicalRetriever
-from ragkit.rewrite import QueryRewriter
-from ragkit.rewrite.weighted import CriteriaRewriter, IntentRewriter, KeywordRewriter
-from ragkit.testing import HashedEmbeddings
-from ragkit.text.question import Asked
 
 QUESTION = "How many people do glass bridges carry?"
 
@@ -46,7 +39,8 @@ import sys, xllamacpp
 path, *keys = sys.argv[1:]
 settings = xllamacpp.CommonParams()
 settings.model.path, settings.hostnames, settings.port, settings.api_keys = path, ["127.0.0.1"], 0, keys
-settings.n_ctx, settings.n_parallel, settings.cpuparams.n_threads = 4096, 1, 2
+settings.n_ctx, settings.n_parallel = 4096, 1
+settings.cpuparams.n_threads = 1  # two wait for each other while other tests take the cores
 server = xllamacpp.Server(settings)
 print(server.listening_address, flush=True)
 sys.stdin.read()  # until the tests are over, however they end
@@ -276,38 +270,34 @@ def test_a_key_that_is_refused_and_a_prompt_that_is_too_long_are_said_in_a_sente
 
 # --- techniques, with a model that knows little
 
+FILES = ROOT / "configs" / "techniques"
+ASKING = sorted(path.stem for path in FILES.glob("*.yaml") if "extends: chat" in path.read_text())
 
-@pytest.mark.parametrize("writer", [QuestionKeys, DescriptionKeys, PropositionKeys, SummaryKeys])
-def test_keys_of_a_small_model_lead_to_passages_as_they_stand(
-    writer: Callable[..., KeyWriter], server: Server, tmp_path: Path
+
+@pytest.mark.parametrize("name", ASKING)
+def test_a_technique_that_asks_a_small_model_leads_to_passages_as_they_stand(
+    name: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("RAGKIT_MODEL", "gemma")
+    monkeypatch.setenv("RAGKIT_BASE_URL", server.url)
     (tmp_path / "glass.md").write_text(
         "# Glass Bridges\n\n## Load\n\nGlass bridges carry 40 people.\n\n## Care\n\nThey are tested every year.\n"
     )
-    words = Bm25Index()
-    keys = writer(llm=server.chat(max_tokens=40))
-    rag = ragkit.Rag(
-        corpus=tmp_path / "corpus",
-        ingest=IngestPipeline(chunk=SentenceChunker(), keys=[keys], index=[words]),
-        answer=AnswerPipeline(retrieve=[LexicalRetriever(index=words)], generate=ExtractiveGenerator()),
+    rag = ragkit.load(
+        FILES / f"{name}.yaml", corpus=tmp_path / "corpus", overrides={"define.llm.max_tokens": 24}
     )
-    rag.ingest(tmp_path / "glass.md")
-    for passage in rag.search("glass bridges people tested year load"):
+    calls = [e for e in rag.ingest_events(tmp_path / "glass.md") if isinstance(e, Called)]
+    writers = rag.ingest_pipeline.keys
+    assert bool([call for call in calls if call.stage == "keys"]) is bool(writers)
+    again = rag.ingest_events(tmp_path / "glass.md")
+    assert [e for e in again if isinstance(e, Called) and e.stage == "keys"] == [], "nothing is asked again"
+    asked, found = run(rag.answer_pipeline.found(rag.question(QUESTION)))
+    assert asked.searches[0] == QUESTION
+    assert sum(query.weight for query in asked.searches[1:]) <= 4
+    if writers:
+        assert len(asked.searches) == 1
+    assert found
+    for passage in found:
         document = rag.corpus.document(passage.metadata["document_id"])
-        assert (
-            document.page_content[passage.metadata["start"] : passage.metadata["end"]] == passage.page_content
-        )
-    calls = [
-        e for e in rag.ingest_events(tmp_path / "glass.md") if isinstance(e, Called) and e.stage == "keys"
-    ]
-    assert calls == [], "nothing is asked again"
-
-
-@pytest.mark.parametrize("rewriter", [IntentRewriter, CriteriaRewriter, KeywordRewriter])
-def test_weighted_queries_of_a_small_model_leave_the_question_first(
-    rewriter: Callable[..., QueryRewriter], server: Server
-) -> None:
-    embed = {"embed": HashedEmbeddings()} if rewriter is IntentRewriter else {}
-    found = run(rewriter(llm=server.chat(max_tokens=40), **embed).flow(Asked.of(QUESTION))).searches
-    assert found[0] == QUESTION
-    assert sum(query.weight for query in found) <= 2 + 1e-6
+        start, end = passage.metadata["start"], passage.metadata["end"]
+        assert document.page_content[start:end] == passage.page_content
