@@ -59,10 +59,7 @@ def routes(service: Service) -> APIRouter:
     @router.post("/api/search", responses=answers(Found, 404))
     async def search(asked: SearchFor, request: Request) -> dict[str, Any]:
         """The best passages, with spans, sources and scores."""
-        rag = service.named(asked.model)
-        await service.warm()
-        searching = rag.asearch(asked.query, asked.k, asked.where, asked.versions)
-        hits = await unless_gone(request, service.engine.run(searching))
+        hits = await unless_gone(request, service.search(asked))
         return {"results": without_folders([as_json(hit) for hit in hits])}
 
     @router.post("/api/check", responses=answers(CheckedText, 404))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
@@ -13,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 from fastapi import Request
+from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
 
 from ragkit import events
@@ -24,7 +26,7 @@ from ragkit.serve.engine import Engine
 from ragkit.serve.failures import Refusal, told
 from ragkit.serve.metrics import Metrics
 from ragkit.serve.running import Questions
-from ragkit.serve.shapes import Ask, CheckText
+from ragkit.serve.shapes import Ask, CheckText, SearchFor
 from ragkit.trace import Trace
 
 log = logging.getLogger("ragkit.serve")
@@ -37,6 +39,10 @@ _FIRST = "What is known of this subject?"
 COMPUTING = 2
 """Questions and checks that compute at once; others wait for their turn, since more at once would not be done sooner,
 and would keep searches waiting.
+"""
+SEARCHING = (os.cpu_count() or 1) + 4 - COMPUTING
+"""Searches that run at once: as many as leave threads of the event loop (`asyncio` has four more than processors) to questions, whose
+steps would else wait behind all searches.
 """
 _CHECKED_EVERY = 0.1  # seconds between two looks whether the client of a plain request is still there
 
@@ -75,6 +81,7 @@ class Service:
         self.metrics = Metrics()
         self._warming: asyncio.Task[None] | None = None
         self._turns = asyncio.Semaphore(COMPUTING)  # of the engine's loop
+        self._searches = asyncio.Semaphore(SEARCHING)
         self._chats = {name for name, rag in self.rags.items() if uses_chat_model(rag)}
 
     @property
@@ -154,6 +161,16 @@ class Service:
         assert isinstance(last, events.AnswerEvent)
         return last
 
+    async def search(self, wanted: SearchFor) -> list[Document]:
+        """The best passages."""
+        rag = self.named(wanted.model)
+        await self.warm()
+        return await self.engine.run(self._searched(rag, wanted))
+
+    async def _searched(self, rag: Rag, wanted: SearchFor) -> list[Document]:
+        async with self._turn(wanted.model, self._searches):
+            return await rag.asearch(wanted.query, wanted.k, wanted.where, wanted.versions)
+
     async def check(self, asked: CheckText) -> Check:
         """The claims of a text, held against the papers."""
         await self.warm()
@@ -161,7 +178,7 @@ class Service:
 
     async def _checked(self, asked: CheckText) -> Check:
         rag = self.named(asked.model)
-        async with self._turn(asked.model):
+        async with self._turn(asked.model, self._turns):
             if not asked.references:
                 return await rag.acheck(asked.text, where=asked.where)
             with tempfile.NamedTemporaryFile(prefix="references", suffix=".txt") as file:
@@ -172,13 +189,13 @@ class Service:
     async def _in_turn(
         self, model: str | None, answering: Callable[[], AsyncGenerator[T, None]]
     ) -> AsyncGenerator[T, None]:
-        async with self._turn(model), aclosing(answering()) as happening:
+        async with self._turn(model, self._turns), aclosing(answering()) as happening:
             async for event in happening:
                 yield event
 
-    def _turn(self, model: str | None) -> AbstractAsyncContextManager[Any]:
-        """What work of that configuration waits for: a turn, unless it mostly waits for a chat model."""
-        return nullcontext() if (model or self.default) in self._chats else self._turns
+    def _turn(self, model: str | None, turns: asyncio.Semaphore) -> AbstractAsyncContextManager[Any]:
+        """What work of that configuration waits for: one of *turns*, unless it mostly waits for a chat model."""
+        return nullcontext() if (model or self.default) in self._chats else turns
 
     async def close(self) -> None:
         if self._warming:

@@ -141,9 +141,7 @@ def server(service: Service) -> MCPServer:
 
     async def hits(wanted: SearchFor) -> list[dict[str, Any]]:
         try:
-            await service.warm()
-            rag = service.rag
-            found = await service.engine.run(rag.asearch(wanted.query, wanted.k, wanted.where))
+            found = await service.search(wanted)
         except Exception as failure:
             raise _why(failure) from None
         return [dict(without_folders(as_json(hit))) for hit in found]

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from langchain_core.documents import Document
+from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.messages import AIMessageChunk
 from support import ROOT
 
@@ -241,6 +241,38 @@ def test_searches_do_not_wait_for_the_questions_that_compute(serving: Serving, i
         finally:
             held.go_on.set()
         assert [each.result().status_code for each in asking] == [200] * many
+
+
+class HeldRefiner(BaseDocumentCompressor):
+    """Keeps the searches for `WAITING` until they are let go."""
+
+    held: Any
+
+    def compress_documents(self, documents: Any, query: str, callbacks: Any = None) -> Any:
+        if query == WAITING:
+            self.held.compute(BERT)
+        return documents
+
+
+WAITING = "Which search has to wait?"
+
+
+def test_questions_do_not_wait_for_the_searches_that_run(serving: Serving, ingested: Path) -> None:
+    rag = ragkit.load(ROOT / "configs" / "default.yaml", corpus=ingested)
+    held = Held()
+    pipeline = rag.answer_pipeline
+    answer = replace(pipeline, refine=(*pipeline.refine, HeldRefiner(held=held)))
+    client = serving(ragkit.Rag(corpus=ingested, ingest=rag.ingest_pipeline, answer=answer))
+    many = 3 * (os.cpu_count() or 1) + 30
+    with ThreadPoolExecutor(many) as pool:
+        searching = [pool.submit(client.post, "/api/search", json={"query": WAITING}) for _ in range(many)]
+        assert held.begun.acquire(timeout=60)
+        try:
+            reply = client.post("/api/ask", json={"question": BERT}, timeout=60)
+            assert reply.json()["claims"]
+        finally:
+            held.go_on.set()
+        assert [each.result().status_code for each in searching] == [200] * many
 
 
 # --- searches and checks
