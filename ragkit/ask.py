@@ -40,7 +40,7 @@ from ragkit.generate import Generator
 from ragkit.index import Snapshot
 from ragkit.models.chat import spent
 from ragkit.policy import Policy
-from ragkit.retrieve import FilteredRetriever
+from ragkit.retrieve import FilteredRetriever, Passing
 from ragkit.rewrite import QueryRewriter
 from ragkit.text.question import Asked, Mentions, Query, unmentioned
 from ragkit.verify import Verifier
@@ -270,7 +270,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         return asked, passages
 
     def _fused(self, snapshot: Snapshot, asked: Asked, where: Where | None) -> Flow[list[Document]]:
-        among = (yield from call("filter", snapshot.corpus.matching, where)) if where else None
+        among = (yield from call("filter", Passing, snapshot.corpus, where)) if where else None
         retrievers = [_bound(retriever, snapshot, among) for retriever in self.retrieve]
         rankings = yield from _rankings(retrievers, asked)
         return (yield from call("fuse", self.fuse.fuse, rankings))
@@ -287,10 +287,11 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         retrieve -> fuse -> read -> filter.  Queries that this machine embeds are embedded in one batch.
         """
         where = both(self.where, where)
-        among = (yield from call("filter", snapshot.corpus.matching, where)) if where else None
+        among: frozenset[str] | Passing | None = Passing(snapshot.corpus, where) if where else None
         if papers is not None:
             own = yield from call("filter", snapshot.corpus.passages_of, papers)
-            among = own if among is None else own & among
+            every = (yield from call("filter", snapshot.corpus.passing, where, own)) if where else own
+            among = frozenset(every)
         rankings: list[list[Ranking]] = [[] for _ in queries]
         for retriever in self.retrieve:
             bound = _bound(retriever, snapshot, among)
@@ -421,7 +422,9 @@ def _is_among(passage: Document, where: Where | None, papers: Collection[str] | 
     )
 
 
-def _bound(retriever: BaseRetriever, snapshot: Snapshot, among: frozenset[str] | None) -> BaseRetriever:
+def _bound(
+    retriever: BaseRetriever, snapshot: Snapshot, among: frozenset[str] | Passing | None
+) -> BaseRetriever:
     """*retriever*, and those inside it, over the indexes of *snapshot*."""
     return rebound(
         retriever, lambda part: part.over(snapshot, among) if isinstance(part, FilteredRetriever) else part

@@ -14,20 +14,52 @@ from langchain_core.vectorstores import VectorStore
 from pydantic import ConfigDict, PositiveInt, PrivateAttr
 
 from ragkit.config.components import component
+from ragkit.corpus import Corpus
 from ragkit.document import hit
 from ragkit.errors import UsageError
-from ragkit.index import Index, LexicalIndex, Snapshot, VectorIndex, external
+from ragkit.index import Hit, Index, LexicalIndex, Searcher, Snapshot, VectorIndex, external
+from ragkit.where import Where
+
+
+class Passing:
+    """The passages of *corpus* that pass a filter.
+
+    What a search finds is judged, until that has cost as much as to judge every passage: most filters let most passages
+    pass, and what all of them are is known only until the corpus changes.
+    """
+
+    def __init__(self, corpus: Corpus, where: Where) -> None:
+        self.corpus, self.where = corpus, where
+
+    @property
+    def every(self) -> frozenset[str] | None:
+        """The ids of all of them; None where all passages pass."""
+        return self.corpus.matching(self.where)
+
+    def best(self, searcher: Searcher, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """What `search_each` of *searcher* finds among them."""
+        if self.corpus.knows(self.where) or not self.corpus.may_judge(self.where, searcher.count):
+            return searcher.search_each(queries, k, self.every)
+        found = searcher.search_each(queries, _MORE * k)
+        passing = self.corpus.passing(self.where, {hit.passage for hits in found for hit in hits})
+        best = [[hit for hit in hits if hit.passage in passing][:k] for hits in found]
+        if all(len(own) == k or len(hits) < _MORE * k for own, hits in zip(best, found, strict=True)):
+            return best
+        return searcher.search_each(queries, k, self.every)
+
+
+_MORE = 2  # times as many passages as are wanted are found to judge them
 
 
 class FilteredRetriever(BaseRetriever):
     """A retriever bound to an open state of its indexes and to the passages that it may return."""
 
     _snapshot: Snapshot | None = PrivateAttr(None)
-    _among: frozenset[str] | None = PrivateAttr(None)
+    _among: frozenset[str] | Passing | None = PrivateAttr(None)
 
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
 
-    def over(self, snapshot: Snapshot, among: frozenset[str] | None = None) -> Self:
+    def over(self, snapshot: Snapshot, among: frozenset[str] | Passing | None = None) -> Self:
         """This retriever bound to *snapshot*; it finds only passages of *among*, or any if that is None."""
         bound = self.model_copy()
         bound._snapshot, bound._among = snapshot, among
@@ -57,7 +89,11 @@ class FilteredRetriever(BaseRetriever):
             raise UsageError(
                 f"this {type(self).__name__} has no open index yet: ask by a Rag, or call over(snapshot)"
             )
-        found = self._snapshot.searcher(index).search_each(queries, k, self._among)
+        searcher = self._snapshot.searcher(index)
+        if isinstance(self._among, Passing):
+            found = self._among.best(searcher, queries, k)
+        else:
+            found = searcher.search_each(queries, k, self._among)
         return [[hit(*each) for each in hits] for hits in found]
 
 
@@ -70,7 +106,8 @@ class DenseRetriever(FilteredRetriever):
 
     def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
         if isinstance(self.store, VectorStore):
-            return external.nearest(self.store, query, self.k, self._among)
+            among = self._among.every if isinstance(self._among, Passing) else self._among
+            return external.nearest(self.store, query, self.k, among)
         return self._hits(self.store, [query], self.k)[0]
 
     def each(self, queries: Sequence[str]) -> list[list[Document]]:

@@ -13,13 +13,14 @@ import pytest
 import ragkit
 from ragkit.ask import AnswerPipeline
 from ragkit.chunk import SentenceChunker
+from ragkit.corpus import Corpus
 from ragkit.document import facts_of, score_of, searchable, title_of
 from ragkit.errors import UsageError
 from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.index.bm25 import Bm25Index
 from ragkit.index.chroma import ChromaIndex
 from ragkit.ingest import IngestPipeline
-from ragkit.retrieve import DenseRetriever, LexicalRetriever
+from ragkit.retrieve import DenseRetriever, FilteredRetriever, LexicalRetriever, Passing
 from ragkit.testing import HashedEmbeddings
 from ragkit.where import parse
 
@@ -62,7 +63,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ragkit.Rag:
     return rag
 
 
-@pytest.mark.parametrize(
+FILTERS = pytest.mark.parametrize(
     "where",
     [
         "year >= 2023",
@@ -74,6 +75,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ragkit.Rag:
         "year > 2100",
     ],
 )
+
+
+@FILTERS
 def test_the_best_of_those_that_pass_are_found_however_many_pass(library: ragkit.Rag, where: str) -> None:
     """Each retriever's answer is that of comparing every passage that passes."""
     question = "Which glass bridge carries people over the river?"
@@ -99,6 +103,38 @@ def test_the_best_of_those_that_pass_are_found_however_many_pass(library: ragkit
     found = snapshot.searcher(words).search(question, 5, among)
     assert np.allclose([hit.score for hit in found], [hit.score for hit in full[:5]])
     assert {hit.passage for hit in found} <= passing
+
+
+@FILTERS
+def test_judging_what_is_found_finds_the_same_as_judging_all(library: ragkit.Rag, where: str) -> None:
+    corpus, snapshot = library.corpus, library.snapshot()
+    for retriever in library.answer_pipeline.retrieve:
+        assert isinstance(retriever, FilteredRetriever)
+        corpus.local.matching = {}  # as after a change
+        judged = retriever.over(snapshot, Passing(corpus, parse(where))).invoke("Which glass bridge?")
+        every = retriever.over(snapshot, corpus.matching(parse(where))).invoke("Which glass bridge?")
+        assert np.allclose([score_of(hit) for hit in judged], [score_of(hit) for hit in every], atol=1e-5)
+        assert {hit.id for hit in judged} <= (corpus.matching(parse(where)) or {hit.id for hit in judged})
+
+
+def test_where_most_pass_only_what_is_found_is_judged_until_that_costs_more(
+    library: ragkit.Rag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, where = library.corpus, parse("year >= 1992")
+    corpus.local.matching = {}
+    corpus.local.to_judge = {}
+    judged: list[int] = []
+    matching = Corpus.matching
+    monkeypatch.setattr(Corpus, "matching", lambda self, where: judged.append(1) or matching(self, where))
+    asked = library.answer_pipeline.retrieve[0]
+    assert isinstance(asked, FilteredRetriever)
+    bound = asked.over(library.snapshot(), Passing(corpus, where))
+    before = [score_of(hit) for hit in bound.invoke("Which glass bridge?")]
+    assert not judged
+    for number in range(3000 // 10):
+        bound.invoke(f"Which bridge is {number}?")
+    assert judged
+    assert np.allclose([score_of(hit) for hit in bound.invoke("Which glass bridge?")], before, atol=1e-5)
 
 
 def test_search_and_ask_see_only_what_passes(library: ragkit.Rag) -> None:

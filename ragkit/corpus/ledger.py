@@ -8,7 +8,7 @@ content, so its passages never change.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -155,11 +155,40 @@ class Ledger(Papers):
 
     def matching(self, where: Where) -> frozenset[str] | None:
         """The chunks that pass a filter; None where all do.  Kept until the corpus changes."""
-        state = self.state
-        known: dict[tuple[Any, Where], frozenset[str] | None] = getattr(self.local, "matching", {})
-        if (state, where) not in known:
-            self.local.matching = known = {(state, where): self._matching(where)}
-        return known[state, where]
+        if not self.knows(where):
+            self.local.matching = {(self.state, where): self._matching(where)}
+        found: frozenset[str] | None = self.local.matching[self.state, where]
+        return found
+
+    def knows(self, where: Where) -> bool:
+        """Is what `matching` would return known already?"""
+        return (self.state, where) in getattr(self.local, "matching", {})
+
+    def may_judge(self, where: Where, count: Callable[[], int]) -> bool:
+        """Were fewer than *count* chunks judged by `passing` since the corpus changed?"""
+        key = self.state, where
+        if key not in getattr(self.local, "to_judge", {}):
+            self.local.to_judge = {key: count()}
+        return bool(self.local.to_judge[key] > 0)
+
+    def passing(self, where: Where, identities: Collection[str]) -> set[str]:
+        """Those of the chunks with these ids that pass a filter."""
+        found: set[str] = set()
+        if (key := (self.state, where)) in getattr(self.local, "to_judge", {}):
+            self.local.to_judge[key] -= len(identities)
+        for some in batches(identities):
+            rows = self.db.execute(
+                f"SELECT id, document, metadata FROM chunks WHERE id IN ({marks(some)})", some
+            ).fetchall()
+            papers = self._papers_for(where, list(dict.fromkeys(document for _, document, _ in rows)))
+            found.update(identity for identity, passes in _passing(where, papers, rows) if passes)
+        return found
+
+    def _papers_for(self, where: Where, documents: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """What a filter asks about *documents*."""
+        if where.fields() <= _OF_CHUNKS:
+            return {}
+        return self.facts_of(documents)
 
     def _matching(self, where: Where) -> frozenset[str] | None:
         if all(
@@ -171,7 +200,7 @@ class Ledger(Papers):
     def _judged(self, where: Where) -> Iterator[tuple[str, bool]]:
         """Every chunk, and whether it passes the filter; few chunks, and few papers' facts, are held at once."""
         chunks = "SELECT id, document, metadata FROM chunks"
-        if where.fields() <= {"section", "kind", "superseded_by"}:
+        if where.fields() <= _OF_CHUNKS | {"superseded_by"}:
             older = {document: {"superseded_by": newest} for document, newest in self.superseded().items()}
             yield from _passing(where, older, self.store.stream(chunks))
             return
@@ -415,6 +444,10 @@ class Ledger(Papers):
         """What *index* was built with; None if there is no such index."""
         found = self.value("SELECT fingerprint FROM indexes WHERE name = ?", (index,))
         return None if found is None else str(found)
+
+
+_OF_CHUNKS = frozenset({"section", "kind"})
+"""Fields that the metadata of a chunk tell."""
 
 
 def _passing(
