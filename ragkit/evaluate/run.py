@@ -43,6 +43,7 @@ from ragkit.evaluate.results import Results
 from ragkit.evaluate.verdicts import Match, Ranked, bradley_terry
 from ragkit.flow import Event, Finished, Progress, result_of, run
 from ragkit.gate import FOUND, FOUND_BY_WORDS, JUDGED
+from ragkit.generate.sentence_scores import CHANCE
 from ragkit.models import hub
 from ragkit.models.embeddings import SentenceTransformersEmbeddings, fingerprint_of
 from ragkit.rag import Rag
@@ -489,7 +490,7 @@ def keys_of(rag: Rag, dataset: Dataset) -> dict[str, str]:
     It changes with the question, the settings, the models, the papers, and ragkit's own version and weights.
     """
     shape = str(Outcome.model_json_schema())
-    state = digest(rag.state(), __version__, shape, fitted(), str((FOUND, FOUND_BY_WORDS, JUDGED)))
+    state = digest(rag.state(), __version__, shape, fitted(), str((FOUND, FOUND_BY_WORDS, JUDGED, CHANCE)))
     return {
         c.id: digest("outcome", str(dataset.asks), state, c.question, str(list(map(dict, c.history))))
         for c in dataset.cases
