@@ -191,6 +191,8 @@ class PostgresStore(Store):
                 yield
             finally:
                 self.token = None
+                with suppress(CorpusError):  # of a session that is lost: the server lets go by itself, later
+                    lock.execute(f"SELECT pg_advisory_unlock({key})", (self.place.schema,))
 
     def _migrate(self, lock: _Connection) -> None:
         """Make the tables, or bring those of an earlier ragkit up to date, in one transaction."""

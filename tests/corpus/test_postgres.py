@@ -315,3 +315,9 @@ def test_a_corpus_in_a_folder_imports_no_postgres() -> None:
     assert "postgres" in components.names(
         *[i for i in components.interfaces() if i.__name__ == "CorpusPlace"]
     )
+
+
+def test_a_writer_that_is_done_keeps_no_other_waiting(corpus: Corpus) -> None:
+    for _ in range(50):
+        with corpus.writing():
+            put(corpus, "glass")
