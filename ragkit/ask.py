@@ -264,13 +264,13 @@ class AnswerPipeline(Pipeline[Question, Answer]):
             if newest is snapshot:
                 break
             snapshot = newest  # a paper was replaced meanwhile
-        if where:  # a retriever of another make knows nothing of the filter
-            passages = [p for p in passages if where.matches(facts_of(p.metadata))]
+        if where:
+            passages = yield from call("filter", _among, passages, where)
         yield from emit(StateReached("found", passages))
         return asked, passages
 
     def _fused(self, snapshot: Snapshot, asked: Asked, where: Where | None) -> Flow[list[Document]]:
-        among = (yield from call("filter", Passing, snapshot.corpus, where)) if where else None
+        among = Passing(snapshot.corpus, where) if where else None
         retrievers = [_bound(retriever, snapshot, among) for retriever in self.retrieve]
         rankings = yield from _rankings(retrievers, asked)
         return (yield from call("fuse", self.fuse.fuse, rankings))
@@ -305,7 +305,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         for each in rankings:
             fused = yield from call("fuse", self.fuse.fuse, each)
             passages = yield from call("read", read, snapshot.corpus, fused)
-            found.append([p for p in passages if _is_among(p, where, papers)])
+            found.append(_among(passages, where, papers))
         return found
 
     def ranking(self, question: Question) -> Flow[list[Document]]:
@@ -415,11 +415,16 @@ def _rankings(retrievers: Sequence[BaseRetriever], asked: Asked) -> Flow[list[Ra
     return rankings
 
 
-def _is_among(passage: Document, where: Where | None, papers: Collection[str] | None) -> bool:
-    """A retriever of another make knows nothing of the filter."""
-    return (where is None or where.matches(facts_of(passage.metadata))) and (
-        papers is None or span_of(passage).document_id in papers
-    )
+def _among(
+    passages: Sequence[Document], where: Where | None, papers: Collection[str] | None = None
+) -> list[Document]:
+    """Those of *passages* that pass, as a retriever of another make knows nothing of the filter."""
+    return [
+        passage
+        for passage in passages
+        if (where is None or where.matches(facts_of(passage.metadata)))
+        and (papers is None or span_of(passage).document_id in papers)
+    ]
 
 
 def _bound(

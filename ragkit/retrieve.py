@@ -38,13 +38,13 @@ class Passing:
 
     def best(self, searcher: Searcher, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """What `search_each` of *searcher* finds among them."""
-        if self.corpus.knows(self.where) or not self.corpus.may_judge(self.where, searcher.count):
-            return searcher.search_each(queries, k, self.every)
-        found = searcher.search_each(queries, _MORE * k)
-        passing = self.corpus.passing(self.where, {hit.passage for hits in found for hit in hits})
-        best = [[hit for hit in hits if hit.passage in passing][:k] for hits in found]
-        if all(len(own) == k or len(hits) < _MORE * k for own, hits in zip(best, found, strict=True)):
-            return best
+        wanted = _MORE * k
+        if self.corpus.judging_pays(self.where, wanted * len(queries), searcher.count):
+            found = searcher.search_each(queries, wanted)
+            passing = self.corpus.passing(self.where, {hit.passage for hits in found for hit in hits})
+            best = [[hit for hit in hits if hit.passage in passing][:k] for hits in found]
+            if all(len(own) == k or len(hits) < wanted for own, hits in zip(best, found, strict=True)):
+                return best
         return searcher.search_each(queries, k, self.every)
 
 

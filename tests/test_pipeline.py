@@ -115,11 +115,11 @@ def test_sync_async_and_streamed_answers_are_the_same(rag: ragkit.Rag) -> None:
     assert "".join(e.text for e in events if isinstance(e, Token)) == last.result.text
     assert [e.stage for e in events if isinstance(e, Called)] == [
         "generate",
-        "filter",
         "retrieve",
         "retrieve",
         "fuse",
         "read",
+        "filter",
         "refine",
         "gate",
         "read",

@@ -155,27 +155,27 @@ class Ledger(Papers):
 
     def matching(self, where: Where) -> frozenset[str] | None:
         """The chunks that pass a filter; None where all do.  Kept until the corpus changes."""
-        if not self.knows(where):
-            self.local.matching = {(self.state, where): self._matching(where)}
-        found: frozenset[str] | None = self.local.matching[self.state, where]
-        return found
+        state = self.state
+        known: dict[tuple[Any, Where], frozenset[str] | None] = getattr(self.local, "matching", {})
+        if (state, where) not in known:
+            self.local.matching = known = {(state, where): self._matching(where)}
+        return known[state, where]
 
-    def knows(self, where: Where) -> bool:
-        """Is what `matching` would return known already?"""
-        return (self.state, where) in getattr(self.local, "matching", {})
+    def judging_pays(self, where: Where, found: int, count: Callable[[], int]) -> bool:
+        """Is it cheaper to judge *found* more chunks by `passing` than to ask `matching`, which judges all *count()* of them?
 
-    def may_judge(self, where: Where, count: Callable[[], int]) -> bool:
-        """Were fewer than *count* chunks judged by `passing` since the corpus changed?"""
+        Not where `matching` has its answer already, nor once as many were judged since the corpus changed.
+        """
         key = self.state, where
-        if key not in getattr(self.local, "to_judge", {}):
-            self.local.to_judge = {key: count()}
-        return bool(self.local.to_judge[key] > 0)
+        if key in getattr(self.local, "matching", {}):
+            return False
+        left = getattr(self.local, "to_judge", {}).get(key)
+        self.local.to_judge = {key: (count() if left is None else left) - found}
+        return bool(self.local.to_judge[key] + found > 0)
 
     def passing(self, where: Where, identities: Collection[str]) -> set[str]:
         """Those of the chunks with these ids that pass a filter."""
         found: set[str] = set()
-        if (key := (self.state, where)) in getattr(self.local, "to_judge", {}):
-            self.local.to_judge[key] -= len(identities)
         for some in batches(identities):
             rows = self.db.execute(
                 f"SELECT id, document, metadata FROM chunks WHERE id IN ({marks(some)})", some

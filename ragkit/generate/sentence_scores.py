@@ -18,22 +18,6 @@ from ragkit.text.words import stems
 Vector = NDArray[np.float64]
 Weights = Mapping[str, float]
 
-FEATURES = {
-    "near": "its cosine to what is asked",
-    "words": "the share of the question's words that it has, the rare ones weighing most",
-    "above": "half the share of them that only the title, the headings or the caption above it have",
-    "rank": "how well its passage was ranked, from 0 to 1",
-    "likely": "how likely it answers, by the reader",
-    "odds": "the same as log odds",
-    "names": "the share of the question's names that its passage mentions",
-    "number": "1 if a number is asked for and it gives one, near what it counts",
-    "name": "1 if a name is asked for and it gives one that the question lacks",
-    "thing": "1 if it gives such a name, and says what *which* or *what* asks for",
-    "defines": "1 if a definition is asked for and it gives one",
-    "cell": "how far the question names a cell of the row by its row and its column, from 0 to 1",
-}
-"""What is known of a sentence."""
-
 WORTH: Weights = {
     "near": 1.0,
     "words": 1.0,
@@ -124,6 +108,21 @@ def _features(
     has: Vector,
     read: Mapping[Span, float],
 ) -> dict[str, Vector]:
+    """What is known of each sentence, by name.
+
+    near      its cosine to what is asked
+    words     the share of the question's words that it has, the rare ones weighing most
+    above     half the share of them that only the title, the headings or the caption above it have
+    rank      how well its passage was ranked, from 0 to 1
+    likely    how likely it answers, by the reader
+    odds      the same as log odds
+    names     the share of the question's names that its passage mentions
+    number    1 if a number is asked for and it gives one, near what it counts
+    name      1 if a name is asked for and it gives one that the question lacks
+    thing     1 if it gives such a name, and says what *which* or *what* asks for
+    defines   1 if a definition is asked for and it gives one
+    cell      how far the question names a cell of the row by its row and its column, from 0 to 1
+    """
     odds = _odds(pool, read)
     return {
         "near": near,

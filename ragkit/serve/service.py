@@ -40,9 +40,9 @@ COMPUTING = 2
 """Questions and checks that compute at once; others wait for their turn, since more at once would not be done sooner,
 and would keep searches waiting.
 """
-SEARCHING = (os.cpu_count() or 1) + 4 - COMPUTING
-"""Searches that run at once: as many as leave threads of the event loop (`asyncio` has four more than processors) to questions, whose
-steps would else wait behind all searches.
+SEARCHING = min(32, (os.cpu_count() or 1) + 4) - COMPUTING
+"""Searches that run at once: as many as leave threads of the event loop (so many has `asyncio`) to questions, whose steps would else
+wait behind all searches.
 """
 _CHECKED_EVERY = 0.1  # seconds between two looks whether the client of a plain request is still there
 

@@ -25,10 +25,12 @@ _ANNOUNCES = re.compile(
     r"\b(?:two|three|four|five|six|seven|eight|nine|several|multiple|various)\b", re.IGNORECASE
 )
 _ONE = re.compile(r"(?:one|the (?:first|former))\b", re.IGNORECASE)
-_OTHER = re.compile(
-    r"(?:another|the (?:second|third|fourth|fifth|sixth|other|latter|last|final))\b", re.IGNORECASE
-)
-_OTHERS = (_OTHER, _LAST)
+_OTHERS = [
+    re.compile(
+        r"(?:another|the (?:second|third|fourth|fifth|sixth|other|latter|last|final))\b", re.IGNORECASE
+    ),
+    _LAST,
+]
 _NEAR = 4  # sentences; an item that begins with an ordinal has at most so many
 
 
@@ -78,24 +80,23 @@ def _bulleted(text: str, spans: Sequence[Offsets], lead: int) -> int:
 
 
 def _counted(text: str, spans: Sequence[Offsets], lead: int) -> int:
+    """The sentence behind the list that begins with `First` or `One` behind the sentence *lead*."""
     end, ordinal = lead + 1, 0
     if end == len(spans):
         return end
-    counts = bool(_ORDINALS[0].match(text, spans[end][0])) and _goes_on(text, spans, end)
-    if not counts and not (_ONE.match(text, spans[end][0]) and _ANNOUNCES.search(text, *spans[lead])):
+    first = spans[end][0]
+    counts = bool(_ORDINALS[0].match(text, first)) and _goes_on(text, spans, end)
+    if not counts and not (_ONE.match(text, first) and _ANNOUNCES.search(text, *spans[lead])):
         return end
-    while True:
+    while not counts or end + 1 == len(spans) or _goes_on(text, spans, end + 1):
         ordinal += 1
+        begins = [*_ORDINALS[ordinal : ordinal + 1], *([_LAST] if ordinal > 1 else [])] if counts else _OTHERS
         here = range(end + 1, min(end + 1 + _NEAR, len(spans)))
-        if counts and any(not _goes_on(text, spans, end + 1) for _ in here[:1]):
-            return end + 1
-        told = [*_ORDINALS[ordinal : ordinal + 1], *([_LAST] if ordinal > 1 else [])]
-        following = next(
-            (n for n in here if any(p.match(text, spans[n][0]) for p in (told if counts else _OTHERS))), None
-        )
+        following = next((n for n in here if any(each.match(text, spans[n][0]) for each in begins)), None)
         if following is None:
-            return end + 1
+            break
         end = following
+    return end + 1
 
 
 def _is_item(text: str, span: Offsets) -> bool:
