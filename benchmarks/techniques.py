@@ -33,6 +33,7 @@ from ragkit.config import components
 from ragkit.config.components import credits_of
 from ragkit.config.spec import parts_of
 from ragkit.document import digest, title_of
+from ragkit.effects import EFFECTS, MeasuredEffect, effects
 from ragkit.errors import RagkitError
 from ragkit.evaluate.dataset import Dataset, read
 from ragkit.evaluate.measure import of_rankings
@@ -44,7 +45,6 @@ from ragkit.flow import Called, run
 from ragkit.models.adapted import ProjectedEmbeddings
 from ragkit.models.chat import spent
 from ragkit.models.hub import cache_directory
-from ragkit.pipeline_file import EFFECTS, MeasuredEffect, effects
 
 REPORT = ROOT / "docs" / "techniques.md"
 FOLDER = ROOT / "configs" / "techniques"

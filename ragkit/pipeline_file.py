@@ -7,8 +7,6 @@ import logging
 import re
 import typing
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union
@@ -32,6 +30,7 @@ from ragkit.config.schema import json_schema
 from ragkit.config.spec import FromEnvironment, Spec, describe
 from ragkit.config.variables import ADDRESSES
 from ragkit.corpus import places
+from ragkit.effects import effects
 from ragkit.errors import UsageError
 from ragkit.rag import Rag
 
@@ -236,56 +235,6 @@ def catalogue(name: str | None = None) -> list[dict[str, Any]]:
     if not found:
         raise UsageError(f"no component is called '{name}'; `ragkit components` lists them all")
     return found
-
-
-EFFECTS = Path(__file__).with_name("effects.json")
-"""What `python -m benchmarks techniques` measured."""
-
-
-@dataclass(frozen=True)
-class MeasuredEffect:
-    """What the component *technique* of *slot* changes in what a search finds, against the default configuration.
-
-    `on` names the dataset and `base` is the default's value there: nDCG@10 on collections, else the share of
-    questions for which a right paper is among the first six passages.  `difference` is paired by question, with
-    the limits of its 95 % interval.  `keys` are keys a passage; `calls` and `tokens` are those of the chat `model`
-    in all; `ingest` and `search` are seconds, the latter for a question.  `first` has, for paraphrases and for
-    other questions, how many are among the first six before and with it, of how many, and how many are lost;
-    `shown` the same for the six passages that the preset `chat` shows its model.
-    """
-
-    technique: str
-    slot: str
-    on: str
-    questions: int
-    base: float
-    difference: tuple[float, float, float]
-    significant: bool
-    model: str = ""
-    keys: float = 1.0
-    calls: int = 0
-    tokens: int = 0
-    ingest: float = 0.0
-    search: float = 0.0
-    first: tuple[tuple[int, int, int, int], ...] = ()
-    shown: tuple[tuple[int, int, int, int], ...] = ()
-
-    @property
-    def interval(self) -> str:
-        value, low, high = self.difference
-        return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]{' *' if self.significant else ''}"
-
-    @property
-    def text(self) -> str:
-        """Such as `cranfield: -0.029 [-0.041, -0.017] * (225 questions)`."""
-        by = f", {self.model}" if self.model else ""
-        return f"{self.on}: {self.interval} ({self.questions} questions{by})"
-
-
-@cache
-def effects() -> tuple[MeasuredEffect, ...]:
-    """What has been measured, by technique and dataset."""
-    return tuple(MeasuredEffect(**row) for row in json.loads(EFFECTS.read_text(encoding="utf-8")))
 
 
 def _arguments(maker: components.Maker) -> list[dict[str, str]]:

@@ -22,20 +22,13 @@ from postgres import Server
 from workers import pipeline, put, work
 
 import ragkit
-from ragkit.ask import AnswerPipeline
-from ragkit.chunk import WholeChunker
 from ragkit.cli.reports import show_diagnosis
 from ragkit.corpus.postgres import PostgresCorpus
 from ragkit.doctor import examine, repair
 from ragkit.errors import ConfigError, DepotError, DepotLacks
-from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.index import Index, depot
-from ragkit.index.bm25 import Bm25Index
 from ragkit.index.depot import Depot, depot_of
-from ragkit.index.pgvector import PgvectorIndex
 from ragkit.ingest import IngestPipeline, fetching
-from ragkit.retrieve import DenseRetriever, LexicalRetriever
-from ragkit.testing import HashedEmbeddings
 
 QUESTION = "bridge 3 people across river 2"
 
@@ -269,24 +262,12 @@ def test_a_reader_answers_from_the_old_generation_until_the_new_one_is_whole(
     assert generations(later) == published(first)
 
 
-def with_vectors_in_postgres(place: PostgresCorpus) -> ragkit.Rag:
-    dense, words = PgvectorIndex(embed=HashedEmbeddings(), url=place.url), Bm25Index()
-    return ragkit.Rag(
-        corpus=place,
-        ingest=IngestPipeline(chunk=WholeChunker(), index=[dense, words]),
-        answer=AnswerPipeline(
-            retrieve=[DenseRetriever(store=dense), LexicalRetriever(index=words)],
-            generate=ExtractiveGenerator(),
-        ),
-    )
-
-
 def test_an_old_state_whose_rows_a_server_has_deleted_is_not_answered_from(
     one: PostgresCorpus, other: PostgresCorpus, papers: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server of vectors keeps two generations, so half of the state before may be gone."""
     monkeypatch.setattr(fetching, "_AGAIN", 0.0)
-    first, second = with_vectors_in_postgres(one), with_vectors_in_postgres(other)
+    first, second = pipeline(one, vectors=one.url), pipeline(other, vectors=other.url)
     first.ingest(papers)
     before, old = found(second), generations(second)
     for n in (6, 7):

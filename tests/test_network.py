@@ -15,20 +15,11 @@ from network import WAYS, Far, Network, between, missing
 from postgres import Server, Standby
 from workers import LEASE, claimed, forked, pipeline, put, queue, state, work, write
 
-import ragkit
-from ragkit.ask import AnswerPipeline
-from ragkit.chunk import WholeChunker
 from ragkit.corpus import Corpus
 from ragkit.corpus.postgres import PostgresCorpus
 from ragkit.errors import CorpusBusy, CorpusError, LeaseLost
-from ragkit.generate.extractive import ExtractiveGenerator
-from ragkit.index.bm25 import Bm25Index
-from ragkit.index.pgvector import PgvectorIndex
-from ragkit.ingest import IngestPipeline
 from ragkit.ingest.queue import Kept, QueueCounts, counts_of
 from ragkit.ingest.reading import Did
-from ragkit.retrieve import DenseRetriever, LexicalRetriever
-from ragkit.testing import HashedEmbeddings
 
 CUT = r"(cannot read or write the corpus in|the corpus in '.*' cannot be reached)"
 
@@ -244,26 +235,13 @@ def test_workers_go_on_with_the_standby_and_nothing_acknowledged_is_missing(tmp_
 # --- the server of an index is away
 
 
-def library(folder: Path, url: str) -> ragkit.Rag:
-    """Papers in a folder, their vectors on a server, their words beside them."""
-    dense, words = PgvectorIndex(embed=HashedEmbeddings(), url=url), Bm25Index()
-    return ragkit.Rag(
-        corpus=folder,
-        ingest=IngestPipeline(chunk=WholeChunker(), index=[dense, words]),
-        answer=AnswerPipeline(
-            retrieve=[DenseRetriever(store=dense), LexicalRetriever(index=words)],
-            generate=ExtractiveGenerator(),
-        ),
-    )
-
-
 def test_a_question_fails_with_one_sentence_while_the_server_of_an_index_is_cut_off(
     network: Network, url: str, tmp_path: Path, paper: Path
 ) -> None:
     """It is never answered from the other index alone."""
     at_the_end = Far(network)
     name = url.rpartition("/")[2]
-    rag = library(tmp_path / "corpus", f"postgresql://ragkit@{network.host}:{network.port}/{name}")
+    rag = pipeline(tmp_path / "corpus", vectors=f"postgresql://ragkit@{network.host}:{network.port}/{name}")
     assert at_the_end(rag.ingest, paper.parent).failed == ()
     question = "How many people does bridge 1 carry across river 2?"
     answered = at_the_end(rag.ask, question).text
@@ -283,9 +261,9 @@ def test_a_process_that_starts_while_the_server_of_an_index_is_away_says_so(
     tmp_path: Path, paper: Path
 ) -> None:
     with closing(Server(fsync="off")) as away:
-        library(tmp_path / "corpus", away.url()).ingest(paper.parent)
+        pipeline(tmp_path / "corpus", vectors=away.url()).ingest(paper.parent)
         away.kill()
-        rag = library(tmp_path / "corpus", away.url())
+        rag = pipeline(tmp_path / "corpus", vectors=away.url())
         with pytest.raises(CorpusError, match=r"^index \S+ in Postgres cannot be read or written: "):
             rag.ask("How many people does bridge 1 carry across river 2?")
         away.start()

@@ -14,12 +14,13 @@ from support import ROOT
 import ragkit
 from ragkit.cli import main, terminal
 from ragkit.document import scores_of, title_of
+from ragkit.effects import effects
 from ragkit.errors import UsageError
 from ragkit.evaluate.projection import fit_projection
 from ragkit.flow import Finished, StateReached
 from ragkit.ingest import embeddings_of
 from ragkit.models.embeddings import AdaptedEmbeddings
-from ragkit.pipeline_file import catalogue, effects
+from ragkit.pipeline_file import catalogue
 from ragkit.testing import without
 
 FOLDER = ROOT / "configs" / "techniques"

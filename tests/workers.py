@@ -23,6 +23,7 @@ from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.index import Index
 from ragkit.index.bm25 import Bm25Index
 from ragkit.index.flat import FlatIndex
+from ragkit.index.pgvector import PgvectorIndex
 from ragkit.ingest import IngestPipeline
 from ragkit.ingest.queue import Lease, Queue
 from ragkit.ingest.reading import IngestRequest
@@ -55,8 +56,10 @@ class ReadHere(Files):
         yield from super().read(uri)
 
 
-def pipeline(place: CorpusPlace | Path, tokens: int = 40) -> ragkit.Rag:
-    dense, words = FlatIndex(embed=HashedEmbeddings()), Bm25Index()
+def pipeline(place: CorpusPlace | Path, tokens: int = 40, vectors: str = "") -> ragkit.Rag:
+    """*vectors* is the address of a Postgres that keeps them, if one does."""
+    embed, words = HashedEmbeddings(), Bm25Index()
+    dense = PgvectorIndex(embed=embed, url=vectors) if vectors else FlatIndex(embed=embed)
     return ragkit.Rag(
         corpus=place,
         ingest=IngestPipeline(
