@@ -153,7 +153,7 @@ class ExtractiveGenerator(Generator):
             adds = np.maximum(whole.overlap - said, 0.0).sum(axis=1) + 0.5 * np.minimum(
                 whole.overlap, said
             ).sum(axis=1)
-            if not take(whole.scores + adds, self.share * best):
+            if not take(whole.beside_words + adds, self.share * best):
                 break
         papers = list(dict.fromkeys(pool[i].span.document_id for i in taken))
         return sorted(taken, key=lambda i: papers.index(pool[i].span.document_id))

@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,23 +61,12 @@ _UNREAD = -8.0  # log odds of a sentence that the reader did not read
 class SentenceScores:
     """What one thing that is asked says of each sentence of a pool.
 
-    `scores` is what it is worth but for the words that it shares with what is asked, `overlap` has a row a sentence and a
-    column a word of what is asked: what the word weighs, where the sentence has it, or half where it stands above.
-    `chances` are how likely each is the one that answers, 1 together.
+    `overlap` has a row a sentence and a column a word of what is asked: what the word weighs, where the sentence has it, or half
+    where it stands above.
     """
 
-    scores: Vector
+    features: Mapping[str, Vector]
     overlap: Vector
-    chances: Vector
-
-    @property
-    def worth(self) -> Vector:
-        return np.asarray(self.scores + self.overlap.sum(axis=1))
-
-    def chance(self, chosen: Sequence[int]) -> float:
-        """The log odds that the one that answers, if one does, is among the *chosen*; at most those of .99."""
-        among = min(max(float(self.chances[list(chosen)].sum()), 0.01), 0.99)
-        return math.log(among / (1 - among))
 
     @classmethod
     def of(
@@ -84,11 +74,23 @@ class SentenceScores:
     ) -> SentenceScores:
         """Of *pool*, each sentence *near* what is *asked*, with the log odds that a reader *read* in them."""
         has = _overlap(asked.text, pool)
-        features = _features(asked, pool, near, has, read)
-        chance = _weighed(CHANCE, features)
-        chance = np.exp(chance - chance.max())
-        shared = features["words"] + features["above"]
-        return cls(_weighed(WORTH, features) - shared, has.sum(axis=0), chance / chance.sum())
+        return cls(_features(asked, pool, near, has, read), has.sum(axis=0))
+
+    @cached_property
+    def worth(self) -> Vector:
+        return _weighed(WORTH, self.features)
+
+    @property
+    def beside_words(self) -> Vector:
+        """What each is worth but for the words that it shares with what is asked."""
+        return np.asarray(self.worth - self.overlap.sum(axis=1))
+
+    def chance(self, chosen: Sequence[int]) -> float:
+        """The log odds that the one that answers, if one does, is among the *chosen*; at most those of .99."""
+        odds = _weighed(CHANCE, self.features)
+        chances = np.exp(odds - odds.max())
+        among = min(max(float(chances[list(chosen)].sum() / chances.sum()), 0.01), 0.99)
+        return math.log(among / (1 - among))
 
 
 def quick_worth(asked: ParsedQuestion, pool: Sequence[PassageSentence], read: Mapping[Span, float]) -> Vector:
