@@ -128,11 +128,11 @@ def test_the_trace_names_each_stage_with_its_time_on_standard_error(command: Com
     stages = [line.split()[0] for line in done.stderr.splitlines() if not line.startswith(" ")]
     assert stages == [
         "generate",
-        "filter",
         "retrieve",
         "retrieve",
         "fuse",
         "read",
+        "filter",
         "refine",
         "gate",
         "read",
