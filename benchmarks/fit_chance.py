@@ -45,6 +45,7 @@ FOLDS, TIMES = 10, 3
 RIDGE = 1.0  # on the weights of standardised features
 SIGNALS = ("lead answers", "chance", "chance answers", "found chance", "found chance answers")
 SHIPPED = "found chance answers"
+TYPICAL = ("covered", "lead", "chance", "answers")
 
 
 @dataclass
@@ -211,7 +212,8 @@ def main(papers: Path | None = None) -> str:
         every += seen_of("abstracts", Path(scratch) / "abstracts", [SHARED / "papers"], labels)
     scale = np.concatenate([each.features for each in every]).std(axis=0) + 1e-9
     weights = fitted_chance(every, scale)
-    judge = _judge(SHIPPED, every, [with_chance(each, weights) for each in every])
+    signals = [with_chance(each, weights) for each in every]
+    judge = _judge(SHIPPED, every, signals)
     chance = ", ".join(f"{name} {weight:.2f}" for name, weight in zip(CHANCE, weights, strict=True))
     judged = ", ".join(f"{n} {w:.2f}" for n, w in zip(SHIPPED.split(), judge.coef_[0], strict=True))
     found = areas(every, scale)
@@ -220,9 +222,10 @@ def main(papers: Path | None = None) -> str:
         ["signals", *sets], [[names, *(f"{by[o]:.2f}" for o in sets)] for names, by in found.items()]
     )
     counts = ", ".join(f"{sum(e.over == o for e in every)} over {o}" for o in sets)
+    typical = ", ".join(f"{name} {np.mean([each[name] for each in signals]):.2f}" for name in TYPICAL)
     told = sum(bool(each.correct.any()) for each in every)
     return (
-        f"`CHANCE`, of {told} questions: {chance}\n\n`JUDGED` without `support`: {judged}, bias {judge.intercept_[0]:.2f}\n\n"
+        f"`CHANCE`, of {told} questions: {chance}\n\n`JUDGED` without `support`: {judged}, bias {judge.intercept_[0]:.2f}; means: {typical}\n\n"
         f"Area under the curve of {counts}:\n\n{table}\n"
     )
 

@@ -143,12 +143,12 @@ FOUND_BY_WORDS = Logistic(
     bias=-0.37,
 )
 JUDGED = Logistic(
-    weights={"found": 0.22, "chance": 0.63, "answers": 0.08, "support": 1.9},
-    bias=-2.31,
-    threshold=0.5,
+    weights={"found": 0.14, "chance": 0.76, "answers": 0.15, "support": 1.9},
+    bias=-2.1,
+    threshold=0.6,
 )
-_TYPICAL = {"covered": 0.48, "lead": 0.37, "chance": 1.28, "answers": 0.77}
-"""The means over the answers that `JUDGED` was fitted to: what is known of one whose sentences were not chosen."""
+_TYPICAL = {"covered": 0.45, "lead": 0.34, "chance": 1.68, "answers": 0.17}
+"""The means over the verbatim answers of `benchmarks.fit_chance`: what is known of one whose sentences were not chosen."""
 
 
 @component("calibrated")

@@ -233,10 +233,10 @@ def test_the_signals_of_a_judged_answer() -> None:
         ("Many cross them.", Verdict.UNSUPPORTED, 0.5),
     )
     assert judged_signals(ASKED.parsed, Relevance(0.5), answer) == {
-        "covered": 0.48,
-        "lead": 0.37,
-        "chance": 1.28,
-        "answers": 0.77,
+        "covered": 0.45,
+        "lead": 0.34,
+        "chance": 1.68,
+        "answers": 0.17,
         "found": 0.0,
         "support": 0.75,
         "supported": 0.5,
@@ -278,7 +278,7 @@ def test_an_answer_is_surer_the_better_its_citations_support_it() -> None:
     )
     assert good.score > bad.score
     assert good.refusal is None
-    assert bad.refusal == "the best answer found is too uncertain (about 36% of such answers are right)"
+    assert bad.refusal == "the best answer found is too uncertain (about 47% of such answers are right)"
 
 
 def test_an_answer_below_the_threshold_is_refused() -> None:

@@ -38,20 +38,20 @@ of 57 questions made from cells of PDFs (`benchmarks/data/cells.jsonl`), for whi
 """
 
 CHANCE: Weights = {
-    "near": 0.93,
-    "words": 3.96,
-    "above": 10.21,
-    "rank": 2.22,
-    "odds": 0.51,
-    "names": 0.18,
-    "number": 3.93,
-    "name": 1.23,
-    "thing": 1.75,
-    "defines": 8.25,
-    "cell": 4.75,
+    "near": 4.21,
+    "words": 4.62,
+    "above": 11.34,
+    "rank": 1.8,
+    "odds": 0.49,
+    "names": 0.46,
+    "number": 3.47,
+    "name": 0.77,
+    "thing": 1.81,
+    "defines": 8.36,
+    "cell": 4.26,
 }
-"""By which it is said how sure the choice is: log odds of one sentence against another, fitted by a multinomial logistic regression over
-the sentences of each of 203 questions over papers and abstracts (`docs/abstention.md`).
+"""By which it is said how sure the choice is: log odds of one sentence against another, fitted by `python -m benchmarks.fit_chance` to the
+sentences of 196 questions over papers and abstracts (`docs/abstention.md`).
 """
 
 _UNREAD = -8.0  # log odds of a sentence that the reader did not read

@@ -152,7 +152,7 @@ def test_the_trace_names_each_stage_with_its_time_on_standard_error(command: Com
     assert any(
         re.match(r"nearest 0\.\d\d \(weight 4\.75\): the nearest passage's cosine", line) for line in below
     )
-    assert any(re.match(r"confidence 0\.\d\d, needs 0\.50: the answer is shown", line) for line in below)
+    assert any(re.match(r"confidence 0\.\d\d, needs 0\.60: the answer is shown", line) for line in below)
 
 
 def test_doctor_finds_no_problems_in_a_fresh_corpus(command: Command, ingested: Path) -> None:
