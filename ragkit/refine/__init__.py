@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
-from langchain_core.documents import Document
+from langchain_core.documents import BaseDocumentCompressor, Document
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
-from ragkit.document import score_of, scored
+from ragkit.document import score_of, scored, searchable
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -33,7 +34,26 @@ def blended(own: Sequence[float], first: Sequence[float], blend: float) -> list[
     return [float(score) for score in (1 - blend) * scaled(own) + blend * scaled(first)]
 
 
-def reranked(documents: Sequence[Document], own: Sequence[float], blend: float, top_k: int) -> list[Document]:
-    scores = blended(own, [score_of(d) for d in documents], blend)
-    best = sorted(range(len(scores)), key=lambda i: -scores[i])[:top_k]
-    return [scored(documents[i], scores[i]) for i in best]
+class ScoringReranker(BaseDocumentCompressor, ABC):
+    """Keeps the best `top_k` of the first `depth` passages by a score of question and text.
+
+    `blend` is the weight of the passage's previous score, both scaled to 0..1.
+    """
+
+    depth: PositiveInt = 50
+    top_k: PositiveInt = 10
+    blend: Share = 0.0
+
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Any = None
+    ) -> Sequence[Document]:
+        if not documents:
+            return []
+        read = list(documents)[: self.depth]
+        own = self.scores(query, [searchable(each) for each in read])
+        known = map(scored, read, blended(own, [score_of(each) for each in read], self.blend))
+        return sorted(known, key=score_of, reverse=True)[: self.top_k]
+
+    @abstractmethod
+    def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+        """How well each of *texts* answers *query*, on a scale of its own."""

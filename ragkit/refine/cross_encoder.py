@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import ConfigDict, PositiveInt
 
 from ragkit.config.components import component
-from ragkit.document import searchable
 from ragkit.errors import ModelError
 from ragkit.models import hub
 from ragkit.models.cross_encoders import Backend, Logits, logits
 from ragkit.models.openvino import Precision
-from ragkit.refine import Share, reranked
+from ragkit.refine import ScoringReranker
 
 # --- cross-encoders
 
 
 @component("cross_encoder")
-class CrossEncoderReranker(BaseDocumentCompressor):
+class CrossEncoderReranker(ScoringReranker):
     """Scores question and passage together with a sentence-transformers CrossEncoder; keeps the best `top_k`.
 
     The first `depth` passages are scored.  `model`: a directory, such as one that `ragkit train reranker`
@@ -36,18 +33,7 @@ class CrossEncoderReranker(BaseDocumentCompressor):
     model: str
     backend: Backend = "openvino"
     precision: Precision = "auto"
-    depth: PositiveInt = 50
-    top_k: PositiveInt = 10
     batch_size: PositiveInt = 16
-    blend: Share = 0.0
-
-    def compress_documents(
-        self, documents: Sequence[Document], query: str, callbacks: Any = None
-    ) -> Sequence[Document]:
-        if not documents:
-            return []
-        read = list(documents)[: self.depth]
-        return reranked(read, self.scores(query, [searchable(d) for d in read]), self.blend, self.top_k)
 
     def scores(self, query: str, texts: Sequence[str]) -> list[float]:
         """The probability that each of *texts* answers *query*.

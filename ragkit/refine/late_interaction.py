@@ -5,18 +5,17 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 from cachetools import LRUCache
-from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 from pydantic import ConfigDict, NonNegativeInt, PositiveInt, field_validator
 
 from ragkit.config.components import component
-from ragkit.document import digest, searchable
-from ragkit.refine import Share, reranked
+from ragkit.document import digest
+from ragkit.refine import ScoringReranker, Share
 
 Vectors = NDArray[np.float32]
 
@@ -31,7 +30,7 @@ class TokenEmbeddings(Protocol):
 
 
 @component("late_interaction")
-class LateInteraction(BaseDocumentCompressor):
+class LateInteraction(ScoringReranker):
     """Keeps the best `top_k` of the first `depth` passages by how well their tokens match the question's.
 
     The score is the mean over the question's tokens of their best cosine with a token of the passage (MaxSim,
@@ -48,8 +47,6 @@ class LateInteraction(BaseDocumentCompressor):
     )
 
     embed: Embeddings
-    depth: PositiveInt = 50
-    top_k: PositiveInt = 10
     blend: Share = 0.5
     pool: PositiveInt = 1
     cache_megabytes: NonNegativeInt = 256
@@ -62,14 +59,6 @@ class LateInteraction(BaseDocumentCompressor):
                 f"late interaction needs a vector for each token, which {type(embed).__name__} does not give"
             )
         return embed
-
-    def compress_documents(
-        self, documents: Sequence[Document], query: str, callbacks: Any = None
-    ) -> Sequence[Document]:
-        if not documents:
-            return []
-        read = list(documents)[: self.depth]
-        return reranked(read, self.scores(query, [searchable(d) for d in read]), self.blend, self.top_k)
 
     def scores(self, query: str, texts: Sequence[str]) -> list[float]:
         """The mean best cosine of each text; 0 for one without a token."""
