@@ -44,7 +44,9 @@ class Proxy:
     """A relay on loopback whose sockets throw packets away while it is cut, before the system acknowledges them."""
 
     def __init__(self, server: int) -> None:
-        self.server, self.is_cut = server, False
+        self.server = server
+        self.speaks = threading.Event()
+        self.speaks.set()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.host, self.port = self.listener.getsockname()
         self.sockets = [self.listener]
@@ -54,18 +56,22 @@ class Proxy:
         pass
 
     def cut(self) -> None:
-        self.is_cut = True
         for each in self.sockets:
             with suppress(OSError):
                 each.setsockopt(socket.SOL_SOCKET, _ATTACH, _FILTER)
 
+    def hush(self) -> None:
+        """Accept and acknowledge everything, and pass nothing on."""
+        self.speaks.clear()
+
     def heal(self) -> None:
-        self.is_cut = False
+        self.speaks.set()
         for each in self.sockets:
             with suppress(OSError):
                 each.setsockopt(socket.SOL_SOCKET, _DETACH, 0)
 
     def close(self) -> None:
+        self.speaks.set()
         for each in self.sockets:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -79,14 +85,14 @@ class Proxy:
                 self.sockets += [client, server]
                 threading.Thread(target=self._relay, args=(client, server), daemon=True).start()
 
-    @staticmethod
-    def _relay(client: socket.socket, server: socket.socket) -> None:
+    def _relay(self, client: socket.socket, server: socket.socket) -> None:
         to = {client: server, server: client}
         with suppress(OSError, ValueError), client, server:
             while True:
                 for source in select.select([*to], [], [])[0]:
                     if not (some := source.recv(1 << 16)):
                         raise OSError
+                    self.speaks.wait()
                     to[source].sendall(some)
 
 

@@ -15,7 +15,7 @@ from network import WAYS, Far, Network, between, missing
 from postgres import Server, Standby
 from workers import LEASE, claimed, forked, pipeline, put, queue, state, work, write
 
-from ragkit.corpus import Corpus
+from ragkit.corpus import Corpus, sessions
 from ragkit.corpus.postgres import PostgresCorpus
 from ragkit.errors import CorpusBusy, CorpusError, LeaseLost
 from ragkit.ingest.queue import Kept, QueueCounts, counts_of
@@ -255,6 +255,38 @@ def test_a_question_fails_with_one_sentence_while_the_server_of_an_index_is_cut_
         assert "\n" not in str(told.value)
     network.heal()
     assert at_the_end(rag.ask, question).text == answered
+
+
+def test_a_server_that_accepts_everything_and_says_nothing_is_noticed_in_seconds(
+    server: Server, url: str, tmp_path: Path, paper: Path
+) -> None:
+    with between("a proxy", server.port) as proxy:
+        address = f"postgresql://ragkit@{proxy.host}:{proxy.port}/{url.rpartition('/')[2]}"
+        by_index = pipeline(tmp_path / "corpus", vectors=address)
+        by_index.ingest(paper.parent)
+        question = "How many people does bridge 1 carry across river 2?"
+        answered = by_index.ask(question).text
+        corpus = Corpus(PostgresCorpus(address, tmp_path / "far"))
+        with corpus.writing():
+            pass
+        assert not corpus.counts().documents
+        proxy.hush()
+        for asked in (lambda: by_index.ask(question), corpus.counts):
+            started = time.monotonic()
+            with pytest.raises(CorpusError, match="the server does not answer"):
+                asked()
+            assert time.monotonic() - started < 30
+            with pytest.raises(CorpusError, match="timeout"):
+                asked()
+        proxy.heal()
+        assert by_index.ask(question).text == answered
+        assert corpus.counts()
+
+
+def test_a_statement_that_takes_long_is_waited_for(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "SILENCE", 0.1)
+    with sessions.connected(url, "") as session:
+        assert session.execute("SELECT 7 FROM pg_sleep(1)").fetchone() == (7,)
 
 
 def test_a_process_that_starts_while_the_server_of_an_index_is_away_says_so(

@@ -50,19 +50,7 @@ _VERSION = 3  # of the tables; `_MIGRATIONS` leads from one to the next
 _MIGRATIONS: dict[int, tuple[str, ...]] = {2: (_QUEUE,), 3: (_IDENTITY,)}
 """The statements that make the tables of a version from those of the version before."""
 
-QUICK = {
-    "connect_timeout": 2,
-    "tcp_user_timeout": 3000,
-    "keepalives_idle": 1,
-    "keepalives_interval": 1,
-    "keepalives_count": 2,
-}
-"""How soon a connection to a server that cannot be reached fails, in seconds and milliseconds: libpq waits for minutes."""
-
-NOTICES = "-c tcp_keepalives_idle=1 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=2 -c tcp_user_timeout=10000"
-"""How soon a server ends the session of a process that cannot be reached, and lets go of its locks: in 10 seconds, not hours."""
-
-_WAITS = f"{NOTICES} -c lock_timeout=30s -c idle_in_transaction_session_timeout=60s"
+_WAITS = "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s"
 """How long a statement waits for another's lock, as SQLite does, and a server for who left a transaction open."""
 
 _FUNCTIONS = """
@@ -146,9 +134,7 @@ class PostgresStore(Store):
                 raise NoCorpus(f"there is no corpus in '{self.name}'; `ragkit ingest PATH` makes one")
             if found > _VERSION:
                 known.close()
-                raise CorpusError(
-                    f"'{self.name}' was written by a newer ragkit (schema {found}); upgrade ragkit to read it"
-                )
+                raise self._too_new(found)
             self.local.connection = known
         return known
 
@@ -199,6 +185,8 @@ class PostgresStore(Store):
         found = self._version(lock)
         if found == _VERSION:
             return
+        if found is not None and found > _VERSION:
+            raise self._too_new(found)
         with lock.transaction():
             if found is None:
                 lock.execute(f"CREATE SCHEMA IF NOT EXISTS {self.place.schema}")
@@ -208,6 +196,11 @@ class PostgresStore(Store):
             for step in steps:
                 lock.inner.execute(step.encode())
             lock.execute("UPDATE corpus SET version = ?", (_VERSION,))
+
+    def _too_new(self, found: int) -> CorpusError:
+        return CorpusError(
+            f"'{self.name}' was written by a newer ragkit (schema {found}); upgrade ragkit to read it"
+        )
 
     @staticmethod
     def _version(connection: _Connection) -> int | None:
@@ -259,11 +252,12 @@ class PostgresStore(Store):
     def _connected(self) -> _Connection:
         try:
             import psycopg
+
+            from ragkit.corpus import sessions
         except ImportError:
             raise UsageError("a corpus in Postgres needs psycopg; pip install 'ragkit[postgres]'") from None
-        options = f"-c search_path={self.place.schema} {_WAITS}"
         try:
-            inner = psycopg.connect(self.place.url, autocommit=True, options=options, **QUICK)  # type: ignore[arg-type]
+            inner = sessions.connected(self.place.url, f"-c search_path={self.place.schema} {_WAITS}")
         except psycopg.Error as error:
             raise CorpusError(f"the corpus in '{self.name}' cannot be reached: {first_line(error)}") from None
         return _Connection(inner, self.name)
@@ -300,7 +294,12 @@ class _Connection:
 
         try:
             yield
-        except (psycopg.OperationalError, psycopg.InternalError, psycopg.DataError) as error:
+        except (
+            psycopg.OperationalError,
+            psycopg.InternalError,
+            psycopg.DataError,
+            psycopg.errors.InsufficientPrivilege,
+        ) as error:
             raise CorpusError(
                 f"cannot read or write the corpus in '{self.name}': {first_line(error)}; what was there before is intact"
             ) from None

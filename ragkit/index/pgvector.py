@@ -16,7 +16,7 @@ from langchain_core.embeddings import Embeddings
 from pydantic import PositiveInt
 
 from ragkit.config.components import component
-from ragkit.corpus.postgres import NOTICES, QUICK, close_ours, first_line
+from ragkit.corpus.postgres import close_ours, first_line
 from ragkit.document import Key
 from ragkit.errors import CorpusError, UsageError
 from ragkit.index import Hit, VectorIndex, best_passages
@@ -32,7 +32,7 @@ _NAMED = 20_000  # passages that pass a filter and are named in the search
 _SENT = (
     1_000  # of these, what a search sends along; more are sent once for a filter, to a table of the session
 )
-_SESSION = f"{NOTICES} -c hnsw.ef_search=200 -c hnsw.iterative_scan=strict_order"
+_SESSION = "-c hnsw.ef_search=200 -c hnsw.iterative_scan=strict_order"
 """How thoroughly the graph is searched, and that it is searched on where a condition leaves too few."""
 
 _SCHEMA = """
@@ -86,7 +86,7 @@ class _PgvectorRows(Rows):
         self.index, self.name = index, name
         self.table = f'{index.schema}."{name}"'
         self.local = threading.local()
-        self.opened: list[psycopg.Connection[Any]] = []
+        self.opened: weakref.WeakSet[_Held] = weakref.WeakSet()
 
     def begin(self, generation: int, last: int | None) -> None:
         size = len(self.index.embed.embed_query("size"))
@@ -224,8 +224,8 @@ class _PgvectorRows(Rows):
         return int(number)
 
     def close(self) -> None:
-        for connection in self.opened:
-            connection.close()
+        for held in list(self.opened):
+            held.session.close()
 
     def _value(self, statement: str, *parameters: object) -> Any:
         [[value]] = self._rows(statement, parameters)
@@ -257,17 +257,25 @@ class _PgvectorRows(Rows):
         """This thread's connection; what the server says is a `CorpusError`."""
         try:
             import psycopg
+
+            from ragkit.corpus import sessions
         except ImportError:
             raise UsageError("the index 'pgvector' needs psycopg; pip install 'ragkit[postgres]'") from None
         try:
-            known: psycopg.Connection[Any] | None = getattr(self.local, "connection", None)
-            if known is None or known.closed:
-                known = psycopg.connect(self.index.url, autocommit=True, options=_SESSION, **QUICK)  # type: ignore[arg-type]
-                self.local.connection = known
-                self.opened.append(known)
-                weakref.finalize(self, close_ours, known, os.getpid())
-            yield known
+            held: _Held | None = getattr(self.local, "held", None)
+            if held is None or held.session.closed:
+                held = self.local.held = _Held(sessions.connected(self.index.url, _SESSION))
+                self.opened.add(held)
+            yield held.session
         except psycopg.Error as error:
             raise CorpusError(
                 f"index {self.name} in Postgres cannot be read or written: {first_line(error)}"
             ) from None
+
+
+class _Held:
+    """A session that is closed when the thread that holds it has ended."""
+
+    def __init__(self, session: psycopg.Connection[Any]) -> None:
+        self.session = session
+        weakref.finalize(self, close_ours, session, os.getpid())

@@ -24,6 +24,7 @@ from ragkit.config import components
 from ragkit.corpus import Corpus
 from ragkit.corpus import postgres as module
 from ragkit.corpus.postgres import PostgresCorpus
+from ragkit.corpus.sessions import Session
 from ragkit.doctor import examine
 from ragkit.errors import ConfigError, CorpusError, NoCorpus, UsageError
 from ragkit.export import items
@@ -125,6 +126,7 @@ HOLDER = """
 import sys
 from ragkit.corpus import Corpus
 from ragkit.corpus.postgres import PostgresCorpus
+from ragkit.corpus.sessions import Session
 from ragkit.doctor import examine
 with Corpus(PostgresCorpus(sys.argv[1])).writing():
     print("writing", flush=True)
@@ -227,13 +229,13 @@ def test_every_connection_fails_in_seconds_when_the_network_is_cut(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[dict[str, Any]] = []
-    real = psycopg.connect
+    real = Session.connect
 
     def connect(*arguments: Any, **options: Any) -> Any:
         given.append(options)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(psycopg, "connect", connect)
+    monkeypatch.setattr(Session, "connect", connect)
     corpus = Corpus(PostgresCorpus(url, tmp_path))
     with closing(corpus), corpus.writing():
         put(corpus, "glass")
@@ -276,6 +278,25 @@ def test_tables_of_an_earlier_ragkit_are_brought_up_to_date_by_the_next_writer(
         CorpusError, match=r"was written by a newer ragkit \(schema 4\); upgrade ragkit to read it"
     ):
         Corpus(corpus.place).counts()
+    with pytest.raises(CorpusError, match="upgrade ragkit"), corpus.writing():
+        pass
+    assert corpus.db.execute("SELECT version FROM corpus").fetchone()[0] == 4
+
+
+def test_rights_that_are_missing_are_told_in_a_sentence(corpus: Corpus, url: str, tmp_path: Path) -> None:
+    with corpus.writing():
+        put(corpus, "glass")
+    reader = f"reader{time.time_ns()}"
+    for statement in (
+        f"CREATE ROLE {reader} LOGIN",
+        f"GRANT USAGE ON SCHEMA ragkit TO {reader}",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA ragkit TO {reader}",
+    ):
+        corpus.db.execute(statement)
+    as_reader = Corpus(PostgresCorpus(url.replace("ragkit@", f"{reader}@"), tmp_path / "reader"))
+    assert list(as_reader.uris()) == ["glass"]
+    with pytest.raises(CorpusError, match="permission denied for table corpus"), as_reader.writing():
+        pass
 
 
 def test_tables_from_before_there_was_a_queue_get_one(corpus: Corpus) -> None:

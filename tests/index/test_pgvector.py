@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -105,6 +106,25 @@ def found(index: PgvectorIndex, place: Place, keys: list[Key]) -> list[str]:
     with closing(index.open(place)) as searcher:
         assert sorted(searcher.entries()) == sorted((key.passage, 0) for key in keys)
         return [hits[0].passage for hits in searcher.search_each([key.text for key in keys], 1)]
+
+
+def test_sessions_of_threads_that_ended_are_closed(postgres: Server, tmp_path: Path) -> None:
+    url = postgres.database(f"threads{time.time_ns()}")
+    index, place = (
+        PgvectorIndex(embed=DeterministicFakeEmbedding(size=32), url=url),
+        Place(tmp_path / "index", 1),
+    )
+    builder = index.build(None, place)
+    add_keys(index, builder, KEYS)
+    builder.seal()
+    del builder
+    with closing(index.open(place)) as searcher, psycopg.connect(url) as connection:
+        for _ in range(5):
+            thread = threading.Thread(target=searcher.search_each, args=(["bridges"], 1))
+            thread.start()
+            thread.join()
+        open_ = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        assert open_.fetchone() <= (2 + 1,)  # type: ignore[operator]
 
 
 def test_a_standby_is_searched_with_a_filter_that_many_passages_pass(tmp_path: Path) -> None:
