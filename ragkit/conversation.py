@@ -25,8 +25,8 @@ class Conversation:
     """Questions to *rag*, each asked with what was said before it.
 
     What is said is kept in *history*, any LangChain chat history; without one, in memory.  A question and its
-    answer are kept together once the answer is finished: one that failed, or whose stream was closed early,
-    was never asked.  An answer that declines is kept like any other, since "and how many?" means the last
+    answer are kept together once the answer is finished: a question that fails, or whose stream is closed
+    early, is not recorded.  An answer that declines is kept like any other, since "and how many?" means the last
     question, answered or not.
 
     Examples:

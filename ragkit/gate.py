@@ -157,9 +157,9 @@ class CalibratedGate(Gate):
     """Answers if the passages are likely to hold the answer and the judged answer is likely to be right.
 
     `found` weighs the passages, `judged` the answer and its verdicts; `ragkit calibrate` fits both to your
-    questions.  An answer about another kind of a thing than the question asks about (*reed warbler* for *marsh
-    warbler*), which no passage mentions, is refused.  The defaults are for the cosines of all-MiniLM-L6-v2, which the retriever called `retriever`
-    gives; if it found nothing, only the words are weighed.
+    questions.  An answer about another kind of thing than the question asks about (*reed warbler* for *marsh
+    warbler*), which no passage mentions, is refused.  The defaults are for the cosines of all-MiniLM-L6-v2, which
+    the retriever called `retriever` gives; if it found nothing, only the words are weighed.
     """
 
     retriever: str = "dense"
