@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Sequence
 from contextlib import aclosing, closing
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from langchain_core.chat_history import BaseChatMessageHistory, InMemoryChatMessageHistory
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, message_to_dict, messages_from_dict
 from pydantic import ValidationError
 
-from ragkit import private
+from ragkit import platform, private
 from ragkit.answer import Answer, Claim
 from ragkit.errors import UsageError
 from ragkit.flow import AsyncEvents, Events, Finished, aresult_of, result_of
@@ -146,7 +147,7 @@ class FileChatHistory(BaseChatMessageHistory):
     """Messages in a file: one line of JSON for messages added together, such as a question and its answer.
 
     An empty list is where the conversation was begun anew; only what follows the last one counts.
-    A line is on disk before `add_messages` returns.  A line that a crash cut short is ignored, and removed
+    A line is on disk before `add_messages` returns, and those that other processes add meanwhile stay.  A line that a crash cut short is ignored, and removed
     when the next one is written.  Raises `UsageError` for a file that cannot be read or written, or that
     holds anything else; such a file is not changed.
     """
@@ -156,7 +157,13 @@ class FileChatHistory(BaseChatMessageHistory):
 
     @property
     def messages(self) -> list[BaseMessage]:  # type: ignore[override]
-        return self._read()[0]
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise UsageError(f"the conversation in '{self.path}' cannot be read: {error.strerror}") from None
+        return self._parsed(content)[0]
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         if messages:
@@ -168,25 +175,36 @@ class FileChatHistory(BaseChatMessageHistory):
             self._add([])
 
     def _add(self, messages: list[dict[str, Any]]) -> None:
-        kept = self._read()[1]
         line = json.dumps(messages, ensure_ascii=False).encode(errors="replace")
         try:
-            with open(self.path, "ab", opener=private.opener) as file:
-                file.truncate(len(kept))
+            with open(self.path, "a+b", opener=private.opener) as file:
+                self._lock(file)
+                file.seek(0)
+                content = file.read()
+                kept = self._parsed(content)[1]
+                if len(kept) < len(content):
+                    file.truncate(len(kept))
                 file.write((b"" if kept.endswith(b"\n") or not kept else b"\n") + line + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise UsageError(f"the conversation cannot be saved in '{self.path}': {error.strerror}") from None
 
-    def _read(self) -> tuple[list[BaseMessage], bytes]:
+    def _lock(self, file: IO[bytes]) -> None:
+        """Wait for other processes that write to it, which takes them a moment."""
+        given_up = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return platform.HERE.lock(file)
+            except BlockingIOError:
+                if time.monotonic() > given_up:
+                    raise UsageError(
+                        f"another process keeps '{self.path}' locked; end it or name another file"
+                    ) from None
+                time.sleep(0.01)
+
+    def _parsed(self, content: bytes) -> tuple[list[BaseMessage], bytes]:
         """The messages since the last reset, and as much of the file as is whole."""
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
-            return [], b""
-        except OSError as error:
-            raise UsageError(f"the conversation in '{self.path}' cannot be read: {error.strerror}") from None
         messages: list[BaseMessage] = []
         for number, line in enumerate(content.splitlines(keepends=True), 1):
             try:
@@ -201,6 +219,7 @@ class FileChatHistory(BaseChatMessageHistory):
         return messages, content
 
 
+_PATIENCE = 10.0  # seconds
 _OPENING = b'[{"type": '
 """What every line begins with: a last one that does, and is not whole, is one that a crash cut short."""
 

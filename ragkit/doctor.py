@@ -146,14 +146,15 @@ def _examine_index(rag: Rag, index: VectorStore | Index) -> IndexHealth:
         problem = None if pipeline.holds(corpus, index) else emptied(tracked)
         return health.having(problem, present=0 if problem else None)
     try:
-        lost, unknown = differing(pipeline, corpus, index)
+        found = differing(pipeline, corpus, index)
     except CorpusError as damaged:
         return health.having(str(damaged))
     except Exception as error:  # whatever a damaged index raises is a finding
         return health.having(f"cannot be read ({type(error).__name__}); run `ragkit doctor --repair`")
     problem = None
-    if lost or unknown:
-        problem = f"{lost} passages lost, {unknown} unknown; run `ragkit doctor --repair`"
+    if found.lost or found.unknown:
+        what = "passages" if corpus.count_keys(name) == tracked else "keys of passages"
+        problem = f"{found.lost} {what} lost, {found.unknown} unknown; run `ragkit doctor --repair`"
     elif waiting or surplus:
         problem = f"an ingest was interrupted: {waiting} passages to add, {surplus} to drop; run `ragkit ingest` (no path is needed)"
-    return health.having(problem, present=tracked - lost + unknown)
+    return health.having(problem, present=found.present)

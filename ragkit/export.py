@@ -45,7 +45,10 @@ def items(corpus: Corpus, identities: Iterable[str]) -> list[Item]:
     """The papers with these ids, in their order, each once."""
     facts = dict(corpus.facts())
     keys = _keys(corpus, facts)
-    return [_item(keys[i], facts[i]) for i in dict.fromkeys(identities)]
+    wanted = dict.fromkeys(identities)
+    if gone := [i for i in wanted if i not in keys]:
+        raise UsageError(f"paper {gone[0]} is not in the corpus any more")
+    return [_item(keys[i], facts[i]) for i in wanted]
 
 
 def _item(key: str, known: Mapping[str, Any]) -> Item:
@@ -87,6 +90,8 @@ def _keys(corpus: Corpus, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, s
     keys: dict[str, str] = {}
     used: set[str] = set()
     for identity in corpus.column("SELECT id FROM documents ORDER BY work, id"):
+        if identity not in facts:  # another process has added it meanwhile
+            continue
         key = name = _key(facts[identity])
         endings = iter([*string.ascii_lowercase[1:], *map(str, range(len(facts)))])
         while key in used:

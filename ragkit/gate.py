@@ -280,6 +280,8 @@ def _lack(asked: ParsedQuestion, passages: Sequence[Document], signals: Signals,
         if name != "together"
     }
     worst = min(against, key=lambda name: against[name])
+    if against[worst] >= 0:  # nothing speaks against it, but too little for it
+        worst = "nearest"
     if worst in ("codes_missing", "names_missing"):
         every = [Mentions.of(named(p)) for p in passages]
         among = asked.codes if worst == "codes_missing" else asked.names - asked.codes

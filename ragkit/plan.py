@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ragkit.chunk.process import Cutter
 from ragkit.confined import ConfinedPool
-from ragkit.document import digest, paper_id, searchable
+from ragkit.document import digest, paper_id, searchable, sources_of
 from ragkit.errors import LoadError
 from ragkit.index import VectorIndex
 from ragkit.ingest.origins import Origins, gathered_offline
@@ -104,7 +104,7 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
         - len(failed_before)
         - sum(f.source not in to_read for f in failed),
         gone=len(source.gone(corpus.uris(), named.scopes)) if prune and corpus.exists() else 0,
-        failed=tuple(failed),
+        failed=(*failed, *work.failed),
         papers=work.papers,
         passages=work.passages,
         encode=work.encode,
@@ -123,7 +123,7 @@ class Workload(NamedTuple):
     """The work of an ingest.
 
     `papers` counts distinct papers, `encode` the passages to embed and `tokens` their tokens; `seconds`
-    estimates the time for that, `keys` the further keys.
+    estimates the time for that, `keys` the further keys, `failed` has what cannot be cut.
     """
 
     papers: int
@@ -132,15 +132,14 @@ class Workload(NamedTuple):
     tokens: int
     seconds: float
     keys: Estimate
+    failed: tuple[Failure, ...]
 
 
 def work_of(rag: Rag, batches: Iterable[Sequence[Document]], pool: ConfinedPool | None = None) -> Workload:
-    """What it would take to ingest the papers of *batches*, which are cut in the processes of *pool*.
-
-    Raises `LoadError` for a paper that cannot be cut.
-    """
+    """What it would take to ingest the papers of *batches*, which are cut in the processes of *pool*."""
     cutter = Cutter(rag.ingest_pipeline.chunk, pool)
     papers: set[str] = set()
+    failed: list[Failure] = []
     passages, keys, replies = 0, Estimate(), KeptReplies(rag.corpus)
     texts: dict[str, str] = {}
     for some in batches:
@@ -150,12 +149,12 @@ def work_of(rag: Rag, batches: Iterable[Sequence[Document]], pool: ConfinedPool 
         cut: list[Document] = []
         for each in cutter.cut(fresh):
             if each.error:
-                raise each.error
+                failed.append(Failure(source=sources_of(each.paper)[0]["uri"], error=str(each.error)))
             cut += each.passages
         passages += len(cut)
         texts |= {digest(text): text for text in map(searchable, cut)}
         keys = sum((writer.estimate(cut, replies) for writer in rag.ingest_pipeline.keys), keys)
-    return Workload(len(papers), passages, *_encoding(rag, texts), keys)
+    return Workload(len(papers), passages, *_encoding(rag, texts), keys, tuple(failed))
 
 
 def _unkeyed(rag: Rag) -> Iterator[Estimate]:

@@ -86,6 +86,10 @@ class System(ABC):
         """Lock an open file until it is closed.  Raises `BlockingIOError` if another process holds the lock."""
 
     @abstractmethod
+    def is_mine(self, known: os.stat_result) -> bool:
+        """Does a file with this status belong to the user who runs this process?"""
+
+    @abstractmethod
     def session(self) -> dict[str, Any]:
         """Arguments of `subprocess.Popen` that shield a process from the Ctrl-C of this one."""
 
@@ -148,6 +152,9 @@ class Posix(System):
 
     def lock(self, file: IO[bytes]) -> None:
         self._fcntl.flock(file, self._fcntl.LOCK_EX | self._fcntl.LOCK_NB)
+
+    def is_mine(self, known: os.stat_result) -> bool:
+        return known.st_uid == os.getuid()
 
     def session(self) -> dict[str, Any]:
         return {"start_new_session": True}
@@ -223,6 +230,9 @@ class Portable(System):
         finally:
             file.seek(0)
 
+    def is_mine(self, known: os.stat_result) -> bool:
+        return True  # Windows tells owners by its own lists, and a home folder is closed to other users
+
     def session(self) -> dict[str, Any]:
         return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
 
@@ -273,10 +283,11 @@ def _here() -> System:
 class _SelectedPipe(Pipe):
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
+        self._poll = select.poll()  # `select.select` refuses files numbered above 1,023
+        self._poll.register(file, select.POLLIN)
 
     def read(self, most: int, seconds: float) -> bytes | None:
-        ready, _, _ = select.select([self.file], [], [], seconds)
-        return os.read(self.file.fileno(), most) if ready else None
+        return os.read(self.file.fileno(), most) if self._poll.poll(1000 * seconds) else None
 
 
 class _ThreadedPipe(Pipe):

@@ -41,4 +41,4 @@ def is_own(path: Path) -> bool:
         known = path.lstat()
     except OSError:
         return False
-    return known.st_uid == os.getuid() and not stat.S_ISLNK(known.st_mode)
+    return platform.HERE.is_mine(known) and not stat.S_ISLNK(known.st_mode)

@@ -15,8 +15,10 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from support import NOTES, ROOT
 
 import ragkit
+from ragkit import conversation, platform, private
 from ragkit.conversation import Conversation, FileChatHistory, answer_of, messages_of
 from ragkit.document import title_of
+from ragkit.errors import UsageError
 from ragkit.flow import Token
 
 PEG = """\
@@ -242,6 +244,35 @@ def test_wherever_a_crash_cuts_the_last_line_what_came_before_is_there_and_it_go
         assert history.messages == turn("one")
         history.add_messages(turn("three"))
         assert history.messages == [*turn("one"), *turn("three")]
+
+
+def test_what_another_process_adds_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = FileChatHistory(tmp_path / "s.jsonl"), FileChatHistory(tmp_path / "s.jsonl")
+    ours.add_messages([HumanMessage("one")])
+    opened = private.opener
+
+    def opening(path: str, flags: int) -> int:  # just before our file is open
+        monkeypatch.setattr(private, "opener", opened)
+        theirs.add_messages([HumanMessage("two")])
+        return opened(path, flags)
+
+    monkeypatch.setattr(private, "opener", opening)
+    ours.add_messages([HumanMessage("three")])
+    assert [message.content for message in ours.messages] == ["one", "two", "three"]
+
+
+def test_a_file_that_another_process_keeps_locked_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = FileChatHistory(tmp_path / "s.jsonl")
+    history.add_messages([HumanMessage("one")])
+    monkeypatch.setattr(conversation, "_PATIENCE", 0.1)
+    with history.path.open("rb") as held:
+        platform.HERE.lock(held)
+        with pytest.raises(UsageError, match=r"another process keeps '.*' locked"):
+            history.add_messages([HumanMessage("two")])
+    history.add_messages([HumanMessage("two")])
+    assert [message.content for message in history.messages] == ["one", "two"]
 
 
 def test_a_file_whose_last_line_was_left_without_an_end_is_whole(tmp_path: Path) -> None:

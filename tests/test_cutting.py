@@ -15,6 +15,7 @@ from langchain_core.documents import Document
 from langchain_text_splitters import RecursiveCharacterTextSplitter
 
 import ragkit
+from ragkit.ask import AnswerPipeline
 from ragkit.chunk import (
     Chunker,
     RecursiveChunker,
@@ -26,8 +27,13 @@ from ragkit.chunk import (
 from ragkit.chunk.process import Cutter
 from ragkit.confined import ConfinedPool, ProcessLimits
 from ragkit.document import Stretch
+from ragkit.generate.extractive import ExtractiveGenerator
+from ragkit.index.bm25 import Bm25Index
+from ragkit.ingest import IngestPipeline
+from ragkit.plan import plan
 from ragkit.read.files import Files
 from ragkit.read.process import Reader
+from ragkit.retrieve import LexicalRetriever
 from ragkit.text.words import Offsets
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "papers"
@@ -89,6 +95,24 @@ def test_a_paper_that_cannot_be_cut_fails_alone(text: str, error: str) -> None:
         pool.close()
     assert [[each.page_content for each in cut.passages] for cut in cuts] == [["one"], [], ["two"], ["three"]]
     assert [str(cut.error)[: len(error)] for cut in cuts] == ["None", error, "None", "None"]
+
+
+def test_a_dry_run_counts_a_paper_that_cannot_be_cut_as_failed(tmp_path: Path) -> None:
+    for name in ("fault", "one"):
+        (tmp_path / f"{name}.txt").write_text(name)
+    rag = ragkit.Rag(
+        corpus=tmp_path / "corpus",
+        ingest=IngestPipeline(read=Files(), chunk=Frail(), index=[Bm25Index()]),
+        answer=AnswerPipeline(retrieve=[LexicalRetriever(index=Bm25Index())], generate=ExtractiveGenerator()),
+    )
+    done = plan(rag, tmp_path)
+    assert [(Path(each.source).name, each.error) for each in done.failed] == [
+        ("fault.txt", "it cannot be cut: KeyError: 'a fault of the chunker'")
+    ]
+    assert (done.new, done.papers, done.passages) == (2, 2, 1)
+    assert [each.error for each in rag.ingest(tmp_path / "one.txt", tmp_path / "fault.txt").failed] == [
+        done.failed[0].error
+    ]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from ragkit.document import scored
 from ragkit.errors import ConfigError
 from ragkit.flow import run
 from ragkit.gate import (
+    FOUND,
     CalibratedGate,
     Gate,
     Logistic,
@@ -279,6 +280,12 @@ def test_an_answer_is_surer_the_better_its_citations_support_it() -> None:
     assert good.score > bad.score
     assert good.refusal is None
     assert bad.refusal == "the best answer found is too uncertain (about 47% of such answers are right)"
+
+
+def test_passages_with_everything_but_too_little_of_it_are_not_relevant_enough() -> None:
+    gate = CalibratedGate(found=Logistic(FOUND.weights, FOUND.bias, threshold=0.9999))
+    relevance = gate.weigh(ASKED, [found("Glass bridges carry 40 people.", 0.8)])
+    assert relevance.refusal == "no relevant passage was found"
 
 
 def test_an_answer_below_the_threshold_is_refused() -> None:

@@ -51,6 +51,8 @@ rag = ragkit.load()
 print(rag.ingest("paper.txt").failed)
 print(rag.ingest("second.txt").documents)
 print(rag.ask("How long is the glass bridge of Ulm?").text)
+from ragkit import private
+assert private.is_own(__import__("pathlib").Path("paper.txt"))
 """
 
 HOLD = """

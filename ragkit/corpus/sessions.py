@@ -28,7 +28,7 @@ _NOTICES = "-c tcp_keepalives_idle=1 -c tcp_keepalives_interval=1 -c tcp_keepali
 """How soon a server ends the session of a process that cannot be reached, and lets go of its locks: in 10 seconds, not hours."""
 
 
-class Session(psycopg.Connection[Any]):
+class WatchedConnection(psycopg.Connection[Any]):
     """A connection whose statements may take long, but not longer than the server is there."""
 
     address: str
@@ -63,11 +63,11 @@ class Session(psycopg.Connection[Any]):
             return
 
 
-def connected(url: str, options: str) -> Session:
+def connected(url: str, options: str) -> WatchedConnection:
     """A session at *url* with settings *options* (`-c name=value`), in which each statement is a transaction.
 
     Raises `psycopg.Error` if the server cannot be reached.
     """
-    session = Session.connect(url, autocommit=True, options=f"{_NOTICES} {options}", **_QUICK)
+    session = WatchedConnection.connect(url, autocommit=True, options=f"{_NOTICES} {options}", **_QUICK)
     session.address = url
     return session

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing, suppress
 from itertools import islice
+from typing import NamedTuple
 
 from ragkit.corpus import Corpus
 from ragkit.errors import CorpusError, DepotLacks
@@ -19,13 +20,22 @@ def is_whole(pipeline: IngestPipeline, corpus: Corpus, index: AnyIndex) -> bool:
     if not isinstance(index, Index):
         return corpus.index_fingerprint(pipeline.name_of(index)) is None or pipeline.holds(corpus, index)
     try:
-        return not any(differing(pipeline, corpus, index))
+        found = differing(pipeline, corpus, index)
+        return not (found.lost or found.unknown)
     except Exception:  # whatever a damaged index raises
         return False
 
 
-def differing(pipeline: IngestPipeline, corpus: Corpus, index: Index) -> tuple[int, int]:
-    """How many keys the published generation of *index* has lost, and how many are not in the ledger.
+class IndexDifference(NamedTuple):
+    """What an index has against what the ledger says: keys `lost` and `unknown`, and the passages that are `present`."""
+
+    lost: int
+    unknown: int
+    present: int
+
+
+def differing(pipeline: IngestPipeline, corpus: Corpus, index: Index) -> IndexDifference:
+    """What the published generation of *index* has.
 
     Raises `CorpusError` if its files are damaged, and whatever opening it may raise.
     """
@@ -38,11 +48,12 @@ def differing(pipeline: IngestPipeline, corpus: Corpus, index: Index) -> tuple[i
             )
         raise CorpusError("its files are damaged; run `ragkit doctor --repair`")
     with closing(index.open(place)) as searcher:
-        entries, there, known = searcher.entries(), 0, 0
+        entries, there, known, present = searcher.entries(), 0, 0, 0
         while some := list(islice(entries, _COMPARED)):
             there += len(some)
             known += corpus.count_known(name, some)
-    return corpus.count_keys(name) - known, there - known
+            present += sum(n == 0 for _, n in some)
+    return IndexDifference(corpus.count_keys(name) - known, there - known, present)
 
 
 def damaged(pipeline: IngestPipeline, corpus: Corpus) -> tuple[list[str], list[str]]:

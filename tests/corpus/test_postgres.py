@@ -24,7 +24,7 @@ from ragkit.config import components
 from ragkit.corpus import Corpus
 from ragkit.corpus import postgres as module
 from ragkit.corpus.postgres import PostgresCorpus
-from ragkit.corpus.sessions import Session
+from ragkit.corpus.sessions import WatchedConnection
 from ragkit.doctor import examine
 from ragkit.errors import ConfigError, CorpusError, NoCorpus, UsageError
 from ragkit.export import items
@@ -126,7 +126,6 @@ HOLDER = """
 import sys
 from ragkit.corpus import Corpus
 from ragkit.corpus.postgres import PostgresCorpus
-from ragkit.corpus.sessions import Session
 from ragkit.doctor import examine
 with Corpus(PostgresCorpus(sys.argv[1])).writing():
     print("writing", flush=True)
@@ -229,13 +228,13 @@ def test_every_connection_fails_in_seconds_when_the_network_is_cut(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[dict[str, Any]] = []
-    real = Session.connect
+    real = WatchedConnection.connect
 
     def connect(*arguments: Any, **options: Any) -> Any:
         given.append(options)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(Session, "connect", connect)
+    monkeypatch.setattr(WatchedConnection, "connect", connect)
     corpus = Corpus(PostgresCorpus(url, tmp_path))
     with closing(corpus), corpus.writing():
         put(corpus, "glass")
