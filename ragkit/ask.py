@@ -6,7 +6,7 @@ rewrite -> retrieve -> fuse -> refine -> gate -> (generate -> attribute -> verif
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from typing import Literal, NamedTuple, TypeVar
@@ -287,11 +287,10 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         retrieve -> fuse -> read -> filter.  Queries that this machine embeds are embedded in one batch.
         """
         where = both(self.where, where)
-        among: frozenset[str] | Passing | None = Passing(snapshot.corpus, where) if where else None
+        among: Set[str] | Passing | None = Passing(snapshot.corpus, where) if where else None
         if papers is not None:
             own = yield from call("filter", snapshot.corpus.passages_of, papers)
-            every = (yield from call("filter", snapshot.corpus.passing, where, own)) if where else own
-            among = frozenset(every)
+            among = (yield from call("filter", snapshot.corpus.passing, where, own)) if where else own
         rankings: list[list[Ranking]] = [[] for _ in queries]
         for retriever in self.retrieve:
             bound = _bound(retriever, snapshot, among)
@@ -427,9 +426,7 @@ def _among(
     ]
 
 
-def _bound(
-    retriever: BaseRetriever, snapshot: Snapshot, among: frozenset[str] | Passing | None
-) -> BaseRetriever:
+def _bound(retriever: BaseRetriever, snapshot: Snapshot, among: Set[str] | Passing | None) -> BaseRetriever:
     """*retriever*, and those inside it, over the indexes of *snapshot*."""
     return rebound(
         retriever, lambda part: part.over(snapshot, among) if isinstance(part, FilteredRetriever) else part

@@ -11,6 +11,7 @@ from langchain_core.documents import Document
 
 from ragkit.answer import FrozenModel
 from ragkit.corpus import Corpus
+from ragkit.corpus.database import batches
 from ragkit.document import (
     RESERVED,
     VERSION_KEYS,
@@ -89,9 +90,11 @@ def records(
     """
     order = _order(sort)
     wanted = filter_of(where, corpus)
-    facts, older = corpus.facts_of_papers(wanted), corpus.superseded()
-    sizes = corpus.sizes(chunker, facts)
-    found = [record(i, known, *sizes.get(i, (None, 0))) for i, known in facts.items() if i not in older]
+    older, found = corpus.superseded(), list[PaperRecord]()
+    for some in batches(corpus.facts_of_papers(wanted)):
+        facts = {identity: known for identity, known in some if identity not in older}
+        sizes = corpus.sizes(chunker, facts)
+        found += [record(identity, known, *sizes[identity]) for identity, known in facts.items()]
     return order(found)
 
 
@@ -202,7 +205,7 @@ def find(corpus: Corpus, name: str | PaperRecord) -> str:
     if len(by_id) == 1:
         return by_id[0]
     older = corpus.superseded()
-    papers = {i: known for i, known in corpus.facts_of_papers().items() if i not in older}
+    papers = {i: known for i, known in corpus.facts_of_papers() if i not in older}
     found = _meant(papers, wanted) or by_id
     if len(found) == 1:
         return found[0]

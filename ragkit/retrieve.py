@@ -5,7 +5,7 @@ A retriever returns hits (id and score); their text is read from the corpus.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, Self
 
 from langchain_core.documents import Document
@@ -32,7 +32,7 @@ class Passing:
         self.corpus, self.where = corpus, where
 
     @property
-    def every(self) -> frozenset[str] | None:
+    def every(self) -> Set[str] | None:
         """The ids of all of them; None where all passages pass."""
         return self.corpus.matching(self.where)
 
@@ -55,11 +55,11 @@ class FilteredRetriever(BaseRetriever):
     """A retriever bound to an open state of its indexes and to the passages that it may return."""
 
     _snapshot: Snapshot | None = PrivateAttr(None)
-    _among: frozenset[str] | Passing | None = PrivateAttr(None)
+    _among: Set[str] | Passing | None = PrivateAttr(None)
 
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
 
-    def over(self, snapshot: Snapshot, among: frozenset[str] | Passing | None = None) -> Self:
+    def over(self, snapshot: Snapshot, among: Set[str] | Passing | None = None) -> Self:
         """This retriever bound to *snapshot*; it finds only passages of *among*, or any if that is None."""
         bound = self.model_copy()
         bound._snapshot, bound._among = snapshot, among

@@ -50,9 +50,9 @@ class Library:
     @classmethod
     def of(cls, corpus: Corpus) -> Library:
         """The papers of *corpus*, each by its newest version, which alone is searched."""
-        papers, older = corpus.facts_of_papers(), corpus.superseded()
+        older = corpus.superseded()
         keys = {key: {older.get(i, i) for i in found} for key, found in corpus.citation_keys().items()}
-        return cls({i: known for i, known in papers.items() if i not in older}, keys)
+        return cls({i: known for i, known in corpus.facts_of_papers() if i not in older}, keys)
 
     @cached_property
     def _by_identity(self) -> Mapping[str, tuple[str, ...]]:

@@ -34,6 +34,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ragkit.corpus.database import batches, marks
 from ragkit.corpus.ledger import Ledger
 from ragkit.corpus.papers import DOCUMENTS, LISTINGS, last_page
@@ -41,9 +44,8 @@ from ragkit.corpus.vectors import VectorCache
 from ragkit.document import digest, searchable
 from ragkit.errors import UsageError
 
-_PAGE_OF_CHUNKS = (
-    "SELECT id FROM chunks WHERE id > ? AND document IN (SELECT id FROM documents) ORDER BY id LIMIT 2000"
-)
+_DIGEST = "S20"  # of a text, in ASCII
+_READ = 20  # documents whose texts are read at once
 _FILES = "SELECT uri FROM files WHERE uri > ? ORDER BY uri LIMIT ?"
 
 
@@ -140,23 +142,30 @@ class Corpus(Ledger, VectorCache):
         papers = (known for some in self.pages(DOCUMENTS) for known in self.facts_of(some).values())
         return {name for known in papers for name in known} | set(self.column(cut))
 
-    def orphaned_vectors(self) -> set[str]:
-        """The digests of the texts that have vectors and by which no passage is found any more."""
-        known = set(self.column("SELECT DISTINCT text FROM vectors"))
-        if known:
-            known -= {digest(text) for [text] in self.db.execute("SELECT text FROM keys")}
-        last = ""
-        while known and (some := self.column(_PAGE_OF_CHUNKS, (last,))):
-            known -= {digest(searchable(passage)) for passage in self.passages(some).values()}
-            last = some[-1]
-        return known
+    def orphaned_vectors(self) -> NDArray[np.bytes_]:
+        """The digests of the texts that have vectors and by which no passage is found any more, in order."""
+        rows = self.store.stream("SELECT text FROM vectors")
+        known = np.unique(np.fromiter((text for [text] in rows), dtype=_DIGEST))
+        orphaned = np.ones(len(known), dtype=np.bool_)
+        for texts in batches(self._texts_of_keys()) if len(known) else ():
+            needed = np.asarray([digest(text) for text in texts], dtype=_DIGEST)
+            at = np.minimum(np.searchsorted(known, needed), len(known) - 1)
+            orphaned[at[known[at] == needed]] = False
+        return known[orphaned]
+
+    def _texts_of_keys(self) -> Iterator[str]:
+        """What all passages of all chunkers are found by; few texts are held at once."""
+        yield from (text for [text] in self.store.stream("SELECT text FROM keys"))
+        for documents in self.pages(DOCUMENTS, _READ):
+            cut = self.column(f"SELECT id FROM chunks WHERE document IN ({marks(documents)})", documents)
+            yield from map(searchable, self._passages(cut).values())
 
     def vacuum(self) -> int:
         """Delete the orphaned vectors, give their room back to the disk, and say how many they were."""
         orphaned, models = self.orphaned_vectors(), self.column("SELECT DISTINCT model FROM vectors")
         with self.transaction() as db:
             for model in models:
-                named = [(model, text) for text in orphaned]
+                named = ((model, text.decode()) for text in orphaned)
                 db.executemany("DELETE FROM vectors WHERE model = ? AND text = ?", named)
         self.store.vacuum()
         return len(orphaned)

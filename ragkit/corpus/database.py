@@ -73,14 +73,14 @@ class Database:
         row = self.db.execute(query, parameters).fetchone()
         return row[0] if row else None
 
-    def pages(self, query: str) -> Iterator[list[Any]]:
+    def pages(self, query: str, most: int = _MANY) -> Iterator[list[Any]]:
         """The only column of a query, in lists that a statement can name: it asks for what follows its first
-        parameter, in order, and for as many rows as its second one says.
+        parameter, in order, and for as many rows as its second one says, at *most* so many.
 
         No more than that is held, and between lists the caller may write to the database.
         """
         last = ""
-        while some := self.column(query, (last, _MANY)):
+        while some := self.column(query, (last, most)):
             yield some
             last = some[-1]
 

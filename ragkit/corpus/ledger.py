@@ -15,14 +15,21 @@ from typing import Any, NamedTuple
 from langchain_core.documents import Document
 
 from ragkit.corpus.database import batches, marks
+from ragkit.corpus.ids import PassageIds
 from ragkit.corpus.papers import Papers
-from ragkit.document import Key, digest_each, passage, passage_id, searchable
+from ragkit.corpus.versions import settle
+from ragkit.document import Key, digest_each, passage_id, searchable
 from ragkit.where import Where
 
 _KEPT = 10_000  # passages that a thread keeps once they are read
+_JUDGED = 1_000  # papers and metadata of chunks of which it is kept whether they pass a filter
 _PAGE = 256  # documents that are read off the ledger at once
 
 _CUT = "SELECT DISTINCT document FROM chunks WHERE document > ? ORDER BY document LIMIT ?"
+_WITH_NEWEST = (  # every chunk, with the newest version of its paper if that is another
+    "SELECT id, newest, metadata FROM chunks"
+    " LEFT JOIN versions ON versions.document = chunks.document AND newest <> chunks.document"
+)
 _LISTED = "EXISTS (SELECT 1 FROM sources WHERE sources.document = {})"
 _MISSING = (  # documents that :index lacks; :writers is a JSON list
     f"FROM chunked d WHERE chunker = :chunker AND {_LISTED.format('d.document')}"
@@ -127,36 +134,39 @@ class Ledger(Papers):
         rows = []
         for some in batches(wanted):
             rows += self.db.execute(
-                f'SELECT id, document, chunker, start, "end", metadata FROM chunks WHERE id IN ({marks(some)})',
+                f'SELECT id, document, start, "end", metadata FROM chunks WHERE id IN ({marks(some)})',
                 some,
             ).fetchall()
         documents = list(dict.fromkeys(row[1] for row in rows))
-        sources = self.sources(documents)
-        papers = {identity: (text, known) for identity, text, known in self.texts(documents)}
+        sources, papers = self.sources(documents), dict[str, tuple[str, str, dict[str, Any]]]()
+        for identity, text, known in self.texts(documents):
+            known.pop("sections", None)
+            papers[identity] = text, str(known.pop("title")), known
         found = {}
-        for identity, document, chunker, start, end, metadata in rows:
+        for identity, document, start, end, metadata in rows:
             if document not in papers:  # dropped by a writer
                 continue
-            text, known = papers[document]
-            known = {k: v for k, v in known.items() if k not in ("title", "sections")}
+            text, title, known = papers[document]
             places = [source.within((start, end)) for source in sources.get(document, ())]
-            paper = Document(id=document, page_content=text, metadata={"title": papers[document][1]["title"]})
-            found[identity] = passage(
-                paper, start, end, chunker, **{**known, "sources": places, **json.loads(metadata)}
+            own = {"document_id": document, "title": title, "start": start, "end": end}
+            found[identity] = Document(
+                id=identity,
+                page_content=text[start:end],
+                metadata={**known, "sources": places, **json.loads(metadata), **own},
             )
         return found
 
-    def passages_of(self, documents: Collection[str]) -> frozenset[str]:
+    def passages_of(self, documents: Collection[str]) -> PassageIds:
         """The ids of all passages of these documents."""
-        found: set[str] = set()
-        for some in batches(documents):
-            found.update(self.column(f"SELECT id FROM chunks WHERE document IN ({marks(some)})", some))
-        return frozenset(found)
+        query = "SELECT id FROM chunks WHERE document IN ({})"
+        return PassageIds(
+            each for some in batches(documents) for each in self.column(query.format(marks(some)), some)
+        )
 
-    def matching(self, where: Where) -> frozenset[str] | None:
+    def matching(self, where: Where) -> PassageIds | None:
         """The chunks that pass a filter; None where all do.  Kept until the corpus changes."""
         state = self.state
-        known: dict[tuple[Any, Where], frozenset[str] | None] = getattr(self.local, "matching", {})
+        known: dict[tuple[Any, Where], PassageIds | None] = getattr(self.local, "matching", {})
         if (state, where) not in known:
             self.local.matching = known = {(state, where): self._matching(where)}
         return known[state, where]
@@ -180,47 +190,39 @@ class Ledger(Papers):
             rows = self.db.execute(
                 f"SELECT id, document, metadata FROM chunks WHERE id IN ({marks(some)})", some
             ).fetchall()
-            papers = self._papers_for(where, list(dict.fromkeys(document for _, document, _ in rows)))
+            own = where.fields() <= _OF_CHUNKS
+            papers = {} if own else self.facts_of(list(dict.fromkeys(document for _, document, _ in rows)))
             found.update(identity for identity, passes in _passing(where, papers, rows) if passes)
         return found
 
-    def _papers_for(self, where: Where, documents: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-        """What a filter asks about *documents*."""
-        if where.fields() <= _OF_CHUNKS:
-            return {}
-        return self.facts_of(documents)
-
-    def _matching(self, where: Where) -> frozenset[str] | None:
+    def _matching(self, where: Where) -> PassageIds | None:
         if all(
             passes for _, passes in self._judged(where)
         ):  # holds nothing, and ends where one does not pass
             return None
-        return frozenset(identity for identity, passes in self._judged(where) if passes)
+        return PassageIds(identity for identity, passes in self._judged(where) if passes)
 
     def _judged(self, where: Where) -> Iterator[tuple[str, bool]]:
         """Every chunk, and whether it passes the filter; few chunks, and few papers' facts, are held at once."""
-        chunks = "SELECT id, document, metadata FROM chunks"
         if where.fields() <= _OF_CHUNKS | {"superseded_by"}:
-            older = {document: {"superseded_by": newest} for document, newest in self.superseded().items()}
-            yield from _passing(where, older, self.store.stream(chunks))
+            yield from _passing(where, None, self.store.stream(_WITH_NEWEST))
             return
         for documents in self.pages(_CUT):
-            rows = self.db.execute(f"{chunks} WHERE document IN ({marks(documents)})", documents)
-            yield from _passing(where, self.facts_of(documents), rows)
+            query = f"SELECT id, document, metadata FROM chunks WHERE document IN ({marks(documents)})"
+            yield from _passing(where, self.facts_of(documents), self.db.execute(query, documents))
 
-    def facts_of_papers(self, where: Where | None = None) -> dict[str, dict[str, Any]]:
-        """What is known of every paper that a file lists and of which a passage passes the filter; keys as of
-        `facts`.
+    def facts_of_papers(self, where: Where | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What is known of every paper that a file lists and of which a passage passes the filter, in order of the
+        papers' ids; few papers are held at once.  See `facts`.
         """
         among = None if where is None else self.matching(where)
         if among is None:
-            return {identity: known for identity, known in self.facts() if known["uri"]}
-        found: dict[str, dict[str, Any]] = {}
+            yield from ((identity, known) for identity, known in self.facts() if known["uri"])
+            return
         for some in self.pages(_CUT):
             cut = self.db.execute(f"SELECT document, id FROM chunks WHERE document IN ({marks(some)})", some)
             if passing := sorted({document for document, identity in cut if identity in among}):
-                found |= {i: known for i, known in self.facts_of(passing).items() if known["uri"]}
-        return found
+                yield from ((i, known) for i, known in self.facts_of(passing).items() if known["uri"])
 
     # --- keys
 
@@ -367,11 +369,14 @@ class Ledger(Papers):
 
     def count_known(self, index: str, keys: Sequence[tuple[str, int]]) -> int:
         """How many of *keys* (passages and numbers) *index* holds, by the ledger."""
-        writers = self.value("SELECT writers FROM indexes WHERE name = ?", (index,))
+        built = self.db.execute("SELECT writers, chunker FROM indexes WHERE name = ?", (index,)).fetchone()
+        writers, chunker = built or ("[]", "")
         known: set[tuple[str, int]] = set()
         for some in batches({identity for identity, _ in keys}):
             held = self.column(
-                f"SELECT chunks.id {_HELD} WHERE name = ? AND chunks.id IN ({marks(some)})", (index, *some)
+                f"SELECT id FROM chunks WHERE id IN ({marks(some)}) AND chunker = ?"
+                ' AND EXISTS (SELECT 1 FROM ledger WHERE "index" = ? AND ledger.document = chunks.document)',
+                (*some, chunker, index),
             )
             known |= {(each, 0) for each in held}
             if not held:
@@ -431,7 +436,7 @@ class Ledger(Papers):
                     given,
                 )
                 db.execute(f"INSERT INTO ledger SELECT :index, document {_MISSING}", given)
-            self.settle_versions(db)
+            settle(db)
 
     def published(self) -> dict[str, tuple[str, int]]:
         """What each index was built with, and which of its generations is searched."""
@@ -451,14 +456,19 @@ _OF_CHUNKS = frozenset({"section", "kind"})
 
 
 def _passing(
-    where: Where, papers: Mapping[str, Mapping[str, Any]], rows: Iterable[tuple[str, str, str]]
+    where: Where, papers: Mapping[str, Mapping[str, Any]] | None, rows: Iterable[tuple[str, Any, str]]
 ) -> Iterator[tuple[str, bool]]:
-    """Each chunk of *rows* (id, document, metadata), and whether it passes, with what is known of its paper."""
-    passes: dict[tuple[str, str], bool] = {}  # few chunks of a paper differ in their metadata
-    for identity, document, metadata in rows:
-        key = (document if document in papers else "", metadata)
-        if key not in passes:
-            passes[key] = where.matches({**papers.get(document, {}), **json.loads(metadata)})
+    """Each chunk of *rows* (id, paper, metadata), and whether it passes, with what is known of its paper.
+
+    Without *papers*, the second value of a row is the newest version of the paper, None if that is the paper itself.
+    """
+    passes: dict[tuple[str | None, str], bool] = {}  # few chunks of a paper differ in their metadata
+    for identity, paper, metadata in rows:
+        if (key := (paper, metadata)) not in passes:
+            if len(passes) == _JUDGED:
+                passes.clear()
+            known = {"superseded_by": paper} if papers is None else papers.get(paper, {})
+            passes[key] = where.matches({**known, **json.loads(metadata)})
         yield identity, passes[key]
 
 

@@ -15,7 +15,6 @@ from ragkit.corpus.database import batches, marks
 from ragkit.corpus.identity import differ_in_authors, is_same
 from ragkit.corpus.lookups import found_keys
 from ragkit.corpus.store import Connection
-from ragkit.corpus.versions import Version, in_order, labels
 from ragkit.document import contradict, identity_keys, paper_id, recognised, sources_of, title_of
 
 LISTINGS = (  # every entry: the how manieth it is of its text, and of its paper
@@ -203,26 +202,6 @@ class Papers(Curation):
         return dict(
             self.db.execute("SELECT document, newest FROM versions WHERE document <> newest").fetchall()
         )
-
-    @staticmethod
-    def settle_versions(db: Connection) -> None:
-        """Say of each work with several texts which is the newest, and what each is called."""
-        works: dict[int, list[Version]] = {}
-        for work, identity, known, characters, searched, uri, position in db.execute(
-            "SELECT work, id, metadata, length(text), EXISTS (SELECT 1 FROM chunks WHERE chunks.document = documents.id), uri, position"
-            " FROM documents JOIN sources ON document = id AND (uri, position) ="
-            " (SELECT uri, position FROM sources WHERE document = documents.id ORDER BY uri, position LIMIT 1)"
-            " WHERE work IN (SELECT work FROM documents GROUP BY work HAVING count(*) > 1) ORDER BY id"
-        ):
-            version = Version(identity, json.loads(known), characters, bool(searched), (uri, position))
-            works.setdefault(work, []).append(version)
-        rows = []
-        for ordered in (in_order(versions) for versions in works.values() if len(versions) > 1):
-            named = zip(ordered, labels(ordered), strict=True)
-            rows += [(v.document, label, n, ordered[0].document) for n, (v, label) in enumerate(named)]
-        if sorted(rows) != db.execute("SELECT * FROM versions ORDER BY document").fetchall():
-            db.execute("DELETE FROM versions")
-            db.executemany("INSERT INTO versions VALUES (?, ?, ?, ?)", rows)
 
     def works(self, uris: Iterable[str] = (), documents: Iterable[str] = ()) -> list[Work]:
         """The works that these files list, or of these documents, that are listed more than once."""

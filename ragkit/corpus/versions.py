@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ragkit.corpus.database import marks
+from ragkit.corpus.store import Connection
 from ragkit.document import is_preprint, normalised_title
 
 _ABSTRACT = 4  # a text so many times shorter than that of another version is its abstract
@@ -107,3 +110,43 @@ def _parts(version: Version, longest: int) -> list[str]:
     year = str(version.known.get("year") or version.known.get("date") or "")
     abstract = "abstract" if is_abstract(version, longest) else ""
     return [part for part in (number, state, normalised_title(year), abstract) if part]
+
+
+def settle(db: Connection) -> None:
+    """Say of each work with several texts which is the newest, and what each is called; few works are held at once."""
+    last = -1
+    while some := [work for [work] in db.execute(_SEVERAL, (last,))]:
+        last = some[-1]
+        rows = _versions(db, some)
+        named = f"document IN (SELECT id FROM documents WHERE work IN ({marks(some)}))"
+        if rows != db.execute(f"SELECT * FROM versions WHERE {named} ORDER BY document", some).fetchall():
+            db.execute(f"DELETE FROM versions WHERE {named}", some)
+            db.executemany("INSERT INTO versions VALUES (?, ?, ?, ?)", rows)
+    db.execute(
+        "DELETE FROM versions WHERE (SELECT count(*) FROM documents WHERE work ="
+        " (SELECT work FROM documents WHERE id = versions.document)) < 2"
+    )
+
+
+_SEVERAL = (
+    "SELECT work FROM documents WHERE work > ? GROUP BY work HAVING count(*) > 1 ORDER BY work LIMIT 250"
+)
+
+
+def _versions(db: Connection, some: Sequence[int]) -> list[tuple[str, str, int, str]]:
+    """What the table `versions` should say of these works, in order of the documents."""
+    works: dict[int, list[Version]] = {}
+    for work, identity, known, characters, searched, uri, position in db.execute(
+        "SELECT work, id, metadata, length(text), EXISTS (SELECT 1 FROM chunks WHERE chunks.document = documents.id), uri, position"
+        " FROM documents JOIN sources ON document = id AND (uri, position) ="
+        " (SELECT uri, position FROM sources WHERE document = documents.id ORDER BY uri, position LIMIT 1)"
+        f" WHERE work IN ({marks(some)}) ORDER BY id",
+        some,
+    ):
+        version = Version(identity, json.loads(known), characters, bool(searched), (uri, position))
+        works.setdefault(work, []).append(version)
+    rows = []
+    for ordered in (in_order(versions) for versions in works.values() if len(versions) > 1):
+        named = zip(ordered, labels(ordered), strict=True)
+        rows += [(v.document, label, n, ordered[0].document) for n, (v, label) in enumerate(named)]
+    return sorted(rows)

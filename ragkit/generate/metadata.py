@@ -34,6 +34,11 @@ from ragkit.where import Where
 
 _SHOWN = 3
 """So many papers are named where a question may mean any of them."""
+_TOLD = (
+    *("uri", "authors", "year", "venue", "doi", "updated", "affiliations", "funding", "funding_statement"),
+    *("version_label", "superseded_by"),
+)
+"""What is kept of each paper while a question is answered."""
 _LISTED = 30
 """So many papers are listed by title; the others are counted."""
 
@@ -153,8 +158,8 @@ class MetadataGenerator(Generator, CorpusReader):
 def _reading(corpus: Corpus, state: object, question: str, where: Where | None) -> Reading | None:
     """What *question* asks of the papers that pass *where*, while the corpus is in this *state*."""
     records = [
-        KnownPaper(identity, facts["title"], facts)
-        for identity, facts in corpus.facts_of_papers(where).items()
+        KnownPaper(identity, facts["title"], {name: facts[name] for name in _TOLD if name in facts})
+        for identity, facts in corpus.facts_of_papers(where)
     ]
     people = _people(question, records)
     names = _venues(people.text, records).joined(people)

@@ -12,7 +12,7 @@ not: what is found is read from the corpus.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -58,16 +58,14 @@ class Searcher(ABC):
     """A sealed generation that is open to be searched, by several threads at once."""
 
     @abstractmethod
-    def search(self, query: str, k: int, among: frozenset[str] | None = None) -> list[Hit]:
+    def search(self, query: str, k: int, among: Set[str] | None = None) -> list[Hit]:
         """The best *k* passages, each by its best key, best first; of those *among* if given.
 
         Others than those *among* may be found, as the caller judges again; none of them may be left out for
         one that is not.
         """
 
-    def search_each(
-        self, queries: Sequence[str], k: int, among: frozenset[str] | None = None
-    ) -> list[list[Hit]]:
+    def search_each(self, queries: Sequence[str], k: int, among: Set[str] | None = None) -> list[list[Hit]]:
         """`search` for each of *queries*; an index of vectors embeds them in one batch."""
         return [self.search(query, k, among) for query in queries]
 

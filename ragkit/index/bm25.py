@@ -6,7 +6,7 @@ import binascii
 import functools
 import re
 import string
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,9 +89,9 @@ class _Bm25Searcher(Searcher):
     def __init__(self, index: Bm25Index, place: Place) -> None:
         self.schema, self.analyzer = _schema(), index.analyzer()
         self.inner = index.opened(place).searcher()
-        self.asked: tuple[frozenset[str], Any] = (frozenset(), None)
+        self.asked: tuple[Set[str], Any] = (frozenset(), None)
 
-    def search(self, query: str, k: int, among: frozenset[str] | None = None) -> list[Hit]:
+    def search(self, query: str, k: int, among: Set[str] | None = None) -> list[Hit]:
         from tantivy import Occur, Query
 
         words = dict.fromkeys(self.analyzer.analyze(segmented(query)))
@@ -111,7 +111,7 @@ class _Bm25Searcher(Searcher):
 
         return best_passages(best, k, lambda hit: hit.passage, among)
 
-    def _named(self, among: frozenset[str]) -> Any:
+    def _named(self, among: Set[str]) -> Any:
         """A query that matches these passages; the last one is cached, since filters repeat."""
         from tantivy import Query
 

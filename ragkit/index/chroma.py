@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +109,7 @@ class _ChromaSearcher(Searcher):
         self.index, self.collection = index, _Collection(place)
         self.copied = copied or ExitStack()
 
-    def search(self, query: str, k: int, among: frozenset[str] | None = None) -> list[Hit]:
+    def search(self, query: str, k: int, among: Set[str] | None = None) -> list[Hit]:
         vector = self.index.embed.embed_query(query)
         count = self.count()
         if among is None or len(among) > max(min(_COMPARED, FEW * count), 2 * k):

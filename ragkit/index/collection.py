@@ -11,7 +11,7 @@ is refused.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from contextlib import closing
 from pathlib import Path
 
@@ -68,7 +68,7 @@ class Rows(ABC):
 
     @abstractmethod
     def search(
-        self, queries: Sequence[str], k: int, generation: int, among: frozenset[str] | None
+        self, queries: Sequence[str], k: int, generation: int, among: Set[str] | None
     ) -> list[list[Hit]]:
         """See `Searcher.search_each`, at a generation."""
 
@@ -124,12 +124,10 @@ class _CollectionSearcher(Searcher):
     def __init__(self, rows: Rows, generation: int) -> None:
         self.rows, self.generation = rows, generation
 
-    def search(self, query: str, k: int, among: frozenset[str] | None = None) -> list[Hit]:
+    def search(self, query: str, k: int, among: Set[str] | None = None) -> list[Hit]:
         return self.search_each([query], k, among)[0]
 
-    def search_each(
-        self, queries: Sequence[str], k: int, among: frozenset[str] | None = None
-    ) -> list[list[Hit]]:
+    def search_each(self, queries: Sequence[str], k: int, among: Set[str] | None = None) -> list[list[Hit]]:
         return self.rows.search(queries, k, self.generation, among)
 
     def entries(self) -> Iterator[tuple[str, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from langchain_core.documents import Document
@@ -43,7 +43,7 @@ def holds(store: VectorStore, passage: str, text: str) -> bool:
         return bool(store.similarity_search(text, k=1))
 
 
-def nearest(store: VectorStore, query: str, k: int, among: frozenset[str] | None) -> list[Document]:
+def nearest(store: VectorStore, query: str, k: int, among: Set[str] | None) -> list[Document]:
     """The *k* nearest passages, as the store gives them, with their scores.
 
     At most 1,000 passages are named in the store's own filter, where that is known.  What it finds is judged again, and
@@ -62,14 +62,14 @@ def nearest(store: VectorStore, query: str, k: int, among: frozenset[str] | None
 
 
 def _best(
-    store: VectorStore, query: str, k: int, among: frozenset[str] | None, given: Mapping[str, Any]
+    store: VectorStore, query: str, k: int, among: Set[str] | None, given: Mapping[str, Any]
 ) -> list[tuple[Document, float]]:
     return best_passages(
         lambda wanted: _scored(store, query, wanted, **given), k, lambda pair: passage_of(pair[0]), among
     )
 
 
-def _naming(store: VectorStore) -> Callable[[frozenset[str]], dict[str, Any]] | None:
+def _naming(store: VectorStore) -> Callable[[Set[str]], dict[str, Any]] | None:
     """What makes *store* find the entries of some passages only: arguments of its search; None if nothing is known."""
     made = {f"{made.__module__.partition('.')[0]}.{made.__name__}" for made in type(store).__mro__}
     if not made.isdisjoint({"langchain_chroma.Chroma", "langchain_postgres.PGVector"}):
@@ -81,7 +81,7 @@ def _naming(store: VectorStore) -> Callable[[frozenset[str]], dict[str, Any]] | 
     return None
 
 
-def _in_qdrant(key: str, among: frozenset[str]) -> dict[str, Any]:
+def _in_qdrant(key: str, among: Set[str]) -> dict[str, Any]:
     from qdrant_client import models as q
 
     named = q.FieldCondition(key=key, match=q.MatchAny(any=sorted(among)))

@@ -9,7 +9,7 @@ before.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from pydantic import PositiveInt
 
 from ragkit import private
 from ragkit.config.components import component
+from ragkit.corpus.ids import PassageIds
 from ragkit.document import Key
 from ragkit.errors import CorpusError
 from ragkit.index import Builder, Hit, Place, Searcher, VectorIndex, best_passages
@@ -92,12 +93,17 @@ class _Segment:
         return int(self.alive.sum())
 
     def of(self, passages: Integers64) -> Mask:
-        """Which rows are of these passages, by the first halves of their ids.
+        """Which rows are of these passages, by the first halves of their ids, in order.
 
         Two of a million passages share that with a chance of one in 10^7; then one more is found, which the
         caller tells apart.
         """
-        return np.isin(self.keys["high"], passages, kind="sort")
+        found = np.zeros(len(self.keys), dtype=np.bool_)
+        for at in range(0, len(self.keys) if len(passages) else 0, _BLOCK):
+            halves = self.keys["high"][at : at + _BLOCK]
+            near = np.minimum(np.searchsorted(passages, halves), len(passages) - 1)
+            found[at : at + _BLOCK] = passages[near] == halves
+        return found
 
     def delete(self) -> None:
         for path in self.folder.glob(f"{self.name}.*"):
@@ -127,7 +133,7 @@ class _FlatBuilder(Builder):
                 file.write(np.ascontiguousarray(table).tobytes())
 
     def remove(self, passages: Collection[str]) -> None:
-        gone = _first_halves(passages)
+        gone = PassageIds.of(passages).first_halves
         for segment in _segments(self.folder):
             alive = segment.alive & ~segment.of(gone)
             if alive.sum() < segment.rows:
@@ -165,17 +171,15 @@ class _FlatSearcher(Searcher):
         alive = [segment.alive for segment in self.segments]
         self.gone: Integers = np.flatnonzero(~np.concatenate(alive)) if alive else np.empty(0, dtype=np.intp)
         self.several = any(segment.keys["n"].any() for segment in self.segments)
-        self.asked: tuple[frozenset[str], Integers] = (frozenset(), self.gone[:0])
+        self.asked: tuple[Set[str], Integers] = (frozenset(), self.gone[:0])
 
-    def search(self, query: str, k: int, among: frozenset[str] | None = None) -> list[Hit]:
+    def search(self, query: str, k: int, among: Set[str] | None = None) -> list[Hit]:
         return self._nearest(np.asarray(self.index.embed.embed_query(query), dtype=np.float32), k, among)
 
-    def search_each(
-        self, queries: Sequence[str], k: int, among: frozenset[str] | None = None
-    ) -> list[list[Hit]]:
+    def search_each(self, queries: Sequence[str], k: int, among: Set[str] | None = None) -> list[list[Hit]]:
         return [self._nearest(vector, k, among) for vector in query_vectors_of(self.index.embed, queries)]
 
-    def _nearest(self, vector: Vector, k: int, among: frozenset[str] | None) -> list[Hit]:
+    def _nearest(self, vector: Vector, k: int, among: Set[str] | None) -> list[Hit]:
         length = float(np.linalg.norm(vector))
         if not self.count() or length == 0 or (among is not None and not among):
             return []
@@ -192,11 +196,11 @@ class _FlatSearcher(Searcher):
 
         return best_passages(best, k, lambda hit: hit.passage) if self.several else best(k)
 
-    def _rows_of(self, among: frozenset[str]) -> Integers:
+    def _rows_of(self, among: Set[str]) -> Integers:
         """The rows of these passages; the last result is cached, since filters repeat."""
         known = self.asked
         if known[0] is not among:
-            wanted = _first_halves(among)
+            wanted = PassageIds.of(among).first_halves
             rows = np.flatnonzero(np.concatenate([s.of(wanted) & s.alive for s in self.segments]))
             known = self.asked = (among, rows)
         return known[1]
@@ -259,10 +263,6 @@ def _halves(passage: str) -> tuple[int, int]:
 def _passage(high: int, low: int) -> str:
     digits = f"{high:016x}{low:016x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
-def _first_halves(passages: Iterable[str]) -> Integers64:
-    return np.fromiter((int(p[:8] + p[9:13] + p[14:18], 16) for p in passages), dtype=np.uint64)
 
 
 def _signs(vectors: Vectors) -> Integers64:

@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import weakref
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from langchain_core.embeddings import Embeddings
 from pydantic import PositiveInt
 
 from ragkit.config.components import component
+from ragkit.corpus.database import batches
 from ragkit.corpus.postgres import close_ours, first_line
 from ragkit.document import Key
 from ragkit.errors import CorpusError, UsageError
@@ -156,14 +157,14 @@ class _PgvectorRows(Rows):
             )
 
     def search(
-        self, queries: Sequence[str], k: int, generation: int, among: frozenset[str] | None
+        self, queries: Sequence[str], k: int, generation: int, among: Set[str] | None
     ) -> list[list[Hit]]:
         return [
             self._nearest(str(vector.tolist()), k, generation, among) if vector.any() else []
             for vector in query_vectors_of(self.index.embed, queries)
         ]
 
-    def _nearest(self, vector: str, k: int, generation: int, among: frozenset[str] | None) -> list[Hit]:
+    def _nearest(self, vector: str, k: int, generation: int, among: Set[str] | None) -> list[Hit]:
         if among is not None and not among:
             return []
         named = among if among is not None and len(among) <= _NAMED else None
@@ -182,7 +183,7 @@ class _PgvectorRows(Rows):
 
         return best_passages(best, k, lambda hit: hit.passage, None if named is not None else among)
 
-    def _is_kept(self, named: frozenset[str]) -> bool:
+    def _is_kept(self, named: Set[str]) -> bool:
         """Send the passages that pass a filter to a table of this session, unless it has them.
 
         False where there is no such table: of few passages, and on a standby.
@@ -195,7 +196,8 @@ class _PgvectorRows(Rows):
                     cursor.execute("DROP TABLE IF EXISTS pg_temp.named")
                     cursor.execute("CREATE TEMP TABLE named (passage uuid PRIMARY KEY)")
                     with cursor.copy("COPY pg_temp.named FROM STDIN") as copy:
-                        copy.write("\n".join(named))
+                        for some in batches(named):
+                            copy.write("".join(f"{passage}\n" for passage in some))
                     cursor.execute("ANALYZE pg_temp.named")
                 self.local.named = connection, named
             return True

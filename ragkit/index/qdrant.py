@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -138,16 +138,14 @@ class _QdrantRows(Rows):
         self._delete(_range("sealed", lt=generation))
 
     def search(
-        self, queries: Sequence[str], k: int, generation: int, among: frozenset[str] | None
+        self, queries: Sequence[str], k: int, generation: int, among: Set[str] | None
     ) -> list[list[Hit]]:
         return [
             self._nearest(vector.tolist(), k, generation, among) if vector.any() else []
             for vector in query_vectors_of(self.index.embed, queries)
         ]
 
-    def _nearest(
-        self, vector: list[float], k: int, generation: int, among: frozenset[str] | None
-    ) -> list[Hit]:
+    def _nearest(self, vector: list[float], k: int, generation: int, among: Set[str] | None) -> list[Hit]:
         from qdrant_client import models as q
 
         if among is not None and not among:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,11 +162,11 @@ class MemoryRows(Rows):
         return [row for row in self.collection.keys if row.added <= generation < row.removed]
 
     def search(
-        self, queries: Sequence[str], k: int, generation: int, among: frozenset[str] | None
+        self, queries: Sequence[str], k: int, generation: int, among: Set[str] | None
     ) -> list[list[Hit]]:
         return [self._nearest(query, k, generation, among) for query in queries]
 
-    def _nearest(self, query: str, k: int, generation: int, among: frozenset[str] | None) -> list[Hit]:
+    def _nearest(self, query: str, k: int, generation: int, among: Set[str] | None) -> list[Hit]:
         asked = np.asarray(self.embed.embed_query(query))
         hits = [
             Hit(row.key.passage, float(row.vector @ asked), row.key.n)

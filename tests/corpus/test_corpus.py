@@ -29,7 +29,18 @@ from postgres import Server
 from ragkit.corpus import Corpus, Counts
 from ragkit.corpus.ledger import Holding, IndexState
 from ragkit.corpus.postgres import PostgresCorpus
-from ragkit.document import Key, Span, passage, passage_id, places_of, sources_of, span_of, title_of
+from ragkit.document import (
+    Key,
+    Span,
+    digest,
+    passage,
+    passage_id,
+    places_of,
+    searchable,
+    sources_of,
+    span_of,
+    title_of,
+)
 from ragkit.errors import CorpusError, NoCorpus
 from ragkit.read.border import clean
 from ragkit.where import parse
@@ -826,6 +837,9 @@ def answers(corpus: Corpus) -> dict[str, Any]:
         "unchunked": list(corpus.unchunked("whole")),
         "missing": list(corpus.missing(holding)),
         "matching": corpus.matching(parse("title contains glass or uri contains b")),
+        "newest": corpus.matching(parse("not superseded_by exists")),
+        "papers that pass": dict(corpus.facts_of_papers(parse("title contains glass"))),
+        "orphaned": corpus.orphaned_vectors().tolist(),
         "sizes": corpus.sizes("whole", corpus.document_ids()),
         "fields": corpus.fields(),
         "keys": corpus.citation_keys(),
@@ -885,6 +899,10 @@ class Listings(RuleBasedStateMachine):
     def cut(self) -> None:
         for corpus in self.corpora:
             chunked(corpus, "whole")
+            passages = corpus.passages(missing(corpus, "index", "whole")).values()
+            texts = [digest(searchable(passage)) for passage in passages]
+            corpus.put_vectors("model", texts, np.zeros((len(texts), 1), dtype=np.float32))
+            assert not set(texts) & {text.decode() for text in corpus.orphaned_vectors()}
 
     @rule()
     def drop_orphans(self) -> None:

@@ -126,7 +126,6 @@ HOLDER = """
 import sys
 from ragkit.corpus import Corpus
 from ragkit.corpus.postgres import PostgresCorpus
-from ragkit.doctor import examine
 with Corpus(PostgresCorpus(sys.argv[1])).writing():
     print("writing", flush=True)
     sys.stdin.read()
