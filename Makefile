@@ -25,7 +25,7 @@ test: .venv/dev ## Set up and run the tests
 
 test-scale: .venv/dev ## Run the tests of workers and of kept replies with many kills and races (minutes)
 	RAGKIT_TEST_KILLS=40 RAGKIT_TEST_RACES=1000 RAGKIT_TEST_REPLY_KILLS=200 \
-	  $(BIN)/python -m pytest tests/test_workers.py tests/test_kept_replies.py
+	  $(BIN)/python -m pytest tests/test_workers.py tests/test_ray.py tests/test_kept_replies.py
 
 check: .venv/dev ## Formatting, lint, types, known vulnerabilities and licences
 	$(BIN)/ruff format --check .

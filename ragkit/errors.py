@@ -11,6 +11,7 @@
     │   │   └── DepotLacks    what it should have is missing there or damaged
     │   └── IndexMismatch     an index does not hold what this configuration needs
     ├── LoadError             one file cannot be read as papers; costs that file, never the run
+    │   └── Unreachable       it could not be fetched, and is tried again by the next ingest
     ├── DeadlinePassed        a call was not made, or not finished, before its deadline
     └── ModelError            a model cannot be found, loaded or reached
 
@@ -73,6 +74,10 @@ class IndexMismatch(CorpusError):
 
 class LoadError(RagkitError):
     """One file cannot be read as papers."""
+
+
+class Unreachable(LoadError):
+    """One file, or the store that has it, could not be reached; the next ingest tries again."""
 
 
 class DeadlinePassed(RagkitError):

@@ -178,7 +178,7 @@ def test_an_ingest_deletes_old_states_from_the_depot_once_nobody_can_be_fetching
     def refused(self: object, paths: object) -> None:
         raise DepotError("the depot 'x' refuses access to 'y'; see the credentials")
 
-    monkeypatch.setattr("ragkit.index.depot._Objects.delete", refused)
+    monkeypatch.setattr("ragkit.index.depot.Objects.delete", refused)
     add(papers, range(9, 10))
     rag.ingest(papers)
     assert "stay in the depot: the depot 'x' refuses access" in caplog.text
@@ -366,7 +366,7 @@ def test_nothing_is_published_that_could_not_be_shipped(
         raise DepotError("the depot 'x' cannot be used: the disk is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr("ragkit.index.depot._Objects.put", refused)
+        patched.setattr("ragkit.index.depot.Objects.put", refused)
         with pytest.raises(DepotError, match="the disk is full"):
             rag.ingest(papers)
     assert (published(rag), found(rag)) == (state, before)
@@ -405,14 +405,14 @@ from ragkit.corpus.postgres import PostgresCorpus
 from ragkit.index import depot as module
 from workers import pipeline
 url, folder, depot = sys.argv[1:4]
-real = module._Objects.piece
+real = module.Objects.piece
 def slowly(self, *given):
     piece = real(self, *given)
     print("fetching", flush=True)
     if len(sys.argv) > 4:
         sys.stdin.read()
     return piece
-module._Objects.piece = slowly
+module.Objects.piece = slowly
 rag = pipeline(PostgresCorpus(url, Path(folder), depot=depot))
 found = [str(passage.id) for passage in rag.search("bridge 3 people across river 2")]
 print(*sorted(rag.snapshot().generations.values()), *found)

@@ -26,7 +26,7 @@ def ingest(
         list[str] | None,
         typer.Argument(
             metavar="[PATH|ADDRESS]...",
-            help="Files, folders, URLs, DOIs, arxiv:ID and zotero:[FOLDER]; without any, the indexes are updated.",
+            help="Files, folders, URLs, DOIs, arxiv:ID, s3://BUCKET/PATH and zotero:[FOLDER]; without any, the indexes are updated.",
             show_default=False,
         ),
     ] = None,
@@ -53,6 +53,8 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Read papers into the corpus and index them.  Unchanged files are not read again.
+
+    s3://BUCKET/FOLDER/ (gs://, az://) reads the objects of a store like the files of a folder.
 
     A URL, a DOI (its open-access PDF) or an arXiv id such as arxiv:2005.11401 is fetched and kept beside the corpus.
 

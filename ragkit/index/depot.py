@@ -10,34 +10,28 @@ machine has, and renames the whole into its place.
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import importlib
 import json
 import logging
-import os
 import re
 import shutil
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
-from urllib.parse import unquote
+from typing import NamedTuple, TypeGuard
 
 from pydantic import TypeAdapter
 
 from ragkit import platform, private
 from ragkit.corpus import Corpus
-from ragkit.errors import DepotError, DepotLacks, needs
+from ragkit.errors import DepotError, DepotLacks
 from ragkit.index import Place
 from ragkit.index.folder import FolderIndex
-
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig
+from ragkit.objects import Objects, StoredObject
 
 log = logging.getLogger("ragkit")
 
@@ -46,8 +40,6 @@ GRACE = timedelta(hours=1)
 
 _PIECE = 16 * 2**20  # bytes that are fetched together
 _PAUSE = 0.2  # seconds between two looks whether another process has fetched
-_CLIENT: ClientConfig = {"connect_timeout": "5s", "timeout": "60s"}
-_RETRIES: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
 _NAME = re.compile(r"\.?[\w-][\w.-]*", re.ASCII)
 """Names of the files of an index; what a seal says may have been written by somebody else."""
 _OURS = re.compile(r"[^/]+/[^/]+/\d{8,}(\.seal|/[^/]+)")
@@ -72,7 +64,7 @@ class Depot:
 
     def __init__(self, address: str, identity: str) -> None:
         self.name, self.identity = address, identity
-        self._objects = _Objects(address)
+        self._objects = Objects(address, "depot", DepotError, DepotLacks)
 
     def ship(self, index: FolderIndex, place: Place, last: Place | None = None) -> int:
         """Put the sealed generation at *place* there, but for the files that the *last* one has shipped.
@@ -163,7 +155,7 @@ class Depot:
     def _pieces(self, path: str, shipped: ShippedFile) -> Iterator[bytes]:
         """The content of a file in the depot.  Raises `DepotLacks`, at the end, if it is not what its seal says."""
         found, read = hashlib.blake2b(), 0
-        if self._objects.size(path) != shipped.size:
+        if self._objects.head(path).size != shipped.size:
             raise DepotLacks(f"'{path}' in the depot '{self.name}' has another size than its seal says")
         while read < shipped.size:
             if not threading.main_thread().is_alive():
@@ -246,85 +238,13 @@ class Depot:
     def _seal(self, name: str, generation: int) -> str:
         return f"{self.identity}/{name}/{generation:08d}.seal"
 
-    def _there(self, name: str) -> dict[str, _Object]:
+    def _there(self, name: str) -> dict[str, StoredObject]:
         """All that there is of an index, by its path."""
         return {p: each for p, each in self._objects.list(f"{self.identity}/{name}") if _OURS.fullmatch(p)}
 
-    def _is_in(self, there: Mapping[str, _Object], name: str, file: str, shipped: ShippedFile) -> bool:
+    def _is_in(self, there: Mapping[str, StoredObject], name: str, file: str, shipped: ShippedFile) -> bool:
         found = there.get(self._path(name, file, shipped))
         return found is not None and found.size == shipped.size
-
-
-class _Object(NamedTuple):
-    size: int
-    when: datetime
-
-
-class _Objects:
-    """The store at an address; what goes wrong there is a `DepotError` without the store's own words about requests."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        with needs("depot", "a depot"):
-            self._module = importlib.import_module("obstore")
-            self._errors = importlib.import_module("obstore.exceptions")
-
-    def put(self, path: str, content: bytes | Path) -> None:
-        with self._told(path):
-            self._module.put(self._store, path, content)
-
-    def get(self, path: str) -> bytes:
-        with self._told(path):
-            return bytes(self._module.get(self._store, path).bytes())
-
-    def size(self, path: str) -> int:
-        with self._told(path):
-            return int(self._module.head(self._store, path)["size"])
-
-    def piece(self, path: str, start: int, length: int) -> bytes:
-        with self._told(path):
-            return bytes(self._module.get_range(self._store, path, start=start, length=length))
-
-    def list(self, prefix: str) -> list[tuple[str, _Object]]:
-        with self._told(prefix):
-            return [
-                (each["path"], _Object(each["size"], each["last_modified"]))
-                for some in self._module.list(self._store, prefix=prefix)
-                for each in some
-            ]
-
-    def delete(self, paths: Sequence[str]) -> None:
-        for path in paths:
-            with suppress(DepotLacks), self._told(path):
-                self._module.delete(self._store, path)
-
-    @functools.cached_property
-    def _store(self) -> Any:
-        scheme, _, path = self.address.rpartition("://")
-        if scheme not in ("", "file"):
-            plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() == "true"  # which options of ours would hide
-            return self._module.store.from_url(
-                self.address, client_options={**_CLIENT, "allow_http": plain}, retry_config=_RETRIES
-            )
-        folder = Path(unquote(path) if scheme else path)
-        if not folder.is_dir():  # perhaps nothing is mounted there, so it is not made
-            raise DepotError(f"the depot '{self.address}' is not there; make the directory, or mount it")
-        return self._module.store.LocalStore(folder)
-
-    @contextmanager
-    def _told(self, path: str) -> Iterator[None]:
-        refused = PermissionError, self._errors.PermissionDeniedError, self._errors.UnauthenticatedError
-        try:
-            yield
-        except FileNotFoundError:
-            raise DepotLacks(f"the depot '{self.address}' has no '{path}'") from None
-        except refused:
-            raise DepotError(
-                f"the depot '{self.address}' refuses access to '{path}'; see the credentials"
-            ) from None
-        except (self._errors.BaseError, OSError, ValueError) as error:
-            said = re.split(r"[<\n]", str(error).strip())[0].strip(" :")
-            raise DepotError(f"the depot '{self.address}' cannot be used: {said}") from None
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from ragkit.document import digest
 from ragkit.errors import LoadError
 from ragkit.flow import Flow, Progress, call, emit
 from ragkit.ingest.report import Failure
-from ragkit.read import PaperSource, zotero
+from ragkit.read import PaperSource, objects, zotero
 from ragkit.read.addresses import Address, address_of
 from ragkit.read.attached import ENDINGS, AttachedFiles, attached
 from ragkit.read.downloads import Downloads
@@ -47,7 +47,7 @@ class Gathered:
     def add(self, given: Sequence[str | Path]) -> list[Address]:
         """Take the files, folders and libraries among what was *given*; return the addresses."""
         addresses = []
-        for path in given:
+        for path in map(objects.local, given):
             if address := address_of(path):
                 addresses.append(address)
             elif (folder := zotero.folder_of(path)) and not zotero.is_export(folder):
@@ -66,7 +66,7 @@ class Gathered:
     def _add_path(self, path: str | Path) -> None:
         self.paths.append(path)
         self.scopes.append(path)
-        self.again.add(str(Path(path).resolve()))
+        self.again.add(str(path) if objects.is_object(path) else str(Path(path).resolve()))
 
     def _add_library(self, library: zotero.ZoteroLibrary) -> None:
         self.paths += library.files
@@ -83,7 +83,8 @@ class Gathered:
     def with_attached(self, corpus: Corpus, uris: Sequence[str], reader: PaperSource) -> list[str]:
         """*uris*, and the files that the bibliographies among them name; what these say of each becomes known."""
         files: dict[Path, dict[str, Any]] = {}
-        for path in (Path(uri) for uri in uris if uri.lower().endswith(ENDINGS)):
+        own = (uri for uri in uris if not objects.is_object(uri))  # those in stores are read alone
+        for path in (Path(uri) for uri in own if uri.lower().endswith(ENDINGS)):
             with suppress(LoadError):  # the error is reported when the file is read
                 found = attached(path, chain.from_iterable(reader.read(str(path))))
                 files |= found.files

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from ragkit.corpus import Corpus
 from ragkit.corpus.papers import FailedRead
 from ragkit.document import lost_of
-from ragkit.errors import LoadError
+from ragkit.errors import LoadError, Unreachable
 from ragkit.flow import Flow, Progress, call, emit
 from ragkit.ingest.origins import Gathered, Origins, gather
 from ragkit.ingest.report import Failure, HiddenText, encodable, hidden_in
@@ -27,7 +27,7 @@ from ragkit.read.lookup.run import Lookup
 class IngestRequest:
     """What is ingested: *paths*, into *corpus*.  Without paths, only the indexes are brought up to date.
 
-    Paths may be addresses, whose files are fetched.  With `prune`, files that are gone are forgotten.
+    Paths may be addresses, whose files are fetched, and folders or objects in object stores (`s3://bucket/path`).  With `prune`, files that are gone are forgotten.
     """
 
     corpus: Corpus
@@ -178,7 +178,8 @@ class FileReading:
                     into.put_file(uri, content, self.loader, entries)
                     did.note(uri, entries)
                 except LoadError as error:
-                    fail(uri, content, error)
+                    # one that could not be fetched is not known, so that it is tried again
+                    fail(uri, "" if isinstance(error, Unreachable) else content, error)
         yield from emit(Progress("read", len(found), len(found), "", papers))
         return did
 

@@ -8,6 +8,7 @@ that all are stored goes the rest of the way, as an ingest by one process does: 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Generator, Iterator
@@ -109,30 +110,37 @@ class Worker:
         """How many files this worker has read."""
         self.publications = 0
         self._unfinished: tuple[Lease, str | None] | None = None
+        self._stopping = threading.Event()
 
     def run(self, drain: bool = False) -> Iterator[Event]:
         """Work until the caller stops, with *drain* until everything in the queue is published.
 
         A database that is away is waited for.  Raises `CorpusError` if it stays away.
         """
+        with closing(self._events(drain)) as events:
+            for event in events:
+                yield event
+                if self._stopping.is_set():
+                    return  # which closes them, and so gives the file back
+
+    def stop(self) -> None:
+        """Let `run`, which is in another thread, end at its next event, and give back the file that it works on."""
+        self._stopping.set()
+
+    def _events(self, drain: bool) -> Generator[Event, None, None]:
         if not self.corpus.exists() or not self.corpus.has_table("queue"):
             with when_free(self.corpus):
                 pass  # it makes the tables
-        if others := self.queue.count_of_others():
-            log.warning(
-                "the queue has %d files for workers with another configuration, or with other formats or another ragkit"
-                " installed; they are left to these",
-                others,
-            )
+        warn_of_others(self.queue)
         away: float | None = None
         with source_of(self.pipeline.read).reading() as reader:
             reading = self.pipeline.reading(self.corpus, reader)
-            while True:
+            while not self._stopping.is_set():
                 try:
                     if not (yield from self._step(reading)):
                         if drain and self.queue.is_empty():
                             return
-                        time.sleep(_POLL)
+                        self._stopping.wait(_POLL)
                     away = None
                 except LeaseLost as lost:
                     log.warning("%s", lost)
@@ -142,7 +150,7 @@ class Worker:
                         log.warning("%s; trying again for %d s", error, _PATIENCE)
                     if time.monotonic() > away:
                         raise
-                    time.sleep(_POLL)
+                    self._stopping.wait(_POLL)
 
     def _step(self, reading: FileReading) -> Generator[Event, None, bool]:
         """Work on a file, or store and publish what is read; say whether there was something to do."""
@@ -234,6 +242,16 @@ class Worker:
         except CorpusBusy:
             return False
         return True
+
+
+def warn_of_others(queue: Queue) -> None:
+    """Say in a warning how many files of a queue only workers with other settings take."""
+    if others := queue.count_of_others():
+        log.warning(
+            "the queue has %d files for workers with another configuration, or with other formats or another ragkit"
+            " installed; they are left to these",
+            others,
+        )
 
 
 def _driven(flow: Flow[T]) -> Generator[Event, None, T]:

@@ -18,6 +18,7 @@ from ragkit.errors import UsageError
 from ragkit.read.border import clean, foreign
 from ragkit.read.composed import composed
 from ragkit.read.lookup import LookupService
+from ragkit.read.objects import is_object
 
 ADDED = "added:"
 """What the URI of a paper begins with that is in no file, since a program gave its text."""
@@ -136,14 +137,17 @@ class LoadedSource(PaperSource):
         ]
 
     def gone(self, uris: Iterable[str], paths: Sequence[str | Path] = ()) -> list[str]:
-        """The URIs that the loader no longer returns and that are not existing files.
+        """The URIs that the loader no longer returns and that are neither existing files nor in object stores.
 
-        Files that exist were read by another configuration.
+        These were read by another configuration.
         """
         return [
             uri
             for uri in uris
-            if uri not in self._documents and not uri.startswith(ADDED) and not Path(uri).exists()
+            if uri not in self._documents
+            and not uri.startswith(ADDED)
+            and not is_object(uri)
+            and not Path(uri).exists()
         ]
 
     @property

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 from ragkit.errors import LoadError, UsageError
 from ragkit.read.fetch import Fetched, Fetcher, NoSuchFile
 from ragkit.read.lookup.services import Crossref, OpenAlex
+from ragkit.read.objects import is_object
 
 ARXIV = "https://arxiv.org"
 _PDF = b"%PDF-"
@@ -66,11 +67,11 @@ class Address(NamedTuple):
 
 
 def address_of(written: str | Path) -> Address | None:
-    """What an address means; None for a path.  A DOI by itself that is there as a path is one.
+    """What an address means; None for a path, and for one in an object store.  A DOI by itself that is there as a path is one.
 
     Raises `UsageError` for a URL that is neither http nor https.
     """
-    if isinstance(written, Path):
+    if isinstance(written, Path) or is_object(written):
         return None
     written = written.strip()
     if found := _ARXIV.fullmatch(written):

@@ -87,11 +87,14 @@ _OURS = frozenset(_Known.__annotations__)
 
 
 class Border:
-    """What the papers of the file in *path* must pass; it counts how large they are together."""
+    """What the papers of the file in *path* must pass; it counts how large they are together.
 
-    def __init__(self, limits: Files, path: Path) -> None:
+    Their source is *uri*, by default the path.
+    """
+
+    def __init__(self, limits: Files, path: Path, uri: str = "") -> None:
         self.limits = limits
-        self.path = path
+        self.uri = uri or str(path)
         try:
             size = path.stat().st_size
         except (OSError, ValueError):
@@ -141,7 +144,7 @@ class Border:
                     _check_order([(start, end)], len(text))
             metadata["sections"] = [{**row, "path": [plain.text(h) for h in row["path"]]} for row in sections]
         where = _where(*known.get("sources", ()))
-        whole = {**metadata, "sources": [{**where, "uri": str(self.path)}]}
+        whole = {**metadata, "sources": [{**where, "uri": self.uri}]}
         return composed(Document(page_content=text, metadata=whole))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,10 +38,13 @@ class Choice:
         self._ignored: dict[Path, GitIgnoreSpec] = {}
 
     def reads(self, path: Path) -> bool:
-        name = path.relative_to(self.root).as_posix()
-        if self._exclude.match_file(name) or self._is_ignored(path):
+        return not self._is_ignored(path) and self.wants(path.relative_to(self.root))
+
+    def wants(self, path: PurePath) -> bool:
+        """Is a file read, as far as its *path* from the folder says?"""
+        if self._exclude.match_file(path.as_posix()):
             return False
-        return self._include.match_file(name) if self._include else not _is_no_paper(path)
+        return self._include.match_file(path.as_posix()) if self._include else not _is_no_paper(path)
 
     def _is_ignored(self, path: Path) -> bool:
         """Of the ignore files in the folders above a file, the nearest that has a pattern for it decides."""
@@ -79,7 +82,7 @@ def _patterns(lines: Iterable[str], where: str) -> GitIgnoreSpec:
     return GitIgnoreSpec.from_lines(kept)
 
 
-def _is_no_paper(path: Path) -> bool:
+def _is_no_paper(path: PurePath) -> bool:
     """Does its name say that a file is a program, an auxiliary file, or about the folder itself?"""
     return (
         bool(_NO_PAPERS & {path.suffix.lower(), path.name.lower()}) or path.stem.lower() in _ABOUT_THE_FOLDER

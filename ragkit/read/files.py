@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BufferedReader
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from langchain_core.documents import Document
 from pydantic import PositiveFloat, PositiveInt, SecretStr
@@ -19,7 +19,7 @@ from ragkit.config.spec import describe
 from ragkit.confined import ProcessLimits
 from ragkit.document import digest
 from ragkit.errors import LoadError, UsageError
-from ragkit.read import PaperSource, settings_of
+from ragkit.read import PaperSource, objects, settings_of
 from ragkit.read.border import Border, Parts, encoded
 from ragkit.read.choice import Choice
 from ragkit.read.formats import HEAD, FileFormat, ProjectFormat, registered_formats
@@ -111,7 +111,35 @@ class Files(PaperSource):
         return [each.get_secret_value() for each in given if each.get_secret_value()]
 
     def find(self, paths: Sequence[str | Path] = ()) -> list[str]:
-        return [str(path) for path in self.under([*self.paths, *paths])]
+        return [*map(str, self.under([*self.paths, *paths])), *self.objects(paths)]
+
+    def objects(self, paths: Sequence[str | Path]) -> dict[str, str]:
+        """The objects to read at the addresses among *paths*, and the version of each.
+
+        Raises `UsageError` for an address with nothing there, and if the loader itself names one; and `Unreachable`.
+        """
+        if named := objects.parted(self.paths)[0]:
+            raise UsageError(
+                f"'{named[0]}' is not fetched, since a pipeline file names it; name it in the command: ragkit ingest {named[0]}"
+            )
+        return {uri: version for uri, version, wanted in self._stored(paths) if wanted}
+
+    def _stored(self, paths: Sequence[str | Path]) -> Iterator[tuple[str, str, bool]]:
+        """Each object at the addresses among *paths*, its version, and whether it is read."""
+        for address in objects.parted(paths)[0]:
+            root = PurePath(address)
+            choice = Choice(Path(root), self.include, self.exclude)
+            for uri, version in objects.listed(address).items():
+                yield uri, version, uri == address or choice.wants(PurePath(uri).relative_to(root))
+
+    @contextmanager
+    def local(self, uri: str) -> Iterator[Path]:
+        """The file that is called *uri*, for as long as this lasts: an object is fetched.  Raises `LoadError`."""
+        if not objects.is_object(uri):
+            yield Path(uri)
+            return
+        with objects.fetched(uri, self.megabytes_a_file) as path:
+            yield path
 
     def under(self, paths: Sequence[str | Path], included: Included | None = None) -> list[Path]:
         """Every file in *paths*, absolute, each once, in order, but those that another one includes.
@@ -131,7 +159,7 @@ class Files(PaperSource):
     ) -> tuple[list[Path], list[Path]]:
         """Every file in *paths* that no other one includes, and those of them that are unused parts."""
         found: dict[Path, bool] = {}  # and whether it is named
-        for path in map(Path, paths):
+        for path in map(Path, objects.parted(paths)[1]):
             if path.is_dir():
                 for file in (file for file, wanted in self._walk(path) if wanted):
                     found.setdefault(file, False)
@@ -156,13 +184,16 @@ class Files(PaperSource):
 
     def skipped(self, paths: Sequence[str | Path] = ()) -> list[str]:
         folders = [path for path in map(Path, [*self.paths, *paths]) if path.is_dir()]
-        return [str(f) for each in folders for f, wanted in self._walk(each) if not wanted]
+        left_out = [str(f) for each in folders for f, wanted in self._walk(each) if not wanted]
+        return left_out + [uri for uri, _, wanted in self._stored(paths) if not wanted]
 
     def digest(self, uri: str | Path, included: Included | None = None) -> str:
         """A digest of a file's content and of the files that it includes, as for `under`.
 
         Raises `LoadError`.
         """
+        if objects.is_object(uri):
+            return objects.version(str(uri))
         path = Path(uri)
         if path.suffix.lower() in _PROJECTS:
             names = (included or self.included)(path).names
@@ -182,10 +213,10 @@ class Files(PaperSource):
         return Parts(list(self._companions(path, content)), is_whole)
 
     def read(self, uri: str) -> Iterator[list[Document]]:
-        path = Path(uri)
-        border = Border(self, path)
-        for paper in self.each(path):
-            yield border.admitted(encoded([paper]))
+        with self.local(uri) as path:
+            border = Border(self, path, uri)
+            for paper in self.each(path):
+                yield border.admitted(encoded([paper]))
 
     @contextmanager
     def reading(self) -> Iterator[PaperSource]:
@@ -196,13 +227,17 @@ class Files(PaperSource):
             yield reader
 
     def gone(self, uris: Iterable[str], paths: Sequence[str | Path] = ()) -> list[str]:
-        folders = [Path(path).resolve() for path in paths]
+        addresses, local = objects.parted(paths)
+        folders, uris = [Path(path).resolve() for path in local], list(uris)
+        there = {uri for address in addresses for uri in objects.listed(address)}
         return [
+            uri for uri in uris if any(objects.is_below(uri, each) for each in addresses) and uri not in there
+        ] + [
             uri
             for uri in uris
             if Path(uri).is_absolute()  # else it is no file that was read here
             and not Path(uri).exists()
-            and (not folders or any(Path(uri).is_relative_to(each) for each in folders))
+            and (not paths or any(Path(uri).is_relative_to(each) for each in folders))
         ]
 
     def each(self, path: Path) -> Iterator[Document]:

@@ -43,6 +43,7 @@ class Reader(PaperSource):
         )  # a plug-in may be registered in this process only
         self._papers, self._parts = _Papers(known), _Parts(known)
         self._included: dict[Path, Parts | LoadError] = {}
+        self._versions: dict[str, str] = {}  # of the objects that were found
 
     @property
     def pool(self) -> ConfinedPool:
@@ -55,13 +56,15 @@ class Reader(PaperSource):
         self._pool.close()
 
     def find(self, paths: Sequence[str | Path] = ()) -> list[str]:
-        return [str(path) for path in self.files.under([*self.files.paths, *paths], self.included)]
+        self._versions |= (objects := self.files.objects(paths))
+        files = self.files.under([*self.files.paths, *paths], self.included)
+        return [*map(str, files), *objects]
 
     def unused(self, paths: Sequence[str | Path] = ()) -> list[str]:
         return [str(path) for path in self.files.unused_in([*self.files.paths, *paths], self.included)]
 
     def digest(self, uri: str | Path) -> str:
-        return self.files.digest(uri, self.included)
+        return self._versions.get(str(uri)) or self.files.digest(uri, self.included)
 
     def gone(self, uris: Iterable[str], paths: Sequence[str | Path] = ()) -> list[str]:
         return self.files.gone(uris, paths)
@@ -101,10 +104,11 @@ class Reader(PaperSource):
             yield from each
 
     def _read(self, process: Confined, uri: str | Path) -> Iterator[list[Document]]:
-        border = Border(self.files, Path(uri))
-        with contextlib.closing(self._pool.replies(process, self._papers, _named(Path(uri)))) as replies:
-            for content in replies:
-                yield border.admitted(content)
+        with self.files.local(str(uri)) as path:
+            border = Border(self.files, path, str(uri))
+            with contextlib.closing(self._pool.replies(process, self._papers, _named(path))) as replies:
+                for content in replies:
+                    yield border.admitted(content)
 
 
 def _named(path: Path) -> bytes:

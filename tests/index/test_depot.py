@@ -110,9 +110,9 @@ def test_what_the_generation_before_has_is_neither_put_nor_fetched_again(
     more = depot.ship(index, second, first)
     assert more < 10_000 < whole / 5
     fetched = []
-    real = module._Objects.piece
+    real = module.Objects.piece
     monkeypatch.setattr(
-        module._Objects,
+        module.Objects,
         "piece",
         lambda self, path, start, length: fetched.append(length) or real(self, path, start, length),
     )
@@ -229,14 +229,14 @@ from pathlib import Path
 from ragkit.index import Place
 from ragkit.index import depot as module
 from ragkit.index.bm25 import Bm25Index
-real = module._Objects.piece
+real = module.Objects.piece
 def slowly(self, path, start, length):
     piece = real(self, path, start, length)
     print(path, flush=True)
     if len(sys.argv) > 3:
         sys.stdin.read()
     return piece
-module._Objects.piece = slowly
+module.Objects.piece = slowly
 module.Depot(sys.argv[1], "papers").fetch(Bm25Index(), Place(Path(sys.argv[2]), 1))
 """
 
@@ -293,9 +293,9 @@ def test_one_process_of_a_machine_fetches_and_the_others_wait_for_it(
 ) -> None:
     index = Bm25Index()
     depot.ship(index, build(index, None, at(tmp_path / "one", 1), keys(0, 50)))
-    got, pieces, real = at(tmp_path / "other", 1), [], module._Objects.piece
+    got, pieces, real = at(tmp_path / "other", 1), [], module.Objects.piece
     monkeypatch.setattr(
-        module._Objects, "piece", lambda self, path, *given: pieces.append(path) or real(self, path, *given)
+        module.Objects, "piece", lambda self, path, *given: pieces.append(path) or real(self, path, *given)
     )
     threads = [threading.Thread(target=depot.fetch, args=(index, got)) for _ in range(4)]
     for thread in threads:
