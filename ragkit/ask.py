@@ -19,7 +19,7 @@ from ragkit import policy
 from ragkit.answer import Against, Answer
 from ragkit.config import components
 from ragkit.config.spec import rebound
-from ragkit.corpus import Corpus
+from ragkit.corpus import Corpus, CorpusReader
 from ragkit.document import (
     Span,
     facts_of,
@@ -181,8 +181,9 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         stream = ClaimStream(asked, self.verify, self.policy)
         best: Tried | None = None
         for attempt in self.attempts:
-            lacks = relevance.refusal and attempt.generate.reads_passages
-            if lacks or not attempt.generate.suits(asked):
+            if relevance.refusal and attempt.generate.reads_passages:
+                continue
+            if not (yield from _suits(attempt.generate, asked)):
                 continue
             if best is None:
                 best = yield from self.tried(attempt, asked, context, relevance, stream)
@@ -260,7 +261,7 @@ class AnswerPipeline(Pipeline[Question, Answer]):
             fused = yield from self._fused(snapshot, asked, where)
             passages = yield from call("read", read, snapshot.corpus, fused)
             complete = len(passages) == len(fused) and not only_newest
-            newest = snapshot if complete else snapshot.newest()
+            newest = snapshot if complete else (yield from call("read", snapshot.newest))
             if newest is snapshot:
                 break
             snapshot = newest  # a paper was replaced meanwhile
@@ -336,6 +337,13 @@ class AnswerPipeline(Pipeline[Question, Answer]):
     def _late(self, asked: Asked, passages: Sequence[Document]) -> Answer:
         reason = f"the {self.deadline:g} seconds that a question may take were over"
         return policy.abstained(asked.text, reason, passages)
+
+
+def _suits(generator: Generator, asked: Asked) -> Flow[bool]:
+    """Is *generator* made for the question?  One that looks into the corpus may take a while to say."""
+    if isinstance(generator, CorpusReader):
+        return (yield from call("generate", generator.suits, asked))
+    return generator.suits(asked)
 
 
 def _opposing(judged: Answer) -> list[Against | None]:

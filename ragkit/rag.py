@@ -189,7 +189,7 @@ class Rag:
             self.corpus.correct(found.id, correct)
             corrected = self.paper(found.id)
             if corrected.title != found.title:
-                run(self.ingest_pipeline.fill(self.corpus, renewed=[found.id]))
+                run(self.ingest_pipeline.fill(self.corpus))
         return corrected
 
     def remove(self, name: str | PaperRecord) -> PaperRecord:

@@ -11,6 +11,7 @@ import ragkit.pipeline_file  # noqa: F401  (registers every component)
 from ragkit import config
 from ragkit.doctor import examine
 from ragkit.errors import NoCorpus, UsageError
+from ragkit.ingest import IngestPipeline
 from ragkit.plan import plan
 from ragkit.rag import Rag
 
@@ -147,6 +148,31 @@ def test_a_corrected_title_is_searched_and_the_old_one_is_not(rag: Rag) -> None:
     assert rag.edit("zygomorphic", title="").title == "Terns of the island"
     assert found(rag, "zygomorphic") != ["Zygomorphic birds"]
     assert examine(rag).problems == ()
+
+
+def test_a_corrected_title_reaches_the_indexes_of_other_configurations(rag: Rag, tmp_path: Path) -> None:
+    text = PIPELINE.replace("chunk: whole", "chunk: section").format(corpus=tmp_path / "corpus")
+    other = config.loads(Rag, text)
+    other.ingest()
+    rag.edit("terns", title="Zygomorphic birds")
+    other.ingest()
+    assert found(other, "zygomorphic") == ["Zygomorphic birds"]
+    assert examine(other).problems == ()
+
+
+def test_a_correction_that_was_broken_off_is_indexed_by_the_next_ingest(
+    rag: Rag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+        broken.setattr(IngestPipeline, "fill", broken_off)
+        rag.edit("terns", title="Zygomorphic birds")
+    rag.ingest()
+    assert found(rag, "zygomorphic") == ["Zygomorphic birds"]
+    assert rag.ingest().encoded == 0
+
+
+def broken_off(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("name", ["terns.md", "moved.md"])

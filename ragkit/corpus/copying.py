@@ -15,7 +15,7 @@ from ragkit.corpus.store import Connection
 from ragkit.errors import CorpusError, UsageError
 
 _AT_ONCE = 1000  # rows that are read and written together
-_DERIVED = ("indexes", "ledger")  # what is true only of the indexes beside a corpus
+_DERIVED = ("indexes", "ledger", "renewed")  # what is true only of the indexes beside a corpus
 
 
 class CopiedTable(NamedTuple):

@@ -34,7 +34,10 @@ class Curation(Lookups):
         return {document: json.loads(corrected) for document, corrected in rows}
 
     def correct(self, document: str, values: Mapping[str, Any]) -> None:
-        """Correct what is known of a document; a value of None takes a correction back."""
+        """Correct what is known of a document; a value of None takes a correction back.
+
+        Every index that holds the document under another title has to be `renewed`.
+        """
         with self.transaction() as db:
             row = db.execute("SELECT corrected FROM corrections WHERE document = ?", (document,)).fetchone()
             before = json.loads(row[0]) if row else {}
@@ -50,6 +53,11 @@ class Curation(Lookups):
             gone = [(key, document) for key in found_keys({"": before}) if key not in others]
             db.executemany("DELETE FROM identifiers WHERE key = ? AND document = ?", gone)
             _identify(db, document, after)
+            if before.get("title") != after.get("title"):
+                db.execute(
+                    'INSERT INTO renewed SELECT "index", document FROM ledger WHERE document = ? ON CONFLICT DO NOTHING',
+                    (document,),
+                )
 
     @staticmethod
     def carry_corrections(

@@ -295,11 +295,13 @@ class Ledger(Papers):
         chunker = self.value("SELECT chunker FROM indexes WHERE name = ?", (index,))
         return self._paged(f"SELECT document {_SURPLUS}", {"index": index}, chunker)
 
-    def held_of(self, index: str, documents: Iterable[str]) -> Iterator[Passages]:
-        """The passages of these documents that *index* holds."""
-        query = 'SELECT document FROM ledger d WHERE "index" = :index AND document IN (SELECT value FROM json_each(CAST(:some AS TEXT)))'
+    def renewed(self, index: str) -> Iterator[Passages]:
+        """The passages that *index* holds under a title that was corrected since."""
+        query = (
+            'SELECT document FROM renewed d WHERE "index" = :index AND document IN (SELECT id FROM documents)'
+        )
         chunker = self.value("SELECT chunker FROM indexes WHERE name = ?", (index,))
-        return self._paged(query, {"index": index, "some": json.dumps(list(documents))}, chunker)
+        return self._paged(query, {"index": index}, chunker)
 
     def held(self, index: str) -> Iterator[str]:
         """The passages that *index* holds, by the ledger."""
@@ -405,11 +407,11 @@ class Ledger(Papers):
                 [(index, each) for each in documents],
             )
 
-    def unmark(self, index: str, documents: Iterable[str]) -> None:
+    def unmark(self, index: str, documents: Collection[str]) -> None:
         with self.transaction() as db:
-            db.executemany(
-                'DELETE FROM ledger WHERE "index" = ? AND document = ?', [(index, each) for each in documents]
-            )
+            for table in ("ledger", "renewed"):
+                some = [(index, each) for each in documents]
+                db.executemany(f'DELETE FROM {table} WHERE "index" = ? AND document = ?', some)
 
     def begin_index(self, holding: Holding, fingerprint: str) -> None:
         """Note that an index exists, holds nothing, and is built with what *fingerprint* stands for."""
@@ -436,6 +438,7 @@ class Ledger(Papers):
                     given,
                 )
                 db.execute(f"INSERT INTO ledger SELECT :index, document {_MISSING}", given)
+                db.execute('DELETE FROM renewed WHERE "index" = :index', given)
             settle(db)
 
     def published(self) -> dict[str, tuple[str, int]]:

@@ -46,8 +46,15 @@ CREATE INDEX queue_batch ON queue (batch)
 
 _IDENTITY = "ALTER TABLE corpus ADD COLUMN identity TEXT NOT NULL DEFAULT gen_random_uuid()"
 
-_VERSION = 3  # of the tables; `_MIGRATIONS` leads from one to the next
-_MIGRATIONS: dict[int, tuple[str, ...]] = {2: (_QUEUE,), 3: (_IDENTITY,)}
+_RENEWED = """
+CREATE TABLE renewed (
+    "index" TEXT COLLATE "C" NOT NULL REFERENCES indexes ON DELETE CASCADE, document TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY ("index", document)
+)
+"""
+
+_VERSION = 4  # of the tables; `_MIGRATIONS` leads from one to the next
+_MIGRATIONS: dict[int, tuple[str, ...]] = {2: (_QUEUE,), 3: (_IDENTITY,), 4: (_RENEWED,)}
 """The statements that make the tables of a version from those of the version before."""
 
 _WAITS = "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s"

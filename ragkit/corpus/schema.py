@@ -73,5 +73,6 @@ LATER = {
     "corrections": "document TEXT PRIMARY KEY, keys TEXT NOT NULL, corrected TEXT NOT NULL",
     "origins": "uri TEXT PRIMARY KEY, known TEXT NOT NULL",
     "removed": "uri TEXT NOT NULL, document TEXT NOT NULL, known TEXT NOT NULL, PRIMARY KEY (uri, document)",
+    "renewed": '"index" TEXT NOT NULL REFERENCES indexes ON DELETE CASCADE, document TEXT NOT NULL, PRIMARY KEY ("index", document)',
 }
 """Tables that the first corpora of this layout lack, and their columns."""

@@ -22,7 +22,6 @@ from ragkit.chunk import check_splitter
 from ragkit.chunk.process import Cutter
 from ragkit.config import components
 from ragkit.config.spec import describe, identify
-from ragkit.confined import ConfinedPool
 from ragkit.corpus import Corpus
 from ragkit.corpus.ledger import Holding, IndexState, Passages
 from ragkit.corpus.vectors import CachedEmbeddings
@@ -78,7 +77,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             found = yield from find(given, source, reader)
             reading = self.reading(corpus, reader)
             did = yield from reading.flow(found.uris, found.named.again)
-            did.add((yield from self.settle(corpus, reading.lookup, reader.pool)))
+            did.add((yield from self.settle(corpus, reading.lookup, Cutter(self.chunk, reader.pool))))
             return self.report(corpus, found, did, time.perf_counter() - started)
 
     def reading(self, corpus: Corpus, reader: PaperSource) -> FileReading:
@@ -86,13 +85,10 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         source = source_of(self.read)
         return FileReading(corpus, reader, Lookup(source.lookup, corpus), self.loader, self.attempt)
 
-    def settle(self, corpus: Corpus, lookup: Lookup, pool: ConfinedPool | None = None) -> Flow[Did]:
-        """Do what is still to be done with the papers in the corpus, and publish the indexes.
-
-        Papers are cut in the processes of *pool*.
-        """
+    def settle(self, corpus: Corpus, lookup: Lookup, cutter: Cutter) -> Flow[Did]:
+        """Do what is still to be done with the papers in the corpus, which *cutter* cuts, and publish the indexes."""
         did = Did(looked_up=len((yield from lookup.stored()).found))
-        did.failed = yield from self._chunk(corpus, Cutter(self.chunk, pool))
+        did.failed = yield from self._chunk(corpus, cutter)
         did.dropped = yield from self._write_keys(corpus)
         did.encoded = yield from self.fill(corpus)
         corpus.drop_orphans()
@@ -165,10 +161,10 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             yield from emit(Progress("keys", total, total, writer.kind))
         return dict(replies.dropped)
 
-    def fill(self, corpus: Corpus, damaged: Collection[str] = (), renewed: Collection[str] = ()) -> Flow[int]:
+    def fill(self, corpus: Corpus, damaged: Collection[str] = ()) -> Flow[int]:
         """Update the indexes, rebuild those *damaged*, and return how many texts were embedded.
 
-        The documents *renewed*, whose titles have changed, are indexed again.
+        Papers whose titles were corrected are indexed again.
         Readers see all of them change at the same moment; before it, what they will fetch is in the depot.
         """
         encoded, states, depot = 0, [], depot_of(corpus)
@@ -178,10 +174,10 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             anew = self.name_of(index) in damaged
             if isinstance(index, Index):
                 through = depot if is_shipped(index) else None
-                state, more = yield from self._next_state(corpus, index, number, anew, renewed, through)
+                state, more = yield from self._next_state(corpus, index, number, anew, through)
                 states += [state] if state else []
             else:
-                more = yield from self._fill_external(corpus, index, anew, renewed)
+                more = yield from self._fill_external(corpus, index, anew)
             encoded += more
         corpus.publish(states)
         for index in self.index:
@@ -202,7 +198,6 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         index: Index,
         number: int,
         anew: bool,
-        renewed: Collection[str],
         depot: Depot | None,
     ) -> Flow[tuple[IndexState | None, int]]:
         """Make the next generation of an index, if it needs one, and ship it through its *depot*, if there is one.
@@ -213,9 +208,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         fingerprint, generation = corpus.published().get(name, ("", 0))
         anew = anew or fingerprint != made_with(index)
         last = self.place(corpus, index, generation)
-        waiting = any(
-            map(any, (corpus.missing(holding), corpus.surplus(name), corpus.held_of(name, renewed)))
-        )
+        waiting = any(map(any, (corpus.missing(holding), corpus.surplus(name), corpus.renewed(name))))
         lacking = (yield from call("depot", depot.problem, name, generation)) if depot and not anew else ""
         if not anew and not waiting and not lacking:
             return None, 0
@@ -229,7 +222,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         place = self.place(corpus, index, number)
         try:
             try:
-                encoded = yield from self._built(corpus, index, None if anew else last, place, renewed)
+                encoded = yield from self._built(corpus, index, None if anew else last, place)
             except _BrokenIndex as broken:
                 if anew or _is_out_of_space(broken.__cause__):
                     raise
@@ -239,7 +232,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
                     broken.__cause__,
                 )
                 anew = True
-                encoded = yield from self._built(corpus, index, None, place, ())
+                encoded = yield from self._built(corpus, index, None, place)
         except _BrokenIndex as broken:
             index.sweep(place.root, keep=[generation])
             full = _is_out_of_space(broken.__cause__)
@@ -253,9 +246,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             raise
         return IndexState(holding, made_with(index), number, anew), encoded
 
-    def _built(
-        self, corpus: Corpus, index: Index, last: Place | None, place: Place, renewed: Collection[str]
-    ) -> Flow[int]:
+    def _built(self, corpus: Corpus, index: Index, last: Place | None, place: Place) -> Flow[int]:
         """Build the generation at *place* from the *last* one, or from nothing.
 
         Returns how many texts were embedded.
@@ -265,10 +256,10 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         holding = self.holding(index) if last else replace(self.holding(index), name="")
         builder: Builder = yield from _written(index.build, last, place)
         if last:
-            for some in _at_once(chain(corpus.surplus(name), corpus.held_of(name, renewed))):
+            for some in _at_once(chain(corpus.surplus(name), corpus.renewed(name))):
                 yield from _written(builder.remove, [i for each in some for i in each.ids])
         total, done, encoded = corpus.count_missing(holding), 0, 0
-        for some in _at_once(chain(corpus.missing(holding), corpus.held_of(holding.name, renewed))):
+        for some in _at_once(chain(corpus.missing(holding), corpus.renewed(holding.name))):
             yield from emit(Progress("index", done, total, name))
             passages = corpus.passages(i for each in some for i in each.ids)
             keys = corpus.keys(passages.values(), self.writers)
@@ -288,9 +279,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         yield from emit(Progress("index", total, total, name))
         return encoded
 
-    def _fill_external(
-        self, corpus: Corpus, store: VectorStore, anew: bool, renewed: Collection[str]
-    ) -> Flow[int]:
+    def _fill_external(self, corpus: Corpus, store: VectorStore, anew: bool) -> Flow[int]:
         """A LangChain vector store, which embeds by itself: what it holds is noted as it is added."""
         name, holding = self.name_of(store), self.holding(store)
         if corpus.index_fingerprint(name) == made_with(store) and not anew and not self.holds(corpus, store):
@@ -298,7 +287,7 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
             anew = True
         if anew or corpus.index_fingerprint(name) != made_with(store):
             corpus.begin_index(holding, made_with(store))
-        for each in list(corpus.held_of(name, renewed)):
+        for each in list(corpus.renewed(name)):
             yield from call("index", external.remove, store, corpus.numbers(each.ids))
             corpus.unmark(name, [each.document])
         total, done = corpus.count_missing(holding), 0

@@ -113,6 +113,10 @@ class OpenIndexes:
     def _rebuilt(self, damaged: Sequence[str]) -> Snapshot:
         log.warning("index %s is damaged and is built anew from the corpus", " and ".join(damaged))
         self.repair()
+        if still := self._damaged(self.published()):
+            raise CorpusError(
+                f"index {' and '.join(still)} is damaged again as soon as it is built; check the disk"
+            )
         return self.snapshot()
 
     def _fetched(self, damaged: Collection[str], published: Mapping[str, int]) -> Snapshot | None:
@@ -167,9 +171,13 @@ class OpenIndexes:
         with ThreadPoolExecutor(1) as pool:
             for embed in {id(e): e for e in map(embeddings_of, self.named.values()) if e}.values():
                 pool.submit(embed.embed_query, "")
-            for name, index in self.named.items():
-                if isinstance(index, Index):
-                    searchers[name] = index.open(self.pipeline.place(self.corpus, index, state[name]))
+            try:
+                for name, index in self.named.items():
+                    if isinstance(index, Index):
+                        searchers[name] = index.open(self.pipeline.place(self.corpus, index, state[name]))
+            except BaseException:
+                _close(list(searchers.values()))
+                raise
         names = {id(index): self.pipeline.name_of(index) for index in [*self.pipeline.index, *self.others]}
         of_each = {i: searchers[name] for i, name in names.items() if name in searchers}
         snapshot = Snapshot(self.corpus, of_each, names, state, self.snapshot)

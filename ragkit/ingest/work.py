@@ -134,10 +134,13 @@ class Worker:
         warn_of_others(self.queue)
         away: float | None = None
         with source_of(self.pipeline.read).reading() as reader:
-            reading = self.pipeline.reading(self.corpus, reader)
+            reading, cutter = (
+                self.pipeline.reading(self.corpus, reader),
+                Cutter(self.pipeline.chunk, reader.pool),
+            )
             while not self._stopping.is_set():
                 try:
-                    if not (yield from self._step(reading)):
+                    if not (yield from self._step(reading, cutter)):
                         if drain and self.queue.is_empty():
                             return
                         self._stopping.wait(_POLL)
@@ -152,14 +155,14 @@ class Worker:
                         raise
                     self._stopping.wait(_POLL)
 
-    def _step(self, reading: FileReading) -> Generator[Event, None, bool]:
+    def _step(self, reading: FileReading, cutter: Cutter) -> Generator[Event, None, bool]:
         """Work on a file, or store and publish what is read; say whether there was something to do."""
         self._give_back()
         if (claim := self.queue.claim()) is None:
-            return (yield from _driven(self._settle(reading)))
+            return (yield from _driven(self._settle(reading, cutter)))
         try:
             with self.queue.held(claim):
-                yield from _driven(self._kept(claim, reading))
+                yield from _driven(self._kept(claim, reading, cutter))
         except LeaseLost:
             raise
         except BaseException as error:
@@ -170,7 +173,7 @@ class Worker:
             raise
         self.files += 1
         if self.files % _STORED_AT_ONCE == 0:
-            yield from _driven(self._settle(reading))
+            yield from _driven(self._settle(reading, cutter))
         return True
 
     def _give_back(self) -> None:
@@ -179,7 +182,7 @@ class Worker:
             self.queue.give_back(*self._unfinished)
             self._unfinished = None
 
-    def _kept(self, claim: Lease, reading: FileReading) -> Flow[None]:
+    def _kept(self, claim: Lease, reading: FileReading, cutter: Cutter) -> Flow[None]:
         kept, again = Kept(), {claim.uri} if claim.again else ()
         try:
             if claim.attempts > self.queue.attempts:
@@ -188,7 +191,7 @@ class Worker:
                     f" ({claim.error or 'it was killed, or needs too much memory'}); name the file to try it again"
                 )
             did = yield from reading.flow([claim.uri], again, kept)
-            yield from self._prepare(kept, did, reading)
+            yield from self._prepare(kept, did, cutter)
             yield from call("queue", self.queue.keep, claim, kept, did)
         except LoadError as error:
             content = kept.digest
@@ -199,12 +202,12 @@ class Worker:
             did = Did(failed=[Failure(source=claim.uri, error=str(error))])
             yield from call("queue", self.queue.keep, claim, failed, did)
 
-    def _prepare(self, kept: Kept, did: Did, reading: FileReading) -> Flow[None]:
+    def _prepare(self, kept: Kept, did: Did, cutter: Cutter) -> Flow[None]:
         """Cut the papers, and let key writers and models fill the caches with what the indexes will ask for."""
         papers = [
             each.model_copy(update={"id": paper_id(each)}) for each in kept.papers or () if each.page_content
         ]
-        cuts = yield from call("chunk", Cutter(self.pipeline.chunk, reading.reader.pool).cut, papers)
+        cuts = yield from call("chunk", cutter.cut, papers)
         passages = [
             each for cut in cuts for each in cut.passages
         ]  # who publishes says which could not be cut
@@ -223,7 +226,7 @@ class Worker:
             yield from emit(Progress("embed", at, len(texts)))
             yield from call("embed", cached.vectors, texts[at : at + _EMBEDDED_AT_ONCE])
 
-    def _settle(self, reading: FileReading) -> Flow[bool]:
+    def _settle(self, reading: FileReading, cutter: Cutter) -> Flow[bool]:
         """Store what is next in order, and publish if nothing is left; say whether something was done.
 
         Nothing is if another process holds the corpus lock.
@@ -236,7 +239,7 @@ class Worker:
                 for uri in self.queue.in_order():
                     self.queue.store(uri, reading.loader)
                 if self.queue.is_drained():
-                    did = yield from self.pipeline.settle(self.corpus, reading.lookup, reading.reader.pool)
+                    did = yield from self.pipeline.settle(self.corpus, reading.lookup, cutter)
                     self.queue.published(did)
                     self.publications += 1
         except CorpusBusy:

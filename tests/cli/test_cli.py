@@ -135,6 +135,7 @@ def test_the_trace_names_each_stage_with_its_time_on_standard_error(command: Com
         "filter",
         "refine",
         "gate",
+        "generate",
         "read",
         "embed",
         "embed",

@@ -263,22 +263,22 @@ def test_tables_of_an_earlier_ragkit_are_brought_up_to_date_by_the_next_writer(
 ) -> None:
     with corpus.writing():
         put(corpus, "glass")
-    steps = {4: ("CREATE TABLE later (uri TEXT PRIMARY KEY)", "INSERT INTO later SELECT uri FROM files")}
+    steps = {5: ("CREATE TABLE later (uri TEXT PRIMARY KEY)", "INSERT INTO later SELECT uri FROM files")}
     monkeypatch.setattr(module, "_MIGRATIONS", steps)
-    monkeypatch.setattr(module, "_VERSION", 4)
+    monkeypatch.setattr(module, "_VERSION", 5)
     assert (list(corpus.uris()), corpus.has_table("later")) == (["glass"], False)
     with corpus.writing():
         assert corpus.column("SELECT uri FROM later") == ["glass"]
     with corpus.writing():
         assert list(corpus.uris()) == ["glass"]
-    monkeypatch.setattr(module, "_VERSION", 3)
+    monkeypatch.setattr(module, "_VERSION", 4)
     with pytest.raises(
-        CorpusError, match=r"was written by a newer ragkit \(schema 4\); upgrade ragkit to read it"
+        CorpusError, match=r"was written by a newer ragkit \(schema 5\); upgrade ragkit to read it"
     ):
         Corpus(corpus.place).counts()
     with pytest.raises(CorpusError, match="upgrade ragkit"), corpus.writing():
         pass
-    assert corpus.db.execute("SELECT version FROM corpus").fetchone()[0] == 4
+    assert corpus.db.execute("SELECT version FROM corpus").fetchone()[0] == 5
 
 
 def test_rights_that_are_missing_are_told_in_a_sentence(corpus: Corpus, url: str, tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_tables_from_before_there_was_a_queue_get_one(corpus: Corpus) -> None:
     with corpus.writing():
         put(corpus, "glass")
         for statement in (
-            "DROP TABLE queue",
+            "DROP TABLE queue, renewed",
             "DROP SEQUENCE queue_tokens",
             "ALTER TABLE corpus DROP COLUMN identity",
             "UPDATE corpus SET version = 1",
@@ -318,9 +318,9 @@ def test_a_migration_that_fails_leaves_the_tables_as_they_were(
 ) -> None:
     with corpus.writing():
         put(corpus, "glass")
-    steps = {4: ("CREATE TABLE later (uri TEXT)", "SELECT nothing FROM nowhere")}
+    steps = {5: ("CREATE TABLE later (uri TEXT)", "SELECT nothing FROM nowhere")}
     monkeypatch.setattr(module, "_MIGRATIONS", steps)
-    monkeypatch.setattr(module, "_VERSION", 4)
+    monkeypatch.setattr(module, "_VERSION", 5)
     with pytest.raises(psycopg.errors.UndefinedTable), corpus.writing():
         pass
     assert (corpus.has_table("later"), list(corpus.uris())) == (False, ["glass"])
