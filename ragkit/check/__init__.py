@@ -47,7 +47,7 @@ from ragkit.where import Where
 @dataclass(frozen=True)
 class CheckRequest:
     """A text to check against a state of a corpus; *described* are the entries of a bibliography beside it, *listed*
-    those of a list of references.
+    those of a list of references.  Superseded versions of papers count only with *versions*.
     """
 
     snapshot: Snapshot
@@ -55,6 +55,7 @@ class CheckRequest:
     described: Sequence[Document] = ()
     listed: Sequence[ReferenceEntry] = ()
     where: Where | None = None
+    versions: bool = False
 
 
 class _Item(NamedTuple):
@@ -182,7 +183,7 @@ def _items(given: CheckRequest) -> tuple[_ReadText, list[_Item]]:
     if not split:
         raise UsageError("the text says nothing that could be checked: it has no statement")
     marked = any(item.marks for item in split)
-    library = Library.of(given.snapshot.corpus) if marked else Library({}, {})
+    library = Library.of(given.snapshot.corpus, given.versions) if marked else Library({}, {})
     resolve = Resolver(library, [*given.listed, *listed], given.described)
     return source, [
         item._replace(references=tuple(map(resolve, dict.fromkeys(item.marks)))) for item in split
@@ -245,7 +246,7 @@ def _passages(
 ) -> Flow[list[Sequence[Document]]]:
     """The passages for each claim, as the refiners leave them."""
     queries = [Query(item.text) for item in items]
-    found = yield from pipeline.found_each(given.snapshot, queries, given.where, papers)
+    found = yield from pipeline.found_each(given.snapshot, queries, given.where, papers, given.versions)
     kept: list[Sequence[Document]] = []
     for query, passages in zip(queries, found, strict=True):
         kept.append((yield from refined(pipeline.refine, Asked.of(query), passages)))

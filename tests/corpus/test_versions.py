@@ -276,6 +276,9 @@ def test_the_command_line_shows_versions(tmp_path: Path, command: Any) -> None:
     }
     asked = command("ask", "How many pairs of terns did the island hold?").stdout
     assert "[1] Terns (v2, 2022)  quoted" in asked
+    (tmp_path / "draft.md").write_text(TERNS.format(212))
+    assert command("check", "draft.md").returncode == 4
+    assert command("check", "draft.md", "--versions").returncode == 0
     [older] = [hit["document_id"] for hit in hits if "superseded_by" in hit]
     shown = command("show", older).stdout
     assert shown.startswith("Terns (v1, 2021; an older version)\n")
