@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import NOTES, SHARED, ModelServer, static_model
+from tiny_models import tiny_cross_encoder
 
+from ragkit.document import digest
 from ragkit.errors import ModelError
+from ragkit.models import hub
 from ragkit.models.embeddings import (
     SentenceTransformersEmbeddings,
     StaticEmbeddings,
@@ -88,6 +91,29 @@ def test_every_piece_is_in_one_batch_that_is_not_too_large(lengths: list[int], m
     batches = list(_batches(pieces, most))
     assert sorted(i for batch in batches for i in batch) == list(range(len(pieces)))
     assert all(len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= most for batch in batches)
+
+
+@pytest.mark.parametrize("backend", ["openvino", "torch"])
+def test_rows_have_length_one_whatever_the_model_returns(tmp_path: Path, backend: Any) -> None:
+    """A model without a Normalize module returns rows of other lengths."""
+    embed = SentenceTransformersEmbeddings(str(tiny_cross_encoder(tmp_path / "raw")), backend, "f32")
+    short, long = "glass bridges carry people", "they are tested every year . " * 20
+    for texts in ([short], [short, long]):
+        np.testing.assert_allclose(np.linalg.norm(embed.vectors(texts), axis=1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(embed.vectors([short])[0], embed.vectors([short, long])[0], atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(embed.embed_query(short)), 1.0, atol=1e-5)
+
+
+def test_the_fingerprint_says_that_rows_are_normalised_only_where_the_model_leaves_them_raw(
+    tmp_path: Path,
+) -> None:
+    raw = tiny_cross_encoder(tmp_path / "raw")
+    before = digest(hub.fingerprint(raw), "openvino", "auto")
+    assert SentenceTransformersEmbeddings(str(raw)).fingerprint() != before
+    cut = SentenceTransformersEmbeddings(str(raw), dimensions=8)  # these were normalised before, too
+    assert cut.fingerprint() == digest(hub.fingerprint(raw), "openvino", "auto", "8")
+    minilm = hub.fingerprint(hub.files("all-MiniLM-L6-v2"))
+    assert MINILM.fingerprint() == digest(minilm, "openvino", "auto")
 
 
 def test_the_first_dimensions_are_kept_and_normalised() -> None:
