@@ -29,6 +29,7 @@ from ragkit.document import (
     stretches_of,
     title_of,
 )
+from ragkit.models.embeddings import unit
 from ragkit.models.reader import PassageReader
 from ragkit.models.tokens import Counter, counter
 from ragkit.refine.reader import ReaderRanking
@@ -239,9 +240,7 @@ def _overlaps(question: str, texts: Sequence[str]) -> Vector:
 
 
 def _cosines(vectors: Sequence[Sequence[float]], other: Sequence[float]) -> Vector:
-    some, one = np.asarray(vectors, dtype=np.float64), np.asarray(other, dtype=np.float64)
-    lengths = np.linalg.norm(some, axis=1) * np.linalg.norm(one)
-    return np.asarray(some @ one / np.maximum(lengths, 1e-12))
+    return np.asarray(unit(vectors) @ unit(other), dtype=np.float64)
 
 
 @component("distinct")

@@ -15,7 +15,7 @@ from ragkit.corpus import CorpusReader
 from ragkit.document import digest, score_of, scored, searchable
 from ragkit.models.embeddings import fingerprint_of
 from ragkit.refine import Share, scaled
-from ragkit.refine.late_interaction import Vectors
+from ragkit.models.embeddings import Vectors
 
 # --- diversity
 

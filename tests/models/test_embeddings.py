@@ -21,6 +21,7 @@ from ragkit.models.embeddings import (
     StaticEmbeddings,
     _batches,
     openai_embeddings,
+    unit,
 )
 from ragkit.text.words import sentences
 
@@ -123,6 +124,13 @@ def test_the_first_dimensions_are_kept_and_normalised() -> None:
     assert SentenceTransformersEmbeddings(dimensions=64).fingerprint() != MINILM.fingerprint()
     with pytest.raises(ModelError, match="has 384 dimensions, so dimensions: 500 cannot be had"):
         SentenceTransformersEmbeddings(dimensions=500).embed_query("x")
+
+
+def test_unit_scales_rows_and_single_vectors_and_leaves_zeros() -> None:
+    assert unit([[3.0, 4.0], [0.0, 0.0]]).tolist() == [[0.6, 0.8], [0.0, 0.0]]
+    assert unit([3.0, 4.0]).tolist() == [0.6, 0.8]
+    assert unit(np.ones((0, 3), dtype=np.float32)).shape == (0, 3)
+    assert unit(np.ones((2, 3), dtype=np.float32)).dtype == np.float32
 
 
 # --- static models
