@@ -66,10 +66,13 @@ class VectorCache(Database):
 
 
 class CachedEmbeddings(Embeddings):
-    """*embed*, but a text whose vector is in *corpus* is not embedded again."""
+    """*embed*, but a text whose vector is in *corpus* is not embedded again.
 
-    def __init__(self, embed: Embeddings, corpus: VectorCache) -> None:
-        self.embed, self.corpus = embed, corpus
+    New vectors are put there; without *keep* nothing is written.
+    """
+
+    def __init__(self, embed: Embeddings, corpus: VectorCache, keep: bool = True) -> None:
+        self.embed, self.corpus, self.keep = embed, corpus, keep
         self.encoded = 0
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
@@ -81,7 +84,7 @@ class CachedEmbeddings(Embeddings):
     def vectors(self, texts: Sequence[str]) -> Vectors:
         """An array of shape `(texts, dimensions)`."""
         if isinstance(self.embed, AdaptedEmbeddings):
-            within = CachedEmbeddings(self.embed.embed, self.corpus)
+            within = CachedEmbeddings(self.embed.embed, self.corpus, self.keep)
             made = self.embed.adapted(within.vectors(texts))
             self.encoded += within.encoded
             return made
@@ -91,7 +94,8 @@ class CachedEmbeddings(Embeddings):
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if new:
             made = vectors_of(self.embed, list(new.values()))
-            self.corpus.put_vectors(name, list(new), made)
+            if self.keep:
+                self.corpus.put_vectors(name, list(new), made)
             self.encoded += len(new)
             known.update(zip(new, made, strict=True))
         return np.stack([known[key] for key in keys])
