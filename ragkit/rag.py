@@ -118,7 +118,9 @@ class Rag:
         """
         return run(self.ingest_pipeline.flow(IngestRequest(self.corpus, paths, prune, fetcher)))
 
-    def ingest_events(self, *paths: str | Path, prune: bool = False) -> Iterator[Event]:
+    def ingest_events(
+        self, *paths: str | Path, prune: bool = False, fetcher: Fetcher = Fetcher()
+    ) -> Iterator[Event]:
         """The same, as a stream of events that ends with `Finished(report)`.
 
         Examples:
@@ -126,7 +128,7 @@ class Rag:
             >>> finished.result.new
             0
         """
-        return steps(self.ingest_pipeline.flow(IngestRequest(self.corpus, paths, prune)))
+        return steps(self.ingest_pipeline.flow(IngestRequest(self.corpus, paths, prune, fetcher)))
 
     def add(
         self, papers: str | Document | Path | Iterable[str | Document | Path], **known: Any
@@ -390,7 +392,9 @@ class Rag:
         given = check.CheckRequest(self.snapshot(), text, described, listed, wanted, versions)
         return check.flow(self.answer_pipeline, given)
 
-    def as_retriever(self, k: int = 10, where: str | Where | None = None) -> PassageRetriever:
+    def as_retriever(
+        self, k: int = 10, where: str | Where | None = None, versions: bool = False
+    ) -> PassageRetriever:
         """`search` as a LangChain retriever; raises `UsageError` for a number or a filter that is none.
 
         Examples:
@@ -398,10 +402,10 @@ class Rag:
             'ColBERT'
         """
         wanted = parse(where) if isinstance(where, str) else where
-        return PassageRetriever(rag=self, k=passages_wanted(k), where=wanted)
+        return PassageRetriever(rag=self, k=passages_wanted(k), where=wanted, versions=versions)
 
     def as_runnable(self) -> AnswerRunnable:
-        """A LangChain Runnable: a text or `{"question", "history", "where"}` in, `Answer` out; it streams and is a tool.
+        """A LangChain Runnable: a text or `{"question", "history", "where", "versions"}` in, `Answer` out; it streams and is a tool.
 
         Examples:
             >>> asked = {"question": "How many parameters does BERT-large have?", "where": "year >= 2018"}

@@ -174,20 +174,32 @@ _LONGEST = 60  # words; what is longer is no query
 
 @dataclass(frozen=True)
 class ChatRewriter(QueryRewriter):
-    """Asks a chat model about each of the first `max_calls` queries and appends the queries in its replies.
+    """Asks a chat model.
 
-    Replies that contain no query are ignored.  The instruction has placeholders: `{fence}` is the random
-    ending of the tags that texts stand between, `{n}` (where there is an `n`) the number of queries wanted.
+    The instruction has placeholders: `{fence}` is the random ending of the tags that texts stand between, `{n}`
+    (where there is an `n`) the number of queries wanted.
     """
 
     llm: BaseChatModel
     instruction: str
-    max_calls: PositiveInt = 1
 
     placeholders: ClassVar[tuple[str, ...]] = ("fence",)
 
     def __post_init__(self) -> None:
         check(self.instruction, placeholders=self.placeholders)
+
+    def _prompt(self, **texts: str) -> Prompt:
+        return fenced(self.instruction, texts, n=str(getattr(self, "n", "")))
+
+
+@dataclass(frozen=True)
+class ExpandingRewriter(ChatRewriter):
+    """Asks about each of the first `max_calls` queries and appends the queries in the replies.
+
+    Replies that contain no query are ignored.
+    """
+
+    max_calls: PositiveInt = 1
 
     def flow(self, asked: Asked) -> Flow[Asked]:
         about = asked.searches[: self.max_calls]
@@ -207,9 +219,6 @@ class ChatRewriter(QueryRewriter):
     def weighed(self, query: Query, texts: Sequence[str]) -> list[Query]:
         """The queries that *texts*, which a model wrote for *query*, become: by default each counts as much."""
         return [query.reworded(text) for text in texts]
-
-    def _prompt(self, **texts: str) -> Prompt:
-        return fenced(self.instruction, texts, n=str(getattr(self, "n", "")))
 
 
 @component("condense")
@@ -231,17 +240,17 @@ class CondenseRewriter(ChatRewriter):
             return asked
         prompt = self._prompt(conversation=self._transcript(asked.history), question=asked.text)
         reply = yield from call("rewrite", self.llm.invoke, prompt)
-        if condensed := next(iter(self.read(said(reply), asked.text)), None):
+        if condensed := self.read(said(reply)):
             standalone = asked.searches[0].reworded(condensed)
             searches = distinct([standalone, *asked.searches[1:]])
             return replace(asked, standalone=standalone, searches=searches)
         return (yield from FollowUpRewriter().flow(asked))
 
-    def read(self, reply: str, query: str) -> list[str]:
+    def read(self, reply: str) -> str | None:
+        """The question in *reply*: the first line that ends as one, else the only line."""
         found = [line for line in lines_of(reply) if len(line.split()) <= _LONGEST]
-        return [line for line in found if line.endswith(("?", "？"))][:1] or (
-            found if len(found) == 1 else []
-        )
+        only = found[0] if len(found) == 1 else None
+        return next((line for line in found if line.endswith(("?", "？"))), only)
 
     def _transcript(self, history: Sequence[BaseMessage]) -> str:
         spoken = [m for m in history if isinstance(m, HumanMessage | AIMessage)]
@@ -254,7 +263,7 @@ class CondenseRewriter(ChatRewriter):
 
 @component("multi_query")
 @dataclass(frozen=True)
-class MultiQueryRewriter(ChatRewriter):
+class MultiQueryRewriter(ExpandingRewriter):
     """A chat model rephrases the question in `n` other ways, and all of them are searched for.
 
     (Method: "RAG-Fusion: a New Take on Retrieval-Augmented Generation".)
@@ -271,7 +280,7 @@ class MultiQueryRewriter(ChatRewriter):
 
 @component("decompose")
 @dataclass(frozen=True)
-class DecomposeRewriter(ChatRewriter):
+class DecomposeRewriter(ExpandingRewriter):
     """A chat model splits a question that needs several facts into up to `n` sub-questions.
 
     A simple question is left alone.  (Method: "Measuring and Narrowing the Compositionality Gap in Language
@@ -289,7 +298,7 @@ class DecomposeRewriter(ChatRewriter):
 
 @component("hyde")
 @dataclass(frozen=True)
-class HydeRewriter(ChatRewriter):
+class HydeRewriter(ExpandingRewriter):
     """A chat model makes up a passage that would answer, and what is like it is searched for too.
 
     At most `max_words` of its words are used.  (Method: "Precise Zero-Shot Dense Retrieval without Relevance
@@ -305,7 +314,7 @@ class HydeRewriter(ChatRewriter):
 
 @component("think")
 @dataclass(frozen=True)
-class ThinkRewriter(ChatRewriter):
+class ThinkRewriter(ExpandingRewriter):
     """A chat model describes a paper that would answer; the question is also searched for with that added.
 
     At most `max_words` of its words are used.  (Methods: "Query Expansion by Prompting Large Language

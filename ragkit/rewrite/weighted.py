@@ -18,7 +18,7 @@ from ragkit.config.components import component
 from ragkit.flow import Flow, call, gather
 from ragkit.models.embeddings import Vectors, query_vectors_of, unit
 from ragkit.models.prompt import check, fenced, said
-from ragkit.rewrite import ChatRewriter, QueryRewriter, distinct, queries_of
+from ragkit.rewrite import ExpandingRewriter, QueryRewriter, distinct, queries_of
 from ragkit.text.question import Asked, Query
 from ragkit.text.words import stems
 
@@ -47,7 +47,7 @@ the most telling first.{_DATA}"""
 
 
 @dataclass(frozen=True)
-class _WeightedRewriter(ChatRewriter):
+class _WeightedRewriter(ExpandingRewriter):
     """What a chat model writes counts `weight` together, where the question counts 1."""
 
     n: PositiveInt = 4
