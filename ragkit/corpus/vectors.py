@@ -27,12 +27,14 @@ class VectorCache(Database):
         return found
 
     def sampled_vectors(self, model: str, most: int) -> Vectors:
-        """At most so many of the vectors that are kept of *model*, of shape `(vectors, dimensions)`.
+        """At most so many of the vectors that are kept of *model*: shape `(vectors, dimensions)`, `(0, 0)` if none are.
 
         A text is known by its digest, so those with the lowest digests are a random sample, the same always.
         """
         rows = self.column("SELECT vector FROM vectors WHERE model = ? ORDER BY text LIMIT ?", (model, most))
-        return np.stack([np.frombuffer(row, dtype=np.float32) for row in rows] or [np.zeros(0, np.float32)])
+        if not rows:
+            return np.zeros((0, 0), dtype=np.float32)
+        return np.stack([np.frombuffer(row, dtype=np.float32) for row in rows])
 
     def put_vectors(self, model: str, texts: Sequence[str], vectors: Vectors) -> None:
         rows = sorted(  # workers that have texts in common lock them in the same order

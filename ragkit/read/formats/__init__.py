@@ -36,6 +36,9 @@ class FileFormat(BaseBlobParser, ABC):
     them unless they say otherwise.
     """
 
+    endings: ClassVar[tuple[str, ...]] = ()
+    """How the names of such files end, in small letters, such as `.pdf`: `ragkit serve` takes uploads that end so."""
+
     scratch: ClassVar[int] = 0
     """The bytes that a file which a program started by the format writes into the temporary folder may have.
 

@@ -145,9 +145,10 @@ class BibTex(TextFormat):
     """One paper per entry of a BibTeX file."""
 
     priority: ClassVar[int] = 70
+    endings: ClassVar[tuple[str, ...]] = (".bib",)
 
     def recognises_text(self, name: str, text: str) -> bool:
-        return bool((name.lower().endswith(".bib") or _COMMENTS.match(text)) and _ENTRY.search(text))
+        return bool((name.lower().endswith(self.endings) or _COMMENTS.match(text)) and _ENTRY.search(text))
 
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
         yield from with_losses(self._papers(name, text))

@@ -182,6 +182,7 @@ class JsonLines(Records):
     """One paper per line, a JSON object, as in the `corpus.jsonl` of a BEIR collection."""
 
     priority: ClassVar[int] = 50
+    endings: ClassVar[tuple[str, ...]] = (".jsonl", ".json")
 
     piece = re.compile(r"(?P<other>\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u....|\\.)|[^\\]+")
 
@@ -275,6 +276,7 @@ class Csv(Records):
     """One paper per row of a table with a header; commas, tabs or semicolons separate the cells."""
 
     priority: ClassVar[int] = 60
+    endings: ClassVar[tuple[str, ...]] = (".csv",)
 
     piece = re.compile(r'(?P<other>"")|[^"]+')
 

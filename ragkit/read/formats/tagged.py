@@ -131,6 +131,7 @@ class Ris(_Tagged):
     """One paper per entry of a RIS file."""
 
     priority: ClassVar[int] = 80
+    endings: ClassVar[tuple[str, ...]] = (".ris",)
     tag = re.compile(r"([A-Z][A-Z0-9])  -(?: |\Z)")
     first, last = "TY", "ER"
     fields = {
@@ -155,6 +156,7 @@ class Nbib(_Tagged):
     """One paper per entry of an NBIB file, the format in which PubMed exports citations."""
 
     priority: ClassVar[int] = 81
+    endings: ClassVar[tuple[str, ...]] = (".nbib",)
     tag = re.compile(r"([A-Z][A-Z0-9 ]{3})-(?: |\Z)")
     first, last = "PMID", ""
     fields = {

@@ -190,6 +190,7 @@ class PubMed(XmlRecords):
     """
 
     priority: ClassVar[int] = 15
+    endings: ClassVar[tuple[str, ...]] = (".xml",)
     tags = ("PubmedArticle", "PubmedBookArticle")
     roots = frozenset({"PubmedArticleSet", "PubmedBookArticleSet", *tags})
 
@@ -260,6 +261,7 @@ class Atom(XmlRecords):
     """
 
     priority: ClassVar[int] = 16
+    endings: ClassVar[tuple[str, ...]] = (".atom",)
     tags = ("entry",)
     roots = frozenset({"feed", "entry"})
     namespaces = ("http://www.w3.org/2005/Atom",)
@@ -325,6 +327,7 @@ class ZoteroRdf(XmlRecords):
     """
 
     priority: ClassVar[int] = 17
+    endings: ClassVar[tuple[str, ...]] = (".rdf",)
     tags = tuple(_KINDS.split())
     roots = frozenset({"RDF"})
     namespaces = ("http://www.zotero.org/namespaces/export#", "http://purl.org/net/biblio#")
