@@ -8,13 +8,12 @@ before made of the question.
 
 from __future__ import annotations
 
-import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import dropwhile
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import ClassVar, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
@@ -22,7 +21,7 @@ from pydantic import PositiveInt
 
 from ragkit.config.components import component, interface
 from ragkit.flow import Flow, call, gather
-from ragkit.models.prompt import Prompt, check, fenced, said
+from ragkit.models.prompt import Prompt, check, distinct, fenced, lines_of, said, unlabelled
 from ragkit.text.follow_up import SHORT, begins_with_name, exchanged, leans, other
 from ragkit.text.question import Asked, Query
 from ragkit.text.words import STOPWORDS, names, stems
@@ -221,6 +220,18 @@ class ExpandingRewriter(ChatRewriter):
         return [query.reworded(text) for text in texts]
 
 
+@dataclass(frozen=True)
+class _ListingRewriter(ExpandingRewriter):
+    """The model lists up to `n` queries, of which one that only repeats the question is left out."""
+
+    n: PositiveInt = 3
+
+    placeholders: ClassVar[tuple[str, ...]] = ("fence", "n")
+
+    def read(self, reply: str, query: str) -> list[str]:
+        return [q for q in queries_of(reply) if len(distinct([query, q])) > 1][: self.n]
+
+
 @component("condense")
 @dataclass(frozen=True)
 class CondenseRewriter(ChatRewriter):
@@ -263,24 +274,18 @@ class CondenseRewriter(ChatRewriter):
 
 @component("multi_query")
 @dataclass(frozen=True)
-class MultiQueryRewriter(ExpandingRewriter):
+class MultiQueryRewriter(_ListingRewriter):
     """A chat model rephrases the question in `n` other ways, and all of them are searched for.
 
     (Method: "RAG-Fusion: a New Take on Retrieval-Augmented Generation".)
     """
 
     instruction: str = MULTI_QUERY
-    n: PositiveInt = 3
-
-    placeholders: ClassVar[tuple[str, ...]] = ("fence", "n")
-
-    def read(self, reply: str, query: str) -> list[str]:
-        return [q for q in queries_of(reply) if _key(q) != _key(query)][: self.n]
 
 
 @component("decompose")
 @dataclass(frozen=True)
-class DecomposeRewriter(ExpandingRewriter):
+class DecomposeRewriter(_ListingRewriter):
     """A chat model splits a question that needs several facts into up to `n` sub-questions.
 
     A simple question is left alone.  (Method: "Measuring and Narrowing the Compositionality Gap in Language
@@ -289,11 +294,6 @@ class DecomposeRewriter(ExpandingRewriter):
 
     instruction: str = DECOMPOSE
     n: PositiveInt = 4
-
-    placeholders: ClassVar[tuple[str, ...]] = ("fence", "n")
-
-    def read(self, reply: str, query: str) -> list[str]:
-        return [q for q in queries_of(reply) if _key(q) != _key(query)][: self.n]
 
 
 @component("hyde")
@@ -309,7 +309,7 @@ class HydeRewriter(ExpandingRewriter):
     max_words: PositiveInt = 120
 
     def read(self, reply: str, query: str) -> list[str]:
-        return [passage] if (passage := _cut(_unlabelled(reply), self.max_words)) else []
+        return [passage] if (passage := _cut(unlabelled(reply), self.max_words)) else []
 
 
 @component("think")
@@ -325,30 +325,10 @@ class ThinkRewriter(ExpandingRewriter):
     max_words: PositiveInt = 40
 
     def read(self, reply: str, query: str) -> list[str]:
-        return [f"{query} {thought}"] if (thought := _cut(_unlabelled(reply), self.max_words)) else []
+        return [f"{query} {thought}"] if (thought := _cut(unlabelled(reply), self.max_words)) else []
 
 
 # --- reading replies
-
-_ITEM = re.compile(r"^\s*(?:[-*•]+|\(?\d{1,2}[.):]|[a-zA-Z][.)]|[qQ]\d{1,2}[.:)])\s+")
-_LABEL = re.compile(
-    r"^[\W_]*(?:(?:the|your|standalone|stand-alone|rewritten|rephrased|hypothetical|final|sub)[\s-]+){0,2}"
-    r"(?:questions?|quer(?:y|ies)|passage|thought|sentence)(?:\s*\d{1,2})?[*_\"']*\s*:",
-    re.IGNORECASE,
-)
-
-
-def lines_of(reply: str) -> list[str]:
-    """The texts that a model lists, without list markers and labels.
-
-    They are those of a JSON list or object, else the items of a list, else every line.
-    """
-    texts = _texts_in_json(reply)
-    if not texts:
-        lines = [line for line in reply.splitlines() if not line.strip().startswith("```")]
-        texts = [_ITEM.sub("", line) for line in lines if _ITEM.match(line)] or lines
-    clean = (_unlabelled(text) for text in texts)
-    return [text for text in clean if any(c.isalnum() for c in text) and not text.endswith((":", "："))]
 
 
 def queries_of(reply: str) -> tuple[str, ...]:
@@ -356,48 +336,5 @@ def queries_of(reply: str) -> tuple[str, ...]:
     return distinct(line for line in lines_of(reply) if len(line.split()) <= _LONGEST)
 
 
-def _texts_in_json(reply: str) -> list[str]:
-    """The texts in the first JSON list or object of *reply* that has any, in order."""
-    decoder = json.JSONDecoder()
-    for opening in re.finditer(r"[\[{]", reply):
-        try:
-            thing, _ = decoder.raw_decode(reply, opening.start())
-        except (ValueError, RecursionError):
-            continue
-        if texts := [text for text in _leaves(thing) if text.strip()]:
-            return texts
-    return []
-
-
-def _leaves(thing: object) -> list[str]:
-    if isinstance(thing, str):
-        return [thing]
-    inside = thing.values() if isinstance(thing, dict) else thing if isinstance(thing, list) else ()
-    return [text for each in inside for text in _leaves(each)]
-
-
-def _unlabelled(text: str) -> str:
-    """*text* on one line, without a label before it (`Question:`) or quotation marks around it."""
-    bare = _LABEL.sub("", " ".join(text.split())).strip(" *_`")
-    quoted = re.fullmatch(r"[\"'“‘](.+)[\"'”’]", bare)
-    text = quoted[1].strip() if quoted else bare
-    return text if any(c.isalnum() for c in text) else ""
-
-
 def _cut(text: str, most: int) -> str:
     return " ".join(text.split()[:most])
-
-
-def _key(query: str) -> str:
-    return " ".join(query.casefold().split()).rstrip(" ?.!")
-
-
-Q = TypeVar("Q", bound=str)
-
-
-def distinct(queries: Iterable[Q]) -> tuple[Q, ...]:
-    """*queries* without those that differ from one before in case, spacing and the closing mark only."""
-    found: dict[str, Q] = {}
-    for query in queries:
-        found.setdefault(_key(query), query)
-    return tuple(found.values())

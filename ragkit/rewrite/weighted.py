@@ -17,8 +17,8 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from ragkit.config.components import component
 from ragkit.flow import Flow, call, gather
 from ragkit.models.embeddings import Vectors, query_vectors_of, unit
-from ragkit.models.prompt import check, fenced, said
-from ragkit.rewrite import ExpandingRewriter, QueryRewriter, distinct, queries_of
+from ragkit.models.prompt import check, distinct, fenced, said
+from ragkit.rewrite import ExpandingRewriter, QueryRewriter, queries_of
 from ragkit.text.question import Asked, Query
 from ragkit.text.words import stems
 
