@@ -38,7 +38,7 @@ from ragkit.text.question import Mentions, ParsedQuestion, parsed
 from ragkit.text.words import Offsets, sentences, stems
 
 Vector = NDArray[np.float64]
-Share = Annotated[float, Field(gt=0, le=1)]
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
 
 
 @component("top")
@@ -180,7 +180,7 @@ class MatchingSentences(BaseDocumentCompressor):
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     embed: Embeddings | None = None
-    share: Share = 0.5
+    share: PositiveShare = 0.5
     most: PositiveInt = 3
 
     def compress_documents(
@@ -253,7 +253,7 @@ class Distinct(BaseDocumentCompressor):
 
     model_config = ConfigDict(frozen=True)
 
-    threshold: Share = 0.7
+    threshold: PositiveShare = 0.7
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Any = None

@@ -13,9 +13,9 @@ from pydantic import ConfigDict, PositiveInt
 from ragkit.config.components import component
 from ragkit.corpus import CorpusReader
 from ragkit.corpus.vectors import CachedEmbeddings
-from ragkit.document import score_of, scored, searchable
+from ragkit.document import scaled, score_of, scored, searchable
 from ragkit.models.embeddings import Vectors, unit, vectors_of
-from ragkit.refine import Share, scaled
+from ragkit.refine import Share
 
 
 @component("mmr")
@@ -38,7 +38,7 @@ class MaximalMarginalRelevance(BaseDocumentCompressor, CorpusReader):
     ) -> Sequence[Document]:
         if not documents:
             return []
-        relevance = scaled([score_of(d) for d in documents])
+        relevance = np.asarray(scaled(map(score_of, documents)))
         vectors = self._vectors([searchable(d) for d in documents])
         nearest = np.zeros(len(documents))  # a cosine below 0 is no merit, so that worths never rise
         left = list(range(len(documents)))
