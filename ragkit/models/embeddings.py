@@ -23,7 +23,7 @@ from ragkit.config.components import component, interface
 from ragkit.document import digest
 from ragkit.errors import ModelError
 from ragkit.models import hub
-from ragkit.models.openvino import Precision, compiled, converted, quietly, save
+from ragkit.models.openvino import Precision, compiled, converted, padded, quietly, save
 from ragkit.models.shared import SharedBatches
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 Vectors = NDArray[np.float32]
 
-_STEP = 8  # lengths are rounded up to a multiple of it: a shape that the model has seen before runs at once
 _WHOLE = "sentence_embedding"  # the output of a sentence-transformers model that is one vector a text
 
 
@@ -292,7 +291,7 @@ class _Encoder:
                 owners.append(number)
         rows: Vectors | None = None
         for batch in _batches(pieces, batch_tokens):
-            found = self.run(*_padded([pieces[i] for i in batch], self._pad))
+            found = self.run(*padded([pieces[i] for i in batch], self._pad))
             if rows is None:
                 rows = np.empty((len(pieces), found.shape[1]), dtype=np.float32)
             rows[batch] = found
@@ -312,7 +311,7 @@ class _Encoder:
         ]
         rows: list[Vectors] = [np.empty((0, 0), dtype=np.float32)] * len(pieces)
         for batch in _batches(pieces, batch_tokens):
-            found = self.run(*_padded([pieces[i] for i in batch], self._pad))
+            found = self.run(*padded([pieces[i] for i in batch], self._pad))
             for i, row in zip(batch, found, strict=True):
                 rows[i] = unit(np.asarray(row[len(before) : len(pieces[i]) - len(after)], dtype=np.float32))
         return rows
@@ -351,16 +350,6 @@ def _batches(pieces: Sequence[list[int]], most: int) -> Iterator[list[int]]:
         batch.append(i)
     if batch:
         yield batch
-
-
-def _padded(rows: Sequence[list[int]], pad: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    width = -(-max(map(len, rows)) // _STEP) * _STEP
-    ids = np.full((len(rows), width), pad, dtype=np.int64)
-    mask = np.zeros((len(rows), width), dtype=np.int64)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = row
-        mask[i, : len(row)] = 1
-    return ids, mask
 
 
 def _normalises(directory: Path) -> bool:

@@ -128,7 +128,7 @@ def routes(service: Service) -> APIRouter:
     async def embed(identity: str, start: Start = None, end: End = None) -> Response:
         """The text of a paper as a page without scripts, for frames; `from` to `to` is marked, at `#cited`."""
         found = await asyncio.to_thread(evidence.as_json, service.rag, identity, start, end)
-        allowed = {"content-security-policy": embedded.policy(service.framed_by)}
+        allowed = {"content-security-policy": policy(service.framed_by, embedded.POLICY)}
         return HTMLResponse(embedded.page(found), headers=allowed)
 
     @router.get("/papers/{identity}/file", response_class=Response, responses=files)

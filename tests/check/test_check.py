@@ -228,6 +228,12 @@ def test_a_filter_limits_what_a_text_is_held_against(rag: ragkit.Rag) -> None:
     assert not rag.check(said, where="year < 2020").is_supported
 
 
+def test_a_claim_in_latex_is_shown_as_it_stands_in_the_file(rag: ragkit.Rag) -> None:
+    said = r"Glass bridges carry people in \SI{88}{\percent}"
+    found = rag.check(rf"\documentclass{{article}}\begin{{document}}{said}\end{{document}}")
+    assert only(found).text == said
+
+
 @pytest.fixture(scope="module")
 def revised(tmp_path_factory: pytest.TempPathFactory) -> ragkit.Rag:
     """A corpus with a paper of which the second version corrects a number."""

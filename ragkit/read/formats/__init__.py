@@ -116,6 +116,17 @@ class TextFormat(FileFormat):
         """The papers that *text* lists, in order; offsets are characters of *text*."""
 
 
+class ListFormat(TextFormat):
+    """A text format that lists entries; those that cannot be read are reported, and the others are read."""
+
+    def papers_in(self, name: str, text: str) -> Iterator[Document]:
+        yield from with_losses(self.entries(name, text))
+
+    @abstractmethod
+    def entries(self, name: str, text: str) -> Iterator[Document | str]:
+        """The papers in *text*, and a sentence on each entry that cannot be read, in order."""
+
+
 class ProjectFormat(TextFormat):
     """A text format whose paper may be spread over several files."""
 

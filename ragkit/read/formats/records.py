@@ -19,7 +19,7 @@ from langchain_core.documents import Document
 from ragkit.config.components import component
 from ragkit.document import RESERVED
 from ragkit.errors import LoadError
-from ragkit.read.formats import TextFormat, with_losses
+from ragkit.read.formats import ListFormat
 
 TITLE = ("title",)
 TEXT = ("abstract", "abstract note", "text", "contents", "body")
@@ -53,7 +53,7 @@ Record = dict[str, Value]
 
 
 @dataclass(frozen=True)
-class Records(TextFormat):
+class Records(ListFormat):
     """One paper per record, with its title and text in the fields that `title` and `text` name.
 
     The first field that is present and not empty counts; case is ignored.
@@ -78,10 +78,7 @@ class Records(TextFormat):
     def records(self, text: str) -> Iterator[Record | str]:
         """The records in order, each field's name in lower case; a sentence for one that cannot be read."""
 
-    def papers_in(self, name: str, text: str) -> Iterator[Document]:
-        yield from with_losses(self._papers(text))
-
-    def _papers(self, text: str) -> Iterator[Document | str]:
+    def entries(self, name: str, text: str) -> Iterator[Document | str]:
         for record in self.records(text):
             if found := record if isinstance(record, str) else self._paper(text, record):
                 yield found
