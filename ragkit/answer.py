@@ -322,7 +322,10 @@ class Answer(FrozenModel):
             >>> rag.ask("How many parameters does BERT-large have?").citation(1).verdict.value
             'quoted'
         """
-        return self.citations[number - 1]
+        every = self.citations
+        if not 1 <= number <= len(every):
+            raise IndexError(f"the answer has no citation [{number}]; it has {len(every)}")
+        return every[number - 1]
 
     def __str__(self) -> str:
         return notebook.answer_as_text(self)

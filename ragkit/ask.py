@@ -250,10 +250,9 @@ class AnswerPipeline(Pipeline[Question, Answer]):
 
         rewrite -> retrieve -> fuse -> read -> filter
         """
-        snapshot, where = question.snapshot, question.where
-        only_newest = not question.versions and snapshot.corpus.has_versions()
-        if only_newest:
-            where = both(where, NEWEST)
+        snapshot = question.snapshot
+        where = _of_newest(snapshot.corpus, question.where, question.versions)
+        only_newest = where is not question.where
         asked = replace(question.asked, where=where)
         for rewriter in self.rewrite:
             asked = yield from rewriter.flow(asked)
@@ -282,12 +281,14 @@ class AnswerPipeline(Pipeline[Question, Answer]):
         queries: Sequence[Query],
         where: Where | None = None,
         papers: Collection[str] | None = None,
+        versions: bool = False,
     ) -> Flow[list[list[Document]]]:
         """The passages found for each of *queries* as it stands, best first; of *papers* only, if given.
 
+        They are of the newest version of each work, or of all *versions*.
         retrieve -> fuse -> read -> filter.  Queries that this machine embeds are embedded in one batch.
         """
-        where = both(self.where, where)
+        where = _of_newest(snapshot.corpus, both(self.where, where), versions)
         among: Set[str] | Passing | None = Passing(snapshot.corpus, where) if where else None
         if papers is not None:
             own = yield from call("filter", snapshot.corpus.passages_of, papers)
@@ -420,6 +421,11 @@ def _rankings(retrievers: Sequence[BaseRetriever], asked: Asked) -> Flow[list[Ra
         found = (yield from call("retrieve", retriever.invoke, query)) if here else next(arrived)
         rankings.append(Ranking(label(retriever), found, query))
     return rankings
+
+
+def _of_newest(corpus: Corpus, where: Where | None, versions: bool) -> Where | None:
+    """*where*, and the newest version of each work unless all *versions* are wanted."""
+    return where if versions or not corpus.has_versions() else both(where, NEWEST)
 
 
 def _among(

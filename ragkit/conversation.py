@@ -41,27 +41,30 @@ class Conversation:
         self.rag = rag
         self.history = MemoryChatHistory() if history is None else history
 
-    def ask(self, question: str, where: str | Where | None = None) -> Answer:
+    def ask(self, question: str, where: str | Where | None = None, versions: bool = False) -> Answer:
         """The answer, its citations checked; arguments as of `Rag.ask`."""
-        answer: Answer = result_of(self.stream(question, where))
+        answer: Answer = result_of(self.stream(question, where, versions))
         return answer
 
-    async def aask(self, question: str, where: str | Where | None = None) -> Answer:
+    async def aask(self, question: str, where: str | Where | None = None, versions: bool = False) -> Answer:
         """`ask`, without blocking."""
-        answer: Answer = await aresult_of(self.astream(question, where))
+        answer: Answer = await aresult_of(self.astream(question, where, versions))
         return answer
 
-    def stream(self, question: str, where: str | Where | None = None) -> Events:
+    def stream(self, question: str, where: str | Where | None = None, versions: bool = False) -> Events:
         """What happens while a question is answered; events as of `Rag.stream`."""
-        with closing(self.rag.stream(question, self.history.messages, where)) as events:
+        with closing(self.rag.stream(question, self.history.messages, where, versions)) as events:
             for event in events:
                 if isinstance(event, Finished):
                     self.history.add_messages(messages_of(event.result))
                 yield event
 
-    async def astream(self, question: str, where: str | Where | None = None) -> AsyncEvents:
+    async def astream(
+        self, question: str, where: str | Where | None = None, versions: bool = False
+    ) -> AsyncEvents:
         """`stream`, without blocking."""
-        async with aclosing(self.rag.astream(question, await self.history.aget_messages(), where)) as events:
+        said = await self.history.aget_messages()
+        async with aclosing(self.rag.astream(question, said, where, versions)) as events:
             async for event in events:
                 if isinstance(event, Finished):
                     await self.history.aadd_messages(messages_of(event.result))

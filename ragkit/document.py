@@ -329,6 +329,13 @@ def score_of(document: Document) -> float:
     return float(document.metadata.get("score", 0.0))
 
 
+def scaled(scores: Iterable[float]) -> list[float]:
+    """*scores* from 0 for the least to 1 for the greatest; all 1 if they are equal."""
+    given = [float(score) for score in scores]
+    low, high = min(given, default=0.0), max(given, default=0.0)
+    return [(score - low) / (high - low) if high > low else 1.0 for score in given]
+
+
 def relevance_of(document: Document) -> float | None:
     """The score that a LangChain reranker gave; None if none did."""
     given = document.metadata.get("relevance_score")

@@ -14,7 +14,7 @@ from langchain_core.documents import Document
 from pydantic import NonNegativeFloat, PositiveInt
 
 from ragkit.config.components import component, interface
-from ragkit.document import score_of, scored
+from ragkit.document import scaled, score_of, scored
 from ragkit.text.question import Query
 
 
@@ -69,11 +69,7 @@ class MinMaxFusion(Fusion):
 
     def worths(self, ranking: Ranking) -> list[float]:
         weight = self.weights.get(ranking.retriever, 1.0)
-        scores = [score_of(d) for d in ranking.documents]
-        if not scores:
-            return []
-        low, high = min(scores), max(scores)
-        return [weight * ((score - low) / (high - low) if high > low else 1.0) for score in scores]
+        return [weight * share for share in scaled(map(score_of, ranking.documents))]
 
 
 @component("rrf")

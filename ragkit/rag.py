@@ -118,7 +118,9 @@ class Rag:
         """
         return run(self.ingest_pipeline.flow(IngestRequest(self.corpus, paths, prune, fetcher)))
 
-    def ingest_events(self, *paths: str | Path, prune: bool = False) -> Iterator[Event]:
+    def ingest_events(
+        self, *paths: str | Path, prune: bool = False, fetcher: Fetcher = Fetcher()
+    ) -> Iterator[Event]:
         """The same, as a stream of events that ends with `Finished(report)`.
 
         Examples:
@@ -126,7 +128,7 @@ class Rag:
             >>> finished.result.new
             0
         """
-        return steps(self.ingest_pipeline.flow(IngestRequest(self.corpus, paths, prune)))
+        return steps(self.ingest_pipeline.flow(IngestRequest(self.corpus, paths, prune, fetcher)))
 
     def add(
         self, papers: str | Document | Path | Iterable[str | Document | Path], **known: Any
@@ -348,12 +350,13 @@ class Rag:
         text: str,
         references: str | Path | None = None,
         where: str | Where | None = None,
+        versions: bool = False,
     ) -> Check:
         """Hold *text*, a paragraph or an answer of another program, against the corpus, claim by claim.
 
         A claim that cites (`[3]`, `\\cite{key}`, `[@key]`, `(Smith et al., 2020)`) is held against what it cites.
         *references*: a BibTeX or RIS file, or a list of references, beside that in the text.  *where* filters the
-        passages, as in `search`.  Raises `UsageError` for a text without a claim.
+        passages, and *versions* adds those of older versions, as in `search`.  Raises `UsageError` for a text without a claim.
 
         Examples:
             >>> found = rag.check("BERT-base has 12 layers and 110 million parameters. BERT-large has 99 layers.")
@@ -361,7 +364,7 @@ class Rag:
             ['quoted', 'unsupported']
         """
         account = Account()
-        with closing(steps(self._checking(text, references, where))) as events:
+        with closing(steps(self._checking(text, references, where, versions))) as events:
             found: Check = result_of(map(account, events))
         return found
 
@@ -370,23 +373,28 @@ class Rag:
         text: str,
         references: str | Path | None = None,
         where: str | Where | None = None,
+        versions: bool = False,
     ) -> Check:
         """`check`, without blocking."""
         account = Account()
-        checking = await asyncio.to_thread(self._checking, text, references, where)
+        checking = await asyncio.to_thread(self._checking, text, references, where, versions)
         async with aclosing(asteps(checking)) as events:
             found: Check = await aresult_of(account(event) async for event in events)
         return found
 
-    def _checking(self, text: str, references: str | Path | None, where: str | Where | None) -> Flow[Check]:
+    def _checking(
+        self, text: str, references: str | Path | None, where: str | Where | None, versions: bool
+    ) -> Flow[Check]:
         from ragkit import check
 
         described, listed = check.bibliography(Path(references)) if references else ([], [])
         wanted = filter_of(where, self.corpus)
-        given = check.CheckRequest(self.snapshot(), text, described, listed, wanted)
+        given = check.CheckRequest(self.snapshot(), text, described, listed, wanted, versions)
         return check.flow(self.answer_pipeline, given)
 
-    def as_retriever(self, k: int = 10, where: str | Where | None = None) -> PassageRetriever:
+    def as_retriever(
+        self, k: int = 10, where: str | Where | None = None, versions: bool = False
+    ) -> PassageRetriever:
         """`search` as a LangChain retriever; raises `UsageError` for a number or a filter that is none.
 
         Examples:
@@ -394,10 +402,10 @@ class Rag:
             'ColBERT'
         """
         wanted = parse(where) if isinstance(where, str) else where
-        return PassageRetriever(rag=self, k=passages_wanted(k), where=wanted)
+        return PassageRetriever(rag=self, k=passages_wanted(k), where=wanted, versions=versions)
 
     def as_runnable(self) -> AnswerRunnable:
-        """A LangChain Runnable: a text or `{"question", "history", "where"}` in, `Answer` out; it streams and is a tool.
+        """A LangChain Runnable: a text or `{"question", "history", "where", "versions"}` in, `Answer` out; it streams and is a tool.
 
         Examples:
             >>> asked = {"question": "How many parameters does BERT-large have?", "where": "year >= 2018"}

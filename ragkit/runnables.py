@@ -26,32 +26,38 @@ if TYPE_CHECKING:
 class PassageRetriever(BaseRetriever):
     """The best `k` passages after the refiners, as `Rag.search` returns them, of those that pass `where`.
 
+    Those of older versions of a paper count only with `versions`.
     `invoke(query, k=...)` returns another number of them.
     """
 
     rag: Any
     k: int = 10
     where: Where | None = None
+    versions: bool = False
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: Any, k: int | None = None
     ) -> list[Document]:
-        found: list[Document] = self.rag.search(query, self.k if k is None else k, self.where)
+        found: list[Document] = self.rag.search(query, *self._wanted(k))
         return found
 
     async def _aget_relevant_documents(
         self, query: str, *, run_manager: Any, k: int | None = None
     ) -> list[Document]:
-        found: list[Document] = await self.rag.asearch(query, self.k if k is None else k, self.where)
+        found: list[Document] = await self.rag.asearch(query, *self._wanted(k))
         return found
+
+    def _wanted(self, k: int | None) -> tuple[int, Where | None, bool]:
+        return self.k if k is None else k, self.where, self.versions
 
 
 class ConversationInput(TypedDict, total=False):
-    """A question that may depend on earlier messages, of the passages that pass a filter."""
+    """A question that may depend on earlier messages, of the passages that pass a filter; the arguments of `Rag.ask`."""
 
     question: str
     history: Sequence[BaseMessage | Mapping[str, str]] | None
     where: str | None
+    versions: bool | None
 
 
 class ToolInput(BaseModel):
@@ -64,7 +70,7 @@ class ToolInput(BaseModel):
 
 
 class AnswerRunnable(Runnable[str | ConversationInput, Answer]):
-    """Answers questions, given as texts or as mappings with `question`, `history` and `where`.
+    """Answers questions, given as texts or as mappings with `question`, `history`, `where` and `versions`.
 
     A stream is the answer so far, each time that a sentence is checked; its last part is the whole answer, and a
     chain goes on with that one.  Raises `UsageError` for input of another form.
@@ -202,10 +208,10 @@ def _arguments(given: object) -> dict[str, Any]:
         )
     if unknown := set(given) - set(ConversationInput.__annotations__):
         raise UsageError(
-            f"a question has no '{min(map(str, unknown))}': give a text, or 'question' with 'history' and 'where'"
+            f"a question has no '{min(map(str, unknown))}': give a text, or 'question' with 'history', 'where' and 'versions'"
         )
     if not isinstance(given.get("question"), str):
-        raise UsageError("a question needs 'question', a text, beside 'history' and 'where'")
+        raise UsageError("a question needs 'question', a text, beside 'history', 'where' and 'versions'")
     return {name: value for name, value in given.items() if value is not None}
 
 

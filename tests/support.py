@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.embeddings import Embeddings
 
 ROOT = Path(__file__).parents[1]
 NOTES = ROOT / "examples" / "papers"
@@ -123,6 +124,20 @@ def static_model(folder: Path, table: Any) -> str:
     save_file({"embeddings": np.asarray(table, dtype=np.float16)}, folder / "model.safetensors")
     (folder / "config.json").write_text("{}")
     return str(folder)
+
+
+class Stretched(Embeddings):
+    """Embeddings of another make, whose vectors are those of *embed* at any length."""
+
+    def __init__(self, embed: Embeddings) -> None:
+        self.embed = embed
+
+    def embed_query(self, text: str) -> list[float]:
+        return [(1 + len(text) % 7) * number for number in self.embed.embed_query(text)]
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        found = self.embed.embed_documents(texts)
+        return [[(1 + len(t) % 7) * n for n in row] for t, row in zip(texts, found, strict=True)]
 
 
 def small_pdf(*lines: str) -> bytes:

@@ -240,4 +240,7 @@ def test_an_answer_that_is_too_uncertain_is_shown_as_the_closest_passages() -> N
         "“On Bridges”: Glass bridges carry 40 people. [1]"
     )
     assert answer.citation(1).verdict == "quoted"
+    for number in (0, -1, 2):
+        with pytest.raises(IndexError, match=rf"the answer has no citation \[{number}\]; it has 1"):
+            answer.citation(number)
     assert Answer.model_validate(answer.as_json()).text == answer.text

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from langchain_core.documents import Document
+from support import NOTES, Stretched
 
 from ragkit.chunk import (
     Chunker,
@@ -278,6 +279,12 @@ def test_the_semantic_chunker_ends_a_passage_where_the_subject_turns() -> None:
     text = "Glass bridges carry people. Glass bridges carry carts. Whales sing at night. Whales sing at dawn."
     one, two, three, four = (text[a:b] for a, b in sentences(text))
     assert cut(SemanticChunker(HashedEmbeddings(), turns=0.3), text) == [f"{one} {two}", f"{three} {four}"]
+
+
+def test_vectors_of_any_length_turn_at_the_same_sentences() -> None:
+    text = (NOTES / "alce.md").read_text()
+    plain, stretched = HashedEmbeddings(), Stretched(HashedEmbeddings())
+    assert cut(SemanticChunker(stretched, turns=0.3), text) == cut(SemanticChunker(plain, turns=0.3), text)
 
 
 def test_nothing_gives_nothing() -> None:

@@ -135,7 +135,7 @@ def test_headings_lead_to_the_passage_that_opens_the_section(tmp_path: Path) -> 
     ("reply", "keys"),
     [
         (
-            "1. What bears people?\n2. What bears people?\n3. Who tests?\n4. Why?",
+            "1. What bears people?\n2. what bears people\n3. Who tests?\n4. Why?",
             ["What bears people?", "Who tests?"],
         ),
         ("", []),

@@ -221,6 +221,11 @@ def test_no_reply_breaks_a_rewriter(reply: str) -> None:
     assert condensed.strip()
 
 
+def test_condense_which_asks_once_takes_no_limit_on_calls() -> None:
+    with pytest.raises(TypeError, match="max_calls"):
+        CondenseRewriter(llm=Says(text="?"), max_calls=3)  # type: ignore[call-arg]
+
+
 def test_no_more_than_max_calls_are_made() -> None:
     llm = Says(text="Something else?")
     assert queries(MultiQueryRewriter(llm=llm, max_calls=2), "a?", "b?", "c?") == [

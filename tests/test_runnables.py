@@ -122,7 +122,10 @@ def test_the_runnable_is_a_tool_whose_reply_a_model_can_read(rag: ragkit.Rag) ->
 def test_bad_input_is_refused_with_a_sentence(rag: ragkit.Rag) -> None:
     asking = rag.as_runnable()
     for given, sentence in (
-        ({"query": "x"}, "a question has no 'query': give a text, or 'question' with 'history' and 'where'"),
+        (
+            {"query": "x"},
+            "a question has no 'query': give a text, or 'question' with 'history', 'where' and 'versions'",
+        ),
         ({"where": "year > 2000"}, "a question needs 'question'"),
         ({"question": 3}, "a question needs 'question', a text"),
         (7, "a question is a text or a mapping with 'question', not int"),

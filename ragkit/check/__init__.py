@@ -19,7 +19,7 @@ from ragkit.answer import Against, Answer, Cited, Claim, Quote, Verdict
 from ragkit.ask import AnswerPipeline, refined
 from ragkit.check.references import Library, Reference, Resolver
 from ragkit.check.result import Check, CheckedClaim, JudgedQuote
-from ragkit.document import Span, searchable, span_of
+from ragkit.document import Span, places_of, searchable, span_of
 from ragkit.errors import LoadError, NoCorpus, UsageError
 from ragkit.flow import Flow, call
 from ragkit.index import Snapshot
@@ -47,7 +47,7 @@ from ragkit.where import Where
 @dataclass(frozen=True)
 class CheckRequest:
     """A text to check against a state of a corpus; *described* are the entries of a bibliography beside it, *listed*
-    those of a list of references.
+    those of a list of references.  Superseded versions of papers count only with *versions*.
     """
 
     snapshot: Snapshot
@@ -55,6 +55,7 @@ class CheckRequest:
     described: Sequence[Document] = ()
     listed: Sequence[ReferenceEntry] = ()
     where: Where | None = None
+    versions: bool = False
 
 
 class _Item(NamedTuple):
@@ -152,18 +153,19 @@ def flow(pipeline: AnswerPipeline, given: CheckRequest) -> Flow[Check]:
 
 
 class _ReadText(NamedTuple):
-    """The text as it is read, and where in the text given a character of it stands."""
+    """The text as it is read, and the LaTeX paper that it is of, if it is."""
 
     text: str
     keys: frozenset[str]
-    rows: Sequence[Sequence[int]] = ()
+    paper: Document | None = None
     skipped: Sequence[tuple[int, int]] = ()
 
-    def place(self, at: int) -> int:
-        for text_start, file_start, length, taken in reversed([row[:4] for row in self.rows]):
-            if text_start <= at:
-                return int(file_start + min(at - text_start, taken if length != taken else length))
-        return at
+    def place(self, start: int, end: int) -> tuple[int, int]:
+        """Where `text[start:end]` stands in the text given."""
+        if self.paper is None:
+            return start, end
+        [found] = places_of(self.paper, Span("", start, end))
+        return found["start"], found["end"]
 
 
 def _items(given: CheckRequest) -> tuple[_ReadText, list[_Item]]:
@@ -182,7 +184,7 @@ def _items(given: CheckRequest) -> tuple[_ReadText, list[_Item]]:
     if not split:
         raise UsageError("the text says nothing that could be checked: it has no statement")
     marked = any(item.marks for item in split)
-    library = Library.of(given.snapshot.corpus) if marked else Library({}, {})
+    library = Library.of(given.snapshot.corpus, given.versions) if marked else Library({}, {})
     resolve = Resolver(library, [*given.listed, *listed], given.described)
     return source, [
         item._replace(references=tuple(map(resolve, dict.fromkeys(item.marks)))) for item in split
@@ -199,11 +201,8 @@ def _read(text: str) -> _ReadText:
         return _ReadText(text, frozenset())
     parts = paper.metadata.get("sections", ())
     skipped = [(p["start"], p["end"]) for p in parts if p["kind"] in ("heading", "references")]
-    [where] = paper.metadata["sources"]
-    rows = where.get("map") or [
-        [0, where.get("start") or 0, len(paper.page_content), len(paper.page_content)]
-    ]
-    return _ReadText(paper.page_content, references.cited_keys(text), rows, skipped)
+    paper.metadata["sources"][0]["uri"] = ""
+    return _ReadText(paper.page_content, references.cited_keys(text), paper, skipped)
 
 
 def _parts_of(statement: Statement) -> Iterator[_Item]:
@@ -245,7 +244,7 @@ def _passages(
 ) -> Flow[list[Sequence[Document]]]:
     """The passages for each claim, as the refiners leave them."""
     queries = [Query(item.text) for item in items]
-    found = yield from pipeline.found_each(given.snapshot, queries, given.where, papers)
+    found = yield from pipeline.found_each(given.snapshot, queries, given.where, papers, given.versions)
     kept: list[Sequence[Document]] = []
     for query, passages in zip(queries, found, strict=True):
         kept.append((yield from refined(pipeline.refine, Asked.of(query), passages)))
@@ -357,7 +356,7 @@ def _checked(
     given: str, source: _ReadText, judged: _Judged, elsewhere: JudgedQuote | None, opposing: Against | None
 ) -> CheckedClaim:
     item, claim = judged.item, judged.claim
-    start, end = source.place(item.start), source.place(item.end)
+    start, end = source.place(item.start, item.end)
     verdict, reason = _verdict(item, claim, opposing)
     quotes = _quotes(claim)
     if item.references and not item.papers:  # they are of papers that it does not cite

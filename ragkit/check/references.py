@@ -39,8 +39,13 @@ _LONGEST = 40
 class Library:
     """The papers of a corpus, by what a reference may call them."""
 
-    def __init__(self, facts: Mapping[str, Mapping[str, Any]], keys: Mapping[str, Iterable[str]]) -> None:
-        self.facts = facts
+    def __init__(
+        self,
+        facts: Mapping[str, Mapping[str, Any]],
+        keys: Mapping[str, Iterable[str]],
+        superseded: Mapping[str, str] = {},
+    ) -> None:
+        self.facts, self.superseded = facts, superseded
         self.keys = {key: tuple(sorted(i for i in found if i in facts)) for key, found in keys.items()}
         for identity, known in facts.items():
             for name in ("key", "citation_key"):
@@ -48,11 +53,12 @@ class Library:
                     self.keys.setdefault(str(known[name]), (identity,))
 
     @classmethod
-    def of(cls, corpus: Corpus) -> Library:
-        """The papers of *corpus*, each by its newest version, which alone is searched."""
+    def of(cls, corpus: Corpus, versions: bool = False) -> Library:
+        """The papers of *corpus*, each by its newest version, which alone is searched unless all *versions* are."""
         older = corpus.superseded()
         keys = {key: {older.get(i, i) for i in found} for key, found in corpus.citation_keys().items()}
-        return cls({i: known for i, known in corpus.facts_of_papers() if i not in older}, keys)
+        newest = {i: known for i, known in corpus.facts_of_papers() if i not in older}
+        return cls(newest, keys, older if versions else {})
 
     @cached_property
     def _by_identity(self) -> Mapping[str, tuple[str, ...]]:
@@ -119,6 +125,10 @@ class Library:
             if found := [i for i in by if _year(self.facts[i]) == year] or (near if len(near) == 1 else []):
                 return tuple(found)
         return ()
+
+    def with_versions(self, identities: Sequence[str]) -> tuple[str, ...]:
+        """*identities*, then those of their older versions, where these are searched, too."""
+        return (*identities, *(old for old, newest in self.superseded.items() if newest in identities))
 
     def title(self, identity: str) -> str:
         return str(self.facts[identity].get("title", ""))
@@ -201,7 +211,9 @@ class Resolver:
             short = said if len(said) <= 120 else f"{said[:120].rsplit(' ', 1)[0]} …"
             return Reference(mark=mark.written, title=short, reason="the corpus does not hold this paper")
         return Reference(
-            mark=mark.written, title=self.library.title(identities[0]), document_ids=tuple(identities)
+            mark=mark.written,
+            title=self.library.title(identities[0]),
+            document_ids=self.library.with_versions(identities),
         )
 
     def _nothing(self, mark: Mark, reason: str) -> Reference:

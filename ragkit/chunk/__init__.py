@@ -189,13 +189,15 @@ class SemanticChunker(Chunker):
     def cut(self, paper: Document, part: Stretch) -> list[Offsets]:
         import numpy as np
 
+        from ragkit.models.embeddings import unit
+
         text = paper.page_content
         count = _TokenCount(text, self.model, part.start, part.end)
         room = _room(paper, part, self.max_tokens, self.model)
         whole = _kept_together(text, _sentences(text, part), room, count)
         if not whole:
             return []
-        vectors = np.asarray(self.embed.embed_documents([text[start:end] for start, end in whole]))
+        vectors = unit(self.embed.embed_documents([text[start:end] for start, end in whole]))
         alike = (vectors[:-1] * vectors[1:]).sum(axis=1)
         turn = np.quantile(alike, self.turns) if len(alike) else 0.0
         runs: list[list[Offsets]] = [[whole[0]]]

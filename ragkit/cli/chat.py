@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragkit.cli.options import ChosenPipeline, Where
+from ragkit.cli.options import ChosenPipeline, Versions, Where
 
 if TYPE_CHECKING:
     from ragkit.answer import Answer
@@ -40,6 +40,7 @@ def chat(
         ),
     ] = None,
     where: Where = None,
+    versions: Versions = False,
 ) -> None:
     """Ask questions interactively; follow-up questions use the conversation so far."""
     from ragkit.cli import terminal
@@ -47,7 +48,7 @@ def chat(
     from ragkit.errors import RagkitError
 
     conversation = Conversation(pipeline.load(), FileChatHistory(session) if session else None)
-    talk = _Talk(conversation, where)
+    talk = _Talk(conversation, where, versions)
     interactive = sys.stdin.isatty()
     if session:
         terminal.err.print(_welcome(conversation, session), style="dim", soft_wrap=True)
@@ -96,8 +97,8 @@ def _next_line(interactive: bool) -> str | None:
 class _Talk:
     """A conversation, and the filter that holds for the next question."""
 
-    def __init__(self, conversation: Conversation, where: str | None) -> None:
-        self.conversation, self.where = conversation, where
+    def __init__(self, conversation: Conversation, where: str | None, versions: bool) -> None:
+        self.conversation, self.where, self.versions = conversation, where, versions
 
     def reply(self, said: str) -> None:
         from ragkit.cli import terminal
@@ -136,7 +137,7 @@ class _Talk:
             case [command, *_] if command.startswith("/"):
                 raise UsageError(f"there is no command '{said}'; /help lists the commands")
             case _:
-                terminal.show_as_written(conversation.stream(said, self.where))
+                terminal.show_as_written(conversation.stream(said, self.where, self.versions))
 
     def _last(self) -> Answer:
         from ragkit.errors import UsageError

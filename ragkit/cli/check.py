@@ -12,6 +12,7 @@ from ragkit.cli.options import (
     NOT_SUPPORTED,
     AsJson,
     ChosenPipeline,
+    Versions,
     Where,
     print_json,
     say,
@@ -33,6 +34,7 @@ def check(
         ),
     ] = None,
     where: Where = None,
+    versions: Versions = False,
     as_json: AsJson = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a report in Markdown.")] = False,
 ) -> None:
@@ -47,7 +49,7 @@ def check(
     if as_json and markdown:
         raise UsageError("--json and --markdown exclude each other; choose one")
     text = text_of(file) if str(file) != "-" else text_of("standard input", sys.stdin.buffer.read())
-    found = pipeline.load().check(text, references, where)
+    found = pipeline.load().check(text, references, where, versions)
     if as_json:
         print_json(found.as_json())
     elif markdown:

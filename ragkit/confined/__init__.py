@@ -1,6 +1,6 @@
-"""ConfinedPool in which what strangers wrote is worked on, so that a thing that cannot be worked on fails alone.
+"""Processes in which files and texts of strangers are worked on, so that one that cannot be worked on fails alone.
 
-A thing that crashes its process, takes too long or takes too much memory fails with one sentence, and the next
+A file or text that crashes its process, takes too long or takes too much memory fails with one sentence, and the next
 one gets a new process.
 
 Such a process imports nothing from the folder that ragkit is started in, sees none of the environment but what says

@@ -202,9 +202,15 @@ class CorpusReader:
         return bound
 
     @property
-    def corpus(self) -> Corpus:
+    def own_corpus(self) -> Corpus | None:
+        """The corpus that it reads; None before `over`."""
         corpus: Corpus | None = self.__dict__.get("_corpus")
-        if corpus is None:
+        return corpus
+
+    @property
+    def corpus(self) -> Corpus:
+        """`own_corpus`; raises `UsageError` before `over`."""
+        if (corpus := self.own_corpus) is None:
             raise UsageError(
                 f"this {type(self).__name__} has no corpus yet: make a Rag with it, or call over(corpus)"
             )

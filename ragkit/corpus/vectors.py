@@ -27,12 +27,14 @@ class VectorCache(Database):
         return found
 
     def sampled_vectors(self, model: str, most: int) -> Vectors:
-        """At most so many of the vectors that are kept of *model*, of shape `(vectors, dimensions)`.
+        """At most so many of the vectors that are kept of *model*: shape `(vectors, dimensions)`, `(0, 0)` if none are.
 
         A text is known by its digest, so those with the lowest digests are a random sample, the same always.
         """
         rows = self.column("SELECT vector FROM vectors WHERE model = ? ORDER BY text LIMIT ?", (model, most))
-        return np.stack([np.frombuffer(row, dtype=np.float32) for row in rows] or [np.zeros(0, np.float32)])
+        if not rows:
+            return np.zeros((0, 0), dtype=np.float32)
+        return np.stack([np.frombuffer(row, dtype=np.float32) for row in rows])
 
     def put_vectors(self, model: str, texts: Sequence[str], vectors: Vectors) -> None:
         rows = sorted(  # workers that have texts in common lock them in the same order
@@ -66,10 +68,13 @@ class VectorCache(Database):
 
 
 class CachedEmbeddings(Embeddings):
-    """*embed*, but a text whose vector is in *corpus* is not embedded again."""
+    """*embed*, but a text whose vector is in *corpus* is not embedded again.
 
-    def __init__(self, embed: Embeddings, corpus: VectorCache) -> None:
-        self.embed, self.corpus = embed, corpus
+    New vectors are put there; without *keep* nothing is written.
+    """
+
+    def __init__(self, embed: Embeddings, corpus: VectorCache, keep: bool = True) -> None:
+        self.embed, self.corpus, self.keep = embed, corpus, keep
         self.encoded = 0
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
@@ -81,7 +86,7 @@ class CachedEmbeddings(Embeddings):
     def vectors(self, texts: Sequence[str]) -> Vectors:
         """An array of shape `(texts, dimensions)`."""
         if isinstance(self.embed, AdaptedEmbeddings):
-            within = CachedEmbeddings(self.embed.embed, self.corpus)
+            within = CachedEmbeddings(self.embed.embed, self.corpus, self.keep)
             made = self.embed.adapted(within.vectors(texts))
             self.encoded += within.encoded
             return made
@@ -91,7 +96,8 @@ class CachedEmbeddings(Embeddings):
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if new:
             made = vectors_of(self.embed, list(new.values()))
-            self.corpus.put_vectors(name, list(new), made)
+            if self.keep:
+                self.corpus.put_vectors(name, list(new), made)
             self.encoded += len(new)
             known.update(zip(new, made, strict=True))
         return np.stack([known[key] for key in keys])

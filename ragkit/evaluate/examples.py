@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
@@ -20,6 +19,7 @@ from ragkit.errors import UsageError
 from ragkit.evaluate.dataset import Case, Dataset, read
 from ragkit.evaluate.outcome import searched
 from ragkit.flow import Event, Progress
+from ragkit.models.embeddings import unit
 from ragkit.rag import Rag
 from ragkit.text.words import sentences, words
 
@@ -162,11 +162,8 @@ def _without(passage: Document, sentence: str) -> str:
 
 def by_cosine(embed: Embeddings, example: TrainingExample) -> TrainingExample:
     """*example*, its candidates ranked by what the embeddings make of their texts as they are now."""
-    question = np.asarray(embed.embed_query(example.case.question))
-    vectors = np.asarray(embed.embed_documents([c.text for c in example.candidates]))
-    cosines = (
-        vectors @ question / np.maximum(np.linalg.norm(vectors, axis=1) * np.linalg.norm(question), 1e-12)
-    )
+    vectors = unit(embed.embed_documents([c.text for c in example.candidates]))
+    cosines = vectors @ unit(embed.embed_query(example.case.question))
     again = [c._replace(score=float(cosine)) for c, cosine in zip(example.candidates, cosines, strict=True)]
     return replace(example, candidates=tuple(sorted(again, key=lambda c: -c.score)))
 

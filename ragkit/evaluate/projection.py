@@ -47,7 +47,7 @@ def fit_projection(rag: Rag, path: Path, whiten: bool = False) -> FittedProjecti
     width = vectors.shape[1]
     if not width or len(vectors) < width:
         raise UsageError(
-            f"the corpus has kept {len(vectors) if width else 0} vectors of this model, fewer than it takes to fit a projection"
+            f"the corpus has kept {len(vectors)} vectors of this model, fewer than it takes to fit a projection"
             f" ({width or 'one for each dimension'}); ingest more papers"
         )
     projection = Projection.fitted(vectors, whiten)

@@ -38,7 +38,7 @@ from ragkit.evaluate.train import check_new, made_whole
 from ragkit.flow import Event, Finished, Progress
 from ragkit.models import hub
 from ragkit.models.openvino import computes_bf16, quietly
-from ragkit.models.reader import COLUMNS, Part, batches, network, padded, parts_of, read_into, write
+from ragkit.models.reader import COLUMNS, Part, batches, inputs_of, network, parts_of, read_into, write
 
 Vector = NDArray[np.float32]
 
@@ -357,7 +357,7 @@ def _tensors(rows: Sequence[_Encoded], recipe: ReaderRecipe, device: str) -> tup
     """What `_read` takes, and the targets, (rows, sentences + 1) with NaN for what is unknown; the whole is last."""
     import torch
 
-    inputs = dict(padded([row.part for row in rows]))
+    inputs = dict(inputs_of([row.part for row in rows]))
     width = max(len(row.labels) for row in rows)
     owners = np.full(inputs["input_ids"].shape, -1, dtype=np.int64)
     targets = np.full((len(rows), width), np.nan, dtype=np.float32)

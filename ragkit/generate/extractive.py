@@ -17,6 +17,7 @@ from ragkit.document import Span, named, table_of, title_of
 from ragkit.flow import Flow, Token, call, emit
 from ragkit.generate import Generator
 from ragkit.generate.sentence_scores import SentenceScores, Vector, quick_worth
+from ragkit.models.embeddings import unit
 from ragkit.models.reader import PassageReader, read_passages
 from ragkit.text.question import Asked, Mentions, ParsedQuestion, mentioned
 from ragkit.text.statements import PassageSentence, statements_of
@@ -115,11 +116,9 @@ class ExtractiveGenerator(Generator):
             texts = [
                 "\n".join(filter(None, (title_of(s.passage), table_of(s.passage)[0], s.text))) for s in pool
             ]
-            vectors = np.asarray((yield from call("embed", self.embed.embed_documents, texts)))
+            vectors = unit((yield from call("embed", self.embed.embed_documents, texts)))
             for row, part in enumerate(asked):
-                near[row] = vectors @ np.asarray(
-                    (yield from call("embed", self.embed.embed_query, part.text))
-                )
+                near[row] = vectors @ unit((yield from call("embed", self.embed.embed_query, part.text)))
         return [SentenceScores.of(part, pool, own, read) for part, own in zip(asked, near, strict=True)]
 
     def _chosen(

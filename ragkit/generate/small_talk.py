@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import ClassVar
 
-import numpy as np
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from numpy.typing import NDArray
 from pydantic import PositiveFloat
 
 from ragkit.answer import Abstention, Answer, Claim
 from ragkit.config.components import component
 from ragkit.flow import Flow, Token, emit
 from ragkit.generate import Generator
-from ragkit.models.embeddings import vectors_of
+from ragkit.models.embeddings import Vectors, unit, vectors_of
 from ragkit.text.anaphora import points_back
 from ragkit.text.question import Asked
 from ragkit.text.words import codes, sentences, stems
@@ -82,7 +80,7 @@ class SmallTalkGenerator(Generator):
     def nearness(self, sentence: str) -> tuple[float, str]:
         """How much nearer *sentence* is to small talk than to a question, as `margin` counts; and the reply."""
         talk, questions, replies = self._samples
-        vector = np.asarray(vectors_of(self.embed, [sentence]))[0]
+        [vector] = unit(vectors_of(self.embed, [sentence]))
         near = talk @ vector
         question = min(float((questions @ vector).max()), _SAME)
         return (float(near.max()) - question) / (1 - question), replies[int(near.argmax())]
@@ -105,12 +103,12 @@ class SmallTalkGenerator(Generator):
         return brief and not (sentence.endswith("?") and points_back(sentence))
 
     @cached_property
-    def _samples(self) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
+    def _samples(self) -> tuple[Vectors, Vectors, list[str]]:
         """The vectors of small talk and of questions, and the reply to each of the former."""
         talk = [(reply, sample) for reply, samples in _SAMPLES.items() for sample in samples.split("|")]
         vectors = vectors_of(self.embed, [sample for _, sample in talk])
         questions = vectors_of(self.embed, _QUESTIONS.split("|"))
-        return np.asarray(vectors), np.asarray(questions), [reply for reply, _ in talk]
+        return unit(vectors), unit(questions), [reply for reply, _ in talk]
 
 
 _SAME = 0.999  # a cosine; a sample of a question is at no distance from itself

@@ -17,8 +17,7 @@ from ragkit.config.components import component
 from ragkit.document import searchable, span_of
 from ragkit.flow import Flow, call
 from ragkit.keys import Estimate, KeptReplies, KeyWriter
-from ragkit.models.prompt import check, said
-from ragkit.rewrite import lines_of
+from ragkit.models.prompt import check, distinct, lines_of, said
 from ragkit.text.question import Asked
 from ragkit.text.syntax import begins_with_pronoun
 from ragkit.text.words import stems
@@ -79,7 +78,7 @@ class ChatKeyWriter(KeyWriter):
         written = yield from replies.flow(
             self.llm, self._prompt, list(map(searchable, passages)), n=str(self.n)
         )
-        return [_distinct(_lines(reply))[: self.n] for reply in written]
+        return [distinct(_lines(reply))[: self.n] for reply in written]
 
     def estimate(self, passages: Sequence[Document], replies: KeptReplies) -> Estimate:
         texts = list(map(searchable, passages))
@@ -143,12 +142,13 @@ class PropositionKeys(ChatKeyWriter):
         for passage, propositions in zip(passages, written, strict=True):
             resolved = yield from call("keys", _resolved, propositions)
             supported = yield from self._supported(passage, resolved)
-            replies.dropped["propositions that begin with a pronoun"] += len(propositions) - len(resolved)
-            replies.dropped["propositions that their passage does not support"] += len(resolved) - len(
-                supported
-            )
+            for reason, number in (
+                ("propositions that begin with a pronoun", len(propositions) - len(resolved)),
+                ("propositions that their passage does not support", len(resolved) - len(supported)),
+            ):
+                if number:
+                    replies.dropped[reason] += number
             kept.append(supported)
-        replies.dropped += type(replies.dropped)()  # without those that count nothing
         return kept
 
     def _supported(self, passage: Document, propositions: Sequence[str]) -> Flow[list[str]]:
@@ -247,7 +247,3 @@ def _grouped(nodes: Sequence[T], size: int) -> list[Sequence[T]]:
 
 def _lines(reply: str) -> Iterable[str]:
     return (line for line in lines_of(said(AIMessage(reply))) if len(line.split()) <= _WORDS)
-
-
-def _distinct(texts: Iterable[str]) -> list[str]:
-    return list({" ".join(text.casefold().split()): text for text in texts}.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,9 +26,9 @@ class PlainKeyWriter(KeyWriter):
     def flow(self, passages: Sequence[Document], replies: KeptReplies) -> Flow[Sequence[Sequence[str]]]:
         return (yield from call("keys", self.write, passages))
 
+    @abstractmethod
     def write(self, passages: Sequence[Document]) -> Sequence[Sequence[str]]:
         """The texts of further keys for each of *passages*."""
-        raise NotImplementedError
 
     def estimate(self, passages: Sequence[Document], replies: KeptReplies) -> Estimate:
         return Estimate(keys=sum(map(len, self.write(passages))))

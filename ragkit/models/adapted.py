@@ -18,7 +18,7 @@ from pydantic import PositiveInt
 from ragkit.config.components import component
 from ragkit.document import digest
 from ragkit.errors import ModelError
-from ragkit.models.embeddings import AdaptedEmbeddings, Vectors, fingerprint_of, query_vectors_of
+from ragkit.models.embeddings import AdaptedEmbeddings, Vectors, fingerprint_of, query_vectors_of, unit
 
 
 @component("instructed")
@@ -109,9 +109,7 @@ class Projection:
             raise ModelError(
                 f"the projection has {len(self.axes)} dimensions, so dimensions: {dimensions} cannot be had"
             )
-        rows = (vectors - self.mean) @ self.axes[:dimensions].T
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        return np.asarray(rows / np.maximum(lengths, np.finfo(np.float32).tiny), dtype=np.float32)
+        return unit((vectors - self.mean) @ self.axes[:dimensions].T)
 
     def kept(self, dimensions: int) -> float:
         """The share of the variance that the first *dimensions* components have."""

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
 
 from ragkit.config.components import component, interface
 from ragkit.document import digest
 from ragkit.errors import ModelError
 from ragkit.models import hub
-from ragkit.models.openvino import Precision, compiled, converted, quietly, save
+from ragkit.models.openvino import Precision, compiled, converted, padded, quietly, save
 from ragkit.models.shared import SharedBatches
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 Vectors = NDArray[np.float32]
 
-_STEP = 8  # lengths are rounded up to a multiple of it: a shape that the model has seen before runs at once
 _WHOLE = "sentence_embedding"  # the output of a sentence-transformers model that is one vector a text
 
 
@@ -118,8 +117,13 @@ class SentenceTransformersEmbeddings(FingerprintedEmbeddings):
         return _token_encoder(hub.files(self.model), self.precision).tokens(texts, self.batch_tokens)
 
     def fingerprint(self) -> str:
-        short = [] if self.dimensions is None else [str(self.dimensions)]
-        return digest(hub.fingerprint(hub.files(self.model)), self.backend, self.precision, *short)
+        files = hub.files(self.model)
+        settings: list[str] = [self.backend, self.precision]
+        if self.dimensions is not None:
+            settings.append(str(self.dimensions))
+        elif not _normalises(files):
+            settings.append("unit")  # corpora may have kept the raw rows of this model
+        return digest(hub.fingerprint(files), *settings)
 
     def _shortened(self, vectors: Vectors) -> Vectors:
         if self.dimensions is None or not len(vectors):
@@ -128,7 +132,7 @@ class SentenceTransformersEmbeddings(FingerprintedEmbeddings):
             raise ModelError(
                 f"'{self.model}' has {vectors.shape[1]} dimensions, so dimensions: {self.dimensions} cannot be had"
             )
-        return _normalised(vectors[:, : self.dimensions])
+        return unit(vectors[:, : self.dimensions])
 
     def _encoder(self) -> _Encoder:
         return _encoder(hub.files(self.model), self.backend, self.precision)
@@ -154,7 +158,7 @@ class StaticEmbeddings(FingerprintedEmbeddings):
         for i, encoding in enumerate(tokenizer.encode_batch(list(texts), add_special_tokens=False)):
             if encoding.ids:
                 rows[i] = table[encoding.ids].mean(axis=0)
-        return _normalised(rows)
+        return unit(rows)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         return self.vectors(texts).tolist()  # type: ignore[no-any-return]
@@ -254,6 +258,12 @@ def query_vectors_of(embed: Embeddings, texts: Sequence[str]) -> Vectors:
     return np.asarray([embed.embed_query(text) for text in texts], dtype=np.float32)
 
 
+def unit(vectors: ArrayLike) -> NDArray[Any]:
+    """*vectors*, one or a row each, scaled to length 1, so that a dot product is a cosine; zeros stay zeros."""
+    given = np.asarray(vectors)
+    return np.asarray(given / np.maximum(np.linalg.norm(given, axis=-1, keepdims=True), 1e-12))
+
+
 # --- running a model
 
 
@@ -281,16 +291,16 @@ class _Encoder:
                 owners.append(number)
         rows: Vectors | None = None
         for batch in _batches(pieces, batch_tokens):
-            found = self.run(*_padded([pieces[i] for i in batch], self._pad))
+            found = self.run(*padded([pieces[i] for i in batch], self._pad))
             if rows is None:
                 rows = np.empty((len(pieces), found.shape[1]), dtype=np.float32)
             rows[batch] = found
         assert rows is not None
         if len(pieces) == len(texts):
-            return rows
+            return unit(rows)
         total = np.zeros((len(texts), rows.shape[1]), dtype=np.float32)
         np.add.at(total, owners, rows * np.asarray([[len(piece)] for piece in pieces], dtype=np.float32))
-        return _normalised(total)
+        return unit(total)
 
     def tokens(self, texts: Sequence[str], batch_tokens: int) -> list[Vectors]:
         """For each text a normalised row a token, of a model that was converted to give them."""
@@ -301,11 +311,9 @@ class _Encoder:
         ]
         rows: list[Vectors] = [np.empty((0, 0), dtype=np.float32)] * len(pieces)
         for batch in _batches(pieces, batch_tokens):
-            found = self.run(*_padded([pieces[i] for i in batch], self._pad))
+            found = self.run(*padded([pieces[i] for i in batch], self._pad))
             for i, row in zip(batch, found, strict=True):
-                rows[i] = _normalised(
-                    np.asarray(row[len(before) : len(pieces[i]) - len(after)], dtype=np.float32)
-                )
+                rows[i] = unit(np.asarray(row[len(before) : len(pieces[i]) - len(after)], dtype=np.float32))
         return rows
 
     def _pieces(self, ids: list[int]) -> list[list[int]]:
@@ -344,19 +352,13 @@ def _batches(pieces: Sequence[list[int]], most: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _normalised(vectors: Vectors) -> Vectors:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(length, 1e-12), dtype=np.float32)
-
-
-def _padded(rows: Sequence[list[int]], pad: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    width = -(-max(map(len, rows)) // _STEP) * _STEP
-    ids = np.full((len(rows), width), pad, dtype=np.int64)
-    mask = np.zeros((len(rows), width), dtype=np.int64)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = row
-        mask[i, : len(row)] = 1
-    return ids, mask
+def _normalises(directory: Path) -> bool:
+    """Does the model in *directory* return rows of length 1 by itself?"""
+    try:
+        modules = json.loads((directory / "modules.json").read_text())
+    except FileNotFoundError:
+        return False
+    return any(module["type"].rpartition(".")[2] == "Normalize" for module in modules)
 
 
 @functools.cache

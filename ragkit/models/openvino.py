@@ -83,6 +83,20 @@ def save(module: Any, names: Sequence[str], folder: Path) -> None:
         ) from None
 
 
+_STEP = 8  # lengths are rounded up to a multiple of it: a shape that the model has seen before runs at once
+
+
+def padded(rows: Sequence[Sequence[int]], pad: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Token ids and attention mask of *rows*, each of shape `(rows, tokens)`."""
+    width = -(-max(map(len, rows)) // _STEP) * _STEP
+    ids = np.full((len(rows), width), pad, dtype=np.int64)
+    mask = np.zeros((len(rows), width), dtype=np.int64)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = row
+        mask[i, : len(row)] = 1
+    return ids, mask
+
+
 def compiled(folder: Path, precision: Precision) -> Run:
     """The model in *folder*, ready to run, also from several threads."""
     import openvino

@@ -11,7 +11,7 @@ import json
 import re
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
@@ -150,3 +150,65 @@ def shortened(text: str, most: int = 100) -> str:
     """*text* on one line, cut behind *most* characters."""
     line = " ".join(text.split())
     return line if len(line) <= most else f"{line[:most]}..."
+
+
+# --- lists of texts in replies
+
+_ITEM = re.compile(r"^\s*(?:[-*•]+|\(?\d{1,2}[.):]|[a-zA-Z][.)]|[qQ]\d{1,2}[.:)])\s+")
+_LABEL = re.compile(
+    r"^[\W_]*(?:(?:the|your|standalone|stand-alone|rewritten|rephrased|hypothetical|final|sub)[\s-]+){0,2}"
+    r"(?:questions?|quer(?:y|ies)|passage|thought|sentence)(?:\s*\d{1,2})?[*_\"']*\s*:",
+    re.IGNORECASE,
+)
+
+
+def lines_of(reply: str) -> list[str]:
+    """The texts that a model lists, without list markers and labels.
+
+    They are those of a JSON list or object, else the items of a list, else every line.
+    """
+    texts = _texts_in_json(reply)
+    if not texts:
+        lines = [line for line in reply.splitlines() if not line.strip().startswith("```")]
+        texts = [_ITEM.sub("", line) for line in lines if _ITEM.match(line)] or lines
+    clean = (unlabelled(text) for text in texts)
+    return [text for text in clean if any(c.isalnum() for c in text) and not text.endswith((":", "："))]
+
+
+def _texts_in_json(reply: str) -> list[str]:
+    """The texts in the first JSON list or object of *reply* that has any, in order."""
+    decoder = json.JSONDecoder()
+    for opening in re.finditer(r"[\[{]", reply):
+        try:
+            thing, _ = decoder.raw_decode(reply, opening.start())
+        except (ValueError, RecursionError):
+            continue
+        if texts := [text for text in _leaves(thing) if text.strip()]:
+            return texts
+    return []
+
+
+def _leaves(thing: object) -> list[str]:
+    if isinstance(thing, str):
+        return [thing]
+    inside = thing.values() if isinstance(thing, dict) else thing if isinstance(thing, list) else ()
+    return [text for each in inside for text in _leaves(each)]
+
+
+def unlabelled(text: str) -> str:
+    """*text* on one line, without a label before it (`Question:`) or quotation marks around it."""
+    bare = _LABEL.sub("", " ".join(text.split())).strip(" *_`")
+    quoted = re.fullmatch(r"[\"'“‘](.+)[\"'”’]", bare)
+    text = quoted[1].strip() if quoted else bare
+    return text if any(c.isalnum() for c in text) else ""
+
+
+T = TypeVar("T", bound=str)
+
+
+def distinct(texts: Iterable[T]) -> tuple[T, ...]:
+    """*texts* without those that differ from one before in case, spacing and the closing mark only."""
+    found: dict[str, T] = {}
+    for text in texts:
+        found.setdefault(" ".join(text.casefold().split()).rstrip(" ?.!"), text)
+    return tuple(found.values())

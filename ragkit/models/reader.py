@@ -28,7 +28,7 @@ from ragkit.config.components import component, interface
 from ragkit.document import digest, title_of
 from ragkit.errors import ModelError
 from ragkit.models import hub
-from ragkit.models.openvino import Precision, Run, compiled, converted, quietly, save
+from ragkit.models.openvino import Precision, Run, compiled, converted, padded, quietly, save
 from ragkit.text.statements import PassageSentence, statements_of
 
 Vector = NDArray[np.float64]
@@ -125,7 +125,6 @@ _lock = threading.Lock()
 SHIPPED = Path(__file__).with_name("joint")
 _CONVERSION = "joint reader 1"  # changed when the way it is converted changes
 _FIRST, _TITLE = 120, 150  # tokens of a question or claim, and characters of a title, that are read
-_STEP = 8  # lengths are rounded up to a multiple of it: a shape that the model has seen before runs at once
 
 
 class Part(NamedTuple):
@@ -155,7 +154,7 @@ class _Joint:
         order = sorted(range(len(parts)), key=lambda i: len(parts[i][1].ids))
         for batch in batches([len(parts[i][1].ids) for i in order], most):
             some = [parts[order[i]] for i in batch]
-            for (n, part), rows in zip(some, self.run(padded([part for _, part in some])), strict=True):
+            for (n, part), rows in zip(some, self.run(inputs_of([part for _, part in some])), strict=True):
                 whole[n] = np.maximum(whole[n], rows[0, 4:])
                 tokens = rows[part.at : part.at + len(part.owners)].astype(np.float64)
                 for sentence in np.unique(part.owners[part.owners >= 0]):
@@ -207,13 +206,11 @@ def batches(lengths: Sequence[int], most: int) -> Iterator[range]:
         yield range(start, len(lengths))
 
 
-def padded(parts: Sequence[Part]) -> Mapping[str, NDArray[np.int64]]:
+def inputs_of(parts: Sequence[Part]) -> Mapping[str, NDArray[np.int64]]:
     """What `network` takes: ids, mask and types, each of shape (parts, tokens)."""
-    width = -(-max(len(part.ids) for part in parts) // _STEP) * _STEP
-    ids, mask, types = (np.zeros((len(parts), width), dtype=np.int64) for _ in range(3))
+    ids, mask = padded([part.ids for part in parts])
+    types = np.zeros_like(ids)
     for row, part in enumerate(parts):
-        ids[row, : len(part.ids)] = part.ids
-        mask[row, : len(part.ids)] = 1
         types[row, part.at : len(part.ids)] = 1
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
 

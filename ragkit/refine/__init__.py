@@ -6,22 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import numpy as np
 from langchain_core.documents import BaseDocumentCompressor, Document
-from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
-from ragkit.document import score_of, scored, searchable
+from ragkit.document import scaled, score_of, scored, searchable
 
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
-def scaled(values: Sequence[float]) -> NDArray[np.float64]:
-    """*values* from 0 for the least to 1 for the greatest; all 1 if they are equal."""
-    given = np.asarray(values, dtype=np.float64)
-    if not given.size or given.max() == given.min():
-        return np.ones_like(given)
-    return np.asarray((given - given.min()) / (given.max() - given.min()))
 
 
 def blended(own: Sequence[float], first: Sequence[float], blend: float) -> list[float]:
@@ -31,7 +21,8 @@ def blended(own: Sequence[float], first: Sequence[float], blend: float) -> list[
     """
     if not blend:
         return [float(score) for score in own]
-    return [float(score) for score in (1 - blend) * scaled(own) + blend * scaled(first)]
+    pairs = zip(scaled(own), scaled(first), strict=True)
+    return [(1 - blend) * mine + blend * before for mine, before in pairs]
 
 
 class ScoringReranker(BaseDocumentCompressor, ABC):

@@ -21,7 +21,7 @@ from langchain_core.messages import BaseMessage
 from pydantic import ConfigDict, Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from ragkit.config.components import component
-from ragkit.document import score_of, scored, searchable
+from ragkit.document import scaled, score_of, scored, searchable
 from ragkit.flow import Flow, arun, gather, run
 from ragkit.models.prompt import Prompt, check, fenced, said, shortened
 
@@ -103,7 +103,7 @@ class ChatReranker(BaseDocumentCompressor, ABC):
         )
         final = [
             (1 - self.blend) * mark + self.blend * first
-            for mark, first in zip(marks, _scaled(documents), strict=True)
+            for mark, first in zip(marks, scaled(map(score_of, documents)), strict=True)
         ]
         best = sorted(range(len(documents)), key=lambda i: -final[i])[: self.top_k]
         return [scored(documents[i], final[i]) for i in best]
@@ -262,13 +262,6 @@ class ListwiseChatReranker(ChatReranker):
 def _numbered(number: int, text: str) -> str:
     """*text* under its number; its own references, such as `[3]`, must not look like one."""
     return f"[{number}] " + re.sub(r"\[(\d+)\]", r"(\1)", text)
-
-
-def _scaled(documents: Sequence[Document]) -> list[float]:
-    """The scores that *documents* came with, scaled to 0..1."""
-    scores = [score_of(d) for d in documents]
-    low, high = min(scores), max(scores)
-    return [(score - low) / (high - low) if high > low else 1.0 for score in scores]
 
 
 def _by_place(count: int) -> list[float]:

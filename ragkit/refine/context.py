@@ -29,6 +29,7 @@ from ragkit.document import (
     stretches_of,
     title_of,
 )
+from ragkit.models.embeddings import unit
 from ragkit.models.reader import PassageReader
 from ragkit.models.tokens import Counter, counter
 from ragkit.refine.reader import ReaderRanking
@@ -37,7 +38,7 @@ from ragkit.text.question import Mentions, ParsedQuestion, parsed
 from ragkit.text.words import Offsets, sentences, stems
 
 Vector = NDArray[np.float64]
-Share = Annotated[float, Field(gt=0, le=1)]
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
 
 
 @component("top")
@@ -179,7 +180,7 @@ class MatchingSentences(BaseDocumentCompressor):
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     embed: Embeddings | None = None
-    share: Share = 0.5
+    share: PositiveShare = 0.5
     most: PositiveInt = 3
 
     def compress_documents(
@@ -239,9 +240,7 @@ def _overlaps(question: str, texts: Sequence[str]) -> Vector:
 
 
 def _cosines(vectors: Sequence[Sequence[float]], other: Sequence[float]) -> Vector:
-    some, one = np.asarray(vectors, dtype=np.float64), np.asarray(other, dtype=np.float64)
-    lengths = np.linalg.norm(some, axis=1) * np.linalg.norm(one)
-    return np.asarray(some @ one / np.maximum(lengths, 1e-12))
+    return np.asarray(unit(vectors) @ unit(other), dtype=np.float64)
 
 
 @component("distinct")
@@ -254,7 +253,7 @@ class Distinct(BaseDocumentCompressor):
 
     model_config = ConfigDict(frozen=True)
 
-    threshold: Share = 0.7
+    threshold: PositiveShare = 0.7
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Any = None

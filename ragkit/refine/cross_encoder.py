@@ -14,8 +14,6 @@ from ragkit.models.cross_encoders import Backend, Logits, logits
 from ragkit.models.openvino import Precision
 from ragkit.refine import ScoringReranker
 
-# --- cross-encoders
-
 
 @component("cross_encoder")
 class CrossEncoderReranker(ScoringReranker):

@@ -15,12 +15,8 @@ from pydantic import ConfigDict, NonNegativeInt, PositiveInt, field_validator
 
 from ragkit.config.components import component
 from ragkit.document import digest
+from ragkit.models.embeddings import Vectors, unit
 from ragkit.refine import ScoringReranker, Share
-
-Vectors = NDArray[np.float32]
-
-
-# --- late interaction
 
 
 class TokenEmbeddings(Protocol):
@@ -97,9 +93,7 @@ def pooled(vectors: Vectors, factor: int) -> Vectors:
         return vectors
     clusters = fcluster(linkage(vectors, "ward"), wanted, "maxclust")
     means = np.stack([vectors[clusters == c].mean(axis=0) for c in np.unique(clusters)])
-    return np.asarray(
-        means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12), dtype=np.float32
-    )
+    return unit(means)
 
 
 class ArrayCache:

@@ -12,12 +12,10 @@ from pydantic import ConfigDict, PositiveInt
 
 from ragkit.config.components import component
 from ragkit.corpus import CorpusReader
-from ragkit.document import digest, score_of, scored, searchable
-from ragkit.models.embeddings import fingerprint_of
-from ragkit.refine import Share, scaled
-from ragkit.refine.late_interaction import Vectors
-
-# --- diversity
+from ragkit.corpus.vectors import CachedEmbeddings
+from ragkit.document import scaled, score_of, scored, searchable
+from ragkit.models.embeddings import Vectors, unit, vectors_of
+from ragkit.refine import Share
 
 
 @component("mmr")
@@ -40,7 +38,7 @@ class MaximalMarginalRelevance(BaseDocumentCompressor, CorpusReader):
     ) -> Sequence[Document]:
         if not documents:
             return []
-        relevance = scaled([score_of(d) for d in documents])
+        relevance = np.asarray(scaled(map(score_of, documents)))
         vectors = self._vectors([searchable(d) for d in documents])
         nearest = np.zeros(len(documents))  # a cosine below 0 is no merit, so that worths never rise
         left = list(range(len(documents)))
@@ -53,20 +51,8 @@ class MaximalMarginalRelevance(BaseDocumentCompressor, CorpusReader):
             nearest = np.maximum(nearest, vectors @ vectors[best])
         return chosen
 
-    def _vectors(self, texts: Sequence[str]) -> Vectors:
+    def _vectors(self, texts: list[str]) -> Vectors:
         """A row of length 1 a text."""
-        keys = [digest(text) for text in texts]
-        known = self.corpus.vectors(fingerprint_of(self.embed), keys) if self.__dict__.get("_corpus") else {}
-        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-        if new:
-            known |= dict(
-                zip(
-                    new,
-                    np.asarray(self.embed.embed_documents(list(new.values())), dtype=np.float32),
-                    strict=True,
-                )
-            )
-        rows = np.stack([known[key] for key in keys])
-        return np.asarray(
-            rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), dtype=np.float32
-        )
+        if self.own_corpus is None:
+            return unit(vectors_of(self.embed, texts))
+        return unit(CachedEmbeddings(self.embed, self.own_corpus, keep=False).vectors(texts))

@@ -34,7 +34,7 @@ class ReaderRanking(BaseDocumentCompressor):
     ) -> Sequence[Document]:
         near, far = list(documents)[: self.depth], list(documents)[self.depth :]
         read = read_passages(self.reader, query, near)
-        odds = [max([*each.reading.answers.tolist(), _UNREAD]) for each in read]
+        odds = [max([*each.reading.answers.tolist(), _LEAST]) for each in read]
         scores = blended([1 / (1 + math.exp(-own)) for own in odds], [score_of(d) for d in near], self.blend)
         known = [
             scored(passage, score, {**scores_of(passage), READ: own})
@@ -46,5 +46,5 @@ class ReaderRanking(BaseDocumentCompressor):
         ]
 
 
-_UNREAD = -9.0
+_LEAST = -9.0
 """The least log odds, and those of a passage without text."""

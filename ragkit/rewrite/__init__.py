@@ -8,13 +8,12 @@ before made of the question.
 
 from __future__ import annotations
 
-import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import dropwhile
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import ClassVar, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
@@ -22,7 +21,7 @@ from pydantic import PositiveInt
 
 from ragkit.config.components import component, interface
 from ragkit.flow import Flow, call, gather
-from ragkit.models.prompt import Prompt, check, fenced, said
+from ragkit.models.prompt import Prompt, check, distinct, fenced, lines_of, said, unlabelled
 from ragkit.text.follow_up import SHORT, begins_with_name, exchanged, leans, other
 from ragkit.text.question import Asked, Query
 from ragkit.text.words import STOPWORDS, names, stems
@@ -174,20 +173,32 @@ _LONGEST = 60  # words; what is longer is no query
 
 @dataclass(frozen=True)
 class ChatRewriter(QueryRewriter):
-    """Asks a chat model about each of the first `max_calls` queries and appends the queries in its replies.
+    """Asks a chat model.
 
-    Replies that contain no query are ignored.  The instruction has placeholders: `{fence}` is the random
-    ending of the tags that texts stand between, `{n}` (where there is an `n`) the number of queries wanted.
+    The instruction has placeholders: `{fence}` is the random ending of the tags that texts stand between, `{n}`
+    (where there is an `n`) the number of queries wanted.
     """
 
     llm: BaseChatModel
     instruction: str
-    max_calls: PositiveInt = 1
 
     placeholders: ClassVar[tuple[str, ...]] = ("fence",)
 
     def __post_init__(self) -> None:
         check(self.instruction, placeholders=self.placeholders)
+
+    def _prompt(self, **texts: str) -> Prompt:
+        return fenced(self.instruction, texts, n=str(getattr(self, "n", "")))
+
+
+@dataclass(frozen=True)
+class ExpandingRewriter(ChatRewriter):
+    """Asks about each of the first `max_calls` queries and appends the queries in the replies.
+
+    Replies that contain no query are ignored.
+    """
+
+    max_calls: PositiveInt = 1
 
     def flow(self, asked: Asked) -> Flow[Asked]:
         about = asked.searches[: self.max_calls]
@@ -208,8 +219,17 @@ class ChatRewriter(QueryRewriter):
         """The queries that *texts*, which a model wrote for *query*, become: by default each counts as much."""
         return [query.reworded(text) for text in texts]
 
-    def _prompt(self, **texts: str) -> Prompt:
-        return fenced(self.instruction, texts, n=str(getattr(self, "n", "")))
+
+@dataclass(frozen=True)
+class _ListingRewriter(ExpandingRewriter):
+    """The model lists up to `n` queries, of which one that only repeats the question is left out."""
+
+    n: PositiveInt = 3
+
+    placeholders: ClassVar[tuple[str, ...]] = ("fence", "n")
+
+    def read(self, reply: str, query: str) -> list[str]:
+        return [q for q in queries_of(reply) if len(distinct([query, q])) > 1][: self.n]
 
 
 @component("condense")
@@ -231,17 +251,17 @@ class CondenseRewriter(ChatRewriter):
             return asked
         prompt = self._prompt(conversation=self._transcript(asked.history), question=asked.text)
         reply = yield from call("rewrite", self.llm.invoke, prompt)
-        if condensed := next(iter(self.read(said(reply), asked.text)), None):
+        if condensed := self.read(said(reply)):
             standalone = asked.searches[0].reworded(condensed)
             searches = distinct([standalone, *asked.searches[1:]])
             return replace(asked, standalone=standalone, searches=searches)
         return (yield from FollowUpRewriter().flow(asked))
 
-    def read(self, reply: str, query: str) -> list[str]:
+    def read(self, reply: str) -> str | None:
+        """The question in *reply*: the first line that ends as one, else the only line."""
         found = [line for line in lines_of(reply) if len(line.split()) <= _LONGEST]
-        return [line for line in found if line.endswith(("?", "？"))][:1] or (
-            found if len(found) == 1 else []
-        )
+        only = found[0] if len(found) == 1 else None
+        return next((line for line in found if line.endswith(("?", "？"))), only)
 
     def _transcript(self, history: Sequence[BaseMessage]) -> str:
         spoken = [m for m in history if isinstance(m, HumanMessage | AIMessage)]
@@ -254,24 +274,18 @@ class CondenseRewriter(ChatRewriter):
 
 @component("multi_query")
 @dataclass(frozen=True)
-class MultiQueryRewriter(ChatRewriter):
+class MultiQueryRewriter(_ListingRewriter):
     """A chat model rephrases the question in `n` other ways, and all of them are searched for.
 
     (Method: "RAG-Fusion: a New Take on Retrieval-Augmented Generation".)
     """
 
     instruction: str = MULTI_QUERY
-    n: PositiveInt = 3
-
-    placeholders: ClassVar[tuple[str, ...]] = ("fence", "n")
-
-    def read(self, reply: str, query: str) -> list[str]:
-        return [q for q in queries_of(reply) if _key(q) != _key(query)][: self.n]
 
 
 @component("decompose")
 @dataclass(frozen=True)
-class DecomposeRewriter(ChatRewriter):
+class DecomposeRewriter(_ListingRewriter):
     """A chat model splits a question that needs several facts into up to `n` sub-questions.
 
     A simple question is left alone.  (Method: "Measuring and Narrowing the Compositionality Gap in Language
@@ -281,15 +295,10 @@ class DecomposeRewriter(ChatRewriter):
     instruction: str = DECOMPOSE
     n: PositiveInt = 4
 
-    placeholders: ClassVar[tuple[str, ...]] = ("fence", "n")
-
-    def read(self, reply: str, query: str) -> list[str]:
-        return [q for q in queries_of(reply) if _key(q) != _key(query)][: self.n]
-
 
 @component("hyde")
 @dataclass(frozen=True)
-class HydeRewriter(ChatRewriter):
+class HydeRewriter(ExpandingRewriter):
     """A chat model makes up a passage that would answer, and what is like it is searched for too.
 
     At most `max_words` of its words are used.  (Method: "Precise Zero-Shot Dense Retrieval without Relevance
@@ -300,12 +309,12 @@ class HydeRewriter(ChatRewriter):
     max_words: PositiveInt = 120
 
     def read(self, reply: str, query: str) -> list[str]:
-        return [passage] if (passage := _cut(_unlabelled(reply), self.max_words)) else []
+        return [passage] if (passage := _cut(unlabelled(reply), self.max_words)) else []
 
 
 @component("think")
 @dataclass(frozen=True)
-class ThinkRewriter(ChatRewriter):
+class ThinkRewriter(ExpandingRewriter):
     """A chat model describes a paper that would answer; the question is also searched for with that added.
 
     At most `max_words` of its words are used.  (Methods: "Query Expansion by Prompting Large Language
@@ -316,30 +325,10 @@ class ThinkRewriter(ChatRewriter):
     max_words: PositiveInt = 40
 
     def read(self, reply: str, query: str) -> list[str]:
-        return [f"{query} {thought}"] if (thought := _cut(_unlabelled(reply), self.max_words)) else []
+        return [f"{query} {thought}"] if (thought := _cut(unlabelled(reply), self.max_words)) else []
 
 
 # --- reading replies
-
-_ITEM = re.compile(r"^\s*(?:[-*•]+|\(?\d{1,2}[.):]|[a-zA-Z][.)]|[qQ]\d{1,2}[.:)])\s+")
-_LABEL = re.compile(
-    r"^[\W_]*(?:(?:the|your|standalone|stand-alone|rewritten|rephrased|hypothetical|final|sub)[\s-]+){0,2}"
-    r"(?:questions?|quer(?:y|ies)|passage|thought|sentence)(?:\s*\d{1,2})?[*_\"']*\s*:",
-    re.IGNORECASE,
-)
-
-
-def lines_of(reply: str) -> list[str]:
-    """The texts that a model lists, without list markers and labels.
-
-    They are those of a JSON list or object, else the items of a list, else every line.
-    """
-    texts = _texts_in_json(reply)
-    if not texts:
-        lines = [line for line in reply.splitlines() if not line.strip().startswith("```")]
-        texts = [_ITEM.sub("", line) for line in lines if _ITEM.match(line)] or lines
-    clean = (_unlabelled(text) for text in texts)
-    return [text for text in clean if any(c.isalnum() for c in text) and not text.endswith((":", "："))]
 
 
 def queries_of(reply: str) -> tuple[str, ...]:
@@ -347,48 +336,5 @@ def queries_of(reply: str) -> tuple[str, ...]:
     return distinct(line for line in lines_of(reply) if len(line.split()) <= _LONGEST)
 
 
-def _texts_in_json(reply: str) -> list[str]:
-    """The texts in the first JSON list or object of *reply* that has any, in order."""
-    decoder = json.JSONDecoder()
-    for opening in re.finditer(r"[\[{]", reply):
-        try:
-            thing, _ = decoder.raw_decode(reply, opening.start())
-        except (ValueError, RecursionError):
-            continue
-        if texts := [text for text in _leaves(thing) if text.strip()]:
-            return texts
-    return []
-
-
-def _leaves(thing: object) -> list[str]:
-    if isinstance(thing, str):
-        return [thing]
-    inside = thing.values() if isinstance(thing, dict) else thing if isinstance(thing, list) else ()
-    return [text for each in inside for text in _leaves(each)]
-
-
-def _unlabelled(text: str) -> str:
-    """*text* on one line, without a label before it (`Question:`) or quotation marks around it."""
-    bare = _LABEL.sub("", " ".join(text.split())).strip(" *_`")
-    quoted = re.fullmatch(r"[\"'“‘](.+)[\"'”’]", bare)
-    text = quoted[1].strip() if quoted else bare
-    return text if any(c.isalnum() for c in text) else ""
-
-
 def _cut(text: str, most: int) -> str:
     return " ".join(text.split()[:most])
-
-
-def _key(query: str) -> str:
-    return " ".join(query.casefold().split()).rstrip(" ?.!")
-
-
-Q = TypeVar("Q", bound=str)
-
-
-def distinct(queries: Iterable[Q]) -> tuple[Q, ...]:
-    """*queries* without those that differ from one before in case, spacing and the closing mark only."""
-    found: dict[str, Q] = {}
-    for query in queries:
-        found.setdefault(_key(query), query)
-    return tuple(found.values())

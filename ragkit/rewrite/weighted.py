@@ -16,9 +16,9 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from ragkit.config.components import component
 from ragkit.flow import Flow, call, gather
-from ragkit.models.embeddings import Vectors, query_vectors_of
-from ragkit.models.prompt import check, fenced, said
-from ragkit.rewrite import ChatRewriter, QueryRewriter, distinct, queries_of
+from ragkit.models.embeddings import Vectors, query_vectors_of, unit
+from ragkit.models.prompt import check, distinct, fenced, said
+from ragkit.rewrite import ExpandingRewriter, QueryRewriter, queries_of
 from ragkit.text.question import Asked, Query
 from ragkit.text.words import stems
 
@@ -47,7 +47,7 @@ the most telling first.{_DATA}"""
 
 
 @dataclass(frozen=True)
-class _WeightedRewriter(ChatRewriter):
+class _WeightedRewriter(ExpandingRewriter):
     """What a chat model writes counts `weight` together, where the question counts 1."""
 
     n: PositiveInt = 4
@@ -129,8 +129,7 @@ class IntentRewriter(QueryRewriter):
 
     def intents(self, query: Query, texts: Sequence[str], vectors: Vectors) -> list[Query]:
         """One of *texts* for each intent, with its weight; *vectors* are of *query* and of these."""
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        asked, *own = vectors / np.where(lengths > 0, lengths, 1.0)
+        asked, *own = unit(vectors)
         found: list[tuple[str, float]] = []
         for members in clusters(np.asarray(own), self.likeness):
             middle = np.asarray(own)[members].mean(axis=0)

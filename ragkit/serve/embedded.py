@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Collection
 from typing import Any
 from xml.etree.ElementTree import tostring
 
@@ -28,15 +27,11 @@ header p { margin: 0 0 20px; color: var(--soft); font-size: 0.875rem; }
 mark { background: var(--mark); color: inherit; border-radius: 2px; scroll-margin-top: 30vh; }
 """
 _DIGEST = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_POLICY = (
+POLICY = (
     f"default-src 'none'; style-src 'sha256-{_DIGEST}'; base-uri 'none'; form-action 'none';"
     " frame-ancestors {}"
 )
-
-
-def policy(framed_by: Collection[str]) -> str:
-    """The content-security policy of the page, which pages of these origins may show in a frame."""
-    return _POLICY.format(" ".join(("'self'", *framed_by)))
+"""The content-security policy of the page, for `guard.policy`."""
 
 
 def page(paper: dict[str, Any]) -> str:

@@ -61,9 +61,9 @@ class Rules:
     allowance: Allowance = field(default_factory=Allowance)
 
 
-def policy(framed_by: Collection[str] = ()) -> str:
-    """The content-security policy of a page, which pages of these origins may show in a frame."""
-    return _POLICY.format(" ".join(("'self'", *framed_by)))
+def policy(framed_by: Collection[str] = (), allowed: str = _POLICY) -> str:
+    """The content-security policy *allowed* of a page, which pages of these origins may show in a frame."""
+    return allowed.format(" ".join(("'self'", *framed_by)))
 
 
 class RequestGuard:

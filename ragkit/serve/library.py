@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Collection, Generator
 from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Annotated, Any
@@ -19,6 +19,9 @@ from ragkit.corpus.database import batches
 from ragkit.errors import NoCorpus, RagkitError
 from ragkit.flow import Finished, Progress
 from ragkit.ingest.report import IngestReport
+from ragkit.rag import Rag
+from ragkit.read.files import Files
+from ragkit.read.formats import registered_formats
 from ragkit.serve import embedded, evidence
 from ragkit.serve.engine import last_of
 from ragkit.serve.failures import Refusal, told
@@ -37,11 +40,6 @@ from ragkit.serve.running import EVENTS, UNBUFFERED, following, kept_alive
 from ragkit.serve.service import PAGE, Service, without_folders
 from ragkit.text.printable import one_line
 
-ENDINGS = frozenset(
-    ".pdf .md .markdown .txt .html .htm .xhtml .xml .nxml .tex .ltx .latex .docx .json .jsonl .csv .bib .ris"
-    " .nbib .rdf .atom .tei".split()
-)
-"""How the names of files end that may be uploaded: those that ragkit's formats read."""
 _LONGEST_NAME = 150  # characters; file systems take 255 bytes
 _MOST_LISTED = 500  # papers of one page of the list
 _COPIED = 1 << 20  # bytes of an upload that are copied at once
@@ -130,7 +128,7 @@ def routes(service: Service) -> APIRouter:
     async def embed(identity: str, start: Start = None, end: End = None) -> Response:
         """The text of a paper as a page without scripts, for frames; `from` to `to` is marked, at `#cited`."""
         found = await asyncio.to_thread(evidence.as_json, service.rag, identity, start, end)
-        allowed = {"content-security-policy": embedded.policy(service.framed_by)}
+        allowed = {"content-security-policy": policy(service.framed_by, embedded.POLICY)}
         return HTMLResponse(embedded.page(found), headers=allowed)
 
     @router.get("/papers/{identity}/file", response_class=Response, responses=files)
@@ -173,14 +171,21 @@ async def _until_failure(
 # --- uploads
 
 
-def _name(upload: UploadFile) -> str:
-    """The name of an uploaded file, without folders.  Raises `Refusal` for one that ragkit does not read."""
+def endings(rag: Rag) -> list[str]:
+    """How the names of files end that may be uploaded: those of the formats by which *rag* reads files."""
+    read = rag.ingest_pipeline.read
+    formats = read.ordered_formats if isinstance(read, Files) else registered_formats()
+    return sorted({ending for form in formats for ending in form.endings})
+
+
+def _name(upload: UploadFile, known: Collection[str]) -> str:
+    """The name of an uploaded file, without folders.  Raises `Refusal` for one whose ending is none of *known*."""
     name = one_line(PurePath((upload.filename or "").replace("\\", "/")).name).lstrip(".")
-    if PurePath(name).suffix.lower() not in ENDINGS:
+    if PurePath(name).suffix.lower() not in known:
         raise Refusal(
             415,
             "file_type",
-            f"'{name[:_LONGEST_NAME]}' is no kind of file that can be uploaded; choose {', '.join(sorted(ENDINGS))}",
+            f"'{name[:_LONGEST_NAME]}' is no kind of file that can be uploaded; choose {', '.join(known)}",
         )
     return f"{PurePath(name).stem[:_LONGEST_NAME]}{PurePath(name).suffix}"
 
@@ -195,7 +200,8 @@ def _kept(service: Service, uploads: list[UploadFile]) -> list[Path]:
         raise Refusal(
             413, "too_many_files", f"at most {limits.files_an_upload} files can be uploaded at once"
         )
-    whole, names = hashlib.sha256(), [_name(upload) for upload in uploads]
+    known = endings(service.rag)
+    whole, names = hashlib.sha256(), [_name(upload, known) for upload in uploads]
     if len(set(names)) < len(names):
         raise Refusal(400, "same_name", "two of the files have the same name; upload them one after another")
     for upload, name in zip(uploads, names, strict=True):

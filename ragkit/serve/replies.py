@@ -83,11 +83,24 @@ class Stopped(BaseModel):
     stopped: Literal[True]
 
 
+class KeyShown(BaseModel):
+    """A text other than its own by which a passage was found."""
+
+    kind: str
+    text: str
+
+
 class PassageShown(BaseModel):
-    """A passage that a search found: `text` is `start` to `end` of the paper, `scores` those of the stages."""
+    """A passage that a search found: `text` is `start` to `end` of the paper, `scores` those of the stages.
+
+    `version` tells it from other versions of the paper, and `superseded_by` is the newest, if that is another.
+    `via` is the key that led to it, where that is not the default one.
+    """
 
     document_id: str
     title: str
+    version: str = Field(default="", exclude_if=lambda text: not text)
+    superseded_by: str = Field(default="", exclude_if=lambda text: not text)
     chunk_id: str | None
     start: int
     end: int
@@ -96,6 +109,7 @@ class PassageShown(BaseModel):
     text: str
     score: float
     scores: dict[str, float]
+    via: KeyShown | None = Field(default=None, exclude_if=lambda key: key is None)
     sources: list[Source]
 
 

@@ -180,11 +180,11 @@ class Service:
         rag = self.named(asked.model)
         async with self._turn(asked.model, self._turns):
             if not asked.references:
-                return await rag.acheck(asked.text, where=asked.where)
+                return await rag.acheck(asked.text, None, asked.where, asked.versions)
             with tempfile.NamedTemporaryFile(prefix="references", suffix=".txt") as file:
                 file.write(asked.references.encode())
                 file.flush()
-                return await rag.acheck(asked.text, file.name, asked.where)
+                return await rag.acheck(asked.text, file.name, asked.where, asked.versions)
 
     async def _in_turn(
         self, model: str | None, answering: Callable[[], AsyncGenerator[T, None]]

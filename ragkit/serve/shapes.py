@@ -54,4 +54,5 @@ class CheckText(_Strict):
     text: str = Field(max_length=LONGEST_TEXT)
     references: str = Field(default="", max_length=LONGEST_TEXT)
     where: str | None = Field(default=None, max_length=LONGEST_QUESTION)
+    versions: bool = False
     model: str | None = Field(default=None, max_length=LONGEST_NAME)

@@ -70,7 +70,7 @@ class ClaimVerifier(Verifier):
                 kept, finding = narrowed(claims[i], both)
                 claims[i] = _citing(claims[i], joined(kept, answer, finding) if finding else kept)
         doubtful = [i for i, claim in enumerate(claims) if _may_move(claim) and not verdicts[i].holds]
-        best = {i: span for i in doubtful if (span := best_span(asked, answer, claims[i].text)) is not None}
+        best = {i: span for i in doubtful if (span := best_span(answer, claims[i].text)) is not None}
         pairs = {i: pair_of(claims[i].text, span) for i, span in best.items()}
         found |= yield from self._weighed(
             asked, answer, [pair for pair in pairs.values() if pair not in found]

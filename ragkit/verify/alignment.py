@@ -11,6 +11,7 @@ from ragkit.text.letters import compose
 from ragkit.text.syntax import QUANTIFIERS, Kind, graphs
 from ragkit.text.words import STOPWORDS, in_full, names, numbers, stem, stems
 from ragkit.verify.opposition import are_opposite
+from ragkit.verify.structure import instead
 
 _TOKEN = re.compile(r"\d[\d.,]*\d|\d|[^\W_]+(?:[-'’][^\W_]+)*")
 _ALIKE = 0.8
@@ -34,7 +35,14 @@ def difference(claim: str, quote: str, around: str = "") -> str | None:
     if len(own) * len(other) > _LONGEST**2:
         return None
     if "respectively" in claim and [w.masked for w in own] == [w.masked for w in other]:
-        return next((_instead(*each) for each in zip(own, other, strict=True) if _differ(*each)), None)
+        return next(
+            (
+                instead(here.text, there.text)
+                for here, there in zip(own, other, strict=True)
+                if _differ(here, there)
+            ),
+            None,
+        )
     aligned = SequenceMatcher(None, [w.key for w in own], [w.key for w in other], autojunk=False)
     found: list[str] = []
     same, known = 0, {*stems(around)}
@@ -42,14 +50,14 @@ def difference(claim: str, quote: str, around: str = "") -> str | None:
         if kind == "equal":
             same += b - a
         elif kind == "replace" and b - a == d - c:
-            found += [_instead(*each) for each in zip(own[a:b], other[c:d], strict=True) if _differ(*each)]
+            found += [
+                instead(here.text, there.text)
+                for here, there in zip(own[a:b], other[c:d], strict=True)
+                if _differ(here, there)
+            ]
         elif kind == "delete":  # what the claim has and the quote has not
             found += _besides(own[a:b], known | {word.key for word in other})
     return found[0] if found and same + len(found) >= _ALIKE * len(own) else None
-
-
-def _instead(here: _Word, there: _Word) -> str:
-    return f"the claim says '{here.text}' where the source says '{there.text}'"
 
 
 def _besides(words: Sequence[_Word], known: set[str]) -> Iterator[str]:

@@ -155,7 +155,7 @@ def _around(first: Quote, second: Quote, answer: Answer) -> Quote | None:
     return None
 
 
-def best_span(asked: Asked, answer: Answer, claim: str, paper: str | None = None) -> Quote | None:
+def best_span(answer: Answer, claim: str, paper: str | None = None) -> Quote | None:
     """The span of the context (of *paper* only, if given) that best supports *claim*, if there is one."""
     passages = [p for p in answer.context if paper is None or span_of(p).document_id == paper]
     return next(iter(best_quotes(claim, passages, 1)), None)
@@ -192,9 +192,9 @@ def best_spans(asked: Asked, answer: Answer, claim: Claim) -> dict[Pair, Quote]:
         ]
         setting = Setting(asked.text)
         best = next((q for q in here if support_of(part, q.quote, q.title, setting=setting).holds), None)
-        best = best or best_span(asked, answer, part)
+        best = best or best_span(answer, part)
         if best and paper not in (None, best.document_id) and not _is_about(part, best.title, asked):
-            best = best_span(asked, answer, part, paper)
+            best = best_span(answer, part, paper)
         if best is None:
             return {}
         found[pair_of(part, best)] = best

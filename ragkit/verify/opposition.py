@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from ragkit.text.facts import has_name
 from ragkit.text.syntax import Graph, Node, graphs
 from ragkit.text.words import names, stem, stems
-from ragkit.verify.structure import Alignment, changed, crossed, is_table, match, turned
+from ragkit.verify.structure import TRIED, Alignment, changed, crossed, instead, is_table, match, turned
 
 Kind = Literal["number", "negation", "direction", "exchange"]
 
@@ -123,32 +123,28 @@ def _numbers(found: Alignment) -> Iterator[_Difference]:
     taken = set(found.places.values())
     for n in found.lost:
         if _is_amount(own[n]) and own[n].text.casefold() != "one":
-            if instead := _number_of(found, [own[other].key for other in found.claim.neighbours[n]], taken):
-                yield _Difference("number", _instead(own[n], instead), frozenset({n}))
+            if other := _number_of(found, [own[other].key for other in found.claim.neighbours[n]], taken):
+                yield _Difference("number", instead(own[n].text, other.text), frozenset({n}))
     for here, there in changed(found):
         counted = [
             found.places[n]
             for n in found.claim.neighbours[place[id(here)]]
             if n in found.places and _is_amount(own[n])
         ]
-        other = next(at for at, node in enumerate(source.nodes) if node is there)
-        if here.kind == there.kind == "noun" and any(other in source.neighbours[at] for at in counted):
-            yield _Difference("number", _instead(here, there), frozenset({place[id(here)]}))
+        at_source = next(at for at, node in enumerate(source.nodes) if node is there)
+        if here.kind == there.kind == "noun" and any(at_source in source.neighbours[at] for at in counted):
+            yield _Difference("number", instead(here.text, there.text), frozenset({place[id(here)]}))
 
 
 def _number_of(found: Alignment, keys: Sequence[str], taken: Set[int]) -> Node | None:
     """The number beside a word of *keys* in the source, but those *taken*, that is nearest to what claim and source share."""
     source = found.source
     beside = {
-        near for key in keys for at in source.places.get(key, ())[:_TRIED] for near in source.neighbours[at]
+        near for key in keys for at in source.places.get(key, ())[:TRIED] for near in source.neighbours[at]
     }
     free = [at for at in sorted(beside - taken) if _is_amount(source.nodes[at])]
     near = {at: sum(3 - source.distance(at, place) for place in taken) for at in free}
     return source.nodes[max(free, key=lambda at: near[at])] if free else None
-
-
-_TRIED = 50
-"""A word that stands more often in a text is looked at in so many places, so that the time stays linear."""
 
 
 def _is_amount(node: Node) -> bool:
@@ -175,13 +171,15 @@ def _directions(found: Alignment) -> Iterator[_Difference]:
         here = found.claim.nodes[n]
         for key, places in found.source.places.items():
             if key not in keys and are_opposite(here.key, key):
-                yield _Difference("direction", _instead(here, found.source.nodes[places[0]]), frozenset({n}))
+                yield _Difference(
+                    "direction", instead(here.text, found.source.nodes[places[0]].text), frozenset({n})
+                )
     for head, dependent in found.known:
         said = found.claim.edges[head, dependent]
         other = found.source.edges.get((found.places[head], found.places[dependent]), "")
         if are_opposite(said, other):
             word = found.claim.nodes[dependent].text
-            told = f"the claim says '{said} {word}' where the source says '{other} {word}'"
+            told = instead(f"{said} {word}", f"{other} {word}")
             yield _Difference("direction", told, frozenset())
 
 
@@ -201,10 +199,6 @@ def _exchanges(found: Alignment) -> Iterator[_Difference]:
 def _places(found: Alignment) -> dict[int, int]:
     """Where each word of the claim stands, by its `id`."""
     return {id(node): n for n, node in enumerate(found.claim.nodes)}
-
-
-def _instead(here: Node, there: Node) -> str:
-    return f"the claim says '{here.text}' where the source says '{there.text}'"
 
 
 # --- opposites

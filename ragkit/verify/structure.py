@@ -19,7 +19,7 @@ from ragkit.text.words import names, numbers, stems
 _NEAR = 2
 """Words at most so many edges apart belong to one statement."""
 
-_TRIED = 50
+TRIED = 50
 """A word that stands more often in a text is looked at in so many places, so that the time stays linear."""
 
 _PARTS = ("number", "noun", "verb", "modifier")
@@ -69,7 +69,7 @@ def match(claim: Graph, source: Graph) -> Alignment:
         for n in chosen:
             near = [chosen[other] for other in claim.neighbours[n] if other in chosen]
             chosen[n] = max(
-                source.places[claim.nodes[n].key][:_TRIED],
+                source.places[claim.nodes[n].key][:TRIED],
                 key=lambda place: sum(3 - source.distance(place, other) for other in near),
             )
         if chosen == before:
@@ -240,7 +240,9 @@ def missing(claim: str, quote: str, title: str = "", before: str = "") -> str | 
         for n in sorted(set(found.lost) - _resolved(found, around)):
             if own.nodes[n].kind == "noun" and own.nodes[n].key not in _SOURCES:
                 others = [there.text for here, there in changed(found) if here is own.nodes[n]]
-                return _instead(own.nodes[n].text, others)
+                word = own.nodes[n].text
+                besides = f"the source does not say '{word}', which the claim has a number of"
+                return instead(word, others[0]) if others else besides
     return None
 
 
@@ -251,10 +253,9 @@ def extended(claim: str, quote: str) -> str | None:
     return f"the source does not say '{item.text}', which the claim has beside what it says" if item else None
 
 
-def _instead(word: str, others: Sequence[str]) -> str:
-    if others:
-        return f"the claim says '{word}' where the source says '{others[0]}'"
-    return f"the source does not say '{word}', which the claim has a number of"
+def instead(here: str, there: str) -> str:
+    """Why a claim is not supported that says *here* where its source says *there*."""
+    return f"the claim says '{here}' where the source says '{there}'"
 
 
 _SOURCES = frozenset({"author", "articl", "paper", "studi", "research", "work", "result"})
@@ -267,7 +268,7 @@ def reason(claim: str, quote: str, title: str = "", before: str = "") -> str:
     found = match(own, source)
     resolved = _resolved(found, around)
     for here, there in changed(found):
-        return f"the claim says '{here.text}' where the source says '{there.text}'"
+        return instead(here.text, there.text)
     for head, _, here, there in crossed(found):
         return f"the source puts '{there.text}', not '{here.text}', to '{head.text}'"
     for node in negated(found):

@@ -228,6 +228,44 @@ def test_a_filter_limits_what_a_text_is_held_against(rag: ragkit.Rag) -> None:
     assert not rag.check(said, where="year < 2020").is_supported
 
 
+def test_a_claim_in_latex_is_shown_as_it_stands_in_the_file(rag: ragkit.Rag) -> None:
+    said = r"Glass bridges carry people in \SI{88}{\percent}"
+    found = rag.check(rf"\documentclass{{article}}\begin{{document}}{said}\end{{document}}")
+    assert only(found).text == said
+
+
+@pytest.fixture(scope="module")
+def revised(tmp_path_factory: pytest.TempPathFactory) -> ragkit.Rag:
+    """A corpus with a paper of which the second version corrects a number."""
+    folder = tmp_path_factory.mktemp("revised")
+    (folder / "papers").mkdir()
+    for number, share in ((1, 71), (2, 84)):
+        front = f"title: On Raising Terns\nauthors: [Ann Archer]\nyear: 2021\narxiv: 2101.00007v{number}\n"
+        text = f"On the island, {share} percent of the young terns were raised on the shingle beach."
+        (folder / "papers" / f"v{number}.md").write_text(f"---\n{front}---\n\n{text}\n")
+    (folder / "rag.yaml").write_text(CONFIG)
+    made = ragkit.load(folder / "rag.yaml", corpus=folder / "corpus")
+    made.ingest(folder / "papers")
+    return made
+
+
+@pytest.mark.parametrize("mark", ["", " (Archer, 2021)"])
+def test_older_versions_support_a_claim_only_if_they_are_asked_for(revised: ragkit.Rag, mark: str) -> None:
+    said = f"On the island, {{}} percent of the young terns were raised on the shingle beach{mark}."
+    assert only(revised.check(said.format(84))).verdict is Verdict.QUOTED
+    claim = only(revised.check(said.format(71)))
+    assert claim.verdict is Verdict.UNSUPPORTED
+    assert "84 percent" in claim.quotes[0].quote
+    for found in (
+        revised.check(said.format(71), versions=True),
+        asyncio.run(revised.acheck(said.format(71), versions=True)),
+    ):
+        claim = only(found)
+        assert claim.verdict is Verdict.QUOTED
+        assert [each.verdict for each in claim.references] == [Verdict.QUOTED] * bool(mark)
+        assert claim.quotes[0].version == "v1, 2021"
+
+
 def test_a_check_as_json_and_markdown(rag: ragkit.Rag) -> None:
     found = rag.check(
         "Glass bridges carry 70 people at a time [@nobody]. *Pine boats* last for 25 years in cold water."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from contextlib import closing
@@ -14,6 +15,7 @@ import ragkit.pipeline_file  # noqa: F401  (registers every component)
 from ragkit import config
 from ragkit.answer import Answer
 from ragkit.check.references import Library
+from ragkit.conversation import Conversation
 from ragkit.corpus.versions import Version, in_order, labels
 from ragkit.doctor import examine, vacuum
 from ragkit.document import contradict, identity_keys, span_of
@@ -46,6 +48,25 @@ def found(made: Rag, **options: Any) -> list[tuple[str, str]]:
         (hit.page_content, hit.metadata.get("version_label", ""))
         for hit in sorted(hits, key=lambda hit: str(hit.metadata["sources"]))
     ]
+
+
+def test_every_way_to_ask_takes_versions(tmp_path: Path) -> None:
+    for number, pairs in ((1, 212), (2, 340)):
+        write(tmp_path, f"{number}.md", TERNS.format(pairs), title="Terns", arxiv=f"2101.00007v{number}")
+    made = rag(tmp_path)
+    made.ingest(tmp_path / "papers")
+    question = "How many pairs of terns did the island hold?"
+    assert len(made.as_retriever().invoke(question)) == 1
+    assert len(made.as_retriever(versions=True).invoke(question)) == 2
+    assert len(asyncio.run(made.as_retriever(versions=True).ainvoke(question))) == 2
+    chat, asking = Conversation(made), made.as_runnable()
+    assert len(chat.ask(question).context) == len(asking.invoke({"question": question}).context) == 1
+    for answer in (
+        chat.ask(question, versions=True),
+        asyncio.run(chat.aask(question, versions=True)),
+        asking.invoke({"question": question, "versions": True}),
+    ):
+        assert len(answer.context) == 2
 
 
 @pytest.mark.parametrize("names", [("a.md", "b.md"), ("b.md", "a.md")])
@@ -276,6 +297,9 @@ def test_the_command_line_shows_versions(tmp_path: Path, command: Any) -> None:
     }
     asked = command("ask", "How many pairs of terns did the island hold?").stdout
     assert "[1] Terns (v2, 2022)  quoted" in asked
+    (tmp_path / "draft.md").write_text(TERNS.format(212))
+    assert command("check", "draft.md").returncode == 4
+    assert command("check", "draft.md", "--versions").returncode == 0
     [older] = [hit["document_id"] for hit in hits if "superseded_by" in hit]
     shown = command("show", older).stdout
     assert shown.startswith("Terns (v1, 2021; an older version)\n")

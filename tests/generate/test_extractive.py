@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from langchain_core.documents import Document
+from support import Stretched
 
 from ragkit.flow import run
 from ragkit.generate.extractive import ExtractiveGenerator
+from ragkit.testing import HashedEmbeddings
 from ragkit.text.question import Asked
 
 ROWS = ("Fielder | 93.3 | 12.5", "Fielder Ensemble | 95.1 | 14.0", "Sorter | 88.2 | 11.9")
@@ -47,6 +50,18 @@ def answered(question: str, *texts: str) -> list[tuple[str, int, int]]:
     passages = [_passage(text, start) for text, start in zip(texts, starts, strict=True)]
     found = run(ExtractiveGenerator(most=2).chosen(Asked.of(question), passages))
     return [(each.text, each.span.start, each.span.end) for each in found.sentences]
+
+
+def test_vectors_of_any_length_choose_the_same_sentences() -> None:
+    asked = Asked.of("Why does a sorter of mail need cold rooms?")
+    texts = ("Rooms that are cold need a sorter of paper.", "The sorter of mail overheats in warm rooms.")
+    passages = [_passage(text, 100 * n) for n, text in enumerate(texts)]
+    plain, stretched = (
+        run(ExtractiveGenerator(embed=embed).chosen(asked, passages))
+        for embed in (HashedEmbeddings(), Stretched(HashedEmbeddings()))
+    )
+    assert [each.text for each in stretched.sentences] == [each.text for each in plain.sentences]
+    assert stretched.signals == pytest.approx(plain.signals)
 
 
 REASON = "Large sums push the sorter of mail into regions where its gradient vanishes."

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
-from support import NOTES, ROOT
+from support import NOTES, ROOT, Stretched
 
 import ragkit
 from ragkit.conversation import Conversation, FileChatHistory
@@ -44,6 +44,12 @@ def test_small_talk_gets_a_reply(talk: SmallTalkGenerator, said: str, reply: str
     assert talk.suits(Asked.of(said))
     assert answer.text.startswith(reply)
     assert (answer.abstained, answer.citations, answer.small_talk) == (None, (), True)
+
+
+def test_vectors_of_any_length_tell_small_talk_alike(talk: SmallTalkGenerator) -> None:
+    stretched = SmallTalkGenerator(Stretched(talk.embed))
+    for said in ("Thank you!", "Bye!", "What can it do?", "Are you sure of it?"):
+        assert stretched.nearness(said) == (pytest.approx(talk.nearness(said)[0]), talk.nearness(said)[1])
 
 
 @pytest.mark.parametrize(

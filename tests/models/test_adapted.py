@@ -106,6 +106,7 @@ def test_what_is_wrong_with_a_projection_is_said_with_the_way_out(papers: Path, 
         embed.embed_query("x")
     library(tmp_path / "corpus", EMBED).ingest(papers)
     unfilled = library(tmp_path / "corpus", HashedEmbeddings(size=64))
+    assert unfilled.corpus.sampled_vectors("none", 5).shape == (0, 0)
     with pytest.raises(UsageError, match="has kept 0 vectors"):
         fit_projection(unfilled, fit)
     fit_projection(library(tmp_path / "corpus", EMBED), fit)

@@ -11,13 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import NOTES, SHARED, ModelServer, static_model
+from tiny_models import tiny_cross_encoder
 
+from ragkit.document import digest
 from ragkit.errors import ModelError
+from ragkit.models import hub
 from ragkit.models.embeddings import (
     SentenceTransformersEmbeddings,
     StaticEmbeddings,
     _batches,
     openai_embeddings,
+    unit,
 )
 from ragkit.text.words import sentences
 
@@ -90,6 +94,29 @@ def test_every_piece_is_in_one_batch_that_is_not_too_large(lengths: list[int], m
     assert all(len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= most for batch in batches)
 
 
+@pytest.mark.parametrize("backend", ["openvino", "torch"])
+def test_rows_have_length_one_whatever_the_model_returns(tmp_path: Path, backend: Any) -> None:
+    """A model without a Normalize module returns rows of other lengths."""
+    embed = SentenceTransformersEmbeddings(str(tiny_cross_encoder(tmp_path / "raw")), backend, "f32")
+    short, long = "glass bridges carry people", "they are tested every year . " * 20
+    for texts in ([short], [short, long]):
+        np.testing.assert_allclose(np.linalg.norm(embed.vectors(texts), axis=1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(embed.vectors([short])[0], embed.vectors([short, long])[0], atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(embed.embed_query(short)), 1.0, atol=1e-5)
+
+
+def test_the_fingerprint_says_that_rows_are_normalised_only_where_the_model_leaves_them_raw(
+    tmp_path: Path,
+) -> None:
+    raw = tiny_cross_encoder(tmp_path / "raw")
+    before = digest(hub.fingerprint(raw), "openvino", "auto")
+    assert SentenceTransformersEmbeddings(str(raw)).fingerprint() != before
+    cut = SentenceTransformersEmbeddings(str(raw), dimensions=8)  # these were normalised before, too
+    assert cut.fingerprint() == digest(hub.fingerprint(raw), "openvino", "auto", "8")
+    minilm = hub.fingerprint(hub.files("all-MiniLM-L6-v2"))
+    assert MINILM.fingerprint() == digest(minilm, "openvino", "auto")
+
+
 def test_the_first_dimensions_are_kept_and_normalised() -> None:
     whole = MINILM.vectors(["Glass bridges sway."])[0]
     short = SentenceTransformersEmbeddings(dimensions=64).embed_query("Glass bridges sway.")
@@ -97,6 +124,13 @@ def test_the_first_dimensions_are_kept_and_normalised() -> None:
     assert SentenceTransformersEmbeddings(dimensions=64).fingerprint() != MINILM.fingerprint()
     with pytest.raises(ModelError, match="has 384 dimensions, so dimensions: 500 cannot be had"):
         SentenceTransformersEmbeddings(dimensions=500).embed_query("x")
+
+
+def test_unit_scales_rows_and_single_vectors_and_leaves_zeros() -> None:
+    assert unit([[3.0, 4.0], [0.0, 0.0]]).tolist() == [[0.6, 0.8], [0.0, 0.0]]
+    assert unit([3.0, 4.0]).tolist() == [0.6, 0.8]
+    assert unit(np.ones((0, 3), dtype=np.float32)).shape == (0, 3)
+    assert unit(np.ones((2, 3), dtype=np.float32)).dtype == np.float32
 
 
 # --- static models

@@ -19,6 +19,8 @@ from support import small_pdf
 
 import ragkit
 from ragkit.errors import LoadError, UsageError
+from ragkit.flow import result_of
+from ragkit.ingest.report import IngestReport
 from ragkit.plan import plan
 from ragkit.read import addresses
 from ragkit.read.addresses import Address, address_of
@@ -388,7 +390,7 @@ def test_a_fetched_file_is_ingested_again_without_a_network(
     url = f"{site.address}/glass.md"
     rag.ingest(url, fetcher=HERE)
     monkeypatch.setattr(socket, "getaddrinfo", unreachable)
-    again = rag.ingest(url, fetcher=HERE)
+    again: IngestReport = result_of(rag.ingest_events(url, fetcher=HERE))
     assert (again.new, again.unchanged, again.failed) == (0, 1, ())
     assert "the file that was fetched before is used" in caplog.text
 

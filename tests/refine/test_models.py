@@ -21,6 +21,7 @@ from ragkit.generate.extractive import ExtractiveGenerator
 from ragkit.index.bm25 import Bm25Index
 from ragkit.index.chroma import ChromaIndex
 from ragkit.ingest import IngestPipeline
+from ragkit.models.adapted import InstructedEmbeddings
 from ragkit.models.embeddings import SentenceTransformersEmbeddings
 from ragkit.models.openvino import quietly
 from ragkit.rag import Rag
@@ -289,10 +290,21 @@ def test_worths_never_rise() -> None:
     assert len(worths) == 20
 
 
-def test_vectors_that_the_corpus_keeps_are_not_made_again(tmp_path: Path) -> None:
+class Counted(HashedEmbeddings):
+    """Counts the documents that it was given."""
+
+    given: list[str] = []
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        self.given.extend(texts)
+        return super().embed_documents(texts)
+
+
+@pytest.mark.parametrize("adapted", [False, True])
+def test_vectors_that_the_corpus_keeps_are_not_made_again(tmp_path: Path, adapted: bool) -> None:
     (tmp_path / "a.txt").write_text("Glass bridges carry 40 people.\n\nWooden bridges do not last.")
-    store = ChromaIndex(embed=HashedEmbeddings())
-    mmr = MaximalMarginalRelevance(embed=HashedEmbeddings())
+    embed = InstructedEmbeddings(embed=Counted(), instruction="Find: ") if adapted else Counted()
+    store, mmr = ChromaIndex(embed=embed), MaximalMarginalRelevance(embed=embed)
     ingest = IngestPipeline(chunk=SentenceChunker(max_tokens=8), index=[store, Bm25Index()])
     rag = Rag(
         corpus=tmp_path / "corpus",
@@ -302,6 +314,10 @@ def test_vectors_that_the_corpus_keeps_are_not_made_again(tmp_path: Path) -> Non
         ),
     )
     rag.ingest(tmp_path / "a.txt")
-    hits = rag.search("glass bridges")
-    object.__setattr__(mmr, "embed", Placed())  # which would choke on these texts
-    assert rag.search("glass bridges") == hits
+    Counted.given.clear()
+    assert len(rag.search("glass bridges")) == 2
+    assert Counted.given == []
+    kept = rag.corpus.counts().vectors
+    mmr.over(rag.corpus).compress_documents(found("a text from elsewhere"), "?")
+    assert Counted.given == ["a text from elsewhere"]
+    assert rag.corpus.counts().vectors == kept  # a question writes nothing

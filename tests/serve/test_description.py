@@ -11,11 +11,14 @@ from typing import Any
 import httpx2
 import jsonschema
 import pytest
+from langchain_core.documents import Document
 from support import ROOT
 
 import ragkit
+from ragkit.document import as_json
 from ragkit.serve import keys
 from ragkit.serve.guard import Rules
+from ragkit.serve.replies import PassageShown
 
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
@@ -88,6 +91,16 @@ def test_what_is_asked_for_in_earnest_is_answered_as_described(client: httpx2.Cl
     check(described, shown, "/papers/{identity}")
     check(described, client.get("/v1/models/default"), "/v1/models/{name}")
     check(described, client.delete(f"/api/papers/{identity}"), "/api/papers/{identity}")
+
+
+def test_the_description_of_a_passage_has_every_key_that_is_sent() -> None:
+    known = {"version_label": "v1", "superseded_by": "b", "via": {"text": "terns", "kind": "question"}}
+    hit = Document("Terns.", metadata={"document_id": "a", "start": 0, "end": 6, **known})
+    assert set(as_json(hit)) == set(PassageShown.model_fields)
+    shown = PassageShown.model_validate(as_json(hit))
+    assert {"version", "superseded_by", "via"} <= set(shown.model_dump())
+    plain = Document("Terns.", metadata={"document_id": "a", "start": 0, "end": 6})
+    assert PassageShown.model_validate(as_json(plain)).model_dump().keys() == as_json(plain).keys()
 
 
 def check(described: dict[str, Any], reply: httpx2.Response, place: str) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx2
 import pytest
@@ -13,6 +14,9 @@ from langchain_core.documents import Document
 from support import NOTES, ROOT
 
 import ragkit
+from ragkit.read.files import Files
+from ragkit.read.formats.plain import PlainText
+from ragkit.serve.library import endings
 from ragkit.serve.service import Limits
 
 Serving = Callable[..., httpx2.Client]
@@ -168,6 +172,28 @@ def test_a_deleted_paper_is_gone_with_its_upload(own: httpx2.Client, tmp_path: P
     assert [path for path in (tmp_path / "corpus" / "uploads").rglob("*") if path.is_file()] == []
     assert own.delete(f"/api/papers/{paper['id']}").status_code == 404
     assert own.post("/api/papers", files={"files": ("terns.md", NOTE)}).json()["documents"] == 1
+
+
+class FieldNotes(PlainText):
+    """A format of a plug-in."""
+
+    endings: ClassVar[tuple[str, ...]] = (".notes",)
+
+
+def test_the_files_that_the_formats_read_can_be_uploaded_those_of_plug_ins_included(
+    serving: Serving, tmp_path: Path
+) -> None:
+    rag = ragkit.load(ROOT / "configs" / "default.yaml", corpus=tmp_path / "corpus")
+    known = (
+        ".pdf .md .markdown .txt .html .htm .xhtml .xml .nxml .tex .ltx .latex .docx .json .jsonl .csv .bib .ris .nbib .rdf"
+        " .atom .tei"
+    )
+    assert endings(rag) == sorted(known.split())
+    ingest = replace(rag.ingest_pipeline, read=Files(more_formats=[ragkit.use(FieldNotes)]))
+    extended = ragkit.Rag(corpus=tmp_path / "corpus", ingest=ingest, answer=rag.answer_pipeline)
+    assert endings(extended) == sorted([*known.split(), ".notes"])
+    report = serving(extended).post("/api/papers", files={"files": ("terns.notes", NOTE)}).json()
+    assert report["documents"] == 1
 
 
 @pytest.mark.parametrize(

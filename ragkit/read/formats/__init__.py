@@ -36,6 +36,9 @@ class FileFormat(BaseBlobParser, ABC):
     them unless they say otherwise.
     """
 
+    endings: ClassVar[tuple[str, ...]] = ()
+    """How the names of such files end, in small letters, such as `.pdf`: `ragkit serve` takes uploads that end so."""
+
     scratch: ClassVar[int] = 0
     """The bytes that a file which a program started by the format writes into the temporary folder may have.
 
@@ -111,6 +114,17 @@ class TextFormat(FileFormat):
     @abstractmethod
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
         """The papers that *text* lists, in order; offsets are characters of *text*."""
+
+
+class ListFormat(TextFormat):
+    """A text format that lists entries; those that cannot be read are reported, and the others are read."""
+
+    def papers_in(self, name: str, text: str) -> Iterator[Document]:
+        yield from with_losses(self.entries(name, text))
+
+    @abstractmethod
+    def entries(self, name: str, text: str) -> Iterator[Document | str]:
+        """The papers in *text*, and a sentence on each entry that cannot be read, in order."""
 
 
 class ProjectFormat(TextFormat):

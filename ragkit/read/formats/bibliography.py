@@ -16,7 +16,7 @@ from langchain_core.documents import Document
 
 from ragkit.config.components import component
 from ragkit.errors import LoadError
-from ragkit.read.formats import TextFormat, title_from_name, with_losses
+from ragkit.read.formats import ListFormat, title_from_name
 from ragkit.read.formats.latex import Latex
 from ragkit.read.formats.stated import listed
 
@@ -141,18 +141,16 @@ _Fields = dict[str, list[_Piece]]
 
 @component("bibtex")
 @dataclass(frozen=True)
-class BibTex(TextFormat):
+class BibTex(ListFormat):
     """One paper per entry of a BibTeX file."""
 
     priority: ClassVar[int] = 70
+    endings: ClassVar[tuple[str, ...]] = (".bib",)
 
     def recognises_text(self, name: str, text: str) -> bool:
-        return bool((name.lower().endswith(".bib") or _COMMENTS.match(text)) and _ENTRY.search(text))
+        return bool((name.lower().endswith(self.endings) or _COMMENTS.match(text)) and _ENTRY.search(text))
 
-    def papers_in(self, name: str, text: str) -> Iterator[Document]:
-        yield from with_losses(self._papers(name, text))
-
-    def _papers(self, name: str, text: str) -> Iterator[Document | str]:
+    def entries(self, name: str, text: str) -> Iterator[Document | str]:
         for entry in _entries(text):
             if isinstance(entry, str):
                 yield entry

@@ -83,9 +83,10 @@ class Docx(FileFormat):
     """
 
     priority: ClassVar[int] = 40
+    endings: ClassVar[tuple[str, ...]] = (".docx",)
 
     def recognises(self, name: str, head: bytes) -> bool:
-        named = name.lower().endswith(".docx")
+        named = name.lower().endswith(self.endings)
         if head.startswith(b"PK\x03\x04"):
             # A name in the archive follows the length of its extra field.
             return b"\x00word/" in head or (named and b"[Content_Types].xml" in head)

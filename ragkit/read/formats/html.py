@@ -31,11 +31,10 @@ class Html(TextFormat):
     """A web page without its menus, forms, scripts and footers; what its `citation_` metadata say is kept."""
 
     priority: ClassVar[int] = 30
+    endings: ClassVar[tuple[str, ...]] = (".html", ".htm", ".xhtml")
 
     def recognises_text(self, name: str, text: str) -> bool:
-        return bool(_PAGE.match(text)) or (
-            name.lower().endswith((".html", ".htm", ".xhtml")) and bool(_TAG.search(text))
-        )
+        return bool(_PAGE.match(text)) or (name.lower().endswith(self.endings) and bool(_TAG.search(text)))
 
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
         page = html_tree(text)

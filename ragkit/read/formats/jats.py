@@ -31,6 +31,7 @@ class Jats(TextFormat):
     """
 
     priority: ClassVar[int] = 20
+    endings: ClassVar[tuple[str, ...]] = (".xml", ".nxml")
 
     def recognises_text(self, name: str, text: str) -> bool:
         return bool(_XML.match(text) and _ARTICLE.search(text))

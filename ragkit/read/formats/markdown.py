@@ -30,11 +30,11 @@ class Markdown(TextFormat):
     """One paper, with its title and metadata in YAML front matter, or its title in a heading."""
 
     priority: ClassVar[int] = 100
+    endings: ClassVar[tuple[str, ...]] = (".md", ".markdown")
 
     def recognises_text(self, name: str, text: str) -> bool:
-        return bool(_FRONT_MATTER.match(text) or _HEADING.match(text)) or name.lower().endswith(
-            (".md", ".markdown")
-        )
+        named = name.lower().endswith(self.endings)
+        return named or bool(_FRONT_MATTER.match(text) or _HEADING.match(text))
 
     def papers_in(self, name: str, text: str) -> Iterator[Document]:
         metadata: dict[str, Any] = {}

@@ -20,6 +20,7 @@ class PlainText(TextFormat):
     """One paper; its title is the first line where a blank line follows it, else the file's name."""
 
     priority: ClassVar[int] = 1000
+    endings: ClassVar[tuple[str, ...]] = (".txt",)
 
     def recognises(self, name: str, head: bytes) -> bool:
         return True  # the last resort: what cannot be decoded says so when it is read

@@ -19,7 +19,7 @@ from langchain_core.documents import Document
 from ragkit.config.components import component
 from ragkit.document import RESERVED
 from ragkit.errors import LoadError
-from ragkit.read.formats import TextFormat, with_losses
+from ragkit.read.formats import ListFormat
 
 TITLE = ("title",)
 TEXT = ("abstract", "abstract note", "text", "contents", "body")
@@ -53,7 +53,7 @@ Record = dict[str, Value]
 
 
 @dataclass(frozen=True)
-class Records(TextFormat):
+class Records(ListFormat):
     """One paper per record, with its title and text in the fields that `title` and `text` name.
 
     The first field that is present and not empty counts; case is ignored.
@@ -78,10 +78,7 @@ class Records(TextFormat):
     def records(self, text: str) -> Iterator[Record | str]:
         """The records in order, each field's name in lower case; a sentence for one that cannot be read."""
 
-    def papers_in(self, name: str, text: str) -> Iterator[Document]:
-        yield from with_losses(self._papers(text))
-
-    def _papers(self, text: str) -> Iterator[Document | str]:
+    def entries(self, name: str, text: str) -> Iterator[Document | str]:
         for record in self.records(text):
             if found := record if isinstance(record, str) else self._paper(text, record):
                 yield found
@@ -182,6 +179,7 @@ class JsonLines(Records):
     """One paper per line, a JSON object, as in the `corpus.jsonl` of a BEIR collection."""
 
     priority: ClassVar[int] = 50
+    endings: ClassVar[tuple[str, ...]] = (".jsonl", ".json")
 
     piece = re.compile(r"(?P<other>\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u....|\\.)|[^\\]+")
 
@@ -275,6 +273,7 @@ class Csv(Records):
     """One paper per row of a table with a header; commas, tabs or semicolons separate the cells."""
 
     priority: ClassVar[int] = 60
+    endings: ClassVar[tuple[str, ...]] = (".csv",)
 
     piece = re.compile(r'(?P<other>"")|[^"]+')
 

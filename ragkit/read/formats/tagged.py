@@ -13,7 +13,7 @@ from typing import ClassVar
 from langchain_core.documents import Document
 
 from ragkit.config.components import component
-from ragkit.read.formats import TextFormat, with_losses
+from ragkit.read.formats import ListFormat
 from ragkit.read.formats.bibliography import described, entry_of
 from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.stated import without_mail
@@ -24,7 +24,7 @@ _GAP = re.compile(r"(?:\r\n?|\n)[ \t]*(?:\r\n?|\n)\s*")
 _Spans = list[tuple[int, int]]
 
 
-class _Tagged(TextFormat):
+class _Tagged(ListFormat):
     """One paper per entry; an entry that is broken is reported, and the rest is read."""
 
     tag: ClassVar[re.Pattern[str]]
@@ -36,10 +36,7 @@ class _Tagged(TextFormat):
     fields: ClassVar[dict[str, str]]
     """The tags of each field, the best first."""
 
-    def papers_in(self, name: str, text: str) -> Iterator[Document]:
-        yield from with_losses(self._papers(name, text))
-
-    def _papers(self, name: str, text: str) -> Iterator[Document | str]:
+    def entries(self, name: str, text: str) -> Iterator[Document | str]:
         for entry in self._entries(text):
             yield entry if isinstance(entry, str) else self._paper(name, text, *entry)
 
@@ -131,6 +128,7 @@ class Ris(_Tagged):
     """One paper per entry of a RIS file."""
 
     priority: ClassVar[int] = 80
+    endings: ClassVar[tuple[str, ...]] = (".ris",)
     tag = re.compile(r"([A-Z][A-Z0-9])  -(?: |\Z)")
     first, last = "TY", "ER"
     fields = {
@@ -155,6 +153,7 @@ class Nbib(_Tagged):
     """One paper per entry of an NBIB file, the format in which PubMed exports citations."""
 
     priority: ClassVar[int] = 81
+    endings: ClassVar[tuple[str, ...]] = (".nbib",)
     tag = re.compile(r"([A-Z][A-Z0-9 ]{3})-(?: |\Z)")
     first, last = "PMID", ""
     fields = {

@@ -30,6 +30,7 @@ class Tei(XmlRecords):
     """One paper per TEI document, as GROBID writes them: abstract, sections, captions, tables, references."""
 
     priority: ClassVar[int] = 18
+    endings: ClassVar[tuple[str, ...]] = (".tei", ".xml")
     tags = ("TEI", "TEI.2")
     roots = frozenset({"teiCorpus", *tags})
 

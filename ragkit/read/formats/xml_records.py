@@ -13,7 +13,7 @@ from langchain_core.documents import Document
 
 from ragkit.config.components import component
 from ragkit.errors import LoadError
-from ragkit.read.formats import TextFormat, titled, with_losses
+from ragkit.read.formats import ListFormat, titled
 from ragkit.read.formats.builder import PaperBuilder
 from ragkit.read.formats.markup import (
     Element,
@@ -37,7 +37,7 @@ _ARXIV = re.compile(
 )
 
 
-class XmlRecords(TextFormat):
+class XmlRecords(ListFormat):
     """One paper per record.
 
     A record that is no XML is reported, and the rest is read.
@@ -54,10 +54,7 @@ class XmlRecords(TextFormat):
         root = _ROOT.match(text)
         return bool(root and root[3] in self.roots and any(each in text for each in self.namespaces))
 
-    def papers_in(self, name: str, text: str) -> Iterator[Document]:
-        yield from with_losses(self._papers(name, text))
-
-    def _papers(self, name: str, text: str) -> Iterator[Document | str]:
+    def entries(self, name: str, text: str) -> Iterator[Document | str]:
         known: tuple[Element | None, Any] = None, None
         for found in _records(text, self.tags):
             if isinstance(found, str):
@@ -190,6 +187,7 @@ class PubMed(XmlRecords):
     """
 
     priority: ClassVar[int] = 15
+    endings: ClassVar[tuple[str, ...]] = (".xml",)
     tags = ("PubmedArticle", "PubmedBookArticle")
     roots = frozenset({"PubmedArticleSet", "PubmedBookArticleSet", *tags})
 
@@ -260,6 +258,7 @@ class Atom(XmlRecords):
     """
 
     priority: ClassVar[int] = 16
+    endings: ClassVar[tuple[str, ...]] = (".atom",)
     tags = ("entry",)
     roots = frozenset({"feed", "entry"})
     namespaces = ("http://www.w3.org/2005/Atom",)
@@ -325,6 +324,7 @@ class ZoteroRdf(XmlRecords):
     """
 
     priority: ClassVar[int] = 17
+    endings: ClassVar[tuple[str, ...]] = (".rdf",)
     tags = tuple(_KINDS.split())
     roots = frozenset({"RDF"})
     namespaces = ("http://www.zotero.org/namespaces/export#", "http://purl.org/net/biblio#")

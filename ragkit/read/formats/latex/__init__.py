@@ -45,9 +45,10 @@ class Latex(ProjectFormat):
     """The LaTeX source of one paper, with the files it includes and the `.bbl` file of its references."""
 
     priority: ClassVar[int] = 90
+    endings: ClassVar[tuple[str, ...]] = (".tex", ".ltx", ".latex")
 
     def recognises_text(self, name: str, text: str) -> bool:
-        if name.lower().endswith((".tex", ".ltx", ".latex", ".bbl")):
+        if name.lower().endswith((*self.endings, ".bbl")):
             return bool(_COMMAND.search(text))
         return bool(_TOLD_BY.search(text)) or sum(1 for _ in _SECTION.finditer(text)) > 1
 

@@ -35,6 +35,7 @@ class Pdf(FileFormat):
     """
 
     priority: ClassVar[int] = 10
+    endings: ClassVar[tuple[str, ...]] = (".pdf",)
 
     def recognises(self, name: str, head: bytes) -> bool:
         return b"%PDF-" in head[:1024]
