@@ -122,6 +122,7 @@ def test_sync_async_and_streamed_answers_are_the_same(rag: ragkit.Rag) -> None:
         "filter",
         "refine",
         "gate",
+        "generate",
         "read",
         "embed",
         "embed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -102,6 +103,7 @@ def forked(do: Callable[[], object]) -> int:
     """Do something in a process of its own, whose exit status is the result if that is a number; its number."""
     if child := os.fork():
         return child
+    gc.freeze()  # what the parent has is the parent's to close
     try:
         done = do()
         os._exit(done if isinstance(done, int) else 0)

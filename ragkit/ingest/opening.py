@@ -181,7 +181,7 @@ class OpenIndexes:
         names = {id(index): self.pipeline.name_of(index) for index in [*self.pipeline.index, *self.others]}
         of_each = {i: searchers[name] for i, name in names.items() if name in searchers}
         snapshot = Snapshot(self.corpus, of_each, names, state, self.snapshot)
-        weakref.finalize(snapshot, _close, list(searchers.values())).atexit = False
+        weakref.finalize(snapshot, _close_ours, list(searchers.values()), os.getpid()).atexit = False
         return snapshot
 
     @property
@@ -214,3 +214,9 @@ class OpenIndexes:
 def _close(searchers: Sequence[Searcher]) -> None:
     for searcher in searchers:
         searcher.close()
+
+
+def _close_ours(searchers: Sequence[Searcher], process: int) -> None:
+    """Close those of this process: in one that was forked, an index waits for threads that are not there."""
+    if process == os.getpid():
+        _close(searchers)

@@ -289,7 +289,7 @@ def test_the_presets_are_more_than_the_configurations_of_the_repository() -> Non
 
 
 def model_of(rag: Any) -> tuple[str, str | None]:
-    llm = rag.answer_pipeline.generate[-1].llm
+    llm = rag.answer_pipeline.generate[-2].llm
     return llm.model_name, llm.openai_api_base
 
 
@@ -312,7 +312,7 @@ def test_a_model_in_a_word_is_the_chat_model_of_the_preset_chat(
 def test_a_key_for_one_server_is_not_sent_to_another(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAGKIT_API_KEY", "secret")
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
-    llm: Any = ragkit.load(model="ollama/qwen3").answer_pipeline.generate[-1]
+    llm: Any = ragkit.load(model="ollama/qwen3").answer_pipeline.generate[-2]
     assert llm.llm.openai_api_key.get_secret_value() == "none"
 
 

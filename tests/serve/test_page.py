@@ -147,10 +147,11 @@ def test_a_follow_up_and_what_happened_with_it_are_in_sight(page: Page, server: 
     expect(last.locator(".claim").first).to_be_in_viewport()
     page.keyboard.press("Escape")
     last.get_by_label("What happened").click()
-    end, composer = last.locator(".trace").bounding_box(), page.locator("#composer .field").bounding_box()
-    assert end is not None
-    assert composer is not None
-    assert end["y"] + end["height"] <= composer["y"]
+    page.wait_for_function(  # it is scrolled there
+        """() => document.querySelector(".turn:last-of-type .trace").getBoundingClientRect().bottom
+            <= document.querySelector("#composer .field").getBoundingClientRect().top""",
+        timeout=5000,
+    )
 
 
 def test_what_the_papers_do_not_answer_looks_like_no_answer(page: Page, server: httpx2.Client) -> None:
