@@ -50,8 +50,12 @@ def paper_of(rag: Rag, identity: str) -> Document:
     """The paper with that id.  Raises `Refusal` if there is none."""
     found = rag.corpus.documents([identity]).get(identity)
     if found is None or not sources_of(found):
-        raise Refusal(404, "paper_not_found", f"no paper has the id '{identity}'; /api/papers lists all")
+        raise _no_paper(identity)
     return found
+
+
+def _no_paper(identity: str) -> Refusal:
+    return Refusal(404, "paper_not_found", f"no paper has the id '{identity}'; /api/papers lists all")
 
 
 def span_in(paper: Document, start: int | None, end: int | None) -> tuple[int, int] | None:
@@ -72,7 +76,10 @@ def span_in(paper: Document, start: int | None, end: int | None) -> tuple[int, i
 def as_json(rag: Rag, identity: str, start: int | None = None, end: int | None = None) -> dict[str, Any]:
     """The paper with text, sections and metadata, where it stands, and what is `marked` of it."""
     paper = paper_of(rag, identity)
-    plain = as_plain_data(rag.corpus, identity)
+    try:
+        plain = as_plain_data(rag.corpus, identity)
+    except KeyError:  # it was deleted meanwhile
+        raise _no_paper(identity) from None
     sections = plain["metadata"].pop("sections", [])
     file, lines = file_of(rag, paper), lines_of(paper)
     plain |= {
