@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks.table import SHARED, markdown
 from ragkit.models import embeddings, hub
 from ragkit.models.embeddings import SentenceTransformersEmbeddings
+from ragkit.models.openvino import padded
 
 COLLECTIONS = ("cranfield", "medline", "cisi", "pubmedqa_retrieval")
 
@@ -53,9 +54,7 @@ def raw(texts: Sequence[str], most: int) -> tuple[Callable[[], object], int]:
     encoder = embeddings._encoder(hub.files("all-MiniLM-L6-v2"), "openvino", "auto")
     encodings = encoder.tokenizer.encode_batch(list(texts), add_special_tokens=False)
     pieces = [piece for encoding in encodings for piece in encoder._pieces(encoding.ids)]
-    batches = [
-        embeddings._padded([pieces[i] for i in batch], 0) for batch in embeddings._batches(pieces, most)
-    ]
+    batches = [padded([pieces[i] for i in batch]) for batch in embeddings._batches(pieces, most)]
     core = openvino.Core()
     precision = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
