@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import logging
 import os
+import signal
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import ClassVar
@@ -29,6 +32,7 @@ from ragkit.index.flat import FlatIndex
 from ragkit.index.folder import FolderIndex
 from ragkit.ingest import IngestPipeline
 from ragkit.models.embeddings import vectors_of
+from ragkit.read.files import Files
 from ragkit.retrieve import DenseRetriever
 from ragkit.testing import HashedEmbeddings, MemoryIndex, MemoryRows, check_component
 
@@ -370,3 +374,28 @@ def test_a_damaged_file_is_noticed_said_and_made_anew_without_encoding(
     assert said.startswith("index flat-")
     assert said.endswith("is damaged and is built anew from the corpus")
     assert (rag.corpus.counts().vectors, examine(rag).problems) == (50, ())
+
+
+def test_a_forked_process_leaves_the_index_of_its_parent_open(tmp_path: Path) -> None:
+    """Closing it there would wait for threads that a fork does not copy."""
+    (tmp_path / "bridges.md").write_text("# Bridges\n\nThe glass bridge of Ulm is 40 m long.\n")
+    index = ChromaIndex(embed=HashedEmbeddings())
+    rag = ragkit.Rag(
+        corpus=tmp_path / "corpus",
+        ingest=IngestPipeline(read=Files(), chunk=WholeChunker(), index=[index]),
+        answer=AnswerPipeline(retrieve=[DenseRetriever(store=index, k=1)], generate=ExtractiveGenerator()),
+    )
+    rag.ingest(tmp_path / "bridges.md")
+    assert rag.search("glass bridge")
+    child = os.fork()
+    if not child:
+        del rag, index
+        gc.collect()
+        os._exit(0)
+    deadline = time.monotonic() + 60
+    while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.05)
+    assert ended[1] == 0
+    assert rag.search("glass bridge")
