@@ -160,6 +160,18 @@ def test_a_corrected_title_reaches_the_indexes_of_other_configurations(rag: Rag,
     assert examine(other).problems == ()
 
 
+def test_a_paper_that_is_gone_is_not_indexed_again_for_its_corrected_title(rag: Rag, tmp_path: Path) -> None:
+    other = config.loads(
+        Rag, PIPELINE.replace("chunk: whole", "chunk: section").format(corpus=tmp_path / "corpus")
+    )
+    other.ingest()
+    rag.edit("terns", title="Zygomorphic birds")
+    (tmp_path / "papers" / "terns.md").unlink()
+    other.ingest(tmp_path / "papers", prune=True)
+    assert found(other, "zygomorphic") != ["Zygomorphic birds"]
+    assert examine(other).problems == ()
+
+
 def test_a_correction_that_was_broken_off_is_indexed_by_the_next_ingest(
     rag: Rag, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -296,10 +296,8 @@ class Ledger(Papers):
         return self._paged(f"SELECT document {_SURPLUS}", {"index": index}, chunker)
 
     def renewed(self, index: str) -> Iterator[Passages]:
-        """The passages that *index* holds under a title that was corrected since."""
-        query = (
-            'SELECT document FROM renewed d WHERE "index" = :index AND document IN (SELECT id FROM documents)'
-        )
+        """The passages that *index* holds under a title that was corrected since, and is to hold further."""
+        query = f'SELECT document FROM renewed d WHERE "index" = :index AND {_LISTED.format("d.document")}'
         chunker = self.value("SELECT chunker FROM indexes WHERE name = ?", (index,))
         return self._paged(query, {"index": index}, chunker)
 
