@@ -33,6 +33,7 @@ from ragkit.cli.options import (
     say,
     start_up,
     started,
+    watched,
     with_pipeline,
 )
 
@@ -101,8 +102,7 @@ def lookup(
 
     The exit status is 3 if a service failed; the same command asks again about the papers that are left.
     """
-    from ragkit.cli import reports, terminal
-    from ragkit.flow import Finished, Progress
+    from ragkit.cli import reports
 
     rag = pipeline.load()
     if dry_run:
@@ -112,12 +112,7 @@ def lookup(
         else:
             reports.show_to_look_up(papers)
         return
-    with terminal.progress_bar() as bar:
-        for event in rag.lookup_events():
-            if bar and isinstance(event, Progress):
-                bar(event)
-            if isinstance(event, Finished):
-                report = event.result
+    report = watched(rag.lookup_events())
     print_json(report.as_json()) if as_json else reports.show_lookup(report)
     if report.left:
         raise typer.Exit(3)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragkit.cli.evaluate import Jobs, Papers, Questions, Split, Workspace, configurations, watched, write
-from ragkit.cli.options import AsJson, ChosenPipeline, print_json
+from ragkit.cli.evaluate import Jobs, Papers, Questions, Split, Workspace, configurations, write
+from ragkit.cli.options import AsJson, ChosenPipeline, print_json, watched
 
 if TYPE_CHECKING:
     from ragkit.evaluate.calibrate import Calibration

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +15,7 @@ from ragkit.cli.options import (
     ComparedPipelines,
     print_json,
     started,
+    watched,
 )
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from ragkit.evaluate.evaluation import Evaluation
     from ragkit.evaluate.run import Assessors, Configuration
-    from ragkit.flow import Event
 
 Papers = Annotated[
     list[Path] | None,
@@ -365,21 +365,6 @@ def write_testset(
         print_json({"output": str(output), "questions": len(found.entries), "rejected": found.rejected})
     else:
         show.testset(found, output, 0 if review else sample, seed)
-
-
-def watched(events: Iterator[Event]) -> Any:
-    """The result of *events*, their progress shown on a terminal."""
-    from ragkit.cli.terminal import progress_bar
-    from ragkit.flow import Finished, Progress
-
-    result = None
-    with progress_bar() as bar:
-        for event in events:
-            if bar and isinstance(event, Progress):
-                bar(event)
-            elif isinstance(event, Finished):
-                result = event.result
-    return result
 
 
 def configurations(pipelines: list[ChosenPipeline]) -> list[Configuration]:

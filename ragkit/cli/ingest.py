@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragkit.cli.options import AsJson, ChosenPipeline, print_json, say
+from ragkit.cli.options import AsJson, ChosenPipeline, print_json, say, watched
 
 if TYPE_CHECKING:
-    from ragkit.flow import Event
     from ragkit.ingest.report import IngestReport
     from ragkit.rag import Rag
 
@@ -104,7 +103,7 @@ def ingest(
 
 
 def _ingested(rag: Rag, paths: Sequence[str], prune: bool) -> IngestReport:
-    report: IngestReport = _shown(rag.ingest_events(*paths, prune=prune))
+    report: IngestReport = watched(rag.ingest_events(*paths, prune=prune))
     return report
 
 
@@ -115,22 +114,8 @@ def _queued(rag: Rag, paths: Sequence[str], prune: bool, wait: bool) -> IngestRe
     from ragkit.ingest.work import enqueue
 
     given = IngestRequest(rag.corpus, paths, prune)
-    report: IngestReport | int = _shown(steps(enqueue(rag.ingest_pipeline, given, wait)))
+    report: IngestReport | int = watched(steps(enqueue(rag.ingest_pipeline, given, wait)))
     return report
-
-
-def _shown(events: Iterable[Event]) -> Any:
-    """The result of what is done, which a progress bar shows."""
-    from ragkit.cli import terminal
-    from ragkit.flow import Finished, Progress
-
-    with terminal.progress_bar() as bar:
-        for event in events:
-            if bar and isinstance(event, Progress):
-                bar(event)
-            if isinstance(event, Finished):
-                result = event.result
-    return result
 
 
 def _watch(

@@ -7,7 +7,7 @@ import gc
 import inspect
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -18,6 +18,7 @@ from ragkit.text.printable import exact_json, printable
 
 if TYPE_CHECKING:
     from ragkit.config.layers import Document, Override
+    from ragkit.flow import Event
     from ragkit.rag import Rag
 
 
@@ -298,3 +299,18 @@ def print_json(value: Any, indent: int | None = 2) -> None:
 def say(message: str, err: bool = False) -> None:
     """Print a message that may quote what strangers wrote."""
     typer.echo(printable(message), err=err)
+
+
+def watched(events: Iterable[Event]) -> Any:
+    """The result of *events*, None without one, while a bar shows their progress on a terminal."""
+    from ragkit.cli.terminal import progress_bar
+    from ragkit.flow import Finished, Progress
+
+    result = None
+    with progress_bar() as bar:
+        for event in events:
+            if bar and isinstance(event, Progress):
+                bar(event)
+            elif isinstance(event, Finished):
+                result = event.result
+    return result

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ragkit.cli.evaluate import Seed, watched
-from ragkit.cli.options import AsJson, ChosenPipeline, print_json, with_pipeline
+from ragkit.cli.evaluate import Seed
+from ragkit.cli.options import AsJson, ChosenPipeline, print_json, watched, with_pipeline
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragkit.cli.options import ChosenPipeline, say, started
+from ragkit.cli.options import ChosenPipeline, say, started, watched
 
 if TYPE_CHECKING:
     from ragkit.corpus import Corpus
@@ -51,10 +51,8 @@ def work(
     Start as many as you like, on every machine that sees the files under the same paths, with the same
     configuration; or let a Ray cluster start them: `ragkit work --ray auto --workers 8`.
     """
-    from ragkit.cli import terminal
     from ragkit.cli.terminal import many
     from ragkit.errors import UsageError
-    from ragkit.flow import Progress
     from ragkit.ingest.work import Worker
 
     if ray is not None:
@@ -68,10 +66,7 @@ def work(
     worker = Worker(rag.ingest_pipeline, rag.corpus, lease, attempts)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as services are stopped
     try:
-        with terminal.progress_bar() as bar:
-            for event in worker.run(drain):
-                if bar and isinstance(event, Progress):
-                    bar(event)
+        watched(worker.run(drain))
     except KeyboardInterrupt:
         say("stopped; what was not finished is back in the queue", err=True)
     say(f"worked on {many(worker.files, 'file')}, published {many(worker.publications, 'time')}")
@@ -86,8 +81,6 @@ def _work_on_ray(
     attempts: int,
     drain: bool,
 ) -> None:
-    from ragkit.cli import terminal
-    from ragkit.flow import Progress
     from ragkit.ingest.cluster import RayWorkers
     from ragkit.ingest.queue import counts_of
 
@@ -96,10 +89,7 @@ def _work_on_ray(
     with workers:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray has set its own
         try:
-            with terminal.progress_bar() as bar:
-                for event in workers.run(drain):
-                    if bar and isinstance(event, Progress):
-                        bar(event)
+            watched(workers.run(drain))
         except KeyboardInterrupt:
             workers.stop()
             say(
