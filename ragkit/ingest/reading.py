@@ -27,7 +27,8 @@ from ragkit.read.lookup.run import Lookup
 class IngestRequest:
     """What is ingested: *paths*, into *corpus*.  Without paths, only the indexes are brought up to date.
 
-    Paths may be addresses, whose files are fetched, and folders or objects in object stores (`s3://bucket/path`).  With `prune`, files that are gone are forgotten.
+    Paths may be addresses, whose files are fetched, and folders or objects in object stores (`s3://bucket/path`).
+    With `prune`, files that are gone are forgotten.
     """
 
     corpus: Corpus
