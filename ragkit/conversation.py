@@ -151,8 +151,8 @@ class FileChatHistory(BaseChatMessageHistory):
 
     An empty list is where the conversation was begun anew; only what follows the last one counts.
     A line is on disk before `add_messages` returns, and those that other processes add meanwhile stay.  A line
-    that a crash cut short is ignored, and removed when the next one is written.  Raises `UsageError` for a file that cannot be read or written, or that
-    holds anything else; such a file is not changed.
+    that a crash cut short is ignored, and removed when the next one is written.  Raises `UsageError` for a file
+    that cannot be read or written, or that holds anything else; such a file is not changed.
     """
 
     def __init__(self, path: str | Path) -> None:

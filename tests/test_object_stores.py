@@ -22,7 +22,7 @@ import ragkit
 from ragkit.corpus.postgres import PostgresCorpus
 from ragkit.errors import LoadError, UsageError
 from ragkit.ingest.queue import counts_of
-from ragkit.objects import Objects
+from ragkit.object_store import Objects
 from ragkit.plan import plan
 from ragkit.read import objects
 from ragkit.read.files import Files

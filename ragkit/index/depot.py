@@ -31,7 +31,7 @@ from ragkit.corpus import Corpus
 from ragkit.errors import DepotError, DepotLacks
 from ragkit.index import Place
 from ragkit.index.folder import FolderIndex
-from ragkit.objects import Objects, StoredObject
+from ragkit.object_store import Objects, StoredObject
 
 log = logging.getLogger("ragkit")
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from ragkit.document import digest
 from ragkit.errors import LoadError, Unreachable, UsageError
-from ragkit.objects import Objects, StoredObject, written
+from ragkit.object_store import Objects, StoredObject, written
 
 _ADDRESS = re.compile(r"(s3|gs|az)://[^/]+(/.*)?", re.DOTALL)
 _FILE = "file://"
