@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -133,11 +134,8 @@ def test_an_actor_that_is_killed_loses_nothing(
     rag.corpus.close()
 
     # a new process, since other tests have added formats to this one, which the actors lack
-    starts = multiprocessing.get_context("spawn")
-    process = starts.Process(target=drained_with_a_kill, args=(place, cluster.address, papers, way))
-    process.start()
-    process.join(2 * LONGEST)
-    assert process.exitcode == 0
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as started:
+        started.submit(drained_with_a_kill, place, cluster.address, papers, way).result(2 * LONGEST)
     assert state(rag) == state(alone)
     assert rag.corpus.value("SELECT max(attempts) FROM queue") == 2
 

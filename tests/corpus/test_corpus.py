@@ -623,6 +623,24 @@ with Corpus(sys.argv[1]).writing():
 """
 
 
+def test_a_writer_that_is_about_to_end_is_waited_for(sqlite_corpus: Corpus) -> None:
+    held, entered = threading.Event(), threading.Event()
+
+    def ending() -> None:
+        with sqlite_corpus.writing():
+            entered.set()
+            held.wait()
+        sqlite_corpus.close()
+
+    writer = threading.Thread(target=ending)
+    writer.start()
+    entered.wait()
+    threading.Timer(0.2, held.set).start()
+    with sqlite_corpus.writing():
+        assert held.is_set()
+    writer.join()
+
+
 def test_a_second_writer_is_told_who_writes_and_a_dead_ones_lock_is_free(sqlite_corpus: Corpus) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", WRITER, sqlite_corpus.directory],
