@@ -137,6 +137,12 @@ def authors_of(known: Mapping[str, Any]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(map(str, given))
 
 
+def year_of(known: Mapping[str, Any]) -> int:
+    """The year of a paper as a number; 0 if none is known."""
+    written = re.match(r"\d{4}", str(known.get("year") or ""))
+    return int(written[0]) if written else 0
+
+
 def lost_of(papers: Iterable[Document]) -> list[str]:
     """What could not be read beside these papers of a file, a sentence each."""
     return [str(said) for paper in papers for said in paper.metadata.get("lost", ())]
@@ -384,21 +390,39 @@ def normalised_title(title: str) -> str:
     return " ".join(re.findall(r"\w+", folded))
 
 
+def main_title(title: str) -> str:
+    """What stands before the subtitle, normalised."""
+    return normalised_title(re.split(r"[:?]\s", title)[0])
+
+
+def title_forms(title: str) -> set[str]:
+    """How a text may write a title, normalised: whole, or without its subtitle if that leaves three words or more."""
+    main = main_title(title)
+    return {normalised_title(title), *([main] if len(main.split()) > 2 else [])}
+
+
 def identity_keys(paper: Document) -> list[str]:
     """The keys by which another entry is known to be the same paper, strongest first.
 
-    A title that the loader only guessed from the file's name (`title_guessed`) identifies nothing; a paper
-    with neither identifier nor title is known by its text.
+    A paper whose metadata give none is known by its text.
+    """
+    return metadata_keys(paper.metadata) or [f"text:{digest(paper.page_content)}"]
+
+
+def metadata_keys(known: Mapping[str, Any]) -> list[str]:
+    """The keys of a paper that its metadata give, strongest first.
+
+    A title that the loader only guessed from the file's name (`title_guessed`) identifies nothing.
     """
     keys = [
         _identifier_key(name, _normalised_identifier(str(value)))
         for name in IDENTIFIERS
-        if (value := paper.metadata.get(name))
+        if (value := known.get(name))
     ]
-    title = normalised_title(title_of(paper))
-    if title and not paper.metadata.get("title_guessed"):
+    title = normalised_title(str(known.get("title", "")))
+    if title and not known.get("title_guessed"):
         keys.append(f"title:{title}")
-    return list(dict.fromkeys(keys)) or [f"text:{digest(paper.page_content)}"]
+    return list(dict.fromkeys(keys))
 
 
 def _identifier_key(name: str, value: str) -> str:

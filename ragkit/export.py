@@ -15,7 +15,7 @@ from typing import Any
 
 from ragkit.answer import Answer, FrozenModel
 from ragkit.corpus import Corpus
-from ragkit.document import authors_of, is_preprint
+from ragkit.document import authors_of, is_preprint, year_of
 from ragkit.errors import UsageError, needs
 from ragkit.papers import find
 from ragkit.text.people import csl_name
@@ -55,10 +55,9 @@ def _item(key: str, known: Mapping[str, Any]) -> Item:
     venue, doi, arxiv = (str(known.get(name) or "") for name in ("venue", "doi", "arxiv"))
     is_article = bool(venue or doi) and not is_preprint(doi) and not venue.casefold().startswith("arxiv")
     written = re.match(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?", str(known.get("date") or ""))
-    year = re.match(r"\d{4}", str(known.get("year") or ""))
     date = [int(part) for part in written.groups() if part] if written else []
-    if year and date[:1] != [int(year[0])]:
-        date = [int(year[0])]
+    if (year := year_of(known)) and date[:1] != [year]:
+        date = [year]
     found = {
         "id": key,
         "type": "article-journal" if is_article else "article",
@@ -105,10 +104,9 @@ def _key(known: Mapping[str, Any]) -> str:
     authors = authors_of(known)
     named = csl_name(authors[0]) if authors else {}
     family = named.get("family") or named.get("literal") or ""
-    year = re.match(r"\d{4}", str(known.get("year") or ""))
     words = [w for w in map(_ascii, str(known.get("title", "")).split()) if w]
     first = next((word for word in words if word not in STOPWORDS), "")
-    return f"{_ascii(family)}{year[0] if year else ''}{first}" or "paper"
+    return f"{_ascii(family)}{year_of(known) or ''}{first}" or "paper"
 
 
 def _ascii(text: str) -> str:

@@ -7,8 +7,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from langchain_core.documents import Document
-
 from ragkit.answer import FrozenModel
 from ragkit.corpus import Corpus
 from ragkit.corpus.database import batches
@@ -18,7 +16,8 @@ from ragkit.document import (
     Span,
     authors_of,
     facts_of,
-    identity_keys,
+    main_title,
+    metadata_keys,
     normalised_title,
     places_of,
     title_of,
@@ -225,10 +224,8 @@ def _year(known: Mapping[str, Any]) -> str:
 
 def _meant(papers: Mapping[str, Mapping[str, Any]], name: str) -> list[str]:
     """The papers with this identifier, else with this title, or main title, else with all these words in theirs."""
-    described = Document("", metadata={"doi": name, "arxiv": name, "title": name})
-    keys = [key for key in identity_keys(described) if not key.startswith("text:")] if name else []
-    theirs = {i: identity_keys(Document("", metadata=dict(known))) for i, known in papers.items()}
-    for key in keys:
+    theirs = {i: metadata_keys(known) for i, known in papers.items()}
+    for key in metadata_keys({"doi": name, "arxiv": name, "title": name}):
         if found := [i for i, own in theirs.items() if key in own]:
             return found
     wanted = normalised_title(name)
@@ -237,11 +234,6 @@ def _meant(papers: Mapping[str, Mapping[str, Any]], name: str) -> list[str]:
     words = set(wanted.split())
     titles = {i: set(normalised_title(str(known["title"])).split()) for i, known in papers.items()}
     return [i for i, title in titles.items() if words <= title] if words else []
-
-
-def main_title(title: str) -> str:
-    """What stands before the subtitle, normalised."""
-    return normalised_title(re.split(r"[:?]\s", title)[0])
 
 
 def _closest(papers: Mapping[str, Mapping[str, Any]], name: str) -> str:

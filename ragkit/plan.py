@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from ragkit.confined import ConfinedPool
 from ragkit.document import digest, paper_id, searchable, sources_of
 from ragkit.errors import LoadError
 from ragkit.index import VectorIndex
-from ragkit.ingest.origins import Origins, gathered_offline
+from ragkit.ingest.origins import Gathered, Origins, gathered_offline
 from ragkit.ingest.report import Failure, encodable
 from ragkit.keys import Estimate, KeptReplies
 from ragkit.models.embeddings import FingerprintedEmbeddings, encoder_of, fingerprint_of, tokens_of
@@ -68,43 +69,20 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
 
     Raises `UsageError` for a path that does not exist.
     """
-    pipeline, corpus = rag.ingest_pipeline, rag.corpus
     started = time.perf_counter()
-    source = source_of(pipeline.read)
-    failures = corpus.failures() if corpus.exists() else {}
+    corpus, source = rag.corpus, source_of(rag.ingest_pipeline.read)
     named, to_fetch = gathered_offline(corpus.directory, paths)
-    failed: list[Failure] = []
-    failed_before: list[Failure] = []
-    to_read: list[str] = []
+    unreadable: list[Failure] = []
     with source.reading() as reader:
-        found = named.with_attached(corpus, named.own(corpus, reader.find(named.paths)), reader)
-        known = corpus.known_files(map(encodable, found)) if corpus.exists() else set()
-        origins = Origins({**(corpus.origins() if corpus.exists() else {}), **named.known})
-        for uri in found:
-            try:
-                content = origins.digest(uri, reader.digest(uri))
-                is_back = uri in named.again and uri in known and corpus.has_removed(uri)
-                if uri in known and corpus.has_file(uri, content, pipeline.loader) and not is_back:
-                    continue
-                before = None if uri in named.again else failures.get(uri)
-                if before and before[:2] == (content, pipeline.attempt):
-                    failed_before.append(Failure(source=uri, error=before.error))
-                else:
-                    to_read.append(uri)
-            except LoadError as error:
-                failed.append(Failure(source=uri.encode(errors="replace").decode(), error=str(error)))
-        work = work_of(rag, _read(reader, to_read, failed), reader.pool)
+        files = _compared(rag, named, reader)
+        work = work_of(rag, _read(reader, files.to_read, unreadable), reader.pool)
     keys = sum(_unkeyed(rag), work.keys)
-    changed = sum(uri in known for uri in to_read)
     return Plan(
-        new=len(to_read) - changed,
-        changed=changed,
-        unchanged=len(found)
-        - len(to_read)
-        - len(failed_before)
-        - sum(f.source not in to_read for f in failed),
+        new=len(files.to_read) - files.changed,
+        changed=files.changed,
+        unchanged=files.unchanged,
         gone=len(source.gone(corpus.uris(), named.scopes)) if prune and corpus.exists() else 0,
-        failed=(*failed, *work.failed),
+        failed=(*files.failed, *unreadable, *work.failed),
         papers=work.papers,
         passages=work.passages,
         encode=work.encode,
@@ -114,9 +92,48 @@ def plan(rag: Rag, *paths: str | Path, prune: bool = False) -> Plan:
         chat_tokens=keys.input_tokens + keys.output_tokens,
         cost=keys.cost,
         seconds=round(time.perf_counter() - started + work.seconds, 1),
-        known=tuple(failed_before),
+        known=tuple(files.failed_before),
         fetch=tuple(to_fetch),
     )
+
+
+@dataclass
+class ComparedFiles:
+    """The files that an ingest finds: those `to_read` are new or `changed`, which is a number as `unchanged` is.
+
+    `failed` cannot be opened, and `failed_before` would not be tried again.
+    """
+
+    to_read: list[str] = field(default_factory=list)
+    changed: int = 0
+    unchanged: int = 0
+    failed: list[Failure] = field(default_factory=list)
+    failed_before: list[Failure] = field(default_factory=list)
+
+
+def _compared(rag: Rag, named: Gathered, reader: PaperSource) -> ComparedFiles:
+    """Find the files of what was *named*, and compare them with what the corpus has."""
+    pipeline, corpus, files = rag.ingest_pipeline, rag.corpus, ComparedFiles()
+    found = named.with_attached(corpus, named.own(corpus, reader.find(named.paths)), reader)
+    known = corpus.known_files(map(encodable, found)) if corpus.exists() else set()
+    failures = corpus.failures() if corpus.exists() else {}
+    origins = Origins({**(corpus.origins() if corpus.exists() else {}), **named.known})
+    for uri in found:
+        try:
+            content = origins.digest(uri, reader.digest(uri))
+        except LoadError as error:
+            files.failed.append(Failure(source=encodable(uri), error=str(error)))
+            continue
+        is_back = uri in named.again and uri in known and corpus.has_removed(uri)
+        before = None if uri in named.again else failures.get(uri)
+        if uri in known and corpus.has_file(uri, content, pipeline.loader) and not is_back:
+            files.unchanged += 1
+        elif before and before[:2] == (content, pipeline.attempt):
+            files.failed_before.append(Failure(source=uri, error=before.error))
+        else:
+            files.to_read.append(uri)
+            files.changed += uri in known
+    return files
 
 
 class Workload(NamedTuple):

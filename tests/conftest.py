@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +16,12 @@ import pytest
 from hypothesis import settings
 from paper_pages import PaperPage
 from support import NOTES, ROOT, SHARED, ModelServer
+from workers import write
 
 import ragkit
 import ragkit.testing
 from ragkit.config import components
+from ragkit.corpus.postgres import PostgresCorpus
 
 if TYPE_CHECKING:
     import s3 as s3_server
@@ -66,6 +69,20 @@ def postgres() -> Iterator[postgres_server.Server]:
     server = postgres_server.Server(fsync="off")
     yield server
     server.close()
+
+
+@pytest.fixture
+def place(postgres: postgres_server.Server, tmp_path: Path) -> PostgresCorpus:
+    """Where a corpus in Postgres may be, in a database of its own."""
+    return PostgresCorpus(postgres.database(f"db{time.time_ns()}"), tmp_path / "shared")
+
+
+@pytest.fixture
+def papers(tmp_path: Path) -> Path:
+    """The folder of 20 files for workers, of which one cannot be read."""
+    write(tmp_path / "papers", 12)
+    (tmp_path / "papers" / "broken.pdf").write_bytes(b"%PDF-1.4\nnothing")
+    return tmp_path / "papers"
 
 
 @pytest.fixture(scope="session")

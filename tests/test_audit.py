@@ -5,6 +5,7 @@ permissive.
 from __future__ import annotations
 
 import importlib.util
+import tomllib
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,24 @@ def audit() -> Any:
 
 def test_every_runtime_dependency_has_an_allowed_licence(audit: Any) -> None:
     names = {package.name.lower() for package in audit.runtime("ragkit", audit.EXTRAS)}
-    assert names >= {"ragkit", "chromadb", "numpy", "openvino", "tantivy", "pypdfium2"}
+    assert names >= {"ragkit", "chromadb", "numpy", "openvino", "tantivy", "pypdfium2", "obstore", "psycopg"}
     assert audit.refused_licences() == []
+
+
+def test_every_extra_that_users_install_is_audited(audit: Any) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert tuple(sorted(extras.keys() - {"dev", "docling", "docs"})) == audit.EXTRAS
+
+
+def test_an_exception_is_for_one_licence_and_fails_the_check_when_it_is_not_needed(
+    audit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert all(audit.EXCEPTIONS.values())
+    needless = {("numpy", "GPL-2.0-only"): "a reason", ("psycopg", "AGPL-3.0-only"): "a reason"}
+    monkeypatch.setattr(audit, "EXCEPTIONS", needless)
+    said = audit.refused_licences()
+    assert any(each.startswith("psycopg ") and "'LGPL-3.0-only', which is not" in each for each in said)
+    assert [each.split()[0] for each in said if each.endswith("; remove that")] == ["numpy", "psycopg"]
 
 
 def test_a_vendored_library_has_an_allowed_licence_beside_it(audit: Any, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from ragkit.document import (
     entry_id,
     hit,
     identity_keys,
+    metadata_keys,
     normalised_title,
     paper_id,
     passage,
@@ -30,7 +31,9 @@ from ragkit.document import (
     searchable,
     sources_of,
     span_of,
+    title_forms,
     title_of,
+    year_of,
 )
 
 PAPER = Document(
@@ -180,6 +183,31 @@ def test_a_paper_that_nothing_else_identifies_is_known_by_its_text() -> None:
     assert identity_keys(paper(" -- ")) == by_text
     assert identity_keys(paper("readme", title_guessed=True)) == by_text
     assert identity_keys(paper("readme", title_guessed=True, doi="10.1/a")) == ["doi:10.1/a"]
+
+
+def test_metadata_give_no_key_where_they_identify_nothing() -> None:
+    assert metadata_keys({"title": "readme", "title_guessed": True}) == []
+    assert metadata_keys({"title": "On Glass", "doi": ""}) == ["title:on glass"]
+
+
+@pytest.mark.parametrize(
+    ("title", "forms"),
+    [
+        ("Boats of the North: A Survey", {"boats of the north a survey", "boats of the north"}),
+        ("Who needs a bridge? A Survey", {"who needs a bridge a survey", "who needs a bridge"}),
+        ("BERT: Pre-training", {"bert pre training"}),
+    ],
+)
+def test_a_text_may_leave_out_the_subtitle_of_a_title_that_stays_long_enough(
+    title: str, forms: set[str]
+) -> None:
+    assert title_forms(title) == forms
+
+
+def test_a_year_is_a_number_however_it_is_stated() -> None:
+    stated = (2019, "2019", "2019-05-01", "in press", None)
+    assert [year_of({"year": year}) for year in stated] == [2019, 2019, 2019, 0, 0]
+    assert year_of({}) == 0
 
 
 def test_a_papers_id_is_what_identifies_it_and_what_it_says() -> None:

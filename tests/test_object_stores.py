@@ -15,7 +15,6 @@ from typing import Any
 import boto3
 import pytest
 import s3
-from postgres import Server
 from workers import pipeline, put, work
 
 import ragkit
@@ -133,10 +132,7 @@ def test_the_commands_take_objects_and_show_their_addresses(
     assert command("doctor").returncode == 0
 
 
-def test_workers_fetch_the_objects_of_the_queue_themselves(
-    bucket: Bucket, postgres: Server, tmp_path: Path
-) -> None:
-    place = PostgresCorpus(postgres.database(f"db{time.time_ns()}"), tmp_path / "shared")
+def test_workers_fetch_the_objects_of_the_queue_themselves(bucket: Bucket, place: PostgresCorpus) -> None:
     rag = pipeline(place)
     assert put(rag, f"{bucket.address}/papers/") == 3  # type: ignore[arg-type]
     assert bucket.fetched == []

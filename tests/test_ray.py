@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from postgres import Server
 from ray_cluster import Cluster
 from workers import LEASE, forked, pipeline, put, state, work, write
 
@@ -47,18 +46,6 @@ def cluster() -> Iterator[Cluster]:
     cluster = Cluster()
     yield cluster
     cluster.close()
-
-
-@pytest.fixture
-def place(postgres: Server, tmp_path: Path) -> PostgresCorpus:
-    return PostgresCorpus(postgres.database(f"db{time.time_ns()}"), tmp_path / "shared")
-
-
-@pytest.fixture
-def papers(tmp_path: Path) -> Path:
-    write(tmp_path / "papers", 12)
-    (tmp_path / "papers" / "broken.pdf").write_bytes(b"%PDF-1.4\nnothing")
-    return tmp_path / "papers"
 
 
 def made(place: PostgresCorpus, tokens: int = 40) -> tuple[IngestPipeline, Corpus]:

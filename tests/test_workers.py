@@ -31,19 +31,6 @@ RACES = int(os.environ.get("RAGKIT_TEST_RACES", "200"))
 
 
 @pytest.fixture
-def place(postgres: Server, tmp_path: Path) -> PostgresCorpus:
-    """A database of its own."""
-    return PostgresCorpus(postgres.database(f"db{time.time_ns()}"), tmp_path / "shared")
-
-
-@pytest.fixture
-def papers(tmp_path: Path) -> Path:
-    write(tmp_path / "papers", 12)
-    (tmp_path / "papers" / "broken.pdf").write_bytes(b"%PDF-1.4\nnothing")
-    return tmp_path / "papers"
-
-
-@pytest.fixture
 def expected(tmp_path: Path, papers: Path) -> dict[str, object]:
     """What one process makes of the same files."""
     alone = pipeline(tmp_path / "alone")

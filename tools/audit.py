@@ -1,8 +1,8 @@
 """`make check`: known vulnerabilities and licences of all that an installed ragkit brings along.
 
 Fails if pip-audit reports an advisory that is not accepted below, or if the licence of a runtime dependency
-(of the extras, too) or of a vendored library is not allowed.  Where the advisory service cannot be reached, a
-line says so, and only the licences are checked.
+(of the extras, too) or of a vendored library is not allowed, or if an exception to that is not needed any more.
+Where the advisory service cannot be reached, a line says so, and only the licences are checked.
 """
 
 from __future__ import annotations
@@ -46,7 +46,16 @@ ALLOWED = re.compile(
 )
 """Permissive licences, and the MPL, which concerns changes to the package's own files."""
 REFUSED = re.compile(r"\bA?L?GPL|GNU|SSPL|BUSL|Commons.Clause|non.?commercial", re.IGNORECASE)
-EXTRAS = ("evaluate", "otel", "serve", "train", "tune")
+EXTRAS = ("cite", "depot", "evaluate", "otel", "postgres", "qdrant", "ray", "serve", "train", "tune")
+"""All that users install, but `docling`, which brings many packages and is not installed where this runs."""
+_LIBRARY = (
+    "of the optional extra `postgres`, which a user installs; it is imported as a library, and unchanged"
+)
+EXCEPTIONS: Mapping[tuple[str, str], str] = {
+    ("psycopg", "LGPL-3.0-only"): _LIBRARY,
+    ("psycopg-binary", "LGPL-3.0-only"): _LIBRARY,
+}
+"""Packages whose licence is not allowed in general, with this licence, and why they are accepted."""
 VENDORED = Path(__file__).parents[1] / "ragkit" / "serve" / "page" / "vendor"
 """What the page brings along, a folder each with its LICENSE."""
 LICENCE_TEXT = re.compile(
@@ -101,11 +110,19 @@ def runtime(name: str, extras: Sequence[str] = ()) -> Iterator[Distribution]:
 
 
 def refused_licences() -> list[str]:
-    """A sentence for each runtime dependency whose licence is not allowed."""
-    return [
-        f"{package.name} {package.version} has the licence '{named}', which is not allowed"
+    """A sentence for each runtime dependency whose licence is not allowed, and for each exception without use."""
+    refused = {
+        (package.name, named): package.version
         for package in runtime("ragkit", EXTRAS)
         if not ALLOWED.search(named := licence(package)) or REFUSED.search(named)
+    }
+    return [
+        f"{name} {version} has the licence '{named}', which is not allowed"
+        for (name, named), version in refused.items()
+        if (name, named) not in EXCEPTIONS
+    ] + [
+        f"{name} is not installed with the licence '{named}', which is accepted for it in {__file__}; remove that"
+        for name, named in sorted(EXCEPTIONS.keys() - refused.keys())
     ]
 
 

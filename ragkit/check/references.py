@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,7 @@ from langchain_core.documents import Document
 
 from ragkit.answer import FrozenModel, Verdict
 from ragkit.corpus import Corpus
-from ragkit.document import identity_keys, normalised_title, title_of
+from ragkit.document import authors_of, metadata_keys, normalised_title, title_forms, title_of, year_of
 from ragkit.text.people import name_parts, surname
 from ragkit.text.references import Mark, ReferenceEntry
 
@@ -62,37 +62,30 @@ class Library:
 
     @cached_property
     def _by_identity(self) -> Mapping[str, tuple[str, ...]]:
-        """By DOI, arXiv id and whole title, as `identity_keys` writes them."""
-        found: dict[str, tuple[str, ...]] = {}
-        for identity, known in self.facts.items():
-            for key in identity_keys(Document(page_content="", metadata=dict(known))):
-                found[key] = (*found.get(key, ()), identity)
-        return found
+        """By DOI, arXiv id and whole title, as `metadata_keys` writes them."""
+        return self._by(metadata_keys)
 
     @cached_property
     def _by_title(self) -> Mapping[str, tuple[str, ...]]:
         """By whole title, and by main title of at least three words."""
-        found: dict[str, tuple[str, ...]] = {}
-        for identity, known in self.facts.items():
-            title = str(known.get("title", ""))
-            main = normalised_title(re.split(r"[:?]\s", title)[0])
-            for name in {normalised_title(title), *([main] if len(main.split()) > 2 else [])}:
-                found[name] = (*found.get(name, ()), identity)
-        return found
+        return self._by(lambda known: title_forms(str(known.get("title", ""))))
 
     @cached_property
     def _by_surname(self) -> Mapping[str, tuple[str, ...]]:
         """By the last word of its first author's surname."""
+        return self._by(lambda known: [_last(surname(author)) for author in authors_of(known)[:1]])
+
+    def _by(self, names_of: Callable[[Mapping[str, Any]], Iterable[str]]) -> Mapping[str, tuple[str, ...]]:
+        """The papers by the names that *names_of* makes of their metadata."""
         found: dict[str, tuple[str, ...]] = {}
         for identity, known in self.facts.items():
-            if authors := _authors(known):
-                name = _last(surname(authors[0]))
+            for name in names_of(known):
                 found[name] = (*found.get(name, ()), identity)
         return found
 
     def described(self, entry: Document) -> tuple[str, ...]:
         """The papers that an entry of a bibliography describes."""
-        for key in identity_keys(entry):
+        for key in metadata_keys(entry.metadata):
             if found := self._by_identity.get(key):
                 return found
         return self._by_title.get(normalised_title(title_of(entry)), ())
@@ -101,8 +94,8 @@ class Library:
         """The papers that an entry of a list means, which names it by DOI, arXiv id or title."""
         for name, form in (("doi", _DOI), ("arxiv", _ARXIV)):
             for said in form.findall(entry):
-                paper = Document(page_content="", metadata={name: said.rstrip(".,;)")})
-                if found := self._by_identity.get(identity_keys(paper)[0]):
+                [key] = metadata_keys({name: said.rstrip(".,;)")})
+                if found := self._by_identity.get(key):
                     return found
         words = normalised_title(entry).split()
         for length in range(min(_LONGEST, len(words)), 0, -1):
@@ -121,8 +114,8 @@ class Library:
                 if _wrote(names, mark.more, self.facts[i])
             ]
             year = int(mark.year[:4])
-            near = [i for i in by if abs(_year(self.facts[i]) - year) == 1]
-            if found := [i for i in by if _year(self.facts[i]) == year] or (near if len(near) == 1 else []):
+            near = [i for i in by if abs(year_of(self.facts[i]) - year) == 1]
+            if found := [i for i in by if year_of(self.facts[i]) == year] or (near if len(near) == 1 else []):
                 return tuple(found)
         return ()
 
@@ -134,23 +127,13 @@ class Library:
         return str(self.facts[identity].get("title", ""))
 
 
-def _authors(known: Mapping[str, Any]) -> list[str]:
-    given = known.get("authors") or []
-    return [given] if isinstance(given, str) else [str(name) for name in given]
-
-
-def _year(known: Mapping[str, Any]) -> int:
-    found = re.match(r"\d{4}", str(known.get("year") or ""))
-    return int(found[0]) if found else 0
-
-
 def _last(name: str) -> str:
     return (name_parts(name) or [""])[-1]
 
 
 def _wrote(names: Sequence[str], more: bool, known: Mapping[str, Any]) -> bool:
     """Do the authors begin with these surnames, and go on only if the mark says so?"""
-    authors = [_last(surname(author)) for author in _authors(known)]
+    authors = [_last(surname(author)) for author in authors_of(known)]
     said = [_last(name) for name in names]
     return authors[: len(said)] == said and (more or len(said) > 2 or len(authors) <= max(len(said), 1))
 

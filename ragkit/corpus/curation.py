@@ -13,7 +13,7 @@ from langchain_core.documents import Document
 from ragkit.corpus.identity import differ_in_authors
 from ragkit.corpus.lookups import Lookups, found_keys
 from ragkit.corpus.store import Connection
-from ragkit.document import IDENTIFIERS, contradict, identity_keys
+from ragkit.document import IDENTIFIERS, contradict, metadata_keys
 
 _STRONG = tuple(f"{name}:" for name in IDENTIFIERS)
 
@@ -49,7 +49,7 @@ class Curation(Lookups):
                 "SELECT title, metadata FROM documents WHERE id = ?", (document,)
             ).fetchone()
             looked_up = self.lookups("WHERE document = ?", (document,)).get(document, {})
-            others = {*identity_keys(_known({**json.loads(own), "title": title})), *found_keys(looked_up)}
+            others = {*metadata_keys({**json.loads(own), "title": title}), *found_keys(looked_up)}
             gone = [(key, document) for key in found_keys({"": before}) if key not in others]
             db.executemany("DELETE FROM identifiers WHERE key = ? AND document = ?", gone)
             _identify(db, document, after)
@@ -154,10 +154,6 @@ def is_removed(
         )
         for known in removed
     )
-
-
-def _known(metadata: Mapping[str, Any]) -> Document:
-    return Document("", metadata=dict(metadata))
 
 
 def _places(uri: str, keys: Iterable[str], alone: bool) -> set[str]:

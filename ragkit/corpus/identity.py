@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ragkit.document import normalised_title
+from ragkit.document import authors_of, normalised_title
 
 _SHINGLE = 4  # words in a row
 _SHORT = 40  # words; in a text with fewer, single words are compared
@@ -39,11 +39,8 @@ def differ_in_authors(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _names(known: Mapping[str, Any]) -> set[str]:
-    told = known.get("authors")
-    if not told or "authors" in known.get("guessed", ()):
-        return set()
-    each = told if isinstance(told, list) else [told]
-    return {word for name in each for word in normalised_title(str(name)).split() if len(word) > 1}
+    stated = () if "authors" in known.get("guessed", ()) else authors_of(known)
+    return {word for name in stated for word in normalised_title(name).split() if len(word) > 1}
 
 
 def _overlap(one: Sequence[str], other: Sequence[str], size: int) -> float:

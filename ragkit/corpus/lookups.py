@@ -6,11 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain_core.documents import Document
-
 from ragkit.corpus.database import Database
 from ragkit.corpus.store import Connection
-from ragkit.document import identity_keys
+from ragkit.document import metadata_keys
 
 Found = Mapping[str, Mapping[str, Any]]
 """The values that each service added, by the service's name."""
@@ -56,7 +54,6 @@ class Lookups(Database):
 
 
 def found_keys(found: Found) -> list[str]:
-    """The keys of a paper, as of `identity_keys`, in what was found of it."""
+    """The keys of a paper, as of `metadata_keys`, in what was found of it."""
     known = {name: value for values in found.values() for name, value in values.items()}
-    keys = identity_keys(Document("", metadata=known))
-    return [key for key in keys if not key.startswith("text:")]
+    return metadata_keys(known)

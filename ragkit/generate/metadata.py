@@ -17,7 +17,7 @@ from langchain_core.documents import Document
 from ragkit.answer import Abstention, Answer, Cited, Claim, Finding, Quote, Source, Verdict
 from ragkit.config.components import component
 from ragkit.corpus import Corpus, CorpusReader
-from ragkit.document import authors_of, normalised_title, searchable, span_of
+from ragkit.document import authors_of, normalised_title, searchable, span_of, title_forms, year_of
 from ragkit.flow import Flow, Token, emit
 from ragkit.generate import Generator
 from ragkit.text.bibliographic import (
@@ -311,7 +311,7 @@ def _listing(wanted: WhichPapers, records: Sequence[KnownPaper], names: StandIns
         for record in records
         if (not wanted.authors or which(names.means(author, record) for author in wanted.authors))
         and (not wanted.venue or names.means(wanted.venue, record))
-        and (not wanted.has_years or _in_years(record.year, wanted.since, wanted.until))
+        and (not wanted.has_years or _in_years(record, wanted.since, wanted.until))
     ]
     found.sort(key=lambda record: (record.year, record.title))
     of = _described(wanted, names)
@@ -346,9 +346,9 @@ def _described(wanted: WhichPapers, names: StandIns) -> str:
     return f"{by}{venue}{years}"
 
 
-def _in_years(year: str, since: int, until: int) -> bool:
-    found = re.match(r"\d{4}", year)
-    return found is not None and since <= int(found[0]) <= until
+def _in_years(record: KnownPaper, since: int, until: int) -> bool:
+    year = year_of(record.facts)
+    return bool(year) and since <= year <= until
 
 
 # --- what the corpus knows by name
@@ -412,8 +412,7 @@ def _titled(question: str, records: Sequence[KnownPaper]) -> StandIns:
     """
     titles: dict[str, list[str]] = {}
     for record in records:
-        whole, main = normalised_title(record.title), normalised_title(re.split(r"[:?]\s", record.title)[0])
-        for title in {whole} if len(main.split()) < 3 else {whole, main}:
+        for title in title_forms(record.title):
             if " " in title:
                 titles.setdefault(title, []).append(record.identity)
     for quoted in _QUOTES.findall(question):

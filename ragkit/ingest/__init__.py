@@ -193,58 +193,65 @@ class IngestPipeline(Pipeline[IngestRequest, IngestReport]):
         return encoded
 
     def _next_state(
-        self,
-        corpus: Corpus,
-        index: Index,
-        number: int,
-        anew: bool,
-        depot: Depot | None,
+        self, corpus: Corpus, index: Index, number: int, anew: bool, depot: Depot | None
     ) -> Flow[tuple[IndexState | None, int]]:
-        """Make the next generation of an index, if it needs one, and ship it through its *depot*, if there is one.
-
-        An index that cannot be written is rebuilt.
-        """
+        """Make the next generation of an index, if it needs one, and ship it through its *depot*, if there is one."""
         name, holding = self.name_of(index), self.holding(index)
         fingerprint, generation = corpus.published().get(name, ("", 0))
-        anew = anew or fingerprint != made_with(index)
+        if anew or fingerprint != made_with(index):
+            return (yield from self._made(corpus, index, None, number, depot))
         last = self.place(corpus, index, generation)
         waiting = any(map(any, (corpus.missing(holding), corpus.surplus(name), corpus.renewed(name))))
-        lacking = (yield from call("depot", depot.problem, name, generation)) if depot and not anew else ""
-        if not anew and not waiting and not lacking:
+        lacking = (yield from call("depot", depot.problem, name, generation)) if depot else ""
+        if not waiting and not lacking:
             return None, 0
-        if not anew and not (yield from _brought(index, last, depot)):
-            log.warning("index %s is damaged and is built anew from the corpus", name)
-            anew = True
-        if not anew and not waiting:
+        is_whole = yield from _brought(index, last, depot)
+        if is_whole and not waiting:
             log.warning("%s; it is put there again", lacking)
             yield from _shipped(depot, index, last)
             return None, 0
-        place = self.place(corpus, index, number)
+        if not is_whole:
+            log.warning("index %s is damaged and is built anew from the corpus", name)
+        return (yield from self._made(corpus, index, last if is_whole else None, number, depot))
+
+    def _made(
+        self, corpus: Corpus, index: Index, last: Place | None, number: int, depot: Depot | None
+    ) -> Flow[tuple[IndexState, int]]:
+        """Build a generation and ship it; if that fails, nothing of it stays, and the published one is intact."""
+        name, place = self.name_of(index), self.place(corpus, index, number)
+        _, published = corpus.published().get(name, ("", 0))
         try:
-            try:
-                encoded = yield from self._built(corpus, index, None if anew else last, place)
-            except _BrokenIndex as broken:
-                if anew or _is_out_of_space(broken.__cause__):
-                    raise
-                log.warning(
-                    "index %s could not be written (%s) and is built anew from the corpus",
-                    name,
-                    broken.__cause__,
-                )
-                anew = True
-                encoded = yield from self._built(corpus, index, None, place)
+            last, encoded = yield from self._built_or_rebuilt(corpus, index, last, place)
+            yield from _shipped(depot, index, place, last)
         except _BrokenIndex as broken:
-            index.sweep(place.root, keep=[generation])
-            full = _is_out_of_space(broken.__cause__)
+            index.sweep(place.root, keep=[published])
+            why = "the disk is full" if _is_out_of_space(broken.__cause__) else broken.__cause__
             raise CorpusError(
-                f"index {name} cannot be written: {'the disk is full' if full else broken.__cause__}; what was there before is intact"
+                f"index {name} cannot be written: {why}; what was there before is intact"
             ) from None
-        try:
-            yield from _shipped(depot, index, place, None if anew else last)
         except DepotError:
-            index.sweep(place.root, keep=[generation])
+            index.sweep(place.root, keep=[published])
             raise
-        return IndexState(holding, made_with(index), number, anew), encoded
+        return IndexState(self.holding(index), made_with(index), number, anew=last is None), encoded
+
+    def _built_or_rebuilt(
+        self, corpus: Corpus, index: Index, last: Place | None, place: Place
+    ) -> Flow[tuple[Place | None, int]]:
+        """Build the generation at *place*, from nothing if it cannot be built from the *last* one.
+
+        Returns what it was built from, and how many texts were embedded.
+        """
+        try:
+            return last, (yield from self._built(corpus, index, last, place))
+        except _BrokenIndex as broken:
+            if not last or _is_out_of_space(broken.__cause__):
+                raise
+            log.warning(
+                "index %s could not be written (%s) and is built anew from the corpus",
+                self.name_of(index),
+                broken.__cause__,
+            )
+        return None, (yield from self._built(corpus, index, None, place))
 
     def _built(self, corpus: Corpus, index: Index, last: Place | None, place: Place) -> Flow[int]:
         """Build the generation at *place* from the *last* one, or from nothing.

@@ -138,55 +138,74 @@ class FileReading:
 
         One that failed before is tried again only if it changed or is in *again*.
         """
-        corpus, into = self.corpus, into or self.corpus
-        did, papers = Did(), 0
+        return (yield from _Run(self, found, again, into or self.corpus).flow())
+
+
+class _Run:
+    """One run of `FileReading.flow`: what is known of its files, and what was done so far."""
+
+    def __init__(
+        self, reading: FileReading, found: Sequence[str], again: Collection[str], into: ReadKeeper
+    ) -> None:
         one = encodable(found[0]) if len(found) == 1 else None
-        failures, origins = corpus.failures(one), Origins(corpus.origins(one))
-        last = {uri: None if uri in again else failures.get(encodable(uri)) for uri in found}
-        to_read: dict[str, str] = {}  # and the digest of each
+        failures = reading.corpus.failures(one)
+        self.reading, self.found, self.into = reading, found, into
+        self.origins = Origins(reading.corpus.origins(one))
+        self.last = {uri: None if uri in again else failures.get(encodable(uri)) for uri in found}
+        self.to_read: dict[str, str] = {}  # and the digest of each
+        self.did, self.papers = Did(), 0
 
-        def fail(uri: str, content: str, error: LoadError) -> None:
-            tried = FailedRead(content, self.attempt, str(error))
-            failure = Failure(source=encodable(uri), error=str(error))
-            (did.known if tried == last[uri] else did.failed).append(failure)
-            into.put_failure(encodable(uri), tried)
+    def flow(self) -> Flow[Did]:
+        for number, uri in enumerate(self.found):
+            yield from self._progress(number - len(self.to_read), uri)
+            yield from self._compare(uri)
+        done = len(self.found) - len(self.to_read)
+        with closing(self.reading.reader.read_each(list(self.to_read))) as each:
+            for number, (uri, batches) in enumerate(zip(self.to_read, each, strict=True), done):
+                yield from self._read(number, uri, batches)
+        yield from self._progress(len(self.found))
+        return self.did
 
-        for number, uri in enumerate(found):
-            yield from emit(Progress("read", number - len(to_read), len(found), _name(uri), papers))
-            try:
-                content = origins.digest(uri, (yield from call("read", self.reader.digest, uri)))
-            except LoadError as error:
-                fail(uri, "", error)
-                continue
-            before = last[uri]
-            if corpus.has_file(uri, content, self.loader):
-                did.uris.append(uri)
-            elif before and before[:2] == (content, self.attempt):
-                did.known.append(Failure(source=encodable(uri), error=before.error))
-            else:
-                to_read[uri] = content
-        done = len(found) - len(to_read)
-        with closing(self.reader.read_each(list(to_read))) as each:
-            for number, ((uri, content), batches) in enumerate(zip(to_read.items(), each, strict=True), done):
-                yield from emit(Progress("read", number, len(found), _name(uri), papers))
-                entries: list[Document] = []  # no write transaction may wait for who takes the events
-                try:
-                    while some := (yield from call("read", _next, batches)):
-                        entries += some
-                        papers += len(some)
-                        yield from emit(Progress("read", number, len(found), _name(uri), papers))
-                    entries = yield from self.lookup.entries(origins.applied(uri, entries))
-                    into.put_file(uri, content, self.loader, entries)
-                    did.note(uri, entries)
-                except LoadError as error:
-                    # one that could not be fetched is not known, so that it is tried again
-                    fail(uri, "" if isinstance(error, Unreachable) else content, error)
-        yield from emit(Progress("read", len(found), len(found), "", papers))
-        return did
+    def _compare(self, uri: str) -> Flow[None]:
+        """Note that a file is to be read, unless the corpus has it, or it failed before and is the same."""
+        reading, before = self.reading, self.last[uri]
+        try:
+            content = self.origins.digest(uri, (yield from call("read", reading.reader.digest, uri)))
+        except LoadError as error:
+            self._fail(uri, "", error)
+            return
+        if reading.corpus.has_file(uri, content, reading.loader):
+            self.did.uris.append(uri)
+        elif before and before[:2] == (content, reading.attempt):
+            self.did.known.append(Failure(source=encodable(uri), error=before.error))
+        else:
+            self.to_read[uri] = content
 
+    def _read(self, number: int, uri: str, batches: Iterator[list[Document]]) -> Flow[None]:
+        """Read a file, which is this *number* of all, and keep its papers."""
+        yield from self._progress(number, uri)
+        content = self.to_read[uri]
+        entries: list[Document] = []  # no write transaction may wait for who takes the events
+        try:
+            while some := (yield from call("read", _next, batches)):
+                entries += some
+                self.papers += len(some)
+                yield from self._progress(number, uri)
+            entries = yield from self.reading.lookup.entries(self.origins.applied(uri, entries))
+            self.into.put_file(uri, content, self.reading.loader, entries)
+            self.did.note(uri, entries)
+        except LoadError as error:
+            # one that could not be fetched is not known, so that it is tried again
+            self._fail(uri, "" if isinstance(error, Unreachable) else content, error)
 
-def _name(uri: str) -> str:
-    return encodable(Path(uri).name)
+    def _fail(self, uri: str, content: str, error: LoadError) -> None:
+        tried = FailedRead(content, self.reading.attempt, str(error))
+        failure = Failure(source=encodable(uri), error=str(error))
+        (self.did.known if tried == self.last[uri] else self.did.failed).append(failure)
+        self.into.put_failure(encodable(uri), tried)
+
+    def _progress(self, done: int, uri: str = "") -> Flow[None]:
+        yield from emit(Progress("read", done, len(self.found), encodable(Path(uri).name), self.papers))
 
 
 def _next(batches: Iterator[list[Document]]) -> list[Document]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.documents import Document
 
-from ragkit.document import identity_keys, normalised_title, title_of
+from ragkit.document import authors_of, metadata_keys, normalised_title, title_of
 from ragkit.read.lookup import Record, Request
 from ragkit.text.people import surname
 
@@ -44,7 +44,7 @@ def is_wanting(known: Mapping[str, Any]) -> bool:
 
 def requests(known: Mapping[str, Any]) -> Iterator[Request]:
     """What to ask for: by DOI, then by arXiv id; by title only where there is neither."""
-    keys = dict(key.split(":", 1) for key in reversed(identity_keys(Document("", metadata=dict(known)))))
+    keys = dict(key.split(":", 1) for key in reversed(metadata_keys(known)))
     if keys.get("doi", "").startswith("10.") and "/" in keys["doi"]:
         yield Request("doi", keys["doi"])
     if "arxiv" in keys:
@@ -64,9 +64,9 @@ def agrees(request: Request, paper: Document, record: Record) -> bool:
         return False
     if request.by != "title":
         return True
-    names = _surnames(known.get("authors"))
+    names = _surnames(known)
     if names:
-        return not names.isdisjoint(_surnames(record.get("authors")))
+        return not names.isdisjoint(_surnames(record))
     return bool(year and "year" in record) or len(normalised_title(title_of(paper)).split()) >= _TELLING
 
 
@@ -90,6 +90,5 @@ def _year(known: Mapping[str, Any]) -> int:
     return int(written) if written.isascii() and written.isdigit() else 0
 
 
-def _surnames(authors: Any) -> set[str]:
-    each = authors if isinstance(authors, list) else [authors] if authors else []
-    return {name for author in each if (name := surname(str(author)))}
+def _surnames(known: Mapping[str, Any]) -> set[str]:
+    return {name for author in authors_of(known) if (name := surname(author))}
