@@ -4,7 +4,8 @@
 
 A logistic regression, in which a difference can only speak against support, on pairs of claim and quote: the half of `benchmarks.falsehoods` that may be looked at,
 which a script made from sentences of real papers, and the halves for choosing of BEGIN and QAGS, which people
-labelled.  True and false pairs weigh the same in each group.  Printed: the shares that are right when the
+labelled.  The weights with a reader are fitted without BEGIN, of which the reader that ships was trained on
+that half.  True and false pairs weigh the same in each group.  Printed: the shares that are right when the
 weights are fitted to the pairs of other papers (five folds), and what each check is worth: the loss of area
 under the ROC curve without it.
 """
@@ -15,6 +16,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 from benchmarks import falsehoods
 from benchmarks.falsehoods import Pair
 from benchmarks.table import markdown
+from ragkit.models.reader import JointReader, PassageReader
 from ragkit.verify import structure, support
 from ragkit.verify.support import smallest_support
 
@@ -53,14 +56,15 @@ def pairs() -> list[Pair]:
     return [pair for pair in found if not pair.held_out and not structure.is_table(pair.quote)]
 
 
-def features(pair: Pair) -> dict[str, float]:
+def features(pair: Pair, reader: PassageReader | None = None) -> dict[str, float]:
     """Those of the claim and the part of the quote that has most of it."""
     quote = pair.quote
     if pair.kind in PEOPLE:
         (start, end), _ = smallest_support(pair.claim, quote, pair.title)
         quote = quote[start:end]
     at = max(pair.context.find(quote), 0)
-    return structure.features(pair.claim, quote, pair.title, pair.context[:at][-support.BEFORE :])
+    compared = (pair.claim, quote, pair.title, pair.context[:at][-support.BEFORE :])
+    return structure.features(*compared) | (support.reading(reader, *compared) if reader else {})
 
 
 def weights_of(every: Sequence[Pair]) -> Floats:
@@ -73,7 +77,7 @@ def weights_of(every: Sequence[Pair]) -> Floats:
     return np.asarray(found * len(every) / found.sum())
 
 
-FOR = {"found", "resolved", "kept", "literal", "one lost"}
+FOR = {"found", "resolved", "kept", "literal", "one lost", support.FOLLOWS}
 """The features that may speak for support; every other one is a difference, which may only speak against it."""
 
 
@@ -122,11 +126,18 @@ def by_kind(every: Sequence[Pair], odds: Floats) -> str:
     return markdown(["pairs", "right is", "right"], rows)
 
 
-def main(write: bool = False) -> str:
+class Fit(NamedTuple):
+    """The weights of the features, and what is printed of them."""
+
+    weights: dict[str, float]
+    report: str
+
+
+def fit(every: Sequence[Pair], checks: Mapping[str, str], reader: PassageReader | None = None) -> Fit:
+    """Weights fitted to the pairs *every*, and what they and *checks* are worth on those of other papers."""
     from sklearn.metrics import roc_auc_score
 
-    every = pairs()
-    found = [features(pair) for pair in every]
+    found = [features(pair, reader) for pair in every]
     names = sorted({name for each in found for name in each})
     rows = np.array([[each.get(name, 0.0) for name in names] for each in found])
     true = np.array([float(pair.true) for pair in every])
@@ -134,22 +145,30 @@ def main(write: bool = False) -> str:
     odds = crossed(rows, true, weights, groups, names)
     whole = float(roc_auc_score(true, odds, sample_weight=weights))
     worth: list[list[object]] = [["all", f"{whole:.3f}"]]
-    for check, words in CHECKS.items():
+    for check, words in checks.items():
         kept = [n for n, name in enumerate(names) if name.split()[0].strip(",") not in words.split()]
         without = crossed(rows[:, kept], true, weights, groups, [names[n] for n in kept])
         worth.append([f"without {check}", f"{roc_auc_score(true, without, sample_weight=weights):.3f}"])
+    own, constant = fitted(rows, true, weights, names)
+    report = f"{by_kind(every, odds)}\n\n{markdown(['checks', 'area under the ROC curve'], worth)}"
+    return Fit(dict(zip(names, map(float, own), strict=True)) | {"constant": constant}, report)
+
+
+def main(write: bool = False) -> str:
+    every = pairs()
+    alone = fit(every, CHECKS)
+    unread = [pair for pair in every if pair.kind != PEOPLE[0]]
+    together = fit(unread, {**CHECKS, "the reader": "follows does"}, JointReader())
     if write:
-        own, constant = fitted(rows, true, weights, names)
-        save(dict(zip(names, map(float, own), strict=True)) | {"constant": constant})
-    return f"{by_kind(every, odds)}\n\n{markdown(['checks', 'area under the ROC curve'], worth)}"
+        save({"weights": alone.weights, "weights with reader": together.weights})
+    return f"{alone.report}\n\nWith the reader:\n\n{together.report}"
 
 
-def save(weights: Mapping[str, float]) -> None:
+def save(every: Mapping[str, Mapping[str, float]]) -> None:
     origin = " ".join(str(__doc__).split("\n\n")[2].split())
-    text = {
-        "origin": f"benchmarks/fit_evidence.py: {origin}",
-        "weights": {name: round(value, 2) for name, value in weights.items() if abs(value) >= 0.005},
-    }
+    text: dict[str, object] = {"origin": f"benchmarks/fit_evidence.py: {origin}"}
+    for name, weights in every.items():
+        text[name] = {feature: round(value, 2) for feature, value in weights.items() if abs(value) >= 0.005}
     path = Path(support.__file__).with_suffix(".json")
     path.write_text(f"{json.dumps(text, indent=2)}\n", encoding="utf-8")
 

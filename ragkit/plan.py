@@ -119,20 +119,21 @@ def _compared(rag: Rag, named: Gathered, reader: PaperSource) -> ComparedFiles:
     failures = corpus.failures() if corpus.exists() else {}
     origins = Origins({**(corpus.origins() if corpus.exists() else {}), **named.known})
     for uri in found:
+        name, is_named = encodable(uri), uri in named.again
         try:
             content = origins.digest(uri, reader.digest(uri))
         except LoadError as error:
-            files.failed.append(Failure(source=encodable(uri), error=str(error)))
+            files.failed.append(Failure(source=name, error=str(error)))
             continue
-        is_back = uri in named.again and uri in known and corpus.has_removed(uri)
-        before = None if uri in named.again else failures.get(uri)
-        if uri in known and corpus.has_file(uri, content, pipeline.loader) and not is_back:
+        is_back = is_named and name in known and corpus.has_removed(name)
+        before = None if is_named else failures.get(name)
+        if name in known and corpus.has_file(uri, content, pipeline.loader) and not is_back:
             files.unchanged += 1
         elif before and before[:2] == (content, pipeline.attempt):
-            files.failed_before.append(Failure(source=uri, error=before.error))
+            files.failed_before.append(Failure(source=name, error=before.error))
         else:
             files.to_read.append(uri)
-            files.changed += uri in known
+            files.changed += name in known
     return files
 
 

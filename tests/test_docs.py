@@ -24,6 +24,13 @@ def blocks(language: str, text: str = README) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
+def test_no_document_has_marks_of_a_merge() -> None:
+    texts = {path: path.read_text() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]}
+    assert [
+        path for path, text in texts.items() if re.search(r"^(<<<<<<< |>>>>>>> )", text, re.MULTILINE)
+    ] == []
+
+
 @pytest.fixture
 def newcomers_folder(tmp_path: Path) -> Path:
     (tmp_path / "examples").symlink_to(ROOT / "examples")

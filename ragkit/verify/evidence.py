@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -12,14 +11,14 @@ from pydantic import Field
 from ragkit.answer import Finding, Verdict
 from ragkit.config.components import component
 from ragkit.flow import Flow, call
-from ragkit.models.reader import PassageReader, SourceText
+from ragkit.models.reader import PassageReader
 from ragkit.text.facts import lacking
 from ragkit.text.language import language_of, likelier
 from ragkit.text.words import codes, numbers, stems
 from ragkit.verify import ClaimVerifier
 from ragkit.verify.attribution import Pair
 from ragkit.verify.structure import is_table
-from ragkit.verify.support import BEFORE, SUPPORTED, Setting, Support, is_verbatim, off_topic, support_of
+from ragkit.verify.support import SUPPORTED, Setting, is_verbatim, off_topic, support_of
 
 
 @component("evidence")
@@ -29,8 +28,8 @@ class EvidenceVerifier(ClaimVerifier):
 
     A quote supports a claim if its score, a probability, is at least `threshold`; see
     `ragkit.verify.support`.  The parser knows English.  A claim or quote in another language is `unchecked`,
-    unless it is verbatim, or a number or a name is missing.  A `reader`, if given, reads the claim with the
-    quote, and what it finds improbable is not supported.
+    unless it is verbatim, or a number or a name is missing.  A `reader`, if given, also reads the claim with the
+    quote; what it makes of them counts together with the parses.
     """
 
     reader: PassageReader | None = None
@@ -59,39 +58,11 @@ class EvidenceVerifier(ClaimVerifier):
             return Finding(verdict=Verdict.UNCHECKED, score=0.0, reason=told, in_words=False)
         if pair.is_row and not off_topic(pair.claim, pair.quote, pair.title, setting):
             return Finding(verdict=Verdict.SUPPORTED, score=1.0, reason="the table has it in this row")
-        found = support_of(pair.claim, rows, pair.title, setting)
-        if self.reader and found.score >= self.threshold and not is_verbatim(pair.claim, rows):
-            found = _doubted(self.reader, pair, setting) or found
+        # No reader was trained on tables.
+        reader = None if any(quote.header for quote in pair.quotes) else self.reader
+        found = support_of(pair.claim, rows, pair.title, setting, reader)
         verdict = Verdict.SUPPORTED if found.score >= self.threshold else Verdict.UNSUPPORTED
         return Finding(verdict=verdict, score=found.score, reason=found.reason)
-
-
-_IMPROBABLE = 0.05
-"""A claim that follows from its quote with a lower probability, by the reader, is not supported.
-
-Of the held-out claims of `benchmarks.falsehoods` that a script made false, .95 are refused with this and .92
-without; of the true ones, .95 and .98 are kept.  It was chosen among four values with these in sight.
-"""
-
-
-def _doubted(reader: PassageReader, pair: Pair, setting: Setting) -> Support | None:
-    """How little the quote supports the claim when both are read together, if that is improbable; else None.
-
-    The quote is read by itself and behind what stands before it, which may say what its pronouns mean.  A
-    cell of a table is not read: no reader was trained on tables.
-    """
-    if any(quote.header for quote in pair.quotes):
-        return None
-    before = setting.passage[: max(setting.passage.find(pair.quote), 0)][-BEFORE:].strip()
-    alone, behind = reader.read(
-        pair.claim,
-        [
-            SourceText(pair.title, (pair.quote,)),
-            SourceText(pair.title, (before, pair.quote) if before else (pair.quote,)),
-        ],
-    )
-    likely = 1 / (1 + math.exp(-max(alone.supported, behind.supports[-1])))
-    return Support(likely, "read together, the source does not say it") if likely < _IMPROBABLE else None
 
 
 _SURELY = 0.6

@@ -249,8 +249,11 @@ def missing(claim: str, quote: str, title: str = "", before: str = "") -> str | 
 def extended(claim: str, quote: str) -> str | None:
     """The item that *claim* has in a list, of which *quote* has another one; None if there is none."""
     own, source = graphs([claim, quote])
-    item = next(added(match(own, source)), None)
+    item = next((each for each in added(match(own, source)) if each.kind in _THINGS), None)
     return f"the source does not say '{item.text}', which the claim has beside what it says" if item else None
+
+
+_THINGS = ("name", "number", "noun")
 
 
 def instead(here: str, there: str) -> str:

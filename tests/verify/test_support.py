@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from ragkit.models.reader import PassageReader, SentenceOdds, SourceText
 from ragkit.text.words import sentences, without_asides
 from ragkit.verify.support import (
     SUPPORTED,
@@ -15,6 +20,20 @@ from ragkit.verify.support import (
     smallest_support,
     support_of,
 )
+
+
+@dataclass(frozen=True)
+class Finding(PassageReader):
+    """A reader that finds every claim equally likely."""
+
+    odds: float
+
+    def read(self, first: str, sources: Sequence[SourceText]) -> list[SentenceOdds]:
+        def each(source: SourceText) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+            return np.full(len(source.sentences), self.odds)
+
+        return [SentenceOdds(each(source), each(source), self.odds, self.odds) for source in sources]
+
 
 QUOTE = "In 2023, glass bridges near Oslo carried 1,200 people, which is 4.5% more than steel ones. They do not bend."
 TITLE = "On Bridges: A GPT-4 Survey"
@@ -50,6 +69,34 @@ def test_quotation_marks_and_the_encoding_of_accents_make_no_difference() -> Non
 def test_the_same_words_in_another_order_support_a_claim(claim: str) -> None:
     found = support_of(claim, QUOTE, TITLE)
     assert SUPPORTED <= found.score < 1
+
+
+def test_a_reader_that_is_sure_knows_a_claim_in_other_words() -> None:
+    claim, quote = "The lab runs its search in Oslo.", "The laboratory has deployed its search in Oslo."
+    assert not support_of(claim, quote).holds
+    assert support_of(claim, quote, reader=Finding(3.5)).holds
+    assert not support_of(claim, quote, reader=Finding(-3.5)).holds
+
+
+def test_a_reader_that_is_sure_makes_up_for_no_number_name_or_item() -> None:
+    for claim, reason in (
+        ("In 2024, glass bridges near Oslo carried 1,200 people.", "the number 2024"),
+        ("In 2023, glass bridges near Rome carried 1,200 people.", "'rome'"),
+    ):
+        found = support_of(claim, QUOTE, TITLE, reader=Finding(9.0))
+        assert not found.holds
+        assert reason in found.reason.casefold()
+    items = support_of("Owls eat voles, mice and frogs.", "Owls eat voles and mice.", reader=Finding(9.0))
+    assert not items.holds
+    assert "frogs" in items.reason
+
+
+def test_a_reader_has_the_last_word_only_where_it_finds_a_claim_improbable() -> None:
+    claim = "In 2023, bridges of glass near Oslo carried 1200 people."
+    assert support_of(claim, QUOTE, TITLE, reader=Finding(-2.0)) == support_of(claim, QUOTE, TITLE)
+    doubted = support_of(claim, QUOTE, TITLE, reader=Finding(-9.0))
+    assert not doubted.holds
+    assert doubted.reason == "read together, the source does not say it"
 
 
 @pytest.mark.parametrize(
