@@ -67,9 +67,8 @@ def support_of(
     A claim that stands in the quote word for word, and is not negated there, scores 1.  One held against a
     table needs a cell in its row and column.  Else the score is the probability that people say it is
     supported, fitted to labelled pairs (`benchmarks/fit_evidence.py`) over what the two parses have in common
-    (`ragkit.verify.structure`).  With a *reader*, what that makes of both counts, too, where it raises the score
-    or finds the claim improbable.  A few words that answer only together with the question (`40`) need a source
-    that speaks of what is asked.
+    (`ragkit.verify.structure`).  With a *reader*, what that makes of both counts, too.  A few words
+    that answer only together with the question (`40`) need a source that speaks of what is asked.
     """
     claim = without_asides(claim)
     own = _read(claim)
@@ -92,9 +91,7 @@ def support_of(
     if beside := off_topic(claim, quote, title, setting):
         return Support(_BESIDE * score, beside)
     if reader:
-        read = reading(reader, claim, quote, title, before)
-        together = probability(found | read)
-        score = together if read[FOLLOWS_NOT] > _IMPROBABLE else max(score, together)
+        score = probability(found | reading(reader, claim, quote, title, before))
     opposed = opposition(claim, quote, title, before) if score >= SUPPORTED else None
     if opposed and opposed.holds:
         return Support(1 - opposed.score, opposed.reason)
@@ -127,13 +124,6 @@ def reading(reader: PassageReader, claim: str, quote: str, title: str, before: s
 
 
 FOLLOWS, FOLLOWS_NOT = "follows", "does not follow"
-_IMPROBABLE = 3.0
-"""Log odds against a claim, by a reader, from which its parse is not enough to support it: a probability of .05.
-
-Of the held-out claims of `benchmarks.falsehoods`, with this .96 of the false ones are refused and .95 of the true ones
-kept; .97 and .92 if parse and reader always count together, as a true claim that leaves out an item often has the
-reader against it.  It was chosen among four values with these in sight.
-"""
 
 
 def probability(features: Mapping[str, float]) -> float:

@@ -91,9 +91,11 @@ def test_a_reader_that_is_sure_makes_up_for_no_number_name_or_item() -> None:
     assert "frogs" in items.reason
 
 
-def test_a_reader_has_the_last_word_only_where_it_finds_a_claim_improbable() -> None:
+def test_a_reader_that_finds_a_claim_improbable_outweighs_its_parse() -> None:
     claim = "In 2023, bridges of glass near Oslo carried 1200 people."
-    assert support_of(claim, QUOTE, TITLE, reader=Finding(-2.0)) == support_of(claim, QUOTE, TITLE)
+    scores = [support_of(claim, QUOTE, TITLE, reader=Finding(odds)).score for odds in (-9.0, -2.0, 2.0, 9.0)]
+    assert scores == sorted(scores)
+    assert support_of(claim, QUOTE, TITLE).holds
     doubted = support_of(claim, QUOTE, TITLE, reader=Finding(-9.0))
     assert not doubted.holds
     assert doubted.reason == "read together, the source does not say it"
