@@ -20,6 +20,7 @@ import pytest
 from ray_cluster import Cluster
 from workers import LEASE, forked, pipeline, put, state, work, write
 
+from ragkit.config import components
 from ragkit.corpus import Corpus
 from ragkit.corpus.postgres import PostgresCorpus
 from ragkit.errors import RagkitError, UsageError
@@ -39,6 +40,13 @@ thorough = pytest.mark.skipif(
     int(os.environ.get("RAGKIT_TEST_KILLS", "8")) < 40,
     reason="starts many processes: `make test-scale` runs it",
 )
+
+
+@pytest.fixture(autouse=True)
+def only_the_components_that_actors_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests, and the benchmarks, add formats to this process, which would be another way to read files."""
+    own = [each for each in components.registered() if each[1].__module__.startswith("ragkit.")]
+    monkeypatch.setattr(components, "_components", own)
 
 
 @pytest.fixture(scope="module")
