@@ -67,8 +67,9 @@ def support_of(
     A claim that stands in the quote word for word, and is not negated there, scores 1.  One held against a
     table needs a cell in its row and column.  Else the score is the probability that people say it is
     supported, fitted to labelled pairs (`benchmarks/fit_evidence.py`) over what the two parses have in common
-    (`ragkit.verify.structure`).  With a *reader*, what that makes of both counts, too.  A few words
-    that answer only together with the question (`40`) need a source that speaks of what is asked.
+    (`ragkit.verify.structure`).  With a *reader*, it is the mean of that and of the
+    probability fitted with what the reader makes of both.  A few words that answer only together with the question
+    (`40`) need a source that speaks of what is asked.
     """
     claim = without_asides(claim)
     own = _read(claim)
@@ -91,7 +92,8 @@ def support_of(
     if beside := off_topic(claim, quote, title, setting):
         return Support(_BESIDE * score, beside)
     if reader:
-        score = probability(found | reading(reader, claim, quote, title, before))
+        together = probability(found | reading(reader, claim, quote, title, before))
+        score = (by_structure + together) / 2  # each makes mistakes that the other does not
     opposed = opposition(claim, quote, title, before) if score >= SUPPORTED else None
     if opposed and opposed.holds:
         return Support(1 - opposed.score, opposed.reason)
