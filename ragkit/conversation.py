@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Sequence
 from contextlib import aclosing, closing
 from pathlib import Path
@@ -195,16 +194,12 @@ class FileChatHistory(BaseChatMessageHistory):
 
     def _lock(self, file: IO[bytes]) -> None:
         """Wait for other processes that write to it, which takes them a moment."""
-        given_up = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                return platform.HERE.lock(file)
-            except BlockingIOError:
-                if time.monotonic() > given_up:
-                    raise UsageError(
-                        f"another process keeps '{self.path}' locked; end it or name another file"
-                    ) from None
-                time.sleep(0.01)
+        try:
+            platform.HERE.lock_within(file, _PATIENCE)
+        except BlockingIOError:
+            raise UsageError(
+                f"another process keeps '{self.path}' locked; end it or name another file"
+            ) from None
 
     def _parsed(self, content: bytes) -> tuple[list[BaseMessage], bytes]:
         """The messages since the last reset, and as much of the file as is whole."""

@@ -396,9 +396,12 @@ def main_title(title: str) -> str:
 
 
 def title_forms(title: str) -> set[str]:
-    """How a text may write a title, normalised: whole, or without its subtitle if that leaves three words or more."""
-    main = main_title(title)
-    return {normalised_title(title), *([main] if len(main.split()) > 2 else [])}
+    """How a text may write a title, normalised: whole, or without its subtitle if that leaves three words or more.
+
+    Without a title there is none.
+    """
+    whole, main = normalised_title(title), main_title(title)
+    return {form for form in (whole, main) if form and (form == whole or len(main.split()) > 2)}
 
 
 def identity_keys(paper: Document) -> list[str]:

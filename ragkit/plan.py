@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ragkit.chunk.process import Cutter
 from ragkit.confined import ConfinedPool
+from ragkit.corpus.papers import FailedRead
 from ragkit.document import digest, paper_id, searchable, sources_of
 from ragkit.errors import LoadError
 from ragkit.index import VectorIndex
@@ -119,21 +120,23 @@ def _compared(rag: Rag, named: Gathered, reader: PaperSource) -> ComparedFiles:
     failures = corpus.failures() if corpus.exists() else {}
     origins = Origins({**(corpus.origins() if corpus.exists() else {}), **named.known})
     for uri in found:
-        name, is_named = encodable(uri), uri in named.again
+        is_named = uri in named.again
+        before = None if is_named else failures.get(encodable(uri))
         try:
             content = origins.digest(uri, reader.digest(uri))
         except LoadError as error:
-            files.failed.append(Failure(source=name, error=str(error)))
+            failed = FailedRead("", pipeline.attempt, str(error))
+            kept = files.failed_before if failed == before else files.failed
+            kept.append(Failure(source=encodable(uri), error=str(error)))
             continue
-        is_back = is_named and name in known and corpus.has_removed(name)
-        before = None if is_named else failures.get(name)
-        if name in known and corpus.has_file(uri, content, pipeline.loader) and not is_back:
+        is_back = is_named and uri in known and corpus.has_removed(uri)
+        if uri in known and corpus.has_file(uri, content, pipeline.loader) and not is_back:
             files.unchanged += 1
         elif before and before[:2] == (content, pipeline.attempt):
-            files.failed_before.append(Failure(source=name, error=before.error))
+            files.failed_before.append(Failure(source=uri, error=before.error))
         else:
             files.to_read.append(uri)
-            files.changed += name in known
+            files.changed += uri in known
     return files
 
 

@@ -32,6 +32,7 @@ _OPEN_FILES, _PROCESSES = 256, 64  # that a limited process may have
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000  # of <linux/sched.h>
 _LOCKED_BYTE = 1 << 30
 """Windows locks bytes, and nobody else may read these: one far behind what the lock file says."""
+_PAUSE = 0.02  # seconds between two tries of a lock
 PATROL = 0.2  # seconds between two looks at the memory of a process
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -84,6 +85,17 @@ class System(ABC):
     @abstractmethod
     def lock(self, file: IO[bytes]) -> None:
         """Lock an open file until it is closed.  Raises `BlockingIOError` if another process holds the lock."""
+
+    def lock_within(self, file: IO[bytes], seconds: float) -> None:
+        """The same, but another process has so many seconds to let go of it."""
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                return self.lock(file)
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_PAUSE)
 
     @abstractmethod
     def is_mine(self, known: os.stat_result) -> bool:

@@ -196,6 +196,7 @@ def test_metadata_give_no_key_where_they_identify_nothing() -> None:
         ("Boats of the North: A Survey", {"boats of the north a survey", "boats of the north"}),
         ("Who needs a bridge? A Survey", {"who needs a bridge a survey", "who needs a bridge"}),
         ("BERT: Pre-training", {"bert pre training"}),
+        ("", set()),
     ],
 )
 def test_a_text_may_leave_out_the_subtitle_of_a_title_that_stays_long_enough(

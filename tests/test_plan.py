@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,17 @@ def test_a_plan_is_what_the_ingest_then_does(tmp_path: Path) -> None:
     planned = plan(rag, papers, prune=True)
     assert (planned.new, planned.changed, planned.unchanged, planned.gone, planned.encode) == (1, 1, 1, 1, 2)
     assert rag.ingest(papers, prune=True).encoded == 2
+
+
+def test_a_file_that_could_not_be_opened_before_is_planned_as_the_ingest_reports_it(tmp_path: Path) -> None:
+    papers = write(tmp_path / "papers", glass="They carry people.")
+    (papers / os.fsdecode(b"caf\xe9.txt")).write_text("Its name is not UTF-8.\n")
+    rag = small(tmp_path / "corpus")
+    for _ in range(2):
+        planned, report = plan(rag, papers), rag.ingest(papers)
+        assert planned.failed == report.failed
+        assert planned.known == report.known
+    assert len(report.known) == 1
 
 
 def test_prune_forgets_the_papers_whose_files_are_gone_and_nothing_else(tmp_path: Path) -> None:

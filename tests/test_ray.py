@@ -128,7 +128,7 @@ def test_an_actor_that_is_killed_loses_nothing(
     put(rag, *sorted(papers.glob("slow*.md")), papers)
     rag.corpus.close()
 
-    # a new process, since other tests have added formats to this one, which the actors lack
+    # in a process of its own, which Ray's threads end with
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as started:
         started.submit(drained_with_a_kill, place, cluster.address, papers, way).result(2 * LONGEST)
     assert state(rag) == state(alone)

@@ -94,9 +94,9 @@ class Library:
         """The papers that an entry of a list means, which names it by DOI, arXiv id or title."""
         for name, form in (("doi", _DOI), ("arxiv", _ARXIV)):
             for said in form.findall(entry):
-                [key] = metadata_keys({name: said.rstrip(".,;)")})
-                if found := self._by_identity.get(key):
-                    return found
+                for key in metadata_keys({name: said.rstrip(".,;)")}):
+                    if found := self._by_identity.get(key):
+                        return found
         words = normalised_title(entry).split()
         for length in range(min(_LONGEST, len(words)), 0, -1):
             for at in range(len(words) - length + 1):

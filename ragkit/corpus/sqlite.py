@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import IO
 from urllib.parse import quote
 
 from ragkit import platform, private
@@ -28,8 +27,8 @@ _VERSION = 2  # of the schema; another version is refused
 _NO_PLACE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
 """How SQLite says that it cannot make the file of its shared memory."""
 
-_MOMENT, _PAUSE = 1.0, 0.05
-"""Seconds in which a lock that is held may become free, as of a command that is about to end, and between two tries."""
+_MOMENT = 1.0
+"""Seconds in which another process may let go of the lock: a command that is about to end is no reason to refuse one."""
 
 
 class SqliteStore(Store):
@@ -88,7 +87,13 @@ class SqliteStore(Store):
         except OSError as error:
             raise self._unwritable(error.strerror) from None
         with closing(lock):
-            self._lock(lock)
+            try:
+                platform.HERE.lock_within(lock, _MOMENT)
+            except BlockingIOError:
+                lock.seek(0)
+                raise CorpusBusy(
+                    f"the corpus in '{self.directory}' is being written by {lock.read().decode().strip() or 'another process'}; wait for it to finish"
+                ) from None
             with suppress(OSError):  # on a full disk the holder cannot be recorded; the lock still holds
                 lock.truncate(0)
                 lock.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}".encode())
@@ -102,21 +107,6 @@ class SqliteStore(Store):
                 with self.transaction() as db:
                     db.execute(statement)
             yield
-
-    def _lock(self, file: IO[bytes]) -> None:
-        until = time.monotonic() + _MOMENT
-        while True:
-            try:
-                return platform.HERE.lock(file)
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    break
-                time.sleep(_PAUSE)
-        file.seek(0)
-        holder = file.read().decode().strip() or "another process"
-        raise CorpusBusy(
-            f"the corpus in '{self.directory}' is being written by {holder}; wait for it to finish"
-        )
 
     def _create(self) -> None:
         """Make the database under another name and put it in its place whole: nobody reads half of one."""

@@ -29,7 +29,7 @@ Made = Callable[[], tuple[IngestPipeline, Corpus]]
 
 log = logging.getLogger("ragkit")
 
-_CONNECT = 60.0  # seconds in which a cluster has to answer; on a busy machine it takes tens, and Ray itself waits for minutes
+_CONNECT = 20.0  # seconds in which a cluster has to answer; Ray itself waits for minutes
 _LATE = 30.0  # seconds after which it is said that actors wait for resources
 _POLL = 0.5  # seconds
 _GRACE = 10.0  # seconds that actors have to give back their files, before they are killed

@@ -249,11 +249,12 @@ def missing(claim: str, quote: str, title: str = "", before: str = "") -> str | 
 def extended(claim: str, quote: str) -> str | None:
     """The item that *claim* has in a list, of which *quote* has another one; None if there is none."""
     own, source = graphs([claim, quote])
-    item = next((each for each in added(match(own, source)) if each.kind in _THINGS), None)
+    item = next((each for each in added(match(own, source)) if each.kind in _ITEMS), None)
     return f"the source does not say '{item.text}', which the claim has beside what it says" if item else None
 
 
-_THINGS = ("name", "number", "noun")
+_ITEMS = ("name", "number", "noun")
+"""What an item of a list is: an adverb beside another one, such as *also*, adds nothing to what is listed."""
 
 
 def instead(here: str, there: str) -> str:

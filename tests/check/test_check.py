@@ -196,11 +196,12 @@ def test_references_may_stand_in_a_file(rag: ragkit.Rag, tmp_path: Path) -> None
     assert (lost.verdict, lost.references[0].title) == (Verdict.UNCHECKED, "Trains of the South")
 
 
-def test_an_entry_without_a_title_describes_no_paper_that_is_called_after_its_file(tmp_path: Path) -> None:
+def test_an_entry_without_a_title_describes_no_paper_that_has_none_either(tmp_path: Path) -> None:
     (tmp_path / "rag.yaml").write_text(CONFIG)
     made = ragkit.load(tmp_path / "rag.yaml", corpus=tmp_path / "corpus")
     (tmp_path / "kites.txt").write_text("Kites fly over the sea, and they come back.\n")
     made.ingest(tmp_path / "kites.txt")
+    made.add("Kites fly over the sea at noon.")
     (tmp_path / "own.bib").write_text("@misc{fisher2001, author={Fisher, Ada}, year={2001}}\n")
     claim = only(made.check("Kites fly over the sea [@fisher2001].", tmp_path / "own.bib"))
     assert (claim.verdict, claim.reason) == (Verdict.UNCHECKED, "the corpus does not hold this paper")
