@@ -67,9 +67,9 @@ def support_of(
     A claim that stands in the quote word for word, and is not negated there, scores 1.  One held against a
     table needs a cell in its row and column.  Else the score is the probability that people say it is
     supported, fitted to labelled pairs (`benchmarks/fit_evidence.py`) over what the two parses have in common
-    (`ragkit.verify.structure`).  With a *reader*, it is the mean of that and of the
-    probability fitted with what the reader makes of both.  A few words that answer only together with the question
-    (`40`) need a source that speaks of what is asked.
+    (`ragkit.verify.structure`).  With a *reader*, it is the mean of that and of the probability fitted with what the
+    reader makes of both.  A few words that answer only together with the question (`40`) need a source that speaks
+    of what is asked.
     """
     claim = without_asides(claim)
     own = _read(claim)
