@@ -99,7 +99,7 @@ def test_the_commands_do_on_a_cluster_what_one_process_does_alone(
     try:
         deadline, corpus = time.monotonic() + LONGEST, pipeline(place).corpus
         while counts_of(corpus) != QueueCounts():
-            assert worker.poll() is None
+            assert worker.poll() is None, worker.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.1)
         worker.send_signal(signal.SIGINT)
@@ -231,6 +231,17 @@ def test_what_cannot_be_started_is_one_sentence(
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=re.escape("--ray needs ray; pip install 'ragkit[ray]'")):
         RayWorkers(make, "auto")
+
+
+def test_the_proxy_of_clients_is_asked_twice(
+    place: PostgresCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = f"import pathlib, sys\np = pathlib.Path({str(tmp_path / 'asked')!r})\nif not p.exists(): p.touch(); sys.exit('no server')"
+    monkeypatch.setattr("ragkit.ingest.cluster._PROBE", once)
+    with pytest.raises(UsageError, match="can be used \\(no server\\)"):
+        RayWorkers(partial(made, place), "127.0.0.1:1")
+    (tmp_path / "asked").unlink()
+    RayWorkers(partial(made, place), "ray://127.0.0.1:1")
 
 
 def test_a_worker_that_waits_can_be_stopped_from_another_thread(place: PostgresCorpus) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Set
+from itertools import compress
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 _BLOCK = 10_000  # ids that are written out together
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class PassageIds(Set[str]):
@@ -33,14 +36,18 @@ class PassageIds(Set[str]):
         return self.table.view(">u8")[::2].astype(np.uint64)
 
     def __contains__(self, identity: object) -> bool:
-        try:
-            wanted = np.asarray([_packed(str(identity))], dtype="S16")
-        except ValueError:
-            return False
-        at = int(np.searchsorted(self.table, wanted)[0])
-        return (
-            bool((self.table[at : at + 1] == wanted).any()) and _written(wanted.tobytes().hex()) == identity
-        )
+        return bool(self & {identity})
+
+    def __and__(self, other: Set[object]) -> Set[str]:
+        """Those of *other* that are in it, which are looked for at once."""
+        given = [each for each in other if isinstance(each, str) and _UUID.fullmatch(each)]
+        if not given or not len(self.table):
+            return frozenset()
+        wanted = np.fromiter(map(_packed, given), dtype="S16", count=len(given))
+        at = np.minimum(np.searchsorted(self.table, wanted), len(self.table) - 1)
+        return frozenset(compress(given, self.table[at] == wanted))
+
+    __rand__ = __and__
 
     def __iter__(self) -> Iterator[str]:
         for at in range(0, len(self.table), _BLOCK):

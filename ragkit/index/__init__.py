@@ -14,6 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -173,23 +174,31 @@ of them 52 ms.
 """
 
 
+_SPARE = 1.1  # times as many keys as a filter leaves enough of, if it leaves out the best as often as others
+
+
 def best_passages(
     search: Callable[[int], Sequence[T]],
     k: int,
     passage_of: Callable[[T], str],
-    among: Collection[str] | None = None,
+    among: Set[str] | None = None,
+    count: int = 0,
 ) -> list[T]:
     """The best *k* passages (of *among*, if given), each by its best key.
 
-    *search* finds the best so many keys of the whole index; it is asked for more until there are enough.
+    *search* finds the best so many keys of the whole index, which has *count* (0: not known); it is asked for more until
+    there are enough.
     """
-    wanted = k
+    share = len(among) / count if among and count else 1.0
+    wanted = k if share == 1.0 else ceil(_SPARE * k / share)
     while True:
         found = search(wanted)
         best: dict[str, T] = {}
         for each in found:
-            if among is None or passage_of(each) in among:
-                best.setdefault(passage_of(each), each)
+            best.setdefault(passage_of(each), each)
+        if among is not None:
+            passing = among & best.keys()
+            best = {passage: each for passage, each in best.items() if passage in passing}
         if len(best) >= k or len(found) < wanted:
             return list(best.values())[:k]
         wanted *= 4

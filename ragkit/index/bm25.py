@@ -109,7 +109,7 @@ class _Bm25Searcher(Searcher):
             keys = self._keys(address for _, address in found.hits)
             return [Hit(passage, score, n) for (score, _), (passage, n) in zip(found.hits, keys, strict=True)]
 
-        return best_passages(best, k, lambda hit: hit.passage, among)
+        return best_passages(best, k, lambda hit: hit.passage, among, self.count())
 
     def _named(self, among: Set[str]) -> Any:
         """A query that matches these passages; the last one is cached, since filters repeat."""

@@ -114,7 +114,11 @@ class _ChromaSearcher(Searcher):
         count = self.count()
         if among is None or len(among) > max(min(_COMPARED, FEW * count), 2 * k):
             return best_passages(
-                lambda wanted: self._nearest(vector, min(wanted, count)), k, lambda hit: hit.passage, among
+                lambda wanted: self._nearest(vector, min(wanted, count)),
+                k,
+                lambda hit: hit.passage,
+                among,
+                count,
             )
         found = self._compared(np.asarray(vector, dtype=np.float32), sorted(among))
         return best_passages(lambda wanted: found[:wanted], k, lambda hit: hit.passage)

@@ -85,19 +85,28 @@ class RayWorkers:
         self._running: dict[Any, int] = {}  # what each actor runs, and which one it is
 
     def _demand_cluster(self) -> None:
-        """Connect in another process first, which can be ended: Ray gives no limit on how long it tries."""
+        """Connect in another process first, which can be ended: Ray gives no limit on how long it tries.
+
+        A `ray://` address has two tries: Ray's proxy at times cannot start the server of its first client.
+        """
+        for _ in range(2 if self._address.startswith("ray://") else 1):
+            if not (said := self._refused()):
+                return
+        raise UsageError(
+            f"there is no Ray cluster at '{self._address}' that can be used ({one_line(said)}); start one by"
+            " `ray start --head`, or leave out --ray"
+        )
+
+    def _refused(self) -> str:
+        """Why a process that connects to the cluster fails; nothing if it does not."""
+        probe = [sys.executable, "-c", _PROBE, self._address]
         try:
-            done = subprocess.run(
-                [sys.executable, "-c", _PROBE, self._address], capture_output=True, timeout=_CONNECT
-            )
-            said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2] if done.returncode else ""
+            done = subprocess.run(probe, capture_output=True, timeout=_CONNECT, check=False)
         except subprocess.TimeoutExpired:
-            said = f"nothing answered within {_CONNECT:g} s"
-        if said:
-            raise UsageError(
-                f"there is no Ray cluster at '{self._address}' that can be used ({one_line(said)}); start one"
-                " by `ray start --head`, or leave out --ray"
-            )
+            return f"nothing answered within {_CONNECT:g} s"
+        if not done.returncode:
+            return ""
+        return done.stderr.decode(errors="replace").strip().rpartition("\n")[2] or "it ended without a word"
 
     def __enter__(self) -> RayWorkers:
         self._ray.init(self._address, log_to_driver=False, logging_level="ERROR")
