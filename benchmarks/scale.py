@@ -1,6 +1,6 @@
 """How indexing, memory, disk, queries and exactness change with the number of passages.
 
-    python -m benchmarks.scale [--sizes 10000 100000 1000000] [--stores flat chroma pgvector qdrant]
+    python -m benchmarks.scale [--sizes 10000 100000 1000000] [--stores flat bm25 chroma pgvector qdrant]
 
 Passages have generated words (Zipf's law) and generated vectors (clusters of 384 dimensions, as texts of
 topics have), so that any number can be had; the corpus, which holds real ingests, is measured in
@@ -45,6 +45,7 @@ QUERIES = 60
 FILTERED = 10
 """One passage in so many passes the filter."""
 SIZES = (10_000, 100_000, 1_000_000)
+STORES = ("flat", "bm25", "chroma", "pgvector", "qdrant")
 
 
 class Prepared(Embeddings):
@@ -78,6 +79,7 @@ def batches(size: int) -> Iterator[tuple[list[Key], Vectors]]:
 def _index(name: str, embed: Embeddings, folder: Path) -> Any:
     if name == "bm25":
         return Bm25Index()
+    sys.path.append(str(ROOT / "tests"))  # where the servers are started
     if name == "qdrant":
         from qdrant_engine import EngineIndex
 
@@ -171,53 +173,49 @@ def _recall(size: int, queries: Vectors, found: list[list[str]]) -> float:
     return statistics.mean(shared)
 
 
-def main(sizes: tuple[int, ...] = SIZES, stores: tuple[str, ...] = ("flat", "chroma", "bm25")) -> str:
-    rows = []
-    every: list[dict[str, Any]] = []
+def apart(store: str, size: int) -> dict[str, Any]:
+    """`measure` in a process of its own; only `failed` where that ended with an error."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "benchmarks.scale", "--one", store, str(size), folder]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["killed"])[-1]
+        return {"store": store, "size": size, "failed": last[:120]}
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main(sizes: Sequence[int] = SIZES, stores: Sequence[str] = STORES) -> str:
+    every = []
     for store in stores:
         for size in sizes:
-            with tempfile.TemporaryDirectory() as folder:
-                command = [sys.executable, "-m", "benchmarks.scale", "--one", store, str(size), folder]
-                done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-            if done.returncode:
-                rows.append(
-                    [
-                        store,
-                        f"{size:,}",
-                        f"failed: {(done.stderr.strip().splitlines() or ['killed'])[-1][:120]}",
-                        *[""] * 7,
-                    ]
-                )
-                continue
-            found = json.loads(done.stdout.splitlines()[-1])
-            every.append(found)
-            rows.append(
-                [
-                    store,
-                    f"{size:,}",
-                    f"{found['rate']:,.0f}",
-                    f"{found['disk']:,.0f}",
-                    f"{found['memory']:,.0f}",
-                    *(f"{found[n]:,.1f}" for n in ("open", "p50", "p95", "filtered")),
-                    "" if found["recall"] is None else f"{found['recall']:.3f}",
-                ]
-            )
-            print(rows[-1], file=sys.stderr)
+            every.append(apart(store, size))
+            print(json.dumps(every[-1]), file=sys.stderr)
+    return report(every)
+
+
+def report(every: Sequence[Mapping[str, Any]]) -> str:
+    """The section of the report, and its picture, of what was measured."""
+    whole = [one for one in every if "failed" not in one]
+    (ROOT / "docs" / "scale.svg").write_text(plot(whole), encoding="utf-8")
     header = [
-        "index",
-        "passages",
-        "passages/s",
-        "disk MB",
-        "peak memory MB",
-        "open ms",
-        "query ms p50",
-        "p95",
-        "with a filter",
-        "recall@10",
+        *("index", "passages", "passages/s", "disk MB", "peak memory MB"),
+        *("open ms", "query ms p50", "p95", "with a filter", "recall@10"),
     ]
-    (ROOT / "docs" / "scale.svg").write_text(plot(every), encoding="utf-8")
     title = f"## Scale: 50 nearest of many passages; the filter passes one in {FILTERED}"
-    return f"{title}\n\n{markdown(header, rows)}\n\n![how these grow](scale.svg)"
+    return f"{title}\n\n{markdown(header, list(map(_row, every)))}\n\n![how these grow](scale.svg)"
+
+
+def _row(one: Mapping[str, Any]) -> list[str]:
+    which = [one["store"], f"{one['size']:,}"]
+    if "failed" in one:
+        return [*which, f"failed: {one['failed']}", *[""] * 7]
+    return [
+        *which,
+        *(f"{one[name]:,.0f}" for name in ("rate", "disk", "memory")),
+        *(f"{one[name]:,.1f}" for name in ("open", "p50", "p95", "filtered")),
+        "" if one["recall"] is None else f"{one['recall']:.3f}",
+    ]
 
 
 def plot(every: Sequence[Mapping[str, Any]]) -> str:
@@ -237,16 +235,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description="How indexing, memory, disk and queries grow with the number of passages."
     )
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
-    parser.add_argument(
-        "--stores",
-        nargs="+",
-        default=["flat", "chroma", "bm25"],
-        choices=["flat", "chroma", "bm25", "pgvector", "qdrant"],
-    )
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--stores", nargs="+", default=STORES, choices=STORES)
     parser.add_argument("--one", nargs=3, metavar=("STORE", "SIZE", "FOLDER"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         print(json.dumps(measure(given.one[0], int(given.one[1]), Path(given.one[2]))))
     else:
-        print(main(tuple(given.sizes), tuple(given.stores)))
+        print(main(given.sizes, given.stores))
