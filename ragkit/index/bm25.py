@@ -14,14 +14,16 @@ from pydantic import PositiveInt
 
 from ragkit.config.components import component
 from ragkit.document import Key
-from ragkit.index import FEW, Builder, Hit, LexicalIndex, Place, Searcher, best_passages
+from ragkit.index import Builder, Hit, LexicalIndex, Place, Searcher, best_passages
 from ragkit.index.folder import FolderIndex
 from ragkit.models.embeddings import Vectors
 from ragkit.text.words import segmented
 
 _ANALYZER = "ragkit"
 _DIGITS = f"{string.ascii_letters}{string.digits}+/"  # of base 64, in which ids are written
-_NAMED = 20_000  # passages that pass a filter and are listed one by one in the search
+_NAMED = 20_000  # passages that pass a filter and are listed one by one in the search, at most
+_NAMING = 0.5
+"""What it costs to list one, beside judging one that was found: of 100,000 passages 2.4 and 4.6 µs (medians of 40 searches)."""
 
 
 @component("bm25")
@@ -100,7 +102,7 @@ class _Bm25Searcher(Searcher):
         matches = Query.boolean_query(
             [(Occur.Should, Query.term_query(self.schema, "text", word)) for word in words]
         )
-        if among is not None and len(among) <= min(_NAMED, FEW * self.count()):
+        if among is not None and self._naming_pays(among, k):
             matches = Query.boolean_query([(Occur.Must, matches), (Occur.Must, self._named(among))])
             among = None
 
@@ -110,6 +112,11 @@ class _Bm25Searcher(Searcher):
             return [Hit(passage, score, n) for (score, _), (passage, n) in zip(found.hits, keys, strict=True)]
 
         return best_passages(best, k, lambda hit: hit.passage, among, self.count())
+
+    def _naming_pays(self, among: Set[str], k: int) -> bool:
+        """Is it cheaper to name these passages in the search than to judge what it finds until *k* of them are found?"""
+        judged = k * self.count() / len(among)
+        return len(among) <= _NAMED and _NAMING * len(among) <= judged
 
     def _named(self, among: Set[str]) -> Any:
         """A query that matches these passages; the last one is cached, since filters repeat."""
