@@ -9,7 +9,7 @@ from html import escape
 Curve = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 300, 240, 52, 34, 44
-COLOURS = ("#1f6fb2", "#c2571a", "#3f8f4f", "#7d4fa8")
+COLOURS = ("#1f6fb2", "#c2571a", "#3f8f4f", "#7d4fa8", "#8a7a16")
 
 
 def panels(curves: Mapping[str, Mapping[str, Curve]], x_label: str) -> str:
