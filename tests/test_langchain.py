@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +129,41 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_server: ModelS
     return tmp_path
 
 
+@pytest.fixture
+def chroma_port(tmp_path: Path) -> Iterator[int]:
+    """The port of a Chroma server."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    server = subprocess.Popen(
+        [Path(sys.executable).with_name("chroma"), "run", "--path", tmp_path / "chroma", "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            with socket.socket() as asking:
+                if asking.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert server.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        yield port
+    finally:
+        server.kill()
+        server.wait()
+
+
 STORES = [block for block in blocks("yaml", PAGE) if "retrieve: [{type: dense, store: *papers}]" in block]
 
 
 @pytest.mark.parametrize("text", STORES, ids=lambda text: text.partition("type: langchain")[2].split()[0])
 def test_the_stores_of_the_page_are_filled_and_searched(
-    text: str, reader: Path, postgres: postgres_server.Server
+    text: str, reader: Path, postgres: postgres_server.Server, request: pytest.FixtureRequest
 ) -> None:
+    if "port: 8000" in text:
+        text = text.replace("8000", str(request.getfixturevalue("chroma_port")))
     if "PGVector" in text:
         text = text.replace(
             "//ragkit@127.0.0.1:5432/papers", postgres.database("vectors").removeprefix("postgresql:")
@@ -149,6 +181,21 @@ def test_the_stores_of_the_page_are_filled_and_searched(
     assert "340 million" not in rag.ask(BERT).text
     if engine := getattr(rag.ingest_pipeline.index[0], "_engine", None):
         engine.dispose()  # PGVector leaves its connections open
+
+
+def test_a_chroma_server_that_is_gone_is_an_error_and_no_empty_answer(
+    reader: Path, chroma_port: int, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    [text] = [block for block in STORES if "port: 8000" in block]
+    (reader / "ragkit.yaml").write_text(text.replace("8000", str(chroma_port)))
+    chosen = ("--config", "ragkit.yaml")
+    assert command("ingest", reader / "examples" / "papers", *chosen).returncode == 0
+    with socket.socket() as nobody:  # a port where nobody listens
+        nobody.bind(("127.0.0.1", 0))
+        (reader / "ragkit.yaml").write_text(text.replace("8000", str(nobody.getsockname()[1])))
+        done = command("ask", BERT, *chosen)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Could not connect to a Chroma server" in done.stderr
 
 
 def test_there_are_the_stores_that_users_ask_for() -> None:

@@ -194,11 +194,17 @@ def _cannot_write(value: Any, path: str) -> str:
 
 
 def validated(hint: Any, written: Any) -> Any:
-    try:
-        adapter: TypeAdapter[Any] = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-    except PydanticUserError:  # the hint brings its own config
-        adapter = TypeAdapter(hint)
-    return adapter.validate_python(_expand(written))
+    """What is *written*, as *hint* wants it; as it stands where pydantic knows no way to check that.
+
+    So it is for a `typing.TypedDict` of another package, before Python 3.12.  Raises `ValidationError`.
+    """
+    for config in (ConfigDict(arbitrary_types_allowed=True), None):  # none where the hint brings its own
+        try:
+            adapter: TypeAdapter[Any] = TypeAdapter(hint, config=config)
+        except PydanticUserError:
+            continue
+        return adapter.validate_python(_expand(written))
+    return _expand(written)
 
 
 class Unset(Exception):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from tiny_models import tiny_cross_encoder
 import ragkit.evaluate.judge
 import ragkit.pipeline_file
 from ragkit.config import components
+from ragkit.config.spec import validated
 from ragkit.fuse import Fusion, Ranking
 from ragkit.generate.chat import CitedGenerator
 from ragkit.index.bm25 import Bm25Index
@@ -179,6 +180,15 @@ def test_a_component_cannot_take_the_name_of_one_that_is_imported_later() -> Non
     )
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=False)
     assert "two components called 'tei' make a FileFormat" in done.stderr
+
+
+class Space(TypedDict):
+    space: str
+
+
+def test_an_argument_that_pydantic_cannot_check_is_taken_as_it_is_written() -> None:
+    """Before Python 3.12 it makes no schema of a `typing.TypedDict`, which `langchain_chroma.Chroma` has."""
+    assert validated(Space | None, {"space": "cosine"}) == {"space": "cosine"}
 
 
 def test_the_types_of_arguments_are_shown_as_one_writes_them() -> None:
