@@ -38,7 +38,7 @@ def watching(folder: Path, tmp_path: Path) -> Iterator[Watching]:
     """The command, watching *folder*, in which its corpus is, too; and what reads its next report."""
     out, err = ((tmp_path / name).open("w+") for name in ("out", "err"))
     process = subprocess.Popen(
-        [sys.executable, "-m", "ragkit", "ingest", str(folder), "--watch", "--json", "--corpus", "papers/corpus"],
+        [sys.executable, "-X", "faulthandler", "-m", "ragkit", "ingest", str(folder), "--watch", "--json", "--corpus", "papers/corpus"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         stdout=out,
@@ -76,7 +76,12 @@ def test_what_changes_is_ingested_until_ctrl_c(watching: Watching, folder: Path,
     assert (again := report())["changed"] == 1
     assert again["new"] == 0
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
+    try:
+        assert process.wait(20) == 0
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # writes where each thread is
+        process.wait()
+        raise AssertionError((tmp_path / "err").read_text()) from None
     said = (tmp_path / "err").read_text()
     assert "Ctrl-C ends it" in said
     assert "stopped watching" in said
