@@ -173,7 +173,7 @@ def _recall(size: int, queries: Vectors, found: list[list[str]]) -> float:
     return statistics.mean(shared)
 
 
-def apart(store: str, size: int) -> dict[str, Any]:
+def in_own_process(store: str, size: int) -> dict[str, Any]:
     """`measure` in a process of its own; only `failed` where that ended with an error."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "benchmarks.scale", "--one", store, str(size), folder]
@@ -189,7 +189,7 @@ def main(sizes: Sequence[int] = SIZES, stores: Sequence[str] = STORES) -> str:
     every = []
     for store in stores:
         for size in sizes:
-            every.append(apart(store, size))
+            every.append(in_own_process(store, size))
             print(json.dumps(every[-1]), file=sys.stderr)
     return report(every)
 

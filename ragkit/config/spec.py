@@ -194,17 +194,16 @@ def _cannot_write(value: Any, path: str) -> str:
 
 
 def validated(hint: Any, written: Any) -> Any:
-    """What is *written*, as *hint* wants it; as it stands where pydantic knows no way to check that.
-
-    So it is for a `typing.TypedDict` of another package, before Python 3.12.  Raises `ValidationError`.
-    """
-    for config in (ConfigDict(arbitrary_types_allowed=True), None):  # none where the hint brings its own
-        try:
-            adapter: TypeAdapter[Any] = TypeAdapter(hint, config=config)
-        except PydanticUserError:
-            continue
-        return adapter.validate_python(_expand(written))
-    return _expand(written)
+    """What is *written*, as *hint* wants it.  Raises `ValidationError`."""
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticUserError as error:
+        if (
+            error.code == "typed-dict-version"
+        ):  # before Python 3.12, what another package declares so cannot be checked
+            return _expand(written)
+        adapter = TypeAdapter(hint)  # the hint brings its own config
+    return adapter.validate_python(_expand(written))
 
 
 class Unset(Exception):

@@ -202,14 +202,16 @@ class _FlatSearcher(Searcher):
 
         The last result is cached, since filters repeat.
         """
-        if self.asked[0] is not among:
+        known = self.asked  # once, as another thread may ask with another filter meanwhile
+        if known[0] is not among:
             wanted = PassageIds.of(among).first_halves
             passing = np.concatenate([s.of(wanted) & s.alive for s in self.segments])
             if np.count_nonzero(passing) > FEW * len(passing):
-                self.asked = (among, None, np.flatnonzero(~passing))
+                known = (among, None, np.flatnonzero(~passing))
             else:
-                self.asked = (among, np.flatnonzero(passing), self.gone[:0])
-        return self.asked[1:]
+                known = (among, np.flatnonzero(passing), self.gone[:0])
+            self.asked = known
+        return known[1:]
 
     def _cosines(self, vector: Vector, rows: Integers | None, barred: Integers) -> Vector:
         """Those of *vector* and each of *rows* (all, if None); -inf for the *barred* ones of all."""
