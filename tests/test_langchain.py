@@ -25,7 +25,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnablePassthrough
 from langchain_core.tools import BaseTool, create_retriever_tool
 from langchain_tests.integration_tests import EmbeddingsIntegrationTests, RetrieversIntegrationTests
-from support import NOTES, ROOT, ModelServer, static_model
+from support import NOTES, ROOT, ModelServer, free_port, static_model
 from test_docs import blocks
 from tiny_models import tiny_cross_encoder
 
@@ -132,9 +132,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_server: ModelS
 @pytest.fixture
 def chroma_port(tmp_path: Path) -> Iterator[int]:
     """The port of a Chroma server."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     server = subprocess.Popen(
         [Path(sys.executable).with_name("chroma"), "run", "--path", tmp_path / "chroma", "--port", str(port)],
         stdout=subprocess.DEVNULL,
@@ -190,10 +188,8 @@ def test_a_chroma_server_that_is_gone_is_an_error_and_no_empty_answer(
     (reader / "ragkit.yaml").write_text(text.replace("8000", str(chroma_port)))
     chosen = ("--config", "ragkit.yaml")
     assert command("ingest", reader / "examples" / "papers", *chosen).returncode == 0
-    with socket.socket() as nobody:  # a port where nobody listens
-        nobody.bind(("127.0.0.1", 0))
-        (reader / "ragkit.yaml").write_text(text.replace("8000", str(nobody.getsockname()[1])))
-        done = command("ask", BERT, *chosen)
+    (reader / "ragkit.yaml").write_text(text.replace("8000", str(free_port())))
+    done = command("ask", BERT, *chosen)
     assert (done.returncode, done.stdout) == (2, "")
     assert "Could not connect to a Chroma server" in done.stderr
 
