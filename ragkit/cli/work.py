@@ -17,6 +17,7 @@ from ragkit.cli.options import ChosenPipeline, say, started, watched
 if TYPE_CHECKING:
     from ragkit.corpus import Corpus
     from ragkit.ingest import IngestPipeline
+    from ragkit.ingest.cluster import RayWorkers
 
 
 def work(
@@ -87,10 +88,10 @@ def _work_on_ray(
     workers = RayWorkers(make, address, count, gpus, lease, attempts)
     started()
     with workers:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray has set its own
-        try:
-            watched(workers.run(drain))
-        except KeyboardInterrupt:
+        for each in (signal.SIGINT, signal.SIGTERM):  # after Ray has set its own
+            signal.signal(each, lambda *_: _interrupt(workers))
+        watched(workers.run(drain))
+        if workers.interrupted:
             workers.stop()
             say(
                 "stopped; what was not finished is back in the queue, or will be when its lease passes",
@@ -98,6 +99,13 @@ def _work_on_ray(
             )
     if left := counts_of(workers.corpus):
         say(f"queue: {left.waiting} waiting, {left.running} running, {left.read} read, {left.failed} failed")
+
+
+def _interrupt(workers: RayWorkers) -> None:
+    """End the workers; at the second signal, at once."""
+    workers.interrupted = True
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.default_int_handler)
 
 
 def _shipped(pipeline: ChosenPipeline) -> Callable[[], tuple[IngestPipeline, Corpus]]:

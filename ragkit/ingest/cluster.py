@@ -80,6 +80,8 @@ class RayWorkers:
         with needs("ray", "--ray"):
             self._ray = importlib.import_module("ray")
         self._demand_cluster()
+        self.interrupted = False
+        """Set by a handler of signals: `run` ends soon.  An exception would rise inside Ray's client, at any point of it."""
         self.actors: list[Any] = []
         """The handles of the actors, while there are any."""
         self._running: dict[Any, int] = {}  # what each actor runs, and which one it is
@@ -126,7 +128,8 @@ class RayWorkers:
         self._ray.shutdown()  # which ends the actors
 
     def run(self, drain: bool = False) -> Iterator[Event]:
-        """Let the actors work, with *drain* until everything in the queue is published; yields its state.
+        """Let the actors work, with *drain* until everything in the queue is published, or until `interrupted`; yields
+        its state.
 
         An actor that ends by an error is named in a warning, and the others go on.  Raises `RagkitError` if
         all ended so.
@@ -137,7 +140,7 @@ class RayWorkers:
         }
         ready, late = [actor.__ray_ready__.remote() for actor in self.actors], time.monotonic() + _LATE
         failures: list[str] = []
-        while running:
+        while running and not self.interrupted:
             ended, _ = self._ray.wait(list(running), timeout=_POLL)
             for each in ended:
                 number = running.pop(each)
