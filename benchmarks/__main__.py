@@ -30,13 +30,18 @@ from benchmarks import (
     keys,
     languages,
     lexical,
+    pairs,
     peers,
+    probes,
+    reordering,
     retrieval,
     scale,
     serve,
     speed,
     strategies,
     techniques,
+    training,
+    tuning,
     workers,
 )
 from benchmarks.table import ROOT, SHARED
@@ -65,11 +70,16 @@ SECTIONS = {
         judges,
         falsehoods,
         hostile,
+        probes,
+        reordering,
+        tuning,
+        training,
+        pairs,
     )
 }
 PAGE = "techniques"
 """What has a page of its own, docs/techniques.md."""
-ASK_A_MODEL = (strategies, languages)
+ASK_A_MODEL = (strategies, languages, reordering, pairs)
 """Those that there is nothing to measure for without a chat model, which RAGKIT_MODEL names."""
 
 INTRODUCTION = """# Benchmarks

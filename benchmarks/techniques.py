@@ -342,16 +342,38 @@ def _page(every: Sequence[str], known: Sequence[MeasuredEffect]) -> str:
             markdown(
                 ["technique", "on", "paraphrases", "others", "paraphrases, shown", "others, shown"], first
             ),
-            *(
-                [f"Not measured so far: {missing}; nor what is no file here: {UNMEASURED}."]
-                if missing
-                else []
-            ),
+            *([f"Not measured so far: {missing}."] if missing else []),
+            "## Measured elsewhere",
+            "What a pipeline file does not have, or what does not change what a search finds, has a section of [Benchmarks](benchmarks.md):",
+            markdown(["what", "section", "paper"], ELSEWHERE),
         ]
     )
 
 
-UNMEASURED = "`reorder`, `tune`, `testset`, `train`, the probes and the comparison of answers in pairs"
+ELSEWHERE = [
+    [
+        "`reorder`",
+        "Reordering",
+        "Long-Context LLMs Meet RAG: Overcoming Challenges for Long Inputs in RAG",
+    ],
+    ["`ragkit tune`", "Tuning as a replay", "On Speeding Up Language Model Evaluation"],
+    [
+        "`ragkit testset`, `ragkit train reranker`",
+        "Training a reranker",
+        "Promptagator: Few-shot Dense Retrieval From 8 Examples",
+    ],
+    [
+        "`ragkit probe`",
+        "Probes",
+        "SFR-RAG: Towards Contextually Faithful LLMs; P-Adapters: Robustly Extracting Factual Information from Language Models with"
+        " Diverse Prompts",
+    ],
+    [
+        "`ragkit eval --judge FILE --pairwise`",
+        "A judge of pairs",
+        "Long-Span Question-Answering: Automatic Question Generation and QA-System Ranking via Side-by-Side Evaluation",
+    ],
+]
 ABOUT = f"""\
 Difference to the default configuration in what a search finds, paired by question, with 95 % intervals (* p < .05): nDCG@10 on
 the collections; for `questions`, the share for which a right paper is among the first {FIRST} passages, before any refiner.
