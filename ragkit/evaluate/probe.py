@@ -7,7 +7,7 @@ as_found         nothing is changed; the others are compared with this
 missing          the gold papers are taken out of the ranking: the right thing is now to abstain
 counterfactual   a number of the answer is changed in every passage: does the answer follow the passages?
 shuffled         the passages come in another order, three times
-negatives_K      the gold passages among the K best that are not gold
+negatives_K      the gold passages among the K best that are not gold, in the order of `reorder` where the pipeline has it
 filler_N         N turns about something else come before the question
 paraphrased      the question is asked in other words: those that its dataset has, else those of a rewriter; this
                  is what "P-Adapters: Robustly Extracting Factual Information from Language Models with Diverse
@@ -39,6 +39,7 @@ from ragkit.evaluate.run import Configuration, Session, Settings
 from ragkit.evaluate.statistics import Difference, Interval, difference, interval
 from ragkit.flow import Event, Finished, Progress, run, steps
 from ragkit.rag import Rag
+from ragkit.refine.context import Reordered
 from ragkit.rewrite import QueryRewriter
 from ragkit.text.question import Asked
 
@@ -209,8 +210,10 @@ class _Prober:
         others = [p for p in found.passages if p not in found.gold][:k]
         if len(others) < k:
             return []
-        shown = [p for p in found.passages if p in found.gold[:2] or p in others]
-        return [self.tried(found.case, self.respond(f"negatives {k}", found, shown))]
+        among = [p for p in found.passages if p in found.gold[:2] or p in others]
+        order = [r for r in self.rag.answer_pipeline.refine if isinstance(r, Reordered)]
+        shown = run(refined(order, found.asked, among))
+        return [self.tried(found.case, self.respond(f"among {k} negatives", found, shown))]
 
     def filler(self, found: _Found, turns: int) -> list[Trial]:
         chosen = self.chance(f"filler {turns}", found.case).choice(len(_SMALL_TALK), turns, replace=False)

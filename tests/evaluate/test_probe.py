@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -14,16 +14,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.documents import Document
 from support import ROOT
 
 import ragkit
+from ragkit.answer import Answer
 from ragkit.document import normalised_title
 from ragkit.evaluate.dataset import Case, Dataset
 from ragkit.evaluate.probe import Row, _another, _replaced, probe_events
 from ragkit.evaluate.run import Assessors, Configuration, Settings
-from ragkit.flow import result_of
+from ragkit.flow import Flow, result_of
+from ragkit.generate import Generator
+from ragkit.refine.context import Reordered
 from ragkit.rewrite import MultiQueryRewriter
 from ragkit.testing import HashedEmbeddings, scripted_chat
+from ragkit.text.question import Asked
 
 BERT = normalised_title("BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding")
 DPR = normalised_title("Dense Passage Retrieval for Open-Domain Question Answering")
@@ -92,6 +97,33 @@ def test_a_pipeline_that_quotes_follows_what_it_is_shown(rag: ragkit.Rag, tmp_pa
     assert found["as_found"].against is None
     assert found["missing"].against is not None
     assert found["missing"].against.value == -1
+
+
+@dataclass(frozen=True)
+class Recording(Generator):
+    """Keeps what it is shown."""
+
+    shown: list[list[str]]
+
+    def flow(self, asked: Asked, passages: Sequence[Document], judged: Answer | None = None) -> Flow[Answer]:
+        self.shown.append([str(passage.id) for passage in passages])
+        return Answer(question=str(asked.text))
+        yield
+
+
+def test_hard_negatives_are_shown_in_the_order_of_the_pipeline(rag: ragkit.Rag, tmp_path: Path) -> None:
+    ranked: list[list[str]] = []
+    turned: list[list[str]] = []
+    rows(rag, tmp_path / "ranked", generate=[Recording(ranked)])
+    rows(
+        rag,
+        tmp_path / "turned",
+        generate=[Recording(turned)],
+        refine=[*rag.answer_pipeline.refine, Reordered()],
+    )
+    longest = max(ranked, key=len)
+    assert [*longest[::2], *reversed(longest[1::2])] in turned
+    assert longest not in turned
 
 
 def test_other_words_flip_a_pipeline_that_goes_by_its_words(rag: ragkit.Rag, tmp_path: Path) -> None:
