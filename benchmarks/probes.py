@@ -54,7 +54,7 @@ def _against(row: Row) -> str:
 HEADER = ["probe", "questions", *MEASURES, "right − as found"]
 
 
-def main(split: str = "test", every: int = 1) -> str:
+def main(split: str = "all", every: int = 1) -> str:
     asked = questions(None if split == "all" else split)
     asked = replace(asked, cases=asked.cases[::every])
     reword = MultiQueryRewriter(llm=chat_model()) if os.environ.get(MODEL) else None
@@ -69,7 +69,7 @@ def main(split: str = "test", every: int = 1) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Stress tests of answers over the shared paper pages.")
-    parser.add_argument("--split", choices=["dev", "test", "all"], default="test")
+    parser.add_argument("--split", choices=["dev", "test", "all"], default="all")
     parser.add_argument("--every", type=int, default=1, help="ask only every so many questions")
     given = parser.parse_args()
     print(main(given.split, given.every))

@@ -377,7 +377,8 @@ ELSEWHERE = [
 ABOUT = f"""\
 Difference to the default configuration in what a search finds, paired by question, with 95 % intervals (* p < .05): nDCG@10 on
 the collections; for `questions`, the share for which a right paper is among the first {FIRST} passages, before any refiner.
-Where fewer than all 115 questions were asked, they are the 25 paraphrases and some of the others, drawn with seed 0. Calls and tokens
+Where fewer than all 115 questions were asked, they are the 25 paraphrases and some of the others, drawn with seed 0, or, where
+the papers are counted, those that the papers of one page answer, asked of that page alone (`--papers`). Calls and tokens
 are those of a chat model in all, at the ingest for written keys and at the questions for queries; a reply has at most
 {LIMITS["define.llm.max_tokens"]} tokens. Search: the mean for a question. Ingest: seconds beside the default's. Seconds are rough: the machine had
 other work."""

@@ -2,9 +2,8 @@
 
 python -m benchmarks.training [--size N]
 
-A cross-encoder is trained on the papers' own titles and sentences, on questions that templates make of plain sentences,
-and, if RAGKIT_MODEL names a chat model, on questions that this writes ("Promptagator: Few-shot Dense Retrieval From 8
-Examples").  Each then ranks what the search finds for the questions of this project, which it has not seen.
+A cross-encoder is trained on questions that templates make of plain sentences, and, if RAGKIT_MODEL names a chat model,
+on questions that this writes ("Promptagator: Few-shot Dense Retrieval From 8 Examples").  Each then ranks what the search finds for the questions of this project, which it has not seen.
 """
 
 from __future__ import annotations
@@ -42,9 +41,8 @@ MEASURE = "ndcg@10"
 SIZE = 120
 
 
-def sources(rag: Rag, folder: Path, size: int) -> Iterator[tuple[str, Path | None, float]]:
+def sources(rag: Rag, folder: Path, size: int) -> Iterator[tuple[str, Path, float]]:
     """What is trained on, with the file of its questions, and the seconds that writing it took."""
-    yield "titles and sentences of the papers", None, 0.0
     writers: dict[str, BaseChatModel | None] = {"questions of templates": None}
     if name := os.environ.get(MODEL):
         writers[f"questions of {name}"] = chat_model()
