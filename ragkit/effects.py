@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -49,6 +50,22 @@ class MeasuredEffect:
         """Such as `cranfield: -0.029 [-0.041, -0.017] * (225 questions)`."""
         by = f", {self.model}" if self.model else ""
         return f"{self.on}: {self.interval} ({self.questions} questions{by})"
+
+
+SECTIONS: Mapping[tuple[str, str], str] = {
+    ("BaseDocumentCompressor", "reorder"): "Reordering",
+    ("Fusion", "rrf"): "Retrieval",
+    ("Generator", "cited"): "Ways of asking a chat model",
+    ("Judge", "llm"): "A judge of pairs",
+}
+"""For components, by slot and name, that change something else than what a search finds: the section of docs/benchmarks.md."""
+
+
+def published(slot: str, name: str) -> list[str]:
+    """What has been measured of a component, or where it stands."""
+    found = [effect.text for effect in effects() if (effect.slot, effect.technique) == (slot, name)]
+    section = SECTIONS.get((slot, name))
+    return [*found, f"docs/benchmarks.md, {section}"] if section else found
 
 
 @cache

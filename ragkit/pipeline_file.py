@@ -30,7 +30,7 @@ from ragkit.config.schema import json_schema
 from ragkit.config.spec import FromEnvironment, Spec, describe
 from ragkit.config.variables import ADDRESSES
 from ragkit.corpus import places
-from ragkit.effects import effects
+from ragkit.effects import published
 from ragkit.errors import UsageError
 from ragkit.rag import Rag
 
@@ -226,7 +226,7 @@ def catalogue(name: str | None = None) -> list[dict[str, Any]]:
             "summary": components.summary(maker),
             "arguments": _arguments(maker),
             "papers": list(components.credits_of(maker)),
-            "effects": [e.text for e in effects() if (e.slot, e.technique) == (slot.__name__, known)],
+            "effects": published(slot.__name__, known),
         }
         for slot in components.interfaces()
         for known, maker in sorted(components.names(slot).items())

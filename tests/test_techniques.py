@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 from support import ROOT
 
 import ragkit
+import ragkit.evaluate.judge  # a component that no pipeline file names
 from ragkit.cli import main, terminal
 from ragkit.document import scores_of, title_of
-from ragkit.effects import effects
+from ragkit.effects import SECTIONS, effects
 from ragkit.errors import UsageError
 from ragkit.evaluate.projection import fit_projection
 from ragkit.flow import Finished, StateReached
@@ -228,7 +230,15 @@ def test_the_command_lists_components_with_their_papers_and_effects(
     assert "component title effect" in shown
     [entities] = catalogue("entities")
     assert f"entities Synthetic continued pretraining {' '.join(entities['effects'])}" in shown
-    assert "reorder Lost in the Middle: How Language Models Use Long Contexts not measured" in shown
+    assert "llm_pointwise Holistic Evaluation of Language Models not measured" in shown
+    assert "Use Long Contexts docs/benchmarks.md, Reordering" in shown
+
+
+def test_a_component_that_is_measured_elsewhere_has_a_section_there() -> None:
+    report = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    for (slot, name), section in SECTIONS.items():
+        assert any(entry["slot"] == slot for entry in catalogue(name))
+        assert re.search(rf"^## {re.escape(section)}\b", report, re.MULTILINE)
 
 
 def test_measured_effects_are_of_components_and_say_how_sure_they_are() -> None:
