@@ -19,6 +19,7 @@ from langchain_core.language_models import BaseChatModel
 import ragkit
 from benchmarks.answers import DEFAULT, SMALL, questions
 from benchmarks.table import SHARED, markdown
+from ragkit.config.layers import Override
 from ragkit.config.spec import parts_of
 from ragkit.evaluate.probe import Row, probe_events
 from ragkit.evaluate.run import Configuration, Settings
@@ -30,8 +31,9 @@ MEASURES = ("right", "declined", "kept", "flipped")
 
 
 def chat_model() -> BaseChatModel:
-    """The one that RAGKIT_MODEL names."""
-    parts = parts_of([ragkit.load(SMALL).answer_pipeline])
+    """The one that RAGKIT_MODEL names; a small one on a busy machine is slow."""
+    patient = Override.parse("define.llm.timeout=900")
+    parts = parts_of([ragkit.load(SMALL, overrides=[patient]).answer_pipeline])
     return next(part for part in parts if isinstance(part, BaseChatModel))
 
 

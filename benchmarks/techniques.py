@@ -47,6 +47,7 @@ from ragkit.models.chat import spent
 from ragkit.models.hub import cache_directory
 
 REPORT = ROOT / "docs" / "techniques.md"
+BENCHMARKS = ROOT / "docs" / "benchmarks.md"
 FOLDER = ROOT / "configs" / "techniques"
 PAPERS = SHARED / "papers"
 COLLECTIONS = ("cranfield", "medline")
@@ -345,9 +346,17 @@ def _page(every: Sequence[str], known: Sequence[MeasuredEffect]) -> str:
             *([f"Not measured so far: {missing}."] if missing else []),
             "## Measured elsewhere",
             "What a pipeline file does not have, or what does not change what a search finds, has a section of [Benchmarks](benchmarks.md):",
-            markdown(["what", "section", "paper"], ELSEWHERE),
+            markdown(["what", "section", "paper"], _elsewhere()),
         ]
     )
+
+
+def _elsewhere() -> list[list[str]]:
+    report = BENCHMARKS.read_text(encoding="utf-8")
+    return [
+        [what, section if f"\n## {section}" in report else "not measured so far", papers]
+        for what, section, papers in ELSEWHERE
+    ]
 
 
 ELSEWHERE = [
