@@ -56,7 +56,6 @@ SECTIONS: Mapping[tuple[str, str], str] = {
     ("BaseDocumentCompressor", "reorder"): "Reordering",
     ("Fusion", "rrf"): "Retrieval",
     ("Generator", "cited"): "Ways of asking a chat model",
-    ("Judge", "llm"): "A judge of pairs",
 }
 """For components, by slot and name, that change something else than what a search finds: the section of docs/benchmarks.md."""
 
