@@ -15,8 +15,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from langchain_core.language_models import BaseChatModel
+
 import ragkit
 from benchmarks.table import ROOT, SHARED, markdown
+from ragkit.config.chat_model import VARIABLE
+from ragkit.config.layers import Override
+from ragkit.config.spec import parts_of
 from ragkit.evaluate.dataset import Dataset, read
 from ragkit.evaluate.evaluation import Evaluation, Run
 from ragkit.evaluate.run import Configuration, Settings, evaluate
@@ -81,8 +86,23 @@ DEFAULT = ROOT / "configs" / "default.yaml"
 SMALL = ROOT / "configs" / "small_model.yaml"
 
 
+def chat_model() -> BaseChatModel:
+    """The one that RAGKIT_MODEL names; it has time, since a small one on a busy machine is slow."""
+    rag = ragkit.load(SMALL, overrides=[Override.parse("define.llm.timeout=900")])
+    return next(part for part in parts_of([rag.answer_pipeline]) if isinstance(part, BaseChatModel))
+
+
+def selected(description: str, split: str, every: int) -> tuple[str, int]:
+    """The questions that the command line of a script selects: a split, and every so many of it."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--split", choices=["dev", "test", "all"], default=split)
+    parser.add_argument("--every", type=int, default=every, help="ask only every so many questions")
+    given = parser.parse_args()
+    return given.split, given.every
+
+
 def main(configurations: Sequence[str | Path] = (), split: str = "test", every: int = 1) -> str:
-    configurations = configurations or [DEFAULT, *([SMALL] if os.environ.get("RAGKIT_MODEL") else [])]
+    configurations = configurations or [DEFAULT, *([SMALL] if os.environ.get(VARIABLE) else [])]
     found = measured(
         [Configuration(Path(path).stem, ragkit.load(path)) for path in configurations],
         split,

@@ -10,21 +10,20 @@ Question-Answering: Automatic Question Generation and QA-System Ranking via Side
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import ragkit
-from benchmarks.answers import DEFAULT, measured
+from benchmarks.answers import DEFAULT, chat_model, measured, selected
 from benchmarks.falsehoods import parser
-from benchmarks.probes import chat_model
 from benchmarks.swaps import Donors, other_number, polarity
 from benchmarks.table import markdown
+from ragkit.config.chat_model import VARIABLE
 from ragkit.config.layers import Override
 from ragkit.evaluate.evaluation import Evaluation
-from ragkit.evaluate.judge import ChatJudge, Judge, Preference, ToJudge
+from ragkit.evaluate.judge import ChatJudge, Preference, ToJudge
 from ragkit.evaluate.measure import claimed, is_right
 from ragkit.evaluate.run import Configuration
 from ragkit.evaluate.statistics import interval
@@ -96,21 +95,17 @@ HEADER = [
 ]
 
 
-def main(split: str = "all", every: int = 2, judge: Judge | None = None) -> str:
-    judge = judge or ChatJudge(llm=chat_model())
+def main(split: str = "all", every: int = 2) -> str:
+    judge = ChatJudge(llm=chat_model())
     weaker = ragkit.load(DEFAULT, overrides=[Override.parse(each) for each in WEAKER])
     asked = [Configuration("default", ragkit.load(DEFAULT)), Configuration("weaker", weaker)]
     compared = list(pairs(measured(asked, split, every), random.Random(0)))
     heard = [run(judge.prefer(pair.judged, pair.worse)) for pair in compared]
     kinds = dict.fromkeys(pair.kind for pair in compared)
     rows = [row(kind, [h for p, h in zip(compared, heard, strict=True) if p.kind == kind]) for kind in kinds]
-    title = f"## A judge of pairs: {os.environ['RAGKIT_MODEL']}, each pair in both orders, 95 % intervals"
+    title = f"## A judge of pairs: {os.environ[VARIABLE]}, each pair in both orders, 95 % intervals"
     return f"{title}\n\n{markdown(HEADER, [*rows, row('all', heard)])}"
 
 
 if __name__ == "__main__":
-    arguments = argparse.ArgumentParser(description="How often a judge prefers the better of two answers.")
-    arguments.add_argument("--split", choices=["dev", "test", "all"], default="all")
-    arguments.add_argument("--every", type=int, default=2, help="take only every so many questions")
-    given = arguments.parse_args()
-    print(main(given.split, given.every))
+    print(main(*selected("How often a judge prefers the better of two answers.", "all", 2)))

@@ -7,34 +7,22 @@ If RAGKIT_MODEL names a chat model, it asks each question in other words, and th
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from langchain_core.language_models import BaseChatModel
-
 import ragkit
-from benchmarks.answers import DEFAULT, SMALL, questions
+from benchmarks.answers import DEFAULT, chat_model, questions, selected
 from benchmarks.table import SHARED, markdown
-from ragkit.config.layers import Override
-from ragkit.config.spec import parts_of
+from ragkit.config.chat_model import VARIABLE
 from ragkit.evaluate.probe import Row, probe_events
 from ragkit.evaluate.run import Configuration, Settings
 from ragkit.flow import result_of
 from ragkit.rewrite import MultiQueryRewriter
 
-MODEL = "RAGKIT_MODEL"
 MEASURES = ("right", "declined", "kept", "flipped")
-
-
-def chat_model() -> BaseChatModel:
-    """The one that RAGKIT_MODEL names; a small one on a busy machine is slow."""
-    patient = Override.parse("define.llm.timeout=900")
-    parts = parts_of([ragkit.load(SMALL, overrides=[patient]).answer_pipeline])
-    return next(part for part in parts if isinstance(part, BaseChatModel))
 
 
 def rows(found: Sequence[Row]) -> list[list[object]]:
@@ -59,19 +47,15 @@ HEADER = ["probe", "questions", *MEASURES, "right − as found"]
 def main(split: str = "all", every: int = 1) -> str:
     asked = questions(None if split == "all" else split)
     asked = replace(asked, cases=asked.cases[::every])
-    reword = MultiQueryRewriter(llm=chat_model()) if os.environ.get(MODEL) else None
+    reword = MultiQueryRewriter(llm=chat_model()) if os.environ.get(VARIABLE) else None
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(papers=[SHARED / "papers"], workspace=Path(folder))
         default = Configuration("default", ragkit.load(DEFAULT))
         found: list[Row] = result_of(probe_events([default], asked, settings, reword=reword))
-    words = f"; other words by {os.environ[MODEL]}" if reword else ""
+    words = f"; other words by {os.environ[VARIABLE]}" if reword else ""
     title = f"## Probes: questions of the split '{split}' over the shared paper pages, default configuration{words}, 95 % intervals"
     return f"{title}\n\n{markdown(HEADER, rows(found))}"
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Stress tests of answers over the shared paper pages.")
-    parser.add_argument("--split", choices=["dev", "test", "all"], default="all")
-    parser.add_argument("--every", type=int, default=1, help="ask only every so many questions")
-    given = parser.parse_args()
-    print(main(given.split, given.every))
+    print(main(*selected("Stress tests of answers over the shared paper pages.", "all", 1)))

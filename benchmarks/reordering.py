@@ -10,7 +10,6 @@ of it is dropped.
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -18,10 +17,11 @@ from pathlib import Path
 
 from langchain_core.documents import Document
 
-from benchmarks.answers import questions
+from benchmarks.answers import questions, selected
 from benchmarks.strategies import asking
 from benchmarks.table import SHARED, markdown
 from ragkit import Rag
+from ragkit.config.chat_model import VARIABLE
 from ragkit.document import title_of
 from ragkit.evaluate.dataset import Case, Dataset
 from ragkit.evaluate.measure import is_right
@@ -68,16 +68,16 @@ def main(split: str = "all", every: int = 5) -> str:
             search, passages = searched(rag, case)
             shown = list(contexts(dataset, case, passages))
             found += [[both(rag, case, search.asked(case), each) for each in shown]] if shown else []
-    return f"{title(split, len(found))}\n\n{markdown(HEADER, list(rows(found)))}"
+    return f"{title(split, every, len(found))}\n\n{markdown(HEADER, list(rows(found)))}"
 
 
 HEADER = ["passages of other papers", "questions", "right, as ranked", "right, `reorder`", "difference"]
 
 
-def title(split: str, number: int) -> str:
+def title(split: str, every: int, number: int) -> str:
     return (
-        f"## Reordering: {number} questions (split: {split}), up to {GOLD} passages of a right paper among those of others,"
-        f" {os.environ['RAGKIT_MODEL']}, 95 % intervals"
+        f"## Reordering: {number} questions (split: {split}, every {every}th), up to {GOLD} passages of a right paper among those of others,"
+        f" {os.environ[VARIABLE]}, 95 % intervals"
     )
 
 
@@ -95,8 +95,4 @@ def rows(found: Sequence[Sequence[tuple[bool, bool]]]) -> Iterator[list[object]]
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="What `reorder` changes among hard negatives.")
-    parser.add_argument("--split", choices=["dev", "test", "all"], default="all")
-    parser.add_argument("--every", type=int, default=5, help="ask only every so many questions")
-    given = parser.parse_args()
-    print(main(given.split, given.every))
+    print(main(*selected("What `reorder` changes among hard negatives.", "all", 5)))

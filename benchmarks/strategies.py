@@ -8,13 +8,13 @@ answer, so that what is seen is the model's.
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Iterator
 
 import ragkit
-from benchmarks.answers import SMALL, measured, report
+from benchmarks.answers import SMALL, measured, report, selected
 from ragkit import Rag
+from ragkit.config.chat_model import VARIABLE
 from ragkit.config.layers import Override
 from ragkit.evaluate.run import Configuration
 
@@ -36,13 +36,9 @@ def configurations() -> Iterator[Configuration]:
 def main(split: str = "all", every: int = 5) -> str:
     found = measured(list(configurations()), split, every)
     asked = f"{len(found.runs[0].results)} questions (split: {split}, every {every}th)"
-    title = f"## Ways of asking a chat model: {asked}, {os.environ['RAGKIT_MODEL']}, 95 % intervals"
+    title = f"## Ways of asking a chat model: {asked}, {os.environ[VARIABLE]}, 95 % intervals"
     return f"{title}\n\n{report(found)}"
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Ways of asking a chat model, compared.")
-    parser.add_argument("--split", choices=["dev", "test", "all"], default="all")
-    parser.add_argument("--every", type=int, default=5)
-    given = parser.parse_args()
-    print(main(given.split, given.every))
+    print(main(*selected("Ways of asking a chat model, compared.", "all", 5)))

@@ -30,6 +30,7 @@ from benchmarks.table import ROOT, SHARED, markdown
 from ragkit import Rag
 from ragkit.ask import refined
 from ragkit.config import components
+from ragkit.config.chat_model import VARIABLE
 from ragkit.config.components import credits_of
 from ragkit.config.spec import parts_of
 from ragkit.document import digest, title_of
@@ -52,7 +53,6 @@ FOLDER = ROOT / "configs" / "techniques"
 PAPERS = SHARED / "papers"
 COLLECTIONS = ("cranfield", "medline")
 BASE = "default"
-MODEL = "RAGKIT_MODEL"
 NOBODY = "http://127.0.0.1:1/v1#none"
 """A chat model that is never asked."""
 FIRST = 6
@@ -90,7 +90,7 @@ def pipeline(name: str) -> Rag:
         return ragkit.load(preset=BASE)
     if not asks(name):
         return ragkit.load(FOLDER / f"{name}.yaml")
-    stand_in = None if MODEL in os.environ else NOBODY
+    stand_in = None if VARIABLE in os.environ else NOBODY
     return ragkit.load(FOLDER / f"{name}.yaml", model=stand_in, overrides=LIMITS)
 
 
@@ -191,7 +191,7 @@ def effect(name: str, dataset: Dataset, own: Measured, base: Measured) -> Measur
         base=float(np.mean(list(base.values.values()))),
         difference=(apart.value, apart.low, apart.high),
         significant=not apart.is_chance,
-        model=os.environ[MODEL] if asks(name) else "",
+        model=os.environ[VARIABLE] if asks(name) else "",
         keys=own.keys,
         calls=own.ingest.calls + own.search.calls,
         tokens=own.ingest.tokens + own.search.tokens,
@@ -241,7 +241,7 @@ def main(arguments: Sequence[str] = ()) -> str:
     parser.add_argument("--collections", nargs="*", choices=COLLECTIONS, default=COLLECTIONS)
     parser.add_argument("--workspace", type=Path, default=cache_directory() / "techniques")
     given = parser.parse_args(arguments)
-    wanted = [name for name in given.only if MODEL in os.environ or not asks(name)]
+    wanted = [name for name in given.only if VARIABLE in os.environ or not asks(name)]
     papers = [path.resolve() for path in given.papers or [PAPERS]]
     here = Path.cwd()
     with Session(Settings(workspace=given.workspace.resolve(), papers=papers)) as session:

@@ -3,7 +3,8 @@
 python -m benchmarks.training [--size N]
 
 A cross-encoder is trained on questions that templates make of plain sentences, and, if RAGKIT_MODEL names a chat model,
-on questions that this writes ("Promptagator: Few-shot Dense Retrieval From 8 Examples").  Each then ranks what the search finds for the questions of this project, which it has not seen.
+on questions that this writes ("Promptagator: Few-shot Dense Retrieval From 8 Examples").  Each then
+ranks what the search finds for the questions of this project, which it has not seen.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ import numpy as np
 from langchain_core.language_models import BaseChatModel
 
 import ragkit
-from benchmarks.answers import DEFAULT, questions
-from benchmarks.probes import MODEL, chat_model
+from benchmarks.answers import DEFAULT, chat_model, questions
 from benchmarks.table import SHARED, markdown
 from benchmarks.techniques import papers_of
 from ragkit import Rag
 from ragkit.ask import refined
+from ragkit.config.chat_model import VARIABLE
 from ragkit.evaluate.dataset import Dataset
 from ragkit.evaluate.measure import of_rankings
 from ragkit.evaluate.outcome import searched
@@ -44,12 +45,12 @@ SIZE = 120
 def sources(rag: Rag, folder: Path, size: int) -> Iterator[tuple[str, Path, float]]:
     """What is trained on, with the file of its questions, and the seconds that writing it took."""
     writers: dict[str, BaseChatModel | None] = {"questions of templates": None}
-    if name := os.environ.get(MODEL):
+    if name := os.environ.get(VARIABLE):
         writers[f"questions of {name}"] = chat_model()
     for what, llm in writers.items():
         started = time.perf_counter()
         written: Testset = result_of(write_events(rag, size, llm=llm, unanswerable=0.0))
-        file = folder / f"{len(what)}.jsonl"
+        file = folder / f"{what}.jsonl"
         file.write_text("".join(f"{json.dumps(e.as_json())}\n" for e in written.entries), encoding="utf-8")
         yield what, file, time.perf_counter() - started
 

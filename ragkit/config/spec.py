@@ -192,15 +192,16 @@ def _cannot_write(value: Any, path: str) -> str:
 
 # --- values
 
+_UNCHECKABLE = "typed-dict-version"
+"""Pydantic's word for a `typing.TypedDict`, as other packages declare, before Python 3.12."""
+
 
 def validated(hint: Any, written: Any) -> Any:
     """What is *written*, as *hint* wants it.  Raises `ValidationError`."""
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
     except PydanticUserError as error:
-        if (
-            error.code == "typed-dict-version"
-        ):  # before Python 3.12, what another package declares so cannot be checked
+        if error.code == _UNCHECKABLE:
             return _expand(written)
         adapter = TypeAdapter(hint)  # the hint brings its own config
     return adapter.validate_python(_expand(written))
